@@ -1,0 +1,259 @@
+//! The one error of this crate. Each message names the thing (a file, an address, a route, a limit) and the way out.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What can go wrong in lockgate, from building a server to reading a request's body in a handler.
+///
+/// In a handler it is also an answer: it implements [`IntoResponse`](crate::IntoResponse), so `?` on
+/// [`Request::json`](crate::Request::json) gives the client the right status and an RFC 9457 problem document.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// A listening socket could not be opened.
+    Listen {
+        /// Which listener: `HTTPS` or `HTTP`.
+        listener: &'static str,
+        /// The address as it was asked for.
+        address: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A certificate or its private key cannot be used.
+    Identity {
+        /// The file at fault; `None` when the identity did not come from a file.
+        file: Option<PathBuf>,
+        /// What is wrong with it.
+        fault: IdentityFault,
+    },
+    /// A route was declared that cannot be served.
+    Route {
+        /// The method and pattern as declared.
+        route: String,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// A setting of the server is missing or out of its range.
+    Setting {
+        /// The setting's name as it stands in [`Limits`](crate::Limits) or [`ServerBuilder`](crate::ServerBuilder).
+        setting: &'static str,
+        /// What is wrong with it, and what would be right.
+        fault: String,
+    },
+    /// The operating system refused something the server needs while it runs.
+    Io {
+        /// What the server was doing.
+        doing: &'static str,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A request's body could not be read; what a handler meets.
+    Body(BodyFault),
+}
+
+/// What is wrong with a certificate or its private key.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum IdentityFault {
+    /// There is no such file.
+    Missing,
+    /// The file is there, and cannot be read.
+    Unreadable(io::Error),
+    /// The file holds no certificate.
+    NoCertificate,
+    /// The file holds no private key.
+    NoKey,
+    /// The certificate's file holds a private key and the key's file a certificate.
+    Swapped,
+    /// The private key is encrypted with a passphrase.
+    EncryptedKey,
+    /// The private key does not belong to the certificate.
+    KeyMismatch,
+    /// The certificate's validity is over. Seconds since 1970-01-01 UTC.
+    Expired {
+        /// The certificate's notAfter.
+        not_after: i64,
+        /// This machine's clock.
+        now: i64,
+    },
+    /// The certificate's validity has not begun. Seconds since 1970-01-01 UTC.
+    NotYetValid {
+        /// The certificate's notBefore.
+        not_before: i64,
+        /// This machine's clock.
+        now: i64,
+    },
+    /// The contents cannot be understood, or are not accepted by TLS.
+    Malformed(String),
+}
+
+/// What went wrong while a request's body was read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BodyFault {
+    /// The body is over [`Limits::body_bytes`](crate::Limits::body_bytes): 413.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The body did not arrive in time: 408.
+    TimedOut {
+        /// [`Limits::body_timeout`](crate::Limits::body_timeout), before the minimum rate's allowance.
+        limit: Duration,
+    },
+    /// The client went away before the body was complete.
+    Incomplete,
+    /// The chunked framing is broken (RFC 9112 §7.1): 400.
+    Malformed(&'static str),
+    /// The body is not the JSON that was expected: 400, or 422 when it is JSON of another shape.
+    Json(serde_json::Error),
+    /// `Content-Type` is something else than JSON: 415.
+    MediaType,
+    /// The connection failed.
+    Io(io::Error),
+}
+
+impl Error {
+    pub(crate) fn identity(file: impl Into<Option<PathBuf>>, fault: IdentityFault) -> Self {
+        Error::Identity {
+            file: file.into(),
+            fault,
+        }
+    }
+
+    /// Whether a listening socket was refused because another program has the port.
+    pub fn is_address_in_use(&self) -> bool {
+        matches!(self, Error::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+    }
+
+    /// Whether a listening socket was refused because this user may not open it (ports below 1024).
+    pub fn is_permission_denied(&self) -> bool {
+        matches!(self, Error::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Listen {
+                listener,
+                address,
+                source,
+            } => {
+                write!(f, "cannot listen for {listener} on {address}: ")?;
+                match source.kind() {
+                    io::ErrorKind::AddrInUse => f.write_str("another program has this port; stop it, or choose another port"),
+                    io::ErrorKind::PermissionDenied => f.write_str(
+                        "this user may not open this port; choose one from 1024 up, or give the program CAP_NET_BIND_SERVICE",
+                    ),
+                    io::ErrorKind::AddrNotAvailable => {
+                        f.write_str("this machine does not have this address; use one of its own, or 0.0.0.0 or [::] for all")
+                    }
+                    _ => write!(f, "{source}"),
+                }
+            }
+            Error::Identity {
+                file: Some(file),
+                fault,
+            } => write!(f, "{}: {fault}", file.display()),
+            Error::Identity { file: None, fault } => write!(f, "the certificate and key: {fault}"),
+            Error::Route { route, fault } => write!(f, "route {route}: {fault}"),
+            Error::Setting { setting, fault } => write!(f, "{setting}: {fault}"),
+            Error::Io { doing, source } => write!(f, "{doing}: {source}"),
+            Error::Body(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for IdentityFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            IdentityFault::Missing => f.write_str("there is no such file; give the path of an existing PEM file"),
+            IdentityFault::Unreadable(source) => write!(f, "cannot be read: {source}"),
+            IdentityFault::NoCertificate => {
+                f.write_str("holds no certificate; it must be PEM with a BEGIN CERTIFICATE block, the server's own first")
+            }
+            IdentityFault::NoKey => f.write_str(
+                "holds no private key; it must be PEM with a BEGIN PRIVATE KEY block (PKCS#8, or the older EC and RSA forms)",
+            ),
+            IdentityFault::Swapped => {
+                f.write_str("holds a private key where the certificate belongs; the two files are swapped")
+            }
+            IdentityFault::EncryptedKey => f.write_str(
+                "the private key is encrypted with a passphrase; write it without one (openssl pkey -in KEY -out NEW) and protect the file by its mode, 0600",
+            ),
+            IdentityFault::KeyMismatch => {
+                f.write_str("the private key does not belong to the certificate; give the key that the certificate was requested with")
+            }
+            IdentityFault::Expired { not_after, now } => write!(
+                f,
+                "the certificate expired at {} (this machine's clock says {}); renew it, or set the clock",
+                crate::http::date::iso8601(*not_after),
+                crate::http::date::iso8601(*now)
+            ),
+            IdentityFault::NotYetValid { not_before, now } => write!(
+                f,
+                "the certificate is not valid before {} (this machine's clock says {}); set the clock, or get a certificate that is valid now",
+                crate::http::date::iso8601(*not_before),
+                crate::http::date::iso8601(*now)
+            ),
+            IdentityFault::Malformed(what) => write!(f, "cannot be used: {what}"),
+        }
+    }
+}
+
+impl fmt::Display for BodyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BodyFault::TooLarge { limit } => {
+                write!(f, "the body is larger than the {limit} bytes accepted here")
+            }
+            BodyFault::TimedOut { limit } => {
+                write!(f, "the body did not arrive within {} s", limit.as_secs())
+            }
+            BodyFault::Incomplete => f.write_str("the connection ended before the body was complete"),
+            BodyFault::Malformed(what) => write!(f, "the body's chunked framing is broken: {what}"),
+            BodyFault::Json(source) => write!(f, "the body is not the JSON that is expected here: {source}"),
+            BodyFault::MediaType => f.write_str("the body must be JSON, with Content-Type: application/json"),
+            BodyFault::Io(source) => write!(f, "the body could not be read: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Listen { source, .. } | Error::Io { source, .. } => Some(source),
+            Error::Identity {
+                fault: IdentityFault::Unreadable(source),
+                ..
+            } => Some(source),
+            Error::Body(BodyFault::Json(source)) => Some(source),
+            Error::Body(BodyFault::Io(source)) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// A body's fault travels through `std::io::Read` inside an `io::Error`, and comes out again as itself.
+impl From<BodyFault> for io::Error {
+    fn from(fault: BodyFault) -> Self {
+        let kind = match fault {
+            BodyFault::TimedOut { .. } => io::ErrorKind::TimedOut,
+            BodyFault::Incomplete => io::ErrorKind::UnexpectedEof,
+            _ => io::ErrorKind::InvalidData,
+        };
+        io::Error::new(kind, Error::Body(fault))
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        match error.downcast::<Error>() {
+            Ok(own) => own,
+            Err(other) => Error::Body(BodyFault::Io(other)),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Dates as HTTP writes them (RFC 9110 §5.6.7), from seconds since 1970. Knows no clock.
+
+/// The length of an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
+pub(crate) const IMF_FIXDATE_LENGTH: usize = 29;
+
+const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
+const MONTHS: [&[u8; 3]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+
+/// An IMF-fixdate, the only form a sender may generate (RFC 9110 §5.6.7).
+pub(crate) fn imf_fixdate(unix_seconds: i64) -> [u8; IMF_FIXDATE_LENGTH] {
+    let time = Civil::from_unix(unix_seconds);
+    let mut out = *b"Thu, 01 Jan 1970 00:00:00 GMT";
+    out[0..3].copy_from_slice(DAYS[time.weekday]);
+    two_digits(&mut out[5..7], time.day);
+    out[8..11].copy_from_slice(MONTHS[time.month as usize - 1]);
+    two_digits(&mut out[12..14], (time.year / 100) as u32);
+    two_digits(&mut out[14..16], (time.year % 100) as u32);
+    two_digits(&mut out[17..19], time.hour);
+    two_digits(&mut out[20..22], time.minute);
+    two_digits(&mut out[23..25], time.second);
+    out
+}
+
+/// A time for people and logs: `2026-11-23T08:49:37Z`.
+pub(crate) fn iso8601(unix_seconds: i64) -> String {
+    let t = Civil::from_unix(unix_seconds);
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        t.year, t.month, t.day, t.hour, t.minute, t.second
+    )
+}
+
+/// Days since 1970-01-01 of a date in the proleptic Gregorian calendar.
+pub(crate) fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+    // Years are counted from March, so that the leap day is the last of its year.
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_from_march = (i64::from(month) + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + i64::from(day) - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+struct Civil {
+    year: i64,
+    month: u32,
+    day: u32,
+    hour: u32,
+    minute: u32,
+    second: u32,
+    weekday: usize,
+}
+
+impl Civil {
+    fn from_unix(unix_seconds: i64) -> Civil {
+        // Four-digit years are all that the formats here can write.
+        let unix_seconds = unix_seconds.clamp(-62_135_596_800, 253_402_300_799);
+        let days = unix_seconds.div_euclid(86_400);
+        let second_of_day = unix_seconds.rem_euclid(86_400) as u32;
+        let shifted = days + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u32;
+        let month = if month_from_march < 10 {
+            month_from_march + 3
+        } else {
+            month_from_march - 9
+        } as u32;
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        Civil {
+            year,
+            month,
+            day,
+            hour: second_of_day / 3_600,
+            minute: second_of_day / 60 % 60,
+            second: second_of_day % 60,
+            weekday: days.rem_euclid(7) as usize,
+        }
+    }
+}
+
+fn two_digits(out: &mut [u8], value: u32) {
+    out[0] = b'0' + (value / 10 % 10) as u8;
+    out[1] = b'0' + (value % 10) as u8;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_of_rfc_9110_is_written_as_it_stands_there() {
+        assert_eq!(&imf_fixdate(784_111_777), b"Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[test]
+    fn leap_days_and_ends_of_centuries_are_right() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (4_107_542_399, "2100-02-28T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (i64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(iso8601(seconds), text);
+        }
+    }
+
+    #[test]
+    fn every_day_survives_the_way_there_and_back() {
+        for day in -200_000..200_000 {
+            let civil = Civil::from_unix(day * 86_400);
+            assert_eq!(days_from_civil(civil.year, civil.month, civil.day), day);
+        }
+    }
+}

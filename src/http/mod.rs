@@ -1,0 +1,2 @@
+//! The wire, as bytes: no socket, no thread, no TLS.
+pub(crate) mod date;
