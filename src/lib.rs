@@ -4,7 +4,17 @@
 
 mod error;
 mod http;
+mod router;
+mod server;
 mod tls;
 
+pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+pub use crate::http::request::Request;
+pub use crate::http::response::{IntoResponse, Problem, Response};
 pub use error::{BodyFault, Error, IdentityFault};
+pub use router::Router;
+pub use server::builder::{HttpCredentials, Server, ServerBuilder};
+pub use server::limits::Limits;
+pub use server::shutdown::{Handle, Running};
 pub use tls::Identity;

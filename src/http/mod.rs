@@ -1,2 +1,45 @@
-//! The wire, as bytes: no socket, no thread, no TLS.
+//! The wire, as bytes: what a request says, what a response looks like, and where each ends. No socket, no thread,
+//! no TLS; the server and the redirect call it.
+
+pub(crate) mod chunked;
 pub(crate) mod date;
+pub(crate) mod head;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod target;
+
+use ::http::StatusCode;
+
+/// Why a request is not served, as the client is told it and as the log says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// The status the client gets.
+    pub status: StatusCode,
+    /// One sentence for the client and for the log. Never holds the client's own bytes.
+    pub detail: &'static str,
+    /// The field of `Limits` that was met, if it was one.
+    pub limit: Option<&'static str>,
+}
+
+impl Refusal {
+    pub(crate) const fn new(status: StatusCode, detail: &'static str) -> Self {
+        Refusal {
+            status,
+            detail,
+            limit: None,
+        }
+    }
+
+    pub(crate) const fn bad_request(detail: &'static str) -> Self {
+        Refusal::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(crate) const fn over(limit: &'static str, status: StatusCode, detail: &'static str) -> Self {
+        Refusal {
+            status,
+            detail,
+            limit: Some(limit),
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! A request's head: where it ends, and what it says (RFC 9112 §2 to §6). httparse reads the lines; what it leaves
+//! open is closed here, always on the strict side, because another HTTP program may stand in front of this one.
+
+use std::mem::MaybeUninit;
+
+use ::http::{Method, StatusCode};
+
+use super::target::{self, Target};
+use super::Refusal;
+
+/// The most fields that can be asked for in `Limits::head_fields`; it bounds the stack a parse takes.
+pub(crate) const MOST_FIELDS: usize = 256;
+
+/// A stretch of the buffer that holds the head.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    pub(crate) fn of<'b>(self, buffer: &'b [u8]) -> &'b [u8] {
+        buffer
+            .get(self.start as usize..self.end as usize)
+            .unwrap_or_default()
+    }
+
+    /// Where `part`, a slice of `buffer`, stands in it.
+    fn locate(buffer: &[u8], part: &[u8]) -> Span {
+        let start = part.as_ptr() as usize - buffer.as_ptr() as usize;
+        Span {
+            start: start as u32,
+            end: (start + part.len()) as u32,
+        }
+    }
+}
+
+/// One field line: its name and its value without the white space around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Field {
+    pub name: Span,
+    pub value: Span,
+}
+
+/// The two versions that are spoken here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    Http10,
+    Http11,
+}
+
+/// How the end of the request's body is found (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyLength {
+    Fixed(u64),
+    Chunked,
+}
+
+impl BodyLength {
+    pub(crate) const NONE: BodyLength = BodyLength::Fixed(0);
+}
+
+/// What a head says, its fields aside; these are in the list that was handed to [`parse`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub method: Method,
+    pub target: Target,
+    pub version: Version,
+    pub body: BodyLength,
+    /// Whether the client wants to use the connection again (RFC 9112 §9.3).
+    pub keep_alive: bool,
+    /// `Expect: 100-continue` from an HTTP/1.1 client (RFC 9110 §10.1.1).
+    pub expects_continue: bool,
+    /// The host asked for: from an absolute target, else from Host. `None` only for HTTP/1.0.
+    pub host: Option<target::Authority>,
+}
+
+/// How far the search for the end of a head came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scan {
+    /// The head ends before this offset.
+    Complete(usize),
+    /// No end yet; the next search may begin at this offset.
+    Incomplete(usize),
+}
+
+/// How many bytes before a request line are an empty line, which a server should ignore once (RFC 9112 §2.2).
+pub(crate) fn empty_line(buffer: &[u8]) -> usize {
+    if buffer.starts_with(b"\r\n") {
+        2
+    } else {
+        0
+    }
+}
+
+/// Looks for the empty line that ends a head, from where an earlier search stopped. Refuses a bare LF at once, so that
+/// a client which sends nothing else is answered and does not wait for a timer (RFC 9112 §2.2 allows either; strict).
+pub(crate) fn scan(buffer: &[u8], from: usize) -> Result<Scan, Refusal> {
+    let mut position = from;
+    while let Some(offset) = memchr::memchr(b'\n', &buffer[position..]) {
+        let line_feed = position + offset;
+        if line_feed == 0 || buffer[line_feed - 1] != b'\r' {
+            return Err(Refusal::bad_request(
+                "a line of the head ends in LF alone; lines end in CRLF",
+            ));
+        }
+        if line_feed >= 3 && buffer[line_feed - 3] == b'\r' && buffer[line_feed - 2] == b'\n' {
+            return Ok(Scan::Complete(line_feed + 1));
+        }
+        position = line_feed + 1;
+    }
+    Ok(Scan::Incomplete(buffer.len()))
+}
+
+/// The refusal for a head that fills all the room there is: 414 while its first line has not ended, else 431.
+pub(crate) fn too_large(buffer: &[u8]) -> Refusal {
+    if memchr::memchr(b'\n', buffer).is_none() {
+        Refusal::over(
+            "head_bytes",
+            StatusCode::URI_TOO_LONG,
+            "the request line is longer than the head may be",
+        )
+    } else {
+        Refusal::over(
+            "head_bytes",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request's head is larger than is accepted here",
+        )
+    }
+}
+
+/// Reads a whole head, as [`scan`] found it; `fields` is emptied and filled.
+pub(crate) fn parse(head: &[u8], most_fields: usize, fields: &mut Vec<Field>) -> Result<Line, Refusal> {
+    fields.clear();
+    let mut room = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MOST_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    match request.parse_with_uninit_headers(head, &mut room[..most_fields.min(MOST_FIELDS)]) {
+        Ok(httparse::Status::Complete(length)) if length == head.len() => {}
+        // A head that httparse ends elsewhere than `scan` did is one that two programs would read in two ways.
+        Ok(_) => {
+            return Err(Refusal::bad_request(
+                "the head's lines are not where they should be",
+            ))
+        }
+        Err(error) => return Err(refusal_of(error, head)),
+    }
+    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
+        return Err(Refusal::bad_request("the request line is incomplete"));
+    };
+    let version = if version == 1 {
+        Version::Http11
+    } else {
+        Version::Http10
+    };
+    let method = Method::from_bytes(method.as_bytes())
+        .map_err(|_| Refusal::bad_request("the method is not a token (RFC 9110 §9.1)"))?;
+
+    let mut framing = Framing::default();
+    for header in request.headers.iter() {
+        let field = Field {
+            name: Span::locate(head, header.name.as_bytes()),
+            value: Span::locate(head, header.value),
+        };
+        framing.note(head, field)?;
+        fields.push(field);
+    }
+
+    let target_span = Span::locate(head, target.as_bytes());
+    let target = Target::parse(head, target_span, &method)?;
+    let body = framing.body_length(version)?;
+    let host = match (framing.host, target.authority) {
+        (Some(host), authority) => {
+            let host = target::Authority::parse(head, host)?;
+            // An absolute target's authority is the one that counts (RFC 9112 §3.2.2).
+            Some(authority.unwrap_or(host))
+        }
+        (None, _) if version == Version::Http11 => {
+            return Err(Refusal::bad_request(
+                "an HTTP/1.1 request has exactly one Host field, and this has none",
+            ));
+        }
+        (None, authority) => authority,
+    };
+    let keep_alive = match version {
+        Version::Http11 => !framing.close,
+        Version::Http10 => framing.keep_alive && !framing.close,
+    };
+    Ok(Line {
+        method,
+        target,
+        version,
+        body,
+        keep_alive,
+        expects_continue: framing.expects_continue && version == Version::Http11,
+        host,
+    })
+}
+
+/// What the fields say about where the message ends and what becomes of the connection.
+#[derive(Default)]
+struct Framing {
+    host: Option<Span>,
+    content_length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+impl Framing {
+    fn note(&mut self, head: &[u8], field: Field) -> Result<(), Refusal> {
+        let name = field.name.of(head);
+        let value = field.value.of(head);
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                if self.host.replace(field.value).is_some() {
+                    return Err(Refusal::bad_request("there is more than one Host field"));
+                }
+            }
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                if !value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(Refusal::new(
+                        StatusCode::EXPECTATION_FAILED,
+                        "the only expectation that is met here is 100-continue",
+                    ));
+                }
+                self.expects_continue = true;
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                for option in value.split(|&byte| byte == b',') {
+                    let option = option.trim_ascii();
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                }
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let length = content_length(value)
+                    .filter(|_| ends_its_line(head, field))
+                    .ok_or(Refusal::bad_request(
+                        "Content-Length is not a plain decimal number",
+                    ))?;
+                // Equal repetitions could be merged (RFC 9112 §6.3); strict.
+                if self.content_length.replace(length).is_some() {
+                    return Err(Refusal::bad_request(
+                        "there is more than one Content-Length field",
+                    ));
+                }
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                if std::mem::replace(&mut self.chunked, true) {
+                    return Err(Refusal::bad_request(
+                        "there is more than one Transfer-Encoding field",
+                    ));
+                }
+                if !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Refusal::new(
+                        StatusCode::NOT_IMPLEMENTED,
+                        "the only transfer coding that is understood here is chunked, alone",
+                    ));
+                }
+                if !ends_its_line(head, field) {
+                    return Err(Refusal::bad_request("white space follows the transfer coding"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn body_length(&self, version: Version) -> Result<BodyLength, Refusal> {
+        match (self.chunked, self.content_length) {
+            (true, Some(_)) => Err(Refusal::bad_request(
+                "both Transfer-Encoding and Content-Length are given",
+            )),
+            (true, None) if version == Version::Http10 => {
+                Err(Refusal::bad_request("HTTP/1.0 knows no Transfer-Encoding"))
+            }
+            (true, None) => Ok(BodyLength::Chunked),
+            (false, length) => Ok(BodyLength::Fixed(length.unwrap_or(0))),
+        }
+    }
+}
+
+/// Whether the value reaches to its line's CRLF. White space there is allowed for other fields; in those that frame the
+/// message it has let two programs disagree, so it is refused.
+fn ends_its_line(head: &[u8], field: Field) -> bool {
+    head.get(field.value.end as usize) == Some(&b'\r')
+}
+
+/// Decimal digits only, and few enough that they cannot overflow (RFC 9110 §8.6).
+fn content_length(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn refusal_of(error: httparse::Error, head: &[u8]) -> Refusal {
+    match error {
+        httparse::Error::TooManyHeaders => Refusal::over(
+            "head_fields",
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request has more fields than are accepted here",
+        ),
+        httparse::Error::Version if names_another_version(head) => Refusal::new(
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            "the versions of HTTP that are spoken here are 1.1 and 1.0",
+        ),
+        httparse::Error::Version => Refusal::bad_request("the request line does not end in an HTTP version"),
+        httparse::Error::HeaderName => Refusal::bad_request(
+            "a field line does not begin with a name and a colon (white space before either is not allowed)",
+        ),
+        httparse::Error::HeaderValue => Refusal::bad_request("a field value holds a control character"),
+        httparse::Error::NewLine => Refusal::bad_request("a line of the head does not end in CRLF"),
+        httparse::Error::Token => {
+            Refusal::bad_request("the request line is not a method, a target and a version")
+        }
+        httparse::Error::Status => Refusal::bad_request("this is a response, not a request"),
+    }
+}
+
+/// Whether the first line ends in a well-formed version (RFC 9112 §2.3) that is not one of those spoken here.
+fn names_another_version(head: &[u8]) -> bool {
+    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+        if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(head: &str) -> Result<(Line, Vec<Field>), Refusal> {
+        let bytes = head.as_bytes();
+        match scan(bytes, 0)? {
+            Scan::Complete(end) => assert_eq!(end, bytes.len()),
+            Scan::Incomplete(_) => panic!("incomplete: {head:?}"),
+        }
+        let mut fields = Vec::new();
+        parse(bytes, 64, &mut fields).map(|line| (line, fields))
+    }
+
+    fn status(head: &str) -> u16 {
+        match read(head) {
+            Ok(_) => 200,
+            Err(refusal) => refusal.status.as_u16(),
+        }
+    }
+
+    #[test]
+    fn a_plain_request_is_read() {
+        let head = "GET /api/data?x=1 HTTP/1.1\r\nHost: device.local:8443\r\nAccept:  text/html \r\n\r\n";
+        let (line, fields) = read(head).unwrap();
+        assert_eq!(line.method, Method::GET);
+        assert_eq!(line.target.path.of(head.as_bytes()), b"/api/data");
+        assert_eq!(line.body, BodyLength::NONE);
+        assert!(line.keep_alive);
+        assert_eq!(fields[1].value.of(head.as_bytes()), b"text/html");
+        let host = line.host.unwrap();
+        assert_eq!(host.host.of(head.as_bytes()), b"device.local");
+        assert_eq!(host.port, Some(8443));
+    }
+
+    #[test]
+    fn the_end_is_found_whatever_the_splits() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\nrest";
+        for split in 0..head.len() {
+            let resumed = match scan(&head[..split], 0).unwrap() {
+                Scan::Complete(end) => Scan::Complete(end),
+                Scan::Incomplete(from) => scan(head, from).unwrap(),
+            };
+            assert_eq!(resumed, Scan::Complete(head.len() - 4), "split at {split}");
+        }
+    }
+
+    #[test]
+    fn each_fault_of_a_head_gets_its_status() {
+        let cases: &[(&str, u16)] = &[
+            ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+            ("GET / HTTP/1.0\r\n\r\n", 200),
+            ("GET / HTTP/1.1\r\n\r\n", 400),
+            ("GET / HTTP/1.1\nHost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: user@a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: [::1]:8443\r\n\r\n", 200),
+            ("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n", 400),
+            ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+            ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505),
+            ("GET / http/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /\r\n\r\n", 400),
+            ("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            (" GET / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("G@T / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX : a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\n: a\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: a\0b\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400),
+            ("GET / HTTP/1.1\r\nHost: a\r\nX: ä\r\n\r\n", 200),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n", 200),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3 \r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12345678901234567890\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 3\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 200),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n", 200),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\t\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", 501),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n", 501),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n", 501),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked,\r\n\r\n", 501),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n", 501),
+            (
+                "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+                400,
+            ),
+            ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", 400),
+            ("POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+            ("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\n\r\n", 200),
+            ("POST / HTTP/1.1\r\nHost: a\r\nExpect: 200-ok\r\n\r\n", 417),
+        ];
+        for (head, expected) in cases {
+            assert_eq!(status(head), *expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn fields_over_the_limit_are_refused_and_the_limit_is_named() {
+        let mut head = String::from("GET / HTTP/1.1\r\nHost: a\r\n");
+        for n in 0..63 {
+            head.push_str(&format!("X-{n}: 1\r\n"));
+        }
+        assert_eq!(status(&format!("{head}\r\n")), 200);
+        let refusal = read(&format!("{head}X-64: 1\r\n\r\n")).unwrap_err();
+        assert_eq!(
+            (refusal.status.as_u16(), refusal.limit),
+            (431, Some("head_fields"))
+        );
+    }
+
+    #[test]
+    fn connection_options_decide_about_the_connection() {
+        for (version, connection, expected) in [
+            ("1.1", "", true),
+            ("1.1", "Connection: close\r\n", false),
+            ("1.1", "Connection: TE,,Keep-Alive\r\n", true),
+            ("1.1", "Connection: x\r\nConnection: CLOSE, y\r\n", false),
+            ("1.0", "", false),
+            ("1.0", "Connection: keep-alive\r\n", true),
+            ("1.0", "Connection: keep-alive, close\r\n", false),
+        ] {
+            let (line, _) = read(&format!("GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n")).unwrap();
+            assert_eq!(line.keep_alive, expected, "{version} {connection:?}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! A request as a handler sees it: borrowed from the connection's buffer, or made by hand in a test.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::fmt;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_core::de::DeserializeOwned;
+use serde_core::Serialize;
+
+use super::head::{Field, Line, Span, Version};
+use super::target;
+use super::Refusal;
+use crate::error::{BodyFault, Error};
+
+/// The most path parameters one route may have.
+pub(crate) const MOST_PARAMS: usize = 8;
+
+/// A request, as a handler gets it.
+///
+/// A handler can be tried without a socket: build a request with [`Request::get`], [`Request::post`] or
+/// [`Request::new`] and give it to the handler, or to [`Router::call`](crate::Router::call).
+///
+/// ```
+/// use lockgate::{Request, Router, StatusCode};
+///
+/// let router = Router::new().get("/hello/{name}", |request: &mut Request| format!("Hello {}", request.param("name")));
+/// let response = router.call(&mut Request::get("/hello/world"));
+/// assert_eq!(response.status(), StatusCode::OK);
+/// assert_eq!(response.into_bytes().unwrap(), b"Hello world");
+/// ```
+pub struct Request<'a> {
+    head: Cow<'a, [u8]>,
+    fields: Cow<'a, [Field]>,
+    line: Line,
+    path: Cow<'a, str>,
+    params: Params,
+    headers: OnceCell<HeaderMap>,
+    body: Body<'a>,
+    peer: Option<SocketAddr>,
+}
+
+/// Where in the path each of a route's parameters was found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Params {
+    pub names: Option<Arc<[Box<str>]>>,
+    pub values: [Span; MOST_PARAMS],
+}
+
+/// A request's body: in memory already, or still on its way.
+pub(crate) enum Body<'a> {
+    Buffered { bytes: Cow<'a, [u8]>, read: usize },
+    Streaming(&'a mut (dyn Read + 'a)),
+}
+
+impl Body<'_> {
+    pub(crate) const EMPTY: Body<'static> = Body::Buffered {
+        bytes: Cow::Borrowed(&[]),
+        read: 0,
+    };
+}
+
+impl<'a> Request<'a> {
+    /// A GET request for a test. `target` is a path with an optional query, encoded as it would be on the wire.
+    pub fn get(target: &str) -> Request<'static> {
+        Request::new(Method::GET, target)
+    }
+
+    /// A POST request for a test; give it a body with [`with_body`](Request::with_body) or [`with_json`](Request::with_json).
+    pub fn post(target: &str) -> Request<'static> {
+        Request::new(Method::POST, target)
+    }
+
+    /// A request for a test, with any method. A target that a server would refuse gives a request that no route matches.
+    pub fn new(method: Method, target: &str) -> Request<'static> {
+        let head = target.as_bytes().to_vec();
+        let whole = Span {
+            start: 0,
+            end: head.len() as u32,
+        };
+        let parsed = target::Target::parse(&head, whole, &method).unwrap_or(target::Target {
+            path: whole,
+            query: None,
+            authority: None,
+        });
+        let path = target::decode_path(parsed.path.of(&head))
+            .map(Cow::into_owned)
+            .unwrap_or_default();
+        Request {
+            line: Line {
+                method,
+                host: parsed.authority,
+                target: parsed,
+                version: Version::Http11,
+                body: super::head::BodyLength::NONE,
+                keep_alive: true,
+                expects_continue: false,
+            },
+            head: Cow::Owned(head),
+            fields: Cow::Owned(Vec::new()),
+            path: Cow::Owned(path),
+            params: Params::default(),
+            headers: OnceCell::new(),
+            body: Body::EMPTY,
+            peer: None,
+        }
+    }
+
+    /// Takes over what the server read; refuses a path that cannot be decoded.
+    pub(crate) fn from_wire(
+        head: &'a [u8],
+        fields: &'a [Field],
+        line: Line,
+        body: Body<'a>,
+        peer: SocketAddr,
+    ) -> Result<Request<'a>, Refusal> {
+        let path = target::decode_path(line.target.path.of(head))?;
+        Ok(Request {
+            head: Cow::Borrowed(head),
+            fields: Cow::Borrowed(fields),
+            line,
+            path,
+            params: Params::default(),
+            headers: OnceCell::new(),
+            body,
+            peer: Some(peer),
+        })
+    }
+
+    /// Adds a field, for a test.
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        let head = self.head.to_mut();
+        let mut append = |text: &str| {
+            let start = head.len() as u32;
+            head.extend_from_slice(text.as_bytes());
+            Span {
+                start,
+                end: head.len() as u32,
+            }
+        };
+        let field = Field {
+            name: append(name),
+            value: append(value),
+        };
+        self.fields.to_mut().push(field);
+        self.headers = OnceCell::new();
+        self
+    }
+
+    /// Sets the body, for a test.
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Body::Buffered {
+            bytes: Cow::Owned(body.into()),
+            read: 0,
+        };
+        self
+    }
+
+    /// Sets the body to `value` as JSON, and `Content-Type` with it, for a test.
+    pub fn with_json<T: Serialize + ?Sized>(self, value: &T) -> Self {
+        let body = serde_json::to_vec(value).unwrap_or_default();
+        self.with_header("content-type", "application/json")
+            .with_body(body)
+    }
+
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.line.method
+    }
+
+    /// The path, percent-decoded, without the query: `/api/sensors/kitchen sink`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The value of a path parameter of the route, percent-decoded; for a trailing `{*rest}`, all that is left of the path.
+    /// Empty when the route has no parameter of this name; one that it has is never empty, `{*rest}` aside.
+    pub fn param(&self, name: &str) -> &str {
+        let names = self.params.names.as_deref().unwrap_or_default();
+        let span = names
+            .iter()
+            .position(|known| **known == *name)
+            .and_then(|at| self.params.values.get(at));
+        span.and_then(|span| self.path.get(span.start as usize..span.end as usize))
+            .unwrap_or_default()
+    }
+
+    /// The value of the first query parameter of this name, decoded; `Some("")` when it is there without a value.
+    pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.query_pairs()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value)
+    }
+
+    /// All query parameters in their order, decoded as browsers encode them (WHATWG URL,
+    /// application/x-www-form-urlencoded): `+` is a space.
+    pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+        target::query_pairs(
+            self.line
+                .target
+                .query
+                .map(|span| span.of(&self.head))
+                .unwrap_or_default(),
+        )
+    }
+
+    /// The value of the first field of this name, if it is UTF-8. Names are compared without regard to case. Reads the
+    /// head as it stands; for many look-ups, or for values that are not UTF-8, use [`headers`](Request::headers).
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let field = self
+            .fields
+            .iter()
+            .find(|field| field.name.of(&self.head).eq_ignore_ascii_case(name.as_bytes()))?;
+        std::str::from_utf8(field.value.of(&self.head)).ok()
+    }
+
+    /// All fields, as a map. It is built when this is first called.
+    pub fn headers(&self) -> &HeaderMap {
+        self.headers.get_or_init(|| {
+            let mut map = HeaderMap::with_capacity(self.fields.len());
+            for field in self.fields.iter() {
+                let name = HeaderName::from_bytes(field.name.of(&self.head));
+                let value = HeaderValue::from_bytes(field.value.of(&self.head));
+                if let (Ok(name), Ok(value)) = (name, value) {
+                    map.append(name, value);
+                }
+            }
+            map
+        })
+    }
+
+    /// The host that the request is for, without its port: from an absolute target, else from `Host`. `None` in a request
+    /// made by hand, and in HTTP/1.0 without `Host`.
+    pub fn host(&self) -> Option<&str> {
+        self.line
+            .host
+            .and_then(|authority| std::str::from_utf8(authority.host.of(&self.head)).ok())
+    }
+
+    /// Who sent the request: the address at the other end of the connection. `None` in a request made by hand.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// The body, to be read piece by piece. Up to [`Limits::body_buffer_bytes`](crate::Limits::body_buffer_bytes) it is
+    /// in memory before the handler is called; a larger one is read from the connection, and reading it may block until
+    /// [`Limits::body_timeout`](crate::Limits::body_timeout). Errors come out of `?` as [`Error::Body`].
+    pub fn body(&mut self) -> &mut dyn Read {
+        &mut self.body
+    }
+
+    /// The whole body, at most [`Limits::body_bytes`](crate::Limits::body_bytes).
+    pub fn bytes(&mut self) -> Result<Vec<u8>, Error> {
+        match &mut self.body {
+            Body::Buffered {
+                bytes: Cow::Owned(bytes),
+                read: 0,
+            } => Ok(std::mem::take(bytes)),
+            body => {
+                let mut bytes = Vec::new();
+                body.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// The body read as JSON. Errors: 415 when `Content-Type` names something else than JSON, 400 when it is not JSON, 422
+    /// when it is JSON of another shape, and those of [`bytes`](Request::bytes).
+    pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        if self
+            .header("content-type")
+            .is_some_and(|media_type| !is_json(media_type))
+        {
+            return Err(Error::Body(BodyFault::MediaType));
+        }
+        let bytes = match &mut self.body {
+            Body::Buffered { bytes, read } => {
+                let start = std::mem::replace(read, bytes.len());
+                Cow::Borrowed(&bytes[start..])
+            }
+            body => {
+                let mut bytes = Vec::new();
+                body.read_to_end(&mut bytes)?;
+                Cow::Owned(bytes)
+            }
+        };
+        serde_json::from_slice(&bytes).map_err(|error| Error::Body(BodyFault::Json(error)))
+    }
+
+    pub(crate) fn set_params(&mut self, params: Params) {
+        self.params = params;
+    }
+}
+
+impl Read for Body<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Body::Buffered { bytes, read } => {
+                let mut rest = bytes.get(*read..).unwrap_or_default();
+                let taken = rest.read(out)?;
+                *read += taken;
+                Ok(taken)
+            }
+            Body::Streaming(source) => source.read(out),
+        }
+    }
+}
+
+/// `application/json`, or any type in its image, such as `application/merge-patch+json` (RFC 6839 §3.1).
+fn is_json(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+        || essence.len() > 5
+            && essence
+                .get(essence.len() - 5..)
+                .is_some_and(|end| end.eq_ignore_ascii_case("+json"))
+}
+
+impl fmt::Debug for Request<'_> {
+    /// Method and path; never fields or body, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", self.method())
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_whatever_their_case_and_may_be_bytes() {
+        let request = Request::get("/")
+            .with_header("X-Name", "a")
+            .with_header("x-name", "b");
+        assert_eq!(request.header("X-NAME"), Some("a"));
+        assert_eq!(request.headers().get_all("x-name").iter().count(), 2);
+    }
+
+    #[test]
+    fn json_is_taken_only_as_json() {
+        let read = |media_type: &str, body: &str| {
+            Request::post("/")
+                .with_header("content-type", media_type)
+                .with_body(body)
+                .json::<Vec<u8>>()
+        };
+        assert_eq!(read("application/json", "[1]").unwrap(), [1]);
+        assert_eq!(
+            read("Application/Merge-Patch+JSON; charset=utf-8", "[1]").unwrap(),
+            [1]
+        );
+        assert!(matches!(
+            read("text/plain", "[1]"),
+            Err(Error::Body(BodyFault::MediaType))
+        ));
+        assert!(matches!(
+            read("application/json", "["),
+            Err(Error::Body(BodyFault::Json(_)))
+        ));
+        assert_eq!(
+            Request::post("/").with_body("[1]").json::<Vec<u8>>().unwrap(),
+            [1]
+        );
+    }
+
+    #[test]
+    fn a_fault_of_the_body_comes_out_of_read_as_itself() {
+        struct Late;
+        impl Read for Late {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(BodyFault::TooLarge { limit: 5 }.into())
+            }
+        }
+        let mut late = Late;
+        let mut request = Request {
+            body: Body::Streaming(&mut late),
+            ..Request::post("/")
+        };
+        assert!(matches!(
+            request.bytes(),
+            Err(Error::Body(BodyFault::TooLarge { limit: 5 }))
+        ));
+    }
+}

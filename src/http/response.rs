@@ -1,0 +1,422 @@
+//! A response as a handler makes it, and what can be turned into one.
+
+use std::fmt;
+use std::io::Read;
+
+use ::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_core::Serialize;
+use serde_json::{Map, Value};
+
+use super::Refusal;
+use crate::error::{BodyFault, Error};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+
+/// A response. lockgate adds `Content-Length` or chunked framing, `Date` and `Connection` by itself.
+///
+/// ```
+/// use lockgate::{Response, StatusCode};
+/// use serde_json::json;
+///
+/// let response = Response::json(&json!({"id": 7})).with_status(StatusCode::CREATED).with_header("location", "/items/7");
+/// assert_eq!(response.header("location").unwrap(), "/items/7");
+/// ```
+pub struct Response {
+    pub(crate) status: StatusCode,
+    /// Apart from the other fields, because nearly every response has it and nothing else.
+    pub(crate) content_type: Option<HeaderValue>,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: Payload,
+}
+
+/// A response's body.
+pub(crate) enum Payload {
+    Bytes(Vec<u8>),
+    Static(&'static [u8]),
+    Reader {
+        reader: Box<dyn Read + Send>,
+        length: Option<u64>,
+    },
+}
+
+impl Payload {
+    /// The body's length in bytes, if it is known before it is sent.
+    pub(crate) fn length(&self) -> Option<u64> {
+        match self {
+            Payload::Bytes(bytes) => Some(bytes.len() as u64),
+            Payload::Static(bytes) => Some(bytes.len() as u64),
+            Payload::Reader { length, .. } => *length,
+        }
+    }
+}
+
+impl Response {
+    /// A response with an empty body.
+    pub fn new(status: StatusCode) -> Response {
+        Response {
+            status,
+            content_type: None,
+            fields: HeaderMap::new(),
+            body: Payload::Static(b""),
+        }
+    }
+
+    /// 200 with `value` as JSON. A value that cannot be written as JSON (a map whose keys are not strings) becomes a 500
+    /// and a line in the log.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Response {
+        match serde_json::to_vec(value) {
+            Ok(bytes) => Response::of(JSON, Payload::Bytes(bytes)),
+            Err(error) => {
+                log::error!("a handler's value cannot be written as JSON: {error}");
+                Response::new(StatusCode::INTERNAL_SERVER_ERROR).into_problem()
+            }
+        }
+    }
+
+    /// 200 with a text, as `text/plain; charset=utf-8`.
+    pub fn text(text: impl Into<String>) -> Response {
+        Response::of(TEXT, Payload::Bytes(text.into().into_bytes()))
+    }
+
+    /// 200 with bytes in memory. Give their type with [`with_header`](Response::with_header).
+    pub fn bytes(bytes: impl Into<Vec<u8>>) -> Response {
+        Response {
+            body: Payload::Bytes(bytes.into()),
+            ..Response::new(StatusCode::OK)
+        }
+    }
+
+    /// 200 with all that `reader` gives, sent in chunks (to an HTTP/1.0 client until the connection's end). The reader is
+    /// asked for more only as the client takes it; a read error cuts the connection, so that the client cannot mistake
+    /// the part for the whole.
+    pub fn reader(reader: impl Read + Send + 'static) -> Response {
+        let body = Payload::Reader {
+            reader: Box::new(reader),
+            length: None,
+        };
+        Response {
+            body,
+            ..Response::new(StatusCode::OK)
+        }
+    }
+
+    /// As [`reader`](Response::reader), with `Content-Length`. A reader that gives less cuts the connection; what it has
+    /// beyond `length` is not sent.
+    pub fn reader_with_length(reader: impl Read + Send + 'static, length: u64) -> Response {
+        let body = Payload::Reader {
+            reader: Box::new(reader),
+            length: Some(length),
+        };
+        Response {
+            body,
+            ..Response::new(StatusCode::OK)
+        }
+    }
+
+    fn of(content_type: HeaderValue, body: Payload) -> Response {
+        Response {
+            status: StatusCode::OK,
+            content_type: Some(content_type),
+            fields: HeaderMap::new(),
+            body,
+        }
+    }
+
+    /// Changes the status.
+    pub fn with_status(mut self, status: StatusCode) -> Response {
+        self.status = status;
+        self
+    }
+
+    /// Sets a field, in place of one of the same name. A name or a value that HTTP does not allow (a line break in it,
+    /// say) turns the response into a 500 and leaves a line in the log: it never reaches the wire.
+    pub fn with_header<N, V>(mut self, name: N, value: V) -> Response
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        match checked(name, value) {
+            Some((name, value)) if name == CONTENT_TYPE => self.content_type = Some(value),
+            Some((name, value)) => {
+                self.fields.insert(name, value);
+            }
+            None => return Response::new(StatusCode::INTERNAL_SERVER_ERROR).into_problem(),
+        }
+        self
+    }
+
+    /// Adds a field beside others of the same name, as `Set-Cookie` needs it. Checked as [`with_header`](Response::with_header).
+    pub fn with_added_header<N, V>(mut self, name: N, value: V) -> Response
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        match checked(name, value) {
+            Some((name, value)) if name == CONTENT_TYPE => self.content_type = Some(value),
+            Some((name, value)) => {
+                self.fields.append(name, value);
+            }
+            None => return Response::new(StatusCode::INTERNAL_SERVER_ERROR).into_problem(),
+        }
+        self
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The value of the first field of this name that the handler set.
+    pub fn header(&self, name: &str) -> Option<&HeaderValue> {
+        if name.eq_ignore_ascii_case(CONTENT_TYPE.as_str()) {
+            self.content_type.as_ref()
+        } else {
+            self.fields.get(name)
+        }
+    }
+
+    /// The body, read to its end; for tests.
+    pub fn into_bytes(self) -> std::io::Result<Vec<u8>> {
+        match self.body {
+            Payload::Bytes(bytes) => Ok(bytes),
+            Payload::Static(bytes) => Ok(bytes.to_vec()),
+            Payload::Reader { mut reader, length } => {
+                let mut bytes = Vec::new();
+                reader
+                    .by_ref()
+                    .take(length.unwrap_or(u64::MAX))
+                    .read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// A problem document with nothing but this response's status.
+    pub(crate) fn into_problem(self) -> Response {
+        Problem::new(self.status).into_response()
+    }
+}
+
+fn checked<N: TryInto<HeaderName>, V: TryInto<HeaderValue>>(
+    name: N,
+    value: V,
+) -> Option<(HeaderName, HeaderValue)> {
+    let Ok(name) = name.try_into() else {
+        log::error!("a handler set a field whose name is not a token; the client gets a 500");
+        return None;
+    };
+    let Ok(value) = value.try_into() else {
+        log::error!("a handler set {name} to a value that holds a control character; the client gets a 500");
+        return None;
+    };
+    Some((name, value))
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = self.body.length();
+        f.debug_struct("Response")
+            .field("status", &self.status)
+            .field("body_bytes", &length)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An error as a client can read it: an RFC 9457 problem document, `application/problem+json`.
+///
+/// ```
+/// use lockgate::{IntoResponse, Problem, StatusCode};
+///
+/// let problem = Problem::new(StatusCode::CONFLICT).detail("The sensor is being calibrated.").member("retry", 30);
+/// assert_eq!(problem.into_response().status(), StatusCode::CONFLICT);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    members: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem whose title is the status's own (RFC 9457 §4.2.1, `about:blank`).
+    pub fn new(status: StatusCode) -> Problem {
+        let mut members = Map::new();
+        members.insert(
+            "title".into(),
+            status.canonical_reason().unwrap_or("Error").into(),
+        );
+        members.insert("status".into(), status.as_u16().into());
+        Problem { status, members }
+    }
+
+    /// What happened this time, for a person.
+    pub fn detail(self, detail: impl Into<String>) -> Problem {
+        self.member("detail", detail.into())
+    }
+
+    /// The kind of problem: a URI, best one that can be opened and explains it.
+    pub fn kind(self, uri: impl Into<String>) -> Problem {
+        self.member("type", uri.into())
+    }
+
+    /// The short name of the kind of problem.
+    pub fn title(self, title: impl Into<String>) -> Problem {
+        self.member("title", title.into())
+    }
+
+    /// Any further member (RFC 9457 §3.2).
+    pub fn member(mut self, name: &str, value: impl Into<Value>) -> Problem {
+        self.members.insert(name.to_string(), value.into());
+        self
+    }
+}
+
+/// What a handler may return.
+pub trait IntoResponse {
+    /// Makes the response.
+    fn into_response(self) -> Response;
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Response {
+        self
+    }
+}
+
+/// The status alone; from 400 up with a problem document.
+impl IntoResponse for StatusCode {
+    fn into_response(self) -> Response {
+        if self.is_client_error() || self.is_server_error() {
+            Problem::new(self).into_response()
+        } else {
+            Response::new(self)
+        }
+    }
+}
+
+/// 204, no content.
+impl IntoResponse for () {
+    fn into_response(self) -> Response {
+        Response::new(StatusCode::NO_CONTENT)
+    }
+}
+
+/// 200, `text/plain; charset=utf-8`.
+impl IntoResponse for &'static str {
+    fn into_response(self) -> Response {
+        Response::of(TEXT, Payload::Static(self.as_bytes()))
+    }
+}
+
+/// 200, `text/plain; charset=utf-8`.
+impl IntoResponse for String {
+    fn into_response(self) -> Response {
+        Response::text(self)
+    }
+}
+
+/// 200, `application/json`.
+impl IntoResponse for Value {
+    fn into_response(self) -> Response {
+        Response::json(&self)
+    }
+}
+
+/// The value with another status.
+impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
+    fn into_response(self) -> Response {
+        self.1.into_response().with_status(self.0)
+    }
+}
+
+/// The value, or the error as it answers for itself: a [`Problem`], a [`StatusCode`], lockgate's [`Error`], or a type of
+/// your own that implements this trait.
+impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
+    fn into_response(self) -> Response {
+        match self {
+            Ok(value) => value.into_response(),
+            Err(error) => error.into_response(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // A map of strings to JSON values can always be written.
+        let bytes = serde_json::to_vec(&self.members).unwrap_or_default();
+        Response::of(PROBLEM_JSON, Payload::Bytes(bytes)).with_status(self.status)
+    }
+}
+
+/// A fault of the body answers with its own status; everything else is a 500, and its text goes to the log alone.
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Error::Body(BodyFault::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Error::Body(BodyFault::TimedOut { .. }) => StatusCode::REQUEST_TIMEOUT,
+            Error::Body(BodyFault::MediaType) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::Body(BodyFault::Json(error)) if error.is_data() => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Body(_) => StatusCode::BAD_REQUEST,
+            other => {
+                log::error!("a handler failed: {other}");
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            }
+        };
+        Problem::new(status).detail(self.to_string()).into_response()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let response = Problem::new(self.status).detail(self.detail).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.with_header(RETRY_AFTER, HeaderValue::from_static("1"))
+        } else {
+            response
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_break_in_a_field_becomes_a_500_and_no_field() {
+        for value in ["a\r\nset-cookie: x", "a\nb", "a\0b"] {
+            let response = Response::text("x").with_header("x-name", value);
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(response.header("x-name").is_none());
+        }
+        assert_eq!(
+            Response::text("x").with_header("x y", "1").status(),
+            StatusCode::INTERNAL_SERVER_ERROR
+        );
+    }
+
+    #[test]
+    fn an_error_of_the_body_answers_for_itself() {
+        let wrong_shape = crate::Request::post("/")
+            .with_body("[]")
+            .json::<String>()
+            .unwrap_err();
+        assert_eq!(
+            wrong_shape.into_response().status(),
+            StatusCode::UNPROCESSABLE_ENTITY
+        );
+        let not_json = crate::Request::post("/")
+            .with_body("[")
+            .json::<String>()
+            .unwrap_err();
+        let response = not_json.into_response();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(
+            response.header("content-type").unwrap(),
+            "application/problem+json"
+        );
+        let body: Value = serde_json::from_slice(&response.into_bytes().unwrap()).unwrap();
+        assert_eq!(body["status"], 400);
+    }
+}

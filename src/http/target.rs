@@ -1,0 +1,378 @@
+//! What a request is for: the target's four forms, the path as the router matches it, the query, and the host
+//! (RFC 9112 §3.2, RFC 3986). Decoding happens here, once, before anything is matched.
+
+use std::borrow::Cow;
+use std::net::Ipv6Addr;
+
+use ::http::{Method, StatusCode};
+
+use super::head::Span;
+use super::Refusal;
+
+/// A request's target, taken apart but not decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The path, still percent-encoded; `*` for a request about the server as a whole (RFC 9112 §3.2.4).
+    pub path: Span,
+    /// What follows the first `?`, if there is one.
+    pub query: Option<Span>,
+    /// The host in an absolute target (RFC 9112 §3.2.2).
+    pub authority: Option<Authority>,
+}
+
+/// A host and, if it is named, a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Authority {
+    /// A name or an IPv4 address, or an IPv6 address without its brackets.
+    pub host: Span,
+    pub port: Option<u16>,
+}
+
+impl Target {
+    pub(crate) fn parse(head: &[u8], span: Span, method: &Method) -> Result<Target, Refusal> {
+        let target = span.of(head);
+        if let Some(bad) = target.iter().find(|&&byte| !is_target_byte(byte)) {
+            return Err(Refusal::bad_request(match bad {
+                b'#' => "the target holds a fragment, which clients keep to themselves",
+                _ => "the target holds a character that must be percent-encoded",
+            }));
+        }
+        if *method == Method::CONNECT {
+            return Err(Refusal::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "this server is not a proxy: CONNECT is not served",
+            ));
+        }
+        if target == b"*" {
+            return if *method == Method::OPTIONS {
+                Ok(Target {
+                    path: span,
+                    query: None,
+                    authority: None,
+                })
+            } else {
+                Err(Refusal::bad_request("only OPTIONS may have the target *"))
+            };
+        }
+        if target.first() == Some(&b'/') {
+            return Target::from_path(head, span, None);
+        }
+        let Some(scheme_length) = scheme_length(target) else {
+            return Err(Refusal::bad_request(
+                "the target begins neither with / nor with http:// or https://",
+            ));
+        };
+        let authority_start = span.start + scheme_length as u32;
+        let rest = &target[scheme_length..];
+        let authority_length = rest
+            .iter()
+            .position(|byte| matches!(byte, b'/' | b'?'))
+            .unwrap_or(rest.len());
+        let authority_end = authority_start + authority_length as u32;
+        let authority = Authority::parse(
+            head,
+            Span {
+                start: authority_start,
+                end: authority_end,
+            },
+        )?;
+        if head.get(authority_end as usize) != Some(&b'/') || authority_end >= span.end {
+            return Err(Refusal::bad_request(
+                "an absolute target needs a path: at least / after the host",
+            ));
+        }
+        Target::from_path(
+            head,
+            Span {
+                start: authority_end,
+                end: span.end,
+            },
+            Some(authority),
+        )
+    }
+
+    fn from_path(head: &[u8], span: Span, authority: Option<Authority>) -> Result<Target, Refusal> {
+        let bytes = span.of(head);
+        if bytes.starts_with(b"//") {
+            return Err(Refusal::bad_request(
+                "the path begins with //, which other programs take for a host",
+            ));
+        }
+        let (path, query) = match memchr::memchr(b'?', bytes) {
+            Some(mark) => {
+                let mark = span.start + mark as u32;
+                (
+                    Span {
+                        start: span.start,
+                        end: mark,
+                    },
+                    Some(Span {
+                        start: mark + 1,
+                        end: span.end,
+                    }),
+                )
+            }
+            None => (span, None),
+        };
+        Ok(Target {
+            path,
+            query,
+            authority,
+        })
+    }
+}
+
+impl Authority {
+    /// `host [":" port]` (RFC 9110 §7.2). A host is a name of letters, digits, `-`, `.` and `_`, an IPv4 address, or an
+    /// IPv6 address in brackets; never empty, never with user information.
+    pub(crate) fn parse(head: &[u8], span: Span) -> Result<Authority, Refusal> {
+        const NOT_A_HOST: Refusal =
+            Refusal::bad_request("the host is not a name or an address with an optional port");
+        let bytes = span.of(head);
+        let (host, after) = if bytes.first() == Some(&b'[') {
+            let close = bytes.iter().position(|&byte| byte == b']').ok_or(NOT_A_HOST)?;
+            std::str::from_utf8(&bytes[1..close])
+                .ok()
+                .and_then(|address| address.parse::<Ipv6Addr>().ok())
+                .ok_or(NOT_A_HOST)?;
+            (
+                Span {
+                    start: span.start + 1,
+                    end: span.start + close as u32,
+                },
+                close + 1,
+            )
+        } else {
+            let end = bytes.iter().position(|&byte| byte == b':').unwrap_or(bytes.len());
+            let name = &bytes[..end];
+            if name.is_empty() || name.len() > 255 || !name.iter().all(|&byte| is_name_byte(byte)) {
+                return Err(NOT_A_HOST);
+            }
+            (
+                Span {
+                    start: span.start,
+                    end: span.start + end as u32,
+                },
+                end,
+            )
+        };
+        let port = match &bytes[after..] {
+            [] => None,
+            [b':', digits @ ..]
+                if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && !digits.is_empty() =>
+            {
+                let digits = std::str::from_utf8(digits).map_err(|_| NOT_A_HOST)?;
+                Some(digits.parse::<u16>().map_err(|_| NOT_A_HOST)?)
+            }
+            _ => return Err(NOT_A_HOST),
+        };
+        Ok(Authority { host, port })
+    }
+}
+
+/// The path as the router matches it: percent-decoded, UTF-8, without dot segments. What two programs could read in two
+/// ways is refused: an encoded slash or backslash, control characters, and dot segments, which clients resolve before
+/// they send (RFC 3986 §5.2.4; strict).
+pub(crate) fn decode_path(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
+    let decoded = if memchr::memchr(b'%', raw).is_none() {
+        Cow::Borrowed(std::str::from_utf8(raw).map_err(|_| Refusal::bad_request("the path is not ASCII"))?)
+    } else {
+        let mut bytes = Vec::with_capacity(raw.len());
+        let mut rest = raw;
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            if byte != b'%' {
+                bytes.push(byte);
+                continue;
+            }
+            let (value, after) = percent_encoded(rest).ok_or(Refusal::bad_request(
+                "the path holds a % that two hexadecimal digits do not follow",
+            ))?;
+            if value < 0x20 || value == 0x7f || value == b'/' || value == b'\\' {
+                return Err(Refusal::bad_request(
+                    "the path holds an encoded slash, backslash or control character",
+                ));
+            }
+            bytes.push(value);
+            rest = after;
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Refusal::bad_request("the path is not UTF-8 when it is percent-decoded"))?;
+        Cow::Owned(text)
+    };
+    if has_dot_segment(decoded.as_bytes()) {
+        return Err(Refusal::bad_request(
+            "the path holds a dot segment (/./ or /../); clients resolve them first",
+        ));
+    }
+    Ok(decoded)
+}
+
+fn has_dot_segment(path: &[u8]) -> bool {
+    memchr::memmem::find(path, b"/.").is_some()
+        && path
+            .split(|&byte| byte == b'/')
+            .any(|segment| segment == b"." || segment == b"..")
+}
+
+/// The pairs of a query, decoded as browsers encode them: `+` is a space, a stray `%` stands for itself, and what is not
+/// UTF-8 becomes U+FFFD (WHATWG URL, application/x-www-form-urlencoded parsing).
+pub(crate) fn query_pairs(query: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    query
+        .split(|&byte| byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let equals = pair.iter().position(|&byte| byte == b'=');
+            let (name, value) = match equals {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &pair[..0]),
+            };
+            (decode_form(name), decode_form(value))
+        })
+}
+
+fn decode_form(raw: &[u8]) -> Cow<'_, str> {
+    if !raw.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return String::from_utf8_lossy(raw);
+    }
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => match percent_encoded(rest) {
+                Some((value, after)) => {
+                    bytes.push(value);
+                    rest = after;
+                }
+                None => bytes.push(b'%'),
+            },
+            other => bytes.push(other),
+        }
+    }
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The value of the two hexadecimal digits that `bytes` begins with, and what follows them.
+fn percent_encoded(bytes: &[u8]) -> Option<(u8, &[u8])> {
+    let (digits, after) = bytes.split_at_checked(2)?;
+    let high = (digits[0] as char).to_digit(16)?;
+    let low = (digits[1] as char).to_digit(16)?;
+    Some(((high * 16 + low) as u8, after))
+}
+
+/// The length of `http://` or `https://` at the front of an absolute target.
+fn scheme_length(target: &[u8]) -> Option<usize> {
+    ["http://", "https://"]
+        .into_iter()
+        .map(str::len)
+        .zip([&b"http://"[..], b"https://"])
+        .find_map(|(length, scheme)| {
+            target
+                .get(..length)
+                .filter(|start| start.eq_ignore_ascii_case(scheme))
+                .map(|_| length)
+        })
+}
+
+/// Visible ASCII less what no client sends unencoded: fragments, quotes, angle brackets and backslashes. `|`, `^`, `{`,
+/// `}` and the backtick are let through, because browsers send them in queries.
+fn is_target_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\')
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(target: &str, method: Method) -> Result<(String, Option<String>, Option<String>), u16> {
+        let bytes = target.as_bytes();
+        let span = Span {
+            start: 0,
+            end: bytes.len() as u32,
+        };
+        let text = |span: Span| String::from_utf8(span.of(bytes).to_vec()).unwrap();
+        Target::parse(bytes, span, &method)
+            .map(|t| (text(t.path), t.query.map(text), t.authority.map(|a| text(a.host))))
+            .map_err(|refusal| refusal.status.as_u16())
+    }
+
+    #[test]
+    fn the_four_forms_are_told_apart() {
+        let some = |text: &str| Some(text.to_string());
+        assert_eq!(parse("/a?b?c", Method::GET), Ok(("/a".into(), some("b?c"), None)));
+        assert_eq!(
+            parse("https://h:1/a?b", Method::GET),
+            Ok(("/a".into(), some("b"), some("h")))
+        );
+        assert_eq!(
+            parse("HTTP://[::1]/", Method::GET),
+            Ok(("/".into(), None, some("::1")))
+        );
+        assert_eq!(parse("*", Method::OPTIONS), Ok(("*".into(), None, None)));
+        for (target, method, status) in [
+            ("*", Method::GET, 400),
+            ("h:443", Method::CONNECT, 501),
+            ("h:443", Method::GET, 400),
+            ("a/b", Method::GET, 400),
+            ("ftp://h/", Method::GET, 400),
+            ("http://", Method::GET, 400),
+            ("http://h", Method::GET, 400),
+            ("http://user@h/", Method::GET, 400),
+            ("http://user:pw@h/", Method::GET, 400),
+            ("//evil/", Method::GET, 400),
+            ("http://h//evil", Method::GET, 400),
+            ("/a#b", Method::GET, 400),
+            ("/ä", Method::GET, 400),
+            ("/a\\b", Method::GET, 400),
+        ] {
+            assert_eq!(parse(target, method), Err(status), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_decoded_once_or_refused() {
+        for (raw, decoded) in [
+            ("/", Some("/")),
+            ("/a%20b", Some("/a b")),
+            ("/%C3%A4", Some("/ä")),
+            ("/%2541", Some("/%41")),
+            ("/.well-known/x", Some("/.well-known/x")),
+            ("/a..b/...", Some("/a..b/...")),
+            ("/a//b", Some("/a//b")),
+            ("/%2F", None),
+            ("/%5c", None),
+            ("/%00", None),
+            ("/%0d%0a", None),
+            ("/%", None),
+            ("/%4", None),
+            ("/%zz", None),
+            ("/%ff", None),
+            ("/.", None),
+            ("/a/../b", None),
+            ("/%2e%2e/b", None),
+            ("/a/.%2e", None),
+        ] {
+            let got = decode_path(raw.as_bytes()).ok();
+            assert_eq!(got.as_deref(), decoded, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_query_is_taken_apart_as_browsers_write_it() {
+        let pairs: Vec<_> = query_pairs(b"a=1&b=x+y%26z&&c&d=%&e=%ff").collect();
+        let expected = [
+            ("a", "1"),
+            ("b", "x y&z"),
+            ("c", ""),
+            ("d", "%"),
+            ("e", "\u{fffd}"),
+        ];
+        assert_eq!(pairs, expected.map(|(name, value)| (name.into(), value.into())));
+    }
+}

@@ -1,0 +1,499 @@
+//! Method and path to handler. Knows requests and responses, and nothing of sockets, threads or TLS; the server asks it
+//! what a request is for, and tests call it without a server.
+
+use std::sync::Arc;
+
+use ::http::header::ALLOW;
+use ::http::{HeaderValue, Method, StatusCode};
+
+use crate::error::Error;
+use crate::http::head::Span;
+use crate::http::request::{Params, Request, MOST_PARAMS};
+use crate::http::response::{IntoResponse, Problem, Response};
+
+/// A handler with its types gone.
+type Handler = Box<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
+
+/// Which handler answers which method and path.
+///
+/// A pattern is a path of segments: plain text, which matches itself; `{name}`, which matches any one segment that is not
+/// empty; or, last, `{*name}`, which matches all that is left, also nothing. Plain text is preferred to a parameter, and a
+/// parameter to the rest. Patterns are matched against the decoded path.
+///
+/// lockgate answers by itself: 404 for an unknown path, 405 with `Allow` for an unknown method on a known one, `HEAD`
+/// from the GET handler, `OPTIONS` with `Allow`, and 501 for a method that no HTTP specification knows.
+///
+/// State is shared the way closures share it:
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::Arc;
+/// use lockgate::{Request, Router};
+///
+/// let count = Arc::new(AtomicU64::new(0));
+/// let router = Router::new().get("/count", move |_: &mut Request| count.fetch_add(1, Ordering::Relaxed).to_string());
+/// # router.check().unwrap();
+/// ```
+///
+/// A pattern that cannot be served is reported by [`check`](Router::check), and by the server's `bind`.
+#[derive(Default)]
+pub struct Router {
+    root: Node,
+    handlers: usize,
+    fault: Option<Error>,
+}
+
+#[derive(Default)]
+struct Node {
+    plain: Vec<(Box<str>, Node)>,
+    param: Option<Box<Node>>,
+    rest: Option<Box<Methods>>,
+    here: Option<Box<Methods>>,
+}
+
+/// The handlers of one pattern.
+#[derive(Default)]
+struct Methods {
+    names: Arc<[Box<str>]>,
+    endpoints: Vec<(Method, Endpoint)>,
+}
+
+/// A handler and its place among all of a router's.
+pub(crate) struct Endpoint {
+    handler: Handler,
+    /// Counts from 0; what a server knows about a handler is kept by this number.
+    pub(crate) index: usize,
+}
+
+impl Endpoint {
+    pub(crate) fn call(&self, request: &mut Request<'_>) -> Response {
+        (self.handler)(request)
+    }
+}
+
+impl Router {
+    /// A router without routes: it answers 404 to everything.
+    pub fn new() -> Router {
+        Router::default()
+    }
+
+    /// Answers GET, and HEAD by the same handler unless there is one for HEAD.
+    pub fn get<R: IntoResponse>(
+        self,
+        pattern: &str,
+        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Router {
+        self.route(Method::GET, pattern, handler)
+    }
+
+    /// Answers POST.
+    pub fn post<R: IntoResponse>(
+        self,
+        pattern: &str,
+        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Router {
+        self.route(Method::POST, pattern, handler)
+    }
+
+    /// Answers PUT.
+    pub fn put<R: IntoResponse>(
+        self,
+        pattern: &str,
+        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Router {
+        self.route(Method::PUT, pattern, handler)
+    }
+
+    /// Answers PATCH.
+    pub fn patch<R: IntoResponse>(
+        self,
+        pattern: &str,
+        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Router {
+        self.route(Method::PATCH, pattern, handler)
+    }
+
+    /// Answers DELETE.
+    pub fn delete<R: IntoResponse>(
+        self,
+        pattern: &str,
+        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Router {
+        self.route(Method::DELETE, pattern, handler)
+    }
+
+    /// Answers any method.
+    pub fn route<R: IntoResponse>(
+        mut self,
+        method: Method,
+        pattern: &str,
+        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Router {
+        let handler: Handler = Box::new(move |request| handler(request).into_response());
+        if let Err(fault) = self.insert(&method, pattern, handler) {
+            self.fault.get_or_insert(Error::Route {
+                route: format!("{method} {pattern}"),
+                fault,
+            });
+        }
+        self
+    }
+
+    /// The first pattern that cannot be served, if there is one.
+    pub fn check(&self) -> Result<(), &Error> {
+        match &self.fault {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers a request without a server, as a server would: routing, the handler, and 404, 405, HEAD and OPTIONS.
+    pub fn call(&self, request: &mut Request<'_>) -> Response {
+        match self.find(request.method(), request.path()) {
+            Ok((endpoint, params)) => {
+                request.set_params(params);
+                endpoint.call(request)
+            }
+            Err(response) => response,
+        }
+    }
+
+    /// What this server answers a request with: a handler and the path's parameters, or a response of its own.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Result<(&Endpoint, Params), Response> {
+        if !is_known(method) && !self.root.any(&|methods| methods.endpoint(method).is_some()) {
+            let problem =
+                Problem::new(StatusCode::NOT_IMPLEMENTED).detail("This server does not know the method.");
+            return Err(problem.into_response());
+        }
+        if path == "*" {
+            return Err(Response::new(StatusCode::NO_CONTENT).with_header(
+                ALLOW,
+                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            ));
+        }
+        let mut values = [Span::default(); MOST_PARAMS];
+        let Some(methods) = self.root.find(path, 1, &mut values, 0) else {
+            return Err(Problem::new(StatusCode::NOT_FOUND)
+                .detail("Nothing is served at this path.")
+                .into_response());
+        };
+        if let Some(endpoint) = methods.endpoint(method) {
+            let names = (!methods.names.is_empty()).then(|| methods.names.clone());
+            return Ok((endpoint, Params { names, values }));
+        }
+        let response = if *method == Method::OPTIONS {
+            Response::new(StatusCode::NO_CONTENT)
+        } else {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED)
+                .detail("The path is served, with other methods.")
+                .into_response()
+        };
+        Err(response.with_header(ALLOW, methods.allow()))
+    }
+
+    /// How many handlers there are; their indices are below this.
+    pub(crate) fn handlers(&self) -> usize {
+        self.handlers
+    }
+
+    pub(crate) fn take_fault(&mut self) -> Option<Error> {
+        self.fault.take()
+    }
+
+    fn insert(&mut self, method: &Method, pattern: &str, handler: Handler) -> Result<(), &'static str> {
+        let path = pattern.strip_prefix('/').ok_or("a pattern begins with /")?;
+        let mut names: Vec<Box<str>> = Vec::new();
+        let mut node = &mut self.root;
+        let mut segments = path.split('/').peekable();
+        let methods = loop {
+            let Some(segment) = segments.next() else {
+                break node.here.get_or_insert_default();
+            };
+            match segment.strip_prefix('{').map(|inner| inner.strip_suffix('}')) {
+                None if segment.contains(['{', '}']) => {
+                    return Err("a parameter is a whole segment: /{name}/")
+                }
+                None if segment == "." || segment == ".." => return Err("a pattern has no dot segments"),
+                None => {
+                    let at = node
+                        .plain
+                        .iter()
+                        .position(|(text, _)| **text == *segment)
+                        .unwrap_or_else(|| {
+                            node.plain.push((segment.into(), Node::default()));
+                            node.plain.len() - 1
+                        });
+                    node = &mut node.plain[at].1;
+                }
+                Some(None) => return Err("a parameter's { has no } at the end of the segment"),
+                Some(Some(name)) => {
+                    let plain_name = name.strip_prefix('*').unwrap_or(name);
+                    if plain_name.is_empty() || plain_name.contains(['{', '}', '*']) {
+                        return Err("a parameter needs a name of plain text");
+                    }
+                    if names.iter().any(|known| **known == *plain_name) {
+                        return Err("two parameters have the same name");
+                    }
+                    if names.len() == MOST_PARAMS {
+                        return Err("a pattern has at most 8 parameters");
+                    }
+                    names.push(plain_name.into());
+                    if plain_name == name {
+                        node = node.param.get_or_insert_default();
+                    } else if segments.peek().is_some() {
+                        return Err("{*name} takes all that is left, so it stands last");
+                    } else {
+                        break node.rest.get_or_insert_default();
+                    }
+                }
+            }
+        };
+        if methods.endpoints.is_empty() {
+            methods.names = names.into();
+        } else if *methods.names != *names {
+            return Err("the same pattern was declared before with other parameter names");
+        }
+        if methods.exact(method).is_some() {
+            return Err("the route was declared before");
+        }
+        methods.endpoints.push((
+            method.clone(),
+            Endpoint {
+                handler,
+                index: self.handlers,
+            },
+        ));
+        self.handlers += 1;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router")
+            .field("handlers", &self.handlers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Matches `path` from `start`, the offset after a slash. It visits a node at most once per request, so the work is
+    /// bounded by the routes that were declared.
+    fn find(
+        &self,
+        path: &str,
+        start: usize,
+        values: &mut [Span; MOST_PARAMS],
+        params: usize,
+    ) -> Option<&Methods> {
+        let rest = path.get(start..)?;
+        let (segment, next) = match rest.find('/') {
+            Some(length) => (&rest[..length], Some(start + length + 1)),
+            None => (rest, None),
+        };
+        let end = start + segment.len();
+        if let Some((_, node)) = self.plain.iter().find(|(text, _)| **text == *segment) {
+            if let Some(found) = node.below(path, next, values, params) {
+                return Some(found);
+            }
+        }
+        if let (Some(node), false) = (&self.param, segment.is_empty()) {
+            values[params] = Span {
+                start: start as u32,
+                end: end as u32,
+            };
+            if let Some(found) = node.below(path, next, values, params + 1) {
+                return Some(found);
+            }
+        }
+        let found = self.rest.as_deref()?;
+        values[params] = Span {
+            start: start as u32,
+            end: path.len() as u32,
+        };
+        Some(found)
+    }
+
+    /// The match when the segment that leads to this node is done: at the path's end, or further down.
+    fn below(
+        &self,
+        path: &str,
+        next: Option<usize>,
+        values: &mut [Span; MOST_PARAMS],
+        params: usize,
+    ) -> Option<&Methods> {
+        match next {
+            Some(next) => self.find(path, next, values, params),
+            None => self.here.as_deref(),
+        }
+    }
+
+    fn any(&self, test: &dyn Fn(&Methods) -> bool) -> bool {
+        self.here.as_deref().is_some_and(test)
+            || self.rest.as_deref().is_some_and(test)
+            || self.param.as_deref().is_some_and(|node| node.any(test))
+            || self.plain.iter().any(|(_, node)| node.any(test))
+    }
+}
+
+impl Methods {
+    fn exact(&self, method: &Method) -> Option<&Endpoint> {
+        self.endpoints
+            .iter()
+            .find(|(known, _)| known == method)
+            .map(|(_, endpoint)| endpoint)
+    }
+
+    fn endpoint(&self, method: &Method) -> Option<&Endpoint> {
+        let from_get = || {
+            if *method == Method::HEAD {
+                self.exact(&Method::GET)
+            } else {
+                None
+            }
+        };
+        self.exact(method).or_else(from_get)
+    }
+
+    /// The value of `Allow` (RFC 9110 §10.2.1).
+    fn allow(&self) -> HeaderValue {
+        let mut names: Vec<&str> = self.endpoints.iter().map(|(method, _)| method.as_str()).collect();
+        for (implied, by) in [("HEAD", names.contains(&"GET")), ("OPTIONS", true)] {
+            if by && !names.contains(&implied) {
+                names.push(implied);
+            }
+        }
+        // Method names are tokens, which every field value may hold.
+        HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"))
+    }
+}
+
+/// The methods of RFC 9110 §9 and PATCH (RFC 5789).
+fn is_known(method: &Method) -> bool {
+    [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::PATCH,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+    ]
+    .contains(method)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn router() -> Router {
+        Router::new()
+            .get("/", |_: &mut Request| "root")
+            .get("/api/data", |_: &mut Request| "data")
+            .post("/api/data", |_: &mut Request| StatusCode::CREATED)
+            .get("/api/{name}", |r: &mut Request| {
+                format!("name {}", r.param("name"))
+            })
+            .get("/api/{name}/{part}", |r: &mut Request| {
+                format!("{} {}", r.param("name"), r.param("part"))
+            })
+            .get("/api/data/special", |_: &mut Request| "special")
+            .get("/files/{*path}", |r: &mut Request| {
+                format!("file {}", r.param("path"))
+            })
+            .route(
+                Method::from_bytes(b"PURGE").unwrap(),
+                "/cache",
+                |_: &mut Request| (),
+            )
+    }
+
+    fn body(target: &str) -> String {
+        let response = router().call(&mut Request::get(target));
+        String::from_utf8(response.into_bytes().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_most_particular_pattern_answers() {
+        for (target, expected) in [
+            ("/", "root"),
+            ("/api/data", "data"),
+            ("/api/data?x=1", "data"),
+            ("/api/%64ata", "data"),
+            ("/api/other", "name other"),
+            ("/api/a%20b", "name a b"),
+            ("/api/data/special", "special"),
+            ("/api/data/x", "data x"),
+            ("/files/", "file "),
+            ("/files/a/b", "file a/b"),
+        ] {
+            assert_eq!(body(target), expected, "{target}");
+        }
+    }
+
+    #[test]
+    fn other_paths_and_methods_are_refused_as_they_should_be() {
+        let call = |method: &str, target: &str| {
+            let response = router().call(&mut Request::new(
+                Method::from_bytes(method.as_bytes()).unwrap(),
+                target,
+            ));
+            let allow = response
+                .header("allow")
+                .map(|value| value.to_str().unwrap().to_string());
+            (response.status().as_u16(), allow)
+        };
+        let some = |text: &str| Some(text.to_string());
+        for target in [
+            "/nothing",
+            "/api",
+            "/api/",
+            "/api/data/",
+            "/api//x",
+            "/files",
+            "/api/a/b/c",
+            "/API/data",
+        ] {
+            assert_eq!(call("GET", target), (404, None), "{target}");
+        }
+        assert_eq!(
+            call("DELETE", "/api/data"),
+            (405, some("GET, POST, HEAD, OPTIONS"))
+        );
+        assert_eq!(call("HEAD", "/api/data"), (200, None));
+        assert_eq!(call("HEAD", "/cache"), (405, some("PURGE, OPTIONS")));
+        assert_eq!(
+            call("OPTIONS", "/api/data"),
+            (204, some("GET, POST, HEAD, OPTIONS"))
+        );
+        assert_eq!(call("OPTIONS", "*").0, 204);
+        assert_eq!(call("PURGE", "/cache"), (204, None));
+        assert_eq!(call("PURGE", "/"), (405, some("GET, HEAD, OPTIONS")));
+        assert_eq!(call("BREW", "/"), (501, None));
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_served_is_named() {
+        for pattern in [
+            "x",
+            "/a{b}",
+            "/{b",
+            "/{}",
+            "/{*a}/b",
+            "/{a}/{a}",
+            "/a/../b",
+            "/api/{other}",
+        ] {
+            let fault = router()
+                .get(pattern, |_: &mut Request| "")
+                .check()
+                .unwrap_err()
+                .to_string();
+            assert!(fault.contains(&format!("GET {pattern}")), "{fault}");
+        }
+        assert!(router().get("/", |_: &mut Request| "").check().is_err());
+        assert!(router().check().is_ok());
+    }
+}

@@ -1,0 +1,181 @@
+//! Every bound of the server and its default, in one place.
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::http::head::MOST_FIELDS;
+
+/// What a server is bounded by. Every limit has a default that suits a small appliance; all timers are absolute: they run
+/// from the beginning of what they bound, however the bytes drip in.
+///
+/// ```
+/// use std::time::Duration;
+/// let mut limits = lockgate::Limits::default();
+/// limits.connections = 500;
+/// limits.idle_timeout = Duration::from_secs(20);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Open HTTPS connections. When they are reached, the longest-idle kept-alive connection makes room; only when there
+    /// is none is a new connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves.
+    /// Defaults to 10,000.
+    pub connections: usize,
+    /// Open HTTPS connections from one address, an IPv6 address counted by its /64. One more is closed at once.
+    /// Defaults to 256.
+    pub connections_per_address: usize,
+    /// Whether [`connections_per_address`](Limits::connections_per_address) also counts loopback addresses. Defaults to
+    /// `false`.
+    pub count_loopback: bool,
+    /// Open connections to the redirect's port; when they are reached, the oldest makes room. Defaults to 1,024.
+    pub redirect_connections: usize,
+
+    /// Worker threads that are active at a time. Defaults to the number of cores.
+    pub workers: usize,
+    /// Further worker threads, started when handlers block and kept from then on. Defaults to 64.
+    pub reserve_workers: usize,
+    /// Requests that may wait for a worker when all of them are inside handlers; one more gets 503 with `Retry-After`.
+    /// Defaults to 1,024.
+    pub queue_requests: usize,
+    /// How long a request may wait for a worker; after that it gets 503 with `Retry-After`. Defaults to 1 s.
+    pub queue_timeout: Duration,
+
+    /// From the accepted connection to the end of the TLS handshake. Defaults to 10 s.
+    pub handshake_timeout: Duration,
+    /// From the end of the handshake, and on a kept-alive connection from a request's first byte, to the end of its head:
+    /// 408, or a plain close when nothing was sent. Defaults to 10 s.
+    pub head_timeout: Duration,
+    /// From the head's end to the body's end, prolonged by what [`body_min_rate`](Limits::body_min_rate) allows for the
+    /// bytes that have come: 408. Defaults to 30 s.
+    pub body_timeout: Duration,
+    /// Bytes a second that prolong [`body_timeout`](Limits::body_timeout): at the default a client that has sent 60 KiB
+    /// has 60 s more. Defaults to 1,024; at least 1.
+    pub body_min_rate: u64,
+    /// Between a response and the next request on a kept-alive connection. Defaults to 60 s.
+    pub idle_timeout: Duration,
+    /// Without any progress in sending a response. Defaults to 30 s.
+    pub write_timeout: Duration,
+    /// From the wish to stop to the end, whatever is still open. Defaults to 10 s.
+    pub drain_timeout: Duration,
+
+    /// A request's head, in bytes, request line and last empty line included: 431, or 414 when the request line alone is
+    /// longer. Defaults to 16 KiB.
+    pub head_bytes: usize,
+    /// Fields in a request's head: 431. Defaults to 64; at most 256.
+    pub head_fields: usize,
+    /// A request's body, in bytes, after any chunked framing is taken off: 413. Defaults to 1 MiB.
+    pub body_bytes: u64,
+    /// Up to this many bytes a body is read before the handler is called, and holds no worker meanwhile. A larger one is
+    /// read by the handler as it comes. Defaults to 64 KiB.
+    pub body_buffer_bytes: usize,
+    /// Handlers that may at a time be reading bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes); a
+    /// further such request waits its turn, at most [`queue_timeout`](Limits::queue_timeout). Defaults to 32.
+    pub streaming_bodies: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 10_000,
+            connections_per_address: 256,
+            count_loopback: false,
+            redirect_connections: 1_024,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            reserve_workers: 64,
+            queue_requests: 1_024,
+            queue_timeout: Duration::from_secs(1),
+            handshake_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            body_min_rate: 1_024,
+            idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+            head_bytes: 16 * 1024,
+            head_fields: 64,
+            body_bytes: 1024 * 1024,
+            body_buffer_bytes: 64 * 1024,
+            streaming_bodies: 32,
+        }
+    }
+}
+
+/// Longest timer that is accepted: a year. It keeps sums of times far from overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Limits {
+    /// Refuses limits that no server can keep, by their name.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let counts = [
+            ("connections", self.connections, 1, 10_000_000),
+            (
+                "connections_per_address",
+                self.connections_per_address,
+                1,
+                10_000_000,
+            ),
+            ("redirect_connections", self.redirect_connections, 1, 1_000_000),
+            ("workers", self.workers, 1, 1_024),
+            ("reserve_workers", self.reserve_workers, 0, 4_096),
+            ("queue_requests", self.queue_requests, 0, 10_000_000),
+            ("head_bytes", self.head_bytes, 256, 1024 * 1024),
+            ("head_fields", self.head_fields, 1, MOST_FIELDS),
+            ("body_buffer_bytes", self.body_buffer_bytes, 0, 16 * 1024 * 1024),
+            ("streaming_bodies", self.streaming_bodies, 1, 4_096),
+            (
+                "body_min_rate",
+                usize::try_from(self.body_min_rate).unwrap_or(usize::MAX),
+                1,
+                usize::MAX,
+            ),
+        ];
+        for (setting, value, least, most) in counts {
+            if !(least..=most).contains(&value) {
+                let fault = format!("{value} is out of range; it may be from {least} to {most}");
+                return Err(Error::Setting { setting, fault });
+            }
+        }
+        let timers = [
+            ("queue_timeout", self.queue_timeout),
+            ("handshake_timeout", self.handshake_timeout),
+            ("head_timeout", self.head_timeout),
+            ("body_timeout", self.body_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("write_timeout", self.write_timeout),
+            ("drain_timeout", self.drain_timeout),
+        ];
+        for (setting, value) in timers {
+            if value < Duration::from_millis(1) || value > LONGEST {
+                let fault = format!("{value:?} is out of range; it may be from 1 ms to 365 days");
+                return Err(Error::Setting { setting, fault });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_accepted_and_a_limit_out_of_range_is_named() {
+        Limits::default().check().unwrap();
+        let fault = Limits {
+            head_fields: 257,
+            ..Limits::default()
+        }
+        .check()
+        .unwrap_err()
+        .to_string();
+        assert_eq!(fault, "head_fields: 257 is out of range; it may be from 1 to 256");
+        let fault = Limits {
+            idle_timeout: Duration::ZERO,
+            ..Limits::default()
+        }
+        .check()
+        .unwrap_err()
+        .to_string();
+        assert!(fault.starts_with("idle_timeout: 0ns is out of range"), "{fault}");
+    }
+}
