@@ -69,6 +69,8 @@ pub enum IdentityFault {
     Swapped,
     /// The private key is encrypted with a passphrase.
     EncryptedKey,
+    /// The private key is whole, and of a kind that TLS cannot sign with here.
+    UnsupportedKey,
     /// The private key does not belong to the certificate.
     KeyMismatch,
     /// The certificate's validity is over. Seconds since 1970-01-01 UTC.
@@ -158,7 +160,9 @@ impl fmt::Display for Error {
                 file: Some(file),
                 fault,
             } => write!(f, "{}: {fault}", file.display()),
-            Error::Identity { file: None, fault } => write!(f, "the certificate and key: {fault}"),
+            Error::Identity { file: None, fault } => {
+                write!(f, "the PEM given as certificate and key: {fault}")
+            }
             Error::Route { route, fault } => write!(f, "route {route}: {fault}"),
             Error::Setting { setting, fault } => write!(f, "{setting}: {fault}"),
             Error::Io { doing, source } => write!(f, "{doing}: {source}"),
@@ -171,7 +175,13 @@ impl fmt::Display for IdentityFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             IdentityFault::Missing => f.write_str("there is no such file; give the path of an existing PEM file"),
-            IdentityFault::Unreadable(source) => write!(f, "cannot be read: {source}"),
+            IdentityFault::Unreadable(source) => match source.kind() {
+                io::ErrorKind::IsADirectory => f.write_str("is a directory; give the path of the PEM file in it"),
+                io::ErrorKind::PermissionDenied => {
+                    f.write_str("this user may not read it; make the user that runs this program its owner")
+                }
+                _ => write!(f, "cannot be read: {source}; give the path of a PEM file"),
+            },
             IdentityFault::NoCertificate => {
                 f.write_str("holds no certificate; it must be PEM with a BEGIN CERTIFICATE block, the server's own first")
             }
@@ -179,10 +189,13 @@ impl fmt::Display for IdentityFault {
                 "holds no private key; it must be PEM with a BEGIN PRIVATE KEY block (PKCS#8, or the older EC and RSA forms)",
             ),
             IdentityFault::Swapped => {
-                f.write_str("holds a private key where the certificate belongs; the two files are swapped")
+                f.write_str("holds a private key where the certificate belongs; the two are swapped, give the certificate first")
             }
             IdentityFault::EncryptedKey => f.write_str(
                 "the private key is encrypted with a passphrase; write it without one (openssl pkey -in KEY -out NEW) and protect the file by its mode, 0600",
+            ),
+            IdentityFault::UnsupportedKey => f.write_str(
+                "the private key is of a kind that is not supported; it must be ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits",
             ),
             IdentityFault::KeyMismatch => {
                 f.write_str("the private key does not belong to the certificate; give the key that the certificate was requested with")

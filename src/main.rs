@@ -1,1 +1,6 @@
+//! The `lockgate` command.
+#![forbid(unsafe_code)]
+
+mod command;
+
 fn main() {}

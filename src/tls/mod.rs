@@ -1,5 +1,31 @@
 //! From PEM files to a rustls ServerConfig: the only place, with the transport, that names rustls types.
+//!
+//! Knows certificates, keys and rustls; nothing of sockets, threads or HTTP (but for the calendar in `http::date`).
+//! The server calls it: [`Identity`] is loaded and checked before a socket is opened, [`Resolver`] holds the one in
+//! use, and [`server_config`] is what every handshake is made with.
 
-/// A certificate chain and its private key, checked.
-#[derive(Clone)]
-pub struct Identity {}
+// The server, which calls the crate-private half of this, is not written yet. To be removed with its first call.
+#![allow(dead_code)]
+
+mod der;
+mod file;
+mod identity;
+mod pem;
+mod resolver;
+
+pub use identity::Identity;
+#[allow(unused_imports)]
+pub(crate) use resolver::{server_config, Resolver};
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::crypto::CryptoProvider;
+
+/// The cryptography that everything here uses. It is named here and never taken from the process default, which
+/// another library in the same program may have set to something else, or not at all.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
+    PROVIDER
+        .get_or_init(|| Arc::new(rustls::crypto::ring::default_provider()))
+        .clone()
+}

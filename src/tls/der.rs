@@ -1,0 +1,277 @@
+//! The little of DER (ITU-T X.690) that webpki does not expose: when a certificate is valid.
+//!
+//! Strict, and no more than that: it knows the frame of a certificate (RFC 5280 §4.1), not its extensions. Called by
+//! `identity`, on input of any kind, before webpki looks at it.
+
+use crate::http::date::days_from_civil;
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+const SEQUENCE: u8 = 0x30;
+/// `[0] EXPLICIT`, where a certificate has its version.
+const VERSION: u8 = 0xa0;
+
+/// When a certificate is valid: from the first second to the last, both included. Seconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub(super) not_before: i64,
+    pub(super) not_after: i64,
+}
+
+/// The validity of an X.509 certificate of any version. All of `certificate` must be that one certificate.
+pub(super) fn validity(certificate: &[u8]) -> Result<Validity, &'static str> {
+    let mut outer = Reader::new(certificate);
+    let mut signed = Reader::new(outer.expect(SEQUENCE)?);
+    outer.end()?;
+    let mut tbs = Reader::new(signed.expect(SEQUENCE)?);
+    signed.expect(SEQUENCE)?; // signatureAlgorithm
+    signed.expect(BIT_STRING)?; // signatureValue
+    signed.end()?;
+
+    if tbs.rest.first() == Some(&VERSION) {
+        tbs.expect(VERSION)?;
+    }
+    tbs.expect(INTEGER)?; // serialNumber
+    tbs.expect(SEQUENCE)?; // signature
+    tbs.expect(SEQUENCE)?; // issuer
+    let mut times = Reader::new(tbs.expect(SEQUENCE)?);
+    let not_before = times.time()?;
+    let not_after = times.time()?;
+    times.end()?;
+    Ok(Validity {
+        not_before,
+        not_after,
+    })
+}
+
+/// Whether all of `der` is one SEQUENCE, as every private key's encoding is. Says nothing of what is in it.
+pub(super) fn is_one_sequence(der: &[u8]) -> bool {
+    let mut reader = Reader::new(der);
+    reader.expect(SEQUENCE).is_ok() && reader.end().is_ok()
+}
+
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn new(input: &'a [u8]) -> Self {
+        Reader { rest: input }
+    }
+
+    /// The content of the next element, which must have this tag.
+    fn expect(&mut self, tag: u8) -> Result<&'a [u8], &'static str> {
+        let (found, content) = self.element()?;
+        if found == tag {
+            Ok(content)
+        } else {
+            Err("its DER has another structure than a certificate")
+        }
+    }
+
+    fn end(&self) -> Result<(), &'static str> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err("its DER has bytes left over")
+        }
+    }
+
+    fn element(&mut self) -> Result<(u8, &'a [u8]), &'static str> {
+        let tag = self.byte()?;
+        if tag & 0x1f == 0x1f {
+            return Err("its DER has a tag that no certificate has");
+        }
+        let length = self.length()?;
+        if length > self.rest.len() {
+            return Err("its DER is cut off");
+        }
+        let (content, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        Ok((tag, content))
+    }
+
+    /// X.690 §10.1: definite, and in the fewest bytes that can hold it. Three bytes hold 16 MiB, more than any
+    /// certificate.
+    fn length(&mut self) -> Result<usize, &'static str> {
+        let first = self.byte()?;
+        if first < 0x80 {
+            return Ok(usize::from(first));
+        }
+        let bytes = first & 0x7f;
+        if !(1..=3).contains(&bytes) {
+            return Err("its DER has a length that no certificate has");
+        }
+        let mut length = 0;
+        for _ in 0..bytes {
+            length = length << 8 | usize::from(self.byte()?);
+        }
+        let least = if bytes == 1 { 0x80 } else { 1 << (8 * (bytes - 1)) };
+        if length < least {
+            return Err("its DER has a length in more bytes than needed");
+        }
+        Ok(length)
+    }
+
+    fn byte(&mut self) -> Result<u8, &'static str> {
+        let (first, rest) = self.rest.split_first().ok_or("its DER is cut off")?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    /// RFC 5280 §4.1.2.5: seconds are always there, the zone is always Z, and nothing is finer than a second.
+    fn time(&mut self) -> Result<i64, &'static str> {
+        const FAULT: &str = "its validity is not written as RFC 5280 wants it";
+        let (tag, text) = self.element()?;
+        let digits = text.strip_suffix(b"Z").ok_or(FAULT)?;
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return Err(FAULT);
+        }
+        let number = |digits: &[u8]| {
+            digits
+                .iter()
+                .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
+        };
+        let (year, fields) = match (tag, digits.len()) {
+            // RFC 5280 §4.1.2.5.1: two digits are a year from 1950 to 2049.
+            (UTC_TIME, 12) => match number(&digits[..2]) {
+                year @ 50.. => (1900 + year, &digits[2..]),
+                year => (2000 + year, &digits[2..]),
+            },
+            (GENERALIZED_TIME, 14) => (number(&digits[..4]), &digits[4..]),
+            _ => return Err(FAULT),
+        };
+        let (month, day) = (number(&fields[..2]), number(&fields[2..4]));
+        let (hour, minute, second) = (number(&fields[4..6]), number(&fields[6..8]), number(&fields[8..]));
+        if !(1..=12).contains(&month) || !(1..=days_in(year, month)).contains(&day) {
+            return Err(FAULT);
+        }
+        if hour > 23 || minute > 59 || second > 59 {
+            return Err(FAULT);
+        }
+        let days = days_from_civil(year, month as u32, day as u32);
+        Ok(days * 86_400 + hour * 3_600 + minute * 60 + second)
+    }
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(tag: u8, text: &str) -> Result<i64, &'static str> {
+        let mut der = vec![tag, text.len() as u8];
+        der.extend_from_slice(text.as_bytes());
+        Reader::new(&der).time()
+    }
+
+    fn certificate() -> Vec<u8> {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2024, 2, 29);
+        params.not_after = rcgen::date_time_ymd(2051, 3, 1);
+        params.self_signed(&key).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn both_forms_of_time_are_read() {
+        for (tag, text, seconds) in [
+            (UTC_TIME, "700101000000Z", 0),
+            (UTC_TIME, "491231235959Z", 2_524_607_999),
+            (UTC_TIME, "500101000000Z", -631_152_000),
+            (UTC_TIME, "240229235959Z", 1_709_251_199),
+            (GENERALIZED_TIME, "20500101000000Z", 2_524_608_000),
+            (GENERALIZED_TIME, "20000229000000Z", 951_782_400),
+            // RFC 5280 §4.1.2.5: "no well-defined expiration date".
+            (GENERALIZED_TIME, "99991231235959Z", 253_402_300_799),
+        ] {
+            assert_eq!(time(tag, text), Ok(seconds), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_of_any_other_form_are_refused() {
+        for (tag, text) in [
+            (UTC_TIME, "7001010000Z"),
+            (UTC_TIME, "700101000000"),
+            (UTC_TIME, "700101000000+0000"),
+            (UTC_TIME, "20500101000000Z"),
+            (UTC_TIME, "7001010000-1Z"),
+            (UTC_TIME, "700001000000Z"),
+            (UTC_TIME, "701301000000Z"),
+            (UTC_TIME, "700100000000Z"),
+            (UTC_TIME, "230229000000Z"),
+            (UTC_TIME, "700431000000Z"),
+            (UTC_TIME, "700101240000Z"),
+            (UTC_TIME, "700101006000Z"),
+            (UTC_TIME, "700101000060Z"),
+            (GENERALIZED_TIME, "700101000000Z"),
+            (GENERALIZED_TIME, "19000229000000Z"),
+            (GENERALIZED_TIME, "20500101000000.5Z"),
+            (SEQUENCE, "700101000000Z"),
+            (UTC_TIME, "Z"),
+            (UTC_TIME, ""),
+        ] {
+            assert!(time(tag, text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn lengths_in_any_other_form_than_der_are_refused() {
+        for (input, why) in [
+            (&[0x30, 0x80, 0, 0][..], "indefinite"),
+            (&[0x30, 0x81, 0x01, 0], "one byte would do without 0x81"),
+            (&[0x30, 0x82, 0x00, 0x80], "leading zero"),
+            (&[0x30, 0x84, 0, 0, 0, 1, 0], "four bytes"),
+            (&[0x30, 0xff], "reserved"),
+            (&[0x30, 0x02, 0], "longer than the input"),
+            (&[0x30, 0x81], "cut off in the length"),
+            (&[0x30], "cut off before the length"),
+            (&[0x3f, 0x00], "high tag number"),
+            (&[0x30, 0x00, 0x00], "a byte left over"),
+            (&[], "nothing"),
+        ] {
+            assert!(!is_one_sequence(input), "{why}");
+        }
+        assert!(is_one_sequence(&[0x30, 0x00]));
+        let long = [&[0x30, 0x81, 0x80][..], &[0; 0x80]].concat();
+        assert!(is_one_sequence(&long));
+    }
+
+    #[test]
+    fn a_certificates_validity_is_found() {
+        assert_eq!(
+            validity(&certificate()),
+            Ok(Validity {
+                not_before: 1_709_164_800,
+                not_after: 2_561_241_600
+            })
+        );
+    }
+
+    #[test]
+    fn a_damaged_certificate_is_an_error_and_never_a_panic() {
+        let good = certificate();
+        for length in 0..good.len() {
+            assert!(validity(&good[..length]).is_err(), "cut off at {length}");
+        }
+        assert!(validity(&[&good[..], &[0]].concat()).is_err());
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << bit;
+                let _ = validity(&bad);
+            }
+        }
+    }
+}

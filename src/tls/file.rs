@@ -1,0 +1,149 @@
+//! A PEM file on disk: how much of it is read, and who else may read it.
+//!
+//! Knows paths and modes, nothing of what the files hold. Called by `identity`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use crate::error::{Error, IdentityFault};
+
+/// The largest file that is read for a certificate or a key: 1 MiB. Real ones hold a few kilobytes; the bound is there
+/// for a path that names something else, such as a log or a device.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+
+/// All of a file.
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    open(path).and_then(|file| contents(&file, path))
+}
+
+/// All of a private key's file. Warns when others than its owner can get at it.
+pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
+    let file = open(path)?;
+    if let Some(warning) = loose_mode(&file, path) {
+        log::warn!("{warning}");
+    }
+    contents(&file, path)
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(|error| fault(path, error))
+}
+
+fn contents(file: &File, path: &Path) -> Result<Vec<u8>, Error> {
+    let mut contents = Vec::new();
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut contents)
+        .map_err(|error| fault(path, error))?;
+    if contents.len() as u64 > MAX_FILE_BYTES {
+        let what = "it is larger than 1 MiB; give the path of the PEM file, which holds a few kilobytes";
+        return Err(Error::identity(
+            path.to_path_buf(),
+            IdentityFault::Malformed(what.to_string()),
+        ));
+    }
+    Ok(contents)
+}
+
+fn fault(path: &Path, error: io::Error) -> Error {
+    let fault = match error.kind() {
+        io::ErrorKind::NotFound => IdentityFault::Missing,
+        _ => IdentityFault::Unreadable(error),
+    };
+    Error::identity(path.to_path_buf(), fault)
+}
+
+/// Asked of the open file, so that it is about the key that is read. Pipes have no mode worth speaking of.
+#[cfg(unix)]
+fn loose_mode(file: &File, path: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    let metadata = file.metadata().ok().filter(|metadata| metadata.is_file())?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    let path = path.display();
+    (mode & 0o066 != 0).then(|| {
+        format!("{path}: others than its owner may read or write this private key (mode {mode:04o}); run: chmod 600 {path}")
+    })
+}
+
+#[cfg(not(unix))]
+fn loose_mode(_file: &File, _path: &Path) -> Option<String> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_with_the_way_out() {
+        let dir = TempDir::new().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "").unwrap();
+        for (path, words) in [
+            (
+                dir.path().join("none"),
+                ["no such file", "give the path of an existing PEM file"],
+            ),
+            (
+                dir.path().to_path_buf(),
+                ["is a directory", "give the path of the PEM file in it"],
+            ),
+            (
+                file.join("below"),
+                ["cannot be read", "give the path of a PEM file"],
+            ),
+        ] {
+            for message in [read(&path), read_key(&path)].map(|result| result.unwrap_err().to_string()) {
+                assert!(message.starts_with(&format!("{}: ", path.display())), "{message}");
+                assert!(words.iter().all(|words| message.contains(words)), "{message}");
+            }
+        }
+        // The superuser, who may run the tests, may read everything.
+        let denied = fault(&file, io::ErrorKind::PermissionDenied.into()).to_string();
+        assert!(denied
+            .ends_with("file: this user may not read it; make the user that runs this program its owner"));
+    }
+
+    #[test]
+    fn a_file_is_read_up_to_the_bound_and_not_beyond() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("large");
+        fs::write(&path, vec![b'\n'; MAX_FILE_BYTES as usize]).unwrap();
+        assert_eq!(read(&path).unwrap().len() as u64, MAX_FILE_BYTES);
+        fs::write(&path, vec![b'\n'; MAX_FILE_BYTES as usize + 1]).unwrap();
+        let message = read(&path).unwrap_err().to_string();
+        assert!(
+            message.contains("larger than 1 MiB; give the path of the PEM file"),
+            "{message}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_can_get_at_is_warned_of_with_its_mode_and_the_remedy() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("key.pem");
+        fs::write(&path, "").unwrap();
+        let warning = |mode| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            loose_mode(&File::open(&path).unwrap(), &path)
+        };
+        for mode in [0o640, 0o604, 0o620, 0o602, 0o777] {
+            let warning = warning(mode).unwrap();
+            assert!(warning.starts_with(&format!("{}: ", path.display())), "{warning}");
+            assert!(warning.contains(&format!("mode {mode:04o}")), "{warning}");
+            assert!(
+                warning.ends_with(&format!("chmod 600 {}", path.display())),
+                "{warning}"
+            );
+        }
+        for mode in [0o600, 0o400, 0o711] {
+            assert_eq!(warning(mode), None, "{mode:o}");
+        }
+    }
+}

@@ -1,0 +1,608 @@
+//! A certificate chain and its private key, loaded and checked: what a server is to its clients.
+//!
+//! Everything that can be wrong with the two files is found here, before a socket is opened, and said in terms of the
+//! file at fault. Called by programs that embed the server, and again at each reload. Private keys pass through here
+//! and go nowhere else: not into an error, a log line or `Debug`.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::InconsistentKeys;
+use webpki::EndEntityCert;
+
+use super::{der, file, pem, provider};
+use crate::error::{Error, IdentityFault};
+use crate::http::date::iso8601;
+
+/// A certificate chain and its private key, checked.
+///
+/// Cloning is cheap: clones share the same certificate and key. `Debug` shows the names and the validity, and never
+/// anything of the key.
+///
+/// # Accepted
+///
+/// PEM. The certificate's file holds the server's own certificate first, then the intermediate certificates that lead
+/// to the authority (certbot's `fullchain.pem`). The key is ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits,
+/// as PKCS#8 or in the older EC and RSA forms, without a passphrase. Both may stand in one file, whose path is then
+/// given twice.
+#[derive(Clone)]
+pub struct Identity {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    certified: Arc<CertifiedKey>,
+    dns_names: Vec<String>,
+    validity: der::Validity,
+    self_issued: bool,
+}
+
+impl Identity {
+    /// Reads a certificate and its private key from two PEM files, at most 1 MiB each.
+    ///
+    /// A key file that other users of the machine may read or write is used all the same, with a warning in the log
+    /// that names the file and the remedy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Identity`] with the file at fault, when a file cannot be read, when there is no certificate or no key
+    /// in it, when the two are swapped, damaged or do not belong together, when the key is encrypted or of a kind that
+    /// is not supported, and when this machine's clock is outside the certificate's validity.
+    pub fn from_pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Identity, Error> {
+        load_files(certificate.as_ref(), key.as_ref(), unix_now())
+    }
+
+    /// The same from PEM text that the program has already, such as from its own storage.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_pem_files`](Identity::from_pem_files), with no file named.
+    pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Identity, Error> {
+        let part = |pem| Part { file: None, pem };
+        load(part(certificate), part(key), unix_now())
+    }
+
+    /// Whether the certificate is for this host: a DNS name (RFC 9525: `*.example.org` covers one label), or an IPv4 or
+    /// IPv6 address without brackets. Anything else is not, and neither is a name that stands in the subject only.
+    pub fn is_valid_for(&self, host: &str) -> bool {
+        let Ok(name) = ServerName::try_from(host) else {
+            return false;
+        };
+        self.inner
+            .certified
+            .end_entity_cert()
+            .ok()
+            .and_then(|certificate| EndEntityCert::try_from(certificate).ok())
+            .is_some_and(|certificate| certificate.verify_is_valid_for_subject_name(&name).is_ok())
+    }
+
+    /// The DNS names that the certificate is for, wildcards as they stand there. IP addresses are not among them.
+    pub fn dns_names(&self) -> &[String] {
+        &self.inner.dns_names
+    }
+
+    /// The first second in which the certificate is valid, in seconds since 1970-01-01 UTC.
+    pub fn not_before(&self) -> i64 {
+        self.inner.validity.not_before
+    }
+
+    /// The last second in which the certificate is valid, in seconds since 1970-01-01 UTC.
+    pub fn not_after(&self) -> i64 {
+        self.inner.validity.not_after
+    }
+
+    /// Whether the certificate names itself as its issuer, so that no client trusts it unless told to.
+    pub(crate) fn is_self_issued(&self) -> bool {
+        self.inner.self_issued
+    }
+
+    pub(super) fn certified_key(&self) -> Arc<CertifiedKey> {
+        self.inner.certified.clone()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("dns_names", &self.inner.dns_names)
+            .field("not_before", &format_args!("{}", iso8601(self.not_before())))
+            .field("not_after", &format_args!("{}", iso8601(self.not_after())))
+            .finish_non_exhaustive()
+    }
+}
+
+/// One of the two halves as it came in, and where from, so that a fault can name its file.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    file: Option<&'a Path>,
+    pem: &'a [u8],
+}
+
+impl Part<'_> {
+    fn fault(&self, fault: IdentityFault) -> Error {
+        Error::identity(self.file.map(Path::to_path_buf), fault)
+    }
+}
+
+fn load_files(certificate: &Path, key: &Path, now: i64) -> Result<Identity, Error> {
+    let certificate_pem = file::read(certificate)?;
+    let key_pem = file::read_key(key)?;
+    let certificate = Part {
+        file: Some(certificate),
+        pem: &certificate_pem,
+    };
+    let key = Part {
+        file: Some(key),
+        pem: &key_pem,
+    };
+    load(certificate, key, now)
+}
+
+/// From PEM to an identity that is good to serve with at `now` (seconds since 1970).
+fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Error> {
+    let (chain, private_key) = chain_and_key(certificate, key)?;
+    let validity = check_chain(&chain).map_err(|fault| certificate.fault(fault))?;
+    // There is a first certificate, or check_chain had refused.
+    let (dns_names, self_issued) = names(&chain[0]).map_err(|fault| certificate.fault(fault))?;
+    let signing_key = signing_key(private_key).map_err(|fault| key.fault(fault))?;
+    let certified = CertifiedKey::new(chain, signing_key);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            return Err(match place_of_own(&certified) {
+                Some(place) => certificate.fault(IdentityFault::Malformed(format!(
+                    "the key's own certificate stands at place {place}; it must come first, before those of its issuers"
+                ))),
+                None => key.fault(IdentityFault::KeyMismatch),
+            });
+        }
+        Err(error) => return Err(certificate.fault(IdentityFault::Malformed(error.to_string()))),
+    }
+    if now > validity.not_after {
+        let not_after = validity.not_after;
+        return Err(certificate.fault(IdentityFault::Expired { not_after, now }));
+    }
+    if now < validity.not_before {
+        let not_before = validity.not_before;
+        return Err(certificate.fault(IdentityFault::NotYetValid { not_before, now }));
+    }
+    Ok(Identity {
+        inner: Arc::new(Inner {
+            certified: Arc::new(certified),
+            dns_names,
+            validity,
+            self_issued,
+        }),
+    })
+}
+
+/// At least one certificate, and a private key.
+fn chain_and_key(
+    certificate: Part<'_>,
+    key: Part<'_>,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+    let certificates = pem::read(certificate.pem).map_err(|fault| certificate.fault(fault))?;
+    let keys = pem::read(key.pem).map_err(|fault| key.fault(fault))?;
+    if certificates.certificates.is_empty() {
+        let swapped = !matches!(certificates.key, pem::Key::Absent)
+            && matches!(keys.key, pem::Key::Absent)
+            && !keys.certificates.is_empty();
+        return Err(certificate.fault(if swapped {
+            IdentityFault::Swapped
+        } else {
+            IdentityFault::NoCertificate
+        }));
+    }
+    match keys.key {
+        pem::Key::Plain(private_key) => Ok((certificates.certificates, private_key)),
+        pem::Key::Encrypted => Err(key.fault(IdentityFault::EncryptedKey)),
+        pem::Key::Absent => Err(key.fault(IdentityFault::NoKey)),
+    }
+}
+
+/// The first certificate's validity. The others are sent to every client as they are, so each must at least be a whole
+/// certificate: nothing else that a damaged file may hold gets out that way.
+fn check_chain(chain: &[CertificateDer<'_>]) -> Result<der::Validity, IdentityFault> {
+    let mut first = None;
+    for (index, certificate) in chain.iter().enumerate() {
+        let validity = der::validity(certificate).map_err(|what| {
+            let place = index + 1;
+            IdentityFault::Malformed(format!(
+                "certificate {place} in it is damaged ({what}); copy the file again from where it was issued"
+            ))
+        })?;
+        first.get_or_insert(validity);
+    }
+    first.ok_or(IdentityFault::NoCertificate)
+}
+
+/// The DNS names of the server's own certificate, and whether it names itself as its issuer.
+fn names(own: &CertificateDer<'_>) -> Result<(Vec<String>, bool), IdentityFault> {
+    let certificate = EndEntityCert::try_from(own).map_err(|error| {
+        IdentityFault::Malformed(match error {
+            webpki::Error::UnsupportedCertVersion => {
+                "the certificate is of X.509 version 1, which clients refuse; request one with a subjectAltName extension"
+                    .to_string()
+            }
+            other => format!("the certificate is not one that TLS accepts ({other}); request it again"),
+        })
+    })?;
+    let dns_names = certificate.valid_dns_names().map(str::to_string).collect();
+    Ok((dns_names, certificate.issuer() == certificate.subject()))
+}
+
+fn signing_key(private_key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, IdentityFault> {
+    let whole = der::is_one_sequence(private_key.secret_der());
+    // What rustls says about a key it refuses is not passed on: nothing made from a key goes into a message.
+    provider()
+        .key_provider
+        .load_private_key(private_key)
+        .map_err(|_| {
+            if whole {
+                IdentityFault::UnsupportedKey
+            } else {
+                IdentityFault::Malformed(
+                    "the private key in it is damaged; copy the file again from where it was made"
+                        .to_string(),
+                )
+            }
+        })
+}
+
+/// Where in the chain, counted from 1, the key's own certificate stands, if it does.
+fn place_of_own(certified: &CertifiedKey) -> Option<usize> {
+    let is_own = |certificate: &CertificateDer<'static>| {
+        CertifiedKey::new(vec![certificate.clone()], certified.key.clone())
+            .keys_match()
+            .is_ok()
+    };
+    certified.cert.iter().position(is_own).map(|index| index + 1)
+}
+
+fn unix_now() -> i64 {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs() as i64,
+        Err(before) => -(before.duration().as_secs() as i64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    use rcgen::{CertificateParams, KeyPair};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Inside the validity of every certificate made here.
+    const NOW: i64 = 1_800_000_000;
+
+    /// A certificate for these names, valid all through the 21st century.
+    fn make(names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2101, 1, 1);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn leaf_der(pem: &str) -> Vec<u8> {
+        pem::read(pem.as_bytes()).ok().unwrap().certificates[0].to_vec()
+    }
+
+    fn identity(names: &[&str]) -> Identity {
+        let (certificate, key) = make(names);
+        Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap()
+    }
+
+    /// Two files with these contents, and what is said of them.
+    struct Files {
+        _dir: TempDir,
+        certificate: PathBuf,
+        key: PathBuf,
+    }
+
+    impl Files {
+        fn new(certificate: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Files {
+            let dir = TempDir::new().unwrap();
+            let files = Files {
+                certificate: dir.path().join("own-cert.pem"),
+                key: dir.path().join("own-key.pem"),
+                _dir: dir,
+            };
+            fs::write(&files.certificate, certificate).unwrap();
+            fs::write(&files.key, key).unwrap();
+            files
+        }
+
+        /// The message must name that file first, and hold these words: what is wrong, and the way out.
+        #[track_caller]
+        fn refused(&self, at_fault: &Path, words: [&str; 2]) {
+            self.refused_at(NOW, at_fault, words);
+        }
+
+        #[track_caller]
+        fn refused_at(&self, now: i64, at_fault: &Path, words: [&str; 2]) {
+            let message = load_files(&self.certificate, &self.key, now)
+                .unwrap_err()
+                .to_string();
+            let start = format!("{}: ", at_fault.display());
+            assert!(message.starts_with(&start), "{message}");
+            for words in words {
+                assert!(message.contains(words), "{words:?} is not in: {message}");
+            }
+        }
+    }
+
+    fn openssl(arguments: &str) -> String {
+        let output = Command::new("openssl")
+            .args(arguments.split(' '))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "openssl {arguments}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn two_good_files_load() {
+        let (certificate, key) = make(&["localhost", "*.example.org", "192.0.2.7"]);
+        let files = Files::new(&certificate, &key);
+        let identity = load_files(&files.certificate, &files.key, NOW).unwrap();
+        assert_eq!(identity.dns_names(), ["localhost", "*.example.org"]);
+        assert_eq!(iso8601(identity.not_before()), "2001-01-01T00:00:00Z");
+        assert_eq!(iso8601(identity.not_after()), "2101-01-01T00:00:00Z");
+        assert!(identity.is_self_issued());
+    }
+
+    #[test]
+    fn certificate_and_key_in_one_file_load_in_either_order() {
+        let (certificate, key) = make(&["localhost"]);
+        for both in [format!("{certificate}{key}"), format!("{key}{certificate}")] {
+            let files = Files::new(&both, "");
+            Identity::from_pem_files(&files.certificate, &files.certificate).unwrap();
+        }
+    }
+
+    #[test]
+    fn every_kind_of_key_that_is_promised_loads() {
+        let dir = TempDir::new().unwrap();
+        let (key, certificate) = (dir.path().join("key"), dir.path().join("certificate"));
+        for (make, form) in [
+            ("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256", "pkey"),
+            ("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384", "pkey"),
+            ("genpkey -algorithm ED25519", "pkey"),
+            ("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048", "pkey"),
+            (
+                "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048",
+                "rsa -traditional",
+            ),
+            ("ecparam -genkey -name prime256v1 -noout", "ec"),
+        ] {
+            openssl(&format!("{make} -out {}", key.display()));
+            fs::write(&key, openssl(&format!("{form} -in {}", key.display()))).unwrap();
+            openssl(&format!(
+                "req -x509 -key {} -subj /CN=x -addext subjectAltName=DNS:localhost -out {}",
+                key.display(),
+                certificate.display()
+            ));
+            let loaded = Identity::from_pem_files(&certificate, &key);
+            assert!(loaded.is_ok(), "{make}, {form}: {loaded:?}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_for_its_names_and_addresses_and_no_others() {
+        let identity = identity(&["localhost", "*.example.org", "192.0.2.7", "2001:db8::1"]);
+        for host in [
+            "localhost",
+            "LOCALHOST",
+            "a.example.org",
+            "192.0.2.7",
+            "2001:db8::1",
+            "2001:0db8:0::1",
+        ] {
+            assert!(identity.is_valid_for(host), "{host}");
+        }
+        for host in [
+            "",
+            "example.org",
+            "a.b.example.org",
+            "192.0.2.8",
+            "[2001:db8::1]",
+            "localhost:8443",
+            "local host",
+            "localhost\0",
+            "192.0.2.07",
+            "ü",
+        ] {
+            assert!(!identity.is_valid_for(host), "{host}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_names_and_validity_and_nothing_of_the_key() {
+        let (certificate, key) = make(&["localhost"]);
+        let shown = format!(
+            "{:?}",
+            Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap()
+        );
+        assert_eq!(
+            shown,
+            "Identity { dns_names: [\"localhost\"], not_before: 2001-01-01T00:00:00Z, not_after: 2101-01-01T00:00:00Z, .. }"
+        );
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let (certificate, key) = make(&["localhost"]);
+        let files = Files::new(certificate, key);
+        fs::remove_file(&files.key).unwrap();
+        files.refused(&files.key, ["no such file", "give the path"]);
+        fs::remove_file(&files.certificate).unwrap();
+        files.refused(&files.certificate, ["no such file", "give the path"]);
+    }
+
+    #[test]
+    fn a_file_without_a_certificate_is_named() {
+        let (_, key) = make(&["localhost"]);
+        let files = Files::new("", key);
+        files.refused(&files.certificate, ["no certificate", "BEGIN CERTIFICATE"]);
+    }
+
+    #[test]
+    fn a_file_without_a_key_is_named() {
+        let (certificate, _) = make(&["localhost"]);
+        let files = Files::new(&certificate, &certificate);
+        files.refused(&files.key, ["no private key", "BEGIN PRIVATE KEY"]);
+    }
+
+    #[test]
+    fn swapped_files_are_seen() {
+        let (certificate, key) = make(&["localhost"]);
+        let files = Files::new(key, certificate);
+        files.refused(&files.certificate, ["swapped", "give the certificate first"]);
+    }
+
+    #[test]
+    fn encrypted_keys_are_seen_in_both_forms() {
+        let (certificate, _) = make(&["localhost"]);
+        let dir = TempDir::new().unwrap();
+        let plain = dir.path().join("plain");
+        let plain = plain.display();
+        openssl(&format!("ecparam -genkey -name prime256v1 -noout -out {plain}"));
+        for (arguments, label) in [
+            ("pkcs8 -topk8 -v2 aes-256-cbc", "BEGIN ENCRYPTED PRIVATE KEY"),
+            ("ec -aes256", "Proc-Type: 4,ENCRYPTED"),
+        ] {
+            let encrypted = openssl(&format!("{arguments} -in {plain} -passout pass:secret"));
+            assert!(encrypted.contains(label), "{encrypted}");
+            let files = Files::new(&certificate, &encrypted);
+            files.refused(&files.key, ["encrypted with a passphrase", "openssl pkey"]);
+            let combined = Files::new(format!("{certificate}{encrypted}"), &encrypted);
+            let error = load_files(&combined.certificate, &combined.certificate, NOW).unwrap_err();
+            assert!(
+                error.to_string().contains("encrypted with a passphrase"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_named() {
+        let files = Files::new(make(&["localhost"]).0, make(&["localhost"]).1);
+        files.refused(&files.key, ["does not belong", "give the key that"]);
+    }
+
+    #[test]
+    fn a_chain_in_the_wrong_order_is_not_called_a_wrong_key() {
+        let ((issuer, _), (own, key)) = (make(&["issuer"]), make(&["localhost"]));
+        let files = Files::new(format!("{issuer}{own}"), key);
+        files.refused(&files.certificate, ["at place 2", "must come first"]);
+    }
+
+    #[test]
+    fn a_key_that_ring_cannot_sign_with_is_named() {
+        let (certificate, _) = make(&["localhost"]);
+        for kind in [
+            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521",
+            "genpkey -algorithm ED448",
+            "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024",
+        ] {
+            let files = Files::new(&certificate, openssl(kind));
+            files.refused(&files.key, ["not supported", "it must be ECDSA P-256"]);
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_refused_outside_its_validity_and_accepted_at_its_ends() {
+        let (certificate, key) = make(&["localhost"]);
+        let files = Files::new(&certificate, &key);
+        let identity = load_files(&files.certificate, &files.key, NOW).unwrap();
+        for now in [identity.not_before(), identity.not_after()] {
+            load_files(&files.certificate, &files.key, now).unwrap();
+        }
+        let (early, late) = (identity.not_before() - 1, identity.not_after() + 1);
+        let when = "not valid before 2001-01-01T00:00:00Z (this machine's clock says 2000-12-31T23:59:59Z)";
+        files.refused_at(early, &files.certificate, [when, "set the clock"]);
+        let when = "expired at 2101-01-01T00:00:00Z (this machine's clock says 2101-01-01T00:00:01Z)";
+        files.refused_at(late, &files.certificate, [when, "renew it"]);
+    }
+
+    #[test]
+    fn damaged_files_are_named_and_the_key_stays_unsaid() {
+        let (certificate, key) = make(&["localhost"]);
+        let bad = |pem: &str, from: &str, to: &str| pem.replacen(from, to, 1);
+
+        let files = Files::new(bad(&certificate, "MII", "M*I"), &key);
+        files.refused(&files.certificate, ["not base64", "copy the file again"]);
+        // Good base64 of something else.
+        let files = Files::new(bad(&certificate, "MII", "NII"), &key);
+        files.refused(
+            &files.certificate,
+            ["certificate 1 in it is damaged", "copy the file again"],
+        );
+        let files = Files::new(&certificate, bad(&key, "MIG", "NIG"));
+        files.refused(
+            &files.key,
+            ["private key in it is damaged", "copy the file again"],
+        );
+        let files = Files::new(&certificate, key.replace('\n', ""));
+        files.refused(&files.key, ["lost its line breaks", "copy the file again"]);
+
+        let secret = key.lines().nth(1).unwrap();
+        for error in [
+            load_files(&files.certificate, &files.key, NOW).unwrap_err(),
+            Identity::from_pem(certificate.as_bytes(), key.replace('\n', "").as_bytes()).unwrap_err(),
+        ] {
+            assert!(!format!("{error} {error:?}").contains(&secret[..8]));
+        }
+    }
+
+    /// rustls-pemfile joins a section without its END line to the one that follows. Sent out as part of the chain, that
+    /// would be the key in clear.
+    #[test]
+    fn a_cut_off_key_is_never_taken_for_part_of_the_chain() {
+        let (certificate, key) = make(&["localhost"]);
+        let cut: String = key.lines().take(2).map(|line| format!("{line}\n")).collect();
+        let files = Files::new(format!("{certificate}{cut}{certificate}"), &key);
+        files.refused(
+            &files.certificate,
+            ["certificate 2 in it is damaged", "copy the file again"],
+        );
+    }
+
+    #[test]
+    fn an_x509_v1_certificate_is_refused_with_the_remedy() {
+        // Large enough for lengths of two bytes.
+        let mut der = leaf_der(&make(&["localhost"; 20]).0);
+        // Version 1 is the absence of a version: five bytes less, in both of the lengths around them.
+        assert_eq!(der[8..13], [0xa0, 3, 2, 1, 2]);
+        der.drain(8..13);
+        for at in [2, 6] {
+            let length = u16::from_be_bytes([der[at], der[at + 1]]) - 5;
+            der[at..at + 2].copy_from_slice(&length.to_be_bytes());
+        }
+        let message = names(&der.into()).unwrap_err().to_string();
+        assert!(
+            message.contains("version 1, which clients refuse; request one with"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_fault_in_pem_that_came_from_no_file_reads_well() {
+        let (certificate, _) = make(&["localhost"]);
+        let error = Identity::from_pem(certificate.as_bytes(), b"").unwrap_err();
+        assert!(error
+            .to_string()
+            .starts_with("the PEM given as certificate and key: holds no private key; it must be PEM"));
+    }
+}
