@@ -13,7 +13,6 @@ use serde_core::Serialize;
 
 use super::head::{Field, Line, Span, Version};
 use super::target;
-use super::Refusal;
 use crate::error::{BodyFault, Error};
 
 /// The most path parameters one route may have.
@@ -109,16 +108,16 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Takes over what the server read; refuses a path that cannot be decoded.
+    /// Takes over what the server read.
     pub(crate) fn from_wire(
         head: &'a [u8],
         fields: &'a [Field],
         line: Line,
+        path: Cow<'a, str>,
         body: Body<'a>,
         peer: SocketAddr,
-    ) -> Result<Request<'a>, Refusal> {
-        let path = target::decode_path(line.target.path.of(head))?;
-        Ok(Request {
+    ) -> Request<'a> {
+        Request {
             head: Cow::Borrowed(head),
             fields: Cow::Borrowed(fields),
             line,
@@ -127,7 +126,7 @@ impl<'a> Request<'a> {
             headers: OnceCell::new(),
             body,
             peer: Some(peer),
-        })
+        }
     }
 
     /// Adds a field, for a test.

@@ -1,12 +1,25 @@
 //! How a server is described and opened.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+use std::thread;
 
+use super::accept::{Acceptor, Census};
+use super::crew::Crew;
+use super::limits::Limits;
+use super::parking::Lot;
+use super::shutdown::{self, Handle, Running, StopRedirect};
+use super::streaming::Streams;
+use super::Shared;
 use crate::error::Error;
+use crate::redirect::{self, Redirect};
 use crate::router::Router;
-use crate::server::limits::Limits;
-use crate::server::shutdown::{Handle, Running};
-use crate::tls::Identity;
+use crate::tls::{self, Identity, Resolver};
+
+/// How many connections the system may hold for the listener; it takes fewer when its own limit is lower.
+const BACKLOG: i32 = 4_096;
 
 /// What the redirect does with a request that carries credentials over plain HTTP, where anyone on the way can read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,7 +48,13 @@ pub struct ServerBuilder {
 
 /// A server whose sockets are open and whose certificate is checked.
 #[derive(Debug)]
-pub struct Server {}
+pub struct Server {
+    address: SocketAddr,
+    redirect_address: Option<SocketAddr>,
+    acceptor: Acceptor,
+    redirect: Option<Redirect>,
+    handle: Handle,
+}
 
 impl Server {
     /// Describes a server that answers with `router`.
@@ -56,32 +75,43 @@ impl Server {
 
     /// The address that HTTPS is served on; the real port when 0 was asked for.
     pub fn local_addr(&self) -> SocketAddr {
-        todo!()
+        self.address
     }
 
     /// The address that redirects are served on, if they are.
     pub fn redirect_addr(&self) -> Option<SocketAddr> {
-        todo!()
+        self.redirect_address
     }
 
     /// How many connections may be open at a time: [`Limits::connections`], or less when the open-file limit leaves less.
     pub fn connections(&self) -> usize {
-        todo!()
+        self.handle.shared().connections
     }
 
     /// A handle that stops the server or gives it another certificate, from any thread.
     pub fn handle(&self) -> Handle {
-        todo!()
+        self.handle.clone()
     }
 
-    /// Serves until a [`Handle`] says stop, then drains.
+    /// Serves until a [`Handle`] says stop, then drains. The calling thread is the listener's.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when a thread cannot be started. What goes wrong later goes to the log, and the server goes on.
     pub fn run(self) -> Result<(), Error> {
-        todo!()
+        shutdown::run(self.handle, self.acceptor, self.redirect)
     }
 
     /// Serves on threads of its own.
     pub fn spawn(self) -> Result<Running, Error> {
-        todo!()
+        let handle = self.handle();
+        let thread = thread::Builder::new()
+            .name("lockgate-listen".into())
+            .spawn(move || self.run())
+            .map_err(|source| Error::Io {
+                doing: "starting the listener's thread",
+                source,
+            })?;
+        Ok(Running::new(handle, thread))
     }
 }
 
@@ -143,8 +173,145 @@ impl ServerBuilder {
         self
     }
 
-    /// Checks everything and opens the sockets.
-    pub fn bind(self) -> Result<Server, Error> {
-        todo!()
+    /// Checks everything and opens the sockets. Clients that connect from now on are served once
+    /// [`run`](Server::run) is called.
+    ///
+    /// # Errors
+    /// [`Error::Route`] for a route that cannot be served, [`Error::Setting`] for a limit out of its range, a missing
+    /// identity or an address that is none, [`Error::Listen`] for an address that cannot be had.
+    pub fn bind(mut self) -> Result<Server, Error> {
+        if let Some(fault) = self.router.take_fault() {
+            return Err(fault);
+        }
+        self.limits.check()?;
+        let identity = self.identity.take().ok_or_else(|| Error::Setting {
+            setting: "identity",
+            fault: "a server needs a certificate and its key: .identity(Identity::from_pem_files(…)?)".into(),
+        })?;
+        let resolver = Arc::new(Resolver::new(identity));
+        let tls = tls::server_config(resolver.clone())?;
+
+        let (listener, address) = listen("HTTPS", "https", &self.https)?;
+        let redirect_listener = self
+            .redirect
+            .as_deref()
+            .map(|address| listen("HTTP", "redirect_http", address))
+            .transpose()?;
+        let (redirect_address, redirect, stop_redirect) = match redirect_listener {
+            None => (None, None, None),
+            Some((listener, redirect_address)) => {
+                let settings = self.redirect_settings(address.port());
+                let names = resolver.clone();
+                let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
+                let stop = Arc::new(AtomicBool::new(false));
+                let (redirect, waker) = Redirect::new(listener, settings, is_own, stop.clone())?;
+                (
+                    Some(redirect_address),
+                    Some(redirect),
+                    Some(StopRedirect { stop, waker }),
+                )
+            }
+        };
+        let acceptor = Acceptor::new(listener)?;
+        let connections = self
+            .limits
+            .connections
+            .min(descriptors_left(&self.limits, redirect.is_some()));
+        if connections < self.limits.connections {
+            log::info!("the open-file limit leaves room for {connections} connections (limit connections)");
+        }
+        let most_workers = self.limits.workers + self.limits.reserve_workers;
+        let lot = Lot::new(self.limits.workers).map_err(|source| Error::Io {
+            doing: "preparing to wait for connections",
+            source,
+        })?;
+        let shared = Arc::new(Shared {
+            connections,
+            crew: Crew::new(most_workers, self.router.handlers()),
+            census: Census::new(self.limits.connections_per_address, self.limits.count_loopback),
+            streams: Streams::new(self.limits.streaming_bodies),
+            limits: self.limits,
+            router: self.router,
+            resolver,
+            tls,
+            access_log: self.access_log,
+            lot,
+            draining: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        });
+        let handle = Handle::new(shared, acceptor.waker.clone(), stop_redirect);
+        Ok(Server {
+            address,
+            redirect_address,
+            acceptor,
+            redirect,
+            handle,
+        })
     }
+
+    fn redirect_settings(&mut self, https_port: u16) -> redirect::Settings {
+        redirect::Settings {
+            public_name: self.public_name.take(),
+            public_port: self.public_port.unwrap_or(https_port),
+            credentials: self.credentials,
+            credential_headers: std::mem::take(&mut self.credential_headers),
+            connections: self.limits.redirect_connections,
+            head_fields: self.limits.head_fields,
+        }
+    }
+}
+
+/// Opens a listening socket on the first of the addresses that `address` names.
+fn listen(
+    listener: &'static str,
+    setting: &'static str,
+    address: &str,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let candidates = address.to_socket_addrs().map_err(|source| Error::Setting {
+        setting,
+        fault: format!(
+            "{address} is not an address with a port, such as 127.0.0.1:8443 or [::]:8443 ({source})"
+        ),
+    })?;
+    let mut failure = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
+    for candidate in candidates {
+        let bound = TcpListener::bind(candidate).and_then(|socket| {
+            // std asks for a queue of 128, which a burst of clients fills.
+            rustix::net::listen(&socket, BACKLOG)?;
+            let address = socket.local_addr()?;
+            Ok((socket, address))
+        });
+        match bound {
+            Ok(bound) => return Ok(bound),
+            Err(error) => failure = error,
+        }
+    }
+    Err(Error::Listen {
+        listener,
+        address: address.to_string(),
+        source: failure,
+    })
+}
+
+/// How many HTTPS connections the open-file limit leaves room for, once the soft limit is raised to the hard one.
+fn descriptors_left(limits: &Limits, redirects: bool) -> usize {
+    use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+    let now = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: now.maximum,
+        maximum: now.maximum,
+    };
+    let limit = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => now.maximum,
+        Err(_) => now.current,
+    };
+    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let redirects = if redirects {
+        limits.redirect_connections.min(limit / 8)
+    } else {
+        0
+    };
+    // A quarter of a small limit, and no more than 64, is for what else is open: handlers' files, the log, the reload.
+    let rest = limit - redirects;
+    (rest - (rest / 4).min(64)).max(1)
 }

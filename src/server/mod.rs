@@ -1,5 +1,53 @@
 //! Threads and sockets: from a listening socket to a drained stop. It joins `http`, `router` and `tls`.
+//!
+//! A connection holds a thread only while there is work for it. The listener (`accept`) puts it in the lot (`parking`);
+//! the workers (`crew`) watch the lot in turns and give whatever is ready its turn (`connection`), which ends as soon as
+//! it would wait.
 
+mod accept;
 pub(crate) mod builder;
+mod connection;
+mod crew;
+mod desk;
+mod exchange;
 pub(crate) mod limits;
+mod parking;
+mod sending;
 pub(crate) mod shutdown;
+mod streaming;
+mod timers;
+mod transport;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use crate::router::Router;
+use crate::tls::Resolver;
+use limits::Limits;
+
+/// What all threads of a server share.
+pub(crate) struct Shared {
+    pub(crate) limits: Limits,
+    /// [`Limits::connections`], or less when the open-file limit leaves less.
+    pub(crate) connections: usize,
+    pub(crate) router: Router,
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) access_log: bool,
+    pub(crate) lot: parking::Lot,
+    pub(crate) crew: crew::Crew,
+    pub(crate) census: accept::Census,
+    pub(crate) streams: streaming::Streams,
+    draining: AtomicBool,
+    stopped: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+}

@@ -1,38 +1,172 @@
 //! Stopping, and changing the certificate, while the server runs.
 
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use mio::Waker;
+
+use super::accept::Acceptor;
+use super::crew::Crew;
+use super::Shared;
 use crate::error::Error;
+use crate::redirect::Redirect;
 use crate::tls::Identity;
 
+/// How long the end waits for threads that have nothing more to do.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
 /// Steers a running server from any thread. Cloning it is cheap.
-#[derive(Debug, Clone)]
-pub struct Handle {}
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    listener: Arc<Waker>,
+    redirect: Option<StopRedirect>,
+}
+
+/// What ends the redirect's thread.
+#[derive(Clone)]
+pub(crate) struct StopRedirect {
+    pub stop: Arc<AtomicBool>,
+    pub waker: Arc<Waker>,
+}
 
 impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>, listener: Arc<Waker>, redirect: Option<StopRedirect>) -> Handle {
+        Handle {
+            shared,
+            listener,
+            redirect,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// Asks the server to stop: idle connections are closed, requests whose head has arrived are answered, and after
     /// [`Limits::drain_timeout`](crate::Limits::drain_timeout) the rest is cut. Returns at once.
     pub fn stop(&self) {
-        todo!()
+        self.shared.draining.store(true, Ordering::SeqCst);
+        if let Some(redirect) = &self.redirect {
+            redirect.stop.store(true, Ordering::SeqCst);
+            wake(&redirect.waker);
+        }
+        wake(&self.listener);
     }
 
-    /// Gives new connections another certificate. Those that are open keep theirs.
+    /// Gives new connections another certificate. Those that are open keep theirs, and so do sessions that a client
+    /// resumes by a ticket.
     pub fn reload(&self, identity: Identity) {
-        let _ = identity;
-        todo!()
+        self.shared.resolver.replace(identity);
     }
 }
 
-/// A server that runs on threads of its own; made by [`Server::spawn`](crate::Server::spawn).
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("stopping", &self.shared.is_draining())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server that runs on threads of its own; made by [`Server::spawn`](crate::Server::spawn). Dropping it leaves the
+/// server running.
 #[derive(Debug)]
-pub struct Running {}
+pub struct Running {
+    handle: Handle,
+    thread: JoinHandle<Result<(), Error>>,
+}
 
 impl Running {
+    pub(crate) fn new(handle: Handle, thread: JoinHandle<Result<(), Error>>) -> Running {
+        Running { handle, thread }
+    }
+
     /// A handle to it.
     pub fn handle(&self) -> Handle {
-        todo!()
+        self.handle.clone()
     }
 
     /// Waits until it has stopped.
+    ///
+    /// # Errors
+    /// Those of [`Server::run`](crate::Server::run).
     pub fn join(self) -> Result<(), Error> {
-        todo!()
+        self.thread.join().unwrap_or_else(|_| {
+            let source = std::io::Error::other("the listener's thread panicked");
+            Err(Error::Io {
+                doing: "serving",
+                source,
+            })
+        })
+    }
+}
+
+/// The server's life on the calling thread: starts the others, accepts until it is to stop, drains, and ends.
+pub(crate) fn run(handle: Handle, acceptor: Acceptor, redirect: Option<Redirect>) -> Result<(), Error> {
+    let shared = &handle.shared;
+    let starting = |source| Error::Io {
+        doing: "starting a thread",
+        source,
+    };
+    let redirect = redirect
+        .map(|redirect| {
+            thread::Builder::new()
+                .name("lockgate-http".into())
+                .spawn(move || redirect.run())
+        })
+        .transpose()
+        .map_err(starting)?;
+    let supervisor = Crew::start(shared).map_err(starting)?;
+
+    acceptor.run(shared);
+
+    let began = Instant::now();
+    let until = began + shared.limits.drain_timeout;
+    log::info!("stopping: {} connections are open", shared.lot.lock().open);
+    shared.lot.drain(shared.lot.millis(began));
+    let left = shared.lot.wait_empty(until);
+    if left > 0 {
+        log::warn!("stopping: {left} connections were cut (limit drain_timeout)");
+    }
+    shared.stopped.store(true, Ordering::SeqCst);
+    shared.lot.cut();
+    shared.crew.wake_all();
+    // A handler that never returns must not keep the program from ending.
+    wait_for_workers(shared, Instant::now() + LAST_WAIT);
+    if supervisor.join().is_err() {
+        log::error!("the supervisor's thread panicked");
+    }
+    match redirect.map(JoinHandle::join) {
+        None | Some(Ok(Ok(()))) => {}
+        Some(Ok(Err(error))) => log::error!("the redirect ended early: {error}"),
+        Some(Err(_)) => log::error!("the redirect's thread panicked"),
+    }
+    log::info!("stopped");
+    Ok(())
+}
+
+fn wait_for_workers(shared: &Shared, until: Instant) {
+    let mut state = shared.lot.lock();
+    while state.alive > 0 {
+        let now = Instant::now();
+        if now >= until {
+            log::warn!(
+                "stopping: {} handlers have not returned and are left behind",
+                state.alive
+            );
+            return;
+        }
+        let waited = shared.lot.changed.wait_timeout(state, until - now);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
+fn wake(waker: &Waker) {
+    if let Err(error) = waker.wake() {
+        log::error!("a thread could not be woken: {error}");
     }
 }

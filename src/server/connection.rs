@@ -1,0 +1,431 @@
+//! A connection's life: handshake, head, body, handler, response, idle, close. Whenever it would wait for its socket it
+//! says so and is parked; a worker advances it when there is something for it again. What a request's handler is given
+//! and how its response is queued is `exchange`'s.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use ::http::StatusCode;
+
+use super::accept::Admission;
+use super::desk::{Desk, Handlers};
+use super::exchange::{refusal_of, Collecting};
+use super::parking::{Idle, Millis, Parking, Ready, Reason, Signals};
+use super::sending::{After, Sending, Source};
+use super::transport::{Flushed, Transport};
+use crate::error::BodyFault;
+use crate::http::head::{self, Scan};
+use crate::http::Refusal;
+
+/// How long a closed connection is kept so that the client can read the last response, and how much of what the client
+/// still sends is dropped meanwhile (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1024 * 1024;
+/// How long a stop waits for a handshake or a head that has begun.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// Responses to pipelined requests are sent together up to this many bytes.
+const OUTPUT_BYTES: usize = 16 * 1024;
+
+pub(crate) struct Connection {
+    key: usize,
+    pub(super) peer: SocketAddr,
+    pub(super) transport: Transport,
+    pub(super) stage: Stage,
+    /// Bytes that were read and could not be used yet.
+    saved: Vec<u8>,
+    /// How far the search for the head's end has come.
+    pub(super) scanned: usize,
+    /// Whether a byte of the next request has come.
+    pub(super) head_begun: bool,
+    /// Whether a request was answered on this connection.
+    pub(super) served: bool,
+    pub(super) deadline: Millis,
+    listens_for_writable: bool,
+    _admission: Admission,
+}
+
+/// What a connection is at.
+pub(super) enum Stage {
+    Handshake,
+    Head,
+    Body(Box<Collecting>),
+    Sending(Box<Sending>),
+    Linger { left: usize },
+}
+
+/// Why a turn ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// The socket has no more, or takes no more.
+    Wait,
+    /// There may be more to do, and others get their turn first.
+    Again,
+    /// A whole request waits for a worker.
+    Queue,
+    Close,
+}
+
+/// What a step of a turn comes to.
+pub(super) type Turn = io::Result<ControlFlow<Flow>>;
+
+/// Where a connection goes after its turn.
+pub(crate) enum Outcome {
+    Park(Box<Connection>, Parking),
+    Queue(Ready),
+    Again(Ready),
+    /// It is gone; the key's place is free.
+    Closed(usize),
+}
+
+impl Connection {
+    pub(crate) fn new(
+        peer: SocketAddr,
+        transport: Transport,
+        deadline: Millis,
+        admission: Admission,
+    ) -> Connection {
+        Connection {
+            key: usize::MAX,
+            peer,
+            transport,
+            stage: Stage::Handshake,
+            saved: Vec::new(),
+            scanned: 0,
+            head_begun: false,
+            served: false,
+            deadline,
+            listens_for_writable: false,
+            _admission: admission,
+        }
+    }
+
+    pub(crate) fn key(&self) -> usize {
+        self.key
+    }
+
+    pub(crate) fn set_key(&mut self, key: usize) {
+        self.key = key;
+    }
+
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Ends an idle connection: says goodbye if the socket takes it, and is gone.
+    pub(crate) fn close_idle(mut self: Box<Self>) {
+        self.say_goodbye();
+    }
+
+    /// Gives the connection a turn: it does all that it can without waiting.
+    pub(crate) fn advance(
+        mut self: Box<Self>,
+        reason: Reason,
+        since: Millis,
+        desk: &mut Desk<'_>,
+        handlers: Handlers,
+    ) -> Outcome {
+        desk.look();
+        desk.output.clear();
+        desk.input.restore(&std::mem::take(&mut self.saved));
+        let Signals {
+            readable, hung_up, ..
+        } = match reason {
+            Reason::Signals(signals) => signals,
+            Reason::Expired => Signals::default(),
+        };
+        self.transport.begin_turn(readable, hung_up);
+        let begun = match reason {
+            Reason::Signals(_) => Ok(Continue(())),
+            Reason::Expired => self.expire(desk),
+        };
+        let flow = self.go_on(begun, since, desk, handlers);
+        if flow != Flow::Close && !desk.input.is_empty() {
+            self.saved = desk.input.unread().to_vec();
+        }
+        let now = desk.millis();
+        match flow {
+            Flow::Wait => {
+                let idle = match self.stage {
+                    Stage::Head if self.served && !self.head_begun => Idle::Since(now),
+                    _ => Idle::No,
+                };
+                let parking = Parking {
+                    now,
+                    deadline: self.deadline,
+                    idle,
+                };
+                Outcome::Park(self, parking)
+            }
+            Flow::Again => {
+                let reason = Reason::Signals(Signals::default());
+                Outcome::Again(Ready {
+                    connection: self,
+                    reason,
+                    since: now,
+                })
+            }
+            Flow::Queue => {
+                let reason = Reason::Signals(Signals::default());
+                Outcome::Queue(Ready {
+                    connection: self,
+                    reason,
+                    since,
+                })
+            }
+            Flow::Close => {
+                let key = self.key;
+                drop(self);
+                Outcome::Closed(key)
+            }
+        }
+    }
+
+    fn go_on(&mut self, begun: Turn, mut since: Millis, desk: &mut Desk<'_>, handlers: Handlers) -> Flow {
+        let mut turn = begun;
+        loop {
+            match turn {
+                Ok(Continue(())) => {}
+                Ok(Break(flow)) => return flow,
+                Err(error) => {
+                    log::debug!("{}: {error}", self.peer);
+                    if error.kind() != ErrorKind::InvalidData || matches!(self.stage, Stage::Linger { .. }) {
+                        return Flow::Close;
+                    }
+                    // rustls has sent an alert that says why; let the client read it.
+                    self.begin_linger(desk);
+                }
+            }
+            turn = match self.stage {
+                Stage::Handshake => self.shake_hands(desk),
+                Stage::Head => self.read_head(&mut since, desk, handlers),
+                Stage::Body(_) => self.collect_body(&mut since, desk, handlers),
+                Stage::Sending(_) => self.send(desk),
+                Stage::Linger { left } => self.linger(left, desk),
+            };
+        }
+    }
+
+    fn shake_hands(&mut self, desk: &mut Desk<'_>) -> Turn {
+        match self.transport.read(desk.input.room()) {
+            Ok(0) => return Ok(Break(Flow::Close)),
+            Ok(read) => desk.input.filled(read),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if self.transport.is_handshaking() {
+                    return self.wait(desk);
+                }
+            }
+            Err(error) => {
+                return match self.transport.first_byte_not_tls() {
+                    Some(byte) => self.answer_in_clear(byte, desk),
+                    None => Err(error),
+                };
+            }
+        }
+        self.stage = Stage::Head;
+        desk.look();
+        self.deadline = desk.after(desk.shared.limits.head_timeout);
+        Ok(Continue(()))
+    }
+
+    fn read_head(&mut self, since: &mut Millis, desk: &mut Desk<'_>, handlers: Handlers) -> Turn {
+        let limits = &desk.shared.limits;
+        loop {
+            if self.scanned == 0 {
+                desk.input.consume(head::empty_line(desk.input.unread()));
+            }
+            let unread = desk.input.unread();
+            if !unread.is_empty() {
+                if !std::mem::replace(&mut self.head_begun, true) && self.served {
+                    self.deadline = desk.after(limits.head_timeout);
+                }
+                match head::scan(unread, self.scanned) {
+                    Ok(Scan::Complete(length)) if length <= limits.head_bytes => {
+                        if !desk.shared.has_permit(desk.me) {
+                            // The last handler blocked and another worker is at work for this one.
+                            let _: Flushed = self.send_output(desk)?;
+                            return Ok(Break(Flow::Again));
+                        }
+                        return self.exchange(length, since, desk, handlers);
+                    }
+                    Ok(Scan::Incomplete(from)) if unread.len() < limits.head_bytes => self.scanned = from,
+                    Ok(_) => return self.refuse(head::too_large(unread), desk),
+                    Err(refusal) => return self.refuse(refusal, desk),
+                }
+            }
+            if self.send_output(desk)? == Flushed::Blocked {
+                let sending = Sending::new(Source::Nothing, After::KeepAlive, None);
+                return Ok(self.begin_sending(sending, desk));
+            }
+            match self.transport.read(desk.input.room()) {
+                Ok(0) => {
+                    if self.head_begun {
+                        log::debug!("{}: the client closed in the middle of a head", self.peer);
+                    }
+                    self.say_goodbye();
+                    return Ok(Break(Flow::Close));
+                }
+                Ok(read) => desk.input.filled(read),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if desk.shared.is_draining() && !self.head_begun && !self.transport.wants_another_turn() {
+                        self.say_goodbye();
+                        return Ok(Break(Flow::Close));
+                    }
+                    return self.wait(desk);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// After a response on a connection that is kept: the next request.
+    pub(super) fn begin_head(&mut self, desk: &Desk<'_>) {
+        self.stage = Stage::Head;
+        self.served = true;
+        self.head_begun = false;
+        self.scanned = 0;
+        self.deadline = desk.after(desk.shared.limits.idle_timeout);
+    }
+
+    /// Encrypts and sends the responses that are written, as far as the socket takes them.
+    pub(super) fn send_output(&mut self, desk: &mut Desk<'_>) -> io::Result<Flushed> {
+        if desk.output.is_empty() {
+            return Ok(Flushed::All);
+        }
+        self.transport.queue(&desk.output)?;
+        desk.output.clear();
+        self.transport.flush()
+    }
+
+    /// Whether enough responses are written that they should go out before the next request is looked at.
+    pub(super) fn has_much_output(desk: &Desk<'_>) -> bool {
+        desk.output.len() >= OUTPUT_BYTES
+    }
+
+    /// The turn ends here: parks, listening for room to write when that is what is missing.
+    pub(super) fn wait(&mut self, desk: &Desk<'_>) -> Turn {
+        if self.transport.wants_another_turn() {
+            return Ok(Break(Flow::Again));
+        }
+        if self.transport.wants_write() && !self.listens_for_writable {
+            desk.shared.lot.listen_for_writable(self.key, self.as_raw_fd())?;
+            self.listens_for_writable = true;
+        }
+        let finishes_by_itself = matches!(self.stage, Stage::Sending(_) | Stage::Body(_));
+        if desk.shared.is_draining() && !finishes_by_itself {
+            self.deadline = self.deadline.min(desk.after(DRAIN_GRACE));
+        }
+        Ok(Break(Flow::Wait))
+    }
+
+    /// Answers a request that is not served, and closes: where it ends is not known, or not worth finding out.
+    pub(super) fn refuse(&mut self, refusal: Refusal, desk: &mut Desk<'_>) -> Turn {
+        self.log_refusal(refusal);
+        desk.input.clear();
+        self.respond_and_close(refusal, desk)
+    }
+
+    pub(super) fn log_refusal(&self, refusal: Refusal) {
+        let Refusal {
+            status,
+            detail,
+            limit,
+        } = refusal;
+        match limit {
+            Some(limit) => log::info!("{}: {} {detail} (limit {limit})", self.peer, status.as_u16()),
+            None => log::info!("{}: {} {detail}", self.peer, status.as_u16()),
+        }
+    }
+
+    /// The deadline has passed.
+    fn expire(&mut self, desk: &mut Desk<'_>) -> Turn {
+        const LATE: StatusCode = StatusCode::REQUEST_TIMEOUT;
+        let limit = match self.stage {
+            Stage::Head if self.head_begun => {
+                let refusal =
+                    Refusal::over("head_timeout", LATE, "the request's head did not arrive in time");
+                return self.refuse(refusal, desk);
+            }
+            Stage::Body(_) => {
+                let fault = BodyFault::TimedOut {
+                    limit: desk.shared.limits.body_timeout,
+                };
+                return self.refuse(refusal_of(&fault), desk);
+            }
+            Stage::Head if self.served => {
+                log::debug!("{}: closed after being idle (limit idle_timeout)", self.peer);
+                self.say_goodbye();
+                return Ok(Break(Flow::Close));
+            }
+            Stage::Linger { .. } => return Ok(Break(Flow::Close)),
+            Stage::Head => {
+                self.say_goodbye();
+                "head_timeout"
+            }
+            Stage::Handshake => "handshake_timeout",
+            Stage::Sending(_) => "write_timeout",
+        };
+        log::info!(
+            "{}: closed, because nothing came or went for too long (limit {limit})",
+            self.peer
+        );
+        Ok(Break(Flow::Close))
+    }
+
+    /// The response is sent and the connection ends: says so to the client, and drops what it still sends, so that the
+    /// response is not lost to a reset.
+    pub(super) fn begin_linger(&mut self, desk: &Desk<'_>) {
+        self.transport.shutdown_write();
+        self.stage = Stage::Linger { left: LINGER_BYTES };
+        self.deadline = desk.after(LINGER);
+    }
+
+    fn linger(&mut self, mut left: usize, desk: &mut Desk<'_>) -> Turn {
+        desk.input.clear();
+        loop {
+            match self.transport.discard(&mut desk.scratch) {
+                Ok(0) => return Ok(Break(Flow::Close)),
+                Ok(read) if read < left => left -= read,
+                Ok(_) => return Ok(Break(Flow::Close)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.stage = Stage::Linger { left };
+                    return self.wait(desk);
+                }
+                Err(_) => return Ok(Break(Flow::Close)),
+            }
+        }
+    }
+
+    /// Tells the client, if it can be told at once, that the connection ends by intent.
+    fn say_goodbye(&mut self) {
+        self.transport.queue_close_notify();
+        if let Err(error) = self.transport.flush() {
+            log::trace!("{}: {error}", self.peer);
+        }
+    }
+
+    /// Someone speaks something else than TLS. HTTP gets an answer that it can read.
+    fn answer_in_clear(&mut self, first_byte: u8, desk: &mut Desk<'_>) -> Turn {
+        if !first_byte.is_ascii_alphabetic() {
+            log::debug!("{}: neither TLS nor HTTP", self.peer);
+            return Ok(Break(Flow::Close));
+        }
+        let refusal = Refusal::bad_request(
+            "this port speaks HTTPS, and the request came over plain HTTP: use https://",
+        );
+        self.log_refusal(refusal);
+        self.write_refusal(refusal, desk);
+        self.transport.send_in_clear(&desk.output)?;
+        desk.output.clear();
+        self.begin_linger(desk);
+        Ok(Continue(()))
+    }
+}
+
+impl AsRawFd for Connection {
+    fn as_raw_fd(&self) -> RawFd {
+        self.transport.as_raw_fd()
+    }
+}

@@ -1,0 +1,421 @@
+//! The workers: threads of a pool that watch the lot in turns and serve what is ready, as many at a time as there are
+//! permits, one a core. A worker that blocks in a handler loses its permit, and another is called in from the reserve, so
+//! that somebody always watches. A quick handler pays two atomic stores for that. The only place that uses threadpool.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use threadpool::ThreadPool;
+
+use super::connection::Outcome;
+use super::desk::{Desk, Handlers};
+use super::parking::{Millis, Phase, Ready, State};
+use super::Shared;
+
+/// How often the supervisor looks while handlers run.
+const TICK: Duration = Duration::from_millis(2);
+/// A worker that has been inside a handler for this long blocks. With less, one that was merely preempted looks blocked.
+const BLOCKED_AFTER: Millis = 10;
+/// So many ticks without a handler running send the supervisor to sleep.
+const QUIET_TICKS: u32 = 16;
+
+/// A handler that took longer than this was slow.
+const SLOW: Duration = Duration::from_micros(500);
+/// What one slow call adds to a handler's score; each quick one takes 1 off.
+const SLOW_SCORE: u8 = 8;
+/// From this score on a handler is expected to block: two slow calls close together, never a stray preemption.
+const EXPECTED_SLOW: u8 = 12;
+const MOST_SCORE: u8 = 64;
+
+/// All that is known about the workers.
+pub(crate) struct Crew {
+    pool: Mutex<ThreadPool>,
+    workers: Box<[Worker]>,
+    /// How slow each handler was lately.
+    scores: Box<[AtomicU8]>,
+    supervisor: OnceLock<Thread>,
+    supervisor_sleeps: AtomicBool,
+}
+
+#[derive(Default)]
+struct Worker {
+    /// Whether it may watch and serve. The supervisor takes it away, the caller of a worker gives it.
+    permit: AtomicBool,
+    /// When it went into the handler it is in, in milliseconds of the lot and never 0; 0 outside handlers.
+    entered: AtomicU64,
+    thread: OnceLock<Thread>,
+}
+
+/// What is to be done, without the lock, to get one more worker going.
+enum Call {
+    Nobody,
+    Wake(usize),
+    Start(usize),
+}
+
+impl Crew {
+    pub(crate) fn new(most: usize, handlers: usize) -> Crew {
+        Crew {
+            pool: Mutex::new(ThreadPool::with_name("lockgate-worker".into(), 1)),
+            workers: (0..most).map(|_| Worker::default()).collect(),
+            scores: (0..handlers).map(|_| AtomicU8::new(0)).collect(),
+            supervisor: OnceLock::new(),
+            supervisor_sleeps: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts the supervisor and as many workers as there are permits.
+    pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<thread::JoinHandle<()>> {
+        let supervised = shared.clone();
+        let supervisor = thread::Builder::new()
+            .name("lockgate-super".into())
+            .spawn(move || supervise(&supervised))?;
+        // Set once, here, before any worker runs.
+        let _ = shared.crew.supervisor.set(supervisor.thread().clone());
+        for _ in 0..shared.limits.workers {
+            let call = shared.lot.lock().call(&shared.crew);
+            shared.crew.perform(shared, call);
+        }
+        Ok(supervisor)
+    }
+
+    /// Whether calls of this handler were slow lately.
+    pub(crate) fn expects_slow(&self, handler: usize) -> bool {
+        self.scores
+            .get(handler)
+            .is_some_and(|score| score.load(Ordering::Relaxed) >= EXPECTED_SLOW)
+    }
+
+    fn score(&self, handler: usize, took: Duration) {
+        let Some(score) = self.scores.get(handler) else {
+            return;
+        };
+        let before = score.load(Ordering::Relaxed);
+        // Two workers may overwrite each other's score; it is an estimate.
+        if took >= SLOW {
+            score.store(
+                before.saturating_add(SLOW_SCORE).min(MOST_SCORE),
+                Ordering::Relaxed,
+            );
+        } else if before > 0 {
+            score.store(before - 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives up the worker's permit, if it has one, and calls another worker when there is something to do.
+    fn release(&self, shared: &Arc<Shared>, me: usize) {
+        if self.workers[me].permit.swap(false, Ordering::AcqRel) {
+            let mut state = shared.lot.lock();
+            state.permits += 1;
+            let call = state.call(self);
+            drop(state);
+            self.perform(shared, call);
+        }
+    }
+
+    fn perform(&self, shared: &Arc<Shared>, call: Call) {
+        match call {
+            Call::Nobody => {}
+            Call::Wake(worker) => {
+                if let Some(thread) = self.workers[worker].thread.get() {
+                    thread.unpark();
+                }
+            }
+            Call::Start(worker) => {
+                let started = panic::catch_unwind(AssertUnwindSafe(|| {
+                    let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+                    // The pool panics when the system refuses a thread.
+                    pool.set_num_threads(worker + 1);
+                    let shared = shared.clone();
+                    pool.execute(move || work(&shared, worker));
+                }));
+                if started.is_err() {
+                    log::error!("the system refused another worker thread; going on with {worker} of them");
+                    self.workers[worker].permit.store(false, Ordering::Release);
+                    let mut state = shared.lot.lock();
+                    state.alive -= 1;
+                    state.permits += 1;
+                    // The pool cannot be trusted to start one later.
+                    state.started = self.workers.len();
+                }
+            }
+        }
+    }
+
+    pub(crate) fn wake_all(&self) {
+        for thread in self
+            .workers
+            .iter()
+            .filter_map(|worker| worker.thread.get())
+            .chain(self.supervisor.get())
+        {
+            thread.unpark();
+        }
+    }
+}
+
+impl State {
+    /// Picks a worker for a free permit and hands it over, when there is something to do.
+    fn call(&mut self, crew: &Crew) -> Call {
+        if self.permits == 0 || !self.has_work() {
+            return Call::Nobody;
+        }
+        let call = if let Some(worker) = self.asleep.pop() {
+            Call::Wake(worker)
+        } else if self.started < crew.workers.len() {
+            self.started += 1;
+            self.alive += 1;
+            Call::Start(self.started - 1)
+        } else {
+            return Call::Nobody;
+        };
+        let (Call::Wake(worker) | Call::Start(worker)) = call else {
+            return call;
+        };
+        self.permits -= 1;
+        crew.workers[worker].permit.store(true, Ordering::Release);
+        call
+    }
+
+    /// Whether nobody is left to take a free permit: every worker is inside a handler.
+    fn is_exhausted(&self, crew: &Crew) -> bool {
+        self.permits > 0 && self.has_work() && self.asleep.is_empty() && self.started == crew.workers.len()
+    }
+
+    /// Puts a connection where its turn has left it. True when the watcher must be woken.
+    #[must_use]
+    fn settle(&mut self, outcome: Outcome, dropped: &mut Option<Box<super::connection::Connection>>) -> bool {
+        match outcome {
+            Outcome::Park(connection, parking) if self.phase < Phase::Stopped => {
+                return self.park(connection, parking);
+            }
+            Outcome::Queue(ready) if self.phase < Phase::Stopped => self.queue.push_back(ready),
+            Outcome::Again(ready) if self.phase < Phase::Stopped => self.ready.push_back(ready),
+            Outcome::Closed(key) => self.release_slot(key),
+            Outcome::Park(connection, ..)
+            | Outcome::Queue(Ready { connection, .. })
+            | Outcome::Again(Ready { connection, .. }) => {
+                self.release_slot(connection.key());
+                *dropped = Some(connection);
+            }
+        }
+        false
+    }
+}
+
+impl Shared {
+    /// Around a handler, from its worker's side: before the call.
+    pub(crate) fn enter_handler(self: &Arc<Self>, me: Option<usize>, handler: Option<usize>, now: Instant) {
+        let Some(me) = me else { return };
+        if handler.is_some_and(|handler| self.crew.expects_slow(handler)) {
+            self.crew.release(self, me);
+        }
+        let worker = &self.crew.workers[me];
+        worker
+            .entered
+            .store(self.lot.millis(now).max(1), Ordering::SeqCst);
+        if self.crew.supervisor_sleeps.load(Ordering::SeqCst)
+            && self.crew.supervisor_sleeps.swap(false, Ordering::SeqCst)
+        {
+            self.wake_supervisor();
+        }
+    }
+
+    /// Around a handler, from its worker's side: after the call.
+    pub(crate) fn leave_handler(&self, me: Option<usize>, handler: Option<usize>, took: Duration) {
+        let Some(me) = me else { return };
+        self.crew.workers[me].entered.store(0, Ordering::Release);
+        if let Some(handler) = handler {
+            self.crew.score(handler, took);
+        }
+    }
+
+    /// The worker is about to block inside a handler.
+    pub(crate) fn about_to_block(self: &Arc<Self>, me: Option<usize>) {
+        if let Some(me) = me {
+            self.crew.release(self, me);
+        }
+    }
+
+    pub(crate) fn has_permit(&self, me: Option<usize>) -> bool {
+        me.is_none_or(|me| self.crew.workers[me].permit.load(Ordering::Acquire))
+    }
+
+    fn wake_supervisor(&self) {
+        if let Some(thread) = self.crew.supervisor.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// A worker's life.
+fn work(shared: &Arc<Shared>, me: usize) {
+    let worker = &shared.crew.workers[me];
+    // Set once: a worker's number is given to one thread only.
+    let _ = worker.thread.set(thread::current());
+    let mut desk = Desk::new(shared, Some(me));
+    let mut state = shared.lot.lock();
+    while state.phase < Phase::Stopped {
+        if !worker.permit.load(Ordering::Acquire) {
+            if state.permits > 0 && state.has_work() {
+                state.permits -= 1;
+                worker.permit.store(true, Ordering::Release);
+            } else {
+                state.asleep.push(me);
+                drop(state);
+                while !worker.permit.load(Ordering::Acquire) && !shared.is_stopped() {
+                    thread::park();
+                }
+                state = shared.lot.lock();
+                continue;
+            }
+        }
+        if let Some(ready) = state.take_ready() {
+            drop(state);
+            let outcome = serve(ready, &mut desk, Handlers::Call);
+            let mut dropped = None;
+            state = shared.lot.lock();
+            let closed = matches!(outcome, Outcome::Closed(_));
+            let wake = state.settle(outcome, &mut dropped);
+            if wake || dropped.is_some() || closed && state.phase >= Phase::Draining {
+                drop(state);
+                drop(dropped);
+                if wake {
+                    shared.lot.wake_watcher();
+                }
+                shared.lot.changed.notify_all();
+                state = shared.lot.lock();
+            }
+        } else if !state.watching {
+            state.watching = true;
+            state = shared.lot.watch(state, None);
+            // This worker takes one of them; whoever finds none left watches next.
+            if state.ready.len() > 1 && state.permits > 0 {
+                let call = state.call(&shared.crew);
+                drop(state);
+                shared.crew.perform(shared, call);
+                state = shared.lot.lock();
+            }
+        } else if worker.permit.swap(false, Ordering::AcqRel) {
+            state.permits += 1;
+        }
+    }
+    state.alive -= 1;
+    drop(state);
+    shared.lot.changed.notify_all();
+}
+
+/// Gives a connection its turn. A panic in it costs this connection and nothing else.
+fn serve(ready: Ready, desk: &mut Desk<'_>, handlers: Handlers) -> Outcome {
+    let (key, peer) = (ready.connection.key(), ready.connection.peer());
+    panic::catch_unwind(AssertUnwindSafe(|| {
+        ready
+            .connection
+            .advance(ready.reason, ready.since, desk, handlers)
+    }))
+    .unwrap_or_else(|_| {
+        log::error!("{peer}: serving the connection panicked, and it was closed");
+        desk.shared.leave_handler(desk.me, None, Duration::ZERO);
+        Outcome::Closed(key)
+    })
+}
+
+/// The supervisor's life: it takes permits away from workers that block, sees to it that somebody watches, and when every
+/// worker is inside a handler, watches itself: it goes on with everything but handlers, and refuses what waits too long.
+fn supervise(shared: &Arc<Shared>) {
+    let crew = &shared.crew;
+    let mut desk = None;
+    let mut quiet = 0;
+    while !shared.is_stopped() {
+        let now = shared.lot.millis(Instant::now());
+        let mut handlers_run = false;
+        let mut state = shared.lot.lock();
+        for worker in &crew.workers[..state.started] {
+            let entered = worker.entered.load(Ordering::SeqCst);
+            handlers_run |= entered != 0;
+            let blocked = entered != 0 && now.saturating_sub(entered) >= BLOCKED_AFTER;
+            if blocked && worker.permit.swap(false, Ordering::AcqRel) {
+                state.permits += 1;
+            }
+        }
+        if state.is_exhausted(crew) {
+            quiet = 0;
+            drop(state);
+            relieve(shared, desk.get_or_insert_with(|| Desk::new(shared, None)));
+            continue;
+        }
+        let call = state.call(crew);
+        drop(state);
+        crew.perform(shared, call);
+
+        quiet = if handlers_run { 0 } else { quiet + 1 };
+        if quiet < QUIET_TICKS {
+            thread::sleep(TICK);
+            continue;
+        }
+        crew.supervisor_sleeps.store(true, Ordering::SeqCst);
+        // A handler that was entered before the store has not woken us, so look once more before going to sleep.
+        let entered = crew
+            .workers
+            .iter()
+            .any(|worker| worker.entered.load(Ordering::SeqCst) != 0);
+        while !entered && crew.supervisor_sleeps.load(Ordering::SeqCst) && !shared.is_stopped() {
+            thread::park();
+        }
+        crew.supervisor_sleeps.store(false, Ordering::SeqCst);
+        quiet = 0;
+    }
+}
+
+/// One tick in the place of the workers, all of whom are inside handlers.
+fn relieve(shared: &Arc<Shared>, desk: &mut Desk<'_>) {
+    let mut state = shared.lot.lock();
+    if state.ready.is_empty() && state.watching {
+        drop(state);
+        thread::sleep(TICK);
+        return;
+    }
+    if state.ready.is_empty() {
+        state.watching = true;
+        state = shared.lot.watch(state, Some(TICK));
+    }
+    let now = shared.lot.millis(Instant::now());
+    let longest = shared.limits.queue_timeout.as_millis() as Millis;
+    let mut turns = state.ready.len();
+    loop {
+        let overdue = state
+            .queue
+            .front()
+            .is_some_and(|waiting| now.saturating_sub(waiting.since) > longest);
+        let (ready, handlers) = if overdue {
+            (state.queue.pop_front(), Handlers::Refuse)
+        } else if turns > 0 {
+            turns -= 1;
+            let room = state.queue.len() < shared.limits.queue_requests;
+            (
+                state.ready.pop_front(),
+                if room { Handlers::Defer } else { Handlers::Refuse },
+            )
+        } else {
+            return;
+        };
+        let Some(ready) = ready else { return };
+        drop(state);
+        let outcome = serve(ready, desk, handlers);
+        let mut dropped = None;
+        state = shared.lot.lock();
+        // Nobody else watches, so nobody has to be woken.
+        let _ = state.settle(outcome, &mut dropped);
+        if state.phase >= Phase::Draining {
+            shared.lot.changed.notify_all();
+        }
+        if dropped.is_some() {
+            drop(state);
+            drop(dropped);
+            state = shared.lot.lock();
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What a worker keeps between connections: the buffers it lends to whichever it serves, and its clock. Connections that
+//! wait hold no buffers of their own, only the bytes that they could not use yet.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::parking::Millis;
+use super::Shared;
+use crate::http::date::{imf_fixdate, IMF_FIXDATE_LENGTH};
+use crate::http::head::Field;
+
+/// What a worker does with a request that is ready for its handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handlers {
+    /// Calls it.
+    Call,
+    /// Leaves it for another worker.
+    Defer,
+    /// Refuses it: it has waited too long, or too many wait.
+    Refuse,
+}
+
+pub(crate) struct Desk<'s> {
+    pub shared: &'s Arc<Shared>,
+    /// The worker's number; the supervisor, which calls no handler, has none.
+    pub me: Option<usize>,
+    pub input: Input,
+    pub fields: Vec<Field>,
+    /// Responses that are written but not encrypted yet.
+    pub output: Vec<u8>,
+    /// For a piece of a response's reader, and for bytes that are dropped.
+    pub scratch: Vec<u8>,
+    /// The time as it was when it was last asked.
+    now: Instant,
+    date: [u8; IMF_FIXDATE_LENGTH],
+    date_until: Instant,
+}
+
+/// Bytes that were read from a connection and are not used yet.
+#[derive(Debug, Default)]
+pub(crate) struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+/// How much of a response's reader is taken at a time; less than a TLS record, so that chunk framing fits in with it.
+pub(crate) const PIECE_BYTES: usize = 16 * 1024 - 32;
+
+impl<'s> Desk<'s> {
+    pub(crate) fn new(shared: &'s Arc<Shared>, me: Option<usize>) -> Desk<'s> {
+        let now = Instant::now();
+        Desk {
+            input: Input::new(shared.limits.head_bytes.max(16 * 1024) + 1024),
+            fields: Vec::with_capacity(32),
+            output: Vec::with_capacity(4 * 1024),
+            scratch: vec![0; PIECE_BYTES],
+            shared,
+            me,
+            now,
+            date: imf_fixdate(0),
+            date_until: now,
+        }
+    }
+
+    /// Looks at the clock.
+    pub(crate) fn look(&mut self) -> Instant {
+        self.now = Instant::now();
+        self.now
+    }
+
+    /// The time as of the last look.
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub(crate) fn millis(&self) -> Millis {
+        self.shared.lot.millis(self.now)
+    }
+
+    /// The time after `wait`, in the lot's milliseconds.
+    pub(crate) fn after(&self, wait: Duration) -> Millis {
+        self.millis() + wait.as_millis() as Millis
+    }
+
+    /// The value of Date; it is made anew once a second, so a clock that is set shows within one.
+    pub(crate) fn date(&mut self) -> [u8; IMF_FIXDATE_LENGTH] {
+        if self.now >= self.date_until {
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.date = imf_fixdate(since_1970.as_secs() as i64);
+            self.date_until =
+                self.now + Duration::from_secs(1) - Duration::from_nanos(since_1970.subsec_nanos().into());
+        }
+        self.date
+    }
+}
+
+impl Input {
+    pub(crate) fn new(capacity: usize) -> Input {
+        Input {
+            bytes: vec![0; capacity],
+            start: 0,
+            end: 0,
+        }
+    }
+
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub(crate) fn consume(&mut self, length: usize) {
+        self.start = (self.start + length).min(self.end);
+        if self.start == self.end {
+            self.clear();
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    /// Where the next bytes can be read to. Empty only when `unread` fills all.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        // Moving what is there is cheap while it is little, and needed at the end of the buffer.
+        if self.start > 0 && self.bytes.len() - self.end < 4096 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    pub(crate) fn filled(&mut self, length: usize) {
+        self.end = (self.end + length).min(self.bytes.len());
+    }
+
+    /// Takes back what an earlier turn left.
+    pub(crate) fn restore(&mut self, saved: &[u8]) {
+        self.clear();
+        if self.bytes.len() < saved.len() {
+            self.bytes.resize(saved.len(), 0);
+        }
+        self.bytes[..saved.len()].copy_from_slice(saved);
+        self.end = saved.len();
+    }
+}

@@ -1,0 +1,585 @@
+//! One request and its response: from a whole head to the handler's call, and from what the handler returns to bytes that
+//! are on their way.
+
+use std::borrow::Cow;
+use std::io::ErrorKind;
+use std::ops::ControlFlow::{Break, Continue};
+use std::panic::{self, AssertUnwindSafe};
+use std::time::Duration;
+
+use ::http::{Method, StatusCode};
+
+use super::connection::{Connection, Flow, Stage, Turn};
+use super::desk::{Desk, Handlers};
+use super::parking::Millis;
+use super::sending::{After, Record, Sending, Source};
+use super::streaming::{Framed, Streaming};
+use super::transport::Flushed;
+use crate::error::BodyFault;
+use crate::http::chunked::{Decoder, Found};
+use crate::http::head::{self, BodyLength, Field, Line, Version};
+use crate::http::reply::{write_head, Exchange, Framing};
+use crate::http::request::{Body, Params, Request};
+use crate::http::response::{IntoResponse, Payload, Response};
+use crate::http::target;
+use crate::http::Refusal;
+use crate::router::Endpoint;
+
+/// A body up to this size goes into the same record as its head, in bytes.
+const INLINE_BYTES: usize = 16 * 1024;
+/// How much of a body is asked for at a time, in bytes; what is received decides how much memory is taken.
+const BODY_STEP_BYTES: usize = 16 * 1024;
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+const TOO_LARGE: Refusal = Refusal::over(
+    "body_bytes",
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "the request's body is larger than is accepted here",
+);
+const BUSY: Refusal = Refusal::over(
+    "queue_timeout",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "all workers are busy and the request has waited too long; try again",
+);
+const STREAMS_BUSY: Refusal = Refusal::over(
+    "streaming_bodies",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "too many large bodies are being received; try again",
+);
+
+/// A request whose body has not come whole yet.
+pub(super) struct Collecting {
+    head: Vec<u8>,
+    fields: Vec<Field>,
+    line: Line,
+    /// What has come of the body, its framing taken off.
+    body: Vec<u8>,
+    framed: Framed,
+    began: Millis,
+    owes_continue: bool,
+}
+
+/// A request's head, and what was found out about it.
+struct Asked<'a> {
+    head: &'a [u8],
+    fields: &'a [Field],
+    line: Line,
+}
+
+/// What is to be done with a request.
+enum Verdict<'s, 'h> {
+    Call {
+        endpoint: &'s Endpoint,
+        params: Params,
+        path: Cow<'h, str>,
+    },
+    Answer(Response),
+    Refuse(Refusal),
+    Defer,
+}
+
+impl Connection {
+    /// The head of a request is whole: the first `length` bytes of the input.
+    pub(super) fn exchange(
+        &mut self,
+        length: usize,
+        since: &mut Millis,
+        desk: &mut Desk<'_>,
+        handlers: Handlers,
+    ) -> Turn {
+        let mut input = std::mem::take(&mut desk.input);
+        let mut fields = std::mem::take(&mut desk.fields);
+        let (head, rest) = input.unread().split_at(length);
+        let parsed = head::parse(head, desk.shared.limits.head_fields, &mut fields);
+        let (used, turn) = match parsed {
+            Ok(line) => self.begin_exchange(
+                Asked {
+                    head,
+                    fields: &fields,
+                    line,
+                },
+                rest,
+                since,
+                desk,
+                handlers,
+            ),
+            Err(refusal) => (input.unread().len(), self.refuse(refusal, desk)),
+        };
+        input.consume(used);
+        desk.input = input;
+        desk.fields = fields;
+        turn
+    }
+
+    /// Answers the request if `rest`, what follows the head, holds its whole body; else begins to collect the body. Also
+    /// returns how much of the input was used.
+    fn begin_exchange(
+        &mut self,
+        asked: Asked<'_>,
+        rest: &[u8],
+        since: &mut Millis,
+        desk: &mut Desk<'_>,
+        handlers: Handlers,
+    ) -> (usize, Turn) {
+        let limits = &desk.shared.limits;
+        let head_length = asked.head.len();
+        match asked.line.body {
+            BodyLength::Fixed(length) if length > limits.body_bytes => {
+                (head_length + rest.len(), self.refuse(TOO_LARGE, desk))
+            }
+            BodyLength::Fixed(length) if length <= rest.len() as u64 => {
+                let length = length as usize;
+                let body = Body::Buffered {
+                    bytes: Cow::Borrowed(&rest[..length]),
+                    read: 0,
+                };
+                match self.answer(&asked, body, since, desk, handlers) {
+                    Ok(Break(Flow::Queue)) => (0, Ok(Break(Flow::Queue))),
+                    turn => (head_length + length, turn),
+                }
+            }
+            _ => {
+                let framed = match asked.line.body {
+                    BodyLength::Fixed(left) => Framed::Fixed { left },
+                    BodyLength::Chunked => Framed::Chunked(Decoder::new()),
+                };
+                let expects_continue = asked.line.expects_continue && rest.is_empty();
+                if expects_continue {
+                    // The body is asked for only when somebody wants it.
+                    match judge(desk.shared, &asked, *since, desk, Handlers::Call) {
+                        Verdict::Call { .. } | Verdict::Defer => {}
+                        Verdict::Answer(response) => {
+                            let turn = self.respond(response, &asked.line, false, None, desk);
+                            return (head_length, turn);
+                        }
+                        Verdict::Refuse(refusal) => return (head_length, self.refuse(refusal, desk)),
+                    }
+                }
+                let collecting = Collecting {
+                    head: asked.head.to_vec(),
+                    fields: asked.fields.to_vec(),
+                    line: asked.line,
+                    body: Vec::new(),
+                    framed,
+                    began: desk.millis(),
+                    owes_continue: expects_continue,
+                };
+                self.stage = Stage::Body(Box::new(collecting));
+                self.deadline = desk.after(limits.body_timeout);
+                (head_length, Ok(Continue(())))
+            }
+        }
+    }
+
+    /// Takes in what has come of a body; answers when it is whole, or when it turns out too large to be kept in memory.
+    pub(super) fn collect_body(
+        &mut self,
+        since: &mut Millis,
+        desk: &mut Desk<'_>,
+        handlers: Handlers,
+    ) -> Turn {
+        let Stage::Body(mut collecting) = std::mem::replace(&mut self.stage, Stage::Head) else {
+            return Ok(Continue(()));
+        };
+        let limits = &desk.shared.limits;
+        let buffer = (limits.body_buffer_bytes as u64).min(limits.body_bytes);
+        loop {
+            let ended = match collecting.take_in(desk, buffer) {
+                Ok(ended) => ended,
+                Err(fault) => return self.refuse(refusal_of(&fault), desk),
+            };
+            if collecting.body.len() as u64 > limits.body_bytes {
+                return self.refuse(TOO_LARGE, desk);
+            }
+            if ended {
+                return self.answer_collected(collecting, since, desk, handlers);
+            }
+            let too_large_to_keep = collecting.body.len() as u64 > buffer
+                || matches!(collecting.framed, Framed::Fixed { left } if left + collecting.body.len() as u64 > buffer);
+            if too_large_to_keep {
+                return self.answer_streaming(collecting, since, desk, handlers);
+            }
+            if std::mem::replace(&mut collecting.owes_continue, false) {
+                desk.output.extend_from_slice(CONTINUE);
+            }
+            // If the socket does not take it, it goes out when the body comes in.
+            let _: Flushed = self.send_output(desk)?;
+            match collecting.read_more(&mut self.transport, desk) {
+                Ok(0) => {
+                    log::debug!("{}: the client closed in the middle of a body", self.peer);
+                    return Ok(Break(Flow::Close));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.deadline = collecting.deadline(limits.body_timeout, limits.body_min_rate);
+                    self.stage = Stage::Body(collecting);
+                    return self.wait(desk);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn answer_collected(
+        &mut self,
+        mut collecting: Box<Collecting>,
+        since: &mut Millis,
+        desk: &mut Desk<'_>,
+        handlers: Handlers,
+    ) -> Turn {
+        let bytes = std::mem::take(&mut collecting.body);
+        let asked = collecting.asked();
+        if handlers == Handlers::Defer
+            && matches!(judge(desk.shared, &asked, *since, desk, handlers), Verdict::Defer)
+        {
+            collecting.body = bytes;
+            self.stage = Stage::Body(collecting);
+            return Ok(Break(Flow::Queue));
+        }
+        self.answer(
+            &asked,
+            Body::Buffered {
+                bytes: Cow::Owned(bytes),
+                read: 0,
+            },
+            since,
+            desk,
+            handlers,
+        )
+    }
+
+    /// The body is larger than is kept in memory: the handler reads it from the connection.
+    fn answer_streaming(
+        &mut self,
+        collecting: Box<Collecting>,
+        since: &mut Millis,
+        desk: &mut Desk<'_>,
+        handlers: Handlers,
+    ) -> Turn {
+        let shared = desk.shared;
+        let line = collecting.line.clone();
+        let (endpoint, params, path) = match judge(shared, &collecting.asked(), *since, desk, handlers) {
+            Verdict::Call {
+                endpoint,
+                params,
+                path,
+            } => (endpoint, params, path.into_owned()),
+            Verdict::Answer(response) => return self.respond(response, &line, false, None, desk),
+            Verdict::Refuse(refusal) => return self.refuse(refusal, desk),
+            Verdict::Defer => {
+                self.stage = Stage::Body(collecting);
+                return Ok(Break(Flow::Queue));
+            }
+        };
+        let Some(_place) = shared.streams.enter() else {
+            return self.refuse(STREAMS_BUSY, desk);
+        };
+        let _: Flushed = self.send_output(desk)?;
+        let record = record(&line, &collecting.head, desk);
+        let Collecting {
+            head,
+            fields,
+            body,
+            framed,
+            began,
+            owes_continue,
+            ..
+        } = *collecting;
+        let (peer, key) = (self.peer, self.key());
+        let mut streaming = Streaming {
+            key,
+            transport: &mut self.transport,
+            shared,
+            me: desk.me,
+            framed,
+            received: body.len() as u64,
+            early: body,
+            early_read: 0,
+            input: std::mem::take(&mut desk.input),
+            began,
+            owes_continue,
+            fault: None,
+        };
+        let body = Body::Streaming(&mut streaming);
+        let mut request = Request::from_wire(&head, &fields, line.clone(), Cow::Owned(path), body, peer);
+        request.set_params(params);
+        let response = call(endpoint, &mut request, desk);
+        drop(request);
+        let (input, ended, fault) = streaming.finish();
+        desk.input = input;
+        if let Some(refusal) = fault {
+            self.log_refusal(refusal);
+        }
+        *since = desk.millis();
+        self.respond(response, &line, line.keep_alive && ended, record, desk)
+    }
+
+    /// Calls the handler, or answers in its place; the body is in memory.
+    fn answer<'h>(
+        &mut self,
+        asked: &Asked<'h>,
+        body: Body<'h>,
+        since: &mut Millis,
+        desk: &mut Desk<'_>,
+        handlers: Handlers,
+    ) -> Turn {
+        let shared = desk.shared;
+        let record = record(&asked.line, asked.head, desk);
+        let response = match judge(shared, asked, *since, desk, handlers) {
+            Verdict::Call {
+                endpoint,
+                params,
+                path,
+            } => {
+                if shared.crew.expects_slow(endpoint.index) {
+                    // Earlier responses do not wait for a handler that is known to take its time.
+                    let _: Flushed = self.send_output(desk)?;
+                }
+                let line = asked.line.clone();
+                let mut request = Request::from_wire(asked.head, asked.fields, line, path, body, self.peer);
+                request.set_params(params);
+                call(endpoint, &mut request, desk)
+            }
+            Verdict::Answer(response) => response,
+            Verdict::Refuse(refusal) => {
+                self.log_refusal(refusal);
+                refusal.into_response()
+            }
+            Verdict::Defer => return Ok(Break(Flow::Queue)),
+        };
+        *since = desk.millis();
+        self.respond(response, &asked.line, asked.line.keep_alive, record, desk)
+    }
+
+    /// Writes the response: a small one into the desk's output, of a larger one the head.
+    fn respond(
+        &mut self,
+        mut response: Response,
+        line: &Line,
+        keep_alive: bool,
+        record: Option<Record>,
+        desk: &mut Desk<'_>,
+    ) -> Turn {
+        if response.status.is_informational() {
+            log::error!(
+                "a handler answered with {}, which is no final status; the client gets a 500",
+                response.status
+            );
+            response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        let keep_alive = keep_alive && !desk.shared.is_draining();
+        let exchange = Exchange {
+            method: &line.method,
+            version: line.version,
+            keep_alive,
+        };
+        let date = desk.date();
+        let written = write_head(&mut desk.output, &response, exchange, &date);
+        let after = if written.keep_alive {
+            After::KeepAlive
+        } else {
+            After::Close
+        };
+        let record = record.map(|record| Record {
+            status: response.status,
+            ..record
+        });
+        let source = match (written.framing, response.body) {
+            (Framing::None, _) => Source::Nothing,
+            (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
+            (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
+            (framing, Payload::Reader { reader, length }) => Source::Reader {
+                reader,
+                left: length,
+                chunked: framing == Framing::Chunked,
+            },
+        };
+        let inline = match &source {
+            Source::Bytes(bytes) if bytes.len() <= INLINE_BYTES => &bytes[..],
+            Source::Nothing => &[],
+            _ => return Ok(self.begin_sending(Sending::new(source, after, record), desk)),
+        };
+        desk.output.extend_from_slice(inline);
+        if let Some(record) = record {
+            self.log_access(&record, inline.len() as u64);
+        }
+        match after {
+            After::KeepAlive => self.begin_head(desk),
+            After::Close => return Ok(self.begin_sending(Sending::new(Source::Nothing, after, None), desk)),
+        }
+        if Connection::has_much_output(desk) && self.send_output(desk)? == Flushed::Blocked {
+            return Ok(self.begin_sending(Sending::new(Source::Nothing, after, None), desk));
+        }
+        Ok(Continue(()))
+    }
+
+    pub(super) fn respond_and_close(&mut self, refusal: Refusal, desk: &mut Desk<'_>) -> Turn {
+        self.write_refusal(refusal, desk);
+        Ok(self.begin_sending(Sending::new(Source::Nothing, After::Close, None), desk))
+    }
+
+    /// Writes the response to a request that could not be understood.
+    pub(super) fn write_refusal(&mut self, refusal: Refusal, desk: &mut Desk<'_>) {
+        let response = refusal.into_response();
+        let exchange = Exchange {
+            method: &Method::GET,
+            version: Version::Http11,
+            keep_alive: false,
+        };
+        let date = desk.date();
+        write_head(&mut desk.output, &response, exchange, &date);
+        if let Payload::Bytes(bytes) = &response.body {
+            desk.output.extend_from_slice(bytes);
+        }
+    }
+}
+
+impl Collecting {
+    fn asked(&self) -> Asked<'_> {
+        Asked {
+            head: &self.head,
+            fields: &self.fields,
+            line: self.line.clone(),
+        }
+    }
+
+    /// Takes what the input holds of the body; whether that was the rest of it. Of a body that is larger than is kept in
+    /// memory it takes no more than shows that.
+    fn take_in(&mut self, desk: &mut Desk<'_>, buffer: u64) -> Result<bool, BodyFault> {
+        loop {
+            let unread = desk.input.unread();
+            match &mut self.framed {
+                Framed::Fixed { left } => {
+                    let length = (unread.len() as u64).min(*left) as usize;
+                    self.body.extend_from_slice(&unread[..length]);
+                    desk.input.consume(length);
+                    *left -= length as u64;
+                    return Ok(*left == 0);
+                }
+                Framed::Chunked(decoder) => match decoder.next(unread)? {
+                    Found::Data(range) => {
+                        self.body.extend_from_slice(&unread[range.clone()]);
+                        decoder.take(range.len());
+                        desk.input.consume(range.end);
+                        if self.body.len() as u64 > buffer {
+                            return Ok(false);
+                        }
+                    }
+                    Found::More => {
+                        desk.input.clear();
+                        return Ok(false);
+                    }
+                    Found::End(at) => {
+                        desk.input.consume(at);
+                        return Ok(true);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Reads more of the body: a fixed length straight to where it is kept, chunks to the input.
+    fn read_more(
+        &mut self,
+        transport: &mut super::transport::Transport,
+        desk: &mut Desk<'_>,
+    ) -> std::io::Result<usize> {
+        match &mut self.framed {
+            Framed::Fixed { left } => {
+                let have = self.body.len();
+                self.body
+                    .resize(have + (*left).min(BODY_STEP_BYTES as u64) as usize, 0);
+                let result = transport.read(&mut self.body[have..]);
+                let read = *result.as_ref().unwrap_or(&0);
+                self.body.truncate(have + read);
+                *left -= read as u64;
+                result
+            }
+            Framed::Chunked(_) => {
+                let result = transport.read(desk.input.room());
+                desk.input.filled(*result.as_ref().unwrap_or(&0));
+                result
+            }
+        }
+    }
+
+    /// When the body must be there, given what has come.
+    fn deadline(&self, timeout: Duration, min_rate: u64) -> Millis {
+        body_deadline(self.began, timeout, min_rate, self.body.len() as u64)
+    }
+}
+
+/// From the head's end, prolonged by the time that `received` bytes may take.
+pub(super) fn body_deadline(began: Millis, timeout: Duration, min_rate: u64, received: u64) -> Millis {
+    began + timeout.as_millis() as Millis + received.saturating_mul(1_000) / min_rate
+}
+
+/// What is to be done with a request, as far as its head tells.
+fn judge<'s, 'h>(
+    shared: &'s super::Shared,
+    asked: &Asked<'h>,
+    since: Millis,
+    desk: &Desk<'_>,
+    handlers: Handlers,
+) -> Verdict<'s, 'h> {
+    let path = match target::decode_path(asked.line.target.path.of(asked.head)) {
+        Ok(path) => path,
+        Err(refusal) => return Verdict::Refuse(refusal),
+    };
+    let (endpoint, params) = match shared.router.find(&asked.line.method, &path) {
+        Ok(found) => found,
+        Err(response) => return Verdict::Answer(response),
+    };
+    let waited = Duration::from_millis(desk.millis().saturating_sub(since));
+    match handlers {
+        Handlers::Call if waited <= shared.limits.queue_timeout => Verdict::Call {
+            endpoint,
+            params,
+            path,
+        },
+        Handlers::Call | Handlers::Refuse => Verdict::Refuse(BUSY),
+        Handlers::Defer => Verdict::Defer,
+    }
+}
+
+/// Calls a handler. A panic in it costs the client a 500 and nobody else anything.
+fn call(endpoint: &Endpoint, request: &mut Request<'_>, desk: &mut Desk<'_>) -> Response {
+    let began = desk.look();
+    desk.shared.enter_handler(desk.me, Some(endpoint.index), began);
+    let response = panic::catch_unwind(AssertUnwindSafe(|| endpoint.call(request)));
+    let took = desk.look() - began;
+    desk.shared.leave_handler(desk.me, Some(endpoint.index), took);
+    response.unwrap_or_else(|_| {
+        log::error!(
+            "the handler of {} {} panicked; the client gets a 500",
+            request.method(),
+            request.path()
+        );
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    })
+}
+
+/// What the access log will say, if there is one.
+fn record(line: &Line, head: &[u8], desk: &Desk<'_>) -> Option<Record> {
+    desk.shared.access_log.then(|| Record {
+        method: line.method.clone(),
+        path: String::from_utf8_lossy(line.target.path.of(head)).into_owned(),
+        status: StatusCode::OK,
+        began: desk.now(),
+    })
+}
+
+/// How a fault of the body is answered when no handler has been called yet.
+pub(super) fn refusal_of(fault: &BodyFault) -> Refusal {
+    match fault {
+        BodyFault::TooLarge { .. } => TOO_LARGE,
+        BodyFault::TimedOut { .. } => Refusal::over(
+            "body_timeout",
+            StatusCode::REQUEST_TIMEOUT,
+            "the request's body did not arrive in time",
+        ),
+        BodyFault::Malformed(detail) => Refusal::bad_request(detail),
+        _ => Refusal::bad_request("the request's body could not be read"),
+    }
+}

@@ -1,0 +1,535 @@
+//! The lot: where a connection waits while there is no work for it, and the watch over all that wait. It knows which
+//! connection is where, when its deadline is and which were ready; what is to be done with one is `connection`'s, and who
+//! does it is `crew`'s. One lock guards it, and no system call is made under that lock.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
+
+use super::connection::Connection;
+use super::timers::Timers;
+
+/// How many ready connections one watch takes at most.
+const BATCH: usize = 64;
+/// How many candidates one search for the longest-idle connection keeps.
+const CANDIDATES: usize = 64;
+const WAKER: Token = Token(usize::MAX);
+
+/// Milliseconds since the lot was opened.
+pub(crate) type Millis = u64;
+
+/// What happened on a connection's socket while it waited, or while it was being served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Signals {
+    pub readable: bool,
+    pub writable: bool,
+    pub hung_up: bool,
+}
+
+impl Signals {
+    pub(crate) const READABLE: Signals = Signals {
+        readable: true,
+        writable: false,
+        hung_up: false,
+    };
+
+    fn any(self) -> bool {
+        self.readable || self.writable || self.hung_up
+    }
+
+    fn add(&mut self, other: Signals) {
+        self.readable |= other.readable;
+        self.writable |= other.writable;
+        self.hung_up |= other.hung_up;
+    }
+}
+
+/// Why a connection is given to a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Its socket has something for it.
+    Signals(Signals),
+    /// Its deadline has passed.
+    Expired,
+}
+
+/// A connection with work for it.
+pub(crate) struct Ready {
+    pub connection: Box<Connection>,
+    pub reason: Reason,
+    /// When it became so.
+    pub since: Millis,
+}
+
+/// What a connection waits for, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parking {
+    pub now: Millis,
+    pub deadline: Millis,
+    pub idle: Idle,
+}
+
+/// What a parked connection is worth when room is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// In the middle of something, or not served yet.
+    No,
+    /// Kept alive between two requests, since then.
+    Since(Millis),
+}
+
+/// Where a connection is.
+enum Seat {
+    Free,
+    /// With a worker, or in a queue to one.
+    Away,
+    Parked(Box<Connection>),
+    /// With a worker that waits in a handler for more of the request's body.
+    Awaited(Thread),
+}
+
+struct Slot {
+    seat: Seat,
+    signals: Signals,
+    deadline: Millis,
+    idle: Idle,
+}
+
+pub(crate) struct Lot {
+    start: Instant,
+    poll: Mutex<Watch>,
+    registry: Registry,
+    waker: Waker,
+    state: Mutex<State>,
+    pub(crate) changed: Condvar,
+}
+
+struct Watch {
+    poll: Poll,
+    events: Events,
+}
+
+/// What the lock guards. The counts of workers stand here too, because a worker is called exactly when there is
+/// something in here for it.
+pub(crate) struct State {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    pub(crate) open: usize,
+    timers: Timers,
+    longest_idle: Vec<(Millis, usize)>,
+    pub(crate) ready: VecDeque<Ready>,
+    /// Whole requests that no worker was free for.
+    pub(crate) queue: VecDeque<Ready>,
+    pub(crate) watching: bool,
+    /// When the watcher will look up by itself.
+    watch_ends: Millis,
+    pub(crate) phase: Phase,
+
+    /// Permits that no worker holds.
+    pub(crate) permits: usize,
+    /// Workers that wait to be called, the last to fall asleep last.
+    pub(crate) asleep: Vec<usize>,
+    /// Workers whose threads were started.
+    pub(crate) started: usize,
+    /// Workers whose threads have not ended.
+    pub(crate) alive: usize,
+}
+
+/// The life of the lot as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub(crate) enum Phase {
+    Open,
+    /// No connection is kept longer than it must be.
+    Draining,
+    /// The workers end.
+    Stopped,
+}
+
+impl Lot {
+    pub(crate) fn new(permits: usize) -> io::Result<Lot> {
+        let poll = Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = Waker::new(&registry, WAKER)?;
+        let state = State {
+            slots: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            timers: Timers::default(),
+            longest_idle: Vec::new(),
+            ready: VecDeque::with_capacity(BATCH),
+            queue: VecDeque::new(),
+            watching: false,
+            watch_ends: Millis::MAX,
+            phase: Phase::Open,
+            permits,
+            asleep: Vec::new(),
+            started: 0,
+            alive: 0,
+        };
+        Ok(Lot {
+            start: Instant::now(),
+            poll: Mutex::new(Watch {
+                poll,
+                events: Events::with_capacity(BATCH),
+            }),
+            registry,
+            waker,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        })
+    }
+
+    pub(crate) fn millis(&self, at: Instant) -> Millis {
+        at.saturating_duration_since(self.start).as_millis() as Millis
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // The state is consistent whenever the lock can be let go, so a panic elsewhere leaves it usable.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a new connection in. Parks it first and listens for its events after, or one would come before the
+    /// connection is there.
+    pub(crate) fn admit(&self, mut connection: Box<Connection>, parking: Parking) -> io::Result<()> {
+        let descriptor = connection.as_raw_fd();
+        let (key, wake) = {
+            let mut state = self.lock();
+            let key = state.take_slot();
+            connection.set_key(key);
+            (key, state.park(connection, parking))
+        };
+        let listened = self
+            .registry
+            .register(&mut SourceFd(&descriptor), Token(key), Interest::READABLE);
+        if listened.is_err() {
+            let mut state = self.lock();
+            if let Some(connection) = state.take_parked(key) {
+                state.release_slot(key);
+                drop(state);
+                drop(connection);
+            }
+        }
+        if wake {
+            self.wake_watcher();
+        }
+        listened
+    }
+
+    /// Also listens for room to write, from now on. What comes before the connection is parked is kept for it.
+    pub(crate) fn listen_for_writable(&self, key: usize, descriptor: RawFd) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.registry
+            .reregister(&mut SourceFd(&descriptor), Token(key), interest)
+    }
+
+    /// Waits for connections to become ready, at most `limit`, and moves them to the ready queue. The caller has set
+    /// `watching`; it is cleared here.
+    pub(crate) fn watch<'l>(
+        &'l self,
+        mut state: MutexGuard<'l, State>,
+        limit: Option<Duration>,
+    ) -> MutexGuard<'l, State> {
+        let now = self.millis(Instant::now());
+        let next = state.timers.first().map(|(at, _)| at);
+        state.watch_ends = next.unwrap_or(Millis::MAX);
+        drop(state);
+        // One more millisecond, so that the deadline has passed when the wait ends.
+        let until_deadline = next.map(|at| Duration::from_millis(at.saturating_sub(now) + 1));
+        let timeout = match (until_deadline, limit) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let mut watch = self.poll.lock().unwrap_or_else(PoisonError::into_inner);
+        let Watch { poll, events } = &mut *watch;
+        if let Err(error) = poll.poll(events, timeout) {
+            events.clear();
+            if error.kind() != io::ErrorKind::Interrupted {
+                log::error!("waiting for connections failed: {error}");
+                // Not a busy loop, whatever the reason is.
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        let now = self.millis(Instant::now());
+        let mut awaited = Vec::new();
+        let mut state = self.lock();
+        state.watching = false;
+        for event in events.iter().filter(|event| event.token() != WAKER) {
+            let signals = Signals {
+                readable: event.is_readable(),
+                writable: event.is_writable(),
+                hung_up: event.is_read_closed() || event.is_error(),
+            };
+            state.signal(event.token().0, signals, now, &mut awaited);
+        }
+        state.expire(now);
+        drop(watch);
+        if !awaited.is_empty() {
+            drop(state);
+            awaited.iter().for_each(Thread::unpark);
+            state = self.lock();
+        }
+        state
+    }
+
+    pub(crate) fn wake_watcher(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("waking the watch failed: {error}");
+        }
+    }
+
+    /// For a handler that waits for more of a request's body: blocks until its connection has signals, or `until`.
+    pub(crate) fn await_signals(&self, key: usize, until: Instant) -> Signals {
+        let mut state = self.lock();
+        loop {
+            let Some(slot) = state.slots.get_mut(key) else {
+                return Signals::default();
+            };
+            let now = Instant::now();
+            if slot.signals.any() || now >= until {
+                slot.seat = Seat::Away;
+                return std::mem::take(&mut slot.signals);
+            }
+            slot.seat = Seat::Awaited(std::thread::current());
+            drop(state);
+            std::thread::park_timeout(until - now);
+            state = self.lock();
+        }
+    }
+
+    /// Takes out the longest-idle kept-alive connection, to make room for a new one.
+    pub(crate) fn take_longest_idle(&self) -> Option<Box<Connection>> {
+        let mut state = self.lock();
+        let key = state.longest_idle()?;
+        let connection = state.take_parked(key)?;
+        state.release_slot(key);
+        Some(connection)
+    }
+
+    /// Begins to drain: connections that wait for a request are looked at once more, so that what has arrived is
+    /// answered; they close by themselves when there is nothing.
+    pub(crate) fn drain(&self, now: Millis) {
+        let mut state = self.lock();
+        state.phase = Phase::Draining;
+        let keys = 0..state.slots.len();
+        for key in keys {
+            if let Some(connection) = state.take_parked(key) {
+                let reason = Reason::Signals(Signals::READABLE);
+                state.ready.push_back(Ready {
+                    connection,
+                    reason,
+                    since: now,
+                });
+            }
+        }
+        drop(state);
+        self.wake_watcher();
+    }
+
+    /// Waits until no connection is open, at most until `until`; the number still open then.
+    pub(crate) fn wait_empty(&self, until: Instant) -> usize {
+        let mut state = self.lock();
+        while state.open > 0 {
+            let now = Instant::now();
+            if now >= until {
+                break;
+            }
+            let waited = self.changed.wait_timeout(state, until - now);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.open
+    }
+
+    /// Drops every connection that no worker has, and lets handlers that wait for a body find its end.
+    pub(crate) fn cut(&self) {
+        let mut dropped = Vec::new();
+        let mut awaited = Vec::new();
+        let mut state = self.lock();
+        state.phase = Phase::Stopped;
+        for key in 0..state.slots.len() {
+            let hung_up = Signals {
+                hung_up: true,
+                ..Signals::default()
+            };
+            if let Some(connection) = state.take_parked(key) {
+                dropped.push(connection);
+                state.release_slot(key);
+            } else {
+                state.signal(key, hung_up, 0, &mut awaited);
+            }
+        }
+        for ready in state.take_queues() {
+            state.release_slot(ready.connection.key());
+            dropped.push(ready.connection);
+        }
+        drop(state);
+        self.wake_watcher();
+        awaited.iter().for_each(Thread::unpark);
+        drop(dropped);
+    }
+}
+
+impl State {
+    /// Whether a worker that has a permit would find something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.watching || !self.ready.is_empty() || !self.queue.is_empty()
+    }
+
+    /// The next connection with work for it. Requests that have waited for a worker go first.
+    pub(crate) fn take_ready(&mut self) -> Option<Ready> {
+        self.queue.pop_front().or_else(|| self.ready.pop_front())
+    }
+
+    /// Parks a connection, or gives it straight back to the ready queue when something has happened meanwhile. True when
+    /// the watcher must be woken, because it would sleep past the deadline.
+    #[must_use]
+    pub(crate) fn park(&mut self, connection: Box<Connection>, parking: Parking) -> bool {
+        let key = connection.key();
+        let draining = self.phase >= Phase::Draining && !matches!(parking.idle, Idle::No);
+        let Some(slot) = self.slots.get_mut(key) else {
+            return false;
+        };
+        if slot.signals.any() || draining {
+            let mut signals = std::mem::take(&mut slot.signals);
+            signals.readable |= draining;
+            self.ready.push_back(Ready {
+                connection,
+                reason: Reason::Signals(signals),
+                since: parking.now,
+            });
+            return false;
+        }
+        slot.deadline = parking.deadline;
+        slot.idle = parking.idle;
+        slot.seat = Seat::Parked(connection);
+        let first = self.timers.no_later_than(key, parking.deadline);
+        first && self.watching && parking.deadline < self.watch_ends
+    }
+
+    /// Gives a closed connection's place free.
+    pub(crate) fn release_slot(&mut self, key: usize) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        slot.seat = Seat::Free;
+        slot.signals = Signals::default();
+        self.timers.remove(key);
+        self.free.push(key);
+        self.open -= 1;
+    }
+
+    fn take_slot(&mut self) -> usize {
+        self.open += 1;
+        let slot = Slot {
+            seat: Seat::Away,
+            signals: Signals::default(),
+            deadline: 0,
+            idle: Idle::No,
+        };
+        match self.free.pop() {
+            Some(key) => {
+                self.slots[key] = slot;
+                key
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    fn take_parked(&mut self, key: usize) -> Option<Box<Connection>> {
+        let slot = self.slots.get_mut(key)?;
+        match std::mem::replace(&mut slot.seat, Seat::Away) {
+            Seat::Parked(connection) => Some(connection),
+            other => {
+                slot.seat = other;
+                None
+            }
+        }
+    }
+
+    fn signal(&mut self, key: usize, signals: Signals, now: Millis, awaited: &mut Vec<Thread>) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        match std::mem::replace(&mut slot.seat, Seat::Away) {
+            Seat::Parked(connection) => {
+                self.ready.push_back(Ready {
+                    connection,
+                    reason: Reason::Signals(signals),
+                    since: now,
+                });
+            }
+            Seat::Away => slot.signals.add(signals),
+            Seat::Awaited(thread) => {
+                slot.signals.add(signals);
+                awaited.push(thread);
+            }
+            // An event of a connection that has gone since.
+            Seat::Free => slot.seat = Seat::Free,
+        }
+    }
+
+    fn expire(&mut self, now: Millis) {
+        while let Some((at, key)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.timers.remove(key);
+            let Some(slot) = self.slots.get(key) else { continue };
+            if !matches!(slot.seat, Seat::Parked(_)) {
+                // Parking again brings the entry back.
+                continue;
+            }
+            if slot.deadline > now {
+                self.timers.no_later_than(key, slot.deadline);
+            } else if let Some(connection) = self.take_parked(key) {
+                self.ready.push_back(Ready {
+                    connection,
+                    reason: Reason::Expired,
+                    since: now,
+                });
+            }
+        }
+    }
+
+    /// The key of the parked connection that has been idle for longest. A search looks at every connection and keeps the
+    /// longest-idle ones: whoever has not moved since is still among the longest-idle, so a search serves many calls.
+    fn longest_idle(&mut self) -> Option<usize> {
+        for _ in 0..2 {
+            while let Some((since, key)) = self.longest_idle.pop() {
+                let slot = self.slots.get(key)?;
+                if matches!(slot.seat, Seat::Parked(_)) && slot.idle == Idle::Since(since) {
+                    return Some(key);
+                }
+            }
+            let mut idle: Vec<(Millis, usize)> = (self.slots.iter().enumerate())
+                .filter_map(|(key, slot)| match (&slot.seat, slot.idle) {
+                    (Seat::Parked(_), Idle::Since(since)) => Some((since, key)),
+                    _ => None,
+                })
+                .collect();
+            if idle.len() > CANDIDATES {
+                idle.select_nth_unstable(CANDIDATES);
+                idle.truncate(CANDIDATES);
+            }
+            idle.sort_unstable_by(|one, other| other.cmp(one));
+            self.longest_idle = idle;
+        }
+        None
+    }
+
+    fn take_queues(&mut self) -> Vec<Ready> {
+        let queued = std::mem::take(&mut self.queue);
+        std::mem::take(&mut self.ready)
+            .into_iter()
+            .chain(queued)
+            .collect()
+    }
+}
