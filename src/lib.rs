@@ -4,6 +4,7 @@
 
 mod error;
 mod http;
+mod redirect;
 mod router;
 mod server;
 mod tls;
