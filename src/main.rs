@@ -1,1 +1,8 @@
-fn main() {}
+//! The `lockgate` command.
+#![forbid(unsafe_code)]
+
+mod command;
+
+fn main() -> std::process::ExitCode {
+    command::main()
+}
