@@ -3,4 +3,6 @@
 
 mod command;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    command::main()
+}

@@ -65,6 +65,12 @@ pub(crate) struct Endpoint {
     pub(crate) index: usize,
 }
 
+/// What a router has for a request: a handler and the path's parameters, or a response of its own.
+pub(crate) enum Found<'r> {
+    Handler(&'r Endpoint, Params),
+    Answer(Response),
+}
+
 impl Endpoint {
     pub(crate) fn call(&self, request: &mut Request<'_>) -> Response {
         (self.handler)(request)
@@ -150,36 +156,38 @@ impl Router {
     /// Answers a request without a server, as a server would: routing, the handler, and 404, 405, HEAD and OPTIONS.
     pub fn call(&self, request: &mut Request<'_>) -> Response {
         match self.find(request.method(), request.path()) {
-            Ok((endpoint, params)) => {
+            Found::Handler(endpoint, params) => {
                 request.set_params(params);
                 endpoint.call(request)
             }
-            Err(response) => response,
+            Found::Answer(response) => response,
         }
     }
 
-    /// What this server answers a request with: a handler and the path's parameters, or a response of its own.
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Result<(&Endpoint, Params), Response> {
+    /// What answers a request.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {
         if !is_known(method) && !self.root.any(&|methods| methods.endpoint(method).is_some()) {
             let problem =
                 Problem::new(StatusCode::NOT_IMPLEMENTED).detail("This server does not know the method.");
-            return Err(problem.into_response());
+            return Found::Answer(problem.into_response());
         }
         if path == "*" {
-            return Err(Response::new(StatusCode::NO_CONTENT).with_header(
+            return Found::Answer(Response::new(StatusCode::NO_CONTENT).with_header(
                 ALLOW,
                 HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
             ));
         }
         let mut values = [Span::default(); MOST_PARAMS];
         let Some(methods) = self.root.find(path, 1, &mut values, 0) else {
-            return Err(Problem::new(StatusCode::NOT_FOUND)
-                .detail("Nothing is served at this path.")
-                .into_response());
+            return Found::Answer(
+                Problem::new(StatusCode::NOT_FOUND)
+                    .detail("Nothing is served at this path.")
+                    .into_response(),
+            );
         };
         if let Some(endpoint) = methods.endpoint(method) {
             let names = (!methods.names.is_empty()).then(|| methods.names.clone());
-            return Ok((endpoint, Params { names, values }));
+            return Found::Handler(endpoint, Params { names, values });
         }
         let response = if *method == Method::OPTIONS {
             Response::new(StatusCode::NO_CONTENT)
@@ -188,7 +196,7 @@ impl Router {
                 .detail("The path is served, with other methods.")
                 .into_response()
         };
-        Err(response.with_header(ALLOW, methods.allow()))
+        Found::Answer(response.with_header(ALLOW, methods.allow()))
     }
 
     /// How many handlers there are; their indices are below this.

@@ -1,6 +1,64 @@
-//! What the `lockgate` command does, one file per matter. Knows the library as any program does, and is known by nobody.
+//! The `lockgate` command: a server to try, and to run as it is. It knows only what every embedding program knows,
+//! lockgate's public API; nothing knows it but `main`.
 
-// The command, which calls this, is not written yet. To be removed with its first call.
-#![allow(dead_code)]
+mod args;
+mod demo;
+mod demo_certs;
+mod exit;
+mod help;
+mod options;
+mod serve;
+mod signals;
+mod value;
 
-pub(crate) mod demo_certs;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use args::{Arguments, Command, Wish};
+use exit::Failure;
+
+/// Does what the command line says; the exit code tells how it went.
+pub(crate) fn main() -> ExitCode {
+    match args::parse(std::env::args_os()).and_then(fulfil) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn fulfil(wish: Wish) -> Result<(), Failure> {
+    match wish {
+        Wish::Help(None) => say(&help::general()),
+        Wish::Help(Some(command)) => say(&help::of(command)),
+        Wish::Version => say(concat!("lockgate ", env!("CARGO_PKG_VERSION"))),
+        Wish::Run(command, arguments) => {
+            start_log(&arguments);
+            return match command {
+                Command::Serve => serve::run(&arguments),
+                Command::Demo => demo::run(&arguments),
+            };
+        }
+    }
+    Ok(())
+}
+
+/// Writes to stdout. That nobody reads it (a closed pipe) is no reason to stop serving.
+fn say(text: &str) {
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        log::debug!("stdout is closed: {error}");
+    }
+}
+
+/// `RUST_LOG` says what is logged; when it is not set, `-v` and `-q` do.
+fn start_log(arguments: &Arguments) {
+    let level = match arguments.verbosity {
+        ..=-3 => "off",
+        -2 => "error",
+        -1 => "warn",
+        0 => "info",
+        1 => "debug",
+        2.. => "trace",
+    };
+    let environment = env_logger::Env::default().default_filter_or(level);
+    env_logger::Builder::from_env(environment).init();
+}

@@ -19,7 +19,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    pub(crate) fn of<'b>(self, buffer: &'b [u8]) -> &'b [u8] {
+    pub(crate) fn of(self, buffer: &[u8]) -> &[u8] {
         buffer
             .get(self.start as usize..self.end as usize)
             .unwrap_or_default()
@@ -212,10 +212,8 @@ impl Framing {
         let name = field.name.of(head);
         let value = field.value.of(head);
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => {
-                if self.host.replace(field.value).is_some() {
-                    return Err(Refusal::bad_request("there is more than one Host field"));
-                }
+            4 if name.eq_ignore_ascii_case(b"host") && self.host.replace(field.value).is_some() => {
+                return Err(Refusal::bad_request("there is more than one Host field"));
             }
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {

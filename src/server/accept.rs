@@ -168,14 +168,16 @@ fn begin(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr, admission: Admi
 /// How many connections each address has. Bounded by the number of open connections: an address without one is forgotten.
 #[derive(Debug)]
 pub(crate) struct Census {
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    counts: Counts,
     most: usize,
     count_loopback: bool,
 }
 
 /// A connection's place in the census; given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Admission(Option<(Arc<Mutex<HashMap<IpAddr, usize>>>, IpAddr)>);
+pub(crate) struct Admission(Option<(Counts, IpAddr)>);
+
+type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 impl Census {
     pub(crate) fn new(most: usize, count_loopback: bool) -> Census {

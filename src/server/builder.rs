@@ -1,5 +1,6 @@
 //! How a server is described and opened.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::atomic::AtomicBool;
@@ -47,7 +48,6 @@ pub struct ServerBuilder {
 }
 
 /// A server whose sockets are open and whose certificate is checked.
-#[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     redirect_address: Option<SocketAddr>,
@@ -112,6 +112,16 @@ impl Server {
                 source,
             })?;
         Ok(Running::new(handle, thread))
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (https, redirect) = (self.address, self.redirect_address);
+        f.debug_struct("Server")
+            .field("https", &https)
+            .field("redirect", &redirect)
+            .finish_non_exhaustive()
     }
 }
 

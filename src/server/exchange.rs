@@ -23,7 +23,7 @@ use crate::http::request::{Body, Params, Request};
 use crate::http::response::{IntoResponse, Payload, Response};
 use crate::http::target;
 use crate::http::Refusal;
-use crate::router::Endpoint;
+use crate::router::{self, Endpoint};
 
 /// A body up to this size goes into the same record as its head, in bytes.
 const INLINE_BYTES: usize = 16 * 1024;
@@ -528,8 +528,8 @@ fn judge<'s, 'h>(
         Err(refusal) => return Verdict::Refuse(refusal),
     };
     let (endpoint, params) = match shared.router.find(&asked.line.method, &path) {
-        Ok(found) => found,
-        Err(response) => return Verdict::Answer(response),
+        router::Found::Handler(endpoint, params) => (endpoint, params),
+        router::Found::Answer(response) => return Verdict::Answer(response),
     };
     let waited = Duration::from_millis(desk.millis().saturating_sub(since));
     match handlers {

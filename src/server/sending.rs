@@ -84,7 +84,9 @@ impl Connection {
         };
         loop {
             let mut ahead = 0;
-            while ahead < AHEAD_BYTES && !self.transport.wants_write() || ahead > 0 && ahead < AHEAD_BYTES {
+            // What an earlier turn could not send goes first, alone.
+            let has_room = !self.transport.wants_write();
+            while has_room && ahead < AHEAD_BYTES {
                 match sending.queue_piece(&mut self.transport, desk)? {
                     0 => break,
                     queued => ahead += queued,

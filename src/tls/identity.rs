@@ -38,7 +38,6 @@ struct Inner {
     certified: Arc<CertifiedKey>,
     dns_names: Vec<String>,
     validity: der::Validity,
-    self_issued: bool,
 }
 
 impl Identity {
@@ -95,11 +94,6 @@ impl Identity {
         self.inner.validity.not_after
     }
 
-    /// Whether the certificate names itself as its issuer, so that no client trusts it unless told to.
-    pub(crate) fn is_self_issued(&self) -> bool {
-        self.inner.self_issued
-    }
-
     pub(super) fn certified_key(&self) -> Arc<CertifiedKey> {
         self.inner.certified.clone()
     }
@@ -147,7 +141,7 @@ fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Erro
     let (chain, private_key) = chain_and_key(certificate, key)?;
     let validity = check_chain(&chain).map_err(|fault| certificate.fault(fault))?;
     // There is a first certificate, or check_chain had refused.
-    let (dns_names, self_issued) = names(&chain[0]).map_err(|fault| certificate.fault(fault))?;
+    let dns_names = names(&chain[0]).map_err(|fault| certificate.fault(fault))?;
     let signing_key = signing_key(private_key).map_err(|fault| key.fault(fault))?;
     let certified = CertifiedKey::new(chain, signing_key);
     match certified.keys_match() {
@@ -175,7 +169,6 @@ fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Erro
             certified: Arc::new(certified),
             dns_names,
             validity,
-            self_issued,
         }),
     })
 }
@@ -221,7 +214,7 @@ fn check_chain(chain: &[CertificateDer<'_>]) -> Result<der::Validity, IdentityFa
 }
 
 /// The DNS names of the server's own certificate, and whether it names itself as its issuer.
-fn names(own: &CertificateDer<'_>) -> Result<(Vec<String>, bool), IdentityFault> {
+fn names(own: &CertificateDer<'_>) -> Result<Vec<String>, IdentityFault> {
     let certificate = EndEntityCert::try_from(own).map_err(|error| {
         IdentityFault::Malformed(match error {
             webpki::Error::UnsupportedCertVersion => {
@@ -231,8 +224,7 @@ fn names(own: &CertificateDer<'_>) -> Result<(Vec<String>, bool), IdentityFault>
             other => format!("the certificate is not one that TLS accepts ({other}); request it again"),
         })
     })?;
-    let dns_names = certificate.valid_dns_names().map(str::to_string).collect();
-    Ok((dns_names, certificate.issuer() == certificate.subject()))
+    Ok(certificate.valid_dns_names().map(str::to_string).collect())
 }
 
 fn signing_key(private_key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, IdentityFault> {
@@ -359,7 +351,6 @@ mod tests {
         assert_eq!(identity.dns_names(), ["localhost", "*.example.org"]);
         assert_eq!(iso8601(identity.not_before()), "2001-01-01T00:00:00Z");
         assert_eq!(iso8601(identity.not_after()), "2101-01-01T00:00:00Z");
-        assert!(identity.is_self_issued());
     }
 
     #[test]

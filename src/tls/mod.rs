@@ -4,9 +4,6 @@
 //! The server calls it: [`Identity`] is loaded and checked before a socket is opened, [`Resolver`] holds the one in
 //! use, and [`server_config`] is what every handshake is made with.
 
-// The server, which calls the crate-private half of this, is not written yet. To be removed with its first call.
-#![allow(dead_code)]
-
 mod der;
 mod file;
 mod identity;
@@ -14,7 +11,6 @@ mod pem;
 mod resolver;
 
 pub use identity::Identity;
-#[allow(unused_imports)]
 pub(crate) use resolver::{server_config, Resolver};
 
 use std::sync::{Arc, OnceLock};

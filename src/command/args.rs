@@ -1,0 +1,462 @@
+//! From the command line to what is wished for, or to a message that says what is wrong with it and what would be right.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::Arg;
+use lockgate::{HttpCredentials, Limits};
+
+use super::exit::Failure;
+use super::options::{self, Opt};
+use super::value::Listen;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(super) enum Wish {
+    Help(Option<Command>),
+    Version,
+    Run(Command, Box<Arguments>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Command {
+    Serve,
+    Demo,
+}
+
+impl Command {
+    pub(super) const ALL: [Command; 2] = [Command::Serve, Command::Demo];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Command::Serve => "serve",
+            Command::Demo => "demo",
+        }
+    }
+}
+
+/// All that options can say, with their defaults.
+#[derive(Debug)]
+pub(super) struct Arguments {
+    pub cert: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub dir: PathBuf,
+    pub https: Listen,
+    pub http: Option<Listen>,
+    pub public_name: Option<String>,
+    pub public_port: Option<u16>,
+    pub credentials: HttpCredentials,
+    pub credential_headers: Vec<String>,
+    pub limits: Limits,
+    /// How often -v was given, less how often -q was.
+    pub verbosity: i8,
+    pub help: bool,
+}
+
+impl Default for Arguments {
+    fn default() -> Arguments {
+        Arguments {
+            cert: None,
+            key: None,
+            dir: "certs".into(),
+            https: Listen::on_all(8443),
+            http: Some(Listen::on_all(80)),
+            public_name: None,
+            public_port: None,
+            credentials: HttpCredentials::default(),
+            credential_headers: Vec::new(),
+            limits: Limits::default(),
+            verbosity: 0,
+            help: false,
+        }
+    }
+}
+
+/// Reads a whole command line, the program's name first.
+pub(super) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Wish, Failure> {
+    let mut parser = lexopt::Parser::from_iter(line);
+    let command = match parser.next().map_err(unexpected)? {
+        None => return Err(Failure::usage(format!("what to do is missing: {COMMANDS}"))),
+        Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Wish::Help(None)),
+        Some(Arg::Long("version") | Arg::Short('V')) => return Ok(Wish::Version),
+        Some(Arg::Value(word)) => match word.to_str() {
+            Some("serve") => Command::Serve,
+            Some("demo") => Command::Demo,
+            Some("help") => return Ok(Wish::Help(None)),
+            _ => {
+                return Err(Failure::usage(format!(
+                    "{:?} is not a command{}; {COMMANDS}",
+                    word.to_string_lossy(),
+                    meant(&word.to_string_lossy(), Command::ALL.map(Command::name), ""),
+                )))
+            }
+        },
+        Some(Arg::Long(name)) => {
+            return Err(Failure::usage(format!(
+                "--{name} stands before the command; {COMMANDS}"
+            )))
+        }
+        Some(Arg::Short(letter)) => {
+            return Err(Failure::usage(format!(
+                "-{letter} stands before the command; {COMMANDS}"
+            )))
+        }
+    };
+    let arguments = options_of(command, &mut parser)?;
+    Ok(if arguments.help {
+        Wish::Help(Some(command))
+    } else {
+        Wish::Run(command, Box::new(arguments))
+    })
+}
+
+const COMMANDS: &str = "the commands are serve and demo, and lockgate --help explains them";
+
+fn options_of(command: Command, parser: &mut lexopt::Parser) -> Result<Arguments, Failure> {
+    let mut arguments = Arguments::default();
+    while let Some(argument) = parser.next().map_err(unexpected)? {
+        let (found, spelling) = match argument {
+            Arg::Long(name) => (
+                options::all().find(|option| option.name == name),
+                format!("--{name}"),
+            ),
+            Arg::Short(letter) => (
+                options::all().find(|option| option.short == Some(letter)),
+                format!("-{letter}"),
+            ),
+            Arg::Value(word) => {
+                return Err(Failure::usage(format!(
+                    "{:?} is neither an option nor the value of one; lockgate {} --help lists the options",
+                    word.to_string_lossy(),
+                    command.name()
+                )))
+            }
+        };
+        let option = match found {
+            Some(option) if option.is_of(command) => option,
+            Some(option) => return Err(of_another_command(option, command)),
+            None => return Err(unknown(&spelling, command)),
+        };
+        if option.value_name().is_none() {
+            option.turn_on(&mut arguments);
+            continue;
+        }
+        let accepted = option.accepted();
+        let value = parser
+            .value()
+            .map_err(|_| Failure::usage(format!("{spelling} needs a value: {accepted}")))?;
+        let shown = value.to_string_lossy().into_owned();
+        option.take(&mut arguments, value).ok_or_else(|| {
+            Failure::usage(format!(
+                "{spelling}: {shown:?} is not accepted here; give {accepted}"
+            ))
+        })?;
+    }
+    Ok(arguments)
+}
+
+fn unknown(spelling: &str, command: Command) -> Failure {
+    let names = options::all()
+        .filter(|option| option.is_of(command))
+        .map(|option| option.name);
+    let meant = meant(spelling.trim_start_matches('-'), names, "--");
+    Failure::usage(format!(
+        "there is no option {spelling}{meant}; lockgate {} --help lists all there are",
+        command.name()
+    ))
+}
+
+fn of_another_command(option: &Opt, command: Command) -> Failure {
+    let other = option.only.map_or("another command", Command::name);
+    Failure::usage(format!(
+        "--{} is an option of {other}, not of {}",
+        option.name,
+        command.name()
+    ))
+}
+
+/// The one thing lexopt finds by itself: a value for what takes none.
+fn unexpected(error: lexopt::Error) -> Failure {
+    match error {
+        lexopt::Error::UnexpectedValue { option, value } => Failure::usage(format!(
+            "{option} takes no value, and {:?} was given",
+            value.to_string_lossy()
+        )),
+        other => Failure::usage(other.to_string()),
+    }
+}
+
+/// Asks whether one of `names` was meant, if one is close enough to `given`.
+fn meant(given: &str, names: impl IntoIterator<Item = &'static str>, prefix: &str) -> String {
+    let closest = names
+        .into_iter()
+        .map(|name| (distance(given, name), name))
+        .min()
+        .filter(|&(distance, name)| distance <= 1 + name.len() / 5);
+    match closest {
+        Some((_, name)) => format!("; is {prefix}{name} meant?"),
+        None => String::new(),
+    }
+}
+
+/// How many letters must be changed, left out or put in to make `a` of `b` (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (line, x) in a.chars().enumerate() {
+        let mut next = Vec::with_capacity(row.len());
+        let mut left = line + 1;
+        next.push(left);
+        for (pair, y) in row.windows(2).zip(&b) {
+            // Windows of two have two elements.
+            let (diagonal, above) = (pair[0], pair[1]);
+            left = (diagonal + usize::from(x != *y)).min(above + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::options::Kind;
+    use super::*;
+
+    fn read(line: &[&str]) -> Result<Wish, String> {
+        let line = std::iter::once("lockgate").chain(line.iter().copied());
+        parse(line.map(OsString::from)).map_err(|failure| {
+            assert_eq!(failure.code as u8, 2);
+            failure.message
+        })
+    }
+
+    fn arguments(line: &[&str]) -> Arguments {
+        match read(line) {
+            Ok(Wish::Run(_, arguments)) => *arguments,
+            other => panic!("{line:?}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_limit_has_an_option_that_lands_in_it() {
+        let shown = format!("{:?}", Limits::default());
+        let fields: Vec<&str> = shown
+            .trim_start_matches("Limits { ")
+            .trim_end_matches(" }")
+            .split(", ")
+            .filter_map(|field| field.split_once(':').map(|(name, _)| name))
+            .collect();
+        let names: Vec<String> = options::LIMITS
+            .iter()
+            .map(|option| option.name.replace('-', "_"))
+            .collect();
+        assert_eq!(names, fields);
+
+        for option in options::LIMITS {
+            let name = format!("--{}", option.name);
+            let mut default = Limits::default();
+            let (line, expected): (&[&str], String) = match option.kind {
+                Kind::Count(field) => {
+                    *field(&mut default) = 77;
+                    (&["serve", &name, "77"], format!("{default:?}"))
+                }
+                Kind::Size(field) => {
+                    *field(&mut default) = 3 << 10;
+                    (&["serve", &name, "3KiB"], format!("{default:?}"))
+                }
+                Kind::LongSize(field) => {
+                    *field(&mut default) = 3 << 20;
+                    (&["serve", &name, "3MiB"], format!("{default:?}"))
+                }
+                Kind::Time(field) => {
+                    *field(&mut default) = Duration::from_secs(180);
+                    (&["serve", &name, "3m"], format!("{default:?}"))
+                }
+                Kind::Switch(field) => {
+                    *field(&mut default) = true;
+                    (&["serve", &name], format!("{default:?}"))
+                }
+                Kind::Value { .. } | Kind::Flag(_) => panic!("{name} is no limit"),
+            };
+            assert!(!expected.eq(&shown), "{name}");
+            // The field of the option's own name, and no other.
+            let changed: Vec<_> = expected
+                .split(", ")
+                .zip(shown.split(", "))
+                .filter(|(new, old)| new != old)
+                .map(|(new, _)| new.trim_start_matches("Limits { ").split(':').next().unwrap())
+                .collect();
+            assert_eq!(changed, [option.name.replace('-', "_")]);
+            assert_eq!(format!("{:?}", arguments(line).limits), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_other_option_lands_where_it_belongs() {
+        let given = arguments(&[
+            "serve",
+            "--cert",
+            "a.pem",
+            "--key=b.pem",
+            "--https",
+            "127.0.0.1:1",
+            "--http",
+            "2",
+            "--public-name",
+            "device.example",
+            "--public-port",
+            "443",
+            "--http-credentials",
+            "refuse",
+            "--credential-header",
+            "X-A",
+            "--credential-header",
+            "X-B",
+            "-vv",
+            "-q",
+            "--verbose",
+        ]);
+        assert_eq!(given.cert, Some("a.pem".into()));
+        assert_eq!(given.key, Some("b.pem".into()));
+        assert_eq!(given.https.to_string(), "127.0.0.1:1");
+        assert_eq!(given.http, Some(Listen::on_all(2)));
+        assert_eq!(given.public_name.as_deref(), Some("device.example"));
+        assert_eq!(given.public_port, Some(443));
+        assert_eq!(given.credentials, HttpCredentials::Refuse);
+        assert_eq!(given.credential_headers, ["X-A", "X-B"]);
+        assert_eq!(given.verbosity, 2);
+        assert_eq!(
+            arguments(&["demo", "--dir", "x", "--http", "off"]).dir,
+            PathBuf::from("x")
+        );
+        assert_eq!(arguments(&["demo", "--http", "off"]).http, None);
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_the_help_names() {
+        let default = Arguments::default();
+        for option in options::all() {
+            let (Some(shown), Some(_)) = (option.default(), option.value_name()) else {
+                continue;
+            };
+            let mut taken = Arguments::default();
+            option
+                .take(&mut taken, shown.clone().into())
+                .unwrap_or_else(|| panic!("{shown}"));
+            // Written out, [::] is a choice, and without it the machine decides; the port is the default either way.
+            taken.https.address = None;
+            if let Some(http) = &mut taken.http {
+                http.address = None;
+            }
+            assert_eq!(format!("{taken:?}"), format!("{default:?}"), "--{}", option.name);
+        }
+    }
+
+    #[test]
+    fn help_and_version_are_found_wherever_users_look() {
+        for line in [&["--help"][..], &["-h"], &["help"]] {
+            assert!(matches!(read(line), Ok(Wish::Help(None))), "{line:?}");
+        }
+        for line in [&["serve", "--help"][..], &["serve", "--cert", "x", "-h"]] {
+            assert!(
+                matches!(read(line), Ok(Wish::Help(Some(Command::Serve)))),
+                "{line:?}"
+            );
+        }
+        assert!(matches!(
+            read(&["demo", "-h"]),
+            Ok(Wish::Help(Some(Command::Demo)))
+        ));
+        for line in ["--version", "-V"] {
+            assert!(matches!(read(&[line]), Ok(Wish::Version)), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_would_be_right() {
+        for (line, parts) in [
+            (&[][..], &["the commands are serve and demo"][..]),
+            (&["sevre"], &["\"sevre\" is not a command", "the commands are"]),
+            (&["serv"], &["is serve meant?"]),
+            (&["--cert", "x"], &["--cert stands before the command"]),
+            (&["-x"], &["-x stands before the command"]),
+            (
+                &["serve", "--idle-timeot", "1"],
+                &[
+                    "no option --idle-timeot",
+                    "is --idle-timeout meant?",
+                    "lockgate serve --help",
+                ],
+            ),
+            (&["serve", "--idletimeout", "1"], &["is --idle-timeout meant?"]),
+            (&["serve", "-x"], &["no option -x"]),
+            (&["serve", "x\ny"], &["\"x\\ny\" is neither an option"]),
+            (
+                &["serve", "--dir", "x"],
+                &["--dir is an option of demo, not of serve"],
+            ),
+            (
+                &["demo", "--cert", "x"],
+                &["--cert is an option of serve, not of demo"],
+            ),
+            (
+                &["serve", "--cert"],
+                &["--cert needs a value: the path of a PEM file"],
+            ),
+            (&["serve", "--cert="], &["--cert: \"\" is not accepted"]),
+            (
+                &["serve", "--verbose=3"],
+                &["--verbose takes no value, and \"3\" was given"],
+            ),
+            (
+                &["serve", "--count-loopback=yes"],
+                &["--count-loopback takes no value"],
+            ),
+            (
+                &["serve", "--idle-timeout", "soon"],
+                &["--idle-timeout: \"soon\"", "500ms, 60s, 2m"],
+            ),
+            (
+                &["serve", "--body-bytes", "1MB"],
+                &["--body-bytes: \"1MB\"", "64KiB, 1MiB"],
+            ),
+            (
+                &["serve", "--workers", "-1"],
+                &["--workers: \"-1\"", "a whole number"],
+            ),
+            (
+                &["serve", "--https", "localhost:1"],
+                &["--https: \"localhost:1\"", "127.0.0.1:8443"],
+            ),
+            (&["serve", "--http", "no"], &["--http: \"no\"", "off, a port"]),
+            (
+                &["serve", "--public-port", "0"],
+                &["--public-port: \"0\"", "1 to 65535"],
+            ),
+            (&["serve", "--http-credentials", "x"], &["warn or refuse"]),
+        ] {
+            let message = read(line).expect_err(&format!("{line:?}"));
+            for part in parts {
+                assert!(message.contains(part), "{line:?}: {message}");
+            }
+        }
+        let far = read(&["serve", "--frobnicate"]).unwrap_err();
+        assert!(!far.contains("meant"), "{far}");
+    }
+
+    #[test]
+    fn letters_are_counted() {
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("a", "", 1),
+            ("", "ab", 2),
+            ("kitten", "sitting", 3),
+            ("ä", "a", 1),
+        ] {
+            assert_eq!(distance(a, b), expected, "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `lockgate demo`: the server with a certificate that is made for the occasion. `make run-demo` calls it.
+
+use super::args::Arguments;
+use super::demo_certs::{self, Freshness};
+use super::exit::{Code, Failure};
+use super::say;
+use super::serve::{self, Files};
+use super::signals::Signals;
+use super::value::{shell_word, Listen};
+
+/// The port that needs a permission, and the one that is taken when it is not to be had.
+const HTTP_PORT: u16 = 80;
+const HTTP_PORT_INSTEAD: u16 = 8080;
+
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let certificates = demo_certs::ensure(&arguments.dir)
+        .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
+    if let Freshness::Made { because } = &certificates.freshness {
+        let dir = arguments.dir.display();
+        say(&format!(
+            "Made a demo CA and a certificate for localhost in {dir}: {because}."
+        ));
+    }
+    let files = Files {
+        cert: certificates.certificate,
+        key: certificates.key,
+    };
+    let signals = Signals::catch()?;
+    let server = match (serve::open(arguments, &files, arguments.http), arguments.http) {
+        (Ok(server), _) => server,
+        (Err(error), Some(http)) if http.port == HTTP_PORT && is_about_http(&error) => {
+            let instead = Listen {
+                port: HTTP_PORT_INSTEAD,
+                ..http
+            };
+            let server = serve::open(arguments, &files, Some(instead))?;
+            let why = if error.is_permission_denied() {
+                "This user may not open port 80"
+            } else {
+                "Another program has port 80"
+            };
+            say(&format!(
+                "{why}; plain HTTP is answered on port {HTTP_PORT_INSTEAD} instead."
+            ));
+            server
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    let advice = format!(
+        "Try it: curl --cacert {} https://localhost:{}/api/data",
+        shell_word(&certificates.ca.to_string_lossy()),
+        server.local_addr().port()
+    );
+    serve::until_stopped(server, signals, files, Some(advice))
+}
+
+/// Whether another port for plain HTTP would help.
+fn is_about_http(error: &lockgate::Error) -> bool {
+    matches!(error, lockgate::Error::Listen { listener: "HTTP", .. })
+        && (error.is_permission_denied() || error.is_address_in_use())
+}

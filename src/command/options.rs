@@ -1,0 +1,390 @@
+//! Every option of the command, in one table. The parser, the help and the tests all read it, so that none of them can
+//! know an option that another does not.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use lockgate::{HttpCredentials, Limits};
+
+use super::args::{Arguments, Command};
+use super::value::{self, Listen};
+
+/// One option.
+pub(super) struct Opt {
+    pub name: &'static str,
+    pub short: Option<char>,
+    /// The one command that has it; `None` for all.
+    pub only: Option<Command>,
+    pub kind: Kind,
+    pub help: &'static str,
+}
+
+/// What an option takes, and where it goes.
+pub(super) enum Kind {
+    Count(fn(&mut Limits) -> &mut usize),
+    Size(fn(&mut Limits) -> &mut usize),
+    LongSize(fn(&mut Limits) -> &mut u64),
+    Time(fn(&mut Limits) -> &mut Duration),
+    Switch(fn(&mut Limits) -> &mut bool),
+    Value {
+        /// What stands for the value in the help.
+        name: &'static str,
+        accepted: &'static str,
+        default: Option<&'static str>,
+        /// Gives `None` for a value that is not accepted.
+        set: fn(&mut Arguments, OsString) -> Option<()>,
+    },
+    Flag(fn(&mut Arguments)),
+}
+
+/// The options that are no limits.
+pub(super) const GENERAL: &[Opt] = &[
+    Opt {
+        only: Some(Command::Serve),
+        ..Opt::new(
+            "cert",
+            "The certificate and those that vouch for it, the server's own first, as PEM. Required.",
+            Kind::Value {
+                name: "FILE",
+                accepted: "the path of a PEM file",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.cert = Some(path)),
+            },
+        )
+    },
+    Opt {
+        only: Some(Command::Serve),
+        ..Opt::new(
+            "key",
+            "The certificate's private key, as PEM without a passphrase. Required.",
+            Kind::Value {
+                name: "FILE",
+                accepted: "the path of a PEM file",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.key = Some(path)),
+            },
+        )
+    },
+    Opt {
+        only: Some(Command::Demo),
+        ..Opt::new(
+            "dir",
+            "Where the demo's authority and certificate are kept, and made when they are not there.",
+            Kind::Value {
+                name: "DIR",
+                accepted: "the path of a folder",
+                default: Some("certs"),
+                set: |arguments, value| path(value).map(|path| arguments.dir = path),
+            },
+        )
+    },
+    Opt::new(
+        "https",
+        "Where HTTPS is served. A port alone stands for all of this machine's addresses, 0 \
+         for any free port.",
+        Kind::Value {
+            name: "[ADDR:]PORT",
+            accepted: value::LISTEN,
+            default: Some("[::]:8443"),
+            set: |arguments, value| Listen::parse(value.to_str()?).map(|listen| arguments.https = listen),
+        },
+    ),
+    Opt::new(
+        "http",
+        "Where plain HTTP is answered with redirects to HTTPS; off for nowhere.",
+        Kind::Value {
+            name: "[ADDR:]PORT|off",
+            accepted: "off, a port, or an address and a port: 80, 127.0.0.1:80, [::1]:80",
+            default: Some("[::]:80"),
+            set: |arguments, value| {
+                arguments.http = match value.to_str()? {
+                    "off" => None,
+                    listen => Some(Listen::parse(listen)?),
+                };
+                Some(())
+            },
+        },
+    ),
+    Opt::new(
+        "public-name",
+        "The host that redirects lead to, whatever host the request names. Without it, the \
+         request's own host if the certificate is for it.",
+        Kind::Value {
+            name: "HOST",
+            accepted: "a name or an address, without scheme and port",
+            default: None,
+            set: |arguments, value| text(value).map(|name| arguments.public_name = Some(name)),
+        },
+    ),
+    Opt::new(
+        "public-port",
+        "The port that redirects lead to, where clients see another one than this server \
+         (port forwarding). Without it, the port of --https.",
+        Kind::Value {
+            name: "PORT",
+            accepted: "a port from 1 to 65535",
+            default: None,
+            set: |arguments, value| {
+                let port = value::whole_number(value.to_str()?).filter(|&port| port > 0)?;
+                arguments.public_port = Some(port);
+                Some(())
+            },
+        },
+    ),
+    Opt::new(
+        "http-credentials",
+        "What a request that carries credentials over plain HTTP gets: a redirect and a \
+         warning in the log, or 403, so that the leak shows at once.",
+        Kind::Value {
+            name: "warn|refuse",
+            accepted: "warn or refuse",
+            default: Some("warn"),
+            set: |arguments, value| {
+                arguments.credentials = match value.to_str()? {
+                    "warn" => HttpCredentials::Warn,
+                    "refuse" => HttpCredentials::Refuse,
+                    _ => return None,
+                };
+                Some(())
+            },
+        },
+    ),
+    Opt::new(
+        "credential-header",
+        "A further header that carries credentials, beside Authorization, \
+         Proxy-Authorization, Cookie and X-Api-Key. May be given several times.",
+        Kind::Value {
+            name: "NAME",
+            accepted: "the name of a header, such as X-Device-Token",
+            default: None,
+            set: |arguments, value| text(value).map(|name| arguments.credential_headers.push(name)),
+        },
+    ),
+    Opt {
+        short: Some('v'),
+        ..Opt::new(
+            "verbose",
+            "Log more: debug; given twice, trace. RUST_LOG, when it is set, decides instead.",
+            Kind::Flag(|arguments| {
+                arguments.verbosity = arguments.verbosity.saturating_add(1);
+            }),
+        )
+    },
+    Opt {
+        short: Some('q'),
+        ..Opt::new(
+            "quiet",
+            "Log less: warnings and errors, and no requests; twice, errors; three times, nothing.",
+            Kind::Flag(|arguments| {
+                arguments.verbosity = arguments.verbosity.saturating_sub(1);
+            }),
+        )
+    },
+    Opt {
+        short: Some('h'),
+        ..Opt::new(
+            "help",
+            "This text.",
+            Kind::Flag(|arguments| arguments.help = true),
+        )
+    },
+];
+
+/// An option for every field of [`Limits`], named as the field.
+pub(super) const LIMITS: &[Opt] = &[
+    Opt::new(
+        "connections",
+        "Open HTTPS connections; then the longest-idle one makes room. Never more than the \
+         open-file limit leaves.",
+        Kind::Count(|l| &mut l.connections),
+    ),
+    Opt::new(
+        "connections-per-address",
+        "Open HTTPS connections from one address, an IPv6 address counted by its /64.",
+        Kind::Count(|l| &mut l.connections_per_address),
+    ),
+    Opt::new(
+        "count-loopback",
+        "Count this machine's own connections per address too.",
+        Kind::Switch(|l| &mut l.count_loopback),
+    ),
+    Opt::new(
+        "redirect-connections",
+        "Open connections to the redirect's port; then the oldest makes room.",
+        Kind::Count(|l| &mut l.redirect_connections),
+    ),
+    Opt::new(
+        "workers",
+        "Worker threads active at a time. Without it, one per core.",
+        Kind::Count(|l| &mut l.workers),
+    ),
+    Opt::new(
+        "reserve-workers",
+        "Further worker threads, started when handlers block.",
+        Kind::Count(|l| &mut l.reserve_workers),
+    ),
+    Opt::new(
+        "queue-requests",
+        "Requests that may wait for a worker; one more gets 503.",
+        Kind::Count(|l| &mut l.queue_requests),
+    ),
+    Opt::new(
+        "queue-timeout",
+        "How long a request may wait for a worker before it gets 503.",
+        Kind::Time(|l| &mut l.queue_timeout),
+    ),
+    Opt::new(
+        "handshake-timeout",
+        "From the accepted connection to the end of the TLS handshake.",
+        Kind::Time(|l| &mut l.handshake_timeout),
+    ),
+    Opt::new(
+        "head-timeout",
+        "From a request's first byte to the end of its head; else 408.",
+        Kind::Time(|l| &mut l.head_timeout),
+    ),
+    Opt::new(
+        "body-timeout",
+        "From the head's end to the body's end, prolonged by --body-min-rate; else 408.",
+        Kind::Time(|l| &mut l.body_timeout),
+    ),
+    Opt::new(
+        "body-min-rate",
+        "Bytes a second that prolong --body-timeout.",
+        Kind::LongSize(|l| &mut l.body_min_rate),
+    ),
+    Opt::new(
+        "idle-timeout",
+        "Between a response and the next request on a kept-alive connection.",
+        Kind::Time(|l| &mut l.idle_timeout),
+    ),
+    Opt::new(
+        "write-timeout",
+        "Without any progress in sending a response.",
+        Kind::Time(|l| &mut l.write_timeout),
+    ),
+    Opt::new(
+        "drain-timeout",
+        "From the wish to stop to the end, whatever is still open.",
+        Kind::Time(|l| &mut l.drain_timeout),
+    ),
+    Opt::new(
+        "head-bytes",
+        "A request's head; a larger one gets 431, or 414.",
+        Kind::Size(|l| &mut l.head_bytes),
+    ),
+    Opt::new(
+        "head-fields",
+        "Fields in a request's head, at most 256; more get 431.",
+        Kind::Count(|l| &mut l.head_fields),
+    ),
+    Opt::new(
+        "body-bytes",
+        "A request's body; a larger one gets 413.",
+        Kind::LongSize(|l| &mut l.body_bytes),
+    ),
+    Opt::new(
+        "body-buffer-bytes",
+        "Up to this size a body is read before the handler is called, and holds no worker \
+         meanwhile.",
+        Kind::Size(|l| &mut l.body_buffer_bytes),
+    ),
+    Opt::new(
+        "streaming-bodies",
+        "Handlers that may be reading larger bodies at a time.",
+        Kind::Count(|l| &mut l.streaming_bodies),
+    ),
+];
+
+/// All options of all commands, those that users meet first in front.
+pub(super) fn all() -> impl Iterator<Item = &'static Opt> {
+    GENERAL.iter().chain(LIMITS)
+}
+
+/// The option for a setting of the library, which has the same name with `_` for `-`.
+pub(super) fn named_as_setting(setting: &str) -> Option<&'static Opt> {
+    let name = setting.replace('_', "-");
+    all().find(|option| option.name == name)
+}
+
+impl Opt {
+    const fn new(name: &'static str, help: &'static str, kind: Kind) -> Opt {
+        Opt {
+            name,
+            short: None,
+            only: None,
+            kind,
+            help,
+        }
+    }
+
+    pub(super) fn is_of(&self, command: Command) -> bool {
+        self.only.is_none_or(|only| only == command)
+    }
+
+    /// What stands for its value in the help; `None` when it takes none.
+    pub(super) fn value_name(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Count(_) => Some("N"),
+            Kind::Size(_) | Kind::LongSize(_) => Some("SIZE"),
+            Kind::Time(_) => Some("TIME"),
+            Kind::Value { name, .. } => Some(name),
+            Kind::Switch(_) | Kind::Flag(_) => None,
+        }
+    }
+
+    /// What it accepts, for an error message.
+    pub(super) fn accepted(&self) -> &'static str {
+        match self.kind {
+            Kind::Count(_) => value::COUNT,
+            Kind::Size(_) | Kind::LongSize(_) => value::SIZE,
+            Kind::Time(_) => value::TIME,
+            Kind::Value { accepted, .. } => accepted,
+            Kind::Switch(_) | Kind::Flag(_) => "no value",
+        }
+    }
+
+    /// Its default, with the unit.
+    pub(super) fn default(&self) -> Option<String> {
+        let mut limits = Limits::default();
+        match self.kind {
+            Kind::Count(field) => Some(field(&mut limits).to_string()),
+            Kind::Size(field) => u64::try_from(*field(&mut limits)).ok().map(value::show_size),
+            Kind::LongSize(field) => Some(value::show_size(*field(&mut limits))),
+            Kind::Time(field) => Some(value::show_time(*field(&mut limits))),
+            Kind::Value { default, .. } => default.map(String::from),
+            Kind::Switch(_) | Kind::Flag(_) => None,
+        }
+    }
+
+    /// Turns on what takes no value.
+    pub(super) fn turn_on(&self, arguments: &mut Arguments) {
+        match self.kind {
+            Kind::Switch(field) => *field(&mut arguments.limits) = true,
+            Kind::Flag(set) => set(arguments),
+            Kind::Count(_) | Kind::Size(_) | Kind::LongSize(_) | Kind::Time(_) | Kind::Value { .. } => {}
+        }
+    }
+
+    /// Takes a value; `None` when it is not one that is accepted.
+    pub(super) fn take(&self, arguments: &mut Arguments, given: OsString) -> Option<()> {
+        let limits = &mut arguments.limits;
+        match self.kind {
+            Kind::Count(field) => *field(limits) = value::whole_number(given.to_str()?)?,
+            Kind::Size(field) => *field(limits) = usize::try_from(value::size(given.to_str()?)?).ok()?,
+            Kind::LongSize(field) => *field(limits) = value::size(given.to_str()?)?,
+            Kind::Time(field) => *field(limits) = value::time(given.to_str()?)?,
+            Kind::Value { set, .. } => set(arguments, given)?,
+            Kind::Switch(_) | Kind::Flag(_) => return None,
+        }
+        Some(())
+    }
+}
+
+fn path(value: OsString) -> Option<std::path::PathBuf> {
+    (!value.is_empty()).then(|| value.into())
+}
+
+fn text(value: OsString) -> Option<String> {
+    value.into_string().ok().filter(|text| !text.is_empty())
+}

@@ -1,0 +1,477 @@
+//! What a request on the plain port is answered with: bytes in, a response out. Knows no socket and no clock; the
+//! redirect's thread calls it, and the tables below try it.
+
+use ::http::header::LOCATION;
+use ::http::{HeaderName, Method, StatusCode};
+
+use crate::error::Error;
+use crate::http::date::IMF_FIXDATE_LENGTH;
+use crate::http::head::{self, Field, Line, Span, Version};
+use crate::http::reply::{write_head, Exchange, Framing};
+use crate::http::response::{IntoResponse, Response};
+use crate::http::target::Authority;
+use crate::http::Refusal;
+use crate::server::builder::HttpCredentials;
+
+use super::Settings;
+
+/// Names that carry credentials whoever the API's author is; others are added by `Settings::credential_headers`.
+const CREDENTIAL_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+
+const NO_HOST: Refusal = Refusal::bad_request(
+    "the request names no host, and this server has no public name configured to redirect to",
+);
+const NOT_OWN: Refusal = Refusal::new(
+    StatusCode::MISDIRECTED_REQUEST,
+    "the host asked for is not one that this server's certificate is for",
+);
+const LEAKED: Refusal = Refusal::new(
+    StatusCode::FORBIDDEN,
+    "the request carried credentials over plain HTTP, where anyone on the way can read them: they must be changed \
+     now, and sent over HTTPS only",
+);
+
+/// Says whether a host, an IPv6 address without its brackets, is one of the server's own.
+pub(super) type IsOwn = dyn Fn(&str) -> bool + Send;
+
+/// [`Settings`] once they are checked and in the form that answers need.
+#[derive(Debug)]
+pub(super) struct Rules {
+    /// The configured public name as it stands in a URL.
+    public_host: Option<String>,
+    /// `:8443`, or nothing for the port that https has by itself.
+    port_suffix: String,
+    credentials: HttpCredentials,
+    credential_headers: Vec<HeaderName>,
+    head_fields: usize,
+}
+
+/// A response and all that its way out and its log line depend on.
+#[derive(Debug)]
+pub(super) struct Answer {
+    response: Response,
+    /// `None` for a redirect.
+    pub refusal: Option<Refusal>,
+    /// The host a redirect was refused for; checked to be a name or an address, so that it may stand in the log.
+    pub refused_host: Option<String>,
+    /// The names of the fields that carried credentials, once each; their values go nowhere.
+    pub credentials: Vec<HeaderName>,
+    method: Method,
+    version: Version,
+}
+
+impl Rules {
+    pub(super) fn new(settings: &Settings) -> Result<Rules, Error> {
+        let public_host = settings.public_name.as_deref().map(public_host).transpose()?;
+        let port_suffix = match settings.public_port {
+            0 => {
+                return Err(Error::Setting {
+                    setting: "public_port",
+                    fault: "0 is not a port that clients can be sent to; give one from 1 to 65535".into(),
+                })
+            }
+            443 => String::new(),
+            port => format!(":{port}"),
+        };
+        let mut credential_headers: Vec<_> = CREDENTIAL_HEADERS.map(HeaderName::from_static).into();
+        for name in &settings.credential_headers {
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::Setting {
+                setting: "credential_header",
+                fault: format!("{name:?} is not the name of a header field; give one such as X-Device-Token"),
+            })?;
+            if !credential_headers.contains(&name) {
+                credential_headers.push(name);
+            }
+        }
+        Ok(Rules {
+            public_host,
+            port_suffix,
+            credentials: settings.credentials,
+            credential_headers,
+            head_fields: settings.head_fields,
+        })
+    }
+}
+
+/// Answers a whole head.
+pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn) -> Answer {
+    let mut fields = Vec::new();
+    let parsed = head::parse(head, rules.head_fields, &mut fields);
+    // Also of a head that is refused: the credentials have been on the wire all the same.
+    let credentials = credentials_in(head, &fields, rules);
+    let (outcome, method, version) = match parsed {
+        Ok(line) => {
+            let outcome = if rules.credentials == HttpCredentials::Refuse && !credentials.is_empty() {
+                Err((LEAKED, None))
+            } else {
+                location(head, &line, rules, is_own)
+            };
+            (outcome, line.method, line.version)
+        }
+        Err(refusal) => (Err((refusal, None)), method_hint(head), Version::Http11),
+    };
+    let (response, refusal, refused_host) = match outcome {
+        Ok(location) => {
+            let response = Response::new(StatusCode::PERMANENT_REDIRECT).with_header(LOCATION, location);
+            (response, None, None)
+        }
+        Err((refusal, host)) => (refusal.into_response(), Some(refusal), host),
+    };
+    Answer {
+        response,
+        refusal,
+        refused_host,
+        credentials,
+        method,
+        version,
+    }
+}
+
+/// Answers what never became a whole head.
+pub(super) fn refuse(received: &[u8], refusal: Refusal) -> Answer {
+    Answer {
+        response: refusal.into_response(),
+        refusal: Some(refusal),
+        refused_host: None,
+        credentials: Vec::new(),
+        method: method_hint(received),
+        version: Version::Http11,
+    }
+}
+
+impl Answer {
+    /// The answer as it goes out.
+    pub(super) fn into_wire(self, date: &[u8; IMF_FIXDATE_LENGTH]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let exchange = Exchange {
+            method: &self.method,
+            version: self.version,
+            keep_alive: false,
+        };
+        let written = write_head(&mut out, &self.response, exchange, date);
+        if written.framing != Framing::None {
+            // All bodies made here are in memory, and reading those cannot fail.
+            out.extend(self.response.into_bytes().unwrap_or_default());
+        }
+        out
+    }
+}
+
+/// Where the redirect leads; path and query exactly as they were sent. Else the refusal and the host it is about.
+fn location(
+    head: &[u8],
+    line: &Line,
+    rules: &Rules,
+    is_own: &IsOwn,
+) -> Result<String, (Refusal, Option<String>)> {
+    let host = match (&rules.public_host, line.host) {
+        (Some(public), _) => public.clone(),
+        (None, None) => return Err((NO_HOST, None)),
+        (None, Some(authority)) => {
+            // A host that was read is ASCII, so nothing is lost here.
+            let host = String::from_utf8_lossy(authority.host.of(head));
+            if !is_own(&host) {
+                return Err((NOT_OWN, Some(host.into_owned())));
+            }
+            in_brackets_if_ipv6(&host)
+        }
+    };
+    let path = match line.target.path.of(head) {
+        b"*" => "/".into(),
+        path => String::from_utf8_lossy(path),
+    };
+    let mut location = format!("https://{host}{}{path}", rules.port_suffix);
+    if let Some(query) = line.target.query {
+        location.push('?');
+        location.push_str(&String::from_utf8_lossy(query.of(head)));
+    }
+    Ok(location)
+}
+
+/// Which of the names that carry credentials are there; never the client's own spelling of them.
+fn credentials_in(head: &[u8], fields: &[Field], rules: &Rules) -> Vec<HeaderName> {
+    let is_there = |name: &&HeaderName| {
+        fields
+            .iter()
+            .any(|field| field.name.of(head).eq_ignore_ascii_case(name.as_str().as_bytes()))
+    };
+    rules
+        .credential_headers
+        .iter()
+        .filter(is_there)
+        .cloned()
+        .collect()
+}
+
+/// What can be said of the method of a request that is not understood: an answer to HEAD must not have a body.
+fn method_hint(received: &[u8]) -> Method {
+    if received.starts_with(b"HEAD ") {
+        Method::HEAD
+    } else {
+        Method::GET
+    }
+}
+
+fn public_host(name: &str) -> Result<String, Error> {
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|inner| inner.strip_suffix(']'))
+        .unwrap_or(name);
+    let host = in_brackets_if_ipv6(bare);
+    let whole = Span {
+        start: 0,
+        end: u32::try_from(host.len()).unwrap_or(u32::MAX),
+    };
+    match Authority::parse(host.as_bytes(), whole) {
+        Ok(Authority { port: None, .. }) => Ok(host),
+        _ => Err(Error::Setting {
+            setting: "public_name",
+            fault: format!(
+                "{name:?} is not a host; give a name or an address alone, without scheme and port"
+            ),
+        }),
+    }
+}
+
+fn in_brackets_if_ipv6(host: &str) -> String {
+    if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::date::imf_fixdate;
+
+    fn settings() -> Settings {
+        Settings {
+            public_name: None,
+            public_port: 8443,
+            credentials: HttpCredentials::Warn,
+            credential_headers: vec!["X-Device-Token".into()],
+            connections: 10,
+            head_fields: 64,
+        }
+    }
+
+    fn ask(settings: &Settings, head: &str) -> Answer {
+        let is_own = |host: &str| matches!(host, "device.local" | "192.0.2.7" | "2001:db8::7");
+        answer(head.as_bytes(), &Rules::new(settings).unwrap(), &is_own)
+    }
+
+    /// The Location, or the status of the refusal.
+    fn outcome(settings: &Settings, head: &str) -> Result<String, u16> {
+        let answer = ask(settings, head);
+        let status = answer.response.status().as_u16();
+        match answer.response.header("location") {
+            Some(location) if status == 308 => Ok(location.to_str().unwrap().to_string()),
+            Some(location) => panic!("{status} with the location {location:?}"),
+            None => Err(status),
+        }
+    }
+
+    #[test]
+    fn a_redirect_leads_to_the_servers_own_names_and_nowhere_else() {
+        let cases: &[(&str, Result<&str, u16>)] = &[
+            (
+                "GET / HTTP/1.1\r\nHost: device.local",
+                Ok("https://device.local:8443/"),
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: device.local:80",
+                Ok("https://device.local:8443/"),
+            ),
+            (
+                "GET /a/%2F?b=c%20d&e=//evil HTTP/1.1\r\nHost: device.local",
+                Ok("https://device.local:8443/a/%2F?b=c%20d&e=//evil"),
+            ),
+            (
+                "GET /? HTTP/1.1\r\nHost: device.local",
+                Ok("https://device.local:8443/?"),
+            ),
+            (
+                "GET /a/../b HTTP/1.1\r\nHost: device.local",
+                Ok("https://device.local:8443/a/../b"),
+            ),
+            (
+                "POST /x HTTP/1.1\r\nHost: 192.0.2.7\r\nContent-Length: 5",
+                Ok("https://192.0.2.7:8443/x"),
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: [2001:db8::7]:80",
+                Ok("https://[2001:db8::7]:8443/"),
+            ),
+            (
+                "OPTIONS * HTTP/1.1\r\nHost: device.local",
+                Ok("https://device.local:8443/"),
+            ),
+            (
+                "GET http://device.local/a HTTP/1.1\r\nHost: evil.example",
+                Ok("https://device.local:8443/a"),
+            ),
+            (
+                "GET http://evil.example/a HTTP/1.1\r\nHost: device.local",
+                Err(421),
+            ),
+            (
+                "GET / HTTP/1.0\r\nHost: device.local",
+                Ok("https://device.local:8443/"),
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: device.local\r\nExpect: 100-continue",
+                Ok("https://device.local:8443/"),
+            ),
+            ("GET / HTTP/1.1\r\nHost: evil.example", Err(421)),
+            ("GET / HTTP/1.1\r\nHost: device.local.evil.example", Err(421)),
+            ("GET / HTTP/1.1\r\nHost: [2001:db8::8]", Err(421)),
+            ("GET / HTTP/1.1\r\nHost: device.local@evil.example", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: device.local/evil", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: device.local, evil.example", Err(400)),
+            ("GET / HTTP/1.1\r\nHost:", Err(400)),
+            ("GET / HTTP/1.1", Err(400)),
+            ("GET / HTTP/1.0", Err(400)),
+            ("GET //evil.example/ HTTP/1.1\r\nHost: device.local", Err(400)),
+            ("GET /\\evil.example/ HTTP/1.1\r\nHost: device.local", Err(400)),
+            (
+                "GET http://device.local//evil HTTP/1.1\r\nHost: device.local",
+                Err(400),
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: device.local\r\nHost: device.local",
+                Err(400),
+            ),
+            ("GET / HTTP/3.0\r\nHost: device.local", Err(505)),
+            (
+                "CONNECT device.local:443 HTTP/1.1\r\nHost: device.local",
+                Err(501),
+            ),
+            (
+                "GET / HTTP/1.1\r\nHost: device.local\r\nExpect: a miracle",
+                Err(417),
+            ),
+            ("SSH-2.0-OpenSSH_9.6", Err(400)),
+        ];
+        for (head, expected) in cases {
+            let got = outcome(&settings(), &format!("{head}\r\n\r\n"));
+            assert_eq!(got, expected.map(String::from), "{head:?}");
+        }
+    }
+
+    #[test]
+    fn a_public_name_takes_the_place_of_every_host() {
+        for (name, port, expected) in [
+            ("api.example", 443, "https://api.example/a?b"),
+            ("api.example", 444, "https://api.example:444/a?b"),
+            ("2001:db8::1", 443, "https://[2001:db8::1]/a?b"),
+            ("[2001:db8::1]", 8443, "https://[2001:db8::1]:8443/a?b"),
+        ] {
+            let settings = Settings {
+                public_name: Some(name.into()),
+                public_port: port,
+                ..settings()
+            };
+            for host in ["HTTP/1.1\r\nHost: evil.example", "HTTP/1.0"] {
+                let got = outcome(&settings, &format!("GET /a?b {host}\r\n\r\n"));
+                assert_eq!(got.as_deref(), Ok(expected), "{name} {port} {host}");
+            }
+            assert_eq!(
+                outcome(&settings, "GET /a?b HTTP/1.1\r\nHost: a b\r\n\r\n"),
+                Err(400)
+            );
+        }
+    }
+
+    #[test]
+    fn credentials_in_clear_are_named_and_refused_if_that_is_asked_for() {
+        let refusing = Settings {
+            credentials: HttpCredentials::Refuse,
+            ..settings()
+        };
+        for (field, name) in [
+            ("AUTHORIZATION: Bearer s3cret", "authorization"),
+            ("Proxy-Authorization: Basic s3cret", "proxy-authorization"),
+            ("cookie: session=s3cret", "cookie"),
+            ("X-API-Key: s3cret", "x-api-key"),
+            ("x-device-token: s3cret", "x-device-token"),
+        ] {
+            let head = format!("GET / HTTP/1.1\r\nHost: device.local\r\n{field}\r\n\r\n");
+            let warned = ask(&settings(), &head);
+            assert_eq!(warned.credentials, [name], "{field}");
+            assert!(warned.refusal.is_none(), "{field}");
+
+            let refused = ask(&refusing, &head);
+            assert_eq!(refused.credentials, [name], "{field}");
+            let wire = String::from_utf8(refused.into_wire(&imf_fixdate(0))).unwrap();
+            assert!(wire.starts_with("HTTP/1.1 403 "), "{wire}");
+            assert!(wire.contains("must be changed"), "{wire}");
+            assert!(!wire.contains("location") && !wire.contains("s3cret"), "{wire}");
+        }
+        let plain = "GET /?authorization HTTP/1.1\r\nHost: device.local\r\nX-Cookie: a\r\n\r\n";
+        assert!(ask(&refusing, plain).credentials.is_empty());
+        assert!(outcome(&refusing, plain).is_ok());
+        // A refused request has leaked them too.
+        let hostless = ask(&settings(), "GET / HTTP/1.1\r\nCookie: a\r\n\r\n");
+        assert_eq!(hostless.credentials, ["cookie"]);
+    }
+
+    #[test]
+    fn answers_close_the_connection_and_those_to_head_have_no_body() {
+        let wire = |head: &str| String::from_utf8(ask(&settings(), head).into_wire(&imf_fixdate(0))).unwrap();
+        assert_eq!(
+            wire("POST /a HTTP/1.1\r\nHost: device.local\r\n\r\n"),
+            "HTTP/1.1 308 Permanent Redirect\r\ncontent-length: 0\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+             connection: close\r\nlocation: https://device.local:8443/a\r\n\r\n"
+        );
+        let refused = wire("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
+        assert!(
+            refused.contains("content-type: application/problem+json\r\n"),
+            "{refused}"
+        );
+        assert!(refused.contains("connection: close\r\n"), "{refused}");
+        assert!(refused.ends_with('}') && !refused.contains("evil"), "{refused}");
+        for host in ["evil.example", "a b"] {
+            let refused = wire(&format!("HEAD / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert!(
+                refused.starts_with("HTTP/1.1 4") && refused.ends_with("\r\n\r\n"),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_used_is_named() {
+        let fault = |settings: Settings| Rules::new(&settings).unwrap_err().to_string();
+        for name in [
+            "",
+            "a b",
+            "https://a",
+            "a:443",
+            "a/b",
+            "::g",
+            "[::1",
+            "a\r\nb",
+            "u@a",
+        ] {
+            let public_name = Some(name.to_string());
+            let fault = fault(Settings {
+                public_name,
+                ..settings()
+            });
+            assert!(fault.starts_with("public_name: "), "{name:?}: {fault}");
+        }
+        let credential_headers = vec!["X Y".to_string()];
+        assert!(fault(Settings {
+            credential_headers,
+            ..settings()
+        })
+        .starts_with("credential_header: \"X Y\""));
+        assert!(fault(Settings {
+            public_port: 0,
+            ..settings()
+        })
+        .starts_with("public_port: 0"));
+    }
+}

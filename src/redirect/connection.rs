@@ -1,0 +1,212 @@
+//! One connection to the plain port: a head comes in, an answer goes out, and what the client still sends is read past
+//! until it has seen the answer. Never blocks; the redirect's loop calls it when the socket is ready.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Instant;
+
+use ::http::StatusCode;
+use mio::Interest;
+
+use super::{Clerk, HEAD_BYTES, LINGER_BYTES, TARGET};
+use crate::http::head::{empty_line, scan, too_large, Scan};
+use crate::http::Refusal;
+
+/// The first byte of a TLS record that holds a ClientHello (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+const CUT_SHORT: Refusal = Refusal::bad_request("the connection's input ended before the head did");
+const TIMED_OUT: Refusal = Refusal::over(
+    "10 s for a connection to the redirect",
+    StatusCode::REQUEST_TIMEOUT,
+    "the request's head did not arrive in time",
+);
+
+pub(super) struct Connection {
+    pub stream: TcpStream,
+    pub peer: SocketAddr,
+    pub deadline: Instant,
+    state: State,
+}
+
+enum State {
+    Head { buffer: Vec<u8>, scanned: usize },
+    Answer { bytes: Vec<u8>, sent: usize },
+    Linger { discarded: usize },
+}
+
+/// What a connection needs before it can go on.
+pub(super) enum Progress {
+    /// Its socket, ready for this.
+    Waits(Interest),
+    /// As `Waits`, but not for long: the answer is out.
+    Lingers,
+    /// Nothing; it is over, for this reason.
+    Ended(Reason),
+}
+
+pub(super) enum Reason {
+    Done,
+    ClientLeft,
+    TlsHello,
+    StillSending,
+    Failed(io::Error),
+}
+
+/// How much of a head is there.
+enum Received {
+    Part,
+    Whole { start: usize, end: usize },
+    Tls,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, deadline: Instant) -> Connection {
+        Connection {
+            stream,
+            peer,
+            deadline,
+            state: State::Head {
+                buffer: Vec::new(),
+                scanned: 0,
+            },
+        }
+    }
+
+    /// Goes on until the socket would block, as edge-triggered readiness demands. `scratch` is for reading.
+    pub(super) fn advance(&mut self, clerk: &mut Clerk, scratch: &mut [u8]) -> Progress {
+        loop {
+            let step = match &mut self.state {
+                State::Head { buffer, scanned } => match (&self.stream).read(scratch) {
+                    Ok(0) if buffer.is_empty() => return Progress::Ended(Reason::ClientLeft),
+                    Ok(0) => Ok(clerk.refuse(self.peer, buffer, CUT_SHORT)),
+                    Ok(count) => {
+                        let room = HEAD_BYTES.saturating_sub(buffer.len());
+                        buffer.extend(scratch.iter().take(count.min(room)));
+                        match receive(buffer, scanned) {
+                            Ok(Received::Part) => continue,
+                            Ok(Received::Tls) => return Progress::Ended(Reason::TlsHello),
+                            Ok(Received::Whole { start, end }) => {
+                                Ok(clerk.answer(self.peer, buffer.get(start..end).unwrap_or_default()))
+                            }
+                            Err(refusal) => Ok(clerk.refuse(self.peer, buffer, refusal)),
+                        }
+                    }
+                    Err(error) => Err((error, Progress::Waits(Interest::READABLE))),
+                }
+                .map(|bytes| State::Answer { bytes, sent: 0 }),
+                State::Answer { bytes, sent } => {
+                    match (&self.stream).write(bytes.get(*sent..).unwrap_or_default()) {
+                        Ok(count) => {
+                            *sent += count;
+                            if *sent < bytes.len() {
+                                continue;
+                            }
+                            // The client has to see the end, and then may still be sending: to close now could make
+                            // the system send a reset, which takes the answer from the client (RFC 9112 §9.6).
+                            self.stream
+                                .shutdown(Shutdown::Write)
+                                .map(|()| State::Linger { discarded: 0 })
+                                .map_err(|error| (error, Progress::Lingers))
+                        }
+                        Err(error) => Err((error, Progress::Waits(Interest::READABLE | Interest::WRITABLE))),
+                    }
+                }
+                State::Linger { discarded } => match (&self.stream).read(scratch) {
+                    Ok(0) => return Progress::Ended(Reason::Done),
+                    Ok(count) => {
+                        *discarded += count;
+                        if *discarded > LINGER_BYTES {
+                            return Progress::Ended(Reason::StillSending);
+                        }
+                        continue;
+                    }
+                    Err(error) => Err((error, Progress::Lingers)),
+                },
+            };
+            match step {
+                Ok(next) => self.state = next,
+                Err((error, _)) if error.kind() == ErrorKind::Interrupted => {}
+                Err((error, wait)) if error.kind() == ErrorKind::WouldBlock => return wait,
+                Err((error, _)) => return Progress::Ended(Reason::Failed(error)),
+            }
+        }
+    }
+
+    /// Whether nothing has been answered yet.
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(self.state, State::Head { .. })
+    }
+
+    /// Its time is over: who sent half a head is told so, as far as the socket takes it at once.
+    pub(super) fn expire(&mut self, clerk: &mut Clerk) {
+        if let State::Head { buffer, .. } = &self.state {
+            if !buffer.is_empty() {
+                let bytes = clerk.refuse(self.peer, buffer, TIMED_OUT);
+                let told = (&self.stream)
+                    .write(&bytes)
+                    .and_then(|_| self.stream.shutdown(Shutdown::Write));
+                if let Err(error) = told {
+                    log::debug!(target: TARGET, "{}: could not be told that its time is over: {error}", self.peer);
+                }
+            }
+        }
+    }
+}
+
+/// Looks at what has come so far; `scanned` remembers how far an earlier look came.
+fn receive(buffer: &[u8], scanned: &mut usize) -> Result<Received, Refusal> {
+    if buffer.first() == Some(&TLS_HANDSHAKE) {
+        return Ok(Received::Tls);
+    }
+    let start = empty_line(buffer);
+    match scan(buffer, start.max(*scanned))? {
+        Scan::Complete(end) => Ok(Received::Whole { start, end }),
+        Scan::Incomplete(_) if buffer.len() >= HEAD_BYTES => Err(Refusal {
+            limit: Some("8 KiB for a head at the redirect"),
+            ..too_large(buffer)
+        }),
+        Scan::Incomplete(from) => {
+            *scanned = from;
+            Ok(Received::Part)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of bytes that arrive one at a time: the head, or the status of the refusal.
+    fn drip(bytes: &[u8]) -> Result<Option<&[u8]>, u16> {
+        let mut scanned = 0;
+        for length in 1..=bytes.len() {
+            match receive(&bytes[..length], &mut scanned) {
+                Ok(Received::Whole { start, end }) => return Ok(Some(&bytes[start..end])),
+                Ok(Received::Part) => {}
+                Ok(Received::Tls) => return Err(0),
+                Err(refusal) => return Err(refusal.status.as_u16()),
+            }
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn a_head_is_found_whatever_surrounds_it() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(drip(head), Ok(Some(&head[..])));
+        assert_eq!(
+            drip(&[&b"\r\n"[..], head, b"GARBAGE"].concat()),
+            Ok(Some(&head[..]))
+        );
+        assert_eq!(drip(&head[..head.len() - 1]), Ok(None));
+        assert_eq!(drip(b"GET / HTTP/1.1\n"), Err(400));
+        assert_eq!(drip(b"\x16\x03\x01"), Err(0));
+        assert_eq!(drip(&b"/".repeat(HEAD_BYTES - 1)), Ok(None));
+        assert_eq!(drip(&b"/".repeat(HEAD_BYTES)), Err(414));
+        assert_eq!(
+            drip(&[b"GET / HTTP/1.1\r\n", &b"x".repeat(HEAD_BYTES)[..]].concat()),
+            Err(431)
+        );
+    }
+}
