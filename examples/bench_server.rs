@@ -13,30 +13,22 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let large: &'static [u8] = Box::leak(vec![b'x'; 1024 * 1024].into_boxed_slice());
     let router = Router::new()
-        .get("/api/data", |_: &mut Request| {
-            Response::json(&json!({"message": "Secure data over HTTPS"}))
-        })
+        .get("/api/data", |_: &mut Request| Response::json(&json!({"message": "Secure data over HTTPS"})))
         .post("/api/data", |request: &mut Request| -> Result<Response, Error> {
             let value: Value = request.json()?;
-            Ok(Response::json(
-                &json!({"members": value.as_object().map_or(0, |object| object.len())}),
-            ))
+            Ok(Response::json(&json!({"members": value.as_object().map_or(0, |object| object.len())})))
         })
-        .get("/large", move |_: &mut Request| {
-            Response::reader_with_length(large, large.len() as u64)
-        })
+        .get("/large", move |_: &mut Request| Response::reader_with_length(large, large.len() as u64))
         .post("/len", |request: &mut Request| -> Result<Response, Error> {
             let length = io::copy(request.body(), &mut io::sink())?;
             Ok(Response::json(&json!({"length": length})))
         })
-        .get("/sleep/{ms}", |request: &mut Request| {
-            match request.param("ms").parse() {
-                Ok(ms @ 0..=10_000) => {
-                    std::thread::sleep(Duration::from_millis(ms));
-                    StatusCode::OK
-                }
-                _ => StatusCode::BAD_REQUEST,
+        .get("/sleep/{ms}", |request: &mut Request| match request.param("ms").parse() {
+            Ok(ms @ 0..=10_000) => {
+                std::thread::sleep(Duration::from_millis(ms));
+                StatusCode::OK
             }
+            _ => StatusCode::BAD_REQUEST,
         });
     let server = Server::builder(router)
         .https(format!("127.0.0.1:{port}"))

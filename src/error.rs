@@ -119,10 +119,7 @@ pub enum BodyFault {
 
 impl Error {
     pub(crate) fn identity(file: impl Into<Option<PathBuf>>, fault: IdentityFault) -> Self {
-        Error::Identity {
-            file: file.into(),
-            fault,
-        }
+        Error::Identity { file: file.into(), fault }
     }
 
     /// Whether a listening socket was refused because another program has the port.
@@ -139,11 +136,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Listen {
-                listener,
-                address,
-                source,
-            } => {
+            Error::Listen { listener, address, source } => {
                 write!(f, "cannot listen for {listener} on {address}: ")?;
                 match source.kind() {
                     io::ErrorKind::AddrInUse => f.write_str("another program has this port; stop it, or choose another port"),
@@ -156,10 +149,7 @@ impl fmt::Display for Error {
                     _ => write!(f, "{source}"),
                 }
             }
-            Error::Identity {
-                file: Some(file),
-                fault,
-            } => write!(f, "{}: {fault}", file.display()),
+            Error::Identity { file: Some(file), fault } => write!(f, "{}: {fault}", file.display()),
             Error::Identity { file: None, fault } => {
                 write!(f, "the PEM given as certificate and key: {fault}")
             }
@@ -239,10 +229,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::Listen { source, .. } | Error::Io { source, .. } => Some(source),
-            Error::Identity {
-                fault: IdentityFault::Unreadable(source),
-                ..
-            } => Some(source),
+            Error::Identity { fault: IdentityFault::Unreadable(source), .. } => Some(source),
             Error::Body(BodyFault::Json(source)) => Some(source),
             Error::Body(BodyFault::Io(source)) => Some(source),
             _ => None,

@@ -109,19 +109,13 @@ impl Redirect {
         stop: Arc<AtomicBool>,
     ) -> Result<(Redirect, Arc<Waker>), Error> {
         let rules = Rules::new(&settings)?;
-        let (poll, waker) = prepare(&listener).map_err(|source| Error::Io {
-            doing: "preparing the redirect's listener",
-            source,
-        })?;
+        let (poll, waker) = prepare(&listener)
+            .map_err(|source| Error::Io { doing: "preparing the redirect's listener", source })?;
         let redirect = Redirect {
             listener: Some(listener),
             poll,
             stop,
-            clerk: Clerk {
-                rules,
-                is_own,
-                leaks: 0,
-            },
+            clerk: Clerk { rules, is_own, leaks: 0 },
             most_connections: settings.connections,
             lifetime: LIFETIME,
             open: BTreeMap::new(),
@@ -152,10 +146,7 @@ impl Redirect {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             Err(source) => {
-                return Err(Error::Io {
-                    doing: "waiting for connections to the redirect",
-                    source,
-                })
+                return Err(Error::Io { doing: "waiting for connections to the redirect", source })
             }
         }
         let now = Instant::now();
@@ -212,10 +203,7 @@ impl Redirect {
                     ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
                     _ => {
                         log::warn!(target: TARGET, "cannot accept connections, trying again in {rest:?}: {error}");
-                        self.accepting = Accepting::Resting {
-                            until: now + rest,
-                            rest,
-                        };
+                        self.accepting = Accepting::Resting { until: now + rest, rest };
                         return;
                     }
                 },
@@ -269,10 +257,7 @@ impl Redirect {
             Progress::Waits(Interest::READABLE) => {}
             Progress::Waits(interest) => {
                 let fd = connection.stream.as_raw_fd();
-                let watched = self
-                    .poll
-                    .registry()
-                    .reregister(&mut SourceFd(&fd), Token(number), interest);
+                let watched = self.poll.registry().reregister(&mut SourceFd(&fd), Token(number), interest);
                 if let Err(error) = watched {
                     self.end(number, &Reason::Failed(error));
                 }
@@ -387,9 +372,7 @@ impl Clerk {
             }
         }
         // A clock before 1970 is an appliance's clock that was never set; any date is as wrong as another then.
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         answer.into_wire(&imf_fixdate(i64::try_from(now).unwrap_or(0)))
     }
 }
@@ -397,8 +380,7 @@ impl Clerk {
 fn prepare(listener: &TcpListener) -> io::Result<(Poll, Waker)> {
     listener.set_nonblocking(true)?;
     let poll = Poll::new()?;
-    poll.registry()
-        .register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
+    poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
     let waker = Waker::new(poll.registry(), WAKER)?;
     Ok((poll, waker))
 }

@@ -137,10 +137,7 @@ impl Router {
     ) -> Router {
         let handler: Handler = Box::new(move |request| handler(request).into_response());
         if let Err(fault) = self.insert(&method, pattern, handler) {
-            self.fault.get_or_insert(Error::Route {
-                route: format!("{method} {pattern}"),
-                fault,
-            });
+            self.fault.get_or_insert(Error::Route { route: format!("{method} {pattern}"), fault });
         }
         self
     }
@@ -180,9 +177,7 @@ impl Router {
         let mut values = [Span::default(); MOST_PARAMS];
         let Some(methods) = self.root.find(path, 1, &mut values, 0) else {
             return Found::Answer(
-                Problem::new(StatusCode::NOT_FOUND)
-                    .detail("Nothing is served at this path.")
-                    .into_response(),
+                Problem::new(StatusCode::NOT_FOUND).detail("Nothing is served at this path.").into_response(),
             );
         };
         if let Some(endpoint) = methods.endpoint(method) {
@@ -223,11 +218,8 @@ impl Router {
                 }
                 None if segment == "." || segment == ".." => return Err("a pattern has no dot segments"),
                 None => {
-                    let at = node
-                        .plain
-                        .iter()
-                        .position(|(text, _)| **text == *segment)
-                        .unwrap_or_else(|| {
+                    let at =
+                        node.plain.iter().position(|(text, _)| **text == *segment).unwrap_or_else(|| {
                             node.plain.push((segment.into(), Node::default()));
                             node.plain.len() - 1
                         });
@@ -264,13 +256,7 @@ impl Router {
         if methods.exact(method).is_some() {
             return Err("the route was declared before");
         }
-        methods.endpoints.push((
-            method.clone(),
-            Endpoint {
-                handler,
-                index: self.handlers,
-            },
-        ));
+        methods.endpoints.push((method.clone(), Endpoint { handler, index: self.handlers }));
         self.handlers += 1;
         Ok(())
     }
@@ -278,9 +264,7 @@ impl Router {
 
 impl std::fmt::Debug for Router {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Router")
-            .field("handlers", &self.handlers)
-            .finish_non_exhaustive()
+        f.debug_struct("Router").field("handlers", &self.handlers).finish_non_exhaustive()
     }
 }
 
@@ -306,19 +290,13 @@ impl Node {
             }
         }
         if let (Some(node), false) = (&self.param, segment.is_empty()) {
-            values[params] = Span {
-                start: start as u32,
-                end: end as u32,
-            };
+            values[params] = Span { start: start as u32, end: end as u32 };
             if let Some(found) = node.below(path, next, values, params + 1) {
                 return Some(found);
             }
         }
         let found = self.rest.as_deref()?;
-        values[params] = Span {
-            start: start as u32,
-            end: path.len() as u32,
-        };
+        values[params] = Span { start: start as u32, end: path.len() as u32 };
         Some(found)
     }
 
@@ -346,10 +324,7 @@ impl Node {
 
 impl Methods {
     fn exact(&self, method: &Method) -> Option<&Endpoint> {
-        self.endpoints
-            .iter()
-            .find(|(known, _)| known == method)
-            .map(|(_, endpoint)| endpoint)
+        self.endpoints.iter().find(|(known, _)| known == method).map(|(_, endpoint)| endpoint)
     }
 
     fn endpoint(&self, method: &Method) -> Option<&Endpoint> {
@@ -401,21 +376,11 @@ mod tests {
             .get("/", |_: &mut Request| "root")
             .get("/api/data", |_: &mut Request| "data")
             .post("/api/data", |_: &mut Request| StatusCode::CREATED)
-            .get("/api/{name}", |r: &mut Request| {
-                format!("name {}", r.param("name"))
-            })
-            .get("/api/{name}/{part}", |r: &mut Request| {
-                format!("{} {}", r.param("name"), r.param("part"))
-            })
+            .get("/api/{name}", |r: &mut Request| format!("name {}", r.param("name")))
+            .get("/api/{name}/{part}", |r: &mut Request| format!("{} {}", r.param("name"), r.param("part")))
             .get("/api/data/special", |_: &mut Request| "special")
-            .get("/files/{*path}", |r: &mut Request| {
-                format!("file {}", r.param("path"))
-            })
-            .route(
-                Method::from_bytes(b"PURGE").unwrap(),
-                "/cache",
-                |_: &mut Request| (),
-            )
+            .get("/files/{*path}", |r: &mut Request| format!("file {}", r.param("path")))
+            .route(Method::from_bytes(b"PURGE").unwrap(), "/cache", |_: &mut Request| ())
     }
 
     fn body(target: &str) -> String {
@@ -444,38 +409,21 @@ mod tests {
     #[test]
     fn other_paths_and_methods_are_refused_as_they_should_be() {
         let call = |method: &str, target: &str| {
-            let response = router().call(&mut Request::new(
-                Method::from_bytes(method.as_bytes()).unwrap(),
-                target,
-            ));
-            let allow = response
-                .header("allow")
-                .map(|value| value.to_str().unwrap().to_string());
+            let response =
+                router().call(&mut Request::new(Method::from_bytes(method.as_bytes()).unwrap(), target));
+            let allow = response.header("allow").map(|value| value.to_str().unwrap().to_string());
             (response.status().as_u16(), allow)
         };
         let some = |text: &str| Some(text.to_string());
-        for target in [
-            "/nothing",
-            "/api",
-            "/api/",
-            "/api/data/",
-            "/api//x",
-            "/files",
-            "/api/a/b/c",
-            "/API/data",
-        ] {
+        for target in
+            ["/nothing", "/api", "/api/", "/api/data/", "/api//x", "/files", "/api/a/b/c", "/API/data"]
+        {
             assert_eq!(call("GET", target), (404, None), "{target}");
         }
-        assert_eq!(
-            call("DELETE", "/api/data"),
-            (405, some("GET, POST, HEAD, OPTIONS"))
-        );
+        assert_eq!(call("DELETE", "/api/data"), (405, some("GET, POST, HEAD, OPTIONS")));
         assert_eq!(call("HEAD", "/api/data"), (200, None));
         assert_eq!(call("HEAD", "/cache"), (405, some("PURGE, OPTIONS")));
-        assert_eq!(
-            call("OPTIONS", "/api/data"),
-            (204, some("GET, POST, HEAD, OPTIONS"))
-        );
+        assert_eq!(call("OPTIONS", "/api/data"), (204, some("GET, POST, HEAD, OPTIONS")));
         assert_eq!(call("OPTIONS", "*").0, 204);
         assert_eq!(call("PURGE", "/cache"), (204, None));
         assert_eq!(call("PURGE", "/"), (405, some("GET, HEAD, OPTIONS")));
@@ -484,21 +432,8 @@ mod tests {
 
     #[test]
     fn a_pattern_that_cannot_be_served_is_named() {
-        for pattern in [
-            "x",
-            "/a{b}",
-            "/{b",
-            "/{}",
-            "/{*a}/b",
-            "/{a}/{a}",
-            "/a/../b",
-            "/api/{other}",
-        ] {
-            let fault = router()
-                .get(pattern, |_: &mut Request| "")
-                .check()
-                .unwrap_err()
-                .to_string();
+        for pattern in ["x", "/a{b}", "/{b", "/{}", "/{*a}/b", "/{a}/{a}", "/a/../b", "/api/{other}"] {
+            let fault = router().get(pattern, |_: &mut Request| "").check().unwrap_err().to_string();
             assert!(fault.contains(&format!("GET {pattern}")), "{fault}");
         }
         assert!(router().get("/", |_: &mut Request| "").check().is_err());

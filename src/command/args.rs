@@ -92,22 +92,14 @@ pub(super) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Wish, Fa
             }
         },
         Some(Arg::Long(name)) => {
-            return Err(Failure::usage(format!(
-                "--{name} stands before the command; {COMMANDS}"
-            )))
+            return Err(Failure::usage(format!("--{name} stands before the command; {COMMANDS}")))
         }
         Some(Arg::Short(letter)) => {
-            return Err(Failure::usage(format!(
-                "-{letter} stands before the command; {COMMANDS}"
-            )))
+            return Err(Failure::usage(format!("-{letter} stands before the command; {COMMANDS}")))
         }
     };
     let arguments = options_of(command, &mut parser)?;
-    Ok(if arguments.help {
-        Wish::Help(Some(command))
-    } else {
-        Wish::Run(command, Box::new(arguments))
-    })
+    Ok(if arguments.help { Wish::Help(Some(command)) } else { Wish::Run(command, Box::new(arguments)) })
 }
 
 const COMMANDS: &str = "the commands are serve and demo, and lockgate --help explains them";
@@ -116,14 +108,10 @@ fn options_of(command: Command, parser: &mut lexopt::Parser) -> Result<Arguments
     let mut arguments = Arguments::default();
     while let Some(argument) = parser.next().map_err(unexpected)? {
         let (found, spelling) = match argument {
-            Arg::Long(name) => (
-                options::all().find(|option| option.name == name),
-                format!("--{name}"),
-            ),
-            Arg::Short(letter) => (
-                options::all().find(|option| option.short == Some(letter)),
-                format!("-{letter}"),
-            ),
+            Arg::Long(name) => (options::all().find(|option| option.name == name), format!("--{name}")),
+            Arg::Short(letter) => {
+                (options::all().find(|option| option.short == Some(letter)), format!("-{letter}"))
+            }
             Arg::Value(word) => {
                 return Err(Failure::usage(format!(
                     "{:?} is neither an option nor the value of one; lockgate {} --help lists the options",
@@ -142,23 +130,18 @@ fn options_of(command: Command, parser: &mut lexopt::Parser) -> Result<Arguments
             continue;
         }
         let accepted = option.accepted();
-        let value = parser
-            .value()
-            .map_err(|_| Failure::usage(format!("{spelling} needs a value: {accepted}")))?;
+        let value =
+            parser.value().map_err(|_| Failure::usage(format!("{spelling} needs a value: {accepted}")))?;
         let shown = value.to_string_lossy().into_owned();
         option.take(&mut arguments, value).ok_or_else(|| {
-            Failure::usage(format!(
-                "{spelling}: {shown:?} is not accepted here; give {accepted}"
-            ))
+            Failure::usage(format!("{spelling}: {shown:?} is not accepted here; give {accepted}"))
         })?;
     }
     Ok(arguments)
 }
 
 fn unknown(spelling: &str, command: Command) -> Failure {
-    let names = options::all()
-        .filter(|option| option.is_of(command))
-        .map(|option| option.name);
+    let names = options::all().filter(|option| option.is_of(command)).map(|option| option.name);
     let meant = meant(spelling.trim_start_matches('-'), names, "--");
     Failure::usage(format!(
         "there is no option {spelling}{meant}; lockgate {} --help lists all there are",
@@ -168,20 +151,15 @@ fn unknown(spelling: &str, command: Command) -> Failure {
 
 fn of_another_command(option: &Opt, command: Command) -> Failure {
     let other = option.only.map_or("another command", Command::name);
-    Failure::usage(format!(
-        "--{} is an option of {other}, not of {}",
-        option.name,
-        command.name()
-    ))
+    Failure::usage(format!("--{} is an option of {other}, not of {}", option.name, command.name()))
 }
 
 /// The one thing lexopt finds by itself: a value for what takes none.
 fn unexpected(error: lexopt::Error) -> Failure {
     match error {
-        lexopt::Error::UnexpectedValue { option, value } => Failure::usage(format!(
-            "{option} takes no value, and {:?} was given",
-            value.to_string_lossy()
-        )),
+        lexopt::Error::UnexpectedValue { option, value } => {
+            Failure::usage(format!("{option} takes no value, and {:?} was given", value.to_string_lossy()))
+        }
         other => Failure::usage(other.to_string()),
     }
 }
@@ -249,10 +227,7 @@ mod tests {
             .split(", ")
             .filter_map(|field| field.split_once(':').map(|(name, _)| name))
             .collect();
-        let names: Vec<String> = options::LIMITS
-            .iter()
-            .map(|option| option.name.replace('-', "_"))
-            .collect();
+        let names: Vec<String> = options::LIMITS.iter().map(|option| option.name.replace('-', "_")).collect();
         assert_eq!(names, fields);
 
         for option in options::LIMITS {
@@ -328,10 +303,7 @@ mod tests {
         assert_eq!(given.credentials, HttpCredentials::Refuse);
         assert_eq!(given.credential_headers, ["X-A", "X-B"]);
         assert_eq!(given.verbosity, 2);
-        assert_eq!(
-            arguments(&["demo", "--dir", "x", "--http", "off"]).dir,
-            PathBuf::from("x")
-        );
+        assert_eq!(arguments(&["demo", "--dir", "x", "--http", "off"]).dir, PathBuf::from("x"));
         assert_eq!(arguments(&["demo", "--http", "off"]).http, None);
     }
 
@@ -343,9 +315,7 @@ mod tests {
                 continue;
             };
             let mut taken = Arguments::default();
-            option
-                .take(&mut taken, shown.clone().into())
-                .unwrap_or_else(|| panic!("{shown}"));
+            option.take(&mut taken, shown.clone().into()).unwrap_or_else(|| panic!("{shown}"));
             // Written out, [::] is a choice, and without it the machine decides; the port is the default either way.
             taken.https.address = None;
             if let Some(http) = &mut taken.http {
@@ -361,15 +331,9 @@ mod tests {
             assert!(matches!(read(line), Ok(Wish::Help(None))), "{line:?}");
         }
         for line in [&["serve", "--help"][..], &["serve", "--cert", "x", "-h"]] {
-            assert!(
-                matches!(read(line), Ok(Wish::Help(Some(Command::Serve)))),
-                "{line:?}"
-            );
+            assert!(matches!(read(line), Ok(Wish::Help(Some(Command::Serve)))), "{line:?}");
         }
-        assert!(matches!(
-            read(&["demo", "-h"]),
-            Ok(Wish::Help(Some(Command::Demo)))
-        ));
+        assert!(matches!(read(&["demo", "-h"]), Ok(Wish::Help(Some(Command::Demo)))));
         for line in ["--version", "-V"] {
             assert!(matches!(read(&[line]), Ok(Wish::Version)), "{line}");
         }
@@ -385,57 +349,23 @@ mod tests {
             (&["-x"], &["-x stands before the command"]),
             (
                 &["serve", "--idle-timeot", "1"],
-                &[
-                    "no option --idle-timeot",
-                    "is --idle-timeout meant?",
-                    "lockgate serve --help",
-                ],
+                &["no option --idle-timeot", "is --idle-timeout meant?", "lockgate serve --help"],
             ),
             (&["serve", "--idletimeout", "1"], &["is --idle-timeout meant?"]),
             (&["serve", "-x"], &["no option -x"]),
             (&["serve", "x\ny"], &["\"x\\ny\" is neither an option"]),
-            (
-                &["serve", "--dir", "x"],
-                &["--dir is an option of demo, not of serve"],
-            ),
-            (
-                &["demo", "--cert", "x"],
-                &["--cert is an option of serve, not of demo"],
-            ),
-            (
-                &["serve", "--cert"],
-                &["--cert needs a value: the path of a PEM file"],
-            ),
+            (&["serve", "--dir", "x"], &["--dir is an option of demo, not of serve"]),
+            (&["demo", "--cert", "x"], &["--cert is an option of serve, not of demo"]),
+            (&["serve", "--cert"], &["--cert needs a value: the path of a PEM file"]),
             (&["serve", "--cert="], &["--cert: \"\" is not accepted"]),
-            (
-                &["serve", "--verbose=3"],
-                &["--verbose takes no value, and \"3\" was given"],
-            ),
-            (
-                &["serve", "--count-loopback=yes"],
-                &["--count-loopback takes no value"],
-            ),
-            (
-                &["serve", "--idle-timeout", "soon"],
-                &["--idle-timeout: \"soon\"", "500ms, 60s, 2m"],
-            ),
-            (
-                &["serve", "--body-bytes", "1MB"],
-                &["--body-bytes: \"1MB\"", "64KiB, 1MiB"],
-            ),
-            (
-                &["serve", "--workers", "-1"],
-                &["--workers: \"-1\"", "a whole number"],
-            ),
-            (
-                &["serve", "--https", "localhost:1"],
-                &["--https: \"localhost:1\"", "127.0.0.1:8443"],
-            ),
+            (&["serve", "--verbose=3"], &["--verbose takes no value, and \"3\" was given"]),
+            (&["serve", "--count-loopback=yes"], &["--count-loopback takes no value"]),
+            (&["serve", "--idle-timeout", "soon"], &["--idle-timeout: \"soon\"", "500ms, 60s, 2m"]),
+            (&["serve", "--body-bytes", "1MB"], &["--body-bytes: \"1MB\"", "64KiB, 1MiB"]),
+            (&["serve", "--workers", "-1"], &["--workers: \"-1\"", "a whole number"]),
+            (&["serve", "--https", "localhost:1"], &["--https: \"localhost:1\"", "127.0.0.1:8443"]),
             (&["serve", "--http", "no"], &["--http: \"no\"", "off, a port"]),
-            (
-                &["serve", "--public-port", "0"],
-                &["--public-port: \"0\"", "1 to 65535"],
-            ),
+            (&["serve", "--public-port", "0"], &["--public-port: \"0\"", "1 to 65535"]),
             (&["serve", "--http-credentials", "x"], &["warn or refuse"]),
         ] {
             let message = read(line).expect_err(&format!("{line:?}"));
@@ -449,13 +379,9 @@ mod tests {
 
     #[test]
     fn letters_are_counted() {
-        for (a, b, expected) in [
-            ("", "", 0),
-            ("a", "", 1),
-            ("", "ab", 2),
-            ("kitten", "sitting", 3),
-            ("ä", "a", 1),
-        ] {
+        for (a, b, expected) in
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("kitten", "sitting", 3), ("ä", "a", 1)]
+        {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }

@@ -17,31 +17,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
     if let Freshness::Made { because } = &certificates.freshness {
         let dir = arguments.dir.display();
-        say(&format!(
-            "Made a demo CA and a certificate for localhost in {dir}: {because}."
-        ));
+        say(&format!("Made a demo CA and a certificate for localhost in {dir}: {because}."));
     }
-    let files = Files {
-        cert: certificates.certificate,
-        key: certificates.key,
-    };
+    let files = Files { cert: certificates.certificate, key: certificates.key };
     let signals = Signals::catch()?;
     let server = match (serve::open(arguments, &files, arguments.http), arguments.http) {
         (Ok(server), _) => server,
         (Err(error), Some(http)) if http.port == HTTP_PORT && is_about_http(&error) => {
-            let instead = Listen {
-                port: HTTP_PORT_INSTEAD,
-                ..http
-            };
+            let instead = Listen { port: HTTP_PORT_INSTEAD, ..http };
             let server = serve::open(arguments, &files, Some(instead))?;
             let why = if error.is_permission_denied() {
                 "This user may not open port 80"
             } else {
                 "Another program has port 80"
             };
-            say(&format!(
-                "{why}; plain HTTP is answered on port {HTTP_PORT_INSTEAD} instead."
-            ));
+            say(&format!("{why}; plain HTTP is answered on port {HTTP_PORT_INSTEAD} instead."));
             server
         }
         (Err(error), _) => return Err(error.into()),

@@ -97,10 +97,7 @@ pub(crate) fn ensure(dir: &Path) -> Result<DemoCertificates, DemoCertificatesErr
             Err(still) => why = still,
         }
     }
-    Err(DemoCertificatesError::Unusable {
-        dir: dir.to_path_buf(),
-        why,
-    })
+    Err(DemoCertificatesError::Unusable { dir: dir.to_path_buf(), why })
 }
 
 struct Files {
@@ -111,20 +108,11 @@ struct Files {
 
 impl Files {
     fn of(dir: &Path) -> Files {
-        Files {
-            ca: dir.join("ca.pem"),
-            certificate: dir.join("cert.pem"),
-            key: dir.join("key.pem"),
-        }
+        Files { ca: dir.join("ca.pem"), certificate: dir.join("cert.pem"), key: dir.join("key.pem") }
     }
 
     fn with(self, freshness: Freshness) -> DemoCertificates {
-        DemoCertificates {
-            ca: self.ca,
-            certificate: self.certificate,
-            key: self.key,
-            freshness,
-        }
+        DemoCertificates { ca: self.ca, certificate: self.certificate, key: self.key, freshness }
     }
 
     /// Whether the three are good, together and at `now` (seconds since 1970); otherwise why not.
@@ -210,13 +198,9 @@ impl Set {
 
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::default();
-        let id: String = ca.key_identifier(&ca_key)[..8]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let id: String = ca.key_identifier(&ca_key)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         ca.distinguished_name = DistinguishedName::new();
-        ca.distinguished_name
-            .push(DnType::CommonName, format!("lockgate demo CA {id}"));
+        ca.distinguished_name.push(DnType::CommonName, format!("lockgate demo CA {id}"));
         ca.not_before = at(now - BACKDATED);
         ca.not_after = at(now + LEAF_LIFETIME + CA_OUTLIVES_LEAF);
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -247,12 +231,7 @@ impl Set {
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.use_authority_key_identifier_extension = true;
         let certificate = leaf.signed_by(&key, &issuer)?.pem();
-        Ok(Set {
-            ca: ca_pem,
-            certificate,
-            key: key.serialize_pem(),
-            id,
-        })
+        Ok(Set { ca: ca_pem, certificate, key: key.serialize_pem(), id })
     }
 }
 
@@ -276,11 +255,7 @@ impl Draft {
         #[cfg(not(unix))]
         let _ = mode;
         let mut file = options.open(&temporary).map_err(failed)?;
-        let draft = Draft {
-            temporary: temporary.clone(),
-            target: target.to_path_buf(),
-            placed: false,
-        };
+        let draft = Draft { temporary: temporary.clone(), target: target.to_path_buf(), placed: false };
         file.write_all(MARK)
             .and_then(|()| file.write_all(pem.as_bytes()))
             .and_then(|()| file.sync_all())
@@ -302,10 +277,7 @@ impl Drop for Draft {
             return;
         }
         if let Err(error) = fs::remove_file(&self.temporary) {
-            log::warn!(
-                "{}: is left over and cannot be removed: {error}",
-                self.temporary.display()
-            );
+            log::warn!("{}: is left over and cannot be removed: {error}", self.temporary.display());
         }
     }
 }
@@ -336,10 +308,7 @@ pub(crate) enum DemoCertificatesError {
 
 impl DemoCertificatesError {
     fn file(path: &Path, source: io::Error) -> Self {
-        DemoCertificatesError::File {
-            path: path.to_path_buf(),
-            source,
-        }
+        DemoCertificatesError::File { path: path.to_path_buf(), source }
     }
 }
 
@@ -394,12 +363,7 @@ mod tests {
     use super::*;
 
     fn now() -> i64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_secs()
-            .try_into()
-            .unwrap()
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap()
     }
 
     fn made() -> TempDir {
@@ -422,12 +386,7 @@ mod tests {
         fs::read_dir(dir.path())
             .unwrap()
             .map(|entry| entry.unwrap())
-            .map(|entry| {
-                (
-                    entry.file_name().into_string().unwrap(),
-                    fs::read(entry.path()).unwrap(),
-                )
-            })
+            .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
             .collect()
     }
 
@@ -449,11 +408,8 @@ mod tests {
     }
 
     fn openssl(dir: &TempDir, arguments: &str) -> String {
-        let output = Command::new("openssl")
-            .args(arguments.split(' '))
-            .current_dir(dir.path())
-            .output()
-            .unwrap();
+        let output =
+            Command::new("openssl").args(arguments.split(' ')).current_dir(dir.path()).output().unwrap();
         assert!(output.status.success(), "openssl {arguments}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
@@ -481,29 +437,17 @@ mod tests {
             assert!(identity.is_valid_for(name), "{name}");
         }
         assert!(!identity.is_valid_for("127.0.0.2"));
-        assert_eq!(
-            identity.not_after() - identity.not_before(),
-            LEAF_LIFETIME + BACKDATED
-        );
+        assert_eq!(identity.not_after() - identity.not_before(), LEAF_LIFETIME + BACKDATED);
     }
 
     #[test]
     fn there_is_one_private_key_and_it_is_not_the_authoritys() {
         let dir = made();
-        let text: String = contents(&dir)
-            .into_values()
-            .map(|contents| String::from_utf8(contents).unwrap())
-            .collect();
-        assert_eq!(
-            text.matches("PRIVATE KEY-----\n").count(),
-            2,
-            "one BEGIN, one END"
-        );
+        let text: String =
+            contents(&dir).into_values().map(|contents| String::from_utf8(contents).unwrap()).collect();
+        assert_eq!(text.matches("PRIVATE KEY-----\n").count(), 2, "one BEGIN, one END");
         let public_key = |what: &str| openssl(&dir, what);
-        assert_eq!(
-            public_key("pkey -in key.pem -pubout"),
-            public_key("x509 -in cert.pem -noout -pubkey")
-        );
+        assert_eq!(public_key("pkey -in key.pem -pubout"), public_key("x509 -in cert.pem -noout -pubkey"));
     }
 
     #[cfg(unix)]
@@ -527,11 +471,7 @@ mod tests {
     #[test]
     fn openssl_accepts_them_at_its_strictest() {
         let dir = made();
-        for purpose in [
-            "-verify_hostname localhost",
-            "-verify_ip 127.0.0.1",
-            "-verify_ip ::1",
-        ] {
+        for purpose in ["-verify_hostname localhost", "-verify_ip 127.0.0.1", "-verify_ip ::1"] {
             openssl(
                 &dir,
                 &format!("verify -x509_strict -purpose sslserver {purpose} -CAfile ca.pem cert.pem"),
@@ -644,10 +584,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         let message = ensure(&file).unwrap_err().to_string();
         assert!(message.starts_with(&file.display().to_string()), "{message}");
-        assert!(
-            message.contains("give it a directory that it may write to"),
-            "{message}"
-        );
+        assert!(message.contains("give it a directory that it may write to"), "{message}");
     }
 
     #[test]

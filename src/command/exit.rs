@@ -20,17 +20,11 @@ pub(super) enum Code {
 /// Every exit code as the help explains it.
 pub(super) const MEANINGS: [(u8, &str); 6] = [
     (0, "stopped by SIGINT or SIGTERM, all requests answered"),
-    (
-        Code::Runtime as u8,
-        "failed while it ran, or was told twice to stop",
-    ),
+    (Code::Runtime as u8, "failed while it ran, or was told twice to stop"),
     (Code::Usage as u8, "the command line is wrong"),
     (Code::PortInUse as u8, "another program has the port"),
     (Code::NotPermitted as u8, "this user may not open the port"),
-    (
-        Code::Configuration as u8,
-        "the certificate, its key or a limit cannot be used",
-    ),
+    (Code::Configuration as u8, "the certificate, its key or a limit cannot be used"),
 ];
 
 /// A code and what to tell the user.
@@ -91,63 +85,27 @@ mod tests {
     use super::*;
 
     fn listen(listener: &'static str, kind: ErrorKind) -> Error {
-        Error::Listen {
-            listener,
-            address: "[::]:80".into(),
-            source: kind.into(),
-        }
+        Error::Listen { listener, address: "[::]:80".into(), source: kind.into() }
     }
 
     #[test]
     fn each_error_has_its_exit_code_and_a_way_out() {
-        let setting = |setting| Error::Setting {
-            setting,
-            fault: "is wrong".into(),
-        };
+        let setting = |setting| Error::Setting { setting, fault: "is wrong".into() };
         let cases = [
-            (
-                listen("HTTPS", ErrorKind::AddrInUse),
-                69,
-                "another program has this port",
-            ),
+            (listen("HTTPS", ErrorKind::AddrInUse), 69, "another program has this port"),
             (listen("HTTP", ErrorKind::AddrInUse), 69, "--http off"),
-            (
-                listen("HTTP", ErrorKind::PermissionDenied),
-                77,
-                "CAP_NET_BIND_SERVICE",
-            ),
+            (listen("HTTP", ErrorKind::PermissionDenied), 77, "CAP_NET_BIND_SERVICE"),
             (listen("HTTP", ErrorKind::PermissionDenied), 77, "--http off"),
-            (
-                listen("HTTPS", ErrorKind::AddrNotAvailable),
-                1,
-                "does not have this address",
-            ),
+            (listen("HTTPS", ErrorKind::AddrNotAvailable), 1, "does not have this address"),
             (setting("idle_timeout"), 78, "--idle-timeout: is wrong"),
             (setting("identity"), 78, "identity: is wrong"),
             (
-                Error::Identity {
-                    file: Some("cert.pem".into()),
-                    fault: IdentityFault::Missing,
-                },
+                Error::Identity { file: Some("cert.pem".into()), fault: IdentityFault::Missing },
                 78,
                 "cert.pem: there is no such file",
             ),
-            (
-                Error::Route {
-                    route: "GET x".into(),
-                    fault: "is wrong",
-                },
-                78,
-                "GET x",
-            ),
-            (
-                Error::Io {
-                    doing: "waiting",
-                    source: ErrorKind::Other.into(),
-                },
-                1,
-                "waiting",
-            ),
+            (Error::Route { route: "GET x".into(), fault: "is wrong" }, 78, "GET x"),
+            (Error::Io { doing: "waiting", source: ErrorKind::Other.into() }, 1, "waiting"),
         ];
         for (error, code, part) in cases {
             let failure = Failure::from(error);

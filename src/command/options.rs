@@ -180,14 +180,7 @@ pub(super) const GENERAL: &[Opt] = &[
             }),
         )
     },
-    Opt {
-        short: Some('h'),
-        ..Opt::new(
-            "help",
-            "This text.",
-            Kind::Flag(|arguments| arguments.help = true),
-        )
-    },
+    Opt { short: Some('h'), ..Opt::new("help", "This text.", Kind::Flag(|arguments| arguments.help = true)) },
 ];
 
 /// An option for every field of [`Limits`], named as the field.
@@ -278,11 +271,7 @@ pub(super) const LIMITS: &[Opt] = &[
         "Fields in a request's head, at most 256; more get 431.",
         Kind::Count(|l| &mut l.head_fields),
     ),
-    Opt::new(
-        "body-bytes",
-        "A request's body; a larger one gets 413.",
-        Kind::LongSize(|l| &mut l.body_bytes),
-    ),
+    Opt::new("body-bytes", "A request's body; a larger one gets 413.", Kind::LongSize(|l| &mut l.body_bytes)),
     Opt::new(
         "body-buffer-bytes",
         "Up to this size a body is read before the handler is called, and holds no worker \
@@ -309,13 +298,7 @@ pub(super) fn named_as_setting(setting: &str) -> Option<&'static Opt> {
 
 impl Opt {
     const fn new(name: &'static str, help: &'static str, kind: Kind) -> Opt {
-        Opt {
-            name,
-            short: None,
-            only: None,
-            kind,
-            help,
-        }
+        Opt { name, short: None, only: None, kind, help }
     }
 
     pub(super) fn is_of(&self, command: Command) -> bool {

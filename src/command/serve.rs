@@ -47,9 +47,8 @@ pub(super) fn open(
     files: &Files,
     http: Option<Listen>,
 ) -> Result<Server, lockgate::Error> {
-    let router = Router::new().get("/api/data", |_: &mut Request| {
-        Response::json(&json!({"message": "Secure data over HTTPS"}))
-    });
+    let router = Router::new()
+        .get("/api/data", |_: &mut Request| Response::json(&json!({"message": "Secure data over HTTPS"})));
     let mut builder = Server::builder(router)
         .https(arguments.https.to_string())
         .identity(files.load()?)
@@ -82,16 +81,11 @@ pub(super) fn until_stopped(
     let http = server.redirect_addr().map(|address| address.port());
     let running = server.spawn()?;
     signals.obey(running.handle(), files).map_err(|error| {
-        Failure::new(
-            Code::Runtime,
-            format!("the thread for signals cannot be started: {error}"),
-        )
+        Failure::new(Code::Runtime, format!("the thread for signals cannot be started: {error}"))
     })?;
     say(&format!("HTTPS API server running on https://localhost:{https}"));
     if let Some(http) = http {
-        say(&format!(
-            "Redirecting http://localhost:{http} to https://localhost:{https}"
-        ));
+        say(&format!("Redirecting http://localhost:{http} to https://localhost:{https}"));
     }
     if let Some(advice) = advice {
         say(&advice);

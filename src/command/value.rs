@@ -27,10 +27,7 @@ impl Listen {
             return Some(Listen::on_all(port));
         }
         let address: SocketAddr = text.parse().ok()?;
-        Some(Listen {
-            address: Some(address.ip()),
-            port: address.port(),
-        })
+        Some(Listen { address: Some(address.ip()), port: address.port() })
     }
 }
 
@@ -72,10 +69,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 
 /// Digits only: `parse` alone would also take a sign.
 pub(super) fn whole_number<N: std::str::FromStr>(text: &str) -> Option<N> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 pub(super) fn show_time(time: Duration) -> String {
@@ -159,12 +153,7 @@ mod tests {
 
     #[test]
     fn addresses_to_listen_on_are_read() {
-        let on = |address: &str, port| {
-            Some(Listen {
-                address: Some(address.parse().unwrap()),
-                port,
-            })
-        };
+        let on = |address: &str, port| Some(Listen { address: Some(address.parse().unwrap()), port });
         for (text, expected) in [
             ("8443", Some(Listen::on_all(8443))),
             ("0", Some(Listen::on_all(0))),

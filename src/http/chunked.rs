@@ -48,10 +48,7 @@ enum State {
 
 impl Decoder {
     pub(crate) fn new() -> Decoder {
-        Decoder {
-            state: State::Size { value: 0, digits: 0 },
-            extension_bytes: 0,
-        }
+        Decoder { state: State::Size { value: 0, digits: 0 }, extension_bytes: 0 }
     }
 
     /// Whether the whole body, its last CRLF included, has been seen.
@@ -71,10 +68,7 @@ impl Decoder {
                 State::Size { value, digits } => match (byte, digits) {
                     (b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F', 0..=15) => {
                         let digit = (byte as char).to_digit(16).unwrap_or_default();
-                        State::Size {
-                            value: value << 4 | u64::from(digit),
-                            digits: digits + 1,
-                        }
+                        State::Size { value: value << 4 | u64::from(digit), digits: digits + 1 }
                     }
                     (b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F', _) => {
                         return Err(BodyFault::Malformed("a chunk's size has more than 16 digits"));
@@ -99,15 +93,8 @@ impl Decoder {
                     }
                     match byte {
                         b'\r' => State::SizeLineFeed { value },
-                        _ if is_field_byte(byte) => State::Extension {
-                            value,
-                            line: line + 1,
-                        },
-                        _ => {
-                            return Err(BodyFault::Malformed(
-                                "a chunk extension holds a control character",
-                            ))
-                        }
+                        _ if is_field_byte(byte) => State::Extension { value, line: line + 1 },
+                        _ => return Err(BodyFault::Malformed("a chunk extension holds a control character")),
                     }
                 }
                 State::SizeLineFeed { value } => match (byte, value) {
@@ -128,11 +115,7 @@ impl Decoder {
                 State::TrailerName { used } => match byte {
                     b':' => State::TrailerValue { used: trailer(used)? },
                     _ if is_token_byte(byte) => State::TrailerName { used: trailer(used)? },
-                    _ => {
-                        return Err(BodyFault::Malformed(
-                            "a trailer field has no colon after its name",
-                        ))
-                    }
+                    _ => return Err(BodyFault::Malformed("a trailer field has no colon after its name")),
                 },
                 State::TrailerValue { used } => match byte {
                     b'\r' => State::TrailerLineFeed { used },
@@ -149,22 +132,14 @@ impl Decoder {
                 }
             };
         }
-        Ok(if self.is_ended() {
-            Found::End(input.len())
-        } else {
-            Found::More
-        })
+        Ok(if self.is_ended() { Found::End(input.len()) } else { Found::More })
     }
 
     /// Notes that `length` bytes of the data last found were taken.
     pub(crate) fn take(&mut self, length: usize) {
         if let State::Data { left } = self.state {
             let left = left.saturating_sub(length as u64);
-            self.state = if left == 0 {
-                State::DataReturn
-            } else {
-                State::Data { left }
-            };
+            self.state = if left == 0 { State::DataReturn } else { State::Data { left } };
         }
     }
 }
@@ -256,11 +231,7 @@ mod tests {
             &many_extensions,
         ] {
             for step in [1, input.len()] {
-                assert!(
-                    decode(input.as_bytes(), step).is_err(),
-                    "{:?}",
-                    &input[..input.len().min(40)]
-                );
+                assert!(decode(input.as_bytes(), step).is_err(), "{:?}", &input[..input.len().min(40)]);
             }
         }
     }
@@ -268,10 +239,7 @@ mod tests {
     #[test]
     fn the_largest_size_is_no_overflow() {
         let mut decoder = Decoder::new();
-        assert_eq!(
-            decoder.next(b"ffffffffffffffff\r\nab").unwrap(),
-            Found::Data(18..20)
-        );
+        assert_eq!(decoder.next(b"ffffffffffffffff\r\nab").unwrap(), Found::Data(18..20));
     }
 
     #[test]

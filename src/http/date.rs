@@ -4,9 +4,8 @@
 pub(crate) const IMF_FIXDATE_LENGTH: usize = 29;
 
 const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
-const MONTHS: [&[u8; 3]; 12] = [
-    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
-];
+const MONTHS: [&[u8; 3]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
 /// An IMF-fixdate, the only form a sender may generate (RFC 9110 §5.6.7).
 pub(crate) fn imf_fixdate(unix_seconds: i64) -> [u8; IMF_FIXDATE_LENGTH] {
@@ -26,10 +25,7 @@ pub(crate) fn imf_fixdate(unix_seconds: i64) -> [u8; IMF_FIXDATE_LENGTH] {
 /// A time for people and logs: `2026-11-23T08:49:37Z`.
 pub(crate) fn iso8601(unix_seconds: i64) -> String {
     let t = Civil::from_unix(unix_seconds);
-    format!(
-        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
-        t.year, t.month, t.day, t.hour, t.minute, t.second
-    )
+    format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", t.year, t.month, t.day, t.hour, t.minute, t.second)
 }
 
 /// Days since 1970-01-01 of a date in the proleptic Gregorian calendar.
@@ -67,11 +63,7 @@ impl Civil {
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
         let day = (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u32;
-        let month = if month_from_march < 10 {
-            month_from_march + 3
-        } else {
-            month_from_march - 9
-        } as u32;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 } as u32;
         let year = year_of_era + era * 400 + i64::from(month <= 2);
         Civil {
             year,

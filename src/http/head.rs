@@ -20,18 +20,13 @@ pub(crate) struct Span {
 
 impl Span {
     pub(crate) fn of(self, buffer: &[u8]) -> &[u8] {
-        buffer
-            .get(self.start as usize..self.end as usize)
-            .unwrap_or_default()
+        buffer.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
     /// Where `part`, a slice of `buffer`, stands in it.
     fn locate(buffer: &[u8], part: &[u8]) -> Span {
         let start = part.as_ptr() as usize - buffer.as_ptr() as usize;
-        Span {
-            start: start as u32,
-            end: (start + part.len()) as u32,
-        }
+        Span { start: start as u32, end: (start + part.len()) as u32 }
     }
 }
 
@@ -100,9 +95,7 @@ pub(crate) fn scan(buffer: &[u8], from: usize) -> Result<Scan, Refusal> {
     while let Some(offset) = memchr::memchr(b'\n', &buffer[position..]) {
         let line_feed = position + offset;
         if line_feed == 0 || buffer[line_feed - 1] != b'\r' {
-            return Err(Refusal::bad_request(
-                "a line of the head ends in LF alone; lines end in CRLF",
-            ));
+            return Err(Refusal::bad_request("a line of the head ends in LF alone; lines end in CRLF"));
         }
         if line_feed >= 3 && buffer[line_feed - 3] == b'\r' && buffer[line_feed - 2] == b'\n' {
             return Ok(Scan::Complete(line_feed + 1));
@@ -137,21 +130,13 @@ pub(crate) fn parse(head: &[u8], most_fields: usize, fields: &mut Vec<Field>) ->
     match request.parse_with_uninit_headers(head, &mut room[..most_fields.min(MOST_FIELDS)]) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         // A head that httparse ends elsewhere than `scan` did is one that two programs would read in two ways.
-        Ok(_) => {
-            return Err(Refusal::bad_request(
-                "the head's lines are not where they should be",
-            ))
-        }
+        Ok(_) => return Err(Refusal::bad_request("the head's lines are not where they should be")),
         Err(error) => return Err(refusal_of(error, head)),
     }
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
         return Err(Refusal::bad_request("the request line is incomplete"));
     };
-    let version = if version == 1 {
-        Version::Http11
-    } else {
-        Version::Http10
-    };
+    let version = if version == 1 { Version::Http11 } else { Version::Http10 };
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| Refusal::bad_request("the method is not a token (RFC 9110 §9.1)"))?;
 
@@ -234,21 +219,15 @@ impl Framing {
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = content_length(value)
                     .filter(|_| ends_its_line(head, field))
-                    .ok_or(Refusal::bad_request(
-                        "Content-Length is not a plain decimal number",
-                    ))?;
+                    .ok_or(Refusal::bad_request("Content-Length is not a plain decimal number"))?;
                 // Equal repetitions could be merged (RFC 9112 §6.3); strict.
                 if self.content_length.replace(length).is_some() {
-                    return Err(Refusal::bad_request(
-                        "there is more than one Content-Length field",
-                    ));
+                    return Err(Refusal::bad_request("there is more than one Content-Length field"));
                 }
             }
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
                 if std::mem::replace(&mut self.chunked, true) {
-                    return Err(Refusal::bad_request(
-                        "there is more than one Transfer-Encoding field",
-                    ));
+                    return Err(Refusal::bad_request("there is more than one Transfer-Encoding field"));
                 }
                 if !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(Refusal::new(
@@ -267,9 +246,9 @@ impl Framing {
 
     fn body_length(&self, version: Version) -> Result<BodyLength, Refusal> {
         match (self.chunked, self.content_length) {
-            (true, Some(_)) => Err(Refusal::bad_request(
-                "both Transfer-Encoding and Content-Length are given",
-            )),
+            (true, Some(_)) => {
+                Err(Refusal::bad_request("both Transfer-Encoding and Content-Length are given"))
+            }
             (true, None) if version == Version::Http10 => {
                 Err(Refusal::bad_request("HTTP/1.0 knows no Transfer-Encoding"))
             }
@@ -441,10 +420,7 @@ mod tests {
         }
         assert_eq!(status(&format!("{head}\r\n")), 200);
         let refusal = read(&format!("{head}X-64: 1\r\n\r\n")).unwrap_err();
-        assert_eq!(
-            (refusal.status.as_u16(), refusal.limit),
-            (431, Some("head_fields"))
-        );
+        assert_eq!((refusal.status.as_u16(), refusal.limit), (431, Some("head_fields")));
     }
 
     #[test]

@@ -24,11 +24,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) const fn new(status: StatusCode, detail: &'static str) -> Self {
-        Refusal {
-            status,
-            detail,
-            limit: None,
-        }
+        Refusal { status, detail, limit: None }
     }
 
     pub(crate) const fn bad_request(detail: &'static str) -> Self {
@@ -36,10 +32,6 @@ impl Refusal {
     }
 
     pub(crate) const fn over(limit: &'static str, status: StatusCode, detail: &'static str) -> Self {
-        Refusal {
-            status,
-            detail,
-            limit: Some(limit),
-        }
+        Refusal { status, detail, limit: Some(limit) }
     }
 }

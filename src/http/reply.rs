@@ -44,11 +44,7 @@ pub(crate) fn write_head(
     let length = response.body.length();
     let bodiless =
         status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-    let framing = match (
-        bodiless || *exchange.method == Method::HEAD,
-        length,
-        exchange.version,
-    ) {
+    let framing = match (bodiless || *exchange.method == Method::HEAD, length, exchange.version) {
         (true, ..) => Framing::None,
         (false, Some(length), _) => Framing::Length(length),
         (false, None, Version::Http11) => Framing::Chunked,
@@ -134,11 +130,7 @@ mod tests {
 
     fn head(response: &Response, method: Method, version: Version, keep_alive: bool) -> (String, Written) {
         let mut out = Vec::new();
-        let exchange = Exchange {
-            method: &method,
-            version,
-            keep_alive,
-        };
+        let exchange = Exchange { method: &method, version, keep_alive };
         let written = write_head(&mut out, response, exchange, &imf_fixdate(784_111_777));
         (String::from_utf8(out).unwrap(), written)
     }
@@ -152,13 +144,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\
              date: Sun, 06 Nov 1994 08:49:37 GMT\r\nx-b: 2\r\n\r\n"
         );
-        assert_eq!(
-            written,
-            Written {
-                framing: Framing::Length(7),
-                keep_alive: true
-            }
-        );
+        assert_eq!(written, Written { framing: Framing::Length(7), keep_alive: true });
         let (as_head, written) = head(&response, Method::HEAD, Version::Http11, true);
         assert_eq!(as_head, text);
         assert_eq!(written.framing, Framing::None);
@@ -168,13 +154,7 @@ mod tests {
     fn framing_follows_status_version_and_what_is_known() {
         let unknown = || Response::reader(&b"abc"[..]);
         for (response, version, framing, keep_alive, has) in [
-            (
-                Response::new(StatusCode::NO_CONTENT),
-                Version::Http11,
-                Framing::None,
-                true,
-                "",
-            ),
+            (Response::new(StatusCode::NO_CONTENT), Version::Http11, Framing::None, true, ""),
             (
                 Response::text("x").with_status(StatusCode::NOT_MODIFIED),
                 Version::Http11,
@@ -182,13 +162,7 @@ mod tests {
                 true,
                 "",
             ),
-            (
-                Response::new(StatusCode::OK),
-                Version::Http11,
-                Framing::Length(0),
-                true,
-                "content-length: 0",
-            ),
+            (Response::new(StatusCode::OK), Version::Http11, Framing::Length(0), true, "content-length: 0"),
             (
                 Response::new(StatusCode::OK),
                 Version::Http10,
@@ -196,20 +170,8 @@ mod tests {
                 true,
                 "connection: keep-alive",
             ),
-            (
-                unknown(),
-                Version::Http11,
-                Framing::Chunked,
-                true,
-                "transfer-encoding: chunked",
-            ),
-            (
-                unknown(),
-                Version::Http10,
-                Framing::UntilClose,
-                false,
-                "connection: close",
-            ),
+            (unknown(), Version::Http11, Framing::Chunked, true, "transfer-encoding: chunked"),
+            (unknown(), Version::Http10, Framing::UntilClose, false, "connection: close"),
             (
                 unknown().with_header("Connection", "close"),
                 Version::Http11,
@@ -221,19 +183,14 @@ mod tests {
             let (text, written) = head(&response, Method::GET, version, true);
             assert_eq!(written, Written { framing, keep_alive }, "{text}");
             assert!(text.contains(has), "{text}");
-            assert_eq!(
-                text.contains("content-length"),
-                matches!(framing, Framing::Length(_)),
-                "{text}"
-            );
+            assert_eq!(text.contains("content-length"), matches!(framing, Framing::Length(_)), "{text}");
         }
     }
 
     #[test]
     fn a_handlers_own_framing_is_left_out() {
-        let response = Response::text("abc")
-            .with_header("content-length", "777")
-            .with_header("transfer-encoding", "x");
+        let response =
+            Response::text("abc").with_header("content-length", "777").with_header("transfer-encoding", "x");
         let (text, _) = head(&response, Method::GET, Version::Http11, false);
         assert!(
             text.contains("content-length: 3\r\n") && !text.contains("777") && !text.contains("transfer"),

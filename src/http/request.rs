@@ -56,10 +56,7 @@ pub(crate) enum Body<'a> {
 }
 
 impl Body<'_> {
-    pub(crate) const EMPTY: Body<'static> = Body::Buffered {
-        bytes: Cow::Borrowed(&[]),
-        read: 0,
-    };
+    pub(crate) const EMPTY: Body<'static> = Body::Buffered { bytes: Cow::Borrowed(&[]), read: 0 };
 }
 
 impl<'a> Request<'a> {
@@ -76,18 +73,13 @@ impl<'a> Request<'a> {
     /// A request for a test, with any method. A target that a server would refuse gives a request that no route matches.
     pub fn new(method: Method, target: &str) -> Request<'static> {
         let head = target.as_bytes().to_vec();
-        let whole = Span {
-            start: 0,
-            end: head.len() as u32,
-        };
+        let whole = Span { start: 0, end: head.len() as u32 };
         let parsed = target::Target::parse(&head, whole, &method).unwrap_or(target::Target {
             path: whole,
             query: None,
             authority: None,
         });
-        let path = target::decode_path(parsed.path.of(&head))
-            .map(Cow::into_owned)
-            .unwrap_or_default();
+        let path = target::decode_path(parsed.path.of(&head)).map(Cow::into_owned).unwrap_or_default();
         Request {
             line: Line {
                 method,
@@ -135,15 +127,9 @@ impl<'a> Request<'a> {
         let mut append = |text: &str| {
             let start = head.len() as u32;
             head.extend_from_slice(text.as_bytes());
-            Span {
-                start,
-                end: head.len() as u32,
-            }
+            Span { start, end: head.len() as u32 }
         };
-        let field = Field {
-            name: append(name),
-            value: append(value),
-        };
+        let field = Field { name: append(name), value: append(value) };
         self.fields.to_mut().push(field);
         self.headers = OnceCell::new();
         self
@@ -151,18 +137,14 @@ impl<'a> Request<'a> {
 
     /// Sets the body, for a test.
     pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = Body::Buffered {
-            bytes: Cow::Owned(body.into()),
-            read: 0,
-        };
+        self.body = Body::Buffered { bytes: Cow::Owned(body.into()), read: 0 };
         self
     }
 
     /// Sets the body to `value` as JSON, and `Content-Type` with it, for a test.
     pub fn with_json<T: Serialize + ?Sized>(self, value: &T) -> Self {
         let body = serde_json::to_vec(value).unwrap_or_default();
-        self.with_header("content-type", "application/json")
-            .with_body(body)
+        self.with_header("content-type", "application/json").with_body(body)
     }
 
     /// The method.
@@ -179,31 +161,19 @@ impl<'a> Request<'a> {
     /// Empty when the route has no parameter of this name; one that it has is never empty, `{*rest}` aside.
     pub fn param(&self, name: &str) -> &str {
         let names = self.params.names.as_deref().unwrap_or_default();
-        let span = names
-            .iter()
-            .position(|known| **known == *name)
-            .and_then(|at| self.params.values.get(at));
-        span.and_then(|span| self.path.get(span.start as usize..span.end as usize))
-            .unwrap_or_default()
+        let span = names.iter().position(|known| **known == *name).and_then(|at| self.params.values.get(at));
+        span.and_then(|span| self.path.get(span.start as usize..span.end as usize)).unwrap_or_default()
     }
 
     /// The value of the first query parameter of this name, decoded; `Some("")` when it is there without a value.
     pub fn query(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.query_pairs()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value)
+        self.query_pairs().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// All query parameters in their order, decoded as browsers encode them (WHATWG URL,
     /// application/x-www-form-urlencoded): `+` is a space.
     pub fn query_pairs(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        target::query_pairs(
-            self.line
-                .target
-                .query
-                .map(|span| span.of(&self.head))
-                .unwrap_or_default(),
-        )
+        target::query_pairs(self.line.target.query.map(|span| span.of(&self.head)).unwrap_or_default())
     }
 
     /// The value of the first field of this name, if it is UTF-8. Names are compared without regard to case. Reads the
@@ -234,9 +204,7 @@ impl<'a> Request<'a> {
     /// The host that the request is for, without its port: from an absolute target, else from `Host`. `None` in a request
     /// made by hand, and in HTTP/1.0 without `Host`.
     pub fn host(&self) -> Option<&str> {
-        self.line
-            .host
-            .and_then(|authority| std::str::from_utf8(authority.host.of(&self.head)).ok())
+        self.line.host.and_then(|authority| std::str::from_utf8(authority.host.of(&self.head)).ok())
     }
 
     /// Who sent the request: the address at the other end of the connection. `None` in a request made by hand.
@@ -254,10 +222,7 @@ impl<'a> Request<'a> {
     /// The whole body, at most [`Limits::body_bytes`](crate::Limits::body_bytes).
     pub fn bytes(&mut self) -> Result<Vec<u8>, Error> {
         match &mut self.body {
-            Body::Buffered {
-                bytes: Cow::Owned(bytes),
-                read: 0,
-            } => Ok(std::mem::take(bytes)),
+            Body::Buffered { bytes: Cow::Owned(bytes), read: 0 } => Ok(std::mem::take(bytes)),
             body => {
                 let mut bytes = Vec::new();
                 body.read_to_end(&mut bytes)?;
@@ -269,10 +234,7 @@ impl<'a> Request<'a> {
     /// The body read as JSON. Errors: 415 when `Content-Type` names something else than JSON, 400 when it is not JSON, 422
     /// when it is JSON of another shape, and those of [`bytes`](Request::bytes).
     pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        if self
-            .header("content-type")
-            .is_some_and(|media_type| !is_json(media_type))
-        {
+        if self.header("content-type").is_some_and(|media_type| !is_json(media_type)) {
             return Err(Error::Body(BodyFault::MediaType));
         }
         let bytes = match &mut self.body {
@@ -313,9 +275,7 @@ fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
         || essence.len() > 5
-            && essence
-                .get(essence.len() - 5..)
-                .is_some_and(|end| end.eq_ignore_ascii_case("+json"))
+            && essence.get(essence.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
 }
 
 impl fmt::Debug for Request<'_> {
@@ -334,9 +294,7 @@ mod tests {
 
     #[test]
     fn fields_are_found_whatever_their_case_and_may_be_bytes() {
-        let request = Request::get("/")
-            .with_header("X-Name", "a")
-            .with_header("x-name", "b");
+        let request = Request::get("/").with_header("X-Name", "a").with_header("x-name", "b");
         assert_eq!(request.header("X-NAME"), Some("a"));
         assert_eq!(request.headers().get_all("x-name").iter().count(), 2);
     }
@@ -344,28 +302,13 @@ mod tests {
     #[test]
     fn json_is_taken_only_as_json() {
         let read = |media_type: &str, body: &str| {
-            Request::post("/")
-                .with_header("content-type", media_type)
-                .with_body(body)
-                .json::<Vec<u8>>()
+            Request::post("/").with_header("content-type", media_type).with_body(body).json::<Vec<u8>>()
         };
         assert_eq!(read("application/json", "[1]").unwrap(), [1]);
-        assert_eq!(
-            read("Application/Merge-Patch+JSON; charset=utf-8", "[1]").unwrap(),
-            [1]
-        );
-        assert!(matches!(
-            read("text/plain", "[1]"),
-            Err(Error::Body(BodyFault::MediaType))
-        ));
-        assert!(matches!(
-            read("application/json", "["),
-            Err(Error::Body(BodyFault::Json(_)))
-        ));
-        assert_eq!(
-            Request::post("/").with_body("[1]").json::<Vec<u8>>().unwrap(),
-            [1]
-        );
+        assert_eq!(read("Application/Merge-Patch+JSON; charset=utf-8", "[1]").unwrap(), [1]);
+        assert!(matches!(read("text/plain", "[1]"), Err(Error::Body(BodyFault::MediaType))));
+        assert!(matches!(read("application/json", "["), Err(Error::Body(BodyFault::Json(_)))));
+        assert_eq!(Request::post("/").with_body("[1]").json::<Vec<u8>>().unwrap(), [1]);
     }
 
     #[test]
@@ -377,13 +320,7 @@ mod tests {
             }
         }
         let mut late = Late;
-        let mut request = Request {
-            body: Body::Streaming(&mut late),
-            ..Request::post("/")
-        };
-        assert!(matches!(
-            request.bytes(),
-            Err(Error::Body(BodyFault::TooLarge { limit: 5 }))
-        ));
+        let mut request = Request { body: Body::Streaming(&mut late), ..Request::post("/") };
+        assert!(matches!(request.bytes(), Err(Error::Body(BodyFault::TooLarge { limit: 5 }))));
     }
 }

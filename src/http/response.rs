@@ -36,10 +36,7 @@ pub struct Response {
 pub(crate) enum Payload {
     Bytes(Vec<u8>),
     Static(&'static [u8]),
-    Reader {
-        reader: Box<dyn Read + Send>,
-        length: Option<u64>,
-    },
+    Reader { reader: Box<dyn Read + Send>, length: Option<u64> },
 }
 
 impl Payload {
@@ -56,12 +53,7 @@ impl Payload {
 impl Response {
     /// A response with an empty body.
     pub fn new(status: StatusCode) -> Response {
-        Response {
-            status,
-            content_type: None,
-            fields: HeaderMap::new(),
-            body: Payload::Static(b""),
-        }
+        Response { status, content_type: None, fields: HeaderMap::new(), body: Payload::Static(b"") }
     }
 
     /// 200 with `value` as JSON. A value that cannot be written as JSON (a map whose keys are not strings) becomes a 500
@@ -83,46 +75,26 @@ impl Response {
 
     /// 200 with bytes in memory. Give their type with [`with_header`](Response::with_header).
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Response {
-        Response {
-            body: Payload::Bytes(bytes.into()),
-            ..Response::new(StatusCode::OK)
-        }
+        Response { body: Payload::Bytes(bytes.into()), ..Response::new(StatusCode::OK) }
     }
 
     /// 200 with all that `reader` gives, sent in chunks (to an HTTP/1.0 client until the connection's end). The reader is
     /// asked for more only as the client takes it; a read error cuts the connection, so that the client cannot mistake
     /// the part for the whole.
     pub fn reader(reader: impl Read + Send + 'static) -> Response {
-        let body = Payload::Reader {
-            reader: Box::new(reader),
-            length: None,
-        };
-        Response {
-            body,
-            ..Response::new(StatusCode::OK)
-        }
+        let body = Payload::Reader { reader: Box::new(reader), length: None };
+        Response { body, ..Response::new(StatusCode::OK) }
     }
 
     /// As [`reader`](Response::reader), with `Content-Length`. A reader that gives less cuts the connection; what it has
     /// beyond `length` is not sent.
     pub fn reader_with_length(reader: impl Read + Send + 'static, length: u64) -> Response {
-        let body = Payload::Reader {
-            reader: Box::new(reader),
-            length: Some(length),
-        };
-        Response {
-            body,
-            ..Response::new(StatusCode::OK)
-        }
+        let body = Payload::Reader { reader: Box::new(reader), length: Some(length) };
+        Response { body, ..Response::new(StatusCode::OK) }
     }
 
     fn of(content_type: HeaderValue, body: Payload) -> Response {
-        Response {
-            status: StatusCode::OK,
-            content_type: Some(content_type),
-            fields: HeaderMap::new(),
-            body,
-        }
+        Response { status: StatusCode::OK, content_type: Some(content_type), fields: HeaderMap::new(), body }
     }
 
     /// Changes the status.
@@ -185,10 +157,7 @@ impl Response {
             Payload::Static(bytes) => Ok(bytes.to_vec()),
             Payload::Reader { mut reader, length } => {
                 let mut bytes = Vec::new();
-                reader
-                    .by_ref()
-                    .take(length.unwrap_or(u64::MAX))
-                    .read_to_end(&mut bytes)?;
+                reader.by_ref().take(length.unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
                 Ok(bytes)
             }
         }
@@ -243,10 +212,7 @@ impl Problem {
     /// A problem whose title is the status's own (RFC 9457 §4.2.1, `about:blank`).
     pub fn new(status: StatusCode) -> Problem {
         let mut members = Map::new();
-        members.insert(
-            "title".into(),
-            status.canonical_reason().unwrap_or("Error").into(),
-        );
+        members.insert("title".into(), status.canonical_reason().unwrap_or("Error").into());
         members.insert("status".into(), status.as_u16().into());
         Problem { status, members }
     }
@@ -390,32 +356,17 @@ mod tests {
             assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
             assert!(response.header("x-name").is_none());
         }
-        assert_eq!(
-            Response::text("x").with_header("x y", "1").status(),
-            StatusCode::INTERNAL_SERVER_ERROR
-        );
+        assert_eq!(Response::text("x").with_header("x y", "1").status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 
     #[test]
     fn an_error_of_the_body_answers_for_itself() {
-        let wrong_shape = crate::Request::post("/")
-            .with_body("[]")
-            .json::<String>()
-            .unwrap_err();
-        assert_eq!(
-            wrong_shape.into_response().status(),
-            StatusCode::UNPROCESSABLE_ENTITY
-        );
-        let not_json = crate::Request::post("/")
-            .with_body("x")
-            .json::<String>()
-            .unwrap_err();
+        let wrong_shape = crate::Request::post("/").with_body("[]").json::<String>().unwrap_err();
+        assert_eq!(wrong_shape.into_response().status(), StatusCode::UNPROCESSABLE_ENTITY);
+        let not_json = crate::Request::post("/").with_body("x").json::<String>().unwrap_err();
         let response = not_json.into_response();
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(
-            response.header("content-type").unwrap(),
-            "application/problem+json"
-        );
+        assert_eq!(response.header("content-type").unwrap(), "application/problem+json");
         let body: Value = serde_json::from_slice(&response.into_bytes().unwrap()).unwrap();
         assert_eq!(body["status"], 400);
     }

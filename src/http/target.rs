@@ -45,11 +45,7 @@ impl Target {
         }
         if target == b"*" {
             return if *method == Method::OPTIONS {
-                Ok(Target {
-                    path: span,
-                    query: None,
-                    authority: None,
-                })
+                Ok(Target { path: span, query: None, authority: None })
             } else {
                 Err(Refusal::bad_request("only OPTIONS may have the target *"))
             };
@@ -64,31 +60,13 @@ impl Target {
         };
         let authority_start = span.start + scheme_length as u32;
         let rest = &target[scheme_length..];
-        let authority_length = rest
-            .iter()
-            .position(|byte| matches!(byte, b'/' | b'?'))
-            .unwrap_or(rest.len());
+        let authority_length = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
         let authority_end = authority_start + authority_length as u32;
-        let authority = Authority::parse(
-            head,
-            Span {
-                start: authority_start,
-                end: authority_end,
-            },
-        )?;
+        let authority = Authority::parse(head, Span { start: authority_start, end: authority_end })?;
         if head.get(authority_end as usize) != Some(&b'/') || authority_end >= span.end {
-            return Err(Refusal::bad_request(
-                "an absolute target needs a path: at least / after the host",
-            ));
+            return Err(Refusal::bad_request("an absolute target needs a path: at least / after the host"));
         }
-        Target::from_path(
-            head,
-            Span {
-                start: authority_end,
-                end: span.end,
-            },
-            Some(authority),
-        )
+        Target::from_path(head, Span { start: authority_end, end: span.end }, Some(authority))
     }
 
     fn from_path(head: &[u8], span: Span, authority: Option<Authority>) -> Result<Target, Refusal> {
@@ -101,24 +79,11 @@ impl Target {
         let (path, query) = match memchr::memchr(b'?', bytes) {
             Some(mark) => {
                 let mark = span.start + mark as u32;
-                (
-                    Span {
-                        start: span.start,
-                        end: mark,
-                    },
-                    Some(Span {
-                        start: mark + 1,
-                        end: span.end,
-                    }),
-                )
+                (Span { start: span.start, end: mark }, Some(Span { start: mark + 1, end: span.end }))
             }
             None => (span, None),
         };
-        Ok(Target {
-            path,
-            query,
-            authority,
-        })
+        Ok(Target { path, query, authority })
     }
 }
 
@@ -135,26 +100,14 @@ impl Authority {
                 .ok()
                 .and_then(|address| address.parse::<Ipv6Addr>().ok())
                 .ok_or(NOT_A_HOST)?;
-            (
-                Span {
-                    start: span.start + 1,
-                    end: span.start + close as u32,
-                },
-                close + 1,
-            )
+            (Span { start: span.start + 1, end: span.start + close as u32 }, close + 1)
         } else {
             let end = bytes.iter().position(|&byte| byte == b':').unwrap_or(bytes.len());
             let name = &bytes[..end];
             if name.is_empty() || name.len() > 255 || !name.iter().all(|&byte| is_name_byte(byte)) {
                 return Err(NOT_A_HOST);
             }
-            (
-                Span {
-                    start: span.start,
-                    end: span.start + end as u32,
-                },
-                end,
-            )
+            (Span { start: span.start, end: span.start + end as u32 }, end)
         };
         let port = match &bytes[after..] {
             [] => None,
@@ -210,25 +163,20 @@ pub(crate) fn decode_path(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
 
 fn has_dot_segment(path: &[u8]) -> bool {
     memchr::memmem::find(path, b"/.").is_some()
-        && path
-            .split(|&byte| byte == b'/')
-            .any(|segment| segment == b"." || segment == b"..")
+        && path.split(|&byte| byte == b'/').any(|segment| segment == b"." || segment == b"..")
 }
 
 /// The pairs of a query, decoded as browsers encode them: `+` is a space, a stray `%` stands for itself, and what is not
 /// UTF-8 becomes U+FFFD (WHATWG URL, application/x-www-form-urlencoded parsing).
 pub(crate) fn query_pairs(query: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    query
-        .split(|&byte| byte == b'&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let equals = pair.iter().position(|&byte| byte == b'=');
-            let (name, value) = match equals {
-                Some(at) => (&pair[..at], &pair[at + 1..]),
-                None => (pair, &pair[..0]),
-            };
-            (decode_form(name), decode_form(value))
-        })
+    query.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let equals = pair.iter().position(|&byte| byte == b'=');
+        let (name, value) = match equals {
+            Some(at) => (&pair[..at], &pair[at + 1..]),
+            None => (pair, &pair[..0]),
+        };
+        (decode_form(name), decode_form(value))
+    })
 }
 
 fn decode_form(raw: &[u8]) -> Cow<'_, str> {
@@ -264,16 +212,11 @@ fn percent_encoded(bytes: &[u8]) -> Option<(u8, &[u8])> {
 
 /// The length of `http://` or `https://` at the front of an absolute target.
 fn scheme_length(target: &[u8]) -> Option<usize> {
-    ["http://", "https://"]
-        .into_iter()
-        .map(str::len)
-        .zip([&b"http://"[..], b"https://"])
-        .find_map(|(length, scheme)| {
-            target
-                .get(..length)
-                .filter(|start| start.eq_ignore_ascii_case(scheme))
-                .map(|_| length)
-        })
+    ["http://", "https://"].into_iter().map(str::len).zip([&b"http://"[..], b"https://"]).find_map(
+        |(length, scheme)| {
+            target.get(..length).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| length)
+        },
+    )
 }
 
 /// Visible ASCII less what no client sends unencoded: fragments, quotes, angle brackets and backslashes. `|`, `^`, `{`,
@@ -292,10 +235,7 @@ mod tests {
 
     fn parse(target: &str, method: Method) -> Result<(String, Option<String>, Option<String>), u16> {
         let bytes = target.as_bytes();
-        let span = Span {
-            start: 0,
-            end: bytes.len() as u32,
-        };
+        let span = Span { start: 0, end: bytes.len() as u32 };
         let text = |span: Span| String::from_utf8(span.of(bytes).to_vec()).unwrap();
         Target::parse(bytes, span, &method)
             .map(|t| (text(t.path), t.query.map(text), t.authority.map(|a| text(a.host))))
@@ -306,14 +246,8 @@ mod tests {
     fn the_four_forms_are_told_apart() {
         let some = |text: &str| Some(text.to_string());
         assert_eq!(parse("/a?b?c", Method::GET), Ok(("/a".into(), some("b?c"), None)));
-        assert_eq!(
-            parse("https://h:1/a?b", Method::GET),
-            Ok(("/a".into(), some("b"), some("h")))
-        );
-        assert_eq!(
-            parse("HTTP://[::1]/", Method::GET),
-            Ok(("/".into(), None, some("::1")))
-        );
+        assert_eq!(parse("https://h:1/a?b", Method::GET), Ok(("/a".into(), some("b"), some("h"))));
+        assert_eq!(parse("HTTP://[::1]/", Method::GET), Ok(("/".into(), None, some("::1"))));
         assert_eq!(parse("*", Method::OPTIONS), Ok(("*".into(), None, None)));
         for (target, method, status) in [
             ("*", Method::GET, 400),
@@ -366,13 +300,7 @@ mod tests {
     #[test]
     fn a_query_is_taken_apart_as_browsers_write_it() {
         let pairs: Vec<_> = query_pairs(b"a=1&b=x+y%26z&&c&d=%&e=%ff").collect();
-        let expected = [
-            ("a", "1"),
-            ("b", "x y&z"),
-            ("c", ""),
-            ("d", "%"),
-            ("e", "\u{fffd}"),
-        ];
+        let expected = [("a", "1"), ("b", "x y&z"), ("c", ""), ("d", "%"), ("e", "\u{fffd}")];
         assert_eq!(pairs, expected.map(|(name, value)| (name.into(), value.into())));
     }
 }

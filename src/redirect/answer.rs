@@ -117,14 +117,7 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn) -> Answer {
         }
         Err((refusal, host)) => (refusal.into_response(), Some(refusal), host),
     };
-    Answer {
-        response,
-        refusal,
-        refused_host,
-        credentials,
-        method,
-        version,
-    }
+    Answer { response, refusal, refused_host, credentials, method, version }
 }
 
 /// Answers what never became a whole head.
@@ -143,11 +136,7 @@ impl Answer {
     /// The answer as it goes out.
     pub(super) fn into_wire(self, date: &[u8; IMF_FIXDATE_LENGTH]) -> Vec<u8> {
         let mut out = Vec::new();
-        let exchange = Exchange {
-            method: &self.method,
-            version: self.version,
-            keep_alive: false,
-        };
+        let exchange = Exchange { method: &self.method, version: self.version, keep_alive: false };
         let written = write_head(&mut out, &self.response, exchange, date);
         if written.framing != Framing::None {
             // All bodies made here are in memory, and reading those cannot fail.
@@ -191,16 +180,9 @@ fn location(
 /// Which of the names that carry credentials are there; never the client's own spelling of them.
 fn credentials_in(head: &[u8], fields: &[Field], rules: &Rules) -> Vec<HeaderName> {
     let is_there = |name: &&HeaderName| {
-        fields
-            .iter()
-            .any(|field| field.name.of(head).eq_ignore_ascii_case(name.as_str().as_bytes()))
+        fields.iter().any(|field| field.name.of(head).eq_ignore_ascii_case(name.as_str().as_bytes()))
     };
-    rules
-        .credential_headers
-        .iter()
-        .filter(is_there)
-        .cloned()
-        .collect()
+    rules.credential_headers.iter().filter(is_there).cloned().collect()
 }
 
 /// What can be said of the method of a request that is not understood: an answer to HEAD must not have a body.
@@ -213,15 +195,9 @@ fn method_hint(received: &[u8]) -> Method {
 }
 
 fn public_host(name: &str) -> Result<String, Error> {
-    let bare = name
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-        .unwrap_or(name);
+    let bare = name.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(name);
     let host = in_brackets_if_ipv6(bare);
-    let whole = Span {
-        start: 0,
-        end: u32::try_from(host.len()).unwrap_or(u32::MAX),
-    };
+    let whole = Span { start: 0, end: u32::try_from(host.len()).unwrap_or(u32::MAX) };
     match Authority::parse(host.as_bytes(), whole) {
         Ok(Authority { port: None, .. }) => Ok(host),
         _ => Err(Error::Setting {
@@ -276,50 +252,20 @@ mod tests {
     #[test]
     fn a_redirect_leads_to_the_servers_own_names_and_nowhere_else() {
         let cases: &[(&str, Result<&str, u16>)] = &[
-            (
-                "GET / HTTP/1.1\r\nHost: device.local",
-                Ok("https://device.local:8443/"),
-            ),
-            (
-                "GET / HTTP/1.1\r\nHost: device.local:80",
-                Ok("https://device.local:8443/"),
-            ),
+            ("GET / HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/")),
+            ("GET / HTTP/1.1\r\nHost: device.local:80", Ok("https://device.local:8443/")),
             (
                 "GET /a/%2F?b=c%20d&e=//evil HTTP/1.1\r\nHost: device.local",
                 Ok("https://device.local:8443/a/%2F?b=c%20d&e=//evil"),
             ),
-            (
-                "GET /? HTTP/1.1\r\nHost: device.local",
-                Ok("https://device.local:8443/?"),
-            ),
-            (
-                "GET /a/../b HTTP/1.1\r\nHost: device.local",
-                Ok("https://device.local:8443/a/../b"),
-            ),
-            (
-                "POST /x HTTP/1.1\r\nHost: 192.0.2.7\r\nContent-Length: 5",
-                Ok("https://192.0.2.7:8443/x"),
-            ),
-            (
-                "GET / HTTP/1.1\r\nHost: [2001:db8::7]:80",
-                Ok("https://[2001:db8::7]:8443/"),
-            ),
-            (
-                "OPTIONS * HTTP/1.1\r\nHost: device.local",
-                Ok("https://device.local:8443/"),
-            ),
-            (
-                "GET http://device.local/a HTTP/1.1\r\nHost: evil.example",
-                Ok("https://device.local:8443/a"),
-            ),
-            (
-                "GET http://evil.example/a HTTP/1.1\r\nHost: device.local",
-                Err(421),
-            ),
-            (
-                "GET / HTTP/1.0\r\nHost: device.local",
-                Ok("https://device.local:8443/"),
-            ),
+            ("GET /? HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/?")),
+            ("GET /a/../b HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/a/../b")),
+            ("POST /x HTTP/1.1\r\nHost: 192.0.2.7\r\nContent-Length: 5", Ok("https://192.0.2.7:8443/x")),
+            ("GET / HTTP/1.1\r\nHost: [2001:db8::7]:80", Ok("https://[2001:db8::7]:8443/")),
+            ("OPTIONS * HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/")),
+            ("GET http://device.local/a HTTP/1.1\r\nHost: evil.example", Ok("https://device.local:8443/a")),
+            ("GET http://evil.example/a HTTP/1.1\r\nHost: device.local", Err(421)),
+            ("GET / HTTP/1.0\r\nHost: device.local", Ok("https://device.local:8443/")),
             (
                 "GET / HTTP/1.1\r\nHost: device.local\r\nExpect: 100-continue",
                 Ok("https://device.local:8443/"),
@@ -335,23 +281,11 @@ mod tests {
             ("GET / HTTP/1.0", Err(400)),
             ("GET //evil.example/ HTTP/1.1\r\nHost: device.local", Err(400)),
             ("GET /\\evil.example/ HTTP/1.1\r\nHost: device.local", Err(400)),
-            (
-                "GET http://device.local//evil HTTP/1.1\r\nHost: device.local",
-                Err(400),
-            ),
-            (
-                "GET / HTTP/1.1\r\nHost: device.local\r\nHost: device.local",
-                Err(400),
-            ),
+            ("GET http://device.local//evil HTTP/1.1\r\nHost: device.local", Err(400)),
+            ("GET / HTTP/1.1\r\nHost: device.local\r\nHost: device.local", Err(400)),
             ("GET / HTTP/3.0\r\nHost: device.local", Err(505)),
-            (
-                "CONNECT device.local:443 HTTP/1.1\r\nHost: device.local",
-                Err(501),
-            ),
-            (
-                "GET / HTTP/1.1\r\nHost: device.local\r\nExpect: a miracle",
-                Err(417),
-            ),
+            ("CONNECT device.local:443 HTTP/1.1\r\nHost: device.local", Err(501)),
+            ("GET / HTTP/1.1\r\nHost: device.local\r\nExpect: a miracle", Err(417)),
             ("SSH-2.0-OpenSSH_9.6", Err(400)),
         ];
         for (head, expected) in cases {
@@ -368,28 +302,18 @@ mod tests {
             ("2001:db8::1", 443, "https://[2001:db8::1]/a?b"),
             ("[2001:db8::1]", 8443, "https://[2001:db8::1]:8443/a?b"),
         ] {
-            let settings = Settings {
-                public_name: Some(name.into()),
-                public_port: port,
-                ..settings()
-            };
+            let settings = Settings { public_name: Some(name.into()), public_port: port, ..settings() };
             for host in ["HTTP/1.1\r\nHost: evil.example", "HTTP/1.0"] {
                 let got = outcome(&settings, &format!("GET /a?b {host}\r\n\r\n"));
                 assert_eq!(got.as_deref(), Ok(expected), "{name} {port} {host}");
             }
-            assert_eq!(
-                outcome(&settings, "GET /a?b HTTP/1.1\r\nHost: a b\r\n\r\n"),
-                Err(400)
-            );
+            assert_eq!(outcome(&settings, "GET /a?b HTTP/1.1\r\nHost: a b\r\n\r\n"), Err(400));
         }
     }
 
     #[test]
     fn credentials_in_clear_are_named_and_refused_if_that_is_asked_for() {
-        let refusing = Settings {
-            credentials: HttpCredentials::Refuse,
-            ..settings()
-        };
+        let refusing = Settings { credentials: HttpCredentials::Refuse, ..settings() };
         for (field, name) in [
             ("AUTHORIZATION: Bearer s3cret", "authorization"),
             ("Proxy-Authorization: Basic s3cret", "proxy-authorization"),
@@ -426,52 +350,27 @@ mod tests {
              connection: close\r\nlocation: https://device.local:8443/a\r\n\r\n"
         );
         let refused = wire("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
-        assert!(
-            refused.contains("content-type: application/problem+json\r\n"),
-            "{refused}"
-        );
+        assert!(refused.contains("content-type: application/problem+json\r\n"), "{refused}");
         assert!(refused.contains("connection: close\r\n"), "{refused}");
         assert!(refused.ends_with('}') && !refused.contains("evil"), "{refused}");
         for host in ["evil.example", "a b"] {
             let refused = wire(&format!("HEAD / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-            assert!(
-                refused.starts_with("HTTP/1.1 4") && refused.ends_with("\r\n\r\n"),
-                "{refused}"
-            );
+            assert!(refused.starts_with("HTTP/1.1 4") && refused.ends_with("\r\n\r\n"), "{refused}");
         }
     }
 
     #[test]
     fn a_setting_that_cannot_be_used_is_named() {
         let fault = |settings: Settings| Rules::new(&settings).unwrap_err().to_string();
-        for name in [
-            "",
-            "a b",
-            "https://a",
-            "a:443",
-            "a/b",
-            "::g",
-            "[::1",
-            "a\r\nb",
-            "u@a",
-        ] {
+        for name in ["", "a b", "https://a", "a:443", "a/b", "::g", "[::1", "a\r\nb", "u@a"] {
             let public_name = Some(name.to_string());
-            let fault = fault(Settings {
-                public_name,
-                ..settings()
-            });
+            let fault = fault(Settings { public_name, ..settings() });
             assert!(fault.starts_with("public_name: "), "{name:?}: {fault}");
         }
         let credential_headers = vec!["X Y".to_string()];
-        assert!(fault(Settings {
-            credential_headers,
-            ..settings()
-        })
-        .starts_with("credential_header: \"X Y\""));
-        assert!(fault(Settings {
-            public_port: 0,
-            ..settings()
-        })
-        .starts_with("public_port: 0"));
+        assert!(
+            fault(Settings { credential_headers, ..settings() }).starts_with("credential_header: \"X Y\"")
+        );
+        assert!(fault(Settings { public_port: 0, ..settings() }).starts_with("public_port: 0"));
     }
 }

@@ -62,15 +62,7 @@ enum Received {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, peer: SocketAddr, deadline: Instant) -> Connection {
-        Connection {
-            stream,
-            peer,
-            deadline,
-            state: State::Head {
-                buffer: Vec::new(),
-                scanned: 0,
-            },
-        }
+        Connection { stream, peer, deadline, state: State::Head { buffer: Vec::new(), scanned: 0 } }
     }
 
     /// Goes on until the socket would block, as edge-triggered readiness demands. `scratch` is for reading.
@@ -143,9 +135,7 @@ impl Connection {
         if let State::Head { buffer, .. } = &self.state {
             if !buffer.is_empty() {
                 let bytes = clerk.refuse(self.peer, buffer, TIMED_OUT);
-                let told = (&self.stream)
-                    .write(&bytes)
-                    .and_then(|_| self.stream.shutdown(Shutdown::Write));
+                let told = (&self.stream).write(&bytes).and_then(|_| self.stream.shutdown(Shutdown::Write));
                 if let Err(error) = told {
                     log::debug!(target: TARGET, "{}: could not be told that its time is over: {error}", self.peer);
                 }
@@ -162,10 +152,9 @@ fn receive(buffer: &[u8], scanned: &mut usize) -> Result<Received, Refusal> {
     let start = empty_line(buffer);
     match scan(buffer, start.max(*scanned))? {
         Scan::Complete(end) => Ok(Received::Whole { start, end }),
-        Scan::Incomplete(_) if buffer.len() >= HEAD_BYTES => Err(Refusal {
-            limit: Some("8 KiB for a head at the redirect"),
-            ..too_large(buffer)
-        }),
+        Scan::Incomplete(_) if buffer.len() >= HEAD_BYTES => {
+            Err(Refusal { limit: Some("8 KiB for a head at the redirect"), ..too_large(buffer) })
+        }
         Scan::Incomplete(from) => {
             *scanned = from;
             Ok(Received::Part)
@@ -195,18 +184,12 @@ mod tests {
     fn a_head_is_found_whatever_surrounds_it() {
         let head = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         assert_eq!(drip(head), Ok(Some(&head[..])));
-        assert_eq!(
-            drip(&[&b"\r\n"[..], head, b"GARBAGE"].concat()),
-            Ok(Some(&head[..]))
-        );
+        assert_eq!(drip(&[&b"\r\n"[..], head, b"GARBAGE"].concat()), Ok(Some(&head[..])));
         assert_eq!(drip(&head[..head.len() - 1]), Ok(None));
         assert_eq!(drip(b"GET / HTTP/1.1\n"), Err(400));
         assert_eq!(drip(b"\x16\x03\x01"), Err(0));
         assert_eq!(drip(&b"/".repeat(HEAD_BYTES - 1)), Ok(None));
         assert_eq!(drip(&b"/".repeat(HEAD_BYTES)), Err(414));
-        assert_eq!(
-            drip(&[b"GET / HTTP/1.1\r\n", &b"x".repeat(HEAD_BYTES)[..]].concat()),
-            Err(431)
-        );
+        assert_eq!(drip(&[b"GET / HTTP/1.1\r\n", &b"x".repeat(HEAD_BYTES)[..]].concat()), Err(431));
     }
 }

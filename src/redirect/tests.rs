@@ -38,12 +38,7 @@ impl Running {
         let is_own = Box::new(|host: &str| host == "localhost");
         let (mut redirect, waker) = Redirect::new(listener, settings, is_own, stop.clone()).unwrap();
         redirect.lifetime = lifetime;
-        Running {
-            address,
-            stop,
-            waker,
-            thread: Some(std::thread::spawn(move || redirect.run())),
-        }
+        Running { address, stop, waker, thread: Some(std::thread::spawn(move || redirect.run())) }
     }
 
     fn connect(&self) -> TcpStream {
@@ -87,19 +82,10 @@ fn rest_of(client: &mut TcpStream) -> String {
 fn a_request_is_redirected_and_the_connection_ends() {
     let redirect = Running::start(10, LONG);
     let answer = redirect.ask(REQUEST);
-    assert!(
-        answer.starts_with("HTTP/1.1 308 ") && answer.contains(LOCATION),
-        "{answer}"
-    );
-    assert!(redirect
-        .ask(b"GET / HTTP/1.1\r\nHost: other\r\n\r\n")
-        .starts_with("HTTP/1.1 421 "));
-    assert!(redirect
-        .ask(b"GET / HTTP/1.1\r\nHost: localhost\n")
-        .starts_with("HTTP/1.1 400 "));
-    assert!(redirect
-        .ask(&b"A".repeat(HEAD_BYTES))
-        .starts_with("HTTP/1.1 414 "));
+    assert!(answer.starts_with("HTTP/1.1 308 ") && answer.contains(LOCATION), "{answer}");
+    assert!(redirect.ask(b"GET / HTTP/1.1\r\nHost: other\r\n\r\n").starts_with("HTTP/1.1 421 "));
+    assert!(redirect.ask(b"GET / HTTP/1.1\r\nHost: localhost\n").starts_with("HTTP/1.1 400 "));
+    assert!(redirect.ask(&b"A".repeat(HEAD_BYTES)).starts_with("HTTP/1.1 414 "));
 }
 
 #[test]
@@ -163,20 +149,13 @@ fn half_a_head_is_answered_when_the_client_or_its_time_ends() {
     client.write_all(b"HEAD / HTTP/1.1\r\nHost: loc").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     let answer = rest_of(&mut client);
-    assert!(
-        answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.ends_with("\r\n\r\n"), "{answer}");
 
     let impatient = Running::start(10, Duration::from_millis(100));
     let mut client = impatient.connect();
     client.write_all(b"GET / HTTP/1.1\r\nHost: loc").unwrap();
     assert!(rest_of(&mut client).starts_with("HTTP/1.1 408 "));
-    assert_eq!(
-        rest_of(&mut impatient.connect()),
-        "",
-        "a silent client is not answered"
-    );
+    assert_eq!(rest_of(&mut impatient.connect()), "", "a silent client is not answered");
 }
 
 #[test]
@@ -221,10 +200,7 @@ fn a_stop_answers_what_is_whole_and_closes_the_rest() {
 fn open_files() -> usize {
     use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let _ = setrlimit(Resource::Nofile, raised);
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(files).unwrap_or(usize::MAX)

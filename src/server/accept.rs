@@ -36,20 +36,13 @@ impl Acceptor {
         let open = || -> io::Result<(Poll, Waker)> {
             listener.set_nonblocking(true)?;
             let poll = Poll::new()?;
-            poll.registry()
-                .register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
+            poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
             let waker = Waker::new(poll.registry(), WAKER)?;
             Ok((poll, waker))
         };
-        let (poll, waker) = open().map_err(|source| Error::Io {
-            doing: "preparing to accept connections",
-            source,
-        })?;
-        Ok(Acceptor {
-            listener,
-            poll,
-            waker: Arc::new(waker),
-        })
+        let (poll, waker) =
+            open().map_err(|source| Error::Io { doing: "preparing to accept connections", source })?;
+        Ok(Acceptor { listener, poll, waker: Arc::new(waker) })
     }
 
     /// Accepts until the server is to stop; then takes in what has connected by then, and closes the listener.
@@ -115,9 +108,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
         Errno::NETUNREACH,
         Errno::TIMEDOUT,
     ];
-    error
-        .raw_os_error()
-        .is_some_and(|code| ABOUT_ONE.iter().any(|known| known.raw_os_error() == code))
+    error.raw_os_error().is_some_and(|code| ABOUT_ONE.iter().any(|known| known.raw_os_error() == code))
 }
 
 /// Takes a connection in, or closes it when a cap is reached.
@@ -130,10 +121,7 @@ fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
     if shared.lot.lock().open >= shared.connections {
         match shared.lot.take_longest_idle() {
             Some(connection) => {
-                log::debug!(
-                    "{}: closed after being idle for longest, to make room",
-                    connection.peer()
-                );
+                log::debug!("{}: closed after being idle for longest, to make room", connection.peer());
                 connection.close_idle();
             }
             None => {
@@ -155,14 +143,7 @@ fn begin(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr, admission: Admi
     let now = shared.lot.millis(Instant::now());
     let deadline = now + shared.limits.handshake_timeout.as_millis() as Millis;
     let connection = Connection::new(peer, transport, deadline, admission);
-    shared.lot.admit(
-        Box::new(connection),
-        Parking {
-            now,
-            deadline,
-            idle: Idle::No,
-        },
-    )
+    shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::No })
 }
 
 /// How many connections each address has. Bounded by the number of open connections: an address without one is forgotten.
@@ -181,11 +162,7 @@ type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 impl Census {
     pub(crate) fn new(most: usize, count_loopback: bool) -> Census {
-        Census {
-            counts: Arc::default(),
-            most,
-            count_loopback,
-        }
+        Census { counts: Arc::default(), most, count_loopback }
     }
 
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Admission> {
@@ -250,9 +227,7 @@ mod tests {
     #[test]
     fn loopback_is_counted_only_when_asked_and_nothing_is_kept_of_who_left() {
         let free = Census::new(1, false);
-        let _held: Vec<_> = (0..3)
-            .map(|_| free.admit("127.0.0.1".parse().unwrap()).unwrap())
-            .collect();
+        let _held: Vec<_> = (0..3).map(|_| free.admit("127.0.0.1".parse().unwrap()).unwrap()).collect();
         let counted = Census::new(1, true);
         let held = counted.admit("127.0.0.1".parse().unwrap()).unwrap();
         assert!(counted.admit("127.0.0.1".parse().unwrap()).is_none());

@@ -107,10 +107,7 @@ impl Server {
         let thread = thread::Builder::new()
             .name("lockgate-listen".into())
             .spawn(move || self.run())
-            .map_err(|source| Error::Io {
-                doing: "starting the listener's thread",
-                source,
-            })?;
+            .map_err(|source| Error::Io { doing: "starting the listener's thread", source })?;
         Ok(Running::new(handle, thread))
     }
 }
@@ -118,10 +115,7 @@ impl Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (https, redirect) = (self.address, self.redirect_address);
-        f.debug_struct("Server")
-            .field("https", &https)
-            .field("redirect", &redirect)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("https", &https).field("redirect", &redirect).finish_non_exhaustive()
     }
 }
 
@@ -202,11 +196,8 @@ impl ServerBuilder {
         let tls = tls::server_config(resolver.clone())?;
 
         let (listener, address) = listen("HTTPS", "https", &self.https)?;
-        let redirect_listener = self
-            .redirect
-            .as_deref()
-            .map(|address| listen("HTTP", "redirect_http", address))
-            .transpose()?;
+        let redirect_listener =
+            self.redirect.as_deref().map(|address| listen("HTTP", "redirect_http", address)).transpose()?;
         let (redirect_address, redirect, stop_redirect) = match redirect_listener {
             None => (None, None, None),
             Some((listener, redirect_address)) => {
@@ -215,26 +206,17 @@ impl ServerBuilder {
                 let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
                 let stop = Arc::new(AtomicBool::new(false));
                 let (redirect, waker) = Redirect::new(listener, settings, is_own, stop.clone())?;
-                (
-                    Some(redirect_address),
-                    Some(redirect),
-                    Some(StopRedirect { stop, waker }),
-                )
+                (Some(redirect_address), Some(redirect), Some(StopRedirect { stop, waker }))
             }
         };
         let acceptor = Acceptor::new(listener)?;
-        let connections = self
-            .limits
-            .connections
-            .min(descriptors_left(&self.limits, redirect.is_some()));
+        let connections = self.limits.connections.min(descriptors_left(&self.limits, redirect.is_some()));
         if connections < self.limits.connections {
             log::info!("the open-file limit leaves room for {connections} connections (limit connections)");
         }
         let most_workers = self.limits.workers + self.limits.reserve_workers;
-        let lot = Lot::new(self.limits.workers).map_err(|source| Error::Io {
-            doing: "preparing to wait for connections",
-            source,
-        })?;
+        let lot = Lot::new(self.limits.workers)
+            .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
         let shared = Arc::new(Shared {
             connections,
             crew: Crew::new(most_workers, self.router.handlers()),
@@ -250,13 +232,7 @@ impl ServerBuilder {
             stopped: AtomicBool::new(false),
         });
         let handle = Handle::new(shared, acceptor.waker.clone(), stop_redirect);
-        Ok(Server {
-            address,
-            redirect_address,
-            acceptor,
-            redirect,
-            handle,
-        })
+        Ok(Server { address, redirect_address, acceptor, redirect, handle })
     }
 
     fn redirect_settings(&mut self, https_port: u16) -> redirect::Settings {
@@ -296,31 +272,20 @@ fn listen(
             Err(error) => failure = error,
         }
     }
-    Err(Error::Listen {
-        listener,
-        address: address.to_string(),
-        source: failure,
-    })
+    Err(Error::Listen { listener, address: address.to_string(), source: failure })
 }
 
 /// How many HTTPS connections the open-file limit leaves room for, once the soft limit is raised to the hard one.
 fn descriptors_left(limits: &Limits, redirects: bool) -> usize {
     use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
     let now = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: now.maximum,
-        maximum: now.maximum,
-    };
+    let raised = Rlimit { current: now.maximum, maximum: now.maximum };
     let limit = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => now.maximum,
         Err(_) => now.current,
     };
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let redirects = if redirects {
-        limits.redirect_connections.min(limit / 8)
-    } else {
-        0
-    };
+    let redirects = if redirects { limits.redirect_connections.min(limit / 8) } else { 0 };
     // A quarter of a small limit, and no more than 64, is for what else is open: handlers' files, the log, the reload.
     let rest = limit - redirects;
     (rest - (rest / 4).min(64)).max(1)

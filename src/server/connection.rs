@@ -130,9 +130,7 @@ impl Connection {
         desk.look();
         desk.output.clear();
         desk.input.restore(&std::mem::take(&mut self.saved));
-        let Signals {
-            readable, hung_up, ..
-        } = match reason {
+        let Signals { readable, hung_up, .. } = match reason {
             Reason::Signals(signals) => signals,
             Reason::Expired => Signals::default(),
         };
@@ -152,28 +150,16 @@ impl Connection {
                     Stage::Head if self.served && !self.head_begun => Idle::Since(now),
                     _ => Idle::No,
                 };
-                let parking = Parking {
-                    now,
-                    deadline: self.deadline,
-                    idle,
-                };
+                let parking = Parking { now, deadline: self.deadline, idle };
                 Outcome::Park(self, parking)
             }
             Flow::Again => {
                 let reason = Reason::Signals(Signals::default());
-                Outcome::Again(Ready {
-                    connection: self,
-                    reason,
-                    since: now,
-                })
+                Outcome::Again(Ready { connection: self, reason, since: now })
             }
             Flow::Queue => {
                 let reason = Reason::Signals(Signals::default());
-                Outcome::Queue(Ready {
-                    connection: self,
-                    reason,
-                    since,
-                })
+                Outcome::Queue(Ready { connection: self, reason, since })
             }
             Flow::Close => {
                 let key = self.key;
@@ -328,11 +314,7 @@ impl Connection {
     }
 
     pub(super) fn log_refusal(&self, refusal: Refusal) {
-        let Refusal {
-            status,
-            detail,
-            limit,
-        } = refusal;
+        let Refusal { status, detail, limit } = refusal;
         match limit {
             Some(limit) => log::info!("{}: {} {detail} (limit {limit})", self.peer, status.as_u16()),
             None => log::info!("{}: {} {detail}", self.peer, status.as_u16()),
@@ -349,9 +331,7 @@ impl Connection {
                 return self.refuse(refusal, desk);
             }
             Stage::Body(_) => {
-                let fault = BodyFault::TimedOut {
-                    limit: desk.shared.limits.body_timeout,
-                };
+                let fault = BodyFault::TimedOut { limit: desk.shared.limits.body_timeout };
                 return self.refuse(refusal_of(&fault), desk);
             }
             Stage::Head if self.served => {
@@ -367,10 +347,7 @@ impl Connection {
             Stage::Handshake => "handshake_timeout",
             Stage::Sending(_) => "write_timeout",
         };
-        log::info!(
-            "{}: closed, because nothing came or went for too long (limit {limit})",
-            self.peer
-        );
+        log::info!("{}: closed, because nothing came or went for too long (limit {limit})", self.peer);
         Ok(Break(Flow::Close))
     }
 

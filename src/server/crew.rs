@@ -70,9 +70,8 @@ impl Crew {
     /// Starts the supervisor and as many workers as there are permits.
     pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<thread::JoinHandle<()>> {
         let supervised = shared.clone();
-        let supervisor = thread::Builder::new()
-            .name("lockgate-super".into())
-            .spawn(move || supervise(&supervised))?;
+        let supervisor =
+            thread::Builder::new().name("lockgate-super".into()).spawn(move || supervise(&supervised))?;
         // Set once, here, before any worker runs.
         let _ = shared.crew.supervisor.set(supervisor.thread().clone());
         for _ in 0..shared.limits.workers {
@@ -84,9 +83,7 @@ impl Crew {
 
     /// Whether calls of this handler were slow lately.
     pub(crate) fn expects_slow(&self, handler: usize) -> bool {
-        self.scores
-            .get(handler)
-            .is_some_and(|score| score.load(Ordering::Relaxed) >= EXPECTED_SLOW)
+        self.scores.get(handler).is_some_and(|score| score.load(Ordering::Relaxed) >= EXPECTED_SLOW)
     }
 
     fn score(&self, handler: usize, took: Duration) {
@@ -96,10 +93,7 @@ impl Crew {
         let before = score.load(Ordering::Relaxed);
         // Two workers may overwrite each other's score; it is an estimate.
         if took >= SLOW {
-            score.store(
-                before.saturating_add(SLOW_SCORE).min(MOST_SCORE),
-                Ordering::Relaxed,
-            );
+            score.store(before.saturating_add(SLOW_SCORE).min(MOST_SCORE), Ordering::Relaxed);
         } else if before > 0 {
             score.store(before - 1, Ordering::Relaxed);
         }
@@ -146,11 +140,8 @@ impl Crew {
     }
 
     pub(crate) fn wake_all(&self) {
-        for thread in self
-            .workers
-            .iter()
-            .filter_map(|worker| worker.thread.get())
-            .chain(self.supervisor.get())
+        for thread in
+            self.workers.iter().filter_map(|worker| worker.thread.get()).chain(self.supervisor.get())
         {
             thread.unpark();
         }
@@ -214,9 +205,7 @@ impl Shared {
             self.crew.release(self, me);
         }
         let worker = &self.crew.workers[me];
-        worker
-            .entered
-            .store(self.lot.millis(now).max(1), Ordering::SeqCst);
+        worker.entered.store(self.lot.millis(now).max(1), Ordering::SeqCst);
         if self.crew.supervisor_sleeps.load(Ordering::SeqCst)
             && self.crew.supervisor_sleeps.swap(false, Ordering::SeqCst)
         {
@@ -312,9 +301,7 @@ fn work(shared: &Arc<Shared>, me: usize) {
 fn serve(ready: Ready, desk: &mut Desk<'_>, handlers: Handlers) -> Outcome {
     let (key, peer) = (ready.connection.key(), ready.connection.peer());
     panic::catch_unwind(AssertUnwindSafe(|| {
-        ready
-            .connection
-            .advance(ready.reason, ready.since, desk, handlers)
+        ready.connection.advance(ready.reason, ready.since, desk, handlers)
     }))
     .unwrap_or_else(|_| {
         log::error!("{peer}: serving the connection panicked, and it was closed");
@@ -358,10 +345,7 @@ fn supervise(shared: &Arc<Shared>) {
         }
         crew.supervisor_sleeps.store(true, Ordering::SeqCst);
         // A handler that was entered before the store has not woken us, so look once more before going to sleep.
-        let entered = crew
-            .workers
-            .iter()
-            .any(|worker| worker.entered.load(Ordering::SeqCst) != 0);
+        let entered = crew.workers.iter().any(|worker| worker.entered.load(Ordering::SeqCst) != 0);
         while !entered && crew.supervisor_sleeps.load(Ordering::SeqCst) && !shared.is_stopped() {
             thread::park();
         }
@@ -386,19 +370,13 @@ fn relieve(shared: &Arc<Shared>, desk: &mut Desk<'_>) {
     let longest = shared.limits.queue_timeout.as_millis() as Millis;
     let mut turns = state.ready.len();
     loop {
-        let overdue = state
-            .queue
-            .front()
-            .is_some_and(|waiting| now.saturating_sub(waiting.since) > longest);
+        let overdue = state.queue.front().is_some_and(|waiting| now.saturating_sub(waiting.since) > longest);
         let (ready, handlers) = if overdue {
             (state.queue.pop_front(), Handlers::Refuse)
         } else if turns > 0 {
             turns -= 1;
             let room = state.queue.len() < shared.limits.queue_requests;
-            (
-                state.ready.pop_front(),
-                if room { Handlers::Defer } else { Handlers::Refuse },
-            )
+            (state.ready.pop_front(), if room { Handlers::Defer } else { Handlers::Refuse })
         } else {
             return;
         };

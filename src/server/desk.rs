@@ -97,11 +97,7 @@ impl<'s> Desk<'s> {
 
 impl Input {
     pub(crate) fn new(capacity: usize) -> Input {
-        Input {
-            bytes: vec![0; capacity],
-            start: 0,
-            end: 0,
-        }
+        Input { bytes: vec![0; capacity], start: 0, end: 0 }
     }
 
     pub(crate) fn unread(&self) -> &[u8] {

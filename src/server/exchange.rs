@@ -69,11 +69,7 @@ struct Asked<'a> {
 
 /// What is to be done with a request.
 enum Verdict<'s, 'h> {
-    Call {
-        endpoint: &'s Endpoint,
-        params: Params,
-        path: Cow<'h, str>,
-    },
+    Call { endpoint: &'s Endpoint, params: Params, path: Cow<'h, str> },
     Answer(Response),
     Refuse(Refusal),
     Defer,
@@ -93,17 +89,9 @@ impl Connection {
         let (head, rest) = input.unread().split_at(length);
         let parsed = head::parse(head, desk.shared.limits.head_fields, &mut fields);
         let (used, turn) = match parsed {
-            Ok(line) => self.begin_exchange(
-                Asked {
-                    head,
-                    fields: &fields,
-                    line,
-                },
-                rest,
-                since,
-                desk,
-                handlers,
-            ),
+            Ok(line) => {
+                self.begin_exchange(Asked { head, fields: &fields, line }, rest, since, desk, handlers)
+            }
             Err(refusal) => (input.unread().len(), self.refuse(refusal, desk)),
         };
         input.consume(used);
@@ -130,10 +118,7 @@ impl Connection {
             }
             BodyLength::Fixed(length) if length <= rest.len() as u64 => {
                 let length = length as usize;
-                let body = Body::Buffered {
-                    bytes: Cow::Borrowed(&rest[..length]),
-                    read: 0,
-                };
+                let body = Body::Buffered { bytes: Cow::Borrowed(&rest[..length]), read: 0 };
                 match self.answer(&asked, body, since, desk, handlers) {
                     Ok(Break(Flow::Queue)) => (0, Ok(Break(Flow::Queue))),
                     turn => (head_length + length, turn),
@@ -237,16 +222,7 @@ impl Connection {
             self.stage = Stage::Body(collecting);
             return Ok(Break(Flow::Queue));
         }
-        self.answer(
-            &asked,
-            Body::Buffered {
-                bytes: Cow::Owned(bytes),
-                read: 0,
-            },
-            since,
-            desk,
-            handlers,
-        )
+        self.answer(&asked, Body::Buffered { bytes: Cow::Owned(bytes), read: 0 }, since, desk, handlers)
     }
 
     /// The body is larger than is kept in memory: the handler reads it from the connection.
@@ -260,11 +236,7 @@ impl Connection {
         let shared = desk.shared;
         let line = collecting.line.clone();
         let (endpoint, params, path) = match judge(shared, &collecting.asked(), *since, desk, handlers) {
-            Verdict::Call {
-                endpoint,
-                params,
-                path,
-            } => (endpoint, params, path.into_owned()),
+            Verdict::Call { endpoint, params, path } => (endpoint, params, path.into_owned()),
             Verdict::Answer(response) => return self.respond(response, &line, false, None, desk),
             Verdict::Refuse(refusal) => return self.refuse(refusal, desk),
             Verdict::Defer => {
@@ -277,15 +249,7 @@ impl Connection {
         };
         let _: Flushed = self.send_output(desk)?;
         let record = record(&line, &collecting.head, desk);
-        let Collecting {
-            head,
-            fields,
-            body,
-            framed,
-            began,
-            owes_continue,
-            ..
-        } = *collecting;
+        let Collecting { head, fields, body, framed, began, owes_continue, .. } = *collecting;
         let (peer, key) = (self.peer, self.key());
         let mut streaming = Streaming {
             key,
@@ -327,11 +291,7 @@ impl Connection {
         let shared = desk.shared;
         let record = record(&asked.line, asked.head, desk);
         let response = match judge(shared, asked, *since, desk, handlers) {
-            Verdict::Call {
-                endpoint,
-                params,
-                path,
-            } => {
+            Verdict::Call { endpoint, params, path } => {
                 if shared.crew.expects_slow(endpoint.index) {
                     // Earlier responses do not wait for a handler that is known to take its time.
                     let _: Flushed = self.send_output(desk)?;
@@ -369,31 +329,18 @@ impl Connection {
             response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
         let keep_alive = keep_alive && !desk.shared.is_draining();
-        let exchange = Exchange {
-            method: &line.method,
-            version: line.version,
-            keep_alive,
-        };
+        let exchange = Exchange { method: &line.method, version: line.version, keep_alive };
         let date = desk.date();
         let written = write_head(&mut desk.output, &response, exchange, &date);
-        let after = if written.keep_alive {
-            After::KeepAlive
-        } else {
-            After::Close
-        };
-        let record = record.map(|record| Record {
-            status: response.status,
-            ..record
-        });
+        let after = if written.keep_alive { After::KeepAlive } else { After::Close };
+        let record = record.map(|record| Record { status: response.status, ..record });
         let source = match (written.framing, response.body) {
             (Framing::None, _) => Source::Nothing,
             (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
             (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
-            (framing, Payload::Reader { reader, length }) => Source::Reader {
-                reader,
-                left: length,
-                chunked: framing == Framing::Chunked,
-            },
+            (framing, Payload::Reader { reader, length }) => {
+                Source::Reader { reader, left: length, chunked: framing == Framing::Chunked }
+            }
         };
         let inline = match &source {
             Source::Bytes(bytes) if bytes.len() <= INLINE_BYTES => &bytes[..],
@@ -422,11 +369,7 @@ impl Connection {
     /// Writes the response to a request that could not be understood.
     pub(super) fn write_refusal(&mut self, refusal: Refusal, desk: &mut Desk<'_>) {
         let response = refusal.into_response();
-        let exchange = Exchange {
-            method: &Method::GET,
-            version: Version::Http11,
-            keep_alive: false,
-        };
+        let exchange = Exchange { method: &Method::GET, version: Version::Http11, keep_alive: false };
         let date = desk.date();
         write_head(&mut desk.output, &response, exchange, &date);
         if let Payload::Bytes(bytes) = &response.body {
@@ -437,11 +380,7 @@ impl Connection {
 
 impl Collecting {
     fn asked(&self) -> Asked<'_> {
-        Asked {
-            head: &self.head,
-            fields: &self.fields,
-            line: self.line.clone(),
-        }
+        Asked { head: &self.head, fields: &self.fields, line: self.line.clone() }
     }
 
     /// Takes what the input holds of the body; whether that was the rest of it. Of a body that is larger than is kept in
@@ -488,8 +427,7 @@ impl Collecting {
         match &mut self.framed {
             Framed::Fixed { left } => {
                 let have = self.body.len();
-                self.body
-                    .resize(have + (*left).min(BODY_STEP_BYTES as u64) as usize, 0);
+                self.body.resize(have + (*left).min(BODY_STEP_BYTES as u64) as usize, 0);
                 let result = transport.read(&mut self.body[have..]);
                 let read = *result.as_ref().unwrap_or(&0);
                 self.body.truncate(have + read);
@@ -533,11 +471,7 @@ fn judge<'s, 'h>(
     };
     let waited = Duration::from_millis(desk.millis().saturating_sub(since));
     match handlers {
-        Handlers::Call if waited <= shared.limits.queue_timeout => Verdict::Call {
-            endpoint,
-            params,
-            path,
-        },
+        Handlers::Call if waited <= shared.limits.queue_timeout => Verdict::Call { endpoint, params, path },
         Handlers::Call | Handlers::Refuse => Verdict::Refuse(BUSY),
         Handlers::Defer => Verdict::Defer,
     }
@@ -551,11 +485,7 @@ fn call(endpoint: &Endpoint, request: &mut Request<'_>, desk: &mut Desk<'_>) -> 
     let took = desk.look() - began;
     desk.shared.leave_handler(desk.me, Some(endpoint.index), took);
     response.unwrap_or_else(|_| {
-        log::error!(
-            "the handler of {} {} panicked; the client gets a 500",
-            request.method(),
-            request.path()
-        );
+        log::error!("the handler of {} {} panicked; the client gets a 500", request.method(), request.path());
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })
 }

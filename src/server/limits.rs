@@ -108,12 +108,7 @@ impl Limits {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let counts = [
             ("connections", self.connections, 1, 10_000_000),
-            (
-                "connections_per_address",
-                self.connections_per_address,
-                1,
-                10_000_000,
-            ),
+            ("connections_per_address", self.connections_per_address, 1, 10_000_000),
             ("redirect_connections", self.redirect_connections, 1, 1_000_000),
             ("workers", self.workers, 1, 1_024),
             ("reserve_workers", self.reserve_workers, 0, 4_096),
@@ -122,12 +117,7 @@ impl Limits {
             ("head_fields", self.head_fields, 1, MOST_FIELDS),
             ("body_buffer_bytes", self.body_buffer_bytes, 0, 16 * 1024 * 1024),
             ("streaming_bodies", self.streaming_bodies, 1, 4_096),
-            (
-                "body_min_rate",
-                usize::try_from(self.body_min_rate).unwrap_or(usize::MAX),
-                1,
-                usize::MAX,
-            ),
+            ("body_min_rate", usize::try_from(self.body_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
         ];
         for (setting, value, least, most) in counts {
             if !(least..=most).contains(&value) {
@@ -161,21 +151,10 @@ mod tests {
     #[test]
     fn the_defaults_are_accepted_and_a_limit_out_of_range_is_named() {
         Limits::default().check().unwrap();
-        let fault = Limits {
-            head_fields: 257,
-            ..Limits::default()
-        }
-        .check()
-        .unwrap_err()
-        .to_string();
+        let fault = Limits { head_fields: 257, ..Limits::default() }.check().unwrap_err().to_string();
         assert_eq!(fault, "head_fields: 257 is out of range; it may be from 1 to 256");
-        let fault = Limits {
-            idle_timeout: Duration::ZERO,
-            ..Limits::default()
-        }
-        .check()
-        .unwrap_err()
-        .to_string();
+        let fault =
+            Limits { idle_timeout: Duration::ZERO, ..Limits::default() }.check().unwrap_err().to_string();
         assert!(fault.starts_with("idle_timeout: 0ns is out of range"), "{fault}");
     }
 }

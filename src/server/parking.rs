@@ -33,11 +33,7 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    pub(crate) const READABLE: Signals = Signals {
-        readable: true,
-        writable: false,
-        hung_up: false,
-    };
+    pub(crate) const READABLE: Signals = Signals { readable: true, writable: false, hung_up: false };
 
     fn any(self) -> bool {
         self.readable || self.writable || self.hung_up
@@ -174,10 +170,7 @@ impl Lot {
         };
         Ok(Lot {
             start: Instant::now(),
-            poll: Mutex::new(Watch {
-                poll,
-                events: Events::with_capacity(BATCH),
-            }),
+            poll: Mutex::new(Watch { poll, events: Events::with_capacity(BATCH) }),
             registry,
             waker,
             state: Mutex::new(state),
@@ -204,9 +197,7 @@ impl Lot {
             connection.set_key(key);
             (key, state.park(connection, parking))
         };
-        let listened = self
-            .registry
-            .register(&mut SourceFd(&descriptor), Token(key), Interest::READABLE);
+        let listened = self.registry.register(&mut SourceFd(&descriptor), Token(key), Interest::READABLE);
         if listened.is_err() {
             let mut state = self.lock();
             if let Some(connection) = state.take_parked(key) {
@@ -224,8 +215,7 @@ impl Lot {
     /// Also listens for room to write, from now on. What comes before the connection is parked is kept for it.
     pub(crate) fn listen_for_writable(&self, key: usize, descriptor: RawFd) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.registry
-            .reregister(&mut SourceFd(&descriptor), Token(key), interest)
+        self.registry.reregister(&mut SourceFd(&descriptor), Token(key), interest)
     }
 
     /// Waits for connections to become ready, at most `limit`, and moves them to the ready queue. The caller has set
@@ -320,11 +310,7 @@ impl Lot {
         for key in keys {
             if let Some(connection) = state.take_parked(key) {
                 let reason = Reason::Signals(Signals::READABLE);
-                state.ready.push_back(Ready {
-                    connection,
-                    reason,
-                    since: now,
-                });
+                state.ready.push_back(Ready { connection, reason, since: now });
             }
         }
         drop(state);
@@ -352,10 +338,7 @@ impl Lot {
         let mut state = self.lock();
         state.phase = Phase::Stopped;
         for key in 0..state.slots.len() {
-            let hung_up = Signals {
-                hung_up: true,
-                ..Signals::default()
-            };
+            let hung_up = Signals { hung_up: true, ..Signals::default() };
             if let Some(connection) = state.take_parked(key) {
                 dropped.push(connection);
                 state.release_slot(key);
@@ -397,11 +380,7 @@ impl State {
         if slot.signals.any() || draining {
             let mut signals = std::mem::take(&mut slot.signals);
             signals.readable |= draining;
-            self.ready.push_back(Ready {
-                connection,
-                reason: Reason::Signals(signals),
-                since: parking.now,
-            });
+            self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: parking.now });
             return false;
         }
         slot.deadline = parking.deadline;
@@ -425,12 +404,7 @@ impl State {
 
     fn take_slot(&mut self) -> usize {
         self.open += 1;
-        let slot = Slot {
-            seat: Seat::Away,
-            signals: Signals::default(),
-            deadline: 0,
-            idle: Idle::No,
-        };
+        let slot = Slot { seat: Seat::Away, signals: Signals::default(), deadline: 0, idle: Idle::No };
         match self.free.pop() {
             Some(key) => {
                 self.slots[key] = slot;
@@ -460,11 +434,7 @@ impl State {
         };
         match std::mem::replace(&mut slot.seat, Seat::Away) {
             Seat::Parked(connection) => {
-                self.ready.push_back(Ready {
-                    connection,
-                    reason: Reason::Signals(signals),
-                    since: now,
-                });
+                self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
             }
             Seat::Away => slot.signals.add(signals),
             Seat::Awaited(thread) => {
@@ -490,11 +460,7 @@ impl State {
             if slot.deadline > now {
                 self.timers.no_later_than(key, slot.deadline);
             } else if let Some(connection) = self.take_parked(key) {
-                self.ready.push_back(Ready {
-                    connection,
-                    reason: Reason::Expired,
-                    since: now,
-                });
+                self.ready.push_back(Ready { connection, reason: Reason::Expired, since: now });
             }
         }
     }
@@ -527,9 +493,6 @@ impl State {
 
     fn take_queues(&mut self) -> Vec<Ready> {
         let queued = std::mem::take(&mut self.queue);
-        std::mem::take(&mut self.ready)
-            .into_iter()
-            .chain(queued)
-            .collect()
+        std::mem::take(&mut self.ready).into_iter().chain(queued).collect()
     }
 }

@@ -56,13 +56,7 @@ pub(super) struct Record {
 
 impl Sending {
     pub(super) fn new(source: Source, after: After, record: Option<Record>) -> Sending {
-        Sending {
-            source,
-            after,
-            record,
-            taken: 0,
-            mark: 0,
-        }
+        Sending { source, after, record, taken: 0, mark: 0 }
     }
 }
 
@@ -125,12 +119,7 @@ impl Connection {
 
     /// One line a request, never the query, which may hold secrets.
     pub(super) fn log_access(&self, record: &Record, bytes: u64) {
-        let Record {
-            method,
-            path,
-            status,
-            began,
-        } = record;
+        let Record { method, path, status, began } = record;
         log::info!(
             target: "lockgate::access",
             "{method} {path} {} {bytes} {}us {} {}",
@@ -163,17 +152,9 @@ impl Sending {
                 }
                 queued
             }
-            Source::Reader {
-                reader,
-                left,
-                chunked,
-            } => {
+            Source::Reader { reader, left, chunked } => {
                 let most = left.map_or(PIECE_BYTES as u64, |left| left.min(PIECE_BYTES as u64)) as usize;
-                let read = if most == 0 {
-                    0
-                } else {
-                    read_piece(reader.as_mut(), most, desk)?
-                };
+                let read = if most == 0 { 0 } else { read_piece(reader.as_mut(), most, desk)? };
                 self.taken += read as u64;
                 if *chunked && read > 0 {
                     desk.output.extend_from_slice(chunk_size_line(read).as_ref());

@@ -35,11 +35,7 @@ pub(crate) struct StopRedirect {
 
 impl Handle {
     pub(crate) fn new(shared: Arc<Shared>, listener: Arc<Waker>, redirect: Option<StopRedirect>) -> Handle {
-        Handle {
-            shared,
-            listener,
-            redirect,
-        }
+        Handle { shared, listener, redirect }
     }
 
     pub(crate) fn shared(&self) -> &Shared {
@@ -66,9 +62,7 @@ impl Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle")
-            .field("stopping", &self.shared.is_draining())
-            .finish_non_exhaustive()
+        f.debug_struct("Handle").field("stopping", &self.shared.is_draining()).finish_non_exhaustive()
     }
 }
 
@@ -97,10 +91,7 @@ impl Running {
     pub fn join(self) -> Result<(), Error> {
         self.thread.join().unwrap_or_else(|_| {
             let source = std::io::Error::other("the listener's thread panicked");
-            Err(Error::Io {
-                doing: "serving",
-                source,
-            })
+            Err(Error::Io { doing: "serving", source })
         })
     }
 }
@@ -108,16 +99,9 @@ impl Running {
 /// The server's life on the calling thread: starts the others, accepts until it is to stop, drains, and ends.
 pub(crate) fn run(handle: Handle, acceptor: Acceptor, redirect: Option<Redirect>) -> Result<(), Error> {
     let shared = &handle.shared;
-    let starting = |source| Error::Io {
-        doing: "starting a thread",
-        source,
-    };
+    let starting = |source| Error::Io { doing: "starting a thread", source };
     let redirect = redirect
-        .map(|redirect| {
-            thread::Builder::new()
-                .name("lockgate-http".into())
-                .spawn(move || redirect.run())
-        })
+        .map(|redirect| thread::Builder::new().name("lockgate-http".into()).spawn(move || redirect.run()))
         .transpose()
         .map_err(starting)?;
     let supervisor = Crew::start(shared).map_err(starting)?;
@@ -154,10 +138,7 @@ fn wait_for_workers(shared: &Shared, until: Instant) {
     while state.alive > 0 {
         let now = Instant::now();
         if now >= until {
-            log::warn!(
-                "stopping: {} handlers have not returned and are left behind",
-                state.alive
-            );
+            log::warn!("stopping: {} handlers have not returned and are left behind", state.alive);
             return;
         }
         let waited = shared.lot.changed.wait_timeout(state, until - now);

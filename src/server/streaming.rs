@@ -136,19 +136,11 @@ impl Streaming<'_> {
             return Ok(());
         }
         let limits = &self.shared.limits;
-        let deadline = body_deadline(
-            self.began,
-            limits.body_timeout,
-            limits.body_min_rate,
-            self.received,
-        );
+        let deadline = body_deadline(self.began, limits.body_timeout, limits.body_min_rate, self.received);
         let now = Instant::now();
         let left = Duration::from_millis(deadline.saturating_sub(self.shared.lot.millis(now)));
         if left.is_zero() {
-            return Err(BodyFault::TimedOut {
-                limit: limits.body_timeout,
-            }
-            .into());
+            return Err(BodyFault::TimedOut { limit: limits.body_timeout }.into());
         }
         if self.shared.is_stopped() {
             return Err(BodyFault::Incomplete.into());
@@ -168,14 +160,13 @@ impl Read for Streaming<'_> {
         if self.fault.is_some() {
             return Err(BodyFault::Incomplete.into());
         }
-        self.read_body(out)
-            .map_err(|error| match crate::Error::from(error) {
-                crate::Error::Body(fault) => {
-                    self.fault = Some(refusal_of(&fault));
-                    io::Error::from(fault)
-                }
-                other => io::Error::other(other),
-            })
+        self.read_body(out).map_err(|error| match crate::Error::from(error) {
+            crate::Error::Body(fault) => {
+                self.fault = Some(refusal_of(&fault));
+                io::Error::from(fault)
+            }
+            other => io::Error::other(other),
+        })
     }
 }
 
@@ -190,18 +181,13 @@ pub(crate) struct Place<'s>(&'s Streams);
 
 impl Streams {
     pub(crate) fn new(most: usize) -> Streams {
-        Streams {
-            taken: AtomicUsize::new(0),
-            most,
-        }
+        Streams { taken: AtomicUsize::new(0), most }
     }
 
     pub(super) fn enter(&self) -> Option<Place<'_>> {
-        let taken = self
-            .taken
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
-                (taken < self.most).then_some(taken + 1)
-            });
+        let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+            (taken < self.most).then_some(taken + 1)
+        });
         taken.is_ok().then_some(Place(self))
     }
 }

@@ -72,11 +72,7 @@ impl Timers {
                 break;
             };
             let right_at = self.heap.get(left + 1).map_or(u64::MAX, |&(at, _)| at);
-            let (child, child_at) = if right_at < left_at {
-                (left + 1, right_at)
-            } else {
-                (left, left_at)
-            };
+            let (child, child_at) = if right_at < left_at { (left + 1, right_at) } else { (left, left_at) };
             if self.heap[position].0 <= child_at {
                 break;
             }
@@ -118,9 +114,7 @@ mod tests {
         let mut model = std::collections::BTreeMap::new();
         let mut seed = 1u64;
         for _ in 0..20_000 {
-            seed = seed
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let (key, at) = ((seed >> 33) as usize % 64, (seed >> 40) % 1000);
             if seed >> 62 == 0 {
                 timers.remove(key);

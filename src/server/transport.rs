@@ -63,9 +63,7 @@ impl Transport {
             first: First::Unseen,
             sent: 0,
         };
-        Ok(Transport {
-            stream: StreamOwned::new(connection, socket),
-        })
+        Ok(Transport { stream: StreamOwned::new(connection, socket) })
     }
 
     /// Begins a turn: what the events since the last one said about reading.

@@ -40,10 +40,7 @@ pub(super) fn validity(certificate: &[u8]) -> Result<Validity, &'static str> {
     let not_before = times.time()?;
     let not_after = times.time()?;
     times.end()?;
-    Ok(Validity {
-        not_before,
-        not_after,
-    })
+    Ok(Validity { not_before, not_after })
 }
 
 /// Whether all of `der` is one SEQUENCE, as every private key's encoding is. Says nothing of what is in it.
@@ -129,11 +126,7 @@ impl<'a> Reader<'a> {
         if !digits.iter().all(u8::is_ascii_digit) {
             return Err(FAULT);
         }
-        let number = |digits: &[u8]| {
-            digits
-                .iter()
-                .fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'))
-        };
+        let number = |digits: &[u8]| digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
         let (year, fields) = match (tag, digits.len()) {
             // RFC 5280 §4.1.2.5.1: two digits are a year from 1950 to 2049.
             (UTC_TIME, 12) => match number(&digits[..2]) {
@@ -252,10 +245,7 @@ mod tests {
     fn a_certificates_validity_is_found() {
         assert_eq!(
             validity(&certificate()),
-            Ok(Validity {
-                not_before: 1_709_164_800,
-                not_after: 2_561_241_600
-            })
+            Ok(Validity { not_before: 1_709_164_800, not_after: 2_561_241_600 })
         );
     }
 

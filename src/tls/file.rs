@@ -32,15 +32,10 @@ fn open(path: &Path) -> Result<File, Error> {
 
 fn contents(file: &File, path: &Path) -> Result<Vec<u8>, Error> {
     let mut contents = Vec::new();
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut contents)
-        .map_err(|error| fault(path, error))?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents).map_err(|error| fault(path, error))?;
     if contents.len() as u64 > MAX_FILE_BYTES {
         let what = "it is larger than 1 MiB; give the path of the PEM file, which holds a few kilobytes";
-        return Err(Error::identity(
-            path.to_path_buf(),
-            IdentityFault::Malformed(what.to_string()),
-        ));
+        return Err(Error::identity(path.to_path_buf(), IdentityFault::Malformed(what.to_string())));
     }
     Ok(contents)
 }
@@ -84,18 +79,9 @@ mod tests {
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
         for (path, words) in [
-            (
-                dir.path().join("none"),
-                ["no such file", "give the path of an existing PEM file"],
-            ),
-            (
-                dir.path().to_path_buf(),
-                ["is a directory", "give the path of the PEM file in it"],
-            ),
-            (
-                file.join("below"),
-                ["cannot be read", "give the path of a PEM file"],
-            ),
+            (dir.path().join("none"), ["no such file", "give the path of an existing PEM file"]),
+            (dir.path().to_path_buf(), ["is a directory", "give the path of the PEM file in it"]),
+            (file.join("below"), ["cannot be read", "give the path of a PEM file"]),
         ] {
             for message in [read(&path), read_key(&path)].map(|result| result.unwrap_err().to_string()) {
                 assert!(message.starts_with(&format!("{}: ", path.display())), "{message}");
@@ -116,10 +102,7 @@ mod tests {
         assert_eq!(read(&path).unwrap().len() as u64, MAX_FILE_BYTES);
         fs::write(&path, vec![b'\n'; MAX_FILE_BYTES as usize + 1]).unwrap();
         let message = read(&path).unwrap_err().to_string();
-        assert!(
-            message.contains("larger than 1 MiB; give the path of the PEM file"),
-            "{message}"
-        );
+        assert!(message.contains("larger than 1 MiB; give the path of the PEM file"), "{message}");
     }
 
     #[cfg(unix)]
@@ -137,10 +120,7 @@ mod tests {
             let warning = warning(mode).unwrap();
             assert!(warning.starts_with(&format!("{}: ", path.display())), "{warning}");
             assert!(warning.contains(&format!("mode {mode:04o}")), "{warning}");
-            assert!(
-                warning.ends_with(&format!("chmod 600 {}", path.display())),
-                "{warning}"
-            );
+            assert!(warning.ends_with(&format!("chmod 600 {}", path.display())), "{warning}");
         }
         for mode in [0o600, 0o400, 0o711] {
             assert_eq!(warning(mode), None, "{mode:o}");

@@ -125,14 +125,8 @@ impl Part<'_> {
 fn load_files(certificate: &Path, key: &Path, now: i64) -> Result<Identity, Error> {
     let certificate_pem = file::read(certificate)?;
     let key_pem = file::read_key(key)?;
-    let certificate = Part {
-        file: Some(certificate),
-        pem: &certificate_pem,
-    };
-    let key = Part {
-        file: Some(key),
-        pem: &key_pem,
-    };
+    let certificate = Part { file: Some(certificate), pem: &certificate_pem };
+    let key = Part { file: Some(key), pem: &key_pem };
     load(certificate, key, now)
 }
 
@@ -164,13 +158,7 @@ fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Erro
         let not_before = validity.not_before;
         return Err(certificate.fault(IdentityFault::NotYetValid { not_before, now }));
     }
-    Ok(Identity {
-        inner: Arc::new(Inner {
-            certified: Arc::new(certified),
-            dns_names,
-            validity,
-        }),
-    })
+    Ok(Identity { inner: Arc::new(Inner { certified: Arc::new(certified), dns_names, validity }) })
 }
 
 /// At least one certificate, and a private key.
@@ -230,27 +218,21 @@ fn names(own: &CertificateDer<'_>) -> Result<Vec<String>, IdentityFault> {
 fn signing_key(private_key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, IdentityFault> {
     let whole = der::is_one_sequence(private_key.secret_der());
     // What rustls says about a key it refuses is not passed on: nothing made from a key goes into a message.
-    provider()
-        .key_provider
-        .load_private_key(private_key)
-        .map_err(|_| {
-            if whole {
-                IdentityFault::UnsupportedKey
-            } else {
-                IdentityFault::Malformed(
-                    "the private key in it is damaged; copy the file again from where it was made"
-                        .to_string(),
-                )
-            }
-        })
+    provider().key_provider.load_private_key(private_key).map_err(|_| {
+        if whole {
+            IdentityFault::UnsupportedKey
+        } else {
+            IdentityFault::Malformed(
+                "the private key in it is damaged; copy the file again from where it was made".to_string(),
+            )
+        }
+    })
 }
 
 /// Where in the chain, counted from 1, the key's own certificate stands, if it does.
 fn place_of_own(certified: &CertifiedKey) -> Option<usize> {
     let is_own = |certificate: &CertificateDer<'static>| {
-        CertifiedKey::new(vec![certificate.clone()], certified.key.clone())
-            .keys_match()
-            .is_ok()
+        CertifiedKey::new(vec![certificate.clone()], certified.key.clone()).keys_match().is_ok()
     };
     certified.cert.iter().position(is_own).map(|index| index + 1)
 }
@@ -323,9 +305,7 @@ mod tests {
 
         #[track_caller]
         fn refused_at(&self, now: i64, at_fault: &Path, words: [&str; 2]) {
-            let message = load_files(&self.certificate, &self.key, now)
-                .unwrap_err()
-                .to_string();
+            let message = load_files(&self.certificate, &self.key, now).unwrap_err().to_string();
             let start = format!("{}: ", at_fault.display());
             assert!(message.starts_with(&start), "{message}");
             for words in words {
@@ -335,10 +315,7 @@ mod tests {
     }
 
     fn openssl(arguments: &str) -> String {
-        let output = Command::new("openssl")
-            .args(arguments.split(' '))
-            .output()
-            .unwrap();
+        let output = Command::new("openssl").args(arguments.split(' ')).output().unwrap();
         assert!(output.status.success(), "openssl {arguments}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
@@ -371,10 +348,7 @@ mod tests {
             ("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384", "pkey"),
             ("genpkey -algorithm ED25519", "pkey"),
             ("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048", "pkey"),
-            (
-                "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048",
-                "rsa -traditional",
-            ),
+            ("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048", "rsa -traditional"),
             ("ecparam -genkey -name prime256v1 -noout", "ec"),
         ] {
             openssl(&format!("{make} -out {}", key.display()));
@@ -392,14 +366,8 @@ mod tests {
     #[test]
     fn a_certificate_is_for_its_names_and_addresses_and_no_others() {
         let identity = identity(&["localhost", "*.example.org", "192.0.2.7", "2001:db8::1"]);
-        for host in [
-            "localhost",
-            "LOCALHOST",
-            "a.example.org",
-            "192.0.2.7",
-            "2001:db8::1",
-            "2001:0db8:0::1",
-        ] {
+        for host in ["localhost", "LOCALHOST", "a.example.org", "192.0.2.7", "2001:db8::1", "2001:0db8:0::1"]
+        {
             assert!(identity.is_valid_for(host), "{host}");
         }
         for host in [
@@ -421,10 +389,7 @@ mod tests {
     #[test]
     fn debug_shows_names_and_validity_and_nothing_of_the_key() {
         let (certificate, key) = make(&["localhost"]);
-        let shown = format!(
-            "{:?}",
-            Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap()
-        );
+        let shown = format!("{:?}", Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap());
         assert_eq!(
             shown,
             "Identity { dns_names: [\"localhost\"], not_before: 2001-01-01T00:00:00Z, not_after: 2101-01-01T00:00:00Z, .. }"
@@ -479,10 +444,7 @@ mod tests {
             files.refused(&files.key, ["encrypted with a passphrase", "openssl pkey"]);
             let combined = Files::new(format!("{certificate}{encrypted}"), &encrypted);
             let error = load_files(&combined.certificate, &combined.certificate, NOW).unwrap_err();
-            assert!(
-                error.to_string().contains("encrypted with a passphrase"),
-                "{error}"
-            );
+            assert!(error.to_string().contains("encrypted with a passphrase"), "{error}");
         }
     }
 
@@ -536,15 +498,9 @@ mod tests {
         files.refused(&files.certificate, ["not base64", "copy the file again"]);
         // Good base64 of something else.
         let files = Files::new(bad(&certificate, "MII", "NII"), &key);
-        files.refused(
-            &files.certificate,
-            ["certificate 1 in it is damaged", "copy the file again"],
-        );
+        files.refused(&files.certificate, ["certificate 1 in it is damaged", "copy the file again"]);
         let files = Files::new(&certificate, bad(&key, "MIG", "NIG"));
-        files.refused(
-            &files.key,
-            ["private key in it is damaged", "copy the file again"],
-        );
+        files.refused(&files.key, ["private key in it is damaged", "copy the file again"]);
         let files = Files::new(&certificate, key.replace('\n', ""));
         files.refused(&files.key, ["lost its line breaks", "copy the file again"]);
 
@@ -564,10 +520,7 @@ mod tests {
         let (certificate, key) = make(&["localhost"]);
         let cut: String = key.lines().take(2).map(|line| format!("{line}\n")).collect();
         let files = Files::new(format!("{certificate}{cut}{certificate}"), &key);
-        files.refused(
-            &files.certificate,
-            ["certificate 2 in it is damaged", "copy the file again"],
-        );
+        files.refused(&files.certificate, ["certificate 2 in it is damaged", "copy the file again"]);
     }
 
     #[test]
@@ -582,10 +535,7 @@ mod tests {
             der[at..at + 2].copy_from_slice(&length.to_be_bytes());
         }
         let message = names(&der.into()).unwrap_err().to_string();
-        assert!(
-            message.contains("version 1, which clients refuse; request one with"),
-            "{message}"
-        );
+        assert!(message.contains("version 1, which clients refuse; request one with"), "{message}");
     }
 
     #[test]

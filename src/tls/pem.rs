@@ -103,10 +103,7 @@ mod tests {
         .concat();
         for text in [text.clone(), text.replace('\n', "\r\n")] {
             let contents = read(text.as_bytes()).unwrap();
-            assert_eq!(
-                contents.certificates,
-                [vec![0, 0, 0].into(), vec![8, 32, 130].into()]
-            );
+            assert_eq!(contents.certificates, [vec![0, 0, 0].into(), vec![8, 32, 130].into()]);
             assert!(matches!(contents.key, Key::Plain(PrivateKeyDer::Sec1(_))));
         }
     }
@@ -124,28 +121,17 @@ mod tests {
     fn an_encrypted_key_is_known_in_both_forms() {
         let modern = section("ENCRYPTED PRIVATE KEY", "AAAA");
         assert!(matches!(read(modern.as_bytes()).unwrap().key, Key::Encrypted));
-        let legacy = section(
-            "EC PRIVATE KEY",
-            "Proc-Type: 4,ENCRYPTED\r\nDEK-Info: AES-256-CBC,00\r\n\r\nAAAA",
-        );
-        assert!(matches!(
-            read(legacy.as_bytes()),
-            Err(IdentityFault::EncryptedKey)
-        ));
+        let legacy =
+            section("EC PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\r\nDEK-Info: AES-256-CBC,00\r\n\r\nAAAA");
+        assert!(matches!(read(legacy.as_bytes()), Err(IdentityFault::EncryptedKey)));
     }
 
     #[test]
     fn damage_is_named_without_a_byte_of_the_key() {
         let key = "U0VDUkVUU0VDUkVU";
         for (text, words) in [
-            (
-                section("PRIVATE KEY", key).replace('\n', ""),
-                "lost its line breaks",
-            ),
-            (
-                section("PRIVATE KEY", key).replace('\n', "\\n"),
-                "lost its line breaks",
-            ),
+            (section("PRIVATE KEY", key).replace('\n', ""), "lost its line breaks"),
+            (section("PRIVATE KEY", key).replace('\n', "\\n"), "lost its line breaks"),
             (format!("-----BEGIN PRIVATE KEY-----\n{key}\n"), "cut off"),
             (format!("-----BEGIN PRIVATE KEY----- {key}\n"), "five dashes"),
             (section("PRIVATE KEY", &format!("{key}*")), "not base64"),

@@ -27,9 +27,7 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     pub(crate) fn new(identity: Identity) -> Resolver {
-        Resolver {
-            identity: RwLock::new(identity),
-        }
+        Resolver { identity: RwLock::new(identity) }
     }
 
     /// From the next full handshake on. Connections stay as they are, and so do sessions that resume with a ticket.
@@ -39,10 +37,7 @@ impl Resolver {
     }
 
     pub(crate) fn current(&self) -> Identity {
-        self.identity
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -58,10 +53,8 @@ impl ResolvesServerCert for Resolver {
 ///
 /// [`Error::Io`] when the operating system has no random numbers for the keys of the session tickets.
 pub(crate) fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, Error> {
-    let failed = |error: rustls::Error| Error::Io {
-        doing: "setting up TLS",
-        source: io::Error::other(error),
-    };
+    let failed =
+        |error: rustls::Error| Error::Io { doing: "setting up TLS", source: io::Error::other(error) };
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(failed)?
@@ -191,9 +184,7 @@ mod tests {
         };
         let usual = preferred(&Arc::new(client.clone()));
         let roots = RootCertStore {
-            roots: vec![webpki::anchor_from_trusted_cert(authority.0.der())
-                .unwrap()
-                .to_owned()],
+            roots: vec![webpki::anchor_from_trusted_cert(authority.0.der()).unwrap().to_owned()],
         };
         client = ClientConfig::builder_with_provider(Arc::new(reversed))
             .with_protocol_versions(&[&rustls::version::TLS13])
