@@ -108,7 +108,11 @@ fn main() -> Outcome<()> {
     println!("memory a connection           {:.1} KiB", (after - before) as f64 / clients.len() as f64);
     println!("server threads                {}", status(pid, "Threads:")?);
     println!("server CPU in 5 idle seconds  {} ms", idle_ticks * 10);
-    println!("newcomer, median and worst    {:.2} ms, {:.2} ms", millis(newcomers[10]), millis(newcomers[20]));
+    println!(
+        "newcomer, median and worst    {:.2} ms, {:.2} ms",
+        millis(newcomers[10]),
+        millis(newcomers[20])
+    );
     Ok(())
 }
 

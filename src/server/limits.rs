@@ -68,8 +68,8 @@ pub struct Limits {
     /// Up to this many bytes a body is read before the handler is called, and holds no worker meanwhile. A larger one is
     /// read by the handler as it comes. Defaults to 64 KiB.
     pub body_buffer_bytes: usize,
-    /// Handlers that may at a time be reading bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes); a
-    /// further such request waits its turn, at most [`queue_timeout`](Limits::queue_timeout). Defaults to 32.
+    /// Handlers that may at a time be reading bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes), so
+    /// that clients who stall cannot take all workers; a further such request gets 503 with `Retry-After`. Defaults to 32.
     pub streaming_bodies: usize,
 }
 
