@@ -188,6 +188,7 @@ impl ServerBuilder {
             return Err(fault);
         }
         self.limits.check()?;
+        let connections = self.fit_open_files();
         let identity = self.identity.take().ok_or_else(|| Error::Setting {
             setting: "identity",
             fault: "a server needs a certificate and its key: .identity(Identity::from_pem_files(…)?)".into(),
@@ -210,10 +211,6 @@ impl ServerBuilder {
             }
         };
         let acceptor = Acceptor::new(listener)?;
-        let connections = self.limits.connections.min(descriptors_left(&self.limits, redirect.is_some()));
-        if connections < self.limits.connections {
-            log::info!("the open-file limit leaves room for {connections} connections (limit connections)");
-        }
         let most_workers = self.limits.workers + self.limits.reserve_workers;
         let lot = Lot::new(self.limits.workers)
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
@@ -233,6 +230,28 @@ impl ServerBuilder {
         });
         let handle = Handle::new(shared, acceptor.waker.clone(), stop_redirect);
         Ok(Server { address, redirect_address, acceptor, redirect, handle })
+    }
+
+    /// How many HTTPS connections the open-file limit leaves room for, once the soft limit is raised to the hard one; the
+    /// redirect's share is cut down too.
+    fn fit_open_files(&mut self) -> usize {
+        use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+        let now = getrlimit(Resource::Nofile);
+        let raised = Rlimit { current: now.maximum, maximum: now.maximum };
+        let limit = match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => now.maximum,
+            Err(_) => now.current,
+        };
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        self.limits.redirect_connections = self.limits.redirect_connections.min((limit / 8).max(1));
+        let redirects = if self.redirect.is_some() { self.limits.redirect_connections } else { 0 };
+        let rest = limit - redirects;
+        // A quarter of a small limit, and no more than 64, is for what else is open: handlers' files, the log, a reload.
+        let connections = self.limits.connections.min((rest - (rest / 4).min(64)).max(1));
+        if connections < self.limits.connections {
+            log::info!("the open-file limit leaves room for {connections} connections (limit connections)");
+        }
+        connections
     }
 
     fn redirect_settings(&mut self, https_port: u16) -> redirect::Settings {
@@ -273,20 +292,4 @@ fn listen(
         }
     }
     Err(Error::Listen { listener, address: address.to_string(), source: failure })
-}
-
-/// How many HTTPS connections the open-file limit leaves room for, once the soft limit is raised to the hard one.
-fn descriptors_left(limits: &Limits, redirects: bool) -> usize {
-    use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
-    let now = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: now.maximum, maximum: now.maximum };
-    let limit = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => now.maximum,
-        Err(_) => now.current,
-    };
-    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let redirects = if redirects { limits.redirect_connections.min(limit / 8) } else { 0 };
-    // A quarter of a small limit, and no more than 64, is for what else is open: handlers' files, the log, the reload.
-    let rest = limit - redirects;
-    (rest - (rest / 4).min(64)).max(1)
 }

@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     pub(super) head_begun: bool,
     /// Whether a request was answered on this connection.
     pub(super) served: bool,
+    /// Whether more has come than the request that is being answered.
+    pub(super) has_more: bool,
     pub(super) deadline: Millis,
     listens_for_writable: bool,
     _admission: Admission,
@@ -96,6 +98,7 @@ impl Connection {
             scanned: 0,
             head_begun: false,
             served: false,
+            has_more: false,
             deadline,
             listens_for_writable: false,
             _admission: admission,

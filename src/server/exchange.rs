@@ -118,6 +118,7 @@ impl Connection {
             }
             BodyLength::Fixed(length) if length <= rest.len() as u64 => {
                 let length = length as usize;
+                self.has_more = rest.len() > length;
                 let body = Body::Buffered { bytes: Cow::Borrowed(&rest[..length]), read: 0 };
                 match self.answer(&asked, body, since, desk, handlers) {
                     Ok(Break(Flow::Queue)) => (0, Ok(Break(Flow::Queue))),
@@ -213,6 +214,7 @@ impl Connection {
         desk: &mut Desk<'_>,
         handlers: Handlers,
     ) -> Turn {
+        self.has_more = !desk.input.is_empty();
         let bytes = std::mem::take(&mut collecting.body);
         let asked = collecting.asked();
         if handlers == Handlers::Defer
@@ -276,6 +278,7 @@ impl Connection {
             self.log_refusal(refusal);
         }
         *since = desk.millis();
+        self.has_more = ended && !desk.input.is_empty();
         self.respond(response, &line, line.keep_alive && ended, record, desk)
     }
 
@@ -328,7 +331,8 @@ impl Connection {
             );
             response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
-        let keep_alive = keep_alive && !desk.shared.is_draining();
+        // Requests that came before the wish to stop are answered, pipelined ones too.
+        let keep_alive = keep_alive && (self.has_more || !desk.shared.is_draining());
         let exchange = Exchange { method: &line.method, version: line.version, keep_alive };
         let date = desk.date();
         let written = write_head(&mut desk.output, &response, exchange, &date);

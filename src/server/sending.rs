@@ -78,8 +78,12 @@ impl Connection {
         };
         loop {
             let mut ahead = 0;
-            // What an earlier turn could not send goes first, alone.
+            // What an earlier turn could not send goes first. The head goes with it: the desk's output ends with the turn.
             let has_room = !self.transport.wants_write();
+            if !has_room {
+                self.transport.queue(&desk.output)?;
+                desk.output.clear();
+            }
             while has_room && ahead < AHEAD_BYTES {
                 match sending.queue_piece(&mut self.transport, desk)? {
                     0 => break,
