@@ -187,7 +187,7 @@ pub(super) const GENERAL: &[Opt] = &[
 pub(super) const LIMITS: &[Opt] = &[
     Opt::new(
         "connections",
-        "Open HTTPS connections; then the longest-idle one makes room. Never more than the \
+        "Open HTTPS connections; then one that has stalled or the longest-idle one makes room. Never more than the \
          open-file limit leaves.",
         Kind::Count(|l| &mut l.connections),
     ),

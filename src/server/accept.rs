@@ -84,8 +84,8 @@ impl Acceptor {
                     log::debug!("a connection was lost: {error}")
                 }
                 Err(error) => {
-                    // The longest-idle connection may have what is missing.
-                    match shared.lot.take_longest_idle() {
+                    // Another connection may have what is missing.
+                    match shared.lot.make_room() {
                         Some(connection) => connection.close_idle(),
                         None => return Err(error),
                     }
@@ -119,9 +119,9 @@ fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
         return;
     };
     if shared.lot.lock().open >= shared.connections {
-        match shared.lot.take_longest_idle() {
+        match shared.lot.make_room() {
             Some(connection) => {
-                log::debug!("{}: closed after being idle for longest, to make room", connection.peer());
+                log::info!("{}: closed to make room for another (limit connections)", connection.peer());
                 connection.close_idle();
             }
             None => {
@@ -142,8 +142,8 @@ fn begin(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr, admission: Admi
     let transport = Transport::new(tcp, shared.tls.clone())?;
     let now = shared.lot.millis(Instant::now());
     let deadline = now + shared.limits.handshake_timeout.as_millis() as Millis;
-    let connection = Connection::new(peer, transport, deadline, admission);
-    shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::No })
+    let connection = Connection::new(peer, transport, now, deadline, admission);
+    shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::Unserved(now) })
 }
 
 /// How many connections each address has. Bounded by the number of open connections: an address without one is forgotten.

@@ -34,6 +34,7 @@ pub(crate) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) transport: Transport,
     pub(super) stage: Stage,
+    accepted: Millis,
     /// Bytes that were read and could not be used yet.
     saved: Vec<u8>,
     /// How far the search for the head's end has come.
@@ -86,6 +87,7 @@ impl Connection {
     pub(crate) fn new(
         peer: SocketAddr,
         transport: Transport,
+        accepted: Millis,
         deadline: Millis,
         admission: Admission,
     ) -> Connection {
@@ -94,6 +96,7 @@ impl Connection {
             peer,
             transport,
             stage: Stage::Handshake,
+            accepted,
             saved: Vec::new(),
             scanned: 0,
             head_begun: false,
@@ -151,6 +154,7 @@ impl Connection {
             Flow::Wait => {
                 let idle = match self.stage {
                     Stage::Head if self.served && !self.head_begun => Idle::Since(now),
+                    Stage::Handshake | Stage::Head if !self.served => Idle::Unserved(self.accepted),
                     _ => Idle::No,
                 };
                 let parking = Parking { now, deadline: self.deadline, idle };

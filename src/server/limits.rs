@@ -17,8 +17,9 @@ use crate::http::head::MOST_FIELDS;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Open HTTPS connections. When they are reached, the longest-idle kept-alive connection makes room; only when there
-    /// is none is a new connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves.
+    /// Open HTTPS connections. When they are reached, another one makes room: the oldest that has not sent a whole
+    /// request head within 2 s of its coming, else the longest-idle kept-alive one. Only when there is none is a new
+    /// connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves.
     /// Defaults to 10,000.
     pub connections: usize,
     /// Open HTTPS connections from one address, an IPv6 address counted by its /64. One more is closed at once.

@@ -15,6 +15,8 @@ const THREADS: usize = 4;
 pub fn drill(size: Size) -> Verdict {
     let count = size.pick(4_000, 100_000);
     let server = Server::example();
+    // The reserve is kept once it was needed, so let it be needed.
+    occupy_all_workers(&server.target);
     storm(&server.target, size.pick(2_000, 10_000));
     let before = settle(&server, None);
     let began = Instant::now();
@@ -47,6 +49,18 @@ pub fn drill(size: Size) -> Verdict {
             after.descriptors
         ),
         faults,
+    }
+}
+
+fn occupy_all_workers(target: &Target) {
+    let clients: Vec<_> = (0..100)
+        .map(|_| {
+            let target = target.clone();
+            thread::spawn(move || target.tls().and_then(|mut tls| get(&mut tls, "/sleep/100")))
+        })
+        .collect();
+    for client in clients {
+        client.join().expect("no client panics").expect("an answer");
     }
 }
 
