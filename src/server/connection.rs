@@ -20,10 +20,11 @@ use crate::error::BodyFault;
 use crate::http::head::{self, Scan};
 use crate::http::Refusal;
 
-/// How long a closed connection is kept so that the client can read the last response, and how much of what the client
-/// still sends is dropped meanwhile (RFC 9112 §9.6).
+/// How long a closed connection is kept while the client still sends, so that it can read the last response (RFC 9112
+/// §9.6): from the last byte that came, and in all. What comes is dropped undecrypted. There is no bound in bytes, because
+/// a client that sends a whole upload before it reads would find a reset in place of the 413.
 const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_MOST: Duration = Duration::from_secs(10);
 /// How long a stop waits for a handshake or a head that has begun.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// Responses to pipelined requests are sent together up to this many bytes.
@@ -53,7 +54,7 @@ pub(super) enum Stage {
     Head,
     Body(Box<Collecting>),
     Sending(Box<Sending>),
-    Linger { left: usize },
+    Linger { until: Millis },
 }
 
 /// Why a turn ends.
@@ -189,7 +190,7 @@ impl Connection {
                 Stage::Head => self.read_head(&mut since, desk, handlers),
                 Stage::Body(_) => self.collect_body(&mut since, desk, handlers),
                 Stage::Sending(_) => self.send(desk),
-                Stage::Linger { left } => self.linger(left, desk),
+                Stage::Linger { until } => self.linger(until, desk),
             };
         }
     }
@@ -355,20 +356,18 @@ impl Connection {
     /// response is not lost to a reset.
     pub(super) fn begin_linger(&mut self, desk: &Desk<'_>) {
         self.transport.shutdown_write();
-        self.stage = Stage::Linger { left: LINGER_BYTES };
+        self.stage = Stage::Linger { until: desk.after(LINGER_MOST) };
         self.deadline = desk.after(LINGER);
     }
 
-    fn linger(&mut self, mut left: usize, desk: &mut Desk<'_>) -> Turn {
+    fn linger(&mut self, until: Millis, desk: &mut Desk<'_>) -> Turn {
         desk.input.clear();
         loop {
             match self.transport.discard(&mut desk.scratch) {
                 Ok(0) => return Ok(Break(Flow::Close)),
-                Ok(read) if read < left => left -= read,
-                Ok(_) => return Ok(Break(Flow::Close)),
+                Ok(_) => self.deadline = desk.after(LINGER).min(until),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.stage = Stage::Linger { left };
-                    return self.wait(desk);
+                    return if desk.millis() < until { self.wait(desk) } else { Ok(Break(Flow::Close)) };
                 }
                 Err(_) => return Ok(Break(Flow::Close)),
             }
