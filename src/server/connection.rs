@@ -8,7 +8,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use ::http::StatusCode;
+use ::http::{Method, StatusCode};
 
 use super::accept::Admission;
 use super::desk::{Desk, Handlers};
@@ -220,26 +220,31 @@ impl Connection {
     fn read_head(&mut self, since: &mut Millis, desk: &mut Desk<'_>, handlers: Handlers) -> Turn {
         let limits = &desk.shared.limits;
         loop {
-            if self.scanned == 0 {
-                desk.input.consume(head::empty_line(desk.input.unread()));
-            }
             let unread = desk.input.unread();
-            if !unread.is_empty() {
+            let start = head::empty_line(unread);
+            if unread.len() > start {
                 if !std::mem::replace(&mut self.head_begun, true) && self.served {
                     self.deadline = desk.after(limits.head_timeout);
                 }
-                match head::scan(unread, self.scanned) {
-                    Ok(Scan::Complete(length)) if length <= limits.head_bytes => {
+                match head::scan(unread, self.scanned.max(start)) {
+                    Ok(Scan::Complete(end)) if end - start <= limits.head_bytes => {
                         if !desk.shared.has_permit(desk.me) {
                             // The last handler blocked and another worker is at work for this one.
                             let _: Flushed = self.send_output(desk)?;
                             return Ok(Break(Flow::Again));
                         }
-                        return self.exchange(length, since, desk, handlers);
+                        self.scanned = 0;
+                        desk.input.consume(start);
+                        return self.exchange(end - start, since, desk, handlers);
                     }
-                    Ok(Scan::Incomplete(from)) if unread.len() < limits.head_bytes => self.scanned = from,
-                    Ok(_) => return self.refuse(head::too_large(unread), desk),
-                    Err(refusal) => return self.refuse(refusal, desk),
+                    Ok(Scan::Incomplete(from)) if unread.len() - start < limits.head_bytes => {
+                        self.scanned = from;
+                    }
+                    Ok(_) => {
+                        let head = &unread[start..][..limits.head_bytes];
+                        return self.refuse(head::too_large(head), &head::method(head), desk);
+                    }
+                    Err(refusal) => return self.refuse(refusal, &head::method(&unread[start..]), desk),
                 }
             }
             if self.send_output(desk)? == Flushed::Blocked {
@@ -308,10 +313,10 @@ impl Connection {
     }
 
     /// Answers a request that is not served, and closes: where it ends is not known, or not worth finding out.
-    pub(super) fn refuse(&mut self, refusal: Refusal, desk: &mut Desk<'_>) -> Turn {
+    pub(super) fn refuse(&mut self, refusal: Refusal, method: &Method, desk: &mut Desk<'_>) -> Turn {
         self.log_refusal(refusal);
         desk.input.clear();
-        self.respond_and_close(refusal, desk)
+        self.respond_and_close(refusal, method, desk)
     }
 
     pub(super) fn log_refusal(&self, refusal: Refusal) {
@@ -325,15 +330,16 @@ impl Connection {
     /// The deadline has passed.
     fn expire(&mut self, desk: &mut Desk<'_>) -> Turn {
         const LATE: StatusCode = StatusCode::REQUEST_TIMEOUT;
-        let limit = match self.stage {
+        let limit = match &self.stage {
             Stage::Head if self.head_begun => {
                 let refusal =
                     Refusal::over("head_timeout", LATE, "the request's head did not arrive in time");
-                return self.refuse(refusal, desk);
+                return self.refuse(refusal, &head::method(desk.input.unread()), desk);
             }
-            Stage::Body(_) => {
+            Stage::Body(collecting) => {
                 let fault = BodyFault::TimedOut { limit: desk.shared.limits.body_timeout };
-                return self.refuse(refusal_of(&fault), desk);
+                let method = collecting.method().clone();
+                return self.refuse(refusal_of(&fault), &method, desk);
             }
             Stage::Head if self.served => {
                 log::debug!("{}: closed after being idle (limit idle_timeout)", self.peer);
@@ -392,7 +398,7 @@ impl Connection {
             "this port speaks HTTPS, and the request came over plain HTTP: use https://",
         );
         self.log_refusal(refusal);
-        self.write_refusal(refusal, desk);
+        self.write_refusal(refusal, &Method::GET, desk);
         self.transport.send_in_clear(&desk.output)?;
         desk.output.clear();
         self.begin_linger(desk);
