@@ -79,7 +79,8 @@ pub(crate) enum Scan {
     Incomplete(usize),
 }
 
-/// How many bytes before a request line are an empty line, which a server should ignore once (RFC 9112 §2.2).
+/// How many bytes before a request line are an empty line, which a server should ignore once (RFC 9112 §2.2). A second one
+/// is found by [`scan`] as a head without lines, however the bytes are cut up, if it begins after this one.
 pub(crate) fn empty_line(buffer: &[u8]) -> usize {
     if buffer.starts_with(b"\r\n") {
         2
@@ -103,6 +104,15 @@ pub(crate) fn scan(buffer: &[u8], from: usize) -> Result<Scan, Refusal> {
         position = line_feed + 1;
     }
     Ok(Scan::Incomplete(buffer.len()))
+}
+
+/// The method of a head that could not be read, as far as it decides about the answer: one to HEAD has no body.
+pub(crate) fn method(head: &[u8]) -> Method {
+    if head.starts_with(b"HEAD ") {
+        Method::HEAD
+    } else {
+        Method::GET
+    }
 }
 
 /// The refusal for a head that fills all the room there is: 414 while its first line has not ended, else 431.

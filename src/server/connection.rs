@@ -8,7 +8,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use ::http::StatusCode;
+use ::http::{Method, StatusCode};
 
 use super::accept::Admission;
 use super::desk::{Desk, Handlers};
@@ -20,10 +20,11 @@ use crate::error::BodyFault;
 use crate::http::head::{self, Scan};
 use crate::http::Refusal;
 
-/// How long a closed connection is kept so that the client can read the last response, and how much of what the client
-/// still sends is dropped meanwhile (RFC 9112 §9.6).
+/// How long a closed connection is kept while the client still sends, so that it can read the last response (RFC 9112
+/// §9.6): from the last byte that came, and in all. What comes is dropped undecrypted. There is no bound in bytes, because
+/// a client that sends a whole upload before it reads would find a reset in place of the 413.
 const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_MOST: Duration = Duration::from_secs(10);
 /// How long a stop waits for a handshake or a head that has begun.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// Responses to pipelined requests are sent together up to this many bytes.
@@ -56,7 +57,7 @@ pub(super) enum Stage {
     Head,
     Body(Box<Collecting>),
     Sending(Box<Sending>),
-    Linger { left: usize },
+    Linger { until: Millis },
 }
 
 /// Why a turn ends.
@@ -196,7 +197,7 @@ impl Connection {
                 Stage::Head => self.read_head(&mut since, desk, handlers),
                 Stage::Body(_) => self.collect_body(&mut since, desk, handlers),
                 Stage::Sending(_) => self.send(desk),
-                Stage::Linger { left } => self.linger(left, desk),
+                Stage::Linger { until } => self.linger(until, desk),
             };
         }
     }
@@ -226,26 +227,31 @@ impl Connection {
     fn read_head(&mut self, since: &mut Millis, desk: &mut Desk<'_>, handlers: Handlers) -> Turn {
         let limits = &desk.shared.limits;
         loop {
-            if self.scanned == 0 {
-                desk.input.consume(head::empty_line(desk.input.unread()));
-            }
             let unread = desk.input.unread();
-            if !unread.is_empty() {
+            let start = head::empty_line(unread);
+            if unread.len() > start {
                 if !std::mem::replace(&mut self.head_begun, true) && self.served {
                     self.deadline = desk.after(limits.head_timeout);
                 }
-                match head::scan(unread, self.scanned) {
-                    Ok(Scan::Complete(length)) if length <= limits.head_bytes => {
+                match head::scan(unread, self.scanned.max(start)) {
+                    Ok(Scan::Complete(end)) if end - start <= limits.head_bytes => {
                         if !desk.shared.has_permit(desk.me) {
                             // The last handler blocked and another worker is at work for this one.
                             let _: Flushed = self.send_output(desk)?;
                             return Ok(Break(Flow::Again));
                         }
-                        return self.exchange(length, since, desk, handlers);
+                        self.scanned = 0;
+                        desk.input.consume(start);
+                        return self.exchange(end - start, since, desk, handlers);
                     }
-                    Ok(Scan::Incomplete(from)) if unread.len() < limits.head_bytes => self.scanned = from,
-                    Ok(_) => return self.refuse(head::too_large(unread), desk),
-                    Err(refusal) => return self.refuse(refusal, desk),
+                    Ok(Scan::Incomplete(from)) if unread.len() - start < limits.head_bytes => {
+                        self.scanned = from;
+                    }
+                    Ok(_) => {
+                        let head = &unread[start..][..limits.head_bytes];
+                        return self.refuse(head::too_large(head), &head::method(head), desk);
+                    }
+                    Err(refusal) => return self.refuse(refusal, &head::method(&unread[start..]), desk),
                 }
             }
             if self.send_output(desk)? == Flushed::Blocked {
@@ -314,10 +320,10 @@ impl Connection {
     }
 
     /// Answers a request that is not served, and closes: where it ends is not known, or not worth finding out.
-    pub(super) fn refuse(&mut self, refusal: Refusal, desk: &mut Desk<'_>) -> Turn {
+    pub(super) fn refuse(&mut self, refusal: Refusal, method: &Method, desk: &mut Desk<'_>) -> Turn {
         self.log_refusal(refusal);
         desk.input.clear();
-        self.respond_and_close(refusal, desk)
+        self.respond_and_close(refusal, method, desk)
     }
 
     pub(super) fn log_refusal(&self, refusal: Refusal) {
@@ -331,15 +337,16 @@ impl Connection {
     /// The deadline has passed.
     fn expire(&mut self, desk: &mut Desk<'_>) -> Turn {
         const LATE: StatusCode = StatusCode::REQUEST_TIMEOUT;
-        let limit = match self.stage {
+        let limit = match &self.stage {
             Stage::Head if self.head_begun => {
                 let refusal =
                     Refusal::over("head_timeout", LATE, "the request's head did not arrive in time");
-                return self.refuse(refusal, desk);
+                return self.refuse(refusal, &head::method(desk.input.unread()), desk);
             }
-            Stage::Body(_) => {
+            Stage::Body(collecting) => {
                 let fault = BodyFault::TimedOut { limit: desk.shared.limits.body_timeout };
-                return self.refuse(refusal_of(&fault), desk);
+                let method = collecting.method().clone();
+                return self.refuse(refusal_of(&fault), &method, desk);
             }
             Stage::Head if self.served => {
                 log::debug!("{}: closed after being idle (limit idle_timeout)", self.peer);
@@ -362,20 +369,18 @@ impl Connection {
     /// response is not lost to a reset.
     pub(super) fn begin_linger(&mut self, desk: &Desk<'_>) {
         self.transport.shutdown_write();
-        self.stage = Stage::Linger { left: LINGER_BYTES };
+        self.stage = Stage::Linger { until: desk.after(LINGER_MOST) };
         self.deadline = desk.after(LINGER);
     }
 
-    fn linger(&mut self, mut left: usize, desk: &mut Desk<'_>) -> Turn {
+    fn linger(&mut self, until: Millis, desk: &mut Desk<'_>) -> Turn {
         desk.input.clear();
         loop {
             match self.transport.discard(&mut desk.scratch) {
                 Ok(0) => return Ok(Break(Flow::Close)),
-                Ok(read) if read < left => left -= read,
-                Ok(_) => return Ok(Break(Flow::Close)),
+                Ok(_) => self.deadline = desk.after(LINGER).min(until),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.stage = Stage::Linger { left };
-                    return self.wait(desk);
+                    return if desk.millis() < until { self.wait(desk) } else { Ok(Break(Flow::Close)) };
                 }
                 Err(_) => return Ok(Break(Flow::Close)),
             }
@@ -400,7 +405,7 @@ impl Connection {
             "this port speaks HTTPS, and the request came over plain HTTP: use https://",
         );
         self.log_refusal(refusal);
-        self.write_refusal(refusal, desk);
+        self.write_refusal(refusal, &Method::GET, desk);
         self.transport.send_in_clear(&desk.output)?;
         desk.output.clear();
         self.begin_linger(desk);

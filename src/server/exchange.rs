@@ -92,7 +92,7 @@ impl Connection {
             Ok(line) => {
                 self.begin_exchange(Asked { head, fields: &fields, line }, rest, since, desk, handlers)
             }
-            Err(refusal) => (input.unread().len(), self.refuse(refusal, desk)),
+            Err(refusal) => (input.unread().len(), self.refuse(refusal, &head::method(head), desk)),
         };
         input.consume(used);
         desk.input = input;
@@ -114,7 +114,7 @@ impl Connection {
         let head_length = asked.head.len();
         match asked.line.body {
             BodyLength::Fixed(length) if length > limits.body_bytes => {
-                (head_length + rest.len(), self.refuse(TOO_LARGE, desk))
+                (head_length + rest.len(), self.refuse(TOO_LARGE, &asked.line.method, desk))
             }
             BodyLength::Fixed(length) if length <= rest.len() as u64 => {
                 let length = length as usize;
@@ -139,7 +139,9 @@ impl Connection {
                             let turn = self.respond(response, &asked.line, false, None, desk);
                             return (head_length, turn);
                         }
-                        Verdict::Refuse(refusal) => return (head_length, self.refuse(refusal, desk)),
+                        Verdict::Refuse(refusal) => {
+                            return (head_length, self.refuse(refusal, &asked.line.method, desk));
+                        }
                     }
                 }
                 let collecting = Collecting {
@@ -173,10 +175,10 @@ impl Connection {
         loop {
             let ended = match collecting.take_in(desk, buffer) {
                 Ok(ended) => ended,
-                Err(fault) => return self.refuse(refusal_of(&fault), desk),
+                Err(fault) => return self.refuse(refusal_of(&fault), collecting.method(), desk),
             };
             if collecting.body.len() as u64 > limits.body_bytes {
-                return self.refuse(TOO_LARGE, desk);
+                return self.refuse(TOO_LARGE, collecting.method(), desk);
             }
             if ended {
                 return self.answer_collected(collecting, since, desk, handlers);
@@ -240,14 +242,14 @@ impl Connection {
         let (endpoint, params, path) = match judge(shared, &collecting.asked(), *since, desk, handlers) {
             Verdict::Call { endpoint, params, path } => (endpoint, params, path.into_owned()),
             Verdict::Answer(response) => return self.respond(response, &line, false, None, desk),
-            Verdict::Refuse(refusal) => return self.refuse(refusal, desk),
+            Verdict::Refuse(refusal) => return self.refuse(refusal, &line.method, desk),
             Verdict::Defer => {
                 self.stage = Stage::Body(collecting);
                 return Ok(Break(Flow::Queue));
             }
         };
         let Some(_place) = shared.streams.enter() else {
-            return self.refuse(STREAMS_BUSY, desk);
+            return self.refuse(STREAMS_BUSY, &line.method, desk);
         };
         let _: Flushed = self.send_output(desk)?;
         let record = record(&line, &collecting.head, desk);
@@ -365,24 +367,33 @@ impl Connection {
         Ok(Continue(()))
     }
 
-    pub(super) fn respond_and_close(&mut self, refusal: Refusal, desk: &mut Desk<'_>) -> Turn {
-        self.write_refusal(refusal, desk);
+    pub(super) fn respond_and_close(
+        &mut self,
+        refusal: Refusal,
+        method: &Method,
+        desk: &mut Desk<'_>,
+    ) -> Turn {
+        self.write_refusal(refusal, method, desk);
         Ok(self.begin_sending(Sending::new(Source::Nothing, After::Close, None), desk))
     }
 
     /// Writes the response to a request that could not be understood.
-    pub(super) fn write_refusal(&mut self, refusal: Refusal, desk: &mut Desk<'_>) {
+    pub(super) fn write_refusal(&mut self, refusal: Refusal, method: &Method, desk: &mut Desk<'_>) {
         let response = refusal.into_response();
-        let exchange = Exchange { method: &Method::GET, version: Version::Http11, keep_alive: false };
+        let exchange = Exchange { method, version: Version::Http11, keep_alive: false };
         let date = desk.date();
-        write_head(&mut desk.output, &response, exchange, &date);
-        if let Payload::Bytes(bytes) = &response.body {
+        let written = write_head(&mut desk.output, &response, exchange, &date);
+        if let (Framing::Length(_), Payload::Bytes(bytes)) = (written.framing, &response.body) {
             desk.output.extend_from_slice(bytes);
         }
     }
 }
 
 impl Collecting {
+    pub(super) fn method(&self) -> &Method {
+        &self.line.method
+    }
+
     fn asked(&self) -> Asked<'_> {
         Asked { head: &self.head, fields: &self.fields, line: self.line.clone() }
     }
