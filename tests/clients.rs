@@ -1,0 +1,2 @@
+//! Real clients.
+mod support_command;
