@@ -19,3 +19,8 @@ pub use server::builder::{HttpCredentials, Server, ServerBuilder};
 pub use server::limits::Limits;
 pub use server::shutdown::{Handle, Running};
 pub use tls::Identity;
+
+/// The README's examples compile as they stand there.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
