@@ -375,13 +375,13 @@ impl File {
         let last = parts.last().cloned().unwrap_or_default();
         self.words.push((if is_macro { format!("{last}!") } else { last }, line));
         // One word alone is a path in a `use`, and a crate's name stands nowhere else.
-        if let Some(path) = self.from_its_root(parts) {
+        if let Some(path) = self.rooted(parts) {
             self.paths.push((path, line));
         }
         at
     }
 
-    fn from_its_root(&self, mut parts: Vec<String>) -> Option<String> {
+    fn rooted(&self, mut parts: Vec<String>) -> Option<String> {
         if parts.last().is_some_and(|last| last == "self") && parts.len() > 1 {
             parts.pop();
         }

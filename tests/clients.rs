@@ -287,7 +287,7 @@ fn credentials_in_clear_are_refused_if_asked_and_never_logged() {
 fn an_ipv6_address_keeps_its_brackets() {
     let test = "an_ipv6_address_keeps_its_brackets";
     if TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
-        leave_out(&format!("{test}: needs IPv6 on the loopback"));
+        leave_out(&format!("{test}: this machine has no IPv6 on its loopback"));
         return;
     }
     let mut site = Site::serve(&["--https", "[::1]:0", "--http", "[::1]:0"]);
