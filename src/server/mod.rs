@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use crate::router::Router;
-use crate::tls::Resolver;
+use crate::tls::{Resolver, ServerConfig};
 use limits::Limits;
 
 /// What all threads of a server share.
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) connections: usize,
     pub(crate) router: Router,
     pub(crate) resolver: Arc<Resolver>,
-    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) tls: Arc<ServerConfig>,
     pub(crate) access_log: bool,
     pub(crate) lot: parking::Lot,
     pub(crate) crew: crew::Crew,
