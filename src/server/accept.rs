@@ -194,7 +194,7 @@ impl Drop for Admission {
 }
 
 /// What one subscriber has: an IPv4 address, or the /64 of an IPv6 address.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::thread;
 
 use super::accept::{Acceptor, Census};
+use super::budget::Budget;
 use super::crew::Crew;
 use super::limits::Limits;
 use super::parking::Lot;
+use super::rate::Rate;
 use super::shutdown::{self, Handle, Running, StopRedirect};
 use super::streaming::Streams;
 use super::Shared;
@@ -218,6 +220,11 @@ impl ServerBuilder {
             connections,
             crew: Crew::new(most_workers, self.router.handlers()),
             census: Census::new(self.limits.connections_per_address, self.limits.count_loopback),
+            rate: match self.limits.requests_per_address {
+                0 => None,
+                per_second => Some(Rate::new(per_second as u64)),
+            },
+            body_memory: Arc::new(Budget::new(self.limits.body_memory_bytes)),
             streams: Streams::new(self.limits.streaming_bodies),
             limits: self.limits,
             router: self.router,

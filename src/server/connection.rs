@@ -44,6 +44,8 @@ pub(crate) struct Connection {
     pub(super) head_begun: bool,
     /// Whether a request was answered on this connection.
     pub(super) served: bool,
+    /// Whether the request at hand was counted against its address's rate.
+    pub(super) counted: bool,
     /// Whether more has come than the request that is being answered.
     pub(super) has_more: bool,
     pub(super) deadline: Millis,
@@ -102,6 +104,7 @@ impl Connection {
             scanned: 0,
             head_begun: false,
             served: false,
+            counted: false,
             has_more: false,
             deadline,
             listens_for_writable: false,
@@ -284,6 +287,7 @@ impl Connection {
         self.stage = Stage::Head;
         self.served = true;
         self.head_begun = false;
+        self.counted = false;
         self.scanned = 0;
         self.deadline = desk.after(desk.shared.limits.idle_timeout);
     }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 
+use super::accept::network_of;
+use super::budget::Share;
 use super::connection::{Connection, Flow, Stage, Turn};
 use super::desk::{Desk, Handlers};
 use super::parking::Millis;
@@ -42,6 +44,16 @@ const BUSY: Refusal = Refusal::over(
     StatusCode::SERVICE_UNAVAILABLE,
     "all workers are busy and the request has waited too long; try again",
 );
+const BODY_MEMORY_BUSY: Refusal = Refusal::over(
+    "body_memory_bytes",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "too many bodies are being received; try again",
+);
+const TOO_OFTEN: Refusal = Refusal::over(
+    "requests_per_address",
+    StatusCode::TOO_MANY_REQUESTS,
+    "too many requests come from this address; try again",
+);
 const STREAMS_BUSY: Refusal = Refusal::over(
     "streaming_bodies",
     StatusCode::SERVICE_UNAVAILABLE,
@@ -55,6 +67,7 @@ pub(super) struct Collecting {
     line: Line,
     /// What has come of the body, its framing taken off.
     body: Vec<u8>,
+    memory: Share,
     framed: Framed,
     began: Millis,
     owes_continue: bool,
@@ -112,6 +125,17 @@ impl Connection {
     ) -> (usize, Turn) {
         let limits = &desk.shared.limits;
         let head_length = asked.head.len();
+        if !self.may_ask(desk) {
+            return match asked.line.body {
+                BodyLength::Fixed(length) if length <= rest.len() as u64 => {
+                    self.log_refusal(TOO_OFTEN);
+                    let response = TOO_OFTEN.into_response();
+                    let turn = self.respond(response, &asked.line, asked.line.keep_alive, None, desk);
+                    (head_length + length as usize, turn)
+                }
+                _ => (head_length, self.refuse(TOO_OFTEN, &asked.line.method, desk)),
+            };
+        }
         match asked.line.body {
             BodyLength::Fixed(length) if length > limits.body_bytes => {
                 (head_length + rest.len(), self.refuse(TOO_LARGE, &asked.line.method, desk))
@@ -149,6 +173,7 @@ impl Connection {
                     fields: asked.fields.to_vec(),
                     line: asked.line,
                     body: Vec::new(),
+                    memory: desk.shared.body_memory.share(),
                     framed,
                     began: desk.millis(),
                     owes_continue: expects_continue,
@@ -158,6 +183,18 @@ impl Connection {
                 (head_length, Ok(Continue(())))
             }
         }
+    }
+
+    /// Whether the client's address may ask once more; a request counts once, however often it is looked at.
+    fn may_ask(&mut self, desk: &Desk<'_>) -> bool {
+        let Some(rate) = &desk.shared.rate else { return true };
+        let address = self.peer.ip();
+        if std::mem::replace(&mut self.counted, true)
+            || address.is_loopback() && !desk.shared.limits.count_loopback
+        {
+            return true;
+        }
+        rate.allows(network_of(address), desk.now())
     }
 
     /// Takes in what has come of a body; answers when it is whole, or when it turns out too large to be kept in memory.
@@ -179,6 +216,9 @@ impl Connection {
             };
             if collecting.body.len() as u64 > limits.body_bytes {
                 return self.refuse(TOO_LARGE, collecting.method(), desk);
+            }
+            if !collecting.memory.cover(collecting.body.capacity()) {
+                return self.refuse(BODY_MEMORY_BUSY, collecting.method(), desk);
             }
             if ended {
                 return self.answer_collected(collecting, since, desk, handlers);

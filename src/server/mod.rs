@@ -5,6 +5,7 @@
 //! it would wait.
 
 mod accept;
+mod budget;
 pub(crate) mod builder;
 mod connection;
 mod crew;
@@ -12,6 +13,7 @@ mod desk;
 mod exchange;
 pub(crate) mod limits;
 mod parking;
+mod rate;
 mod sending;
 pub(crate) mod shutdown;
 mod streaming;
@@ -37,6 +39,9 @@ pub(crate) struct Shared {
     pub(crate) lot: parking::Lot,
     pub(crate) crew: crew::Crew,
     pub(crate) census: accept::Census,
+    /// When there is a limit on how often an address may ask.
+    pub(crate) rate: Option<rate::Rate>,
+    pub(crate) body_memory: Arc<budget::Budget>,
     pub(crate) streams: streaming::Streams,
     draining: AtomicBool,
     stopped: AtomicBool,
