@@ -140,7 +140,14 @@ impl Connection {
             Reason::Signals(_) => Ok(Continue(())),
             Reason::Expired => self.expire(desk),
         };
-        let flow = self.go_on(begun, since, desk, handlers);
+        let mut flow = self.go_on(begun, since, desk, handlers);
+        if flow != Flow::Close {
+            // The desk is for whoever comes next: what is written and not sent yet stays with the connection.
+            if let Err(error) = self.send_output(desk) {
+                log::debug!("{}: {error}", self.peer);
+                flow = Flow::Close;
+            }
+        }
         if flow != Flow::Close && !desk.input.is_empty() {
             self.saved = desk.input.unread().to_vec();
         }
