@@ -42,6 +42,11 @@ const BUSY: Refusal = Refusal::over(
     StatusCode::SERVICE_UNAVAILABLE,
     "all workers are busy and the request has waited too long; try again",
 );
+const QUEUE_FULL: Refusal = Refusal::over(
+    "queue_requests",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "all workers are busy and as many requests as may wait for one do so; try again",
+);
 const STREAMS_BUSY: Refusal = Refusal::over(
     "streaming_bodies",
     StatusCode::SERVICE_UNAVAILABLE,
@@ -483,6 +488,7 @@ fn judge<'s, 'h>(
     let waited = Duration::from_millis(desk.millis().saturating_sub(since));
     match handlers {
         Handlers::Call if waited <= shared.limits.queue_timeout => Verdict::Call { endpoint, params, path },
+        Handlers::Refuse if waited <= shared.limits.queue_timeout => Verdict::Refuse(QUEUE_FULL),
         Handlers::Call | Handlers::Refuse => Verdict::Refuse(BUSY),
         Handlers::Defer => Verdict::Defer,
     }
