@@ -64,7 +64,7 @@ pub(super) enum Flow {
     Wait,
     /// There may be more to do, and others get their turn first.
     Again,
-    /// A whole request waits for a worker.
+    /// A whole request, or the rest of a response, waits for a worker.
     Queue,
     Close,
 }
@@ -167,6 +167,8 @@ impl Connection {
             }
             Flow::Queue => {
                 let reason = Reason::Signals(Signals::default());
+                // A response has been begun, so it is never refused for having waited too long.
+                let since = if matches!(self.stage, Stage::Sending(_)) { now } else { since };
                 Outcome::Queue(Ready { connection: self, reason, since })
             }
             Flow::Close => {

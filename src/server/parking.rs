@@ -120,7 +120,7 @@ pub(crate) struct State {
     timers: Timers,
     longest_idle: Vec<(Millis, usize)>,
     pub(crate) ready: VecDeque<Ready>,
-    /// Whole requests that no worker was free for.
+    /// Whole requests, and responses whose reader may block, that no worker was free for.
     pub(crate) queue: VecDeque<Ready>,
     pub(crate) watching: bool,
     /// When the watcher will look up by itself.
