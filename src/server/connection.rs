@@ -198,7 +198,12 @@ impl Connection {
                 Stage::Handshake => self.shake_hands(desk),
                 Stage::Head => self.read_head(&mut since, desk, handlers),
                 Stage::Body(_) => self.collect_body(&mut since, desk, handlers),
-                Stage::Sending(_) => self.send(desk),
+                Stage::Sending(_) => {
+                    let turn = self.send(desk);
+                    // A request behind it has not waited for a worker while this one sent.
+                    since = desk.millis();
+                    turn
+                }
                 Stage::Linger { until } => self.linger(until, desk),
             };
         }
