@@ -69,7 +69,7 @@ pub(super) enum Flow {
     Wait,
     /// There may be more to do, and others get their turn first.
     Again,
-    /// A whole request waits for a worker.
+    /// A whole request, or the rest of a response, waits for a worker.
     Queue,
     Close,
 }
@@ -149,7 +149,14 @@ impl Connection {
             Reason::Signals(_) => Ok(Continue(())),
             Reason::Expired => self.expire(desk),
         };
-        let flow = self.go_on(begun, since, desk, handlers);
+        let mut flow = self.go_on(begun, since, desk, handlers);
+        if flow != Flow::Close {
+            // The desk is for whoever comes next: what is written and not sent yet stays with the connection.
+            if let Err(error) = self.send_output(desk) {
+                log::debug!("{}: {error}", self.peer);
+                flow = Flow::Close;
+            }
+        }
         if flow != Flow::Close && !desk.input.is_empty() {
             self.saved = desk.input.unread().to_vec();
         }
@@ -170,6 +177,8 @@ impl Connection {
             }
             Flow::Queue => {
                 let reason = Reason::Signals(Signals::default());
+                // A response has been begun, so it is never refused for having waited too long.
+                let since = if matches!(self.stage, Stage::Sending(_)) { now } else { since };
                 Outcome::Queue(Ready { connection: self, reason, since })
             }
             Flow::Close => {
@@ -199,7 +208,12 @@ impl Connection {
                 Stage::Handshake => self.shake_hands(desk),
                 Stage::Head => self.read_head(&mut since, desk, handlers),
                 Stage::Body(_) => self.collect_body(&mut since, desk, handlers),
-                Stage::Sending(_) => self.send(desk),
+                Stage::Sending(_) => {
+                    let turn = self.send(desk);
+                    // A request behind it has not waited for a worker while this one sent.
+                    since = desk.millis();
+                    turn
+                }
                 Stage::Linger { until } => self.linger(until, desk),
             };
         }

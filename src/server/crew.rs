@@ -306,6 +306,8 @@ fn serve(ready: Ready, desk: &mut Desk<'_>, handlers: Handlers) -> Outcome {
     .unwrap_or_else(|_| {
         log::error!("{peer}: serving the connection panicked, and it was closed");
         desk.shared.leave_handler(desk.me, None, Duration::ZERO);
+        // Its buffers may be gone with the turn that had borrowed them.
+        *desk = Desk::new(desk.shared, desk.me);
         Outcome::Closed(key)
     })
 }

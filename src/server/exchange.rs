@@ -54,6 +54,11 @@ const TOO_OFTEN: Refusal = Refusal::over(
     StatusCode::TOO_MANY_REQUESTS,
     "too many requests come from this address; try again",
 );
+const QUEUE_FULL: Refusal = Refusal::over(
+    "queue_requests",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "all workers are busy and as many requests as may wait for one do so; try again",
+);
 const STREAMS_BUSY: Refusal = Refusal::over(
     "streaming_bodies",
     StatusCode::SERVICE_UNAVAILABLE,
@@ -527,6 +532,7 @@ fn judge<'s, 'h>(
     let waited = Duration::from_millis(desk.millis().saturating_sub(since));
     match handlers {
         Handlers::Call if waited <= shared.limits.queue_timeout => Verdict::Call { endpoint, params, path },
+        Handlers::Refuse if waited <= shared.limits.queue_timeout => Verdict::Refuse(QUEUE_FULL),
         Handlers::Call | Handlers::Refuse => Verdict::Refuse(BUSY),
         Handlers::Defer => Verdict::Defer,
     }

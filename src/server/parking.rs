@@ -124,7 +124,7 @@ pub(crate) struct State {
     timers: Timers,
     candidates: Vec<(Idle, usize)>,
     pub(crate) ready: VecDeque<Ready>,
-    /// Whole requests that no worker was free for.
+    /// Whole requests, and responses whose reader may block, that no worker was free for.
     pub(crate) queue: VecDeque<Ready>,
     pub(crate) watching: bool,
     /// When the watcher will look up by itself.

@@ -78,11 +78,11 @@ impl Connection {
         };
         loop {
             let mut ahead = 0;
-            // What an earlier turn could not send goes first. The head goes with it: the desk's output ends with the turn.
+            // What an earlier turn could not send goes first, alone.
             let has_room = !self.transport.wants_write();
-            if !has_room {
-                self.transport.queue(&desk.output)?;
-                desk.output.clear();
+            if has_room && desk.me.is_none() && matches!(sending.source, Source::Reader { .. }) {
+                // A reader may block like a handler, and so it is a worker's, not the supervisor's.
+                return Ok(Break(Flow::Queue));
             }
             while has_room && ahead < AHEAD_BYTES {
                 match sending.queue_piece(&mut self.transport, desk)? {
