@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::thread;
 
-use super::accept::{Acceptor, Census};
+use super::accept::{Acceptor, Census, BACKLOG};
 use super::budget::Budget;
 use super::crew::Crew;
 use super::limits::Limits;
@@ -20,9 +20,6 @@ use crate::error::Error;
 use crate::redirect::{self, Redirect};
 use crate::router::Router;
 use crate::tls::{self, Identity, Resolver};
-
-/// How many connections the system may hold for the listener; it takes fewer when its own limit is lower.
-const BACKLOG: i32 = 4_096;
 
 /// What the redirect does with a request that carries credentials over plain HTTP, where anyone on the way can read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -289,7 +286,7 @@ fn listen(
     for candidate in candidates {
         let bound = TcpListener::bind(candidate).and_then(|socket| {
             // std asks for a queue of 128, which a burst of clients fills.
-            rustix::net::listen(&socket, BACKLOG)?;
+            rustix::net::listen(&socket, BACKLOG as i32)?;
             let address = socket.local_addr()?;
             Ok((socket, address))
         });

@@ -21,6 +21,8 @@ const BATCH: usize = 64;
 const CANDIDATES: usize = 64;
 /// A client that has not sent a whole request head after so long may have to make room. Who is merely on the way has.
 const STALLED_AFTER: Millis = 2_000;
+/// A search that found nobody who can make room is not repeated for so long, or a flood would keep the lot locked.
+const BARREN: Millis = 20;
 const WAKER: Token = Token(usize::MAX);
 
 /// Milliseconds since the lot was opened.
@@ -130,6 +132,9 @@ pub(crate) struct State {
     /// When the watcher will look up by itself.
     watch_ends: Millis,
     pub(crate) phase: Phase,
+    drain_began: Option<Millis>,
+    /// Until then a search for connections that can make room need not be repeated: the last found none.
+    barren_until: Millis,
 
     /// Permits that no worker holds.
     pub(crate) permits: usize,
@@ -167,6 +172,8 @@ impl Lot {
             watching: false,
             watch_ends: Millis::MAX,
             phase: Phase::Open,
+            drain_began: None,
+            barren_until: 0,
             permits,
             asleep: Vec::new(),
             started: 0,
@@ -312,6 +319,7 @@ impl Lot {
     pub(crate) fn drain(&self, now: Millis) {
         let mut state = self.lock();
         state.phase = Phase::Draining;
+        state.drain_began = Some(now);
         let keys = 0..state.slots.len();
         for key in keys {
             if let Some(connection) = state.take_parked(key) {
@@ -364,6 +372,11 @@ impl Lot {
 }
 
 impl State {
+    /// Whether connections are ready that nobody looks at: who watches sleeps, and must be woken for them.
+    pub(crate) fn is_overlooked(&self) -> bool {
+        self.watching && (!self.ready.is_empty() || !self.queue.is_empty())
+    }
+
     /// Whether a worker that has a permit would find something to do.
     pub(crate) fn has_work(&self) -> bool {
         !self.watching || !self.ready.is_empty() || !self.queue.is_empty()
@@ -379,13 +392,14 @@ impl State {
     #[must_use]
     pub(crate) fn park(&mut self, connection: Box<Connection>, parking: Parking) -> bool {
         let key = connection.key();
-        let draining = self.phase >= Phase::Draining && matches!(parking.idle, Idle::Since(_));
+        // Its turn began before the stop was wished for, so it has not acted on that.
+        let missed_the_drain = self.drain_began.is_some_and(|began| parking.now <= began);
         let Some(slot) = self.slots.get_mut(key) else {
             return false;
         };
-        if slot.signals.any() || draining {
+        if slot.signals.any() || missed_the_drain {
             let mut signals = std::mem::take(&mut slot.signals);
-            signals.readable |= draining;
+            signals.readable |= missed_the_drain;
             self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: parking.now });
             return false;
         }
@@ -474,6 +488,9 @@ impl State {
     /// The key of the parked connection that makes room first. A search looks at every connection and keeps the first
     /// ones: whoever has not moved since is still among them, so a search serves many calls.
     fn least_worth(&mut self, now: Millis) -> Option<usize> {
+        if now < self.barren_until {
+            return None;
+        }
         for _ in 0..2 {
             while let Some((idle, key)) = self.candidates.pop() {
                 let slot = self.slots.get(key)?;
@@ -493,6 +510,10 @@ impl State {
             if candidates.len() > CANDIDATES {
                 candidates.select_nth_unstable(CANDIDATES);
                 candidates.truncate(CANDIDATES);
+            }
+            if candidates.is_empty() {
+                self.barren_until = now + BARREN;
+                return None;
             }
             candidates.sort_unstable_by(|one, other| other.cmp(one));
             self.candidates = candidates;
