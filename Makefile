@@ -3,7 +3,7 @@
 HTTPS_PORT ?= 8443
 HTTP_PORT ?= 80
 
-.PHONY: help run-demo test bench drill clean
+.PHONY: help run-demo test bench drill soak clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -12,6 +12,7 @@ help:
 	@echo 'make bench      server CPU per request on kept-alive connections, lockgate and nginx in turns;'
 	@echo '                and what 10,000 idle connections cost'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
+	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
 	@echo 'make clean      removes what was built; the certificates of the demo stay'
 
 # The last line is run by make itself, without a shell between, so that Ctrl-C stops the server cleanly.
@@ -28,8 +29,12 @@ bench:
 	cargo bench --bench idle_connections
 
 drill:
-	cargo build --release --example bench_server
+	cargo build --release --example drill_server
 	cargo test --release --test drill -- --full
+
+soak:
+	cargo build --release --example drill_server
+	cargo test --release --test drill -- --full soak
 
 clean:
 	cargo clean

@@ -1,9 +1,9 @@
 //! The server that is measured: `bench_server PORT CERT KEY`. Everything is as lockgate's defaults have it.
 
-use std::io::{self, Read};
+use std::io;
 use std::time::Duration;
 
-use lockgate::{Error, Identity, IntoResponse, Request, Response, Router, Server, StatusCode};
+use lockgate::{Error, Identity, Request, Response, Router, Server, StatusCode};
 use serde_json::{json, Value};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,10 +19,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Ok(Response::json(&json!({"members": value.as_object().map_or(0, |object| object.len())})))
         })
         .get("/large", move |_: &mut Request| Response::reader_with_length(large, large.len() as u64))
-        .get("/zeros/{bytes}", |request: &mut Request| match request.param("bytes").parse() {
-            Ok(bytes) => Response::reader_with_length(io::repeat(0).take(bytes), bytes),
-            Err(_) => StatusCode::BAD_REQUEST.into_response(),
-        })
         .post("/len", |request: &mut Request| -> Result<Response, Error> {
             let length = io::copy(request.body(), &mut io::sink())?;
             Ok(Response::json(&json!({"length": length})))

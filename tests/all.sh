@@ -33,7 +33,7 @@ has_component() {
 
 tests() { cargo test --no-fail-fast 2>&1 | tee "$log"; }
 drills() {
-    cargo build --quiet --release --example bench_server && cargo test --quiet --release --test drill 2>&1 | tee -a "$log"
+    cargo build --quiet --release --example drill_server && cargo test --quiet --release --test drill 2>&1 | tee -a "$log"
 }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps; }
 lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }

@@ -47,7 +47,7 @@ pub fn drill_all(size: Size) -> Verdict {
 }
 
 fn run(kinds: &[Kind], each: usize, size: Size) -> Verdict {
-    let server = Server::example();
+    let server = Server::example(&[]);
     let quiet = quiet_p99(&server.target);
     let stop = Arc::new(AtomicBool::new(false));
     let opened = Arc::new(AtomicUsize::new(0));

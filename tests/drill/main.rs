@@ -1,11 +1,14 @@
 //! Drills: the built server under attack, under load and on its way out, while a client that behaves well must not
 //! notice. One line a drill, with figures and pass or FAIL. `make drill` runs them in full; CI runs them short.
 //!
-//! `drill [--full] [NAME…]`
+//! `drill [--full] [NAME…]`; a name may be a part of one. The soak is left to `make soak`, unless it is named, when full.
 
 mod client;
+mod crash;
 mod crowd;
+mod handlers;
 mod load;
+mod memory;
 mod resets;
 mod scarcity;
 mod server;
@@ -39,7 +42,7 @@ pub struct Verdict {
 /// A drill by its name.
 type Drill = (&'static str, fn(Size) -> Verdict);
 
-const DRILLS: [Drill; 12] = [
+const DRILLS: [Drill; 16] = [
     ("silent clients", |size| crowd::drill(&[crowd::Kind::Silent], size)),
     ("half a ClientHello", |size| crowd::drill(&[crowd::Kind::HalfHello], size)),
     ("a head in drips", |size| crowd::drill(&[crowd::Kind::DrippingHead], size)),
@@ -52,6 +55,10 @@ const DRILLS: [Drill; 12] = [
     ("overload", scarcity::overload),
     ("stop under load", stop::under_load),
     ("stop with dead peers", stop::with_dead_peers),
+    ("handlers that misbehave", handlers::drill),
+    ("memory ceiling", memory::ceiling),
+    ("kill -9 while writing certificates", crash::drill),
+    ("soak", memory::soak),
 ];
 
 fn main() -> ExitCode {
@@ -60,7 +67,9 @@ fn main() -> ExitCode {
     let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let (mut passed, mut failed) = (0, 0);
     for (name, drill) in DRILLS {
-        if !wanted.is_empty() && !wanted.iter().any(|part| name.contains(part.as_str())) {
+        let named = wanted.iter().any(|part| name.contains(part.as_str()));
+        let takes_minutes = name == "soak" && size == Size::Full;
+        if !named && (!wanted.is_empty() || takes_minutes) {
             continue;
         }
         let Verdict { figures, faults } = drill(size);

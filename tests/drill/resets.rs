@@ -14,7 +14,7 @@ const THREADS: usize = 4;
 
 pub fn drill(size: Size) -> Verdict {
     let count = size.pick(4_000, 100_000);
-    let server = Server::example();
+    let server = Server::example(&[]);
     // The reserve is kept once it was needed, so let it be needed.
     occupy_all_workers(&server.target);
     storm(&server.target, size.pick(2_000, 10_000));
@@ -52,7 +52,7 @@ pub fn drill(size: Size) -> Verdict {
     }
 }
 
-fn occupy_all_workers(target: &Target) {
+pub fn occupy_all_workers(target: &Target) {
     let clients: Vec<_> = (0..100)
         .map(|_| {
             let target = target.clone();
@@ -64,7 +64,7 @@ fn occupy_all_workers(target: &Target) {
     }
 }
 
-fn storm(target: &Target, count: usize) {
+pub fn storm(target: &Target, count: usize) {
     let threads: Vec<_> = (0..THREADS)
         .map(|part| {
             let target = target.clone();
@@ -111,7 +111,7 @@ fn break_off(target: &Target, number: usize) -> io::Result<()> {
 }
 
 /// Waits until the server's descriptors are what they were, or have stopped changing, and takes its measure.
-fn settle(server: &Server, wanted: Option<Footprint>) -> Footprint {
+pub fn settle(server: &Server, wanted: Option<Footprint>) -> Footprint {
     let until = Instant::now() + Duration::from_secs(15);
     let mut last = server.footprint();
     loop {

@@ -64,7 +64,7 @@ struct Tally {
 
 /// Handlers that take 50 ms; first as many clients as the workers can serve, then so many that half must be refused.
 pub fn overload(size: Size) -> Verdict {
-    let server = Server::example();
+    let server = Server::example(&[]);
     let stretch = size.pick(Duration::from_secs(4), Duration::from_secs(10));
     // 66 workers, 20 requests a second each: 1,320 a second.
     flood(&server.target, 66, Duration::from_secs(1), Duration::ZERO);
