@@ -43,11 +43,6 @@ fn assert_busy(reply: &Reply) {
     reply.problem();
 }
 
-fn assert_limit_named(client: &Client, limit: &str) {
-    let lines: Vec<String> = client.log().into_iter().filter(|line| line.contains("(limit ")).collect();
-    assert!(lines.len() == 1 && lines[0].contains(&format!("(limit {limit})")), "{limit}: {lines:?}");
-}
-
 #[test]
 fn thirty_two_handlers_wait_for_each_other_and_a_quick_request_for_none_of_them() {
     const CLIENTS: usize = 32;
@@ -93,7 +88,7 @@ fn when_every_worker_blocks_others_are_told_and_everything_goes_on_afterwards() 
     assert_eq!(new.get("/missing").status, 404);
     for client in [&mut kept, &mut new] {
         assert_busy(&client.get("/quick"));
-        assert_limit_named(client, "queue_timeout");
+        client.assert_limit_named("queue_timeout");
     }
     new.send("GET / HTTP/1.1\r\n\r\n");
     assert_eq!(new.reply().status, 400);
@@ -123,7 +118,7 @@ fn a_request_waits_in_the_queue_only_while_there_is_room_in_it() {
         let mut refused = serving.connect();
         assert_eq!(refused.get("/missing").status, 404);
         assert_busy(&refused.get("/quick"));
-        assert_limit_named(&refused, "queue_requests");
+        refused.assert_limit_named("queue_requests");
         gate.open();
         assert_eq!(blocked.reply().text(), "waited");
         for client in &mut queued {
