@@ -69,7 +69,7 @@ pub struct Limits {
     /// read by the handler as it comes. Defaults to 64 KiB.
     pub body_buffer_bytes: usize,
     /// Handlers that may at a time be reading bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes); a
-    /// further such request waits its turn, at most [`queue_timeout`](Limits::queue_timeout). Defaults to 32.
+    /// further such request gets 503 with `Retry-After`. Defaults to 32.
     pub streaming_bodies: usize,
 }
 
