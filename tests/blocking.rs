@@ -252,19 +252,22 @@ fn a_source_that_blocks_holds_nobody_up_even_when_every_worker_is_inside_a_handl
 
 #[test]
 fn the_time_a_response_takes_is_not_counted_as_the_next_requests_wait() {
-    const PATIENCE: Duration = Duration::from_millis(2);
-    struct Slow(Option<Duration>);
+    const PATIENCE: Duration = Duration::from_millis(500);
+    /// Too short for its worker to count as blocked.
+    const PAUSE: Duration = Duration::from_millis(4);
+    const PAUSES: u32 = 200;
+    struct Slow(u32);
     impl Read for Slow {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            if let Some(pause) = self.0.take() {
-                thread::sleep(pause);
-            }
-            Ok(0)
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            thread::sleep(PAUSE);
+            self.0 = self.0.saturating_sub(1);
+            out[0] = b'x';
+            Ok(usize::from(self.0 > 0))
         }
     }
     let router = Router::new()
         .get("/quick", |_: &mut Request| "quick")
-        .get("/slow", |_: &mut Request| Response::reader(Slow(Some(PATIENCE * 3))));
+        .get("/slow", |_: &mut Request| Response::reader(Slow(PAUSES)));
     let serving = serve_within(router, |limits| limits.queue_timeout = PATIENCE);
     let mut client = serving.connect();
     client.send(get("/slow") + &get("/quick"));
