@@ -77,7 +77,7 @@ fn when_every_worker_blocks_others_are_told_and_everything_goes_on_afterwards() 
     let gate = Gate::new();
     let serving = serve_within(router(&gate), |limits| {
         one_worker(limits);
-        limits.queue_timeout = Duration::from_millis(100);
+        limits.queue_timeout = Duration::from_millis(300);
     });
     let mut kept = serving.connect();
     assert_eq!(kept.get("/quick").text(), "quick");
@@ -233,7 +233,7 @@ fn a_source_that_blocks_holds_nobody_up_even_when_every_worker_is_inside_a_handl
     };
     let serving = serve_within(router, |limits| {
         one_worker(limits);
-        limits.queue_timeout = Duration::from_millis(100);
+        limits.queue_timeout = Duration::from_millis(300);
     });
     let mut long = serving.connect();
     long.send(get("/long"));

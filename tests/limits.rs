@@ -15,7 +15,7 @@ use support::{
 };
 
 /// A timer that is to run out.
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_millis(400);
 
 fn router() -> Router {
     Router::new()
