@@ -126,6 +126,8 @@ pub(crate) struct State {
     /// When the watcher will look up by itself.
     watch_ends: Millis,
     pub(crate) phase: Phase,
+    /// When it began to drain.
+    drain_began: Option<Millis>,
 
     /// Permits that no worker holds.
     pub(crate) permits: usize,
@@ -163,6 +165,7 @@ impl Lot {
             watching: false,
             watch_ends: Millis::MAX,
             phase: Phase::Open,
+            drain_began: None,
             permits,
             asleep: Vec::new(),
             started: 0,
@@ -306,6 +309,7 @@ impl Lot {
     pub(crate) fn drain(&self, now: Millis) {
         let mut state = self.lock();
         state.phase = Phase::Draining;
+        state.drain_began = Some(now);
         let keys = 0..state.slots.len();
         for key in keys {
             if let Some(connection) = state.take_parked(key) {
@@ -373,7 +377,9 @@ impl State {
     #[must_use]
     pub(crate) fn park(&mut self, connection: Box<Connection>, parking: Parking) -> bool {
         let key = connection.key();
-        let draining = self.phase >= Phase::Draining && !matches!(parking.idle, Idle::No);
+        // A turn that began before the drain did does not know of it, and is taken once more.
+        let draining =
+            self.drain_began.is_some_and(|began| parking.now <= began || !matches!(parking.idle, Idle::No));
         let Some(slot) = self.slots.get_mut(key) else {
             return false;
         };
