@@ -43,11 +43,6 @@ fn assert_busy(reply: &Reply) {
     reply.problem();
 }
 
-fn assert_limit_named(client: &Client, limit: &str) {
-    let lines: Vec<String> = client.log().into_iter().filter(|line| line.contains("(limit ")).collect();
-    assert!(lines.len() == 1 && lines[0].contains(&format!("(limit {limit})")), "{limit}: {lines:?}");
-}
-
 #[test]
 fn thirty_two_handlers_wait_for_each_other_and_a_quick_request_for_none_of_them() {
     const CLIENTS: usize = 32;
@@ -82,7 +77,7 @@ fn when_every_worker_blocks_others_are_told_and_everything_goes_on_afterwards() 
     let gate = Gate::new();
     let serving = serve_within(router(&gate), |limits| {
         one_worker(limits);
-        limits.queue_timeout = Duration::from_millis(100);
+        limits.queue_timeout = Duration::from_millis(300);
     });
     let mut kept = serving.connect();
     assert_eq!(kept.get("/quick").text(), "quick");
@@ -93,7 +88,7 @@ fn when_every_worker_blocks_others_are_told_and_everything_goes_on_afterwards() 
     assert_eq!(new.get("/missing").status, 404);
     for client in [&mut kept, &mut new] {
         assert_busy(&client.get("/quick"));
-        assert_limit_named(client, "queue_timeout");
+        client.assert_limit_named("queue_timeout");
     }
     new.send("GET / HTTP/1.1\r\n\r\n");
     assert_eq!(new.reply().status, 400);
@@ -123,7 +118,7 @@ fn a_request_waits_in_the_queue_only_while_there_is_room_in_it() {
         let mut refused = serving.connect();
         assert_eq!(refused.get("/missing").status, 404);
         assert_busy(&refused.get("/quick"));
-        assert_limit_named(&refused, "queue_requests");
+        refused.assert_limit_named("queue_requests");
         gate.open();
         assert_eq!(blocked.reply().text(), "waited");
         for client in &mut queued {
@@ -238,7 +233,7 @@ fn a_source_that_blocks_holds_nobody_up_even_when_every_worker_is_inside_a_handl
     };
     let serving = serve_within(router, |limits| {
         one_worker(limits);
-        limits.queue_timeout = Duration::from_millis(100);
+        limits.queue_timeout = Duration::from_millis(300);
     });
     let mut long = serving.connect();
     long.send(get("/long"));
@@ -257,19 +252,22 @@ fn a_source_that_blocks_holds_nobody_up_even_when_every_worker_is_inside_a_handl
 
 #[test]
 fn the_time_a_response_takes_is_not_counted_as_the_next_requests_wait() {
-    const PATIENCE: Duration = Duration::from_millis(2);
-    struct Slow(Option<Duration>);
+    const PATIENCE: Duration = Duration::from_millis(500);
+    /// Too short for its worker to count as blocked.
+    const PAUSE: Duration = Duration::from_millis(4);
+    const PAUSES: u32 = 200;
+    struct Slow(u32);
     impl Read for Slow {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            if let Some(pause) = self.0.take() {
-                thread::sleep(pause);
-            }
-            Ok(0)
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            thread::sleep(PAUSE);
+            self.0 = self.0.saturating_sub(1);
+            out[0] = b'x';
+            Ok(usize::from(self.0 > 0))
         }
     }
     let router = Router::new()
         .get("/quick", |_: &mut Request| "quick")
-        .get("/slow", |_: &mut Request| Response::reader(Slow(Some(PATIENCE * 3))));
+        .get("/slow", |_: &mut Request| Response::reader(Slow(PAUSES)));
     let serving = serve_within(router, |limits| limits.queue_timeout = PATIENCE);
     let mut client = serving.connect();
     client.send(get("/slow") + &get("/quick"));

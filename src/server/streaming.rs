@@ -188,7 +188,8 @@ impl Streams {
         let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
             (taken < self.most).then_some(taken + 1)
         });
-        taken.is_ok().then_some(Place(self))
+        // Not `then_some`: a place that was made for a refusal would give back one that somebody else has.
+        taken.is_ok().then(|| Place(self))
     }
 }
 

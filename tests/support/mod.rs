@@ -5,7 +5,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockgate::{Error, Handle, Identity, Limits, Router, Running, Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -172,9 +172,19 @@ impl Client {
         self.tls.peer_certificates().unwrap()[0].to_vec()
     }
 
-    /// What the server's log says about this connection.
-    pub fn log(&self) -> Vec<String> {
-        LOG.about(self.address(), self.log_from)
+    /// Asserts that the log says once which limit this connection has met, and nothing of another.
+    pub fn assert_limit_named(&self, limit: &str) {
+        assert_limit_named(self.address(), self.log_from, limit);
+    }
+
+    /// Waits until the log says so.
+    pub fn wait_for_limit(&self, limit: &str) {
+        let deadline = Instant::now() + SAFETY;
+        while limits_named(self.address(), self.log_from).is_empty() {
+            assert!(Instant::now() < deadline, "nothing about {limit}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.assert_limit_named(limit);
     }
 
     /// Sends all in one write, in records as large as they may be.
@@ -311,6 +321,14 @@ impl Client {
             }
             self.tls.process_new_packets().expect("the server speaks TLS");
         }
+    }
+
+    /// Whether nothing has come after this long.
+    pub fn stays_silent_for(&mut self, time: Duration) -> bool {
+        self.tcp.set_read_timeout(Some(time)).unwrap();
+        let peeked = self.tcp.peek(&mut [0]);
+        self.tcp.set_read_timeout(Some(SAFETY)).unwrap();
+        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
     /// Says that nothing more will be sent, in TLS and in TCP; the other direction stays open.
@@ -451,14 +469,19 @@ struct Log(Mutex<Vec<String>>);
 
 static LOG: Log = Log(Mutex::new(Vec::new()));
 
-/// How many lines have been logged so far; for [`log_about`].
+/// How many lines have been logged so far; for [`assert_limit_named`].
 pub fn log_count() -> usize {
     LOG.count()
 }
 
-/// The lines about a client, from the given one on.
-pub fn log_about(client: SocketAddr, from: usize) -> Vec<String> {
-    LOG.about(client, from)
+/// Asserts that the log, from the given line on, says once which limit a client has met, and nothing of another.
+pub fn assert_limit_named(client: SocketAddr, from: usize, limit: &str) {
+    let lines = limits_named(client, from);
+    assert!(lines.len() == 1 && lines[0].contains(&format!("(limit {limit})")), "{limit}: {lines:?}");
+}
+
+fn limits_named(client: SocketAddr, from: usize) -> Vec<String> {
+    LOG.about(client, from).into_iter().filter(|line| line.contains("(limit ")).collect()
 }
 
 impl Log {

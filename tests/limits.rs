@@ -1,0 +1,323 @@
+//! Every bound holds, whoever tries it; who meets one is told in HTTP where that is still possible, and the log names the
+//! limit, once.
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockgate::{Error, Limits, Request, Response, Router};
+
+use support::{
+    assert_limit_named, chunked, get, log_count, noise, post, serve_within, Client, End, Gate, Serving, Shape,
+};
+
+/// A timer that is to run out.
+const SHORT: Duration = Duration::from_millis(400);
+
+fn router() -> Router {
+    Router::new()
+        .get("/", |_: &mut Request| "root")
+        .get("/endless", |_: &mut Request| Response::reader(std::io::repeat(b'x')))
+        .post("/", |request: &mut Request| -> Result<String, Error> {
+            Ok(request.bytes()?.len().to_string())
+        })
+        .post("/unread", |_: &mut Request| "unread")
+}
+
+fn within(change: impl FnOnce(&mut Limits)) -> Serving {
+    serve_within(router(), change)
+}
+
+fn in_chunks(path: &str, length: usize) -> Vec<u8> {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+    [head.into_bytes(), chunked(&vec![b'x'; length], 100)].concat()
+}
+
+/// The next answer is this refusal, the last one, and the limit is named.
+fn assert_refused(client: &mut Client, status: u16, limit: &str) {
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.closes()), (status, true), "{limit}: {reply:?}");
+    reply.problem();
+    client.expect_goodbye();
+    client.assert_limit_named(limit);
+}
+
+/// The server closes without a word.
+fn assert_closed(mut tcp: TcpStream, from: usize, limit: &str) {
+    let address = tcp.local_addr().unwrap();
+    let mut answer = Vec::new();
+    match tcp.read_to_end(&mut answer) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{limit}"),
+    }
+    assert!(answer.is_empty(), "{limit}: {answer:?}");
+    assert_limit_named(address, from, limit);
+}
+
+#[test]
+fn a_handshake_that_is_not_finished_is_closed() {
+    let serving = within(|limits| limits.handshake_timeout = SHORT);
+    for bytes in [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
+        let from = log_count();
+        let mut tcp = serving.connect_silently();
+        tcp.write_all(bytes).unwrap();
+        assert_closed(tcp, from, "handshake_timeout");
+    }
+    assert_eq!(serving.get("/").status, 200);
+}
+
+#[test]
+fn a_head_that_is_not_finished_is_answered_with_408_and_silence_with_a_close() {
+    let serving = within(|limits| limits.head_timeout = SHORT);
+    let mut half = serving.connect();
+    half.send("GET / HTTP/1.1\r\nHos");
+    assert_refused(&mut half, 408, "head_timeout");
+
+    let mut second = serving.connect();
+    assert_eq!(second.get("/").status, 200);
+    second.send("G");
+    assert_refused(&mut second, 408, "head_timeout");
+
+    let mut silent = serving.connect();
+    silent.expect_goodbye();
+    silent.wait_for_limit("head_timeout");
+}
+
+#[test]
+fn a_head_that_drips_in_has_no_longer_than_one_that_stops() {
+    let serving = within(|limits| limits.head_timeout = SHORT);
+    let mut client = serving.connect();
+    client.send("GET / HTTP/1.1\r\nX: ");
+    let mut dripping = true;
+    while dripping {
+        dripping = client.try_send(b"x").is_ok() && client.stays_silent_for(Duration::from_millis(2));
+    }
+    assert_eq!(client.reply().status, 408);
+    client.assert_limit_named("head_timeout");
+}
+
+#[test]
+fn a_head_has_so_many_bytes_and_fields() {
+    let serving = within(|limits| {
+        limits.head_bytes = 300;
+        limits.head_fields = 3;
+    });
+    let head = |target: usize, value: usize| {
+        format!("GET /{} HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "?".repeat(target), "x".repeat(value))
+    };
+    let rest = head(0, 0).len();
+    assert_eq!(serving.connect().get("/").status, 200);
+    for (bytes, expected) in [
+        (head(300 - rest, 0), Ok(())),
+        (head(0, 300 - rest), Ok(())),
+        (head(301 - rest, 0), Err((431, "head_bytes"))),
+        (head(0, 301 - rest), Err((431, "head_bytes"))),
+        (head(0, 100_000), Err((431, "head_bytes"))),
+        (head(300, 0), Err((414, "head_bytes"))),
+        (head(100_000, 0), Err((414, "head_bytes"))),
+        ("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\n\r\n".into(), Ok(())),
+        ("GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB: 2\r\nC: 3\r\n\r\n".into(), Err((431, "head_fields"))),
+    ] {
+        let mut client = serving.connect();
+        client.send(&bytes);
+        match expected {
+            Ok(()) => assert_eq!(client.reply().status, 200, "{bytes}"),
+            Err((status, limit)) => assert_refused(&mut client, status, limit),
+        }
+    }
+}
+
+#[test]
+fn a_body_over_the_limit_is_413_however_it_is_framed_and_kept() {
+    // Kept in memory whole, and read by the handler as it comes.
+    for buffer in [64 * 1024, 100] {
+        let serving = within(|limits| {
+            limits.body_bytes = 1000;
+            limits.body_buffer_bytes = buffer;
+        });
+        for length in [999, 1000] {
+            for request in [post("/", &noise(length)), in_chunks("/", length)] {
+                let mut client = serving.connect();
+                client.send(request);
+                assert_eq!(client.reply().text(), length.to_string());
+                assert_eq!(client.get("/").status, 200);
+            }
+        }
+        for request in [post("/", &noise(1001)), in_chunks("/", 1001), in_chunks("/", 100_000)] {
+            let mut client = serving.connect();
+            client.send(request);
+            assert_refused(&mut client, 413, "body_bytes");
+        }
+        let mut announced = serving.connect();
+        announced.send(post("/unread", &noise(1001)));
+        assert_refused(&mut announced, 413, "body_bytes");
+    }
+    // Who reads nothing of a body that was not kept answers as it likes, and the connection ends with it.
+    let serving = within(|limits| {
+        limits.body_bytes = 1000;
+        limits.body_buffer_bytes = 100;
+    });
+    let mut unread = serving.connect();
+    unread.send(in_chunks("/unread", 100_000));
+    let reply = unread.reply();
+    assert_eq!((reply.text(), reply.closes()), ("unread", true));
+    unread.expect_goodbye();
+}
+
+#[test]
+fn a_body_that_comes_too_slowly_is_408() {
+    for buffer in [64 * 1024, 10] {
+        let serving = within(|limits| {
+            limits.body_timeout = SHORT;
+            limits.body_min_rate = 1_000_000;
+            limits.body_buffer_bytes = buffer;
+        });
+        let (fixed, coded) = (post("/", &noise(1000)), in_chunks("/", 1000));
+        for request in [&fixed, &coded] {
+            let mut client = serving.connect();
+            client.send(&request[..request.len() - 10]);
+            assert_refused(&mut client, 408, "body_timeout");
+        }
+    }
+}
+
+#[test]
+fn a_kept_connection_is_closed_when_it_was_idle_for_too_long() {
+    let serving = within(|limits| limits.idle_timeout = SHORT);
+    let mut client = serving.connect();
+    assert_eq!(client.get("/").status, 200);
+    client.expect_goodbye();
+    client.assert_limit_named("idle_timeout");
+}
+
+#[test]
+fn a_response_that_nobody_reads_is_cut() {
+    let serving = within(|limits| limits.write_timeout = SHORT);
+    let mut client = serving.connect();
+    client.send(get("/endless"));
+    client.wait_for_limit("write_timeout");
+    let (_, end) = client.rest();
+    assert!(matches!(end, End::Cut | End::Reset), "{end:?}");
+}
+
+/// The server may not have parked a connection yet whose answer has been read already; then it has none to close, and
+/// refuses this time.
+fn served_when_there_is_room(serving: &Serving) -> Client {
+    for _ in 0..10_000 {
+        if let Ok(mut client) = Client::connect(serving.address) {
+            assert_eq!(client.get("/").status, 200);
+            return client;
+        }
+        std::thread::yield_now();
+    }
+    panic!("no room is made");
+}
+
+#[test]
+fn the_longest_idle_connection_makes_room_and_one_not_yet_served_never_does() {
+    let serving = within(|limits| {
+        limits.connections = 4;
+        limits.stall_timeout = Duration::from_secs(3_600);
+    });
+    let mut shaking_hands = serving.connect_silently();
+    let mut unserved = serving.connect();
+    let mut first = served_when_there_is_room(&serving);
+    let mut second = served_when_there_is_room(&serving);
+
+    let mut third = served_when_there_is_room(&serving);
+    first.expect_goodbye();
+    let mut fourth = served_when_there_is_room(&serving);
+    second.expect_goodbye();
+
+    // A request that has begun is no longer idle; the answer to the one before it says that it was seen.
+    for client in [&mut third, &mut fourth] {
+        client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: local");
+        assert_eq!(client.reply().status, 200);
+    }
+    let from = log_count();
+    assert_closed(serving.connect_silently(), from, "connections");
+
+    unserved.send(get("/"));
+    assert_eq!(unserved.reply().status, 200);
+    for mut client in [third, fourth] {
+        client.send("host\r\n\r\n");
+        assert_eq!(client.reply().status, 200);
+    }
+    shaking_hands.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    let nothing = shaking_hands.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(nothing, Err(ErrorKind::WouldBlock));
+}
+
+#[test]
+fn who_has_stalled_before_the_first_request_makes_room_before_who_is_idle() {
+    let serving = within(|limits| {
+        limits.connections = 3;
+        limits.stall_timeout = Duration::from_millis(1);
+    });
+    let mut idle = served_when_there_is_room(&serving);
+    let mut silent = serving.connect_silently();
+    let mut half = serving.connect();
+    half.send("GET / HT");
+    let mut newcomers = [served_when_there_is_room(&serving), served_when_there_is_room(&serving)];
+    assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0);
+    half.expect_goodbye();
+    for client in newcomers.iter_mut().chain([&mut idle]) {
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
+#[test]
+fn an_address_has_so_many_connections() {
+    let serving = within(|limits| {
+        limits.connections_per_address = 2;
+        limits.count_loopback = true;
+    });
+    let first = serving.connect();
+    let mut second = serving.connect();
+    let from = log_count();
+    assert_closed(serving.connect_silently(), from, "connections_per_address");
+    drop(first);
+    let mut third = served_when_there_is_room(&serving);
+    assert_eq!((second.get("/").status, third.get("/").status), (200, 200));
+
+    let uncounted = within(|limits| limits.connections_per_address = 2);
+    let mut clients: Vec<Client> = (0..5).map(|_| uncounted.connect()).collect();
+    assert!(clients.iter_mut().all(|client| client.get("/").status == 200));
+}
+
+#[test]
+fn so_many_handlers_read_large_bodies_at_a_time() {
+    let gate = Gate::new();
+    let router = {
+        let gate: Arc<Gate> = gate.clone();
+        Router::new().post("/", move |request: &mut Request| -> Result<String, Error> {
+            gate.pass();
+            Ok(request.bytes()?.len().to_string())
+        })
+    };
+    let serving = serve_within(router, |limits| {
+        limits.streaming_bodies = 1;
+        limits.body_buffer_bytes = 100;
+        limits.queue_timeout = SHORT;
+    });
+    let mut first = serving.connect();
+    first.send(post("/", &noise(100_000)));
+    gate.wait_for(1);
+    let mut second = serving.connect();
+    second.send(post("/", &noise(100_000)));
+    let reply = second.try_reply(Shape::WithBody).unwrap();
+    assert_eq!((reply.status, reply.field("retry-after"), reply.closes()), (503, Some("1"), true));
+    second.expect_goodbye();
+    second.assert_limit_named("streaming_bodies");
+
+    gate.open();
+    assert_eq!(first.reply().text(), "100000");
+    let mut small = serving.connect();
+    small.send(post("/", &noise(100)));
+    assert_eq!(small.reply().text(), "100");
+    small.send(post("/", &noise(100_000)));
+    assert_eq!(small.reply().text(), "100000");
+}
