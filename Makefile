@@ -3,9 +3,38 @@
 HTTPS_PORT ?= 8443
 HTTP_PORT ?= 80
 
-.PHONY: run-demo
+.PHONY: help run-demo test bench drill soak clean
+
+help:
+	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
+	@echo '                other ports: make run-demo HTTPS_PORT=9443 HTTP_PORT=9080'
+	@echo 'make test       all checks and tests; says at the end what passed and what was left out'
+	@echo 'make bench      server CPU per request on kept-alive connections, lockgate and nginx in turns;'
+	@echo '                and what 10,000 idle connections cost'
+	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
+	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
+	@echo 'make clean      removes what was built; the certificates of the demo stay'
 
 # The last line is run by make itself, without a shell between, so that Ctrl-C stops the server cleanly.
 run-demo:
 	cargo build --release
 	./target/release/lockgate demo --dir certs --https $(HTTPS_PORT) --http $(HTTP_PORT)
+
+test:
+	@tests/all.sh
+
+bench:
+	@tests/install.sh wrk=wrk nginx=nginx-light openssl=openssl curl=curl
+	benches/keep_alive.sh
+	cargo bench --bench idle_connections
+
+drill:
+	cargo build --release --example drill_server
+	cargo test --release --test drill -- --full
+
+soak:
+	cargo build --release --example drill_server
+	cargo test --release --test drill -- --full soak
+
+clean:
+	cargo clean

@@ -1,4 +1,54 @@
 //! HTTPS for small appliances, on plain blocking threads.
+//!
+//! A server is a [`Router`], an [`Identity`] and an address:
+//!
+//! ```
+//! use lockgate::{Error, Identity, Request, Response, Router, Server};
+//! use serde_json::{json, Value};
+//!
+//! fn read_sensor(request: &mut Request) -> Response {
+//!     Response::json(&json!({"sensor": request.param("id"), "celsius": 21.5}))
+//! }
+//!
+//! fn rename_sensor(request: &mut Request) -> Result<Response, Error> {
+//!     let wish: Value = request.json()?; // 400, 413, 415 or 422 by itself when there is no such JSON
+//!     Ok(Response::json(&json!({"sensor": request.param("id"), "name": wish["name"]})))
+//! }
+//!
+//! fn serve(identity: Identity) -> Result<(), Error> {
+//!     let router = Router::new().get("/api/sensors/{id}", read_sensor).post("/api/sensors/{id}", rename_sensor);
+//!     let running = Server::builder(router).https("127.0.0.1:0").identity(identity).bind()?.spawn()?;
+//!     // … until the firmware has reason to stop:
+//!     running.handle().stop();
+//!     running.join()
+//! }
+//! # let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+//! # let identity =
+//! #     Identity::from_pem(made.cert.pem().as_bytes(), made.signing_key.serialize_pem().as_bytes()).unwrap();
+//! # serve(identity).unwrap();
+//! ```
+//!
+//! # Handlers
+//!
+//! A handler is `Fn(&mut Request) -> impl IntoResponse + Send + Sync`. It may block. While it does, another worker takes
+//! its place, up to [`Limits::reserve_workers`]; beyond that requests wait for [`Limits::queue_timeout`] and then get 503.
+//! A panic in a handler costs its client a 500 and nobody else anything (a program built with `panic = "abort"` ends).
+//!
+//! What a handler may return is listed at [`IntoResponse`]; errors become problem documents (RFC 9457).
+//!
+//! # Threads
+//!
+//! One for the listener (the one that calls [`Server::run`]), one for the redirect, one supervisor, and the workers: one
+//! per core, and as many of the reserve as were ever needed. An idle server makes no system call.
+//!
+//! # Logging
+//!
+//! Through the `log` crate. *error*: something of the program's own is wrong (a handler panicked, the system refused a
+//! thread). *warn*: an operator should know (credentials came over plain HTTP, accepting fails, a stop had to cut
+//! connections). *info*: a request was refused or a connection cut by a limit, which the line names; starting to stop; and
+//! with [`ServerBuilder::access_log`] a line a request, target `lockgate::access`: method, path without the query, status,
+//! body bytes, microseconds, peer, TLS version. *debug*: what clients do wrong below HTTP. Keys, credentials, queries and
+//! bodies are never logged.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -19,3 +69,8 @@ pub use server::builder::{HttpCredentials, Server, ServerBuilder};
 pub use server::limits::Limits;
 pub use server::shutdown::{Handle, Running};
 pub use tls::Identity;
+
+/// The README's example compiles as it is written.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

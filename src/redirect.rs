@@ -189,6 +189,7 @@ impl Redirect {
             };
             match listener.accept() {
                 Ok((stream, peer)) => {
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                     rest = SHORTEST_REST;
                     if let Err(error) = self.admit(stream, peer, now) {
                         log::warn!(target: TARGET, "{peer}: closed, because it cannot be watched: {error}");

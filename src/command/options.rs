@@ -187,7 +187,7 @@ pub(super) const GENERAL: &[Opt] = &[
 pub(super) const LIMITS: &[Opt] = &[
     Opt::new(
         "connections",
-        "Open HTTPS connections; then the longest-idle one makes room. Never more than the \
+        "Open HTTPS connections; then one that has stalled or the longest-idle one makes room. Never more than the \
          open-file limit leaves.",
         Kind::Count(|l| &mut l.connections),
     ),
@@ -198,8 +198,13 @@ pub(super) const LIMITS: &[Opt] = &[
     ),
     Opt::new(
         "count-loopback",
-        "Count this machine's own connections per address too.",
+        "Count this machine's own connections and requests per address too.",
         Kind::Switch(|l| &mut l.count_loopback),
+    ),
+    Opt::new(
+        "requests-per-address",
+        "Requests a second from one address, 0 for no limit; more get 429.",
+        Kind::Count(|l| &mut l.requests_per_address),
     ),
     Opt::new(
         "redirect-connections",
@@ -277,6 +282,11 @@ pub(super) const LIMITS: &[Opt] = &[
         "Up to this size a body is read before the handler is called, and holds no worker \
          meanwhile.",
         Kind::Size(|l| &mut l.body_buffer_bytes),
+    ),
+    Opt::new(
+        "body-memory-bytes",
+        "Memory for the bodies being received on all connections; then 503.",
+        Kind::Size(|l| &mut l.body_memory_bytes),
     ),
     Opt::new(
         "streaming-bodies",

@@ -79,8 +79,7 @@ pub(super) fn until_stopped(
 ) -> Result<(), Failure> {
     let https = server.local_addr().port();
     let http = server.redirect_addr().map(|address| address.port());
-    let running = server.spawn()?;
-    signals.obey(running.handle(), files).map_err(|error| {
+    signals.obey(server.handle(), files).map_err(|error| {
         Failure::new(Code::Runtime, format!("the thread for signals cannot be started: {error}"))
     })?;
     say(&format!("HTTPS API server running on https://localhost:{https}"));
@@ -90,6 +89,6 @@ pub(super) fn until_stopped(
     if let Some(advice) = advice {
         say(&advice);
     }
-    running.join()?;
-    Ok(())
+    // The sockets accept since they were opened; who has connected by now is served at once.
+    Ok(server.run()?)
 }

@@ -337,7 +337,7 @@ impl IntoResponse for Error {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let response = Problem::new(self.status).detail(self.detail).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.with_header(RETRY_AFTER, HeaderValue::from_static("1"))
         } else {
             response

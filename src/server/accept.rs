@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustix::io::Errno;
 
 use super::connection::Connection;
 use super::parking::{Idle, Millis, Parking};
 use super::transport::Transport;
 use super::Shared;
 use crate::error::Error;
+
+/// How many connections the system may hold for the listener; it takes fewer when its own limit is lower.
+pub(super) const BACKLOG: usize = 4_096;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -51,7 +55,7 @@ impl Acceptor {
         let mut pause = None;
         loop {
             let stopping = shared.is_draining();
-            pause = match self.accept_all(shared) {
+            pause = match self.accept_all(shared, stopping) {
                 Ok(()) => None,
                 Err(error) => {
                     let next = pause.map_or(FIRST_PAUSE, |pause: Duration| (pause * 2).min(LONGEST_PAUSE));
@@ -73,42 +77,49 @@ impl Acceptor {
         }
     }
 
-    /// Accepts until nobody waits. An error is one that will come again at once.
-    fn accept_all(&self, shared: &Arc<Shared>) -> io::Result<()> {
-        loop {
+    /// Accepts until nobody waits, or until the server is to stop; then as many as may have waited at that time. An error
+    /// is one that will come again at once.
+    fn accept_all(&self, shared: &Arc<Shared>, stopping: bool) -> io::Result<()> {
+        let mut left = if stopping { BACKLOG } else { usize::MAX };
+        while left > 0 && (stopping || !shared.is_draining()) {
+            left -= 1;
             match self.listener.accept() {
                 Ok((tcp, peer)) => admit(shared, tcp, peer),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 // One connection went wrong before it was taken; the others have nothing to do with it.
-                Err(error) if is_about_one_connection(&error) => {
-                    log::debug!("a connection was lost: {error}")
-                }
-                Err(error) => {
-                    // The longest-idle connection may have what is missing.
-                    match shared.lot.take_longest_idle() {
+                Err(error) if is_one_of(&error, &ABOUT_ONE) => log::debug!("a connection was lost: {error}"),
+                Err(error) if is_one_of(&error, &SCARCE) => {
+                    // Another connection has what is missing.
+                    match shared.lot.make_room() {
                         Some(connection) => connection.close_idle(),
                         None => return Err(error),
                     }
                 }
+                Err(error) => return Err(error),
             }
         }
+        Ok(())
     }
 }
 
-fn is_about_one_connection(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    const ABOUT_ONE: [Errno; 9] = [
-        Errno::CONNABORTED,
-        Errno::INTR,
-        Errno::PROTO,
-        Errno::PERM,
-        Errno::NETDOWN,
-        Errno::HOSTDOWN,
-        Errno::HOSTUNREACH,
-        Errno::NETUNREACH,
-        Errno::TIMEDOUT,
-    ];
-    error.raw_os_error().is_some_and(|code| ABOUT_ONE.iter().any(|known| known.raw_os_error() == code))
+/// What accept says about the one connection that it would have given (accept(2)).
+const ABOUT_ONE: [Errno; 9] = [
+    Errno::CONNABORTED,
+    Errno::INTR,
+    Errno::PROTO,
+    Errno::PERM,
+    Errno::NETDOWN,
+    Errno::HOSTDOWN,
+    Errno::HOSTUNREACH,
+    Errno::NETUNREACH,
+    Errno::TIMEDOUT,
+];
+
+/// What it says when the system has run out of something.
+const SCARCE: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+
+fn is_one_of(error: &io::Error, known: &[Errno]) -> bool {
+    error.raw_os_error().is_some_and(|code| known.iter().any(|known| known.raw_os_error() == code))
 }
 
 /// Takes a connection in, or closes it when a cap is reached.
@@ -119,9 +130,9 @@ fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
         return;
     };
     if shared.lot.lock().open >= shared.connections {
-        match shared.lot.take_longest_idle() {
+        match shared.lot.make_room() {
             Some(connection) => {
-                log::debug!("{}: closed after being idle for longest, to make room", connection.peer());
+                log::info!("{}: closed to make room for another (limit connections)", connection.peer());
                 connection.close_idle();
             }
             None => {
@@ -142,8 +153,8 @@ fn begin(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr, admission: Admi
     let transport = Transport::new(tcp, shared.tls.clone())?;
     let now = shared.lot.millis(Instant::now());
     let deadline = now + shared.limits.handshake_timeout.as_millis() as Millis;
-    let connection = Connection::new(peer, transport, deadline, admission);
-    shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::No })
+    let connection = Connection::new(peer, transport, now, deadline, admission);
+    shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::Unserved(now) })
 }
 
 /// How many connections each address has. Bounded by the number of open connections: an address without one is forgotten.
@@ -194,7 +205,7 @@ impl Drop for Admission {
 }
 
 /// What one subscriber has: an IPv4 address, or the /64 of an IPv6 address.
-fn network_of(address: IpAddr) -> IpAddr {
+pub(super) fn network_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

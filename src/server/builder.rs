@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::thread;
 
-use super::accept::{Acceptor, Census};
+use super::accept::{Acceptor, Census, BACKLOG};
+use super::budget::Budget;
 use super::crew::Crew;
 use super::limits::Limits;
 use super::parking::Lot;
+use super::rate::Rate;
 use super::shutdown::{self, Handle, Running, StopRedirect};
 use super::streaming::Streams;
 use super::Shared;
@@ -18,9 +20,6 @@ use crate::error::Error;
 use crate::redirect::{self, Redirect};
 use crate::router::Router;
 use crate::tls::{self, Identity, Resolver};
-
-/// How many connections the system may hold for the listener; it takes fewer when its own limit is lower.
-const BACKLOG: i32 = 4_096;
 
 /// What the redirect does with a request that carries credentials over plain HTTP, where anyone on the way can read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -188,6 +187,7 @@ impl ServerBuilder {
             return Err(fault);
         }
         self.limits.check()?;
+        let connections = self.fit_open_files();
         let identity = self.identity.take().ok_or_else(|| Error::Setting {
             setting: "identity",
             fault: "a server needs a certificate and its key: .identity(Identity::from_pem_files(…)?)".into(),
@@ -210,10 +210,6 @@ impl ServerBuilder {
             }
         };
         let acceptor = Acceptor::new(listener)?;
-        let connections = self.limits.connections.min(descriptors_left(&self.limits, redirect.is_some()));
-        if connections < self.limits.connections {
-            log::info!("the open-file limit leaves room for {connections} connections (limit connections)");
-        }
         let most_workers = self.limits.workers + self.limits.reserve_workers;
         let lot = Lot::new(self.limits.workers)
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
@@ -221,6 +217,11 @@ impl ServerBuilder {
             connections,
             crew: Crew::new(most_workers, self.router.handlers()),
             census: Census::new(self.limits.connections_per_address, self.limits.count_loopback),
+            rate: match self.limits.requests_per_address {
+                0 => None,
+                per_second => Some(Rate::new(per_second as u64)),
+            },
+            body_memory: Arc::new(Budget::new(self.limits.body_memory_bytes)),
             streams: Streams::new(self.limits.streaming_bodies),
             limits: self.limits,
             router: self.router,
@@ -233,6 +234,28 @@ impl ServerBuilder {
         });
         let handle = Handle::new(shared, acceptor.waker.clone(), stop_redirect);
         Ok(Server { address, redirect_address, acceptor, redirect, handle })
+    }
+
+    /// How many HTTPS connections the open-file limit leaves room for, once the soft limit is raised to the hard one; the
+    /// redirect's share is cut down too.
+    fn fit_open_files(&mut self) -> usize {
+        use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+        let now = getrlimit(Resource::Nofile);
+        let raised = Rlimit { current: now.maximum, maximum: now.maximum };
+        let limit = match setrlimit(Resource::Nofile, raised) {
+            Ok(()) => now.maximum,
+            Err(_) => now.current,
+        };
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        self.limits.redirect_connections = self.limits.redirect_connections.min((limit / 8).max(1));
+        let redirects = if self.redirect.is_some() { self.limits.redirect_connections } else { 0 };
+        let rest = limit - redirects;
+        // A quarter of a small limit, and no more than 64, is for what else is open: handlers' files, the log, a reload.
+        let connections = self.limits.connections.min((rest - (rest / 4).min(64)).max(1));
+        if connections < self.limits.connections {
+            log::info!("the open-file limit leaves room for {connections} connections (limit connections)");
+        }
+        connections
     }
 
     fn redirect_settings(&mut self, https_port: u16) -> redirect::Settings {
@@ -263,7 +286,7 @@ fn listen(
     for candidate in candidates {
         let bound = TcpListener::bind(candidate).and_then(|socket| {
             // std asks for a queue of 128, which a burst of clients fills.
-            rustix::net::listen(&socket, BACKLOG)?;
+            rustix::net::listen(&socket, BACKLOG as i32)?;
             let address = socket.local_addr()?;
             Ok((socket, address))
         });
@@ -273,20 +296,4 @@ fn listen(
         }
     }
     Err(Error::Listen { listener, address: address.to_string(), source: failure })
-}
-
-/// How many HTTPS connections the open-file limit leaves room for, once the soft limit is raised to the hard one.
-fn descriptors_left(limits: &Limits, redirects: bool) -> usize {
-    use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
-    let now = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: now.maximum, maximum: now.maximum };
-    let limit = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => now.maximum,
-        Err(_) => now.current,
-    };
-    let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let redirects = if redirects { limits.redirect_connections.min(limit / 8) } else { 0 };
-    // A quarter of a small limit, and no more than 64, is for what else is open: handlers' files, the log, the reload.
-    let rest = limit - redirects;
-    (rest - (rest / 4).min(64)).max(1)
 }

@@ -27,6 +27,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_MOST: Duration = Duration::from_secs(10);
 /// How long a stop waits for a handshake or a head that has begun.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
+/// So many pipelined requests are answered before other connections get their turn.
+const REQUESTS_PER_TURN: u32 = 64;
 /// Responses to pipelined requests are sent together up to this many bytes.
 const OUTPUT_BYTES: usize = 16 * 1024;
 
@@ -35,6 +37,7 @@ pub(crate) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) transport: Transport,
     pub(super) stage: Stage,
+    accepted: Millis,
     /// Bytes that were read and could not be used yet.
     saved: Vec<u8>,
     /// How far the search for the head's end has come.
@@ -43,6 +46,10 @@ pub(crate) struct Connection {
     pub(super) head_begun: bool,
     /// Whether a request was answered on this connection.
     pub(super) served: bool,
+    /// Whether the request at hand was counted against its address's rate.
+    pub(super) counted: bool,
+    /// Whether more has come than the request that is being answered.
+    pub(super) has_more: bool,
     pub(super) deadline: Millis,
     listens_for_writable: bool,
     _admission: Admission,
@@ -85,6 +92,7 @@ impl Connection {
     pub(crate) fn new(
         peer: SocketAddr,
         transport: Transport,
+        accepted: Millis,
         deadline: Millis,
         admission: Admission,
     ) -> Connection {
@@ -93,10 +101,13 @@ impl Connection {
             peer,
             transport,
             stage: Stage::Handshake,
+            accepted,
             saved: Vec::new(),
             scanned: 0,
             head_begun: false,
             served: false,
+            counted: false,
+            has_more: false,
             deadline,
             listens_for_writable: false,
             _admission: admission,
@@ -130,20 +141,22 @@ impl Connection {
     ) -> Outcome {
         desk.look();
         desk.output.clear();
+        desk.requests_left = REQUESTS_PER_TURN;
         desk.input.restore(&std::mem::take(&mut self.saved));
         let Signals { readable, hung_up, .. } = match reason {
             Reason::Signals(signals) => signals,
             Reason::Expired => Signals::default(),
         };
-        self.transport.begin_turn(readable, hung_up);
-        let begun = match reason {
-            Reason::Signals(_) => Ok(Continue(())),
-            Reason::Expired => self.expire(desk),
-        };
-        let mut flow = self.go_on(begun, since, desk, handlers);
+        // A deadline may have come up while bytes were waiting: they count before it does.
+        let expired = reason == Reason::Expired;
+        self.transport.begin_turn(readable || expired, hung_up);
+        let mut flow = self.go_on(Ok(Continue(())), since, desk, handlers);
+        if expired && flow == Flow::Wait && self.deadline <= desk.millis() {
+            let begun = self.expire(desk);
+            flow = self.go_on(begun, since, desk, handlers);
+        }
         if flow != Flow::Close {
-            // The desk is for whoever comes next: what is written and not sent yet stays with the connection.
-            if let Err(error) = self.send_output(desk) {
+            if let Err(error) = self.end_turn(flow, desk) {
                 log::debug!("{}: {error}", self.peer);
                 flow = Flow::Close;
             }
@@ -156,6 +169,7 @@ impl Connection {
             Flow::Wait => {
                 let idle = match self.stage {
                     Stage::Head if self.served && !self.head_begun => Idle::Since(now),
+                    Stage::Handshake | Stage::Head if !self.served => Idle::Unserved(self.accepted),
                     _ => Idle::No,
                 };
                 let parking = Parking { now, deadline: self.deadline, idle };
@@ -177,6 +191,17 @@ impl Connection {
                 Outcome::Closed(key)
             }
         }
+    }
+
+    /// The desk is for whoever comes next: what is written and not sent yet stays with the connection, and who waits for
+    /// room to write is told when there is some.
+    fn end_turn(&mut self, flow: Flow, desk: &mut Desk<'_>) -> io::Result<()> {
+        self.send_output(desk)?;
+        if flow == Flow::Wait && self.transport.wants_write() && !self.listens_for_writable {
+            desk.shared.lot.listen_for_writable(self.key, self.as_raw_fd())?;
+            self.listens_for_writable = true;
+        }
+        Ok(())
     }
 
     fn go_on(&mut self, begun: Turn, mut since: Millis, desk: &mut Desk<'_>, handlers: Handlers) -> Flow {
@@ -242,11 +267,16 @@ impl Connection {
                 }
                 match head::scan(unread, self.scanned.max(start)) {
                     Ok(Scan::Complete(end)) if end - start <= limits.head_bytes => {
-                        if !desk.shared.has_permit(desk.me) {
-                            // The last handler blocked and another worker is at work for this one.
-                            let _: Flushed = self.send_output(desk)?;
+                        if desk.requests_left == 0 || !desk.shared.has_permit(desk.me) {
+                            // Others get their turn; or the last handler blocked, and another worker is at work.
                             return Ok(Break(Flow::Again));
                         }
+                        if self.transport.wants_write() && self.transport.flush()? == Flushed::Blocked {
+                            // Who does not read responses gets no further ones.
+                            let sending = Sending::new(Source::Nothing, After::KeepAlive, None);
+                            return Ok(self.begin_sending(sending, desk));
+                        }
+                        desk.requests_left -= 1;
                         self.scanned = 0;
                         desk.input.consume(start);
                         return self.exchange(end - start, since, desk, handlers);
@@ -291,6 +321,7 @@ impl Connection {
         self.stage = Stage::Head;
         self.served = true;
         self.head_begun = false;
+        self.counted = false;
         self.scanned = 0;
         self.deadline = desk.after(desk.shared.limits.idle_timeout);
     }
@@ -310,14 +341,10 @@ impl Connection {
         desk.output.len() >= OUTPUT_BYTES
     }
 
-    /// The turn ends here: parks, listening for room to write when that is what is missing.
+    /// The turn ends here, unless it only ends for the sake of others.
     pub(super) fn wait(&mut self, desk: &Desk<'_>) -> Turn {
         if self.transport.wants_another_turn() {
             return Ok(Break(Flow::Again));
-        }
-        if self.transport.wants_write() && !self.listens_for_writable {
-            desk.shared.lot.listen_for_writable(self.key, self.as_raw_fd())?;
-            self.listens_for_writable = true;
         }
         let finishes_by_itself = matches!(self.stage, Stage::Sending(_) | Stage::Body(_));
         if desk.shared.is_draining() && !finishes_by_itself {

@@ -4,7 +4,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,8 @@ const MOST_SCORE: u8 = 64;
 
 /// All that is known about the workers.
 pub(crate) struct Crew {
-    pool: Mutex<ThreadPool>,
+    /// Made with the first worker.
+    pool: Mutex<Option<ThreadPool>>,
     workers: Box<[Worker]>,
     /// How slow each handler was lately.
     scores: Box<[AtomicU8]>,
@@ -59,7 +60,7 @@ enum Call {
 impl Crew {
     pub(crate) fn new(most: usize, handlers: usize) -> Crew {
         Crew {
-            pool: Mutex::new(ThreadPool::with_name("lockgate-worker".into(), 1)),
+            pool: Mutex::new(None),
             workers: (0..most).map(|_| Worker::default()).collect(),
             scores: (0..handlers).map(|_| AtomicU8::new(0)).collect(),
             supervisor: OnceLock::new(),
@@ -68,17 +69,23 @@ impl Crew {
     }
 
     /// Starts the supervisor and as many workers as there are permits.
-    pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<thread::JoinHandle<()>> {
+    pub(crate) fn start(shared: &Arc<Shared>) -> std::io::Result<()> {
         let supervised = shared.clone();
-        let supervisor =
-            thread::Builder::new().name("lockgate-super".into()).spawn(move || supervise(&supervised))?;
+        let life = move || {
+            supervise(&supervised);
+            supervised.lot.lock().alive -= 1;
+            supervised.lot.changed.notify_all();
+        };
+        shared.lot.lock().alive += 1;
+        let started = thread::Builder::new().name("lockgate-super".into()).spawn(life);
+        let supervisor = started.inspect_err(|_| shared.lot.lock().alive -= 1)?;
         // Set once, here, before any worker runs.
         let _ = shared.crew.supervisor.set(supervisor.thread().clone());
         for _ in 0..shared.limits.workers {
             let call = shared.lot.lock().call(&shared.crew);
             shared.crew.perform(shared, call);
         }
-        Ok(supervisor)
+        Ok(())
     }
 
     /// Whether calls of this handler were slow lately.
@@ -122,7 +129,9 @@ impl Crew {
                 let started = panic::catch_unwind(AssertUnwindSafe(|| {
                     let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
                     // The pool panics when the system refuses a thread.
-                    pool.set_num_threads(worker + 1);
+                    let pool = pool.get_or_insert_with(|| ThreadPool::with_name("lockgate-worker".into(), 1));
+                    // Another worker with a higher number may have come first; a smaller pool would end its thread.
+                    pool.set_num_threads(pool.max_count().max(worker + 1));
                     let shared = shared.clone();
                     pool.execute(move || work(&shared, worker));
                 }));
@@ -265,19 +274,7 @@ fn work(shared: &Arc<Shared>, me: usize) {
         if let Some(ready) = state.take_ready() {
             drop(state);
             let outcome = serve(ready, &mut desk, Handlers::Call);
-            let mut dropped = None;
-            state = shared.lot.lock();
-            let closed = matches!(outcome, Outcome::Closed(_));
-            let wake = state.settle(outcome, &mut dropped);
-            if wake || dropped.is_some() || closed && state.phase >= Phase::Draining {
-                drop(state);
-                drop(dropped);
-                if wake {
-                    shared.lot.wake_watcher();
-                }
-                shared.lot.changed.notify_all();
-                state = shared.lot.lock();
-            }
+            state = put_back(shared, outcome, Some(me));
         } else if !state.watching {
             state.watching = true;
             state = shared.lot.watch(state, None);
@@ -295,6 +292,30 @@ fn work(shared: &Arc<Shared>, me: usize) {
     state.alive -= 1;
     drop(state);
     shared.lot.changed.notify_all();
+}
+
+/// Puts a connection where its turn has left it, and wakes whoever has to know. `me` is the worker that served it.
+fn put_back<'s>(shared: &'s Arc<Shared>, outcome: Outcome, me: Option<usize>) -> MutexGuard<'s, State> {
+    let closed = matches!(outcome, Outcome::Closed(_));
+    let mut dropped = None;
+    let mut state = shared.lot.lock();
+    let mut wake = state.settle(outcome, &mut dropped);
+    // Who has a permit goes on with what is ready; who has none, or calls no handlers, leaves it to others.
+    let goes_on = me.is_some_and(|me| shared.crew.workers[me].permit.load(Ordering::Acquire));
+    wake |= !goes_on && state.is_overlooked();
+    let drained = (closed || dropped.is_some()) && state.phase >= Phase::Draining;
+    if !wake && !drained && dropped.is_none() {
+        return state;
+    }
+    drop(state);
+    drop(dropped);
+    if wake {
+        shared.lot.wake_watcher();
+    }
+    if drained {
+        shared.lot.changed.notify_all();
+    }
+    shared.lot.lock()
 }
 
 /// Gives a connection its turn. A panic in it costs this connection and nothing else.
@@ -385,17 +406,6 @@ fn relieve(shared: &Arc<Shared>, desk: &mut Desk<'_>) {
         let Some(ready) = ready else { return };
         drop(state);
         let outcome = serve(ready, desk, handlers);
-        let mut dropped = None;
-        state = shared.lot.lock();
-        // Nobody else watches, so nobody has to be woken.
-        let _ = state.settle(outcome, &mut dropped);
-        if state.phase >= Phase::Draining {
-            shared.lot.changed.notify_all();
-        }
-        if dropped.is_some() {
-            drop(state);
-            drop(dropped);
-            state = shared.lot.lock();
-        }
+        state = put_back(shared, outcome, None);
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Desk<'s> {
     pub output: Vec<u8>,
     /// For a piece of a response's reader, and for bytes that are dropped.
     pub scratch: Vec<u8>,
+    /// Requests that may still be answered in this turn.
+    pub requests_left: u32,
     /// The time as it was when it was last asked.
     now: Instant,
     date: [u8; IMF_FIXDATE_LENGTH],
@@ -57,6 +59,7 @@ impl<'s> Desk<'s> {
             scratch: vec![0; PIECE_BYTES],
             shared,
             me,
+            requests_left: 0,
             now,
             date: imf_fixdate(0),
             date_until: now,

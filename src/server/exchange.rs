@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 
+use super::accept::network_of;
+use super::budget::Share;
 use super::connection::{Connection, Flow, Stage, Turn};
 use super::desk::{Desk, Handlers};
 use super::parking::Millis;
@@ -42,6 +44,16 @@ const BUSY: Refusal = Refusal::over(
     StatusCode::SERVICE_UNAVAILABLE,
     "all workers are busy and the request has waited too long; try again",
 );
+const BODY_MEMORY_BUSY: Refusal = Refusal::over(
+    "body_memory_bytes",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "too many bodies are being received; try again",
+);
+const TOO_OFTEN: Refusal = Refusal::over(
+    "requests_per_address",
+    StatusCode::TOO_MANY_REQUESTS,
+    "too many requests come from this address; try again",
+);
 const QUEUE_FULL: Refusal = Refusal::over(
     "queue_requests",
     StatusCode::SERVICE_UNAVAILABLE,
@@ -60,6 +72,7 @@ pub(super) struct Collecting {
     line: Line,
     /// What has come of the body, its framing taken off.
     body: Vec<u8>,
+    memory: Share,
     framed: Framed,
     began: Millis,
     owes_continue: bool,
@@ -117,12 +130,24 @@ impl Connection {
     ) -> (usize, Turn) {
         let limits = &desk.shared.limits;
         let head_length = asked.head.len();
+        if !self.may_ask(desk) {
+            return match asked.line.body {
+                BodyLength::Fixed(length) if length <= rest.len() as u64 => {
+                    self.log_refusal(TOO_OFTEN);
+                    let response = TOO_OFTEN.into_response();
+                    let turn = self.respond(response, &asked.line, asked.line.keep_alive, None, desk);
+                    (head_length + length as usize, turn)
+                }
+                _ => (head_length, self.refuse(TOO_OFTEN, &asked.line.method, desk)),
+            };
+        }
         match asked.line.body {
             BodyLength::Fixed(length) if length > limits.body_bytes => {
                 (head_length + rest.len(), self.refuse(TOO_LARGE, &asked.line.method, desk))
             }
             BodyLength::Fixed(length) if length <= rest.len() as u64 => {
                 let length = length as usize;
+                self.has_more = rest.len() > length;
                 let body = Body::Buffered { bytes: Cow::Borrowed(&rest[..length]), read: 0 };
                 match self.answer(&asked, body, since, desk, handlers) {
                     Ok(Break(Flow::Queue)) => (0, Ok(Break(Flow::Queue))),
@@ -153,6 +178,7 @@ impl Connection {
                     fields: asked.fields.to_vec(),
                     line: asked.line,
                     body: Vec::new(),
+                    memory: desk.shared.body_memory.share(),
                     framed,
                     began: desk.millis(),
                     owes_continue: expects_continue,
@@ -162,6 +188,18 @@ impl Connection {
                 (head_length, Ok(Continue(())))
             }
         }
+    }
+
+    /// Whether the client's address may ask once more; a request counts once, however often it is looked at.
+    fn may_ask(&mut self, desk: &Desk<'_>) -> bool {
+        let Some(rate) = &desk.shared.rate else { return true };
+        let address = self.peer.ip();
+        if std::mem::replace(&mut self.counted, true)
+            || address.is_loopback() && !desk.shared.limits.count_loopback
+        {
+            return true;
+        }
+        rate.allows(network_of(address), desk.now())
     }
 
     /// Takes in what has come of a body; answers when it is whole, or when it turns out too large to be kept in memory.
@@ -183,6 +221,9 @@ impl Connection {
             };
             if collecting.body.len() as u64 > limits.body_bytes {
                 return self.refuse(TOO_LARGE, collecting.method(), desk);
+            }
+            if !collecting.memory.cover(collecting.body.capacity()) {
+                return self.refuse(BODY_MEMORY_BUSY, collecting.method(), desk);
             }
             if ended {
                 return self.answer_collected(collecting, since, desk, handlers);
@@ -220,6 +261,7 @@ impl Connection {
         desk: &mut Desk<'_>,
         handlers: Handlers,
     ) -> Turn {
+        self.has_more = !desk.input.is_empty();
         let bytes = std::mem::take(&mut collecting.body);
         let asked = collecting.asked();
         if handlers == Handlers::Defer
@@ -283,6 +325,7 @@ impl Connection {
             self.log_refusal(refusal);
         }
         *since = desk.millis();
+        self.has_more = ended && !desk.input.is_empty();
         self.respond(response, &line, line.keep_alive && ended, record, desk)
     }
 
@@ -335,7 +378,8 @@ impl Connection {
             );
             response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         }
-        let keep_alive = keep_alive && !desk.shared.is_draining();
+        // Requests that came before the wish to stop are answered, pipelined ones too.
+        let keep_alive = keep_alive && (self.has_more || !desk.shared.is_draining());
         let exchange = Exchange { method: &line.method, version: line.version, keep_alive };
         let date = desk.date();
         let written = write_head(&mut desk.output, &response, exchange, &date);

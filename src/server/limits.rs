@@ -17,16 +17,21 @@ use crate::http::head::MOST_FIELDS;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Open HTTPS connections. When they are reached, the longest-idle kept-alive connection makes room; only when there
-    /// is none is a new connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves.
+    /// Open HTTPS connections. When they are reached, another one makes room: the oldest that has not sent a whole
+    /// request head within 2 s of its coming, else the longest-idle kept-alive one. Only when there is none is a new
+    /// connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves.
     /// Defaults to 10,000.
     pub connections: usize,
     /// Open HTTPS connections from one address, an IPv6 address counted by its /64. One more is closed at once.
     /// Defaults to 256.
     pub connections_per_address: usize,
-    /// Whether [`connections_per_address`](Limits::connections_per_address) also counts loopback addresses. Defaults to
-    /// `false`.
+    /// Whether [`connections_per_address`](Limits::connections_per_address) and
+    /// [`requests_per_address`](Limits::requests_per_address) also count loopback addresses. Defaults to `false`.
     pub count_loopback: bool,
+    /// Requests a second from one address, an IPv6 address counted by its /64; one more gets 429 with `Retry-After`. A
+    /// second's worth may come at once. Loopback addresses are not counted unless
+    /// [`count_loopback`](Limits::count_loopback) says so. 0 for no limit; defaults to 0; at most 1,000,000.
+    pub requests_per_address: usize,
     /// Open connections to the redirect's port; when they are reached, the oldest makes room. Defaults to 1,024.
     pub redirect_connections: usize,
 
@@ -68,8 +73,11 @@ pub struct Limits {
     /// Up to this many bytes a body is read before the handler is called, and holds no worker meanwhile. A larger one is
     /// read by the handler as it comes. Defaults to 64 KiB.
     pub body_buffer_bytes: usize,
-    /// Handlers that may at a time be reading bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes); a
-    /// further such request gets 503 with `Retry-After`. Defaults to 32.
+    /// Memory for the bodies that are being received on all connections together, in bytes; when it is used up, the
+    /// request whose body would need more gets 503 with `Retry-After`. Defaults to 32 MiB.
+    pub body_memory_bytes: usize,
+    /// Handlers that may at a time be reading bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes), so
+    /// that clients who stall cannot take all workers; a further such request gets 503 with `Retry-After`. Defaults to 32.
     pub streaming_bodies: usize,
 }
 
@@ -79,6 +87,7 @@ impl Default for Limits {
             connections: 10_000,
             connections_per_address: 256,
             count_loopback: false,
+            requests_per_address: 0,
             redirect_connections: 1_024,
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             reserve_workers: 64,
@@ -95,6 +104,7 @@ impl Default for Limits {
             head_fields: 64,
             body_bytes: 1024 * 1024,
             body_buffer_bytes: 64 * 1024,
+            body_memory_bytes: 32 * 1024 * 1024,
             streaming_bodies: 32,
         }
     }
@@ -109,6 +119,7 @@ impl Limits {
         let counts = [
             ("connections", self.connections, 1, 10_000_000),
             ("connections_per_address", self.connections_per_address, 1, 10_000_000),
+            ("requests_per_address", self.requests_per_address, 0, 1_000_000),
             ("redirect_connections", self.redirect_connections, 1, 1_000_000),
             ("workers", self.workers, 1, 1_024),
             ("reserve_workers", self.reserve_workers, 0, 4_096),
@@ -116,6 +127,7 @@ impl Limits {
             ("head_bytes", self.head_bytes, 256, 1024 * 1024),
             ("head_fields", self.head_fields, 1, MOST_FIELDS),
             ("body_buffer_bytes", self.body_buffer_bytes, 0, 16 * 1024 * 1024),
+            ("body_memory_bytes", self.body_memory_bytes, 0, usize::MAX),
             ("streaming_bodies", self.streaming_bodies, 1, 4_096),
             ("body_min_rate", usize::try_from(self.body_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
         ];

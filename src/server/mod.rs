@@ -5,6 +5,7 @@
 //! it would wait.
 
 mod accept;
+mod budget;
 pub(crate) mod builder;
 mod connection;
 mod crew;
@@ -12,6 +13,7 @@ mod desk;
 mod exchange;
 pub(crate) mod limits;
 mod parking;
+mod rate;
 mod sending;
 pub(crate) mod shutdown;
 mod streaming;
@@ -22,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use crate::router::Router;
-use crate::tls::Resolver;
+use crate::tls::{Resolver, ServerConfig};
 use limits::Limits;
 
 /// What all threads of a server share.
@@ -32,11 +34,14 @@ pub(crate) struct Shared {
     pub(crate) connections: usize,
     pub(crate) router: Router,
     pub(crate) resolver: Arc<Resolver>,
-    pub(crate) tls: Arc<rustls::ServerConfig>,
+    pub(crate) tls: Arc<ServerConfig>,
     pub(crate) access_log: bool,
     pub(crate) lot: parking::Lot,
     pub(crate) crew: crew::Crew,
     pub(crate) census: accept::Census,
+    /// When there is a limit on how often an address may ask.
+    pub(crate) rate: Option<rate::Rate>,
+    pub(crate) body_memory: Arc<budget::Budget>,
     pub(crate) streams: streaming::Streams,
     draining: AtomicBool,
     stopped: AtomicBool,

@@ -17,8 +17,12 @@ use super::timers::Timers;
 
 /// How many ready connections one watch takes at most.
 const BATCH: usize = 64;
-/// How many candidates one search for the longest-idle connection keeps.
+/// How many candidates one search for connections that can make room keeps.
 const CANDIDATES: usize = 64;
+/// A client that has not sent a whole request head after so long may have to make room. Who is merely on the way has.
+const STALLED_AFTER: Millis = 2_000;
+/// A search that found nobody who can make room is not repeated for so long, or a flood would keep the lot locked.
+const BARREN: Millis = 20;
 const WAKER: Token = Token(usize::MAX);
 
 /// Milliseconds since the lot was opened.
@@ -72,10 +76,12 @@ pub(crate) struct Parking {
 }
 
 /// What a parked connection is worth when room is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Idle {
-    /// In the middle of something, or not served yet.
+    /// In the middle of a request.
     No,
+    /// Accepted at that time, and has not sent a whole request head yet.
+    Unserved(Millis),
     /// Kept alive between two requests, since then.
     Since(Millis),
 }
@@ -118,7 +124,7 @@ pub(crate) struct State {
     free: Vec<usize>,
     pub(crate) open: usize,
     timers: Timers,
-    longest_idle: Vec<(Millis, usize)>,
+    candidates: Vec<(Idle, usize)>,
     pub(crate) ready: VecDeque<Ready>,
     /// Whole requests, and responses whose reader may block, that no worker was free for.
     pub(crate) queue: VecDeque<Ready>,
@@ -126,8 +132,9 @@ pub(crate) struct State {
     /// When the watcher will look up by itself.
     watch_ends: Millis,
     pub(crate) phase: Phase,
-    /// When it began to drain.
     drain_began: Option<Millis>,
+    /// Until then a search for connections that can make room need not be repeated: the last found none.
+    barren_until: Millis,
 
     /// Permits that no worker holds.
     pub(crate) permits: usize,
@@ -159,13 +166,14 @@ impl Lot {
             free: Vec::new(),
             open: 0,
             timers: Timers::default(),
-            longest_idle: Vec::new(),
+            candidates: Vec::new(),
             ready: VecDeque::with_capacity(BATCH),
             queue: VecDeque::new(),
             watching: false,
             watch_ends: Millis::MAX,
             phase: Phase::Open,
             drain_began: None,
+            barren_until: 0,
             permits,
             asleep: Vec::new(),
             started: 0,
@@ -295,10 +303,12 @@ impl Lot {
         }
     }
 
-    /// Takes out the longest-idle kept-alive connection, to make room for a new one.
-    pub(crate) fn take_longest_idle(&self) -> Option<Box<Connection>> {
+    /// Takes out a connection to make room for a new one: the oldest that has stalled before its first request, else the
+    /// longest-idle kept-alive one. Never one that has only just come, nor one with a request under way.
+    pub(crate) fn make_room(&self) -> Option<Box<Connection>> {
+        let now = self.millis(Instant::now());
         let mut state = self.lock();
-        let key = state.longest_idle()?;
+        let key = state.least_worth(now)?;
         let connection = state.take_parked(key)?;
         state.release_slot(key);
         Some(connection)
@@ -362,6 +372,11 @@ impl Lot {
 }
 
 impl State {
+    /// Whether connections are ready that nobody looks at: who watches sleeps, and must be woken for them.
+    pub(crate) fn is_overlooked(&self) -> bool {
+        self.watching && (!self.ready.is_empty() || !self.queue.is_empty())
+    }
+
     /// Whether a worker that has a permit would find something to do.
     pub(crate) fn has_work(&self) -> bool {
         !self.watching || !self.ready.is_empty() || !self.queue.is_empty()
@@ -377,15 +392,14 @@ impl State {
     #[must_use]
     pub(crate) fn park(&mut self, connection: Box<Connection>, parking: Parking) -> bool {
         let key = connection.key();
-        // A turn that began before the drain did does not know of it, and is taken once more.
-        let draining =
-            self.drain_began.is_some_and(|began| parking.now <= began || !matches!(parking.idle, Idle::No));
+        // Its turn began before the stop was wished for, so it has not acted on that.
+        let missed_the_drain = self.drain_began.is_some_and(|began| parking.now <= began);
         let Some(slot) = self.slots.get_mut(key) else {
             return false;
         };
-        if slot.signals.any() || draining {
+        if slot.signals.any() || missed_the_drain {
             let mut signals = std::mem::take(&mut slot.signals);
-            signals.readable |= draining;
+            signals.readable |= missed_the_drain;
             self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: parking.now });
             return false;
         }
@@ -471,28 +485,38 @@ impl State {
         }
     }
 
-    /// The key of the parked connection that has been idle for longest. A search looks at every connection and keeps the
-    /// longest-idle ones: whoever has not moved since is still among the longest-idle, so a search serves many calls.
-    fn longest_idle(&mut self) -> Option<usize> {
+    /// The key of the parked connection that makes room first. A search looks at every connection and keeps the first
+    /// ones: whoever has not moved since is still among them, so a search serves many calls.
+    fn least_worth(&mut self, now: Millis) -> Option<usize> {
+        if now < self.barren_until {
+            return None;
+        }
         for _ in 0..2 {
-            while let Some((since, key)) = self.longest_idle.pop() {
+            while let Some((idle, key)) = self.candidates.pop() {
                 let slot = self.slots.get(key)?;
-                if matches!(slot.seat, Seat::Parked(_)) && slot.idle == Idle::Since(since) {
+                if matches!(slot.seat, Seat::Parked(_)) && slot.idle == idle {
                     return Some(key);
                 }
             }
-            let mut idle: Vec<(Millis, usize)> = (self.slots.iter().enumerate())
-                .filter_map(|(key, slot)| match (&slot.seat, slot.idle) {
-                    (Seat::Parked(_), Idle::Since(since)) => Some((since, key)),
-                    _ => None,
+            let mut candidates: Vec<(Idle, usize)> = (self.slots.iter().enumerate())
+                .filter(|(_, slot)| match slot.idle {
+                    Idle::No => false,
+                    Idle::Unserved(accepted) => now.saturating_sub(accepted) >= STALLED_AFTER,
+                    Idle::Since(_) => true,
                 })
+                .filter(|(_, slot)| matches!(slot.seat, Seat::Parked(_)))
+                .map(|(key, slot)| (slot.idle, key))
                 .collect();
-            if idle.len() > CANDIDATES {
-                idle.select_nth_unstable(CANDIDATES);
-                idle.truncate(CANDIDATES);
+            if candidates.len() > CANDIDATES {
+                candidates.select_nth_unstable(CANDIDATES);
+                candidates.truncate(CANDIDATES);
             }
-            idle.sort_unstable_by(|one, other| other.cmp(one));
-            self.longest_idle = idle;
+            if candidates.is_empty() {
+                self.barren_until = now + BARREN;
+                return None;
+            }
+            candidates.sort_unstable_by(|one, other| other.cmp(one));
+            self.candidates = candidates;
         }
         None
     }

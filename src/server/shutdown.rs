@@ -100,11 +100,12 @@ impl Running {
 pub(crate) fn run(handle: Handle, acceptor: Acceptor, redirect: Option<Redirect>) -> Result<(), Error> {
     let shared = &handle.shared;
     let starting = |source| Error::Io { doing: "starting a thread", source };
+    Crew::start(shared).map_err(starting)?;
     let redirect = redirect
         .map(|redirect| thread::Builder::new().name("lockgate-http".into()).spawn(move || redirect.run()))
         .transpose()
+        .inspect_err(|_| end(shared))
         .map_err(starting)?;
-    let supervisor = Crew::start(shared).map_err(starting)?;
 
     acceptor.run(shared);
 
@@ -116,14 +117,7 @@ pub(crate) fn run(handle: Handle, acceptor: Acceptor, redirect: Option<Redirect>
     if left > 0 {
         log::warn!("stopping: {left} connections were cut (limit drain_timeout)");
     }
-    shared.stopped.store(true, Ordering::SeqCst);
-    shared.lot.cut();
-    shared.crew.wake_all();
-    // A handler that never returns must not keep the program from ending.
-    wait_for_workers(shared, Instant::now() + LAST_WAIT);
-    if supervisor.join().is_err() {
-        log::error!("the supervisor's thread panicked");
-    }
+    end(shared);
     match redirect.map(JoinHandle::join) {
         None | Some(Ok(Ok(()))) => {}
         Some(Ok(Err(error))) => log::error!("the redirect ended early: {error}"),
@@ -131,6 +125,15 @@ pub(crate) fn run(handle: Handle, acceptor: Acceptor, redirect: Option<Redirect>
     }
     log::info!("stopped");
     Ok(())
+}
+
+/// Ends the workers and the supervisor, and every connection that is still open.
+fn end(shared: &Shared) {
+    shared.stopped.store(true, Ordering::SeqCst);
+    shared.lot.cut();
+    shared.crew.wake_all();
+    // A handler that never returns must not keep the program from ending.
+    wait_for_workers(shared, Instant::now() + LAST_WAIT);
 }
 
 fn wait_for_workers(shared: &Shared, until: Instant) {

@@ -231,7 +231,11 @@ impl Write for Socket {
     }
 
     fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        let result = self.tcp.write_vectored(slices);
+        // One slice is the rule, and the plain call is the cheaper one.
+        let result = match slices {
+            [one] => self.tcp.write(one),
+            _ => self.tcp.write_vectored(slices),
+        };
         self.note_sent(result)
     }
 

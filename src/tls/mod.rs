@@ -12,6 +12,7 @@ mod resolver;
 
 pub use identity::Identity;
 pub(crate) use resolver::{server_config, Resolver};
+pub(crate) use rustls::ServerConfig;
 
 use std::sync::{Arc, OnceLock};
 

@@ -14,9 +14,9 @@ use rustls::ServerConfig;
 use super::{provider, Identity};
 use crate::error::Error;
 
-/// The one protocol that is spoken here (RFC 7301 §6). A client that offers others only is refused by rustls with
-/// `no_application_protocol`; one that offers none is served.
-const ALPN_HTTP_1_1: &[u8] = b"http/1.1";
+/// What is spoken here, the better first (RFC 7301 §6): a client of HTTP/1.0, such as `curl --http1.0`, offers that alone.
+/// One that offers others only is refused by rustls with `no_application_protocol`; one that offers none is served.
+const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// Gives every client the same identity, whatever name it asks for: an appliance has one, and a client that does not
 /// accept it can say so better than an alert can.
@@ -60,7 +60,7 @@ pub(crate) fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>
         .map_err(failed)?
         .with_no_client_auth()
         .with_cert_resolver(resolver);
-    config.alpn_protocols = vec![ALPN_HTTP_1_1.to_vec()];
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
     // Ours first: the strongest suite both sides have, as testers of servers ask.
     config.ignore_client_order = true;
     // A ticket keeps the session at the client, encrypted under a key that rotates every 6 hours. So resumption, which
@@ -202,6 +202,10 @@ mod tests {
         client.alpn_protocols = Vec::new();
         let (_, _, result) = handshake(&Arc::new(client.clone()), &server);
         result.unwrap();
+        client.alpn_protocols = vec![b"http/1.0".to_vec()];
+        let (old, _, result) = handshake(&Arc::new(client.clone()), &server);
+        result.unwrap();
+        assert_eq!(old.alpn_protocol(), Some(&b"http/1.0"[..]));
         client.alpn_protocols = vec![b"h2".to_vec()];
         let (mut client, _, result) = handshake(&Arc::new(client), &server);
         assert_eq!(result, Err(rustls::Error::NoApplicationProtocol));

@@ -1,0 +1,79 @@
+//! The server that `make drill` maltreats: `drill_server CERT KEY [LIMIT=NUMBER]`. Its handlers sleep, block for ever,
+//! panic, and break their own promises.
+
+use std::io::{self, Read};
+use std::thread;
+use std::time::Duration;
+
+use lockgate::{Error, Identity, IntoResponse, Limits, Request, Response, Router, Server, StatusCode};
+use serde_json::json;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(certificate), Some(key)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: drill_server CERT KEY [connections=N]".into());
+    };
+    let mut limits = Limits::default();
+    for argument in arguments {
+        match argument.split_once('=') {
+            Some(("connections", number)) => limits.connections = number.parse()?,
+            Some(("body_memory_bytes", number)) => limits.body_memory_bytes = number.parse()?,
+            _ => return Err(format!("unknown limit: {argument}").into()),
+        }
+    }
+    let router = Router::new()
+        .get("/api/data", |_| Response::json(&json!({"message": "Secure data over HTTPS"})))
+        .post("/len", |request| -> Result<Response, Error> {
+            let length = io::copy(request.body(), &mut io::sink())?;
+            Ok(Response::json(&json!({"length": length})))
+        })
+        .get("/zeros/{bytes}", |request| match number(request, "bytes") {
+            Some(bytes) => Response::reader_with_length(io::repeat(0).take(bytes), bytes),
+            None => StatusCode::BAD_REQUEST.into_response(),
+        })
+        .get("/sleep/{ms}", |request| match number(request, "ms") {
+            Some(ms) => {
+                thread::sleep(Duration::from_millis(ms));
+                StatusCode::OK
+            }
+            None => StatusCode::BAD_REQUEST,
+        })
+        .get("/block", |_| -> Response {
+            loop {
+                thread::park();
+            }
+        })
+        .get("/panic", |_| -> Response { panic!("as the drill wants it") })
+        .get("/promises/more", |_| Response::reader_with_length(io::repeat(b'x').take(1_000), 100_000))
+        .get("/promises/less", |_| Response::reader_with_length(io::repeat(b'x').take(100_000), 1_000))
+        .get("/fails", |_| Response::reader(io::repeat(b'x').take(100_000).chain(Fails)))
+        .get("/panics", |_| Response::reader(io::repeat(b'x').take(100_000).chain(Panics)));
+    let server = Server::builder(router)
+        .https("127.0.0.1:0")
+        .identity(Identity::from_pem_files(certificate, key)?)
+        .limits(limits)
+        .bind()?;
+    println!("listening on {}", server.local_addr());
+    server.run()?;
+    Ok(())
+}
+
+fn number(request: &Request, name: &str) -> Option<u64> {
+    request.param(name).parse().ok()
+}
+
+struct Fails;
+
+impl Read for Fails {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::Error::other("as the drill wants it"))
+    }
+}
+
+struct Panics;
+
+impl Read for Panics {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        panic!("as the drill wants it")
+    }
+}

@@ -1,0 +1,70 @@
+//! Memory that all connections draw on together.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+
+/// So many bytes, for everybody.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    most: usize,
+}
+
+/// What one body has taken of it; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    budget: Arc<Budget>,
+    taken: usize,
+}
+
+impl Budget {
+    pub(crate) fn new(most: usize) -> Budget {
+        Budget { used: AtomicUsize::new(0), most }
+    }
+
+    pub(crate) fn share(self: &Arc<Budget>) -> Share {
+        Share { budget: self.clone(), taken: 0 }
+    }
+}
+
+impl Share {
+    /// Makes the share at least `bytes`; false when there is not that much left.
+    #[must_use]
+    pub(crate) fn cover(&mut self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.taken);
+        if more == 0 {
+            return true;
+        }
+        let took = self.budget.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
+            used.checked_add(more).filter(|used| *used <= self.budget.most)
+        });
+        if took.is_ok() {
+            self.taken = bytes;
+        }
+        took.is_ok()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.taken, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_takes_the_others_do_not_have_until_it_is_given_back() {
+        let budget = Arc::new(Budget::new(100));
+        let (mut one, mut other) = (budget.share(), budget.share());
+        assert!(one.cover(60) && one.cover(50));
+        assert!(other.cover(40));
+        assert!(!other.cover(41));
+        drop(one);
+        assert!(other.cover(100));
+        drop(other);
+        assert_eq!(budget.used.load(Ordering::Acquire), 0);
+    }
+}

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Every check and test there is, for `make test`; then what passed, what failed, and what was left out and how to get it.
+# With CI=true nothing may be left out.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+target=${CARGO_TARGET_DIR:-target}
+mkdir -p "$target"
+left_out=$target/left-out.txt
+log=$target/test.log
+: >"$left_out"
+: >"$log"
+passed=()
+failed=()
+
+# check NAME COMMAND…: runs it; its outcome is told at the end.
+check() {
+    local name=$1
+    shift
+    echo "== $name"
+    if "$@"; then passed+=("$name"); else failed+=("$name"); fi
+}
+
+# Says of a component of the Rust toolchain whether it is there; installs it if it can.
+has_component() {
+    cargo "$2" --version >/dev/null 2>&1 && return
+    if command -v rustup >/dev/null && rustup component add "$1" >&2; then
+        cargo "$2" --version >/dev/null 2>&1 && return
+    fi
+    echo "left out: $3: needs $1 (rustup component add $1)" >>"$left_out"
+    return 1
+}
+
+tests() { cargo test --no-fail-fast 2>&1 | tee "$log"; }
+drills() {
+    cargo build --quiet --release --example drill_server && cargo test --quiet --release --test drill 2>&1 | tee -a "$log"
+}
+docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps; }
+lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }
+
+tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3
+
+if has_component rustfmt fmt formatting; then
+    check formatting cargo fmt --check
+fi
+if has_component clippy clippy lints; then
+    check lints lint
+    check 'lints of the library alone' lint --no-default-features
+fi
+check documentation docs
+check tests tests
+check 'drills, in short' drills
+
+echo
+# cargo's own summaries, each under the name of what was run.
+grep -E '^( +Running | +Doc-tests |test result: |test .* FAILED$)' "$log"
+echo
+[ "${#passed[@]}" -eq 0 ] || printf 'passed: %s\n' "${passed[@]}"
+[ "${#failed[@]}" -eq 0 ] || printf 'FAILED: %s\n' "${failed[@]}"
+if [ -s "$left_out" ]; then
+    sort -u "$left_out"
+else
+    echo 'nothing was left out'
+fi
+
+[ "${#failed[@]}" -eq 0 ] || exit 1
+if [ "${CI:-}" = true ] && grep -q ': needs ' "$left_out"; then
+    echo 'nothing may be left out here' >&2
+    exit 1
+fi

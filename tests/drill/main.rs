@@ -1,0 +1,86 @@
+//! Drills: the built server under attack, under load and on its way out, while a client that behaves well must not
+//! notice. One line a drill, with figures and pass or FAIL. `make drill` runs them in full; CI runs them short.
+//!
+//! `drill [--full] [NAME…]`; a name may be a part of one. The soak is left to `make soak`, unless it is named, when full.
+
+mod client;
+mod crash;
+mod crowd;
+mod handlers;
+mod load;
+mod memory;
+mod resets;
+mod scarcity;
+mod server;
+mod stop;
+
+use std::process::ExitCode;
+
+/// How hard the drills go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    Short,
+    Full,
+}
+
+impl Size {
+    pub fn pick<T>(self, short: T, full: T) -> T {
+        match self {
+            Size::Short => short,
+            Size::Full => full,
+        }
+    }
+}
+
+/// What a drill has shown.
+pub struct Verdict {
+    pub figures: String,
+    /// What was not as it must be; empty when it passes.
+    pub faults: Vec<String>,
+}
+
+/// A drill by its name.
+type Drill = (&'static str, fn(Size) -> Verdict);
+
+const DRILLS: [Drill; 16] = [
+    ("silent clients", |size| crowd::drill(&[crowd::Kind::Silent], size)),
+    ("half a ClientHello", |size| crowd::drill(&[crowd::Kind::HalfHello], size)),
+    ("a head in drips", |size| crowd::drill(&[crowd::Kind::DrippingHead], size)),
+    ("stalled bodies", |size| crowd::drill(&[crowd::Kind::StalledBody], size)),
+    ("slow readers", |size| crowd::drill(&[crowd::Kind::SlowReader], size)),
+    ("idle connections", |size| crowd::drill(&[crowd::Kind::Idle], size)),
+    ("all of them, to the cap", crowd::drill_all),
+    ("resets", resets::drill),
+    ("no descriptors left", scarcity::descriptors),
+    ("overload", scarcity::overload),
+    ("stop under load", stop::under_load),
+    ("stop with dead peers", stop::with_dead_peers),
+    ("handlers that misbehave", handlers::drill),
+    ("memory ceiling", memory::ceiling),
+    ("kill -9 while writing certificates", crash::drill),
+    ("soak", memory::soak),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let size = if arguments.iter().any(|argument| argument == "--full") { Size::Full } else { Size::Short };
+    let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let (mut passed, mut failed) = (0, 0);
+    for (name, drill) in DRILLS {
+        let named = wanted.iter().any(|part| name.contains(part.as_str()));
+        let takes_minutes = name == "soak" && size == Size::Full;
+        if !named && (!wanted.is_empty() || takes_minutes) {
+            continue;
+        }
+        let Verdict { figures, faults } = drill(size);
+        if faults.is_empty() {
+            passed += 1;
+            println!("pass  {name}: {figures}");
+        } else {
+            failed += 1;
+            println!("FAIL  {name}: {figures}; {}", faults.join("; "));
+        }
+    }
+    println!("drills: {passed} passed, {failed} failed");
+    ExitCode::from(u8::from(failed > 0))
+}
