@@ -1,16 +1,22 @@
 //! A server in this process over real loopback sockets, and a client that sends exactly the bytes it is told to. Every
 //! read and write of the client has a time limit, so that a server that hangs fails the test.
 #![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(unused_imports, reason = "each test binary uses its own part")]
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+mod client;
+mod gate;
+mod log;
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use lockgate::{Error, Handle, Identity, Limits, Router, Running, Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+pub use client::{connect_plain, reset, Client, End, Reply, Shape};
+pub use gate::Gate;
+pub use log::{assert_limit_named, log_count};
 
 /// The time after which a test has failed; nothing is expected to take anywhere near as long.
 pub const SAFETY: Duration = Duration::from_secs(20);
@@ -19,20 +25,6 @@ static AUTHORITY: LazyLock<CertifiedIssuer<'static, KeyPair>> = LazyLock::new(||
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-});
-
-static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
-    let mut roots = RootCertStore::empty();
-    roots.add(AUTHORITY.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    // A resumed session would hide the certificate that new connections get.
-    config.resumption = rustls::client::Resumption::disabled();
-    Arc::new(config)
 });
 
 /// A certificate for localhost that the client trusts.
@@ -57,9 +49,7 @@ pub fn serve(router: Router) -> Serving {
 
 /// Serves within the default limits as `change` changes them.
 pub fn serve_within(router: Router, change: impl FnOnce(&mut Limits)) -> Serving {
-    log::set_max_level(log::LevelFilter::Trace);
-    // Whichever test comes first installs it.
-    let _ = log::set_logger(&LOG);
+    log::install();
     let mut limits = Limits::default();
     change(&mut limits);
     let server = Server::builder(router)
@@ -101,289 +91,6 @@ impl Drop for Serving {
     }
 }
 
-pub fn connect_plain(address: SocketAddr) -> io::Result<TcpStream> {
-    let tcp = TcpStream::connect_timeout(&address, SAFETY)?;
-    tcp.set_nodelay(true)?;
-    tcp.set_read_timeout(Some(SAFETY))?;
-    tcp.set_write_timeout(Some(SAFETY))?;
-    Ok(tcp)
-}
-
-/// How a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// With close_notify: by intent.
-    Goodbye,
-    /// Without: what came before may be a part only.
-    Cut,
-    Reset,
-}
-
-/// A TLS connection of which the test decides every byte.
-pub struct Client {
-    tls: ClientConnection,
-    tcp: TcpStream,
-    received: Vec<u8>,
-    log_from: usize,
-}
-
-/// A response, whole.
-#[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub fields: Vec<(String, String)>,
-    pub body: Vec<u8>,
-}
-
-/// What a response is expected to consist of: that depends on the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
-    WithBody,
-    /// The answer to HEAD.
-    HeadOnly,
-}
-
-impl Client {
-    pub fn connect(address: SocketAddr) -> io::Result<Client> {
-        let log_from = LOG.count();
-        Client::over(connect_plain(address)?, log_from)
-    }
-
-    fn over(tcp: TcpStream, log_from: usize) -> io::Result<Client> {
-        let name = ServerName::try_from("localhost").unwrap();
-        let mut tls = ClientConnection::new(CLIENT.clone(), name).unwrap();
-        let mut client_tcp = tcp;
-        while tls.is_handshaking() {
-            tls.complete_io(&mut client_tcp)?;
-        }
-        Ok(Client { tls, tcp: client_tcp, received: Vec::new(), log_from })
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.tcp.local_addr().unwrap()
-    }
-
-    pub fn tcp(&self) -> &TcpStream {
-        &self.tcp
-    }
-
-    /// The certificate that the server has shown, as DER.
-    pub fn certificate(&self) -> Vec<u8> {
-        self.tls.peer_certificates().unwrap()[0].to_vec()
-    }
-
-    /// Asserts that the log says once which limit this connection has met, and nothing of another.
-    pub fn assert_limit_named(&self, limit: &str) {
-        assert_limit_named(self.address(), self.log_from, limit);
-    }
-
-    /// Waits until the log says so.
-    pub fn wait_for_limit(&self, limit: &str) {
-        let deadline = Instant::now() + SAFETY;
-        while limits_named(self.address(), self.log_from).is_empty() {
-            assert!(Instant::now() < deadline, "nothing about {limit}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        self.assert_limit_named(limit);
-    }
-
-    /// Sends all in one write, in records as large as they may be.
-    pub fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut wire = Vec::new();
-        for piece in bytes.chunks(16 * 1024) {
-            self.tls.writer().write_all(piece)?;
-            while self.tls.wants_write() {
-                self.tls.write_tls(&mut wire)?;
-            }
-            if wire.len() > 256 * 1024 {
-                self.tcp.write_all(&wire)?;
-                wire.clear();
-            }
-        }
-        self.tcp.write_all(&wire)
-    }
-
-    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.try_send(bytes.as_ref()).expect("the server takes what is sent");
-    }
-
-    pub fn get(&mut self, path: &str) -> Reply {
-        self.send(get(path));
-        self.reply()
-    }
-
-    /// The next response, its framing checked.
-    pub fn reply(&mut self) -> Reply {
-        self.try_reply(Shape::WithBody).unwrap_or_else(|end| {
-            panic!("the connection ended ({end:?}) after {:?}", String::from_utf8_lossy(&self.received))
-        })
-    }
-
-    /// The next response, or how the connection ended before the response did.
-    pub fn try_reply(&mut self, shape: Shape) -> Result<Reply, End> {
-        let head = self.take_until(b"\r\n\r\n")?;
-        let head = String::from_utf8(head).expect("a response's head is ASCII here");
-        let mut lines = head.trim_end_matches("\r\n").split("\r\n");
-        let status_line = lines.next().unwrap();
-        assert!(status_line.starts_with("HTTP/1.1 ") && status_line.len() >= 13, "{status_line:?}");
-        let status: u16 = status_line[9..12].parse().unwrap();
-        let fields: Vec<(String, String)> = lines
-            .map(|line| line.split_once(": ").unwrap_or_else(|| panic!("not a field: {line:?}")))
-            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_string()))
-            .collect();
-        let mut reply = Reply { status, fields, body: Vec::new() };
-        let length = reply.field("content-length").map(|value| value.parse::<usize>().unwrap());
-        let chunked = reply.field("transfer-encoding").is_some();
-        assert!(!(chunked && length.is_some()), "framed twice: {reply:?}");
-        let bodiless = status < 200 || status == 204 || status == 304;
-        assert!(!(bodiless && (chunked || length.is_some())), "framed without a body: {reply:?}");
-        if bodiless || shape == Shape::HeadOnly {
-            return Ok(reply);
-        }
-        if chunked {
-            assert_eq!(reply.field("transfer-encoding"), Some("chunked"));
-            loop {
-                let line = String::from_utf8(self.take_until(b"\r\n")?).unwrap();
-                let size = usize::from_str_radix(line.trim_end(), 16).unwrap();
-                let piece = self.take(size + 2)?;
-                assert!(piece.ends_with(b"\r\n"));
-                reply.body.extend_from_slice(&piece[..size]);
-                if size == 0 {
-                    return Ok(reply);
-                }
-            }
-        }
-        reply.body = match length {
-            Some(length) => self.take(length)?,
-            None => {
-                assert_eq!(reply.field("connection"), Some("close"), "where does it end? {reply:?}");
-                match self.rest() {
-                    (rest, End::Goodbye) => rest,
-                    (_, end) => return Err(end),
-                }
-            }
-        };
-        Ok(reply)
-    }
-
-    /// All that comes until the connection ends, and how it ends.
-    pub fn rest(&mut self) -> (Vec<u8>, End) {
-        loop {
-            if let Err(end) = self.receive() {
-                return (std::mem::take(&mut self.received), end);
-            }
-        }
-    }
-
-    /// Asserts that the server closes on purpose and says nothing more.
-    pub fn expect_goodbye(&mut self) {
-        let (rest, end) = self.rest();
-        assert_eq!((String::from_utf8_lossy(&rest).as_ref(), end), ("", End::Goodbye));
-    }
-
-    fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, End> {
-        let mut from = 0;
-        loop {
-            if let Some(at) = self.received[from..].windows(mark.len()).position(|window| window == mark) {
-                return self.take(from + at + mark.len());
-            }
-            from = self.received.len().saturating_sub(mark.len() - 1);
-            self.receive()?;
-        }
-    }
-
-    fn take(&mut self, length: usize) -> Result<Vec<u8>, End> {
-        while self.received.len() < length {
-            self.receive()?;
-        }
-        let rest = self.received.split_off(length);
-        Ok(std::mem::replace(&mut self.received, rest))
-    }
-
-    /// Reads once, whatever comes.
-    pub fn receive(&mut self) -> Result<(), End> {
-        loop {
-            let mut piece = [0; 16 * 1024];
-            match self.tls.reader().read(&mut piece) {
-                Ok(0) => return Err(End::Goodbye),
-                Ok(read) => {
-                    self.received.extend_from_slice(&piece[..read]);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Err(End::Cut),
-                Err(error) => panic!("reading plaintext: {error}"),
-            }
-            match self.tls.read_tls(&mut self.tcp) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(End::Reset),
-                Err(error) => panic!("waiting for the server: {error}"),
-            }
-            self.tls.process_new_packets().expect("the server speaks TLS");
-        }
-    }
-
-    /// Whether nothing has come after this long.
-    pub fn stays_silent_for(&mut self, time: Duration) -> bool {
-        self.tcp.set_read_timeout(Some(time)).unwrap();
-        let peeked = self.tcp.peek(&mut [0]);
-        self.tcp.set_read_timeout(Some(SAFETY)).unwrap();
-        peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
-    }
-
-    /// Says that nothing more will be sent, in TLS and in TCP; the other direction stays open.
-    pub fn finish(&mut self) {
-        self.tls.send_close_notify();
-        while self.tls.wants_write() {
-            self.tls.write_tls(&mut self.tcp).unwrap();
-        }
-        self.tcp.shutdown(Shutdown::Write).unwrap();
-    }
-
-    /// As `finish`, in TCP alone, as a program does that ends.
-    pub fn leave(&mut self) {
-        self.tcp.shutdown(Shutdown::Write).unwrap();
-    }
-
-    pub fn reset(self) {
-        reset(self.tcp);
-    }
-}
-
-/// Ends a connection with a reset.
-pub fn reset(tcp: TcpStream) {
-    rustix::net::sockopt::set_socket_linger(&tcp, Some(Duration::ZERO)).unwrap();
-    drop(tcp);
-}
-
-impl Reply {
-    /// The only value of a field; panics when there are two.
-    pub fn field(&self, name: &str) -> Option<&str> {
-        let mut values =
-            self.fields.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let first = values.next();
-        assert!(values.next().is_none(), "{name} twice in {self:?}");
-        first
-    }
-
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(&self.body).unwrap()
-    }
-
-    pub fn closes(&self) -> bool {
-        self.field("connection") == Some("close")
-    }
-
-    /// The problem document that it is, its status checked.
-    pub fn problem(&self) -> serde_json::Value {
-        assert_eq!(self.field("content-type"), Some("application/problem+json"), "{self:?}");
-        let problem: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
-        assert_eq!(problem["status"], self.status);
-        assert!(problem["title"].is_string(), "{problem}");
-        problem
-    }
-}
-
 pub fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
 }
@@ -414,98 +121,4 @@ pub fn chunked(body: &[u8], size: usize) -> Vec<u8> {
     }
     coded.extend_from_slice(b"0\r\n\r\n");
     coded
-}
-
-/// Where handlers wait until the test lets them go, and the test until handlers are there.
-#[derive(Default)]
-pub struct Gate {
-    /// How many have come so far, and whether the gate is open.
-    state: Mutex<(usize, bool)>,
-    changed: Condvar,
-}
-
-impl Gate {
-    pub fn new() -> Arc<Gate> {
-        Arc::default()
-    }
-
-    /// The handler's side: says that it is here, and waits.
-    pub fn pass(&self) {
-        let mut state = self.state.lock().unwrap();
-        state.0 += 1;
-        self.changed.notify_all();
-        let open = self.wait(state, SAFETY, |(_, open)| *open).1;
-        assert!(open, "the gate was never opened");
-    }
-
-    /// Waits until so many have come in all.
-    pub fn wait_for(&self, arrivals: usize) {
-        assert!(self.have_come(arrivals, SAFETY), "{arrivals} handlers at a time");
-    }
-
-    /// Whether so many have come before the time is over.
-    pub fn have_come(&self, arrivals: usize, within: Duration) -> bool {
-        let state = self.wait(self.state.lock().unwrap(), within, |(come, _)| *come >= arrivals);
-        state.0 >= arrivals
-    }
-
-    pub fn open(&self) {
-        self.state.lock().unwrap().1 = true;
-        self.changed.notify_all();
-    }
-
-    fn wait<'g>(
-        &self,
-        state: MutexGuard<'g, (usize, bool)>,
-        within: Duration,
-        done: impl Fn(&(usize, bool)) -> bool,
-    ) -> MutexGuard<'g, (usize, bool)> {
-        self.changed.wait_timeout_while(state, within, |state| !done(state)).unwrap().0
-    }
-}
-
-/// Keeps every line that is logged in this process.
-struct Log(Mutex<Vec<String>>);
-
-static LOG: Log = Log(Mutex::new(Vec::new()));
-
-/// How many lines have been logged so far; for [`assert_limit_named`].
-pub fn log_count() -> usize {
-    LOG.count()
-}
-
-/// Asserts that the log, from the given line on, says once which limit a client has met, and nothing of another.
-pub fn assert_limit_named(client: SocketAddr, from: usize, limit: &str) {
-    let lines = limits_named(client, from);
-    assert!(lines.len() == 1 && lines[0].contains(&format!("(limit {limit})")), "{limit}: {lines:?}");
-}
-
-fn limits_named(client: SocketAddr, from: usize) -> Vec<String> {
-    LOG.about(client, from).into_iter().filter(|line| line.contains("(limit ")).collect()
-}
-
-impl Log {
-    fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    fn about(&self, client: SocketAddr, from: usize) -> Vec<String> {
-        let start = format!("{client}: ");
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines[from..].iter().filter(|line| line.starts_with(&start)).cloned().collect()
-    }
-}
-
-impl log::Log for Log {
-    fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
-        metadata.target().starts_with("lockgate")
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        if self.enabled(record.metadata()) {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record.args().to_string());
-        }
-    }
-
-    fn flush(&self) {}
 }
