@@ -101,6 +101,13 @@ impl Client {
         assert_limit_named(self.address(), self.log_from, limit);
     }
 
+    /// Asserts that the log names this limit, once or more, and no other.
+    pub fn assert_each_limit_named(&self, limit: &str) {
+        let lines = limits_named(self.address(), self.log_from);
+        let named = |line: &String| line.contains(&format!("(limit {limit})"));
+        assert!(!lines.is_empty() && lines.iter().all(named), "{limit}: {lines:?}");
+    }
+
     /// Waits until the log says so.
     pub fn wait_for_limit(&self, limit: &str) {
         let deadline = Instant::now() + SAFETY;
@@ -245,6 +252,22 @@ impl Client {
             }
             self.tls.process_new_packets().expect("the server speaks TLS");
         }
+    }
+
+    /// Whether the server has closed by now.
+    pub fn is_at_its_end(&mut self) -> bool {
+        self.tcp.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+        let ended = loop {
+            match self.tls.read_tls(&mut self.tcp) {
+                Ok(0) => break true,
+                Ok(_) => {
+                    self.tls.process_new_packets().expect("the server speaks TLS");
+                }
+                Err(error) => break error.kind() != ErrorKind::WouldBlock,
+            }
+        };
+        self.tcp.set_read_timeout(Some(SAFETY)).unwrap();
+        ended
     }
 
     /// Whether nothing has come after this long.
