@@ -237,62 +237,62 @@ fn the_longest_idle_connection_makes_room() {
 
 #[test]
 fn a_connection_that_is_busy_or_has_just_come_makes_no_room() {
-    /// Less than what makes a connection that sends nothing a stalled one.
-    const STILL_NEW: Duration = Duration::from_secs(1);
-    loop {
-        let gate = Gate::new();
-        let inside = gate.clone();
-        let router = router().get("/wait", move |_: &mut Request| {
-            inside.pass();
-            "waited"
-        });
-        let serving = serve_within(router, |limits| limits.connections = 4);
-        let mut busy = serving.connect();
-        busy.send(get("/wait"));
-        gate.wait_for(1);
-        let mut idle = serving.connect();
-        assert_eq!(idle.get("/").status, 200);
+    let gate = Gate::new();
+    let inside = gate.clone();
+    let router = router().get("/wait", move |_: &mut Request| {
+        inside.pass();
+        "waited"
+    });
+    let serving = serve_within(router, |limits| {
+        limits.connections = 5;
+        limits.stall_timeout = Duration::from_secs(3_600);
+    });
+    let mut silent = serving.connect_silently();
+    let mut unserved = serving.connect();
+    unserved.send("GET / HTTP/1.1\r\n");
+    let mut busy = serving.connect();
+    busy.send(get("/wait"));
+    gate.wait_for(1);
+    // The answer says that the head which has begun behind it was seen, too.
+    let mut begun = serving.connect();
+    begun.send(get("/") + "GET / HTTP/1.1\r\n");
+    assert_eq!(begun.reply().status, 200);
+    let mut idle = serving.connect();
+    assert_eq!(idle.get("/").status, 200);
 
-        let began = Instant::now();
-        let mut silent = serving.connect_silently();
-        let mut unserved = serving.connect();
-        unserved.send("GET / HTTP/1.1\r\n");
-        let mut last = served_when_there_is_room(&serving);
-        idle.expect_goodbye();
-        last.send(get("/wait"));
-        gate.wait_for(2);
-        let from = log_count();
-        let refused = serving.connect_silently();
-        if began.elapsed() > STILL_NEW {
-            gate.open();
-            continue;
-        }
-        assert_closed(refused, from, "connections");
-        unserved.send("Host: localhost\r\n\r\n");
-        assert_eq!(unserved.reply().status, 200);
-        silent.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        assert_eq!(silent.read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
-        gate.open();
-        assert_eq!((busy.reply().text(), last.reply().text()), ("waited", "waited"));
-        return;
+    let mut last = served_when_there_is_room(&serving);
+    idle.expect_goodbye();
+    last.send(get("/wait"));
+    gate.wait_for(2);
+    let from = log_count();
+    assert_closed(serving.connect_silently(), from, "connections");
+
+    for client in [&mut unserved, &mut begun] {
+        client.send("Host: localhost\r\n\r\n");
+        assert_eq!(client.reply().status, 200);
     }
+    silent.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    assert_eq!(silent.read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    gate.open();
+    assert_eq!((busy.reply().text(), last.reply().text()), ("waited", "waited"));
 }
 
 #[test]
-fn a_connection_that_stalls_before_its_first_request_makes_room_before_an_idle_one() {
-    let serving = within(|limits| limits.connections = 3);
-    let mut idle = serving.connect();
-    assert_eq!(idle.get("/").status, 200);
-    let mut stalled = [serving.connect(), serving.connect()];
-    // It closes the idle one as long as nothing else has stalled.
-    let mut others = Vec::new();
-    while !stalled[0].is_at_its_end() {
-        others.push(served_when_there_is_room(&serving));
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    let [_, later] = &mut stalled;
-    assert!(!later.is_at_its_end());
-    assert_eq!(later.get("/").status, 200);
+fn who_has_stalled_before_the_first_request_makes_room_before_who_is_idle() {
+    let serving = within(|limits| {
+        limits.connections = 3;
+        limits.stall_timeout = Duration::from_millis(1);
+    });
+    // In the middle of a request: it never makes room.
+    let mut busy = serving.connect();
+    busy.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: local");
+    assert_eq!(busy.reply().status, 200);
+    let mut silent = [serving.connect_silently(), serving.connect_silently()];
+    let mut idle = served_when_there_is_room(&serving);
+    assert_eq!(silent[0].read(&mut [0; 64]).unwrap(), 0);
+    let mut newcomer = served_when_there_is_room(&serving);
+    assert_eq!(silent[1].read(&mut [0; 64]).unwrap(), 0);
+    assert_eq!((idle.get("/").status, newcomer.get("/").status), (200, 200));
 }
 
 #[test]

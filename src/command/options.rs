@@ -232,6 +232,12 @@ pub(super) const LIMITS: &[Opt] = &[
         Kind::Time(|l| &mut l.queue_timeout),
     ),
     Opt::new(
+        "stall-timeout",
+        "From the accepted connection to the end of its first request's head, when room is \
+         needed for another connection.",
+        Kind::Time(|l| &mut l.stall_timeout),
+    ),
+    Opt::new(
         "handshake-timeout",
         "From the accepted connection to the end of the TLS handshake.",
         Kind::Time(|l| &mut l.handshake_timeout),

@@ -90,7 +90,7 @@ impl Acceptor {
                 Err(error) if is_one_of(&error, &ABOUT_ONE) => log::debug!("a connection was lost: {error}"),
                 Err(error) if is_one_of(&error, &SCARCE) => {
                     // Another connection has what is missing.
-                    match shared.lot.make_room() {
+                    match shared.lot.make_room(shared.limits.stall_timeout) {
                         Some(connection) => connection.close_idle(),
                         None => return Err(error),
                     }
@@ -130,7 +130,7 @@ fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
         return;
     };
     if shared.lot.lock().open >= shared.connections {
-        match shared.lot.make_room() {
+        match shared.lot.make_room(shared.limits.stall_timeout) {
             Some(connection) => {
                 log::info!("{}: closed to make room for another (limit connections)", connection.peer());
                 connection.close_idle();

@@ -423,6 +423,9 @@ impl Connection {
 
     /// Tells the client, if it can be told at once, that the connection ends by intent.
     fn say_goodbye(&mut self) {
+        if self.transport.is_handshaking() {
+            return;
+        }
         self.transport.queue_close_notify();
         if let Err(error) = self.transport.flush() {
             log::trace!("{}: {error}", self.peer);

@@ -18,7 +18,7 @@ use crate::http::head::MOST_FIELDS;
 #[non_exhaustive]
 pub struct Limits {
     /// Open HTTPS connections. When they are reached, another one makes room: the oldest that has not sent a whole
-    /// request head within 2 s of its coming, else the longest-idle kept-alive one. Only when there is none is a new
+    /// request head within [`stall_timeout`](Limits::stall_timeout) of its coming, else the longest-idle kept-alive one. Only when there is none is a new
     /// connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves.
     /// Defaults to 10,000.
     pub connections: usize,
@@ -45,6 +45,9 @@ pub struct Limits {
     /// How long a request may wait for a worker; after that it gets 503 with `Retry-After`. Defaults to 1 s.
     pub queue_timeout: Duration,
 
+    /// From the accepted connection to the end of its first request's head, when room is needed for another. Who takes
+    /// longer than this is closed only then. Defaults to 2 s.
+    pub stall_timeout: Duration,
     /// From the accepted connection to the end of the TLS handshake. Defaults to 10 s.
     pub handshake_timeout: Duration,
     /// From the end of the handshake, and on a kept-alive connection from a request's first byte, to the end of its head:
@@ -93,6 +96,7 @@ impl Default for Limits {
             reserve_workers: 64,
             queue_requests: 1_024,
             queue_timeout: Duration::from_secs(1),
+            stall_timeout: Duration::from_secs(2),
             handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
@@ -139,6 +143,7 @@ impl Limits {
         }
         let timers = [
             ("queue_timeout", self.queue_timeout),
+            ("stall_timeout", self.stall_timeout),
             ("handshake_timeout", self.handshake_timeout),
             ("head_timeout", self.head_timeout),
             ("body_timeout", self.body_timeout),

@@ -19,8 +19,6 @@ use super::timers::Timers;
 const BATCH: usize = 64;
 /// How many candidates one search for connections that can make room keeps.
 const CANDIDATES: usize = 64;
-/// A client that has not sent a whole request head after so long may have to make room. Who is merely on the way has.
-const STALLED_AFTER: Millis = 2_000;
 /// A search that found nobody who can make room is not repeated for so long, or a flood would keep the lot locked.
 const BARREN: Millis = 20;
 const WAKER: Token = Token(usize::MAX);
@@ -305,10 +303,10 @@ impl Lot {
 
     /// Takes out a connection to make room for a new one: the oldest that has stalled before its first request, else the
     /// longest-idle kept-alive one. Never one that has only just come, nor one with a request under way.
-    pub(crate) fn make_room(&self) -> Option<Box<Connection>> {
+    pub(crate) fn make_room(&self, stall_timeout: Duration) -> Option<Box<Connection>> {
         let now = self.millis(Instant::now());
         let mut state = self.lock();
-        let key = state.least_worth(now)?;
+        let key = state.least_worth(now, stall_timeout.as_millis() as Millis)?;
         let connection = state.take_parked(key)?;
         state.release_slot(key);
         Some(connection)
@@ -487,7 +485,7 @@ impl State {
 
     /// The key of the parked connection that makes room first. A search looks at every connection and keeps the first
     /// ones: whoever has not moved since is still among them, so a search serves many calls.
-    fn least_worth(&mut self, now: Millis) -> Option<usize> {
+    fn least_worth(&mut self, now: Millis, stalled_after: Millis) -> Option<usize> {
         if now < self.barren_until {
             return None;
         }
@@ -501,7 +499,7 @@ impl State {
             let mut candidates: Vec<(Idle, usize)> = (self.slots.iter().enumerate())
                 .filter(|(_, slot)| match slot.idle {
                     Idle::No => false,
-                    Idle::Unserved(accepted) => now.saturating_sub(accepted) >= STALLED_AFTER,
+                    Idle::Unserved(accepted) => now.saturating_sub(accepted) >= stalled_after,
                     Idle::Since(_) => true,
                 })
                 .filter(|(_, slot)| matches!(slot.seat, Seat::Parked(_)))

@@ -254,22 +254,6 @@ impl Client {
         }
     }
 
-    /// Whether the server has closed by now.
-    pub fn is_at_its_end(&mut self) -> bool {
-        self.tcp.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        let ended = loop {
-            match self.tls.read_tls(&mut self.tcp) {
-                Ok(0) => break true,
-                Ok(_) => {
-                    self.tls.process_new_packets().expect("the server speaks TLS");
-                }
-                Err(error) => break error.kind() != ErrorKind::WouldBlock,
-            }
-        };
-        self.tcp.set_read_timeout(Some(SAFETY)).unwrap();
-        ended
-    }
-
     /// Whether nothing has come after this long.
     pub fn stays_silent_for(&mut self, time: Duration) -> bool {
         self.tcp.set_read_timeout(Some(time)).unwrap();
