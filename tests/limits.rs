@@ -6,12 +6,13 @@ mod support;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockgate::{Error, Limits, Request, Response, Router};
 
 use support::{
-    assert_limit_named, chunked, get, log_count, noise, post, serve_within, Client, End, Gate, Serving, Shape,
+    assert_limit_named, chunked, get, log_count, noise, post, serve_within, Client, End, Gate, Serving,
+    Shape, SAFETY,
 };
 
 /// A timer that is to run out.
@@ -203,52 +204,77 @@ fn a_response_that_nobody_reads_is_cut() {
     assert!(matches!(end, End::Cut | End::Reset), "{end:?}");
 }
 
-/// The server may not have parked a connection yet whose answer has been read already; then it has none to close, and
-/// refuses this time.
+/// A connection that is taken in and served as soon as another makes room. The server may not have parked one yet whose
+/// answer has been read already; then it has none to close, and refuses at first.
 fn served_when_there_is_room(serving: &Serving) -> Client {
-    for _ in 0..10_000 {
+    let deadline = Instant::now() + SAFETY;
+    while Instant::now() < deadline {
         if let Ok(mut client) = Client::connect(serving.address) {
             assert_eq!(client.get("/").status, 200);
             return client;
         }
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5));
     }
     panic!("no room is made");
 }
 
 #[test]
-fn the_longest_idle_connection_makes_room_and_one_not_yet_served_never_does() {
+fn the_longest_idle_connection_makes_room() {
     let serving = within(|limits| {
-        limits.connections = 4;
+        limits.connections = 2;
+        // So that a connection is parked before the next one is served.
+        limits.workers = 1;
+        limits.reserve_workers = 0;
+    });
+    let mut clients: Vec<Client> = (0..6).map(|_| served_when_there_is_room(&serving)).collect();
+    for client in &mut clients[..4] {
+        client.expect_goodbye();
+    }
+    for client in &mut clients[4..] {
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
+#[test]
+fn a_connection_that_is_busy_or_has_just_come_makes_no_room() {
+    let gate = Gate::new();
+    let inside = gate.clone();
+    let router = router().get("/wait", move |_: &mut Request| {
+        inside.pass();
+        "waited"
+    });
+    let serving = serve_within(router, |limits| {
+        limits.connections = 5;
         limits.stall_timeout = Duration::from_secs(3_600);
     });
-    let mut shaking_hands = serving.connect_silently();
+    let mut silent = serving.connect_silently();
     let mut unserved = serving.connect();
-    let mut first = served_when_there_is_room(&serving);
-    let mut second = served_when_there_is_room(&serving);
+    unserved.send("GET / HTTP/1.1\r\n");
+    let mut busy = serving.connect();
+    busy.send(get("/wait"));
+    gate.wait_for(1);
+    // The answer says that the head which has begun behind it was seen, too.
+    let mut begun = serving.connect();
+    begun.send(get("/") + "GET / HTTP/1.1\r\n");
+    assert_eq!(begun.reply().status, 200);
+    let mut idle = serving.connect();
+    assert_eq!(idle.get("/").status, 200);
 
-    let mut third = served_when_there_is_room(&serving);
-    first.expect_goodbye();
-    let mut fourth = served_when_there_is_room(&serving);
-    second.expect_goodbye();
-
-    // A request that has begun is no longer idle; the answer to the one before it says that it was seen.
-    for client in [&mut third, &mut fourth] {
-        client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: local");
-        assert_eq!(client.reply().status, 200);
-    }
+    let mut last = served_when_there_is_room(&serving);
+    idle.expect_goodbye();
+    last.send(get("/wait"));
+    gate.wait_for(2);
     let from = log_count();
     assert_closed(serving.connect_silently(), from, "connections");
 
-    unserved.send(get("/"));
-    assert_eq!(unserved.reply().status, 200);
-    for mut client in [third, fourth] {
-        client.send("host\r\n\r\n");
+    for client in [&mut unserved, &mut begun] {
+        client.send("Host: localhost\r\n\r\n");
         assert_eq!(client.reply().status, 200);
     }
-    shaking_hands.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-    let nothing = shaking_hands.read(&mut [0]).map_err(|error| error.kind());
-    assert_eq!(nothing, Err(ErrorKind::WouldBlock));
+    silent.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
+    assert_eq!(silent.read(&mut [0]).map_err(|error| error.kind()), Err(ErrorKind::WouldBlock));
+    gate.open();
+    assert_eq!((busy.reply().text(), last.reply().text()), ("waited", "waited"));
 }
 
 #[test]
@@ -286,6 +312,51 @@ fn an_address_has_so_many_connections() {
     let uncounted = within(|limits| limits.connections_per_address = 2);
     let mut clients: Vec<Client> = (0..5).map(|_| uncounted.connect()).collect();
     assert!(clients.iter_mut().all(|client| client.get("/").status == 200));
+}
+
+#[test]
+fn an_address_has_so_many_requests_a_second() {
+    let serving = within(|limits| {
+        limits.requests_per_address = 3;
+        limits.count_loopback = true;
+    });
+    let mut client = serving.connect();
+    client.send(get("/").repeat(20));
+    let replies: Vec<_> = (0..20).map(|_| client.reply()).collect();
+    let refused: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
+    assert!(refused.len() <= 17 && !refused.is_empty(), "{}", refused.len());
+    for reply in refused {
+        assert_eq!((reply.status, reply.closes()), (429, false));
+        assert!(reply.field("retry-after").is_some());
+        reply.problem();
+    }
+    client.assert_each_limit_named("requests_per_address");
+}
+
+#[test]
+fn all_bodies_together_have_so_much_memory() {
+    let serving = within(|limits| {
+        // Room for one, with what a vector takes ahead, and not for two.
+        limits.body_memory_bytes = 100_000;
+        limits.workers = 1;
+        limits.reserve_workers = 0;
+    });
+    let body = post("/", &noise(60_000));
+    let mut first = serving.connect();
+    first.send(&body[..50_000]);
+    // What is answered after it has been sent has seen it come.
+    assert_eq!(serving.get("/").status, 200);
+    let mut second = serving.connect();
+    second.send(&body[..50_000]);
+    let reply = second.reply();
+    assert_eq!((reply.status, reply.field("retry-after"), reply.closes()), (503, Some("1"), true));
+    second.expect_goodbye();
+    second.assert_limit_named("body_memory_bytes");
+    first.send(&body[50_000..]);
+    assert_eq!(first.reply().text(), "60000");
+    let mut third = serving.connect();
+    third.send(&body);
+    assert_eq!(third.reply().text(), "60000");
 }
 
 #[test]

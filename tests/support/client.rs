@@ -101,6 +101,13 @@ impl Client {
         assert_limit_named(self.address(), self.log_from, limit);
     }
 
+    /// Asserts that the log names this limit, once or more, and no other.
+    pub fn assert_each_limit_named(&self, limit: &str) {
+        let lines = limits_named(self.address(), self.log_from);
+        let named = |line: &String| line.contains(&format!("(limit {limit})"));
+        assert!(!lines.is_empty() && lines.iter().all(named), "{limit}: {lines:?}");
+    }
+
     /// Waits until the log says so.
     pub fn wait_for_limit(&self, limit: &str) {
         let deadline = Instant::now() + SAFETY;
