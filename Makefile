@@ -3,7 +3,10 @@
 HTTPS_PORT ?= 8443
 HTTP_PORT ?= 80
 
-.PHONY: help run-demo test bench drill soak clean
+# How long `make fuzz` spends on each target, in seconds.
+FUZZ_SECONDS ?= 300
+
+.PHONY: help run-demo test bench drill soak fuzz clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -13,6 +16,8 @@ help:
 	@echo '                and what 10,000 idle connections cost'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
+	@echo 'make fuzz       random input to every parser and to the whole server, FUZZ_SECONDS=300 for each target;'
+	@echo '                says where an input that breaks something lies, and how to try it again'
 	@echo 'make clean      removes what was built; the certificates of the demo stay'
 
 # The last line is run by make itself, without a shell between, so that Ctrl-C stops the server cleanly.
@@ -35,6 +40,11 @@ drill:
 soak:
 	cargo build --release --example drill_server
 	cargo test --release --test drill -- --full soak
+
+fuzz:
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	@tests/install.sh c++=g++
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
 
 clean:
 	cargo clean

@@ -53,6 +53,9 @@
 #![deny(missing_docs)]
 
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod redirect;
 mod router;

@@ -367,6 +367,9 @@ fn is_known(method: &Method) -> bool {
     .contains(method)
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,6 +36,8 @@ drills() {
     cargo build --quiet --release --example drill_server && cargo test --quiet --release --test drill 2>&1 | tee -a "$log"
 }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps; }
+# Costs minutes, most of them to build; so elsewhere than in CI only where the fuzzer has been installed.
+fuzzing() { make --no-print-directory fuzz FUZZ_SECONDS=20; }
 lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }
 
 tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3
@@ -50,6 +52,11 @@ fi
 check documentation docs
 check tests tests
 check 'drills, in short' drills
+if [ "${CI:-}" = true ] || cargo fuzz --version >/dev/null 2>&1; then
+    check 'fuzzing, 20 s a target' fuzzing
+else
+    echo 'left out: fuzzing: needs cargo-fuzz (cargo install --locked cargo-fuzz)' >>"$left_out"
+fi
 
 echo
 # cargo's own summaries, each under the name of what was run.

@@ -478,6 +478,27 @@ fn where_a_request_is_split_makes_no_difference() {
     }
 }
 
+/// Found by the fuzzer: 413 or 404, by how much of a chunk had come at once.
+#[test]
+fn how_much_of_a_large_chunk_comes_at_once_makes_no_difference() {
+    let serving = support::serve_within(router(), |limits| {
+        limits.body_bytes = 512;
+        limits.body_buffer_bytes = 64;
+    });
+    for (path, status) in [("/", 413), ("/unread", 200), ("/missing", 404)] {
+        let head = request(&format!("POST {path}"), "Transfer-Encoding: chunked\r\n");
+        let whole = [&head[..], &chunked(&noise(600), 600)].concat();
+        for at in [whole.len(), head.len() + 80] {
+            let (first, second) = whole.split_at(at);
+            let mut client = serving.connect();
+            client.send(first);
+            client.send(second);
+            assert_eq!(client.reply().status, status, "{path}, cut at {at}");
+            client.expect_goodbye();
+        }
+    }
+}
+
 #[test]
 fn a_hundred_requests_in_one_write_are_answered_in_order() {
     let serving = serve(router());

@@ -75,7 +75,7 @@ impl<'a> Request<'a> {
         let head = target.as_bytes().to_vec();
         let whole = Span { start: 0, end: head.len() as u32 };
         let parsed = target::Target::parse(&head, whole, &method).unwrap_or(target::Target {
-            path: whole,
+            path: Span::default(),
             query: None,
             authority: None,
         });
@@ -297,6 +297,15 @@ mod tests {
         let request = Request::get("/").with_header("X-Name", "a").with_header("x-name", "b");
         assert_eq!(request.header("X-NAME"), Some("a"));
         assert_eq!(request.headers().get_all("x-name").iter().count(), 2);
+    }
+
+    #[test]
+    fn a_target_that_a_server_refuses_is_on_no_route() {
+        let router = crate::Router::new().get("/{*all}", |_: &mut Request| "served");
+        assert_eq!(router.call(&mut Request::get("/a")).status(), 200);
+        for target in ["x/a", "//a", "/a#b", "/ä", "http://h", "*", ""] {
+            assert_eq!(router.call(&mut Request::get(target)).status(), 404, "{target}");
+        }
     }
 
     #[test]

@@ -458,9 +458,12 @@ impl Collecting {
                 }
                 Framed::Chunked(decoder) => match decoder.next(unread)? {
                     Found::Data(range) => {
-                        self.body.extend_from_slice(&unread[range.clone()]);
-                        decoder.take(range.len());
-                        desk.input.consume(range.end);
+                        // One byte more than is kept shows it; how much has come at once must not decide the answer.
+                        let most = (buffer + 1).saturating_sub(self.body.len() as u64);
+                        let length = (range.len() as u64).min(most) as usize;
+                        self.body.extend_from_slice(&unread[range.start..][..length]);
+                        decoder.take(length);
+                        desk.input.consume(range.start + length);
                         if self.body.len() as u64 > buffer {
                             return Ok(false);
                         }

@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Fuzzes each target, or those that are named, for FUZZ_SECONDS (300): usage: tests/fuzz/run.sh [TARGET…]
+# Begins with tests/fuzz/corpus and with what earlier runs have found, which is kept beside what is built.
+# FUZZ_SANITIZER=address looks for faults of memory too; that needs a nightly toolchain, or RUSTC_BOOTSTRAP=1.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+
+seconds=${FUZZ_SECONDS:-300}
+sanitizer=${FUZZ_SANITIZER:-none}
+build=${CARGO_TARGET_DIR:-target}/fuzz
+options=(--fuzz-dir tests/fuzz --sanitizer "$sanitizer" --target-dir "$build")
+[ "$#" -gt 0 ] || set -- head chunked target router pem connection
+
+if ! cargo fuzz build "${options[@]}"; then
+    echo 'the fuzz targets do not build (libFuzzer needs a C++ compiler, c++)' >&2
+    exit 1
+fi
+failed=0
+for target in "$@"; do
+    found=$build/corpus/$target
+    crashes=tests/fuzz/artifacts/$target
+    log=$build/$target.log
+    mkdir -p "$found" "$crashes"
+    before=$(ls "$crashes")
+    # Leaks are looked for by the address sanitizer, where it can trace the process.
+    cargo fuzz run "${options[@]}" "$target" "$found" "tests/fuzz/corpus/$target" -- \
+        -max_total_time="$seconds" -max_len=4096 -timeout=30 -rss_limit_mb=1024 -print_final_stats=1 \
+        -dict=tests/fuzz/head.dict -detect_leaks=0 >"$log" 2>&1
+    status=$?
+    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    new=$(sed -n 's/^stat::new_units_added: *//p' "$log")
+    covered=$(grep -oE ' cov: [0-9]+' "$log" | tail -n 1)
+    if [ "$status" -eq 0 ]; then
+        echo "$target: ${runs:-?} runs, ${new:-?} new units,${covered:- cov: ?}, no fault"
+        continue
+    fi
+    failed=1
+    tail -n 60 "$log"
+    echo "$target: FAILED after ${runs:-?} runs (all of it: $log)"
+    for input in $(comm -13 <(echo "$before") <(ls "$crashes")); do
+        echo "the input:  $crashes/$input"
+        echo "once more:  cargo fuzz run ${options[*]} $target $crashes/$input"
+        echo "smaller:    cargo fuzz tmin ${options[*]} $target $crashes/$input"
+    done
+done
+exit "$failed"
