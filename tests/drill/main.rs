@@ -42,7 +42,7 @@ pub struct Verdict {
 /// A drill by its name.
 type Drill = (&'static str, fn(Size) -> Verdict);
 
-const DRILLS: [Drill; 16] = [
+const DRILLS: [Drill; 17] = [
     ("silent clients", |size| crowd::drill(&[crowd::Kind::Silent], size)),
     ("half a ClientHello", |size| crowd::drill(&[crowd::Kind::HalfHello], size)),
     ("a head in drips", |size| crowd::drill(&[crowd::Kind::DrippingHead], size)),
@@ -52,6 +52,7 @@ const DRILLS: [Drill; 16] = [
     ("all of them, to the cap", crowd::drill_all),
     ("resets", resets::drill),
     ("no descriptors left", scarcity::descriptors),
+    ("blocking handlers", scarcity::blocking),
     ("overload", scarcity::overload),
     ("stop under load", stop::under_load),
     ("stop with dead peers", stop::with_dead_peers),

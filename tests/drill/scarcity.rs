@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{prlimit, Resource, Rlimit};
 
 use crate::client::{get, Target};
-use crate::load::percentile;
+use crate::load::{percentile, quiet_p99, WellBehaved};
 use crate::server::Server;
 use crate::{Size, Verdict};
 
@@ -54,6 +54,41 @@ pub fn descriptors(size: Size) -> Verdict {
     }
 }
 
+/// 32 clients keep as many workers inside a handler that takes 200 ms, and quick requests must not notice.
+pub fn blocking(size: Size) -> Verdict {
+    const CLIENTS: usize = 32;
+    const P99: Duration = Duration::from_millis(3);
+    let server = Server::example(&[]);
+    let stretch = size.pick(Duration::from_secs(4), Duration::from_secs(10));
+    let quiet = quiet_p99(&server.target);
+    // The first calls teach the server that the handler is slow.
+    flood(&server.target, "/sleep/200", CLIENTS, Duration::from_secs(1), Duration::ZERO);
+    let client = WellBehaved::start(&server.target);
+    let tally = flood(&server.target, "/sleep/200", CLIENTS, stretch, Duration::ZERO);
+    let mut seen = client.stop();
+    let possible = CLIENTS as u128 * stretch.as_millis() / 200;
+    let p99 = seen.p99();
+
+    let mut faults = Vec::new();
+    if p99 > P99 {
+        faults.push(format!("p99 over {P99:?}"));
+    }
+    if (tally.served as u128) < possible * 9 / 10 {
+        faults.push("the slow requests were not all served at once".to_string());
+    }
+    if tally.failures + tally.refused.len() + seen.failures.len() > 0 {
+        faults.push("requests failed".to_string());
+    }
+    Verdict {
+        figures: format!(
+            "{} of {possible} slow requests that are possible; {} quick ones beside them, p99 {p99:.1?} (quiet {quiet:.1?})",
+            tally.served,
+            seen.requests()
+        ),
+        faults,
+    }
+}
+
 /// What clients got in one stretch.
 struct Tally {
     served: usize,
@@ -67,10 +102,10 @@ pub fn overload(size: Size) -> Verdict {
     let server = Server::example(&[]);
     let stretch = size.pick(Duration::from_secs(4), Duration::from_secs(10));
     // 66 workers, 20 requests a second each: 1,320 a second.
-    flood(&server.target, 66, Duration::from_secs(1), Duration::ZERO);
-    let peak = flood(&server.target, 66, stretch, Duration::ZERO);
+    flood(&server.target, "/sleep/50", 66, Duration::from_secs(1), Duration::ZERO);
+    let peak = flood(&server.target, "/sleep/50", 66, stretch, Duration::ZERO);
     // 2,640 requests a second are offered by 2,640 clients, one a second each.
-    let over = flood(&server.target, 2_640, stretch, Duration::from_secs(1));
+    let over = flood(&server.target, "/sleep/50", 2_640, stretch, Duration::from_secs(1));
     let rate = |served: usize| served as f64 / stretch.as_secs_f64();
     let mut refused = over.refused;
     let p50 = percentile(&mut refused, 50);
@@ -99,8 +134,14 @@ pub fn overload(size: Size) -> Verdict {
     }
 }
 
-/// `clients` ask for 50 ms of a worker each, again every `interval` or as soon as they are answered.
-fn flood(target: &Target, clients: usize, stretch: Duration, interval: Duration) -> Tally {
+/// `clients` ask for a path each, again every `interval` or as soon as they are answered.
+fn flood(
+    target: &Target,
+    path: &'static str,
+    clients: usize,
+    stretch: Duration,
+    interval: Duration,
+) -> Tally {
     let stop = Arc::new(AtomicBool::new(false));
     let ready = Arc::new(std::sync::Barrier::new(clients + 1));
     let threads: Vec<_> = (0..clients)
@@ -118,7 +159,7 @@ fn flood(target: &Target, clients: usize, stretch: Duration, interval: Duration)
                 thread::sleep(interval * number as u32 / clients as u32);
                 while !stop.load(Ordering::Relaxed) {
                     let began = Instant::now();
-                    let reply = get(&mut tls, "/sleep/50");
+                    let reply = get(&mut tls, path);
                     if stop.load(Ordering::Relaxed) {
                         break;
                     }
