@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use lockgate::{Error, Limits, Request, Response, Router};
 
 use support::{
-    assert_limit_named, chunked, get, log_count, noise, post, serve_within, Client, End, Gate, Serving,
-    Shape, SAFETY,
+    assert_limit_named, chunked, get, noise, post, serve_within, Client, End, Gate, Serving, Shape, SAFETY,
 };
 
 /// A timer that is to run out.
@@ -47,7 +46,7 @@ fn assert_refused(client: &mut Client, status: u16, limit: &str) {
 }
 
 /// The server closes without a word.
-fn assert_closed(mut tcp: TcpStream, from: usize, limit: &str) {
+fn assert_closed(mut tcp: TcpStream, limit: &str) {
     let address = tcp.local_addr().unwrap();
     let mut answer = Vec::new();
     match tcp.read_to_end(&mut answer) {
@@ -55,17 +54,16 @@ fn assert_closed(mut tcp: TcpStream, from: usize, limit: &str) {
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{limit}"),
     }
     assert!(answer.is_empty(), "{limit}: {answer:?}");
-    assert_limit_named(address, from, limit);
+    assert_limit_named(address, limit);
 }
 
 #[test]
 fn a_handshake_that_is_not_finished_is_closed() {
     let serving = within(|limits| limits.handshake_timeout = SHORT);
     for bytes in [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
-        let from = log_count();
         let mut tcp = serving.connect_silently();
         tcp.write_all(bytes).unwrap();
-        assert_closed(tcp, from, "handshake_timeout");
+        assert_closed(tcp, "handshake_timeout");
     }
     assert_eq!(serving.get("/").status, 200);
 }
@@ -264,8 +262,7 @@ fn a_connection_that_is_busy_or_has_just_come_makes_no_room() {
     idle.expect_goodbye();
     last.send(get("/wait"));
     gate.wait_for(2);
-    let from = log_count();
-    assert_closed(serving.connect_silently(), from, "connections");
+    assert_closed(serving.connect_silently(), "connections");
 
     for client in [&mut unserved, &mut begun] {
         client.send("Host: localhost\r\n\r\n");
@@ -303,8 +300,7 @@ fn an_address_has_so_many_connections() {
     });
     let first = serving.connect();
     let mut second = serving.connect();
-    let from = log_count();
-    assert_closed(serving.connect_silently(), from, "connections_per_address");
+    assert_closed(serving.connect_silently(), "connections_per_address");
     drop(first);
     let mut third = served_when_there_is_room(&serving);
     assert_eq!((second.get("/").status, third.get("/").status), (200, 200));

@@ -1,14 +1,16 @@
 //! The client, of which the test decides every byte, and what it makes of the answers.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::{Arc, LazyLock};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketType};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use super::log::{assert_limit_named, limits_named, log_count};
+use super::log::{assert_limit_named, limits_named};
 use super::{get, AUTHORITY, SAFETY};
 
 static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
@@ -25,12 +27,23 @@ static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
     Arc::new(config)
 });
 
+/// A connection from a port that nothing else in this process connects from, now or later: connections to several servers
+/// may share one, and what the log says about one would be taken for the other's.
 pub fn connect_plain(address: SocketAddr) -> io::Result<TcpStream> {
-    let tcp = TcpStream::connect_timeout(&address, SAFETY)?;
-    tcp.set_nodelay(true)?;
-    tcp.set_read_timeout(Some(SAFETY))?;
-    tcp.set_write_timeout(Some(SAFETY))?;
-    Ok(tcp)
+    static USED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let socket = loop {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let tcp = TcpStream::from(socket);
+        if USED.lock().unwrap().insert(tcp.local_addr()?.port()) {
+            break tcp;
+        }
+    };
+    rustix::net::connect(&socket, &address)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(SAFETY))?;
+    socket.set_write_timeout(Some(SAFETY))?;
+    Ok(socket)
 }
 
 /// How a connection ended.
@@ -48,7 +61,6 @@ pub struct Client {
     tls: ClientConnection,
     tcp: TcpStream,
     received: Vec<u8>,
-    log_from: usize,
 }
 
 /// A response, whole.
@@ -69,18 +81,13 @@ pub enum Shape {
 
 impl Client {
     pub fn connect(address: SocketAddr) -> io::Result<Client> {
-        let log_from = log_count();
-        Client::over(connect_plain(address)?, log_from)
-    }
-
-    fn over(tcp: TcpStream, log_from: usize) -> io::Result<Client> {
+        let mut tcp = connect_plain(address)?;
         let name = ServerName::try_from("localhost").unwrap();
         let mut tls = ClientConnection::new(CLIENT.clone(), name).unwrap();
-        let mut client_tcp = tcp;
         while tls.is_handshaking() {
-            tls.complete_io(&mut client_tcp)?;
+            tls.complete_io(&mut tcp)?;
         }
-        Ok(Client { tls, tcp: client_tcp, received: Vec::new(), log_from })
+        Ok(Client { tls, tcp, received: Vec::new() })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -98,12 +105,12 @@ impl Client {
 
     /// Asserts that the log says once which limit this connection has met, and nothing of another.
     pub fn assert_limit_named(&self, limit: &str) {
-        assert_limit_named(self.address(), self.log_from, limit);
+        assert_limit_named(self.address(), limit);
     }
 
     /// Asserts that the log names this limit, once or more, and no other.
     pub fn assert_each_limit_named(&self, limit: &str) {
-        let lines = limits_named(self.address(), self.log_from);
+        let lines = limits_named(self.address());
         let named = |line: &String| line.contains(&format!("(limit {limit})"));
         assert!(!lines.is_empty() && lines.iter().all(named), "{limit}: {lines:?}");
     }
@@ -111,7 +118,7 @@ impl Client {
     /// Waits until the log says so.
     pub fn wait_for_limit(&self, limit: &str) {
         let deadline = Instant::now() + SAFETY;
-        while limits_named(self.address(), self.log_from).is_empty() {
+        while limits_named(self.address()).is_empty() {
             assert!(Instant::now() < deadline, "nothing about {limit}");
             std::thread::sleep(Duration::from_millis(5));
         }

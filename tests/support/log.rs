@@ -15,31 +15,17 @@ struct Log(Mutex<Vec<String>>);
 
 static LOG: Log = Log(Mutex::new(Vec::new()));
 
-/// How many lines have been logged so far; for [`assert_limit_named`].
-pub fn log_count() -> usize {
-    LOG.count()
-}
-
-/// Asserts that the log, from the given line on, says once which limit a client has met, and nothing of another.
-pub fn assert_limit_named(client: SocketAddr, from: usize, limit: &str) {
-    let lines = limits_named(client, from);
+/// Asserts that the log says once which limit a client has met, and nothing of another.
+pub fn assert_limit_named(client: SocketAddr, limit: &str) {
+    let lines = limits_named(client);
     assert!(lines.len() == 1 && lines[0].contains(&format!("(limit {limit})")), "{limit}: {lines:?}");
 }
 
-pub fn limits_named(client: SocketAddr, from: usize) -> Vec<String> {
-    LOG.about(client, from).into_iter().filter(|line| line.contains("(limit ")).collect()
-}
-
-impl Log {
-    fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    fn about(&self, client: SocketAddr, from: usize) -> Vec<String> {
-        let start = format!("{client}: ");
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines[from..].iter().filter(|line| line.starts_with(&start)).cloned().collect()
-    }
+/// The lines about a client that name a limit.
+pub fn limits_named(client: SocketAddr) -> Vec<String> {
+    let start = format!("{client}: ");
+    let lines = LOG.0.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.iter().filter(|line| line.starts_with(&start) && line.contains("(limit ")).cloned().collect()
 }
 
 impl log::Log for Log {
