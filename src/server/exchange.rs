@@ -165,7 +165,8 @@ impl Connection {
                     match judge(desk.shared, &asked, *since, desk, Handlers::Call) {
                         Verdict::Call { .. } | Verdict::Defer => {}
                         Verdict::Answer(response) => {
-                            let turn = self.respond(response, &asked.line, false, None, desk);
+                            let record = record(&asked.line, asked.head, desk);
+                            let turn = self.respond(response, &asked.line, false, record, desk);
                             return (head_length, turn);
                         }
                         Verdict::Refuse(refusal) => {
@@ -286,7 +287,10 @@ impl Connection {
         let line = collecting.line.clone();
         let (endpoint, params, path) = match judge(shared, &collecting.asked(), *since, desk, handlers) {
             Verdict::Call { endpoint, params, path } => (endpoint, params, path.into_owned()),
-            Verdict::Answer(response) => return self.respond(response, &line, false, None, desk),
+            Verdict::Answer(response) => {
+                let record = record(&line, &collecting.head, desk);
+                return self.respond(response, &line, false, record, desk);
+            }
             Verdict::Refuse(refusal) => return self.refuse(refusal, &line.method, desk),
             Verdict::Defer => {
                 self.stage = Stage::Body(collecting);

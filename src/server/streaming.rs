@@ -2,6 +2,7 @@
 //! asks; while nothing comes, the handler's thread waits for a signal from the lot, and another worker takes its permit.
 
 use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -144,6 +145,10 @@ impl Streaming<'_> {
         }
         if self.shared.is_stopped() {
             return Err(BodyFault::Incomplete.into());
+        }
+        if self.transport.wants_write() && self.transport.flush()? == Flushed::Blocked {
+            // The client does not read; room to write is a reason to go on too.
+            self.shared.lot.listen_for_writable(self.key, self.transport.as_raw_fd())?;
         }
         self.shared.about_to_block(self.me);
         let signals = self.shared.lot.await_signals(self.key, now + left);
