@@ -339,6 +339,7 @@ fn supervise(shared: &Arc<Shared>) {
     let crew = &shared.crew;
     let mut desk = None;
     let mut quiet = 0;
+    let mut watches = 0;
     while !shared.is_stopped() {
         let now = shared.lot.millis(Instant::now());
         let mut handlers_run = false;
@@ -357,7 +358,9 @@ fn supervise(shared: &Arc<Shared>) {
             relieve(shared, desk.get_or_insert_with(|| Desk::new(shared, None)));
             continue;
         }
-        let call = state.call(crew);
+        // Workers that watch again and again are quick enough; while nobody has watched for a tick, one may be stuck.
+        let stuck = std::mem::replace(&mut watches, state.watches) == state.watches;
+        let call = if stuck { state.call(crew) } else { Call::Nobody };
         drop(state);
         crew.perform(shared, call);
 

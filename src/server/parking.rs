@@ -127,6 +127,8 @@ pub(crate) struct State {
     /// Whole requests, and responses whose reader may block, that no worker was free for.
     pub(crate) queue: VecDeque<Ready>,
     pub(crate) watching: bool,
+    /// How many watches there have been, modulo what fits.
+    pub(crate) watches: u32,
     /// When the watcher will look up by itself.
     watch_ends: Millis,
     pub(crate) phase: Phase,
@@ -168,6 +170,7 @@ impl Lot {
             ready: VecDeque::with_capacity(BATCH),
             queue: VecDeque::new(),
             watching: false,
+            watches: 0,
             watch_ends: Millis::MAX,
             phase: Phase::Open,
             drain_began: None,
@@ -237,6 +240,7 @@ impl Lot {
         let now = self.millis(Instant::now());
         let next = state.timers.first().map(|(at, _)| at);
         state.watch_ends = next.unwrap_or(Millis::MAX);
+        state.watches = state.watches.wrapping_add(1);
         drop(state);
         // One more millisecond, so that the deadline has passed when the wait ends.
         let until_deadline = next.map(|at| Duration::from_millis(at.saturating_sub(now) + 1));

@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
+use rustix::net::{sendmsg, SendAncillaryBuffer, SendFlags};
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
 
 /// How often one turn may read the socket before other connections get theirs: 256 KiB of records.
@@ -231,10 +232,13 @@ impl Write for Socket {
     }
 
     fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        // One slice is the rule, and the plain call is the cheaper one.
         let result = match slices {
             [one] => self.tcp.write(one),
-            _ => self.tcp.write_vectored(slices),
+            // writev knows no way to spare a program SIGPIPE, and not every program that embeds this ignores it.
+            _ => {
+                let mut nothing = SendAncillaryBuffer::default();
+                sendmsg(&self.tcp, slices, &mut nothing, SendFlags::NOSIGNAL).map_err(io::Error::from)
+            }
         };
         self.note_sent(result)
     }
