@@ -32,6 +32,8 @@ struct Serving {
 }
 
 static SERVING: LazyLock<Serving> = LazyLock::new(|| {
+    // Rust's own main would have the signal ignored, which comes of writing to a closed socket; libFuzzer's does not.
+    signal_hook::flag::register(signal_hook::consts::SIGPIPE, Arc::default()).unwrap();
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
