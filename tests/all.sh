@@ -35,10 +35,12 @@ tests() { cargo test --no-fail-fast 2>&1 | tee "$log"; }
 drills() {
     cargo build --quiet --release --example drill_server && cargo test --quiet --release --test drill 2>&1 | tee -a "$log"
 }
+tls_quality() { cargo test --quiet --release --test tls_quality 2>&1 | tee -a "$log"; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps; }
 lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }
 
-tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3
+tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3 nginx=nginx-light haproxy=haproxy testssl=testssl.sh
+tests/install_sslyze.sh
 
 if has_component rustfmt fmt formatting; then
     check formatting cargo fmt --check
@@ -49,6 +51,7 @@ if has_component clippy clippy lints; then
 fi
 check documentation docs
 check tests tests
+check 'TLS quality' tls_quality
 check 'drills, in short' drills
 
 echo
