@@ -6,7 +6,7 @@ HTTP_PORT ?= 80
 # How long `make fuzz` spends on each target, in seconds.
 FUZZ_SECONDS ?= 300
 
-.PHONY: help run-demo test bench drill soak fuzz clean
+.PHONY: help run-demo test bench tls-quality drill soak fuzz clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -14,6 +14,7 @@ help:
 	@echo 'make test       all checks and tests; says at the end what passed and what was left out'
 	@echo 'make bench      server CPU per request on kept-alive connections, lockgate and nginx in turns;'
 	@echo '                and what 10,000 idle connections cost'
+	@echo 'make tls-quality   testssl.sh and sslyze against the built server: under a minute'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
 	@echo 'make fuzz       random input to every parser and to the whole server, FUZZ_SECONDS=300 for each target;'
@@ -32,6 +33,11 @@ bench:
 	@tests/install.sh wrk=wrk nginx=nginx-light openssl=openssl curl=curl
 	benches/keep_alive.sh
 	cargo bench --bench idle_connections
+
+tls-quality:
+	@tests/install.sh testssl=testssl.sh python3=python3
+	@tests/install_sslyze.sh
+	cargo test --release --test tls_quality
 
 drill:
 	cargo build --release --example drill_server

@@ -35,12 +35,14 @@ tests() { cargo test --no-fail-fast 2>&1 | tee "$log"; }
 drills() {
     cargo build --quiet --release --example drill_server && cargo test --quiet --release --test drill 2>&1 | tee -a "$log"
 }
+tls_quality() { cargo test --quiet --release --test tls_quality 2>&1 | tee -a "$log"; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps; }
 # Costs minutes, most of them to build; so elsewhere than in CI only where the fuzzer has been installed.
 fuzzing() { make --no-print-directory fuzz FUZZ_SECONDS=20; }
 lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }
 
-tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3
+tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3 nginx=nginx-light haproxy=haproxy testssl=testssl.sh
+tests/install_sslyze.sh
 
 if has_component rustfmt fmt formatting; then
     check formatting cargo fmt --check
@@ -51,6 +53,7 @@ if has_component clippy clippy lints; then
 fi
 check documentation docs
 check tests tests
+check 'TLS quality' tls_quality
 check 'drills, in short' drills
 if [ "${CI:-}" = true ] || cargo fuzz --version >/dev/null 2>&1; then
     check 'fuzzing, 20 s a target' fuzzing

@@ -1,6 +1,6 @@
 //! A response's head as bytes (RFC 9112 §4): the status line, the fields that frame it, and the handler's own.
 
-use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING};
+use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
 use ::http::{Method, StatusCode};
 
 use super::date::IMF_FIXDATE_LENGTH;
@@ -80,6 +80,10 @@ pub(crate) fn write_head(
     if !response.fields.contains_key(DATE) {
         write_field(out, b"date: ", date);
     }
+    // A browser that guesses could run what a client has put into a value as a page of this origin.
+    if !bodiless && length != Some(0) && !response.fields.contains_key(X_CONTENT_TYPE_OPTIONS) {
+        out.extend_from_slice(b"x-content-type-options: nosniff\r\n");
+    }
     match (keep_alive, exchange.version) {
         (false, _) => out.extend_from_slice(b"connection: close\r\n"),
         (true, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
@@ -142,7 +146,7 @@ mod tests {
         assert_eq!(
             text,
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\
-             date: Sun, 06 Nov 1994 08:49:37 GMT\r\nx-b: 2\r\n\r\n"
+             date: Sun, 06 Nov 1994 08:49:37 GMT\r\nx-content-type-options: nosniff\r\nx-b: 2\r\n\r\n"
         );
         assert_eq!(written, Written { framing: Framing::Length(7), keep_alive: true });
         let (as_head, written) = head(&response, Method::HEAD, Version::Http11, true);
@@ -184,6 +188,25 @@ mod tests {
             assert_eq!(written, Written { framing, keep_alive }, "{text}");
             assert!(text.contains(has), "{text}");
             assert_eq!(text.contains("content-length"), matches!(framing, Framing::Length(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_body_is_taken_for_what_its_type_says() {
+        let own = Response::text("a").with_header("x-content-type-options", "other");
+        for (response, method, expected) in [
+            (Response::text("a"), Method::GET, Some("nosniff")),
+            (Response::text("a"), Method::HEAD, Some("nosniff")),
+            (Response::bytes("a"), Method::GET, Some("nosniff")),
+            (Response::reader(&b"a"[..]), Method::GET, Some("nosniff")),
+            (own, Method::GET, Some("other")),
+            (Response::new(StatusCode::OK), Method::GET, None),
+            (Response::new(StatusCode::NO_CONTENT), Method::GET, None),
+        ] {
+            let (text, _) = head(&response, method, Version::Http11, true);
+            let found: Vec<_> =
+                text.lines().filter_map(|line| line.strip_prefix("x-content-type-options: ")).collect();
+            assert_eq!(found, Vec::from_iter(expected), "{text}");
         }
     }
 

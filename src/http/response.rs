@@ -15,7 +15,9 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// A response. lockgate adds `Content-Length` or chunked framing, `Date` and `Connection` by itself.
+/// A response. lockgate adds `Content-Length` or chunked framing, `Date` and `Connection` by itself; and to a body
+/// `X-Content-Type-Options: nosniff`, so that no browser takes it for something else than its type says, unless the handler
+/// has set that field.
 ///
 /// ```
 /// use lockgate::{Response, StatusCode};

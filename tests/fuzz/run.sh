@@ -15,6 +15,12 @@ if ! cargo fuzz build "${options[@]}"; then
     echo 'the fuzz targets do not build (libFuzzer needs a C++ compiler, c++)' >&2
     exit 1
 fi
+# Private keys are never kept in a repository, so a good pair for the target pem is made here.
+if command -v openssl >/dev/null; then
+    mkdir -p "$build/corpus/pem"
+    (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost -keyout - -out - >"$build/corpus/pem/good" 2>/dev/null)
+fi
 failed=0
 for target in "$@"; do
     found=$build/corpus/$target

@@ -184,7 +184,13 @@ impl Lines {
 
 /// Runs a program to its end, which must come in time; `input` is its stdin.
 #[track_caller]
-pub fn run(mut command: Command, input: &[u8]) -> Output {
+pub fn run(command: Command, input: &[u8]) -> Output {
+    run_within(SAFETY, command, input)
+}
+
+/// As [`run`], for a program that has more to do.
+#[track_caller]
+pub fn run_within(limit: Duration, mut command: Command, input: &[u8]) -> Output {
     let shown = format!("{command:?}");
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -197,7 +203,7 @@ pub fn run(mut command: Command, input: &[u8]) -> Output {
     });
     let (sender, ended) = mpsc::channel();
     std::thread::spawn(move || sender.send(child.wait_with_output()));
-    match ended.recv_timeout(SAFETY) {
+    match ended.recv_timeout(limit) {
         Ok(output) => output.unwrap(),
         Err(_) => {
             kill_process(pid, Signal::KILL).unwrap();
