@@ -3,8 +3,12 @@
 use std::io;
 use std::time::Duration;
 
-use lockgate::{Error, Identity, Request, Response, Router, Server, StatusCode};
+use lockgate::{
+    Error, HeaderName, HeaderValue, Identity, IntoResponse, Request, Response, Router, Server, StatusCode,
+};
 use serde_json::{json, Value};
+
+const DATA: &str = r#"{"message":"Secure data over HTTPS"}"#;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -13,7 +17,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let large: &'static [u8] = Box::leak(vec![b'x'; 1024 * 1024].into_boxed_slice());
     let router = Router::new()
-        .get("/api/data", |_: &mut Request| Response::json(&json!({"message": "Secure data over HTTPS"})))
+        // A fixed text, as the servers give that it is compared with.
+        .get("/api/data", |_| {
+            DATA.into_response().with_header(
+                HeaderName::from_static("content-type"),
+                HeaderValue::from_static("application/json"),
+            )
+        })
         .post("/api/data", |request: &mut Request| -> Result<Response, Error> {
             let value: Value = request.json()?;
             Ok(Response::json(&json!({"members": value.as_object().map_or(0, |object| object.len())})))

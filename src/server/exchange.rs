@@ -547,7 +547,8 @@ fn judge<'s, 'h>(
 
 /// Calls a handler. A panic in it costs the client a 500 and nobody else anything.
 fn call(endpoint: &Endpoint, request: &mut Request<'_>, desk: &mut Desk<'_>) -> Response {
-    let began = desk.look();
+    // As of the last look: what has been done since then is little.
+    let began = desk.now();
     desk.shared.enter_handler(desk.me, Some(endpoint.index), began);
     let response = panic::catch_unwind(AssertUnwindSafe(|| endpoint.call(request)));
     let took = desk.look() - began;
