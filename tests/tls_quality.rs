@@ -19,11 +19,16 @@ use tempfile::TempDir;
 const TESTSSL_LIMIT: Duration = Duration::from_secs(180);
 
 /// What testssl may find, and why it may remain. Nothing about protocols, ciphers or header fields belongs here.
-const ALLOWED: [(&str, &str); 2] = [
+const ALLOWED: [(&str, &str); 3] = [
     ("cert_revocation", "the demo's authority exists on this machine only, and nobody could ask it"),
     (
         "engine_problem",
         "the OpenSSL that testssl uses has no GOST ciphers, which the server would not speak anyway",
+    ),
+    (
+        "sessionresumption_ticket",
+        "testssl's client closes as soon as the TLS 1.3 handshake is done, and often before the ticket has come, from any \
+         server; that resumption works is tested in clients.rs",
     ),
 ];
 
