@@ -107,32 +107,36 @@ impl Response {
 
     /// Sets a field, in place of one of the same name. A name or a value that HTTP does not allow (a line break in it,
     /// say) turns the response into a 500 and leaves a line in the log: it never reaches the wire.
-    pub fn with_header<N, V>(mut self, name: N, value: V) -> Response
+    pub fn with_header<N, V>(self, name: N, value: V) -> Response
     where
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
-        match checked(name, value) {
-            Some((name, value)) if name == CONTENT_TYPE => self.content_type = Some(value),
-            Some((name, value)) => {
-                self.fields.insert(name, value);
-            }
-            None => return Response::new(StatusCode::INTERNAL_SERVER_ERROR).into_problem(),
-        }
-        self
+        self.put(checked(name, value), |fields, name, value| {
+            fields.insert(name, value);
+        })
     }
 
     /// Adds a field beside others of the same name, as `Set-Cookie` needs it. Checked as [`with_header`](Response::with_header).
-    pub fn with_added_header<N, V>(mut self, name: N, value: V) -> Response
+    pub fn with_added_header<N, V>(self, name: N, value: V) -> Response
     where
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
-        match checked(name, value) {
+        self.put(checked(name, value), |fields, name, value| {
+            fields.append(name, value);
+        })
+    }
+
+    /// Puts a checked field where it belongs; one that was found wrong turns the response into a 500.
+    fn put(
+        mut self,
+        field: Option<(HeaderName, HeaderValue)>,
+        put: impl FnOnce(&mut HeaderMap, HeaderName, HeaderValue),
+    ) -> Response {
+        match field {
             Some((name, value)) if name == CONTENT_TYPE => self.content_type = Some(value),
-            Some((name, value)) => {
-                self.fields.append(name, value);
-            }
+            Some((name, value)) => put(&mut self.fields, name, value),
             None => return Response::new(StatusCode::INTERNAL_SERVER_ERROR).into_problem(),
         }
         self
