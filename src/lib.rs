@@ -38,8 +38,9 @@
 //!
 //! # Threads
 //!
-//! One for the listener (the one that calls [`Server::run`]), one for the redirect, one supervisor, and the workers: one
-//! per core, and as many of the reserve as were ever needed. An idle server makes no system call.
+//! One for the listener (the one that calls [`Server::run`]), one for the redirect, one supervisor, one that looks after
+//! the certificates, and the workers: one per core, and as many of the reserve as were ever needed. An idle server makes no
+//! system call but for a look at its certificates once an hour.
 //!
 //! # Logging
 //!
@@ -69,9 +70,10 @@ pub use crate::http::response::{IntoResponse, Problem, Response};
 pub use error::{BodyFault, Error, IdentityFault};
 pub use router::Router;
 pub use server::builder::{HttpCredentials, Server, ServerBuilder};
+pub use server::keeper::IdentityEvent;
 pub use server::limits::Limits;
 pub use server::shutdown::{Handle, Running};
-pub use tls::Identity;
+pub use tls::{Expiry, Identity, IdentitySource};
 
 /// The README's example compiles as it is written.
 #[cfg(doctest)]

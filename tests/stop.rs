@@ -210,7 +210,7 @@ fn a_reload_is_for_new_connections_and_the_open_ones_go_on() {
     let before = open.certificate();
     assert_eq!(serving.connect().certificate(), before);
 
-    serving.handle.reload(identity());
+    serving.handle.replace_identity(identity()).unwrap();
     let mut new = serving.connect();
     assert_ne!(new.certificate(), before);
     assert_eq!(new.get("/").text(), "root");

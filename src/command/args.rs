@@ -38,8 +38,9 @@ impl Command {
 /// All that options can say, with their defaults.
 #[derive(Debug)]
 pub(super) struct Arguments {
-    pub cert: Option<PathBuf>,
-    pub key: Option<PathBuf>,
+    /// As many as there are keys; the first pair is the default.
+    pub certs: Vec<PathBuf>,
+    pub keys: Vec<PathBuf>,
     pub dir: PathBuf,
     pub https: Listen,
     pub http: Option<Listen>,
@@ -56,8 +57,8 @@ pub(super) struct Arguments {
 impl Default for Arguments {
     fn default() -> Arguments {
         Arguments {
-            cert: None,
-            key: None,
+            certs: Vec::new(),
+            keys: Vec::new(),
             dir: "certs".into(),
             https: Listen::on_all(8443),
             http: Some(Listen::on_all(80)),
@@ -294,8 +295,8 @@ mod tests {
             "-q",
             "--verbose",
         ]);
-        assert_eq!(given.cert, Some("a.pem".into()));
-        assert_eq!(given.key, Some("b.pem".into()));
+        assert_eq!(given.certs, [PathBuf::from("a.pem")]);
+        assert_eq!(given.keys, [PathBuf::from("b.pem")]);
         assert_eq!(given.https.to_string(), "127.0.0.1:1");
         assert_eq!(given.http, Some(Listen::on_all(2)));
         assert_eq!(given.public_name.as_deref(), Some("device.example"));

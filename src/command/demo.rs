@@ -1,10 +1,12 @@
 //! `lockgate demo`: the server with a certificate that is made for the occasion. `make run-demo` calls it.
 
+use lockgate::Identity;
+
 use super::args::Arguments;
 use super::demo_certs::{self, Freshness};
 use super::exit::{Code, Failure};
 use super::say;
-use super::serve::{self, Files};
+use super::serve;
 use super::signals::Signals;
 use super::value::{shell_word, Listen};
 
@@ -19,13 +21,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let dir = arguments.dir.display();
         say(&format!("Made a demo CA and a certificate for localhost in {dir}: {because}."));
     }
-    let files = Files { cert: certificates.certificate, key: certificates.key };
     let signals = Signals::catch()?;
-    let server = match (serve::open(arguments, &files, arguments.http), arguments.http) {
+    let identities = vec![Identity::from_pem_files(&certificates.certificate, &certificates.key)?];
+    let server = match (serve::open(arguments, identities.clone(), arguments.http), arguments.http) {
         (Ok(server), _) => server,
         (Err(error), Some(http)) if http.port == HTTP_PORT && is_about_http(&error) => {
             let instead = Listen { port: HTTP_PORT_INSTEAD, ..http };
-            let server = serve::open(arguments, &files, Some(instead))?;
+            let server = serve::open(arguments, identities, Some(instead))?;
             let why = if error.is_permission_denied() {
                 "This user may not open port 80"
             } else {
@@ -41,7 +43,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         shell_word(&certificates.ca.to_string_lossy()),
         server.local_addr().port()
     );
-    serve::until_stopped(server, signals, files, Some(advice))
+    serve::until_stopped(server, signals, Some(advice))
 }
 
 /// Whether another port for plain HTTP would help.

@@ -26,7 +26,8 @@ Try it:
   curl --cacert certs/ca.pem https://localhost:8443/api/data
 
 SIGINT (Ctrl-C) and SIGTERM stop it: what has begun is answered, and then it ends. A second one
-ends it at once. SIGHUP reads the certificate and its key again, for new connections.
+ends it at once. Certificates that change in their files are taken up by themselves, for new
+connections; SIGHUP reads them at once.
 ";
 
 const SERVE_TEXT: &str = "\
@@ -38,7 +39,7 @@ Serves GET /api/data over HTTPS with your certificate, and answers plain HTTP wi
   curl https://NAME:8443/api/data      where NAME is one that the certificate is for
 
 No certificate yet? lockgate demo makes one for localhost; one that every client trusts comes
-from an authority such as Let's Encrypt. When the files have been renewed, send SIGHUP.
+from an authority such as Let's Encrypt. Renewed files are taken up by themselves.
 
 Ports below 1024 need a permission that users do not have. It can be given to the program:
   sudo setcap cap_net_bind_service=+ep $(command -v lockgate)

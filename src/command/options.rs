@@ -43,12 +43,13 @@ pub(super) const GENERAL: &[Opt] = &[
         only: Some(Command::Serve),
         ..Opt::new(
             "cert",
-            "The certificate and those that vouch for it, the server's own first, as PEM. Required.",
+            "The certificate and those that vouch for it, the server's own first, as PEM. Required. May be given several \
+             times, each with its --key: a client gets the one with the name that it asks for, else the first.",
             Kind::Value {
                 name: "FILE",
                 accepted: "the path of a PEM file",
                 default: None,
-                set: |arguments, value| path(value).map(|path| arguments.cert = Some(path)),
+                set: |arguments, value| path(value).map(|path| arguments.certs.push(path)),
             },
         )
     },
@@ -56,12 +57,13 @@ pub(super) const GENERAL: &[Opt] = &[
         only: Some(Command::Serve),
         ..Opt::new(
             "key",
-            "The certificate's private key, as PEM without a passphrase. Required.",
+            "The certificate's private key, as PEM without a passphrase. Required. The first belongs to the first --cert, \
+             and so on.",
             Kind::Value {
                 name: "FILE",
                 accepted: "the path of a PEM file",
                 default: None,
-                set: |arguments, value| path(value).map(|path| arguments.key = Some(path)),
+                set: |arguments, value| path(value).map(|path| arguments.keys.push(path)),
             },
         )
     },

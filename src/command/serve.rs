@@ -1,6 +1,4 @@
-//! `lockgate serve`: the server with a certificate of the user's own; and what every way of serving has in common.
-
-use std::path::PathBuf;
+//! `lockgate serve`: the server with certificates of the user's own; and what every way of serving has in common.
 
 use lockgate::{Identity, Request, Response, Router, Server};
 use serde_json::json;
@@ -11,50 +9,45 @@ use super::say;
 use super::signals::Signals;
 use super::value::Listen;
 
-/// Where the certificate and its key are.
-#[derive(Debug, Clone)]
-pub(super) struct Files {
-    pub cert: PathBuf,
-    pub key: PathBuf,
-}
-
-impl Files {
-    pub(super) fn load(&self) -> Result<Identity, lockgate::Error> {
-        Identity::from_pem_files(&self.cert, &self.key)
-    }
-}
-
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (Some(cert), Some(key)) = (arguments.cert.clone(), arguments.key.clone()) else {
-        let missing = match (&arguments.cert, &arguments.key) {
-            (Some(_), _) => "--key FILE is missing",
-            (None, Some(_)) => "--cert FILE is missing",
-            (None, None) => "--cert FILE and --key FILE are missing",
+    let (certs, keys) = (&arguments.certs, &arguments.keys);
+    if certs.is_empty() || certs.len() != keys.len() {
+        let missing = match (certs.len(), keys.len()) {
+            (0, 0) => "--cert FILE and --key FILE are missing",
+            (certs, keys) if certs > keys => "--key FILE is missing",
+            _ => "--cert FILE is missing",
         };
         return Err(Failure::usage(format!(
             "{missing}: a server needs a certificate and its private key; lockgate demo makes both, to try it with"
         )));
-    };
-    let files = Files { cert, key };
+    }
     let signals = Signals::catch()?;
-    let server = open(arguments, &files, arguments.http)?;
-    until_stopped(server, signals, files, None)
+    let pairs = certs.iter().zip(keys);
+    let identities: Vec<_> =
+        pairs.map(|(cert, key)| Identity::from_pem_files(cert, key)).collect::<Result<_, _>>()?;
+    let server = open(arguments, identities, arguments.http)?;
+    until_stopped(server, signals, None)
 }
 
-/// Opens the server; plain HTTP where `http` says, which need not be where the arguments say.
+/// Opens the server with these identities, the default first; plain HTTP where `http` says, which need not be where the
+/// arguments say.
 pub(super) fn open(
     arguments: &Arguments,
-    files: &Files,
+    identities: Vec<Identity>,
     http: Option<Listen>,
 ) -> Result<Server, lockgate::Error> {
     let router = Router::new()
         .get("/api/data", |_: &mut Request| Response::json(&json!({"message": "Secure data over HTTPS"})));
     let mut builder = Server::builder(router)
         .https(arguments.https.to_string())
-        .identity(files.load()?)
         .limits(arguments.limits.clone())
         .http_credentials(arguments.credentials)
         .access_log(log::log_enabled!(target: "lockgate::access", log::Level::Info));
+    let mut identities = identities.into_iter();
+    if let Some(default) = identities.next() {
+        builder = builder.identity(default);
+    }
+    builder = identities.fold(builder, |builder, further| builder.also_identity(further));
     if let Some(http) = http {
         builder = builder.redirect_http(http.to_string());
     }
@@ -71,15 +64,10 @@ pub(super) fn open(
 }
 
 /// Serves until a signal says stop. `advice` is said once the server is there.
-pub(super) fn until_stopped(
-    server: Server,
-    signals: Signals,
-    files: Files,
-    advice: Option<String>,
-) -> Result<(), Failure> {
+pub(super) fn until_stopped(server: Server, signals: Signals, advice: Option<String>) -> Result<(), Failure> {
     let https = server.local_addr().port();
     let http = server.redirect_addr().map(|address| address.port());
-    signals.obey(server.handle(), files).map_err(|error| {
+    signals.obey(server.handle()).map_err(|error| {
         Failure::new(Code::Runtime, format!("the thread for signals cannot be started: {error}"))
     })?;
     say(&format!("HTTPS API server running on https://localhost:{https}"));

@@ -1,5 +1,5 @@
 //! What signals do: SIGINT and SIGTERM stop the server, a second one ends the program at once, and SIGHUP loads the
-//! certificate again. One thread waits for them, and sleeps until there is one.
+//! certificates again. One thread waits for them, and sleeps until there is one.
 
 use std::io;
 
@@ -8,7 +8,6 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator;
 
 use super::exit::{Code, Failure};
-use super::serve::Files;
 
 /// Signals that are caught, and kept until somebody obeys them.
 pub(super) struct Signals(iterator::Signals);
@@ -22,13 +21,13 @@ impl Signals {
     }
 
     /// Obeys them, in a thread of its own.
-    pub(super) fn obey(mut self, handle: Handle, files: Files) -> io::Result<()> {
+    pub(super) fn obey(mut self, handle: Handle) -> io::Result<()> {
         let thread = std::thread::Builder::new().name("lockgate-signals".into());
         thread.spawn(move || {
             let mut is_stopping = false;
             for signal in self.0.forever() {
                 match signal {
-                    SIGHUP => reload(&handle, &files),
+                    SIGHUP => reload(&handle),
                     _ if is_stopping => {
                         log::warn!("told to stop once more: what is still open is cut");
                         std::process::exit(i32::from(Code::Runtime as u8));
@@ -45,12 +44,9 @@ impl Signals {
     }
 }
 
-fn reload(handle: &Handle, files: &Files) {
-    match files.load() {
-        Ok(identity) => {
-            handle.reload(identity);
-            log::info!("{}: loaded again, for new connections", files.cert.display());
-        }
-        Err(error) => log::error!("the certificate stays as it is: {error}"),
+fn reload(handle: &Handle) {
+    // What is wrong is in the log already, in its own words.
+    if handle.reload().is_ok() {
+        log::info!("certificates are loaded again, for new connections");
     }
 }

@@ -150,7 +150,7 @@ fn begin(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr, admission: Admi
     tcp.set_nonblocking(true)?;
     // Without it a new connection waits 40 ms for the peer's delayed acknowledgement.
     tcp.set_nodelay(true)?;
-    let transport = Transport::new(tcp, shared.tls.clone())?;
+    let transport = Transport::new(tcp, shared.tls.config())?;
     let now = shared.lot.millis(Instant::now());
     let deadline = now + shared.limits.handshake_timeout.as_millis() as Millis;
     let connection = Connection::new(peer, transport, now, deadline, admission);

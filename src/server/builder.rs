@@ -10,6 +10,7 @@ use std::thread;
 use super::accept::{Acceptor, Census, BACKLOG};
 use super::budget::Budget;
 use super::crew::Crew;
+use super::keeper::{IdentityEvent, Keeper, Listener, Rounds};
 use super::limits::Limits;
 use super::parking::Lot;
 use super::rate::Rate;
@@ -19,7 +20,10 @@ use super::Shared;
 use crate::error::Error;
 use crate::redirect::{self, Redirect};
 use crate::router::Router;
-use crate::tls::{self, Identity, Resolver};
+use crate::tls::{Identity, Live};
+
+/// Enough for every name that an appliance has; each full handshake looks through them.
+const MOST_FURTHER_IDENTITIES: usize = 1_000;
 
 /// What the redirect does with a request that carries credentials over plain HTTP, where anyone on the way can read them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,7 +36,6 @@ pub enum HttpCredentials {
 }
 
 /// A server that is being described; made by [`Server::builder`].
-#[derive(Debug)]
 pub struct ServerBuilder {
     router: Router,
     https: String,
@@ -42,6 +45,8 @@ pub struct ServerBuilder {
     credentials: HttpCredentials,
     credential_headers: Vec<String>,
     identity: Option<Identity>,
+    also: Vec<Identity>,
+    listener: Option<Listener>,
     limits: Limits,
     access_log: bool,
 }
@@ -52,6 +57,7 @@ pub struct Server {
     redirect_address: Option<SocketAddr>,
     acceptor: Acceptor,
     redirect: Option<Redirect>,
+    rounds: Rounds,
     handle: Handle,
 }
 
@@ -67,6 +73,8 @@ impl Server {
             credentials: HttpCredentials::default(),
             credential_headers: Vec::new(),
             identity: None,
+            also: Vec::new(),
+            listener: None,
             limits: Limits::default(),
             access_log: false,
         }
@@ -97,7 +105,7 @@ impl Server {
     /// # Errors
     /// [`Error::Io`] when a thread cannot be started. What goes wrong later goes to the log, and the server goes on.
     pub fn run(self) -> Result<(), Error> {
-        shutdown::run(self.handle, self.acceptor, self.redirect)
+        shutdown::run(self.handle, self.acceptor, self.redirect, self.rounds)
     }
 
     /// Serves on threads of its own.
@@ -115,6 +123,17 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (https, redirect) = (self.address, self.redirect_address);
         f.debug_struct("Server").field("https", &https).field("redirect", &redirect).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerBuilder")
+            .field("https", &self.https)
+            .field("redirect", &self.redirect)
+            .field("identity", &self.identity)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -158,9 +177,27 @@ impl ServerBuilder {
         self
     }
 
-    /// The certificate and its key.
+    /// The certificate and its key; with [others](ServerBuilder::also_identity), the one for clients that ask for none of
+    /// them by name (no SNI, an IP address, a name that no certificate is for).
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// A further certificate, for clients that ask for one of its names (SNI, RFC 6066 §3). A name that a certificate
+    /// holds as it is comes before another's wildcard; among equals the first wins. At most 1,000.
+    pub fn also_identity(mut self, identity: Identity) -> Self {
+        self.also.push(identity);
+        self
+    }
+
+    /// What to call when a certificate is renewed, cannot be renewed, or is running out; the log says it too. Called on
+    /// the thread that looks after the certificates or the one that called [`Handle::reload`]; keep it short.
+    pub fn on_identity_event(
+        mut self,
+        listener: impl Fn(&IdentityEvent<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.listener = Some(Arc::new(listener));
         self
     }
 
@@ -192,8 +229,16 @@ impl ServerBuilder {
             setting: "identity",
             fault: "a server needs a certificate and its key: .identity(Identity::from_pem_files(…)?)".into(),
         })?;
-        let resolver = Arc::new(Resolver::new(identity));
-        let tls = tls::server_config(resolver.clone())?;
+        if self.also.len() > MOST_FURTHER_IDENTITIES {
+            let fault = format!(
+                "at most {MOST_FURTHER_IDENTITIES} are served; put several names into one certificate"
+            );
+            return Err(Error::Setting { setting: "also_identity", fault });
+        }
+        let identities = std::iter::once(identity).chain(self.also.drain(..)).collect();
+        let tls = Arc::new(Live::new(identities)?);
+        let (keeper, rounds) = Keeper::new(tls.clone(), self.listener.take())
+            .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 
         let (listener, address) = listen("HTTPS", "https", &self.https)?;
         let redirect_listener =
@@ -202,7 +247,7 @@ impl ServerBuilder {
             None => (None, None, None),
             Some((listener, redirect_address)) => {
                 let settings = self.redirect_settings(address.port());
-                let names = resolver.clone();
+                let names = tls.clone();
                 let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
                 let stop = Arc::new(AtomicBool::new(false));
                 let (redirect, waker) = Redirect::new(listener, settings, is_own, stop.clone())?;
@@ -225,15 +270,15 @@ impl ServerBuilder {
             streams: Streams::new(self.limits.streaming_bodies),
             limits: self.limits,
             router: self.router,
-            resolver,
             tls,
+            keeper,
             access_log: self.access_log,
             lot,
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         });
         let handle = Handle::new(shared, acceptor.waker.clone(), stop_redirect);
-        Ok(Server { address, redirect_address, acceptor, redirect, handle })
+        Ok(Server { address, redirect_address, acceptor, redirect, rounds, handle })
     }
 
     /// How many HTTPS connections the open-file limit leaves room for, once the soft limit is raised to the hard one; the

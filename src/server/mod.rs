@@ -11,6 +11,7 @@ mod connection;
 mod crew;
 mod desk;
 mod exchange;
+pub(crate) mod keeper;
 pub(crate) mod limits;
 mod parking;
 mod rate;
@@ -19,12 +20,13 @@ pub(crate) mod shutdown;
 mod streaming;
 mod timers;
 mod transport;
+mod watch;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use crate::router::Router;
-use crate::tls::{Resolver, ServerConfig};
+use crate::tls::Live;
 use limits::Limits;
 
 /// What all threads of a server share.
@@ -33,8 +35,8 @@ pub(crate) struct Shared {
     /// [`Limits::connections`], or less when the open-file limit leaves less.
     pub(crate) connections: usize,
     pub(crate) router: Router,
-    pub(crate) resolver: Arc<Resolver>,
-    pub(crate) tls: Arc<ServerConfig>,
+    pub(crate) tls: Arc<Live>,
+    pub(crate) keeper: Arc<keeper::Keeper>,
     pub(crate) access_log: bool,
     pub(crate) lot: parking::Lot,
     pub(crate) crew: crew::Crew,

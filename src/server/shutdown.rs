@@ -10,6 +10,7 @@ use mio::Waker;
 
 use super::accept::Acceptor;
 use super::crew::Crew;
+use super::keeper::Rounds;
 use super::Shared;
 use crate::error::Error;
 use crate::redirect::Redirect;
@@ -53,10 +54,32 @@ impl Handle {
         wake(&self.listener);
     }
 
-    /// Gives new connections another certificate. Those that are open keep theirs, and so do sessions that a client
-    /// resumes by a ticket.
-    pub fn reload(&self, identity: Identity) {
-        self.shared.resolver.replace(identity);
+    /// Asks the sources of all identities again, as the server does by itself when their files change, and gives new
+    /// connections what is new. Connections that are open keep theirs; sessions of before are not resumed. Returns when it
+    /// is done; a source that reads files takes a few milliseconds.
+    ///
+    /// # Errors
+    /// The first of what is wrong with the new ones; those stay as they are, which the log says of each.
+    pub fn reload(&self) -> Result<(), Error> {
+        self.shared.keeper.reload()
+    }
+
+    /// Gives new connections another identity in the place of the [first](crate::ServerBuilder::identity).
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the operating system has no random numbers; then nothing has changed.
+    pub fn replace_identity(&self, identity: Identity) -> Result<(), Error> {
+        self.shared.keeper.replace_default(identity)
+    }
+
+    /// The identity that is in use for clients that ask for no other by name.
+    pub fn identity(&self) -> Identity {
+        self.identities().swap_remove(0)
+    }
+
+    /// All identities in use: the default first, then the [others](crate::ServerBuilder::also_identity).
+    pub fn identities(&self) -> Vec<Identity> {
+        self.shared.tls.current().identities.clone()
     }
 }
 
@@ -97,13 +120,24 @@ impl Running {
 }
 
 /// The server's life on the calling thread: starts the others, accepts until it is to stop, drains, and ends.
-pub(crate) fn run(handle: Handle, acceptor: Acceptor, redirect: Option<Redirect>) -> Result<(), Error> {
+pub(crate) fn run(
+    handle: Handle,
+    acceptor: Acceptor,
+    redirect: Option<Redirect>,
+    rounds: Rounds,
+) -> Result<(), Error> {
     let shared = &handle.shared;
     let starting = |source| Error::Io { doing: "starting a thread", source };
     Crew::start(shared).map_err(starting)?;
     let redirect = redirect
         .map(|redirect| thread::Builder::new().name("lockgate-http".into()).spawn(move || redirect.run()))
         .transpose()
+        .inspect_err(|_| end(shared))
+        .map_err(starting)?;
+    // Not waited for at the end: it may be in a source that blocks, and it has nothing that could be lost.
+    thread::Builder::new()
+        .name("lockgate-keeper".into())
+        .spawn(move || rounds.run())
         .inspect_err(|_| end(shared))
         .map_err(starting)?;
 
@@ -130,6 +164,7 @@ pub(crate) fn run(handle: Handle, acceptor: Acceptor, redirect: Option<Redirect>
 /// Ends the workers and the supervisor, and every connection that is still open.
 fn end(shared: &Shared) {
     shared.stopped.store(true, Ordering::SeqCst);
+    shared.keeper.stop();
     shared.lot.cut();
     shared.crew.wake_all();
     // A handler that never returns must not keep the program from ending.

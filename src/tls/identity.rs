@@ -7,13 +7,14 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::InconsistentKeys;
 use webpki::EndEntityCert;
 
+use super::source::{IdentitySource, Origin, PemFiles};
 use super::{der, file, pem, provider};
 use crate::error::{Error, IdentityFault};
 use crate::http::date::iso8601;
@@ -22,6 +23,10 @@ use crate::http::date::iso8601;
 ///
 /// Cloning is cheap: clones share the same certificate and key. `Debug` shows the names and the validity, and never
 /// anything of the key.
+///
+/// One that comes from files or another [source](IdentitySource) is kept up to date by the server that serves with it:
+/// when the files change, new connections get the new certificate, once it has been checked; while it cannot be used,
+/// they get the old one.
 ///
 /// # Accepted
 ///
@@ -32,6 +37,7 @@ use crate::http::date::iso8601;
 #[derive(Clone)]
 pub struct Identity {
     inner: Arc<Inner>,
+    origin: Option<Origin>,
 }
 
 struct Inner {
@@ -52,10 +58,21 @@ impl Identity {
     /// in it, when the two are swapped, damaged or do not belong together, when the key is encrypted or of a kind that
     /// is not supported, and when this machine's clock is outside the certificate's validity.
     pub fn from_pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Identity, Error> {
-        load_files(certificate.as_ref(), key.as_ref(), unix_now())
+        let (certificate, key) = (certificate.as_ref().to_path_buf(), key.as_ref().to_path_buf());
+        Identity::from_source(PemFiles { certificate, key })
     }
 
-    /// The same from PEM text that the program has already, such as from its own storage.
+    /// What a source gives now; a server asks it again when it says so.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`IdentitySource::load`].
+    pub fn from_source(source: impl IdentitySource + 'static) -> Result<Identity, Error> {
+        Origin::ask(Arc::new(source))
+    }
+
+    /// The same as [`from_pem_files`](Identity::from_pem_files) from PEM text that the program has already, such as from
+    /// its own storage. Nothing can be asked for it again.
     ///
     /// # Errors
     ///
@@ -63,6 +80,10 @@ impl Identity {
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Identity, Error> {
         let part = |pem| Part { file: None, pem };
         load(part(certificate), part(key), unix_now())
+    }
+
+    pub(super) fn load_files(certificate: &Path, key: &Path) -> Result<Identity, Error> {
+        load_files(certificate, key, unix_now())
     }
 
     /// Whether the certificate is for this host: a DNS name (RFC 9525: `*.example.org` covers one label), or an IPv4 or
@@ -94,9 +115,54 @@ impl Identity {
         self.inner.validity.not_after
     }
 
+    /// How much of the certificate's life is left at `now`, in words.
+    pub fn expiry(&self, now: SystemTime) -> Expiry {
+        let (not_before, not_after) = (self.not_before(), self.not_after());
+        let life = not_after.saturating_sub(not_before).max(1);
+        match not_after.saturating_sub(unix(now)) {
+            ..0 => Expiry::Expired,
+            left if left < life / 10 => Expiry::Imminent,
+            left if left < life / 3 => Expiry::Due,
+            _ => Expiry::Distant,
+        }
+    }
+
+    /// How much of the certificate's life is left at `now`; zero when it is over.
+    pub fn left(&self, now: SystemTime) -> Duration {
+        Duration::from_secs(u64::try_from(self.not_after().saturating_sub(unix(now))).unwrap_or(0))
+    }
+
+    /// The same identity, as another source gave it.
+    pub(super) fn with_origin(self, origin: Origin) -> Identity {
+        Identity { inner: self.inner, origin: Some(origin) }
+    }
+
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
+    }
+
+    /// Whether clients see the same chain.
+    pub(crate) fn has_the_chain_of(&self, other: &Identity) -> bool {
+        self.inner.certified.cert == other.inner.certified.cert
+    }
+
     pub(super) fn certified_key(&self) -> Arc<CertifiedKey> {
         self.inner.certified.clone()
     }
+}
+
+/// How much of a certificate's life is left, from the most to the least. The parts are of its own life, since public
+/// certificates live from 6 to 200 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Expiry {
+    /// A third or more.
+    Distant,
+    /// Less than a third: time to renew it.
+    Due,
+    /// Less than a tenth: its renewal has failed, or nobody has thought of it.
+    Imminent,
+    /// Nothing: clients refuse it.
+    Expired,
 }
 
 impl fmt::Debug for Identity {
@@ -158,7 +224,10 @@ fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Erro
         let not_before = validity.not_before;
         return Err(certificate.fault(IdentityFault::NotYetValid { not_before, now }));
     }
-    Ok(Identity { inner: Arc::new(Inner { certified: Arc::new(certified), dns_names, validity }) })
+    Ok(Identity {
+        inner: Arc::new(Inner { certified: Arc::new(certified), dns_names, validity }),
+        origin: None,
+    })
 }
 
 /// At least one certificate, and a private key.
@@ -238,7 +307,12 @@ fn place_of_own(certified: &CertifiedKey) -> Option<usize> {
 }
 
 fn unix_now() -> i64 {
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
+    unix(SystemTime::now())
+}
+
+/// Seconds since 1970; a device's clock may stand before.
+fn unix(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
         Ok(since) => since.as_secs() as i64,
         Err(before) => -(before.duration().as_secs() as i64),
     }

@@ -1,18 +1,20 @@
 //! From PEM files to a rustls ServerConfig: the only place, with the transport, that names rustls types.
 //!
 //! Knows certificates, keys and rustls; nothing of sockets, threads or HTTP (but for the calendar in `http::date`).
-//! The server calls it: [`Identity`] is loaded and checked before a socket is opened, [`Resolver`] holds the one in
-//! use, and [`server_config`] is what every handshake is made with.
+//! The server calls it: [`Identity`] is loaded and checked before a socket is opened, and [`Live`] holds those in use and
+//! the configuration that every handshake is made with.
 
 mod der;
 mod file;
 mod identity;
 mod pem;
 mod resolver;
+mod source;
 
-pub use identity::Identity;
-pub(crate) use resolver::{server_config, Resolver};
-pub(crate) use rustls::ServerConfig;
+pub use identity::{Expiry, Identity};
+pub(crate) use resolver::Live;
+pub use source::IdentitySource;
+pub(crate) use source::Stamp;
 
 use std::sync::{Arc, OnceLock};
 

@@ -1,8 +1,9 @@
-//! The identity in use, exchangeable while the server runs, and the rustls configuration around it.
+//! The identities in use, exchangeable while the server runs, and the rustls configuration around them.
 //!
-//! Knows rustls; nothing of files. Called by the server: [`server_config`] once when it binds, [`Resolver::replace`] at
-//! each reload, and `resolve` by rustls in every full handshake.
+//! Knows rustls; nothing of files. Called by the server: [`Live::config`] for every connection, [`Live::replace`] at each
+//! reload, and `resolve` by rustls in every full handshake.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -18,32 +19,107 @@ use crate::error::Error;
 /// One that offers others only is refused by rustls with `no_application_protocol`; one that offers none is served.
 const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
-/// Gives every client the same identity, whatever name it asks for: an appliance has one, and a client that does not
+/// What new connections get: the identities, and the rustls configuration around them. Exchanged as a whole, so that
+/// tickets given under the old one do not resume sessions under the new one: who has replaced a certificate because its
+/// key was stolen wants nobody to go on with it.
+#[derive(Debug)]
+pub(crate) struct Live {
+    current: RwLock<Arc<Serving>>,
+}
+
+/// One state of [`Live`].
+pub(crate) struct Serving {
+    pub(crate) config: Arc<ServerConfig>,
+    /// At least one; the first is for clients that name none of the others.
+    pub(crate) identities: Vec<Identity>,
+}
+
+impl Live {
+    /// `identities` must not be empty; the first is the default.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] when the operating system has no random numbers for the keys of the session tickets.
+    pub(crate) fn new(identities: Vec<Identity>) -> Result<Live, Error> {
+        Ok(Live { current: RwLock::new(Arc::new(Serving::new(identities)?)) })
+    }
+
+    pub(crate) fn current(&self) -> Arc<Serving> {
+        // A lock is poisoned by a panic while it is held, and an assignment leaves a whole value behind.
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).config.clone()
+    }
+
+    /// Changes the identities, from the next handshake on. Connections stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Live::new); then nothing has changed.
+    pub(crate) fn replace(&self, identities: Vec<Identity>) -> Result<(), Error> {
+        let serving = Arc::new(Serving::new(identities)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = serving;
+        Ok(())
+    }
+}
+
+impl Live {
+    /// Takes identities whose chains are those in use, but that come from a newer look at their sources.
+    pub(crate) fn note(&self, identities: Vec<Identity>) {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(Serving { config: current.config.clone(), identities });
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").field("identities", &self.identities).finish_non_exhaustive()
+    }
+}
+
+impl Serving {
+    fn new(identities: Vec<Identity>) -> Result<Serving, Error> {
+        let resolver = Resolver { identities: identities.clone() };
+        Ok(Serving { config: server_config(Arc::new(resolver))?, identities })
+    }
+
+    /// Whether one of the certificates is for this host, as [`Identity::is_valid_for`].
+    pub(crate) fn is_valid_for(&self, host: &str) -> bool {
+        self.identities.iter().any(|identity| identity.is_valid_for(host))
+    }
+}
+
+/// Gives a client the identity that has the name it asks for (RFC 6066 §3). A name that stands there as it is comes before a
+/// wildcard, and who asks for none, for an address or for a name that nobody has gets the first: a client that does not
 /// accept it can say so better than an alert can.
 #[derive(Debug)]
-pub(crate) struct Resolver {
-    identity: RwLock<Identity>,
+struct Resolver {
+    identities: Vec<Identity>,
 }
 
 impl Resolver {
-    pub(crate) fn new(identity: Identity) -> Resolver {
-        Resolver { identity: RwLock::new(identity) }
-    }
-
-    /// From the next full handshake on. Connections stay as they are, and so do sessions that resume with a ticket.
-    pub(crate) fn replace(&self, identity: Identity) {
-        // A lock is poisoned by a panic while it is held, and an assignment leaves a whole identity behind.
-        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
-    }
-
-    pub(crate) fn current(&self) -> Identity {
-        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn choose(&self, name: Option<&str>) -> Option<&Identity> {
+        let has = |identity: &&Identity, name: &str| {
+            identity.dns_names().iter().any(|own| own.eq_ignore_ascii_case(name))
+        };
+        let named = name.filter(|_| self.identities.len() > 1).and_then(|name| {
+            let exact = self.identities.iter().find(|identity| has(identity, name));
+            // RFC 9525 §6.3: the wildcard stands for one whole label.
+            exact.or_else(|| {
+                let (_, parent) = name.split_once('.')?;
+                let wildcard = format!("*.{parent}");
+                self.identities.iter().find(|identity| has(identity, &wildcard))
+            })
+        });
+        named.or(self.identities.first())
     }
 }
 
 impl ResolvesServerCert for Resolver {
-    fn resolve(&self, _client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current().certified_key())
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.choose(hello.server_name()).map(Identity::certified_key)
     }
 }
 
@@ -52,7 +128,7 @@ impl ResolvesServerCert for Resolver {
 /// # Errors
 ///
 /// [`Error::Io`] when the operating system has no random numbers for the keys of the session tickets.
-pub(crate) fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, Error> {
+fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, Error> {
     let failed =
         |error: rustls::Error| Error::Io { doing: "setting up TLS", source: io::Error::other(error) };
     let mut config = ServerConfig::builder_with_provider(provider())
@@ -95,8 +171,13 @@ mod tests {
         }
 
         fn issue(&self) -> Identity {
+            self.issue_for(&["localhost"])
+        }
+
+        fn issue_for(&self, names: &[&str]) -> Identity {
             let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let params = CertificateParams::new(names).unwrap();
             let certificate = params.signed_by(&key, &self.0).unwrap();
             Identity::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
         }
@@ -154,7 +235,7 @@ mod tests {
     fn tls_1_3_and_1_2_are_spoken_with_http_1_1() {
         let authority = Authority::new();
         let identity = authority.issue();
-        let server = server_config(Arc::new(Resolver::new(identity.clone()))).unwrap();
+        let server = Live::new(vec![identity.clone()]).unwrap().config();
         for (version, protocol) in [
             (&rustls::version::TLS13, ProtocolVersion::TLSv1_3),
             (&rustls::version::TLS12, ProtocolVersion::TLSv1_2),
@@ -173,7 +254,7 @@ mod tests {
     #[test]
     fn the_servers_order_of_suites_counts() {
         let authority = Authority::new();
-        let server = server_config(Arc::new(Resolver::new(authority.issue()))).unwrap();
+        let server = Live::new(vec![authority.issue()]).unwrap().config();
         let mut reversed = (*provider()).clone();
         reversed.cipher_suites.reverse();
         let mut client = authority.client(&rustls::version::TLS13);
@@ -197,7 +278,7 @@ mod tests {
     #[test]
     fn a_client_without_alpn_is_served_and_one_for_other_protocols_only_is_refused() {
         let authority = Authority::new();
-        let server = server_config(Arc::new(Resolver::new(authority.issue()))).unwrap();
+        let server = Live::new(vec![authority.issue()]).unwrap().config();
         let mut client = authority.client(&rustls::version::TLS13);
         client.alpn_protocols = Vec::new();
         let (_, _, result) = handshake(&Arc::new(client.clone()), &server);
@@ -218,7 +299,7 @@ mod tests {
     #[test]
     fn sessions_resume_in_both_versions() {
         let authority = Authority::new();
-        let server = server_config(Arc::new(Resolver::new(authority.issue()))).unwrap();
+        let server = Live::new(vec![authority.issue()]).unwrap().config();
         for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
             let mut client = authority.client(version);
             client.resumption = Resumption::in_memory_sessions(4);
@@ -232,30 +313,61 @@ mod tests {
     }
 
     #[test]
-    fn a_replaced_identity_is_the_one_that_is_seen() {
+    fn a_replaced_identity_is_the_one_that_is_seen_and_no_session_of_before_resumes() {
         let authority = Authority::new();
         let (old, new) = (authority.issue(), authority.issue());
-        let resolver = Arc::new(Resolver::new(old.clone()));
-        let server = server_config(resolver.clone()).unwrap();
-        let client = Arc::new(authority.client(&rustls::version::TLS13));
-        let seen = || {
-            // A client that remembers nothing, so that the handshake is a full one.
-            let mut client = (*client).clone();
-            client.resumption = Resumption::disabled();
-            let (client, _, result) = handshake(&Arc::new(client), &server);
+        let live = Live::new(vec![old.clone()]).unwrap();
+        let mut client = authority.client(&rustls::version::TLS13);
+        client.resumption = Resumption::in_memory_sessions(4);
+        let client = Arc::new(client);
+        let seen = |kind| {
+            let (client, server, result) = handshake(&client, &live.config());
             result.unwrap();
+            assert_eq!(server.handshake_kind(), Some(kind));
             client.peer_certificates().unwrap()[0].clone().into_owned()
         };
-        assert_eq!(seen(), leaf(&old));
-        resolver.replace(new.clone());
-        assert_eq!(seen(), leaf(&new));
-        assert_eq!(leaf(&resolver.current()), leaf(&new));
+        assert_eq!(seen(HandshakeKind::Full), leaf(&old));
+        assert_eq!(seen(HandshakeKind::Resumed), leaf(&old));
+        live.note(vec![old.clone()]);
+        assert_eq!(seen(HandshakeKind::Resumed), leaf(&old));
+        live.replace(vec![new.clone()]).unwrap();
+        assert_eq!(seen(HandshakeKind::Full), leaf(&new));
+        assert_eq!(leaf(&live.current().identities[0]), leaf(&new));
         assert_ne!(leaf(&old), leaf(&new));
     }
 
     #[test]
+    fn a_client_gets_the_identity_of_the_name_that_it_asks_for() {
+        let authority = Authority::new();
+        let names: [&[&str]; 4] = [
+            &["first.example"],
+            &["*.second.example"],
+            &["a.second.example", "third.example"],
+            &["third.example"],
+        ];
+        let resolver = Resolver { identities: names.map(|names| authority.issue_for(names)).into() };
+        for (asked, index) in [
+            (None, 0),
+            (Some("first.example"), 0),
+            (Some("nobody.example"), 0),
+            (Some("b.second.example"), 1),
+            (Some("B.SECOND.Example"), 1),
+            // As it stands there before a wildcard; the first of two that are the same.
+            (Some("a.second.example"), 2),
+            (Some("third.example"), 2),
+            // One label, whole.
+            (Some("second.example"), 0),
+            (Some("c.b.second.example"), 0),
+            (Some("com"), 0),
+        ] {
+            let chosen = resolver.choose(asked).unwrap();
+            assert_eq!(leaf(chosen), leaf(&resolver.identities[index]), "{asked:?}");
+        }
+    }
+
+    #[test]
     fn debug_shows_nothing_of_the_key() {
-        let resolver = Resolver::new(Authority::new().issue());
-        assert!(format!("{resolver:?}").contains("Identity { dns_names: [\"localhost\"]"));
+        let live = Live::new(vec![Authority::new().issue()]).unwrap();
+        assert!(format!("{live:?}").contains("Identity { dns_names: [\"localhost\"]"));
     }
 }

@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use lockgate::{Error, Handle, Identity, Limits, Router, Running, Server};
+use lockgate::{Error, Handle, Identity, Limits, Router, Running, Server, ServerBuilder};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 pub use client::{connect_plain, reset, Client, End, Reply, Shape};
@@ -29,10 +29,17 @@ static AUTHORITY: LazyLock<CertifiedIssuer<'static, KeyPair>> = LazyLock::new(||
 
 /// A certificate for localhost that the client trusts.
 pub fn identity() -> Identity {
+    let (certificate, key) = pem_pair(|_| {});
+    Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap()
+}
+
+/// The same as PEM, changed before it is signed.
+pub fn pem_pair(change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+    let mut params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+    change(&mut params);
     let certificate = params.signed_by(&key, &*AUTHORITY).unwrap();
-    Identity::from_pem(certificate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    (certificate.pem(), key.serialize_pem())
 }
 
 /// A server that runs; it is told to stop when this is dropped.
@@ -49,16 +56,15 @@ pub fn serve(router: Router) -> Serving {
 
 /// Serves within the default limits as `change` changes them.
 pub fn serve_within(router: Router, change: impl FnOnce(&mut Limits)) -> Serving {
-    log::install();
     let mut limits = Limits::default();
     change(&mut limits);
-    let server = Server::builder(router)
-        .https("127.0.0.1:0")
-        .redirect_http("127.0.0.1:0")
-        .identity(identity())
-        .limits(limits)
-        .bind()
-        .unwrap();
+    serve_as(Server::builder(router).identity(identity()).limits(limits))
+}
+
+/// Serves what is described, on free ports of the loopback.
+pub fn serve_as(builder: ServerBuilder) -> Serving {
+    log::install();
+    let server = builder.https("127.0.0.1:0").redirect_http("127.0.0.1:0").bind().unwrap();
     let (address, redirect) = (server.local_addr(), server.redirect_addr().unwrap());
     let running = server.spawn().unwrap();
     Serving { address, redirect, handle: running.handle(), running: Some(running) }

@@ -1,0 +1,259 @@
+//! Waiting until a file may have changed, however it is replaced: written, renamed over, or through a symbolic link that is
+//! exchanged anywhere on the way to it, as certbot, Kubernetes and cert-manager do.
+//!
+//! The folders are watched, not the files: a file that is replaced takes its watch with it. What has changed there is for
+//! the keeper, who calls this, to find out. It costs no system call while nothing happens; where the system cannot
+//! watch folders the keeper has to look from time to time, and [`Watch::sees_changes`] says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token, Waker};
+
+const WAKER: Token = Token(0);
+const FOLDERS: Token = Token(1);
+
+/// Symbolic links that are followed on the way to a file, as Linux does.
+const MOST_LINKS: usize = 40;
+
+/// What the keeper waits with.
+pub(super) struct Watch {
+    poll: Poll,
+    events: Events,
+    waker: Arc<Waker>,
+    folders: Option<notify::Folders>,
+    watched: BTreeSet<PathBuf>,
+}
+
+impl Watch {
+    pub(super) fn new() -> io::Result<Watch> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let folders = notify::Folders::new(poll.registry(), FOLDERS)
+            .inspect_err(|error| log::debug!("files are looked at from time to time: {error}"))
+            .ok();
+        Ok(Watch { poll, events: Events::with_capacity(4), waker, folders, watched: BTreeSet::new() })
+    }
+
+    /// Ends a wait from another thread, the one that comes if there is none.
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        self.waker.clone()
+    }
+
+    /// Whether a change ends a wait; else only time does.
+    pub(super) fn sees_changes(&self) -> bool {
+        self.folders.is_some()
+    }
+
+    /// Watches these files from now on, and no others. To be called again after each wait: folders come and go.
+    pub(super) fn set(&mut self, files: &[PathBuf]) {
+        let Some(notify) = &mut self.folders else { return };
+        let folders: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_of(file)).collect();
+        match notify.set(&folders) {
+            Ok(()) => self.watched = folders,
+            Err(error) => {
+                log::warn!("changed files are noticed only from time to time: the system watches no more folders ({error})");
+                self.folders = None;
+            }
+        }
+    }
+
+    /// Until something may have changed, the waker is used, or the time is over.
+    pub(super) fn wait(&mut self, most: Duration) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(most)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+        if let Some(folders) = &mut self.folders {
+            folders.forget_events();
+        }
+        Ok(())
+    }
+}
+
+/// The folders in which something must change for this path to lead to another file: the one that the file is in, and
+/// those of every link on the way. Where a folder is not there, the nearest above it that is.
+fn folders_of(file: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    let mut here = if file.is_absolute() { PathBuf::from("/") } else { PathBuf::from(".") };
+    // What is still to be walked, the next part last.
+    let mut rest: Vec<PathBuf> = parts(file);
+    let mut links = 0;
+    while let Some(part) = rest.pop() {
+        let next = here.join(&part);
+        match fs::symlink_metadata(&next) {
+            Ok(metadata) if metadata.file_type().is_symlink() && links < MOST_LINKS => {
+                links += 1;
+                found.insert(here.clone());
+                if let Ok(target) = fs::read_link(&next) {
+                    if target.is_absolute() {
+                        here = PathBuf::from("/");
+                    }
+                    rest.extend(parts(&target));
+                }
+            }
+            Ok(metadata) if metadata.is_dir() => here = next,
+            // The file; or it, or a folder on the way, is not there, and would have to be made here.
+            _ => break,
+        }
+    }
+    found.insert(here);
+    found
+}
+
+/// A path's parts, the first last.
+fn parts(path: &Path) -> Vec<PathBuf> {
+    let mut parts: Vec<PathBuf> = path
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir))
+        .map(|part| PathBuf::from(part.as_os_str()))
+        .collect();
+    parts.reverse();
+    parts
+}
+
+/// inotify(7).
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod notify {
+    use std::fs::File;
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+
+    use mio::unix::SourceFd;
+    use mio::{Interest, Registry};
+    use rustix::fs::inotify::{add_watch, init, remove_watch, CreateFlags, WatchFlags};
+
+    use super::*;
+
+    pub(super) struct Folders {
+        inotify: File,
+        watches: BTreeMap<PathBuf, i32>,
+    }
+
+    impl Folders {
+        pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Folders> {
+            let inotify = File::from(init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?);
+            registry.register(&mut SourceFd(&inotify.as_raw_fd()), token, Interest::READABLE)?;
+            Ok(Folders { inotify, watches: BTreeMap::new() })
+        }
+
+        pub(super) fn set(&mut self, folders: &BTreeSet<PathBuf>) -> io::Result<()> {
+            // Reading is no change, and neither is what is opened or only begun to be written.
+            let changes = WatchFlags::CLOSE_WRITE
+                | WatchFlags::CREATE
+                | WatchFlags::DELETE
+                | WatchFlags::MOVED_FROM
+                | WatchFlags::MOVED_TO
+                | WatchFlags::ATTRIB
+                | WatchFlags::DELETE_SELF
+                | WatchFlags::MOVE_SELF
+                | WatchFlags::ONLYDIR;
+            let mut now = BTreeMap::new();
+            for folder in folders {
+                match add_watch(&self.inotify, folder, changes) {
+                    Ok(watch) => {
+                        now.insert(folder.clone(), watch);
+                    }
+                    // No more of them are to be had: nothing can be relied on then.
+                    Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::NOMEM)) => {
+                        return Err(error.into())
+                    }
+                    // It has just gone, or may not be read; the next look finds out more.
+                    Err(error) => log::debug!("{}: cannot be watched: {error}", folder.display()),
+                }
+            }
+            for watch in self.watches.values() {
+                if !now.values().any(|kept| kept == watch) {
+                    // It goes by itself with its folder, and then there is none to remove.
+                    let _ = remove_watch(&self.inotify, *watch);
+                }
+            }
+            self.watches = now;
+            Ok(())
+        }
+
+        pub(super) fn forget_events(&mut self) {
+            let mut events = [0; 4096];
+            // At most what the kernel keeps (16,384 events), and it ends with WouldBlock.
+            while self.inotify.read(&mut events).is_ok_and(|read| read > 0) {}
+        }
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod notify {
+    use mio::Registry;
+
+    use super::*;
+
+    pub(super) enum Folders {}
+
+    impl Folders {
+        pub(super) fn new(_: &Registry, _: Token) -> io::Result<Folders> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        pub(super) fn set(&mut self, _: &BTreeSet<PathBuf>) -> io::Result<()> {
+            match *self {}
+        }
+
+        pub(super) fn forget_events(&mut self) {
+            match *self {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn folders(file: &Path) -> Vec<PathBuf> {
+        folders_of(file).into_iter().collect()
+    }
+
+    #[test]
+    fn the_folders_of_a_file_are_its_own_and_those_of_the_links_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("archive/2")).unwrap();
+        fs::create_dir(root.join("live")).unwrap();
+        fs::write(root.join("archive/2/cert.pem"), "").unwrap();
+        symlink("../archive/2/cert.pem", root.join("live/cert.pem")).unwrap();
+        symlink(root.join("live"), root.join("current")).unwrap();
+        assert_eq!(folders(&root.join("archive/2/cert.pem")), [root.join("archive/2")]);
+        assert_eq!(folders(&root.join("archive/2/other.pem")), [root.join("archive/2")]);
+        assert_eq!(folders(&root.join("archive/3/4/cert.pem")), [root.join("archive")]);
+        let to_the_link = [root.join("live"), root.join("live/../archive/2")];
+        assert_eq!(folders(&root.join("live/cert.pem")), to_the_link);
+        let through_both = [root.clone(), root.join("live"), root.join("live/../archive/2")];
+        assert_eq!(folders(&root.join("current/cert.pem")), through_both);
+        assert_eq!(folders(Path::new("no such folder/cert.pem")), [PathBuf::from(".")]);
+        // A ring of links has no file, and no end either.
+        symlink("ring", root.join("ring")).unwrap();
+        assert_eq!(folders(&root.join("ring/cert.pem")), [root]);
+    }
+
+    #[test]
+    fn a_change_ends_a_wait_and_so_does_the_waker() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cert.pem");
+        let mut watch = Watch::new().unwrap();
+        assert_eq!(watch.sees_changes(), cfg!(any(target_os = "linux", target_os = "android")));
+        let long = Duration::from_secs(3600);
+        watch.waker().wake().unwrap();
+        watch.wait(long).unwrap();
+        if watch.sees_changes() {
+            watch.set(std::slice::from_ref(&file));
+            fs::write(&file, "").unwrap();
+            watch.wait(long).unwrap();
+            fs::remove_file(&file).unwrap();
+            watch.wait(long).unwrap();
+        }
+    }
+}
