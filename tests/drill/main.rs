@@ -9,6 +9,7 @@ mod crowd;
 mod handlers;
 mod load;
 mod memory;
+mod reload;
 mod resets;
 mod scarcity;
 mod server;
@@ -42,7 +43,7 @@ pub struct Verdict {
 /// A drill by its name.
 type Drill = (&'static str, fn(Size) -> Verdict);
 
-const DRILLS: [Drill; 17] = [
+const DRILLS: [Drill; 18] = [
     ("silent clients", |size| crowd::drill(&[crowd::Kind::Silent], size)),
     ("half a ClientHello", |size| crowd::drill(&[crowd::Kind::HalfHello], size)),
     ("a head in drips", |size| crowd::drill(&[crowd::Kind::DrippingHead], size)),
@@ -59,6 +60,7 @@ const DRILLS: [Drill; 17] = [
     ("handlers that misbehave", handlers::drill),
     ("memory ceiling", memory::ceiling),
     ("kill -9 while writing certificates", crash::drill),
+    ("reload", reload::drill),
     ("soak", memory::soak),
 ];
 

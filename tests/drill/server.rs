@@ -8,14 +8,19 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{kill_process, Pid, Signal};
+use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
 use crate::client::Target;
 
+const COMMAND: &str = env!("CARGO_BIN_EXE_lockgate");
+const SERVE: [&str; 7] = ["serve", "-q", "-q", "--https", "127.0.0.1:0", "--http", "off"];
+
 pub struct Server {
     child: Child,
     pub target: Target,
-    _files: TempDir,
+    /// What it was started with, unless its caller keeps it.
+    _files: Option<TempDir>,
 }
 
 /// What a process has taken of the machine.
@@ -32,7 +37,7 @@ impl Server {
         let deps = std::env::current_exe().expect("this program has a path");
         let program = deps.ancestors().nth(2).expect("it lies in deps").join("examples/drill_server");
         assert!(program.exists(), "build it first: cargo build --release --example drill_server");
-        Server::start(&program, |command, certificate, key| {
+        Server::start_self_signed(&program, |command, certificate, key| {
             // What its handlers say when they fail as they should is not the drill's.
             command.arg(certificate).arg(key).args(limits).stderr(Stdio::null());
         })
@@ -40,13 +45,19 @@ impl Server {
 
     /// The command, as users run it.
     pub fn command(options: &[&str]) -> Server {
-        Server::start(Path::new(env!("CARGO_BIN_EXE_lockgate")), |command, certificate, key| {
-            command.args(["serve", "-q", "-q", "--https", "127.0.0.1:0", "--http", "off"]);
-            command.arg("--cert").arg(certificate).arg("--key").arg(key).args(options);
+        Server::start_self_signed(Path::new(COMMAND), |command, certificate, key| {
+            command.args(SERVE).arg("--cert").arg(certificate).arg("--key").arg(key).args(options);
         })
     }
 
-    fn start(program: &Path, arguments: impl Fn(&mut Command, &Path, &Path)) -> Server {
+    /// The same with a certificate that its caller has made, and what vouches for it.
+    pub fn command_as(certificate: &Path, key: &Path, root: CertificateDer<'static>) -> Server {
+        let mut command = Command::new(COMMAND);
+        command.args(SERVE).arg("--cert").arg(certificate).arg("--key").arg(key);
+        Server::start(command, root, None)
+    }
+
+    fn start_self_signed(program: &Path, arguments: impl Fn(&mut Command, &Path, &Path)) -> Server {
         let files = tempfile::tempdir().expect("a temporary directory");
         let path = |name: &str| -> PathBuf { files.path().join(name) };
         let (certificate, key) = (path("cert.pem"), path("key.pem"));
@@ -55,12 +66,16 @@ impl Server {
         fs::write(&key, made.signing_key.serialize_pem()).expect("writing the key");
         let mut command = Command::new(program);
         arguments(&mut command, &certificate, &key);
+        Server::start(command, made.cert.der().clone(), Some(files))
+    }
+
+    fn start(mut command: Command, root: CertificateDer<'static>, files: Option<TempDir>) -> Server {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the server starts");
         let stdout = child.stdout.take().expect("stdout is piped");
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).expect("the server says where it is");
         let port: u16 = line.trim().rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-        let target = Target::new(SocketAddr::from(([127, 0, 0, 1], port)), made.cert.der().clone());
+        let target = Target::new(SocketAddr::from(([127, 0, 0, 1], port)), root);
         Server { child, target, _files: files }
     }
 
