@@ -58,6 +58,25 @@ fn curl_is_served_whichever_version_it_speaks() {
 }
 
 #[test]
+fn curl_gets_the_certificate_of_the_name_that_it_asks_for() {
+    let test = "curl_gets_the_certificate_of_the_name_that_it_asks_for";
+    let authority = Authority::new();
+    let pair = |name: &str| authority.pair_for(name, &[name], -3_600, 3_600);
+    let (first, second) = (pair("first.example"), pair("second.example"));
+    let further = ["--cert", text(&second.cert), "--key", text(&second.key)];
+    let mut server = Server::serve(&first, &further);
+    let port = server.https_port();
+    for (name, trusted) in [("first.example", true), ("second.example", true), ("third.example", false)] {
+        let Some(mut curl) = curl(test) else { return };
+        curl.args(["--cacert", text(&authority.ca), "--resolve", &format!("{name}:{port}:127.0.0.1")]);
+        curl.arg(format!("https://{name}:{port}/api/data"));
+        let (code, body, errors) = outcome(curl, b"");
+        // 60: the certificate is for others.
+        assert_eq!((code, body.as_str()), if trusted { (0, BODY) } else { (60, "") }, "{name}: {errors}");
+    }
+}
+
+#[test]
 fn curl_gets_a_head_without_a_body() {
     let Some(mut curl) = curl("curl_gets_a_head_without_a_body") else { return };
     let site = Site::serve(&[]);
