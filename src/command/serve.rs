@@ -1,15 +1,41 @@
 //! `lockgate serve`: the server with a certificate of the user's own; and what every way of serving has in common.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use lockgate::{Identity, Request, Response, Router, Server};
 use serde_json::json;
 
 use super::args::Arguments;
-use super::exit::{Code, Failure};
+use super::commands::{Operands, Spec};
+use super::exit::{self, Code, Failure};
 use super::say;
 use super::signals::Signals;
 use super::value::Listen;
+
+pub(super) const SPEC: Spec = Spec {
+    name: "serve",
+    synopsis: "--cert FILE --key FILE [OPTIONS]",
+    summary: "Serves with a certificate of your own.",
+    text: HELP,
+    operands: Operands::None,
+    exit_codes: exit::SERVING,
+    usage_code: Code::Usage,
+    run: |arguments| run(arguments).map(|()| ExitCode::SUCCESS),
+};
+
+const HELP: &str = "\
+Serves GET /api/data over HTTPS with your certificate, and answers plain HTTP with redirects.
+
+  lockgate serve --cert cert.pem --key key.pem --https 8443 --http off
+  curl https://NAME:8443/api/data      where NAME is one that the certificate is for
+
+No certificate yet? lockgate demo makes one for localhost; one that every client trusts comes
+from an authority such as Let's Encrypt. When the files have been renewed, send SIGHUP.
+
+Ports below 1024 need a permission that users do not have. It can be given to the program:
+  sudo setcap cap_net_bind_service=+ep $(command -v lockgate)
+";
 
 /// Where the certificate and its key are.
 #[derive(Debug, Clone)]
@@ -24,7 +50,7 @@ impl Files {
     }
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (Some(cert), Some(key)) = (arguments.cert.clone(), arguments.key.clone()) else {
         let missing = match (&arguments.cert, &arguments.key) {
             (Some(_), _) => "--key FILE is missing",
