@@ -203,7 +203,7 @@ fn a_wrong_command_line_is_2_and_says_what_would_be_right() {
     let pair = authority.pair("a");
     let serve = serve_line(&pair);
     for (line, words) in [
-        (vec![], "the commands are serve and demo"),
+        (vec![], "the commands are serve, demo"),
         (vec!["sevre"], "\"sevre\" is not a command"),
         ([&serve[..], &["--idle-timeot", "1"]].concat(), "is --idle-timeout meant?"),
         ([&serve[..], &["--idle-timeout", "soon"]].concat(), "500ms, 60s, 2m"),

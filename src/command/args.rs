@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lexopt::Arg;
 use lockgate::{HttpCredentials, Limits};
 
+use super::commands::{listed, Command, Operands};
 use super::exit::Failure;
 use super::options::{self, Opt};
 use super::value::Listen;
@@ -13,34 +14,30 @@ use super::value::Listen;
 /// What the command line asks for.
 #[derive(Debug)]
 pub(super) enum Wish {
-    Help(Option<Command>),
+    Help(Topic),
     Version,
     Run(Command, Box<Arguments>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Command {
-    Serve,
-    Demo,
+/// What help is asked about.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Topic {
+    Everything,
+    /// The commands that begin with this word.
+    Group(String),
+    Command(Command),
 }
 
-impl Command {
-    pub(super) const ALL: [Command; 2] = [Command::Serve, Command::Demo];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Command::Serve => "serve",
-            Command::Demo => "demo",
-        }
-    }
-}
-
-/// All that options can say, with their defaults.
+/// All that a command line can say beside the command, with the defaults.
 #[derive(Debug)]
 pub(super) struct Arguments {
+    /// What is no option, in the order given.
+    pub operands: Vec<PathBuf>,
     /// As many as there are keys; the first pair is the default.
     pub certs: Vec<PathBuf>,
     pub keys: Vec<PathBuf>,
+    /// The one key that a command about certificates has.
+    pub key: Option<PathBuf>,
     pub dir: PathBuf,
     pub https: Listen,
     pub http: Option<Listen>,
@@ -49,6 +46,7 @@ pub(super) struct Arguments {
     pub credentials: HttpCredentials,
     pub credential_headers: Vec<String>,
     pub limits: Limits,
+    pub json: bool,
     /// How often -v was given, less how often -q was.
     pub verbosity: i8,
     pub help: bool,
@@ -57,8 +55,10 @@ pub(super) struct Arguments {
 impl Default for Arguments {
     fn default() -> Arguments {
         Arguments {
+            operands: Vec::new(),
             certs: Vec::new(),
             keys: Vec::new(),
+            key: None,
             dir: "certs".into(),
             https: Listen::on_all(8443),
             http: Some(Listen::on_all(80)),
@@ -67,6 +67,7 @@ impl Default for Arguments {
             credentials: HttpCredentials::default(),
             credential_headers: Vec::new(),
             limits: Limits::default(),
+            json: false,
             verbosity: 0,
             help: false,
         }
@@ -76,55 +77,74 @@ impl Default for Arguments {
 /// Reads a whole command line, the program's name first.
 pub(super) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Wish, Failure> {
     let mut parser = lexopt::Parser::from_iter(line);
-    let command = match parser.next().map_err(unexpected)? {
-        None => return Err(Failure::usage(format!("what to do is missing: {COMMANDS}"))),
-        Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Wish::Help(None)),
+    let all = || commands(Command::ALL.iter().copied(), "lockgate");
+    let word = match parser.next().map_err(unexpected)? {
+        None => return Err(Failure::usage(format!("what to do is missing: {}", all()))),
+        Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Wish::Help(Topic::Everything)),
         Some(Arg::Long("version") | Arg::Short('V')) => return Ok(Wish::Version),
-        Some(Arg::Value(word)) => match word.to_str() {
-            Some("serve") => Command::Serve,
-            Some("demo") => Command::Demo,
-            Some("help") => return Ok(Wish::Help(None)),
-            _ => {
-                return Err(Failure::usage(format!(
-                    "{:?} is not a command{}; {COMMANDS}",
-                    word.to_string_lossy(),
-                    meant(&word.to_string_lossy(), Command::ALL.map(Command::name), ""),
-                )))
-            }
-        },
-        Some(Arg::Long(name)) => {
-            return Err(Failure::usage(format!("--{name} stands before the command; {COMMANDS}")))
-        }
-        Some(Arg::Short(letter)) => {
-            return Err(Failure::usage(format!("-{letter} stands before the command; {COMMANDS}")))
+        Some(Arg::Value(word)) => word.to_string_lossy().into_owned(),
+        Some(option) => return Err(too_early(&option, &all())),
+    };
+    if word == "help" {
+        return Ok(Wish::Help(Topic::Everything));
+    }
+    let (name, there_are) = if Command::of_group(&word).next().is_none() {
+        (word, all())
+    } else {
+        let there_are = commands(Command::of_group(&word), &format!("lockgate {word}"));
+        match parser.next().map_err(unexpected)? {
+            None => return Err(Failure::usage(format!("{word} is the first word of two: {there_are}"))),
+            Some(Arg::Long("help") | Arg::Short('h')) => return Ok(Wish::Help(Topic::Group(word))),
+            Some(Arg::Value(second)) => (format!("{word} {}", second.to_string_lossy()), there_are),
+            Some(option) => return Err(too_early(&option, &there_are)),
         }
     };
-    let arguments = options_of(command, &mut parser)?;
-    Ok(if arguments.help { Wish::Help(Some(command)) } else { Wish::Run(command, Box::new(arguments)) })
+    let Some(command) = Command::named(&name) else {
+        let meant = meant(&name, Command::ALL.iter().map(|command| command.name()), "");
+        return Err(Failure::usage(format!("{name:?} is not a command{meant}; {there_are}")));
+    };
+    let arguments = arguments_of(command, &mut parser)
+        .map_err(|failure| Failure { code: command.spec().usage_code, ..failure })?;
+    Ok(if arguments.help {
+        Wish::Help(Topic::Command(command))
+    } else {
+        Wish::Run(command, Box::new(arguments))
+    })
 }
 
-const COMMANDS: &str = "the commands are serve and demo, and lockgate --help explains them";
+fn commands(commands: impl Iterator<Item = Command>, program: &str) -> String {
+    let names: Vec<&str> = commands.map(Command::name).collect();
+    let are = if names.len() == 1 { "command is" } else { "commands are" };
+    format!("the {are} {}, and {program} --help explains them", listed(&names))
+}
 
-fn options_of(command: Command, parser: &mut lexopt::Parser) -> Result<Arguments, Failure> {
+fn too_early(option: &Arg<'_>, there_are: &str) -> Failure {
+    let option = match option {
+        Arg::Long(name) => format!("--{name}"),
+        Arg::Short(letter) => format!("-{letter}"),
+        Arg::Value(word) => format!("{word:?}"),
+    };
+    Failure::usage(format!("{option} stands before the command; {there_are}"))
+}
+
+fn arguments_of(command: Command, parser: &mut lexopt::Parser) -> Result<Arguments, Failure> {
     let mut arguments = Arguments::default();
     while let Some(argument) = parser.next().map_err(unexpected)? {
-        let (found, spelling) = match argument {
-            Arg::Long(name) => (options::all().find(|option| option.name == name), format!("--{name}")),
-            Arg::Short(letter) => {
-                (options::all().find(|option| option.short == Some(letter)), format!("-{letter}"))
-            }
+        let spelling = match argument {
+            Arg::Long(name) => format!("--{name}"),
+            Arg::Short(letter) => format!("-{letter}"),
             Arg::Value(word) => {
-                return Err(Failure::usage(format!(
-                    "{:?} is neither an option nor the value of one; lockgate {} --help lists the options",
-                    word.to_string_lossy(),
-                    command.name()
-                )))
+                take_operand(command, &mut arguments, word)?;
+                continue;
             }
         };
-        let option = match found {
-            Some(option) if option.is_of(command) => option,
-            Some(option) => return Err(of_another_command(option, command)),
-            None => return Err(unknown(&spelling, command)),
+        let named: Vec<&Opt> = options::all().filter(|option| option.is_spelled(&spelling)).collect();
+        let Some(option) = named.iter().find(|option| option.is_of(command)) else {
+            return Err(if named.is_empty() {
+                unknown(&spelling, command)
+            } else {
+                of_another_command(&named, &spelling, command)
+            });
         };
         if option.value_name().is_none() {
             option.turn_on(&mut arguments);
@@ -138,11 +158,44 @@ fn options_of(command: Command, parser: &mut lexopt::Parser) -> Result<Arguments
             Failure::usage(format!("{spelling}: {shown:?} is not accepted here; give {accepted}"))
         })?;
     }
-    Ok(arguments)
+    let given = arguments.operands.len();
+    match command.spec().operands {
+        Operands::Some { name, what, least, .. } if given < least && !arguments.help => {
+            let usage = usage(command);
+            Err(Failure::usage(format!("{name} is missing: give {what}, as in {usage}")))
+        }
+        _ => Ok(arguments),
+    }
+}
+
+fn take_operand(command: Command, arguments: &mut Arguments, word: OsString) -> Result<(), Failure> {
+    let shown = word.to_string_lossy();
+    let usage = usage(command);
+    match command.spec().operands {
+        Operands::None => Err(Failure::usage(format!(
+            "{shown:?} is neither an option nor the value of one; lockgate {} --help lists the options",
+            command.name()
+        ))),
+        Operands::Some { what, .. } if word.is_empty() => {
+            Err(Failure::usage(format!("\"\" is not accepted here; give {what}, as in {usage}")))
+        }
+        Operands::Some { name, most, .. } if arguments.operands.len() >= most => {
+            Err(Failure::usage(format!("{shown:?} is one {name} too many; what is right is {usage}")))
+        }
+        Operands::Some { .. } => {
+            arguments.operands.push(word.into());
+            Ok(())
+        }
+    }
+}
+
+/// A command line of this command, as the help shows it.
+pub(super) fn usage(command: Command) -> String {
+    format!("lockgate {} {}", command.name(), command.spec().synopsis)
 }
 
 fn unknown(spelling: &str, command: Command) -> Failure {
-    let names = options::all().filter(|option| option.is_of(command)).map(|option| option.name);
+    let names = options::of(command).map(|option| option.name);
     let meant = meant(spelling.trim_start_matches('-'), names, "--");
     Failure::usage(format!(
         "there is no option {spelling}{meant}; lockgate {} --help lists all there are",
@@ -150,9 +203,9 @@ fn unknown(spelling: &str, command: Command) -> Failure {
     ))
 }
 
-fn of_another_command(option: &Opt, command: Command) -> Failure {
-    let other = option.only.map_or("another command", Command::name);
-    Failure::usage(format!("--{} is an option of {other}, not of {}", option.name, command.name()))
+fn of_another_command(options: &[&Opt], spelling: &str, command: Command) -> Failure {
+    let others: Vec<&str> = options.iter().flat_map(|option| option.of).map(|other| other.name()).collect();
+    Failure::usage(format!("{spelling} is an option of {}, not of {}", listed(&others), command.name()))
 }
 
 /// The one thing lexopt finds by itself: a value for what takes none.
@@ -201,13 +254,16 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use std::time::Duration;
 
+    use super::super::exit::Code;
     use super::super::options::Kind;
     use super::*;
 
-    fn read(line: &[&str]) -> Result<Wish, String> {
-        let line = std::iter::once("lockgate").chain(line.iter().copied());
+    fn read(words: &[&str]) -> Result<Wish, String> {
+        let line = std::iter::once("lockgate").chain(words.iter().copied());
         parse(line.map(OsString::from)).map_err(|failure| {
-            assert_eq!(failure.code as u8, 2);
+            let is_of_a_report = words.starts_with(&["cert", "show"]);
+            let code = if is_of_a_report { Code::UsageOfReport } else { Code::Usage };
+            assert_eq!(failure.code, code, "{words:?}");
             failure.message
         })
     }
@@ -306,6 +362,11 @@ mod tests {
         assert_eq!(given.verbosity, 2);
         assert_eq!(arguments(&["demo", "--dir", "x", "--http", "off"]).dir, PathBuf::from("x"));
         assert_eq!(arguments(&["demo", "--http", "off"]).http, None);
+        let given = arguments(&["cert", "show", "--json", "a.pem", "--key", "b.pem"]);
+        assert_eq!(given.operands, [PathBuf::from("a.pem")]);
+        assert_eq!(given.key, Some("b.pem".into()));
+        assert!(given.json);
+        assert_eq!(arguments(&["cert", "show", "--", "-a.pem"]).operands, [PathBuf::from("-a.pem")]);
     }
 
     #[test]
@@ -329,12 +390,16 @@ mod tests {
     #[test]
     fn help_and_version_are_found_wherever_users_look() {
         for line in [&["--help"][..], &["-h"], &["help"]] {
-            assert!(matches!(read(line), Ok(Wish::Help(None))), "{line:?}");
+            assert!(matches!(read(line), Ok(Wish::Help(Topic::Everything))), "{line:?}");
         }
         for line in [&["serve", "--help"][..], &["serve", "--cert", "x", "-h"]] {
-            assert!(matches!(read(line), Ok(Wish::Help(Some(Command::Serve)))), "{line:?}");
+            assert!(matches!(read(line), Ok(Wish::Help(Topic::Command(Command::Serve)))), "{line:?}");
         }
-        assert!(matches!(read(&["demo", "-h"]), Ok(Wish::Help(Some(Command::Demo)))));
+        assert!(matches!(read(&["demo", "-h"]), Ok(Wish::Help(Topic::Command(Command::Demo)))));
+        assert!(matches!(read(&["cert", "show", "-h"]), Ok(Wish::Help(Topic::Command(Command::CertShow)))));
+        for line in [["cert", "--help"], ["cert", "-h"]] {
+            assert!(matches!(read(&line), Ok(Wish::Help(Topic::Group(word))) if word == "cert"), "{line:?}");
+        }
         for line in ["--version", "-V"] {
             assert!(matches!(read(&[line]), Ok(Wish::Version)), "{line}");
         }
@@ -343,7 +408,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named_with_what_would_be_right() {
         for (line, parts) in [
-            (&[][..], &["the commands are serve and demo"][..]),
+            (&[][..], &["the commands are serve, demo"][..]),
             (&["sevre"], &["\"sevre\" is not a command", "the commands are"]),
             (&["serv"], &["is serve meant?"]),
             (&["--cert", "x"], &["--cert stands before the command"]),
@@ -357,6 +422,21 @@ mod tests {
             (&["serve", "x\ny"], &["\"x\\ny\" is neither an option"]),
             (&["serve", "--dir", "x"], &["--dir is an option of demo, not of serve"]),
             (&["demo", "--cert", "x"], &["--cert is an option of serve, not of demo"]),
+            (&["serve", "--json"], &["--json is an option of cert show, not of serve"]),
+            (
+                &["cert", "show", "x", "--workers", "1"],
+                &["--workers is an option of serve and demo, not of cert show"],
+            ),
+            (&["cert"], &["cert is the first word of two", "cert show", "lockgate cert --help explains"]),
+            (
+                &["cert", "shwo", "x"],
+                &["\"cert shwo\" is not a command; is cert show meant?", "lockgate cert --help"],
+            ),
+            (&["cert-show", "x"], &["is cert show meant?"]),
+            (&["cert", "--json", "show"], &["--json stands before the command; the command"]),
+            (&["cert", "show"], &["FILE is missing: give a PEM file", "lockgate cert show FILE"]),
+            (&["cert", "show", ""], &["\"\" is not accepted here; give a PEM file"]),
+            (&["cert", "show", "a", "b"], &["\"b\" is one FILE too many", "lockgate cert show FILE"]),
             (&["serve", "--cert"], &["--cert needs a value: the path of a PEM file"]),
             (&["serve", "--cert="], &["--cert: \"\" is not accepted"]),
             (&["serve", "--verbose=3"], &["--verbose takes no value, and \"3\" was given"]),
@@ -376,6 +456,20 @@ mod tests {
         }
         let far = read(&["serve", "--frobnicate"]).unwrap_err();
         assert!(!far.contains("meant"), "{far}");
+    }
+
+    #[test]
+    fn no_command_has_two_options_of_one_name() {
+        for &command in Command::ALL {
+            let mut names: Vec<_> = options::of(command).map(|option| option.name).collect();
+            let mut letters: Vec<_> = options::of(command).filter_map(|option| option.short).collect();
+            let (all_names, all_letters) = (names.len(), letters.len());
+            names.sort_unstable();
+            names.dedup();
+            letters.sort_unstable();
+            letters.dedup();
+            assert_eq!((names.len(), letters.len()), (all_names, all_letters), "{}", command.name());
+        }
     }
 
     #[test]

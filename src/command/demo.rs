@@ -1,10 +1,13 @@
 //! `lockgate demo`: the server with a certificate that is made for the occasion. `make run-demo` calls it.
 
+use std::process::ExitCode;
+
 use lockgate::Identity;
 
 use super::args::Arguments;
+use super::commands::{Operands, Spec};
 use super::demo_certs::{self, Freshness};
-use super::exit::{Code, Failure};
+use super::exit::{self, Code, Failure};
 use super::say;
 use super::serve;
 use super::signals::Signals;
@@ -14,7 +17,29 @@ use super::value::{shell_word, Listen};
 const HTTP_PORT: u16 = 80;
 const HTTP_PORT_INSTEAD: u16 = 8080;
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) const SPEC: Spec = Spec {
+    name: "demo",
+    synopsis: "[OPTIONS]",
+    summary: "Makes a certificate for localhost and serves with it.",
+    text: HELP,
+    operands: Operands::None,
+    exit_codes: exit::SERVING,
+    usage_code: Code::Usage,
+    run: |arguments| run(arguments).map(|()| ExitCode::SUCCESS),
+};
+
+const HELP: &str = "\
+Makes a small authority of its own and a certificate for localhost, unless they are there, and
+serves GET /api/data over HTTPS with it. No other program trusts this authority until it is told
+to, as curl is here:
+
+  lockgate demo --http 8080
+  curl --cacert certs/ca.pem https://localhost:8443/api/data
+
+When plain HTTP cannot have port 80, port 8080 is taken instead.
+";
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
     let certificates = demo_certs::ensure(&arguments.dir)
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
     if let Freshness::Made { because } = &certificates.freshness {

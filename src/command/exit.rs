@@ -12,13 +12,18 @@ use super::options;
 pub(super) enum Code {
     Runtime = 1,
     Usage = 2,
+    /// As `Usage`, of a command that says something else by 1 and 2: how bad is what it has found.
+    UsageOfReport = 64,
     PortInUse = 69,
     NotPermitted = 77,
     Configuration = 78,
 }
 
-/// Every exit code as the help explains it.
-pub(super) const MEANINGS: [(u8, &str); 6] = [
+/// An exit code as the help explains it.
+pub(super) type Meaning = (u8, &'static str);
+
+/// The exit codes of the commands that serve.
+pub(super) const SERVING: &[Meaning] = &[
     (0, "stopped by SIGINT or SIGTERM, all requests answered"),
     (Code::Runtime as u8, "failed while it ran, or was told twice to stop"),
     (Code::Usage as u8, "the command line is wrong"),

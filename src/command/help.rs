@@ -1,7 +1,8 @@
 //! What `--help` says. The options come from the table that the parser reads.
 
-use super::args::Command;
-use super::exit::MEANINGS;
+use super::args::usage;
+use super::commands::Command;
+use super::exit::{Meaning, SERVING};
 use super::options::{Opt, GENERAL, LIMITS};
 
 /// Where lines end, if a word allows it.
@@ -10,15 +11,14 @@ const WIDTH: usize = 88;
 const GENERAL_TEXT: &str = "\
 lockgate: an HTTPS server for small appliances.
 
-  lockgate demo [OPTIONS]
-      Makes a certificate for localhost and serves with it.
-  lockgate serve --cert FILE --key FILE [OPTIONS]
-      Serves with a certificate of your own.
-  lockgate demo --help, lockgate serve --help
-      All options, with their defaults.
+";
+
+const GENERAL_END: &str = "  \
+  lockgate COMMAND --help
+      All options of a command, with their defaults, and its exit codes.
   lockgate --version
 
-Both serve GET /api/data over HTTPS, and answer plain HTTP with redirects to it.
+serve and demo serve GET /api/data over HTTPS, and answer plain HTTP with redirects to it.
 
 Try it:
 
@@ -30,34 +30,6 @@ ends it at once. Certificates that change in their files are taken up by themsel
 connections; SIGHUP reads them at once.
 ";
 
-const SERVE_TEXT: &str = "\
-lockgate serve --cert FILE --key FILE [OPTIONS]
-
-Serves GET /api/data over HTTPS with your certificate, and answers plain HTTP with redirects.
-
-  lockgate serve --cert cert.pem --key key.pem --https 8443 --http off
-  curl https://NAME:8443/api/data      where NAME is one that the certificate is for
-
-No certificate yet? lockgate demo makes one for localhost; one that every client trusts comes
-from an authority such as Let's Encrypt. Renewed files are taken up by themselves.
-
-Ports below 1024 need a permission that users do not have. It can be given to the program:
-  sudo setcap cap_net_bind_service=+ep $(command -v lockgate)
-";
-
-const DEMO_TEXT: &str = "\
-lockgate demo [OPTIONS]
-
-Makes a small authority of its own and a certificate for localhost, unless they are there, and
-serves GET /api/data over HTTPS with it. No other program trusts this authority until it is told
-to, as curl is here:
-
-  lockgate demo --http 8080
-  curl --cacert certs/ca.pem https://localhost:8443/api/data
-
-When plain HTTP cannot have port 80, port 8080 is taken instead.
-";
-
 const VALUES: &str = "\
   TIME is 500ms, 60s, 2m, or a plain number of seconds. SIZE is 64KiB, 1MiB, or a plain number
   of bytes. Timers are absolute: they run from the beginning, however the bytes drip in.
@@ -65,26 +37,46 @@ const VALUES: &str = "\
 
 pub(super) fn general() -> String {
     let mut text = String::from(GENERAL_TEXT);
-    exit_codes(&mut text);
+    summaries(Command::ALL.iter().copied(), &mut text);
+    text.push_str(GENERAL_END);
+    // Those of the commands that one starts with.
+    exit_codes(SERVING, &mut text);
+    text
+}
+
+/// About the commands that begin with this word.
+pub(super) fn group(word: &str) -> String {
+    let mut text = String::new();
+    summaries(Command::of_group(word), &mut text);
+    text.push_str(&format!(
+        "  lockgate {word} COMMAND --help\n      All options of a command, with their defaults, and its exit codes."
+    ));
     text
 }
 
 pub(super) fn of(command: Command) -> String {
-    let mut text = String::from(match command {
-        Command::Serve => SERVE_TEXT,
-        Command::Demo => DEMO_TEXT,
-    });
+    let mut text = format!("{}\n\n{}", usage(command), command.spec().text);
     for (title, options) in [("Options", GENERAL), ("Limits", LIMITS)] {
+        let options: Vec<&Opt> = options.iter().filter(|option| option.is_of(command)).collect();
+        if options.is_empty() {
+            continue;
+        }
         text.push_str(&format!("\n{title}:\n"));
         if title == "Limits" {
             text.push_str(VALUES);
         }
-        for option in options.iter().filter(|option| option.is_of(command)) {
+        for option in options {
             describe(option, &mut text);
         }
     }
-    exit_codes(&mut text);
+    exit_codes(command.spec().exit_codes, &mut text);
     text
+}
+
+fn summaries(commands: impl Iterator<Item = Command>, text: &mut String) {
+    for command in commands {
+        text.push_str(&format!("  {}\n      {}\n", usage(command), command.spec().summary));
+    }
 }
 
 fn describe(option: &Opt, text: &mut String) {
@@ -113,9 +105,9 @@ fn describe(option: &Opt, text: &mut String) {
     text.push('\n');
 }
 
-fn exit_codes(text: &mut String) {
+fn exit_codes(codes: &[Meaning], text: &mut String) {
     text.push_str("\nExit codes:\n");
-    for (code, meaning) in MEANINGS {
+    for (code, meaning) in codes {
         text.push_str(&format!("  {code:>2}  {meaning}\n"));
     }
     // Whoever prints it ends the line.
@@ -129,20 +121,36 @@ mod tests {
 
     #[test]
     fn every_option_is_explained_with_its_default_within_a_line() {
-        for command in Command::ALL {
+        for &command in Command::ALL {
             let text = of(command);
             for option in options::all() {
                 let name = format!("--{}", option.name);
                 let listed = text
                     .lines()
                     .any(|line| line.starts_with("  ") && line.split([' ', ',']).any(|word| word == name));
-                assert_eq!(listed, option.is_of(command), "{name} of {}", command.name());
+                let is_of = options::of(command).any(|other| other.name == option.name);
+                assert_eq!(listed, is_of, "{name} of {}", command.name());
             }
-            assert!(text.contains("kept-alive connection. Default: 60s."), "{text}");
-            assert!(text.contains("gets 413. Default: 1MiB."), "{text}");
+            let serves = Command::SERVING.contains(&command);
+            for part in ["kept-alive connection. Default: 60s.", "gets 413. Default: 1MiB.", "Limits:"] {
+                assert_eq!(text.contains(part), serves, "{text}");
+            }
             for line in text.lines().chain(general().lines()) {
                 assert!(line.len() <= 100 && line.trim_end() == line, "{line:?}");
             }
+        }
+    }
+
+    #[test]
+    fn every_command_is_in_the_general_help_and_in_that_of_its_group() {
+        for &command in Command::ALL {
+            let spec = command.spec();
+            let listed = format!("  lockgate {} {}\n      {}\n", spec.name, spec.synopsis, spec.summary);
+            assert!(general().contains(&listed), "{listed}");
+            if let Some((word, _)) = spec.name.split_once(' ') {
+                assert!(group(word).contains(&listed), "{listed}");
+            }
+            assert!(of(command).contains(spec.text));
         }
     }
 }

@@ -2,6 +2,8 @@
 //! lockgate's public API; nothing knows it but `main`.
 
 mod args;
+mod cert_show;
+mod commands;
 mod demo;
 mod demo_certs;
 mod exit;
@@ -14,31 +16,29 @@ mod value;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use args::{Arguments, Command, Wish};
+use args::{Arguments, Topic, Wish};
 use exit::Failure;
 
 /// Does what the command line says; the exit code tells how it went.
 pub(crate) fn main() -> ExitCode {
     match args::parse(std::env::args_os()).and_then(fulfil) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }
 
-fn fulfil(wish: Wish) -> Result<(), Failure> {
+fn fulfil(wish: Wish) -> Result<ExitCode, Failure> {
     match wish {
-        Wish::Help(None) => say(&help::general()),
-        Wish::Help(Some(command)) => say(&help::of(command)),
+        Wish::Help(Topic::Everything) => say(&help::general()),
+        Wish::Help(Topic::Group(word)) => say(&help::group(&word)),
+        Wish::Help(Topic::Command(command)) => say(&help::of(command)),
         Wish::Version => say(concat!("lockgate ", env!("CARGO_PKG_VERSION"))),
         Wish::Run(command, arguments) => {
             start_log(&arguments);
-            return match command {
-                Command::Serve => serve::run(&arguments),
-                Command::Demo => demo::run(&arguments),
-            };
+            return (command.spec().run)(&arguments);
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes to stdout. That nobody reads it (a closed pipe) is no reason to stop serving.

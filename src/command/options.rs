@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use lockgate::{HttpCredentials, Limits};
 
-use super::args::{Arguments, Command};
+use super::args::Arguments;
+use super::commands::Command;
 use super::value::{self, Listen};
 
 /// One option.
 pub(super) struct Opt {
     pub name: &'static str,
     pub short: Option<char>,
-    /// The one command that has it; `None` for all.
-    pub only: Option<Command>,
+    /// The commands that have it. Several options may have one name, if no command has two of them.
+    pub of: &'static [Command],
     pub kind: Kind,
     pub help: &'static str,
 }
@@ -40,7 +41,7 @@ pub(super) enum Kind {
 /// The options that are no limits.
 pub(super) const GENERAL: &[Opt] = &[
     Opt {
-        only: Some(Command::Serve),
+        of: &[Command::Serve],
         ..Opt::new(
             "cert",
             "The certificate and those that vouch for it, the server's own first, as PEM. Required. May be given several \
@@ -54,7 +55,7 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
-        only: Some(Command::Serve),
+        of: &[Command::Serve],
         ..Opt::new(
             "key",
             "The certificate's private key, as PEM without a passphrase. Required. The first belongs to the first --cert, \
@@ -68,7 +69,28 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
-        only: Some(Command::Demo),
+        of: &[Command::CertShow],
+        ..Opt::new(
+            "key",
+            "The private key that should belong to the certificate, as PEM. Without it, a key that stands in FILE itself.",
+            Kind::Value {
+                name: "FILE",
+                accepted: "the path of a PEM file",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.key = Some(path)),
+            },
+        )
+    },
+    Opt {
+        of: &[Command::CertShow],
+        ..Opt::new(
+            "json",
+            "Write JSON for programs instead of text for people.",
+            Kind::Flag(|arguments| arguments.json = true),
+        )
+    },
+    Opt {
+        of: &[Command::Demo],
         ..Opt::new(
             "dir",
             "Where the demo's authority and certificate are kept, and made when they are not there.",
@@ -163,6 +185,7 @@ pub(super) const GENERAL: &[Opt] = &[
         },
     ),
     Opt {
+        of: Command::ALL,
         short: Some('v'),
         ..Opt::new(
             "verbose",
@@ -173,6 +196,7 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
+        of: Command::ALL,
         short: Some('q'),
         ..Opt::new(
             "quiet",
@@ -182,7 +206,11 @@ pub(super) const GENERAL: &[Opt] = &[
             }),
         )
     },
-    Opt { short: Some('h'), ..Opt::new("help", "This text.", Kind::Flag(|arguments| arguments.help = true)) },
+    Opt {
+        of: Command::ALL,
+        short: Some('h'),
+        ..Opt::new("help", "This text.", Kind::Flag(|arguments| arguments.help = true))
+    },
 ];
 
 /// An option for every field of [`Limits`], named as the field.
@@ -308,6 +336,11 @@ pub(super) fn all() -> impl Iterator<Item = &'static Opt> {
     GENERAL.iter().chain(LIMITS)
 }
 
+/// The options of one command.
+pub(super) fn of(command: Command) -> impl Iterator<Item = &'static Opt> {
+    all().filter(move |option| option.is_of(command))
+}
+
 /// The option for a setting of the library, which has the same name with `_` for `-`.
 pub(super) fn named_as_setting(setting: &str) -> Option<&'static Opt> {
     let name = setting.replace('_', "-");
@@ -315,12 +348,21 @@ pub(super) fn named_as_setting(setting: &str) -> Option<&'static Opt> {
 }
 
 impl Opt {
+    /// An option of the commands that serve.
     const fn new(name: &'static str, help: &'static str, kind: Kind) -> Opt {
-        Opt { name, short: None, only: None, kind, help }
+        Opt { name, short: None, of: Command::SERVING, kind, help }
     }
 
     pub(super) fn is_of(&self, command: Command) -> bool {
-        self.only.is_none_or(|only| only == command)
+        self.of.contains(&command)
+    }
+
+    /// Whether this is how it stands on the command line: `--name`, or `-n`.
+    pub(super) fn is_spelled(&self, spelling: &str) -> bool {
+        match spelling.strip_prefix("--") {
+            Some(name) => name == self.name,
+            None => self.short.is_some_and(|letter| spelling == format!("-{letter}")),
+        }
     }
 
     /// What stands for its value in the help; `None` when it takes none.

@@ -1,15 +1,42 @@
 //! `lockgate serve`: the server with certificates of the user's own; and what every way of serving has in common.
 
+use std::process::ExitCode;
+
 use lockgate::{Identity, Request, Response, Router, Server};
 use serde_json::json;
 
 use super::args::Arguments;
-use super::exit::{Code, Failure};
+use super::commands::{Operands, Spec};
+use super::exit::{self, Code, Failure};
 use super::say;
 use super::signals::Signals;
 use super::value::Listen;
 
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) const SPEC: Spec = Spec {
+    name: "serve",
+    synopsis: "--cert FILE --key FILE [OPTIONS]",
+    summary: "Serves with a certificate of your own.",
+    text: HELP,
+    operands: Operands::None,
+    exit_codes: exit::SERVING,
+    usage_code: Code::Usage,
+    run: |arguments| run(arguments).map(|()| ExitCode::SUCCESS),
+};
+
+const HELP: &str = "\
+Serves GET /api/data over HTTPS with your certificate, and answers plain HTTP with redirects.
+
+  lockgate serve --cert cert.pem --key key.pem --https 8443 --http off
+  curl https://NAME:8443/api/data      where NAME is one that the certificate is for
+
+No certificate yet? lockgate demo makes one for localhost; one that every client trusts comes
+from an authority such as Let's Encrypt. Renewed files are taken up by themselves.
+
+Ports below 1024 need a permission that users do not have. It can be given to the program:
+  sudo setcap cap_net_bind_service=+ep $(command -v lockgate)
+";
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (certs, keys) = (&arguments.certs, &arguments.keys);
     if certs.is_empty() || certs.len() != keys.len() {
         let missing = match (certs.len(), keys.len()) {
