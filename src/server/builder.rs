@@ -7,8 +7,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::thread;
 
-use super::accept::{Acceptor, Census, BACKLOG};
+use super::accept::{Acceptor, BACKLOG};
 use super::budget::Budget;
+use super::census::Census;
 use super::crew::Crew;
 use super::limits::Limits;
 use super::parking::Lot;
@@ -222,7 +223,10 @@ impl ServerBuilder {
                 per_second => Some(Rate::new(per_second as u64)),
             },
             body_memory: Arc::new(Budget::new(self.limits.body_memory_bytes)),
-            streams: Streams::new(self.limits.streaming_bodies),
+            streams: Streams::new(
+                self.limits.streaming_bodies,
+                Census::new(self.limits.streaming_bodies_per_address, self.limits.count_loopback),
+            ),
             limits: self.limits,
             router: self.router,
             resolver,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 
-use super::accept::Admission;
+use super::census::Admission;
 use super::desk::{Desk, Handlers};
 use super::exchange::{refusal_of, Collecting};
 use super::parking::{Idle, Millis, Parking, Ready, Reason, Signals};

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 
-use super::accept::network_of;
 use super::budget::Share;
+use super::census::network_of;
 use super::connection::{Connection, Flow, Stage, Turn};
 use super::desk::{Desk, Handlers};
 use super::parking::Millis;
 use super::sending::{After, Record, Sending, Source};
-use super::streaming::{Framed, Streaming};
+use super::streaming::{Framed, Full, Streaming};
 use super::transport::Flushed;
 use crate::error::BodyFault;
 use crate::http::chunked::{Decoder, Found};
@@ -63,6 +63,11 @@ const STREAMS_BUSY: Refusal = Refusal::over(
     "streaming_bodies",
     StatusCode::SERVICE_UNAVAILABLE,
     "too many large bodies are being received; try again",
+);
+const STREAMS_OF_ADDRESS: Refusal = Refusal::over(
+    "streaming_bodies_per_address",
+    StatusCode::TOO_MANY_REQUESTS,
+    "too many large bodies are being received from this address; try again",
 );
 
 /// A request whose body has not come whole yet.
@@ -297,8 +302,10 @@ impl Connection {
                 return Ok(Break(Flow::Queue));
             }
         };
-        let Some(_place) = shared.streams.enter() else {
-            return self.refuse(STREAMS_BUSY, &line.method, desk);
+        let _place = match shared.streams.enter(self.peer.ip()) {
+            Ok(place) => place,
+            Err(Full::OfAddress) => return self.refuse(STREAMS_OF_ADDRESS, &line.method, desk),
+            Err(Full::OfAll) => return self.refuse(STREAMS_BUSY, &line.method, desk),
         };
         let _: Flushed = self.send_output(desk)?;
         let record = record(&line, &collecting.head, desk);

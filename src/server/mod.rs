@@ -7,6 +7,7 @@
 mod accept;
 mod budget;
 pub(crate) mod builder;
+mod census;
 mod connection;
 mod crew;
 mod desk;
@@ -38,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) access_log: bool,
     pub(crate) lot: parking::Lot,
     pub(crate) crew: crew::Crew,
-    pub(crate) census: accept::Census,
+    pub(crate) census: census::Census,
     /// When there is a limit on how often an address may ask.
     pub(crate) rate: Option<rate::Rate>,
     pub(crate) body_memory: Arc<budget::Budget>,
