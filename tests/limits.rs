@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use lockgate::{Error, Limits, Request, Response, Router};
 
 use support::{
-    assert_limit_named, chunked, get, noise, post, serve_within, Client, End, Gate, Serving, Shape, SAFETY,
+    assert_limit_named, chunked, get, lines, noise, post, serve_within, Client, End, Gate, Serving, Shape,
+    SAFETY,
 };
 
 /// A timer that is to run out.
@@ -422,4 +423,30 @@ fn an_address_has_so_many_large_bodies_at_a_time() {
         later.send(post("/", &noise(100_000)));
         assert_eq!(later.reply().text(), "100000");
     }
+}
+
+#[test]
+fn refusals_leave_a_few_lines_and_a_sum_however_many_they_are() {
+    let serving = within(|_| {});
+    let mut addresses = Vec::new();
+    for _ in 0..77 {
+        let mut client = serving.connect();
+        client.send("GET / HTTP/1.1\n");
+        assert_eq!(client.reply().status, 400);
+        addresses.push(format!("{}: 400 ", client.address()));
+    }
+    let said = lines(|line| addresses.iter().any(|address| line.starts_with(address)));
+    assert_eq!(said.len(), 20, "{said:?}");
+    // Others of their own kind have theirs still.
+    let mut client = serving.connect();
+    client.send("GET / HTTP/2.0\r\nHost: a\r\n\r\n");
+    assert_eq!(client.reply().status, 505);
+    let start = format!("{}: 505 ", client.address());
+    assert_eq!(lines(|line| line.starts_with(&start)).len(), 1);
+
+    serving.handle.stop();
+    serving.join().unwrap();
+    let sums =
+        lines(|line| line.starts_with("… and 57 more in the last ") && line.ends_with(" (Bad Request)"));
+    assert_eq!(sums.len(), 1, "{sums:?}");
 }

@@ -7,12 +7,14 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use log::Level;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::io::Errno;
 
 use super::census::Admission;
 use super::connection::Connection;
+use super::ledger::Sort;
 use super::parking::{Idle, Millis, Parking};
 use super::transport::Transport;
 use super::Shared;
@@ -60,7 +62,10 @@ impl Acceptor {
                 Err(error) => {
                     let next = pause.map_or(FIRST_PAUSE, |pause: Duration| (pause * 2).min(LONGEST_PAUSE));
                     if pause.is_none() {
-                        log::warn!("accepting a connection failed, trying again: {error}");
+                        let sort =
+                            Sort { target: "lockgate::server", level: Level::Warn, what: "accepting failed" };
+                        let line = format_args!("accepting a connection failed, trying again: {error}");
+                        shared.ledger.write(sort, Instant::now(), line);
                     }
                     Some(next)
                 }
@@ -68,7 +73,9 @@ impl Acceptor {
             if stopping {
                 return;
             }
-            if let Err(error) = self.poll.poll(&mut events, pause) {
+            // The log's sums are told by this thread, which has the most time.
+            let sums = shared.ledger.settle(Instant::now());
+            if let Err(error) = self.poll.poll(&mut events, pause.into_iter().chain(sums).min()) {
                 if error.kind() != ErrorKind::Interrupted {
                     log::error!("waiting for connections failed: {error}");
                     std::thread::sleep(LONGEST_PAUSE);
@@ -125,33 +132,45 @@ fn is_one_of(error: &io::Error, known: &[Errno]) -> bool {
 /// Takes a connection in, or closes it when a cap is reached.
 fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let now = Instant::now();
     let Some(admission) = shared.census.admit(peer.ip()) else {
-        log::info!("{peer}: closed, too many connections from its address (limit connections_per_address)");
+        const LIMIT: &str = "connections_per_address";
+        let why = "closed, too many connections from its address";
+        shared.log_refusal(LIMIT, now, format_args!("{peer}: {why} (limit {LIMIT})"));
         return;
     };
     if shared.lot.lock().open >= shared.connections {
         match shared.lot.make_room(shared.limits.stall_timeout) {
             Some(connection) => {
-                log::info!("{}: closed to make room for another (limit connections)", connection.peer());
+                let peer = connection.peer();
+                let line = format_args!("{peer}: closed to make room for another (limit connections)");
+                shared.log_refusal("connections", now, line);
                 connection.close_idle();
             }
             None => {
-                log::info!("{peer}: closed, too many connections (limit connections)");
+                let line = format_args!("{peer}: closed, too many connections (limit connections)");
+                shared.log_refusal("connections", now, line);
                 return;
             }
         }
     }
-    if let Err(error) = begin(shared, tcp, peer, admission) {
-        log::info!("{peer}: could not be taken in: {error}");
+    if let Err(error) = begin(shared, tcp, peer, admission, now) {
+        shared.log_refusal("not taken in", now, format_args!("{peer}: could not be taken in: {error}"));
     }
 }
 
-fn begin(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr, admission: Admission) -> io::Result<()> {
+fn begin(
+    shared: &Arc<Shared>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    admission: Admission,
+    now: Instant,
+) -> io::Result<()> {
     tcp.set_nonblocking(true)?;
     // Without it a new connection waits 40 ms for the peer's delayed acknowledgement.
     tcp.set_nodelay(true)?;
     let transport = Transport::new(tcp, shared.tls.clone())?;
-    let now = shared.lot.millis(Instant::now());
+    let now = shared.lot.millis(now);
     let deadline = now + shared.limits.handshake_timeout.as_millis() as Millis;
     let connection = Connection::new(peer, transport, now, deadline, admission);
     shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::Unserved(now) })

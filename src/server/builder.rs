@@ -11,6 +11,7 @@ use super::accept::{Acceptor, BACKLOG};
 use super::budget::Budget;
 use super::census::Census;
 use super::crew::Crew;
+use super::ledger::Ledger;
 use super::limits::Limits;
 use super::parking::Lot;
 use super::rate::Rate;
@@ -197,6 +198,9 @@ impl ServerBuilder {
         let tls = tls::server_config(resolver.clone())?;
 
         let (listener, address) = listen("HTTPS", "https", &self.https)?;
+        let acceptor = Acceptor::new(listener)?;
+        let listening = acceptor.waker.clone();
+        let ledger = Arc::new(Ledger::new(move || shutdown::wake(&listening)));
         let redirect_listener =
             self.redirect.as_deref().map(|address| listen("HTTP", "redirect_http", address)).transpose()?;
         let (redirect_address, redirect, stop_redirect) = match redirect_listener {
@@ -206,11 +210,11 @@ impl ServerBuilder {
                 let names = resolver.clone();
                 let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
                 let stop = Arc::new(AtomicBool::new(false));
-                let (redirect, waker) = Redirect::new(listener, settings, is_own, stop.clone())?;
+                let (redirect, waker) =
+                    Redirect::new(listener, settings, is_own, stop.clone(), ledger.clone())?;
                 (Some(redirect_address), Some(redirect), Some(StopRedirect { stop, waker }))
             }
         };
-        let acceptor = Acceptor::new(listener)?;
         let most_workers = self.limits.workers + self.limits.reserve_workers;
         let lot = Lot::new(self.limits.workers)
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
@@ -227,6 +231,7 @@ impl ServerBuilder {
                 self.limits.streaming_bodies,
                 Census::new(self.limits.streaming_bodies_per_address, self.limits.count_loopback),
             ),
+            ledger,
             limits: self.limits,
             router: self.router,
             resolver,

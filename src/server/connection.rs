@@ -355,16 +355,20 @@ impl Connection {
 
     /// Answers a request that is not served, and closes: where it ends is not known, or not worth finding out.
     pub(super) fn refuse(&mut self, refusal: Refusal, method: &Method, desk: &mut Desk<'_>) -> Turn {
-        self.log_refusal(refusal);
+        self.log_refusal(refusal, desk);
         desk.input.clear();
         self.respond_and_close(refusal, method, desk)
     }
 
-    pub(super) fn log_refusal(&self, refusal: Refusal) {
+    pub(super) fn log_refusal(&self, refusal: Refusal, desk: &Desk<'_>) {
         let Refusal { status, detail, limit } = refusal;
+        let (peer, code, what) = (self.peer, status.as_u16(), refusal.what());
+        let (shared, now) = (desk.shared, desk.now());
         match limit {
-            Some(limit) => log::info!("{}: {} {detail} (limit {limit})", self.peer, status.as_u16()),
-            None => log::info!("{}: {} {detail}", self.peer, status.as_u16()),
+            Some(limit) => {
+                shared.log_refusal(what, now, format_args!("{peer}: {code} {detail} (limit {limit})"));
+            }
+            None => shared.log_refusal(what, now, format_args!("{peer}: {code} {detail}")),
         }
     }
 
@@ -395,7 +399,12 @@ impl Connection {
             Stage::Handshake => "handshake_timeout",
             Stage::Sending(_) => "write_timeout",
         };
-        log::info!("{}: closed, because nothing came or went for too long (limit {limit})", self.peer);
+        let peer = self.peer;
+        desk.shared.log_refusal(
+            limit,
+            desk.now(),
+            format_args!("{peer}: closed, because nothing came or went for too long (limit {limit})"),
+        );
         Ok(Break(Flow::Close))
     }
 
@@ -441,7 +450,7 @@ impl Connection {
         let refusal = Refusal::bad_request(
             "this port speaks HTTPS, and the request came over plain HTTP: use https://",
         );
-        self.log_refusal(refusal);
+        self.log_refusal(refusal, desk);
         self.write_refusal(refusal, &Method::GET, desk);
         self.transport.send_in_clear(&desk.output)?;
         desk.output.clear();

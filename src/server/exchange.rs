@@ -138,7 +138,7 @@ impl Connection {
         if !self.may_ask(desk) {
             return match asked.line.body {
                 BodyLength::Fixed(length) if length <= rest.len() as u64 => {
-                    self.log_refusal(TOO_OFTEN);
+                    self.log_refusal(TOO_OFTEN, desk);
                     let response = TOO_OFTEN.into_response();
                     let turn = self.respond(response, &asked.line, asked.line.keep_alive, None, desk);
                     (head_length + length as usize, turn)
@@ -333,7 +333,7 @@ impl Connection {
         let (input, ended, fault) = streaming.finish();
         desk.input = input;
         if let Some(refusal) = fault {
-            self.log_refusal(refusal);
+            self.log_refusal(refusal, desk);
         }
         *since = desk.millis();
         self.has_more = ended && !desk.input.is_empty();
@@ -364,7 +364,7 @@ impl Connection {
             }
             Verdict::Answer(response) => response,
             Verdict::Refuse(refusal) => {
-                self.log_refusal(refusal);
+                self.log_refusal(refusal, desk);
                 refusal.into_response()
             }
             Verdict::Defer => return Ok(Break(Flow::Queue)),

@@ -12,6 +12,7 @@ mod connection;
 mod crew;
 mod desk;
 mod exchange;
+pub(crate) mod ledger;
 pub(crate) mod limits;
 mod parking;
 mod rate;
@@ -21,8 +22,10 @@ mod streaming;
 mod timers;
 mod transport;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::router::Router;
 use crate::tls::{Resolver, ServerConfig};
@@ -44,11 +47,21 @@ pub(crate) struct Shared {
     pub(crate) rate: Option<rate::Rate>,
     pub(crate) body_memory: Arc<budget::Budget>,
     pub(crate) streams: streaming::Streams,
+    pub(crate) ledger: Arc<ledger::Ledger>,
     draining: AtomicBool,
     stopped: AtomicBool,
 }
 
 impl Shared {
+    /// Logs that a client was refused or cut: `what` is the limit that it met, or what else happened.
+    pub(crate) fn log_refusal(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
+        self.ledger.write(
+            ledger::Sort { target: "lockgate::server", level: log::Level::Info, what },
+            now,
+            line,
+        );
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

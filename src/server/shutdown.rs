@@ -123,6 +123,7 @@ pub(crate) fn run(handle: Handle, acceptor: Acceptor, redirect: Option<Redirect>
         Some(Ok(Err(error))) => log::error!("the redirect ended early: {error}"),
         Some(Err(_)) => log::error!("the redirect's thread panicked"),
     }
+    shared.ledger.close(Instant::now());
     log::info!("stopped");
     Ok(())
 }
@@ -149,7 +150,7 @@ fn wait_for_workers(shared: &Shared, until: Instant) {
     }
 }
 
-fn wake(waker: &Waker) {
+pub(super) fn wake(waker: &Waker) {
     if let Err(error) = waker.wake() {
         log::error!("a thread could not be woken: {error}");
     }
