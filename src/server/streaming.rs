@@ -34,7 +34,7 @@ pub(super) struct Streaming<'a> {
     pub(super) early: Vec<u8>,
     pub(super) early_read: usize,
     /// Bytes of the connection that are not decoded yet.
-    pub(super) input: Input,
+    pub(super) input: &'a mut Input,
     pub(super) began: Millis,
     pub(super) received: u64,
     pub(super) owes_continue: bool,
@@ -42,10 +42,10 @@ pub(super) struct Streaming<'a> {
 }
 
 impl Streaming<'_> {
-    /// The input, with what follows the body; whether the body was read to its end; and what was wrong with it.
-    pub(super) fn finish(self) -> (Input, bool, Option<Refusal>) {
+    /// Whether the body was read to its end, and what was wrong with it.
+    pub(super) fn finish(self) -> (bool, Option<Refusal>) {
         let ended = self.fault.is_none() && self.early_read == self.early.len() && self.is_ended();
-        (self.input, ended, self.fault)
+        (ended, self.fault)
     }
 
     fn is_ended(&self) -> bool {
