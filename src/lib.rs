@@ -50,6 +50,10 @@
 //! with [`ServerBuilder::access_log`] a line a request, target `lockgate::access`: method, path without the query, status,
 //! body bytes, microseconds, peer, TLS version. *debug*: what clients do wrong below HTTP. Keys, credentials, queries and
 //! bodies are never logged.
+//!
+//! Lines about clients that were refused or cut are bounded, so that nobody can fill a disk with them: 20 a minute of
+//! each sort (the limit that was met, or the status), then one line that says how many more there were. A line a request
+//! and the program's own faults are not.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -9,6 +9,7 @@ mod connection;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use log::Level;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
@@ -23,6 +25,7 @@ use crate::error::Error;
 use crate::http::date::imf_fixdate;
 use crate::http::Refusal;
 use crate::server::builder::HttpCredentials;
+use crate::server::ledger::{Ledger, Sort};
 
 use answer::{Answer, IsOwn, Rules};
 use connection::{Connection, Progress, Reason};
@@ -95,6 +98,7 @@ enum Accepting {
 struct Clerk {
     rules: Rules,
     is_own: Box<IsOwn>,
+    ledger: Arc<Ledger>,
     /// Requests that carried credentials so far.
     leaks: u64,
 }
@@ -107,6 +111,7 @@ impl Redirect {
         settings: Settings,
         is_own: Box<IsOwn>,
         stop: Arc<AtomicBool>,
+        ledger: Arc<Ledger>,
     ) -> Result<(Redirect, Arc<Waker>), Error> {
         let rules = Rules::new(&settings)?;
         let (poll, waker) = prepare(&listener)
@@ -115,7 +120,7 @@ impl Redirect {
             listener: Some(listener),
             poll,
             stop,
-            clerk: Clerk { rules, is_own, leaks: 0 },
+            clerk: Clerk { rules, is_own, ledger, leaks: 0 },
             most_connections: settings.connections,
             lifetime: LIFETIME,
             open: BTreeMap::new(),
@@ -192,7 +197,8 @@ impl Redirect {
                     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                     rest = SHORTEST_REST;
                     if let Err(error) = self.admit(stream, peer, now) {
-                        log::warn!(target: TARGET, "{peer}: closed, because it cannot be watched: {error}");
+                        let line = format_args!("{peer}: closed, because it cannot be watched: {error}");
+                        self.clerk.log(Level::Warn, "not watched", now, line);
                     }
                 }
                 Err(error) => match error.kind() {
@@ -203,7 +209,9 @@ impl Redirect {
                     // The client left before it was accepted: nothing is wrong here.
                     ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
                     _ => {
-                        log::warn!(target: TARGET, "cannot accept connections, trying again in {rest:?}: {error}");
+                        let line =
+                            format_args!("cannot accept connections, trying again in {rest:?}: {error}");
+                        self.clerk.log(Level::Warn, "accepting failed", now, line);
                         self.accepting = Accepting::Resting { until: now + rest, rest };
                         return;
                     }
@@ -217,7 +225,7 @@ impl Redirect {
         stream.set_nonblocking(true)?;
         if self.open.len() >= self.most_connections {
             if let Some(oldest) = self.open.first_key_value().map(|(&number, _)| number) {
-                self.make_room(oldest);
+                self.make_room(oldest, now);
             }
         }
         if self.next_number >= WAKER.0 {
@@ -239,13 +247,12 @@ impl Redirect {
         Ok(())
     }
 
-    fn make_room(&mut self, oldest: usize) {
-        if let Some(connection) = self.remove(oldest) {
-            log::info!(
-                target: TARGET,
-                "{}: closed to make room, as the oldest (limit: redirect_connections, {})",
-                connection.peer, self.most_connections
-            );
+    fn make_room(&mut self, oldest: usize, now: Instant) {
+        const LIMIT: &str = "redirect_connections";
+        if let Some(Connection { peer, .. }) = self.remove(oldest) {
+            let most = self.most_connections;
+            let line = format_args!("{peer}: closed to make room, as the oldest (limit: {LIMIT}, {most})");
+            self.clerk.log(Level::Info, LIMIT, now, line);
         }
     }
 
@@ -340,12 +347,12 @@ impl Clerk {
         if !answer.credentials.is_empty() {
             self.leaks = self.leaks.saturating_add(1);
             let names: Vec<&str> = answer.credentials.iter().map(|name| name.as_str()).collect();
-            log::warn!(
-                target: TARGET,
-                "{peer}: sent credentials over plain HTTP ({}), where anyone on the way can read them; change them, and \
-                 give the client the https URL (such requests so far: {})",
-                names.join(", "), self.leaks
+            let (names, leaks) = (names.join(", "), self.leaks);
+            let line = format_args!(
+                "{peer}: sent credentials over plain HTTP ({names}), where anyone on the way can read them; change them, \
+                 and give the client the https URL (such requests so far: {leaks})"
             );
+            self.log(Level::Warn, "credentials over plain HTTP", Instant::now(), line);
         }
         self.finish(peer, answer)
     }
@@ -355,21 +362,22 @@ impl Clerk {
         self.finish(peer, answer::refuse(received, refusal))
     }
 
+    fn log(&self, level: Level, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
+        self.ledger.write(Sort { target: TARGET, level, what }, now, line);
+    }
+
     fn finish(&self, peer: SocketAddr, answer: Answer) -> Vec<u8> {
         match (&answer.refusal, &answer.refused_host) {
             (None, _) => log::debug!(target: TARGET, "{peer}: redirected"),
             (Some(refusal), host) => {
-                let status = refusal.status.as_u16();
-                let detail = refusal.detail;
-                match (refusal.limit, host) {
-                    (Some(limit), _) => {
-                        log::info!(target: TARGET, "{peer}: refused with {status}: {detail} (limit: {limit})");
-                    }
-                    (None, Some(host)) => {
-                        log::info!(target: TARGET, "{peer}: refused with {status}: {detail} ({host})");
-                    }
-                    (None, None) => log::info!(target: TARGET, "{peer}: refused with {status}: {detail}"),
-                }
+                let about = match (refusal.limit, host) {
+                    (Some(limit), _) => format!(" (limit: {limit})"),
+                    (None, Some(host)) => format!(" ({host})"),
+                    (None, None) => String::new(),
+                };
+                let (status, detail) = (refusal.status.as_u16(), refusal.detail);
+                let line = format_args!("{peer}: refused with {status}: {detail}{about}");
+                self.log(Level::Info, refusal.what(), Instant::now(), line);
             }
         }
         // A clock before 1970 is an appliance's clock that was never set; any date is as wrong as another then.

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use lockgate::{Error, Limits, Request, Response, Router};
 
 use support::{
-    assert_limit_named, chunked, get, noise, post, serve_within, Client, End, Gate, Serving, Shape, SAFETY,
+    assert_limit_named, chunked, get, lines, noise, post, serve_within, Client, End, Gate, Serving, Shape,
+    SAFETY,
 };
 
 /// A timer that is to run out.
@@ -355,21 +356,24 @@ fn all_bodies_together_have_so_much_memory() {
     assert_eq!(third.reply().text(), "60000");
 }
 
+/// A server whose handler waits at the gate and then reads the body, which is always too large to be kept.
+fn uploads(gate: &Arc<Gate>, change: impl FnOnce(&mut Limits)) -> Serving {
+    let gate = gate.clone();
+    let router = Router::new().post("/", move |request: &mut Request| -> Result<String, Error> {
+        gate.pass();
+        Ok(request.bytes()?.len().to_string())
+    });
+    serve_within(router, |limits| {
+        limits.body_buffer_bytes = 100;
+        limits.queue_timeout = SHORT;
+        change(limits);
+    })
+}
+
 #[test]
 fn so_many_handlers_read_large_bodies_at_a_time() {
     let gate = Gate::new();
-    let router = {
-        let gate: Arc<Gate> = gate.clone();
-        Router::new().post("/", move |request: &mut Request| -> Result<String, Error> {
-            gate.pass();
-            Ok(request.bytes()?.len().to_string())
-        })
-    };
-    let serving = serve_within(router, |limits| {
-        limits.streaming_bodies = 1;
-        limits.body_buffer_bytes = 100;
-        limits.queue_timeout = SHORT;
-    });
+    let serving = uploads(&gate, |limits| limits.streaming_bodies = 1);
     let mut first = serving.connect();
     first.send(post("/", &noise(100_000)));
     gate.wait_for(1);
@@ -387,4 +391,62 @@ fn so_many_handlers_read_large_bodies_at_a_time() {
     assert_eq!(small.reply().text(), "100");
     small.send(post("/", &noise(100_000)));
     assert_eq!(small.reply().text(), "100000");
+}
+
+#[test]
+fn an_address_has_so_many_large_bodies_at_a_time() {
+    let gate = Gate::new();
+    let serving = uploads(&gate, |limits| {
+        limits.streaming_bodies_per_address = 2;
+        limits.count_loopback = true;
+    });
+    let mut held = [serving.connect(), serving.connect()];
+    for (index, client) in held.iter_mut().enumerate() {
+        client.send(post("/", &noise(100_000)));
+        gate.wait_for(index + 1);
+    }
+    let mut third = serving.connect();
+    third.send(post("/", &noise(100_000)));
+    let reply = third.reply();
+    assert_eq!((reply.status, reply.field("retry-after"), reply.closes()), (429, Some("1"), true));
+    reply.problem();
+    third.expect_goodbye();
+    third.assert_limit_named("streaming_bodies_per_address");
+
+    gate.open();
+    for client in &mut held {
+        assert_eq!(client.reply().text(), "100000");
+    }
+    // The places are given back.
+    for _ in 0..3 {
+        let mut later = serving.connect();
+        later.send(post("/", &noise(100_000)));
+        assert_eq!(later.reply().text(), "100000");
+    }
+}
+
+#[test]
+fn refusals_leave_a_few_lines_and_a_sum_however_many_they_are() {
+    let serving = within(|_| {});
+    let mut addresses = Vec::new();
+    for _ in 0..77 {
+        let mut client = serving.connect();
+        client.send("GET / HTTP/1.1\n");
+        assert_eq!(client.reply().status, 400);
+        addresses.push(format!("{}: 400 ", client.address()));
+    }
+    let said = lines(|line| addresses.iter().any(|address| line.starts_with(address)));
+    assert_eq!(said.len(), 20, "{said:?}");
+    // Others of their own kind have theirs still.
+    let mut client = serving.connect();
+    client.send("GET / HTTP/2.0\r\nHost: a\r\n\r\n");
+    assert_eq!(client.reply().status, 505);
+    let start = format!("{}: 505 ", client.address());
+    assert_eq!(lines(|line| line.starts_with(&start)).len(), 1);
+
+    serving.handle.stop();
+    serving.join().unwrap();
+    let sums =
+        lines(|line| line.starts_with("… and 57 more in the last ") && line.ends_with(" (Bad Request)"));
+    assert_eq!(sums.len(), 1, "{sums:?}");
 }

@@ -228,7 +228,7 @@ pub(super) const LIMITS: &[Opt] = &[
     ),
     Opt::new(
         "count-loopback",
-        "Count this machine's own connections and requests per address too.",
+        "Count this machine's own connections, requests and uploads per address too.",
         Kind::Switch(|l| &mut l.count_loopback),
     ),
     Opt::new(
@@ -328,6 +328,11 @@ pub(super) const LIMITS: &[Opt] = &[
         "streaming-bodies",
         "Handlers that may be reading larger bodies at a time.",
         Kind::Count(|l| &mut l.streaming_bodies),
+    ),
+    Opt::new(
+        "streaming-bodies-per-address",
+        "How many of those may be reading from one address; then 429.",
+        Kind::Count(|l| &mut l.streaming_bodies_per_address),
     ),
 ];
 

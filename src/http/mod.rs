@@ -34,4 +34,9 @@ impl Refusal {
     pub(crate) const fn over(limit: &'static str, status: StatusCode, detail: &'static str) -> Self {
         Refusal { status, detail, limit: Some(limit) }
     }
+
+    /// The limit, or what the status is called.
+    pub(crate) fn what(&self) -> &'static str {
+        self.limit.or(self.status.canonical_reason()).unwrap_or("refused")
+    }
 }

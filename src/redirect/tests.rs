@@ -36,7 +36,8 @@ impl Running {
         };
         let stop = Arc::new(AtomicBool::new(false));
         let is_own = Box::new(|host: &str| host == "localhost");
-        let (mut redirect, waker) = Redirect::new(listener, settings, is_own, stop.clone()).unwrap();
+        let (mut redirect, waker) =
+            Redirect::new(listener, settings, is_own, stop.clone(), Arc::new(Ledger::new(|| {}))).unwrap();
         redirect.lifetime = lifetime;
         Running { address, stop, waker, thread: Some(std::thread::spawn(move || redirect.run())) }
     }

@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::thread;
 
-use super::accept::{Acceptor, Census, BACKLOG};
+use super::accept::{Acceptor, BACKLOG};
 use super::budget::Budget;
+use super::census::Census;
 use super::crew::Crew;
 use super::keeper::{IdentityEvent, Keeper, Listener, Rounds};
+use super::ledger::Ledger;
 use super::limits::Limits;
 use super::parking::Lot;
 use super::rate::Rate;
@@ -241,6 +243,9 @@ impl ServerBuilder {
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 
         let (listener, address) = listen("HTTPS", "https", &self.https)?;
+        let acceptor = Acceptor::new(listener)?;
+        let listening = acceptor.waker.clone();
+        let ledger = Arc::new(Ledger::new(move || shutdown::wake(&listening)));
         let redirect_listener =
             self.redirect.as_deref().map(|address| listen("HTTP", "redirect_http", address)).transpose()?;
         let (redirect_address, redirect, stop_redirect) = match redirect_listener {
@@ -250,11 +255,11 @@ impl ServerBuilder {
                 let names = tls.clone();
                 let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
                 let stop = Arc::new(AtomicBool::new(false));
-                let (redirect, waker) = Redirect::new(listener, settings, is_own, stop.clone())?;
+                let (redirect, waker) =
+                    Redirect::new(listener, settings, is_own, stop.clone(), ledger.clone())?;
                 (Some(redirect_address), Some(redirect), Some(StopRedirect { stop, waker }))
             }
         };
-        let acceptor = Acceptor::new(listener)?;
         let most_workers = self.limits.workers + self.limits.reserve_workers;
         let lot = Lot::new(self.limits.workers)
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
@@ -267,7 +272,11 @@ impl ServerBuilder {
                 per_second => Some(Rate::new(per_second as u64)),
             },
             body_memory: Arc::new(Budget::new(self.limits.body_memory_bytes)),
-            streams: Streams::new(self.limits.streaming_bodies),
+            streams: Streams::new(
+                self.limits.streaming_bodies,
+                Census::new(self.limits.streaming_bodies_per_address, self.limits.count_loopback),
+            ),
+            ledger,
             limits: self.limits,
             router: self.router,
             tls,

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 
-use super::accept::Admission;
-use super::desk::{Desk, Handlers};
+use super::census::Admission;
+use super::desk::{Desk, Handlers, Input};
 use super::exchange::{refusal_of, Collecting};
 use super::parking::{Idle, Millis, Parking, Ready, Reason, Signals};
 use super::sending::{After, Sending, Source};
@@ -136,13 +136,14 @@ impl Connection {
         mut self: Box<Self>,
         reason: Reason,
         since: Millis,
+        input: &mut Input,
         desk: &mut Desk<'_>,
         handlers: Handlers,
     ) -> Outcome {
         desk.look();
         desk.output.clear();
         desk.requests_left = REQUESTS_PER_TURN;
-        desk.input.restore(&std::mem::take(&mut self.saved));
+        input.restore(&std::mem::take(&mut self.saved));
         let Signals { readable, hung_up, .. } = match reason {
             Reason::Signals(signals) => signals,
             Reason::Expired => Signals::default(),
@@ -150,10 +151,10 @@ impl Connection {
         // A deadline may have come up while bytes were waiting: they count before it does.
         let expired = reason == Reason::Expired;
         self.transport.begin_turn(readable || expired, hung_up);
-        let mut flow = self.go_on(Ok(Continue(())), since, desk, handlers);
+        let mut flow = self.go_on(Ok(Continue(())), since, input, desk, handlers);
         if expired && flow == Flow::Wait && self.deadline <= desk.millis() {
-            let begun = self.expire(desk);
-            flow = self.go_on(begun, since, desk, handlers);
+            let begun = self.expire(input, desk);
+            flow = self.go_on(begun, since, input, desk, handlers);
         }
         if flow != Flow::Close {
             if let Err(error) = self.end_turn(flow, desk) {
@@ -161,8 +162,8 @@ impl Connection {
                 flow = Flow::Close;
             }
         }
-        if flow != Flow::Close && !desk.input.is_empty() {
-            self.saved = desk.input.unread().to_vec();
+        if flow != Flow::Close && !input.is_empty() && !self.is_ending() {
+            self.saved = input.unread().to_vec();
         }
         let now = desk.millis();
         match flow {
@@ -204,7 +205,14 @@ impl Connection {
         Ok(())
     }
 
-    fn go_on(&mut self, begun: Turn, mut since: Millis, desk: &mut Desk<'_>, handlers: Handlers) -> Flow {
+    fn go_on(
+        &mut self,
+        begun: Turn,
+        mut since: Millis,
+        input: &mut Input,
+        desk: &mut Desk<'_>,
+        handlers: Handlers,
+    ) -> Flow {
         let mut turn = begun;
         loop {
             match turn {
@@ -220,9 +228,9 @@ impl Connection {
                 }
             }
             turn = match self.stage {
-                Stage::Handshake => self.shake_hands(desk),
-                Stage::Head => self.read_head(&mut since, desk, handlers),
-                Stage::Body(_) => self.collect_body(&mut since, desk, handlers),
+                Stage::Handshake => self.shake_hands(input, desk),
+                Stage::Head => self.read_head(&mut since, input, desk, handlers),
+                Stage::Body(_) => self.collect_body(&mut since, input, desk, handlers),
                 Stage::Sending(_) => {
                     let turn = self.send(desk);
                     // A request behind it has not waited for a worker while this one sent.
@@ -234,10 +242,10 @@ impl Connection {
         }
     }
 
-    fn shake_hands(&mut self, desk: &mut Desk<'_>) -> Turn {
-        match self.transport.read(desk.input.room()) {
+    fn shake_hands(&mut self, input: &mut Input, desk: &mut Desk<'_>) -> Turn {
+        match self.transport.read(input.room()) {
             Ok(0) => return Ok(Break(Flow::Close)),
-            Ok(read) => desk.input.filled(read),
+            Ok(read) => input.filled(read),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 if self.transport.is_handshaking() {
                     return self.wait(desk);
@@ -256,10 +264,16 @@ impl Connection {
         Ok(Continue(()))
     }
 
-    fn read_head(&mut self, since: &mut Millis, desk: &mut Desk<'_>, handlers: Handlers) -> Turn {
+    fn read_head(
+        &mut self,
+        since: &mut Millis,
+        input: &mut Input,
+        desk: &mut Desk<'_>,
+        handlers: Handlers,
+    ) -> Turn {
         let limits = &desk.shared.limits;
         loop {
-            let unread = desk.input.unread();
+            let unread = input.unread();
             let start = head::empty_line(unread);
             if unread.len() > start {
                 if !std::mem::replace(&mut self.head_begun, true) && self.served {
@@ -278,8 +292,8 @@ impl Connection {
                         }
                         desk.requests_left -= 1;
                         self.scanned = 0;
-                        desk.input.consume(start);
-                        return self.exchange(end - start, since, desk, handlers);
+                        input.consume(start);
+                        return self.exchange(end - start, since, input, desk, handlers);
                     }
                     Ok(Scan::Incomplete(from)) if unread.len() - start < limits.head_bytes => {
                         self.scanned = from;
@@ -295,7 +309,7 @@ impl Connection {
                 let sending = Sending::new(Source::Nothing, After::KeepAlive, None);
                 return Ok(self.begin_sending(sending, desk));
             }
-            match self.transport.read(desk.input.room()) {
+            match self.transport.read(input.room()) {
                 Ok(0) => {
                     if self.head_begun {
                         log::debug!("{}: the client closed in the middle of a head", self.peer);
@@ -303,7 +317,7 @@ impl Connection {
                     self.say_goodbye();
                     return Ok(Break(Flow::Close));
                 }
-                Ok(read) => desk.input.filled(read),
+                Ok(read) => input.filled(read),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     if desk.shared.is_draining() && !self.head_begun && !self.transport.wants_another_turn() {
                         self.say_goodbye();
@@ -353,29 +367,41 @@ impl Connection {
         Ok(Break(Flow::Wait))
     }
 
+    /// Whether nothing that the client still sends will be looked at.
+    fn is_ending(&self) -> bool {
+        match &self.stage {
+            Stage::Sending(sending) => sending.closes(),
+            Stage::Linger { .. } => true,
+            Stage::Handshake | Stage::Head | Stage::Body(_) => false,
+        }
+    }
+
     /// Answers a request that is not served, and closes: where it ends is not known, or not worth finding out.
     pub(super) fn refuse(&mut self, refusal: Refusal, method: &Method, desk: &mut Desk<'_>) -> Turn {
-        self.log_refusal(refusal);
-        desk.input.clear();
+        self.log_refusal(refusal, desk);
         self.respond_and_close(refusal, method, desk)
     }
 
-    pub(super) fn log_refusal(&self, refusal: Refusal) {
+    pub(super) fn log_refusal(&self, refusal: Refusal, desk: &Desk<'_>) {
         let Refusal { status, detail, limit } = refusal;
+        let (peer, code, what) = (self.peer, status.as_u16(), refusal.what());
+        let (shared, now) = (desk.shared, desk.now());
         match limit {
-            Some(limit) => log::info!("{}: {} {detail} (limit {limit})", self.peer, status.as_u16()),
-            None => log::info!("{}: {} {detail}", self.peer, status.as_u16()),
+            Some(limit) => {
+                shared.log_refusal(what, now, format_args!("{peer}: {code} {detail} (limit {limit})"));
+            }
+            None => shared.log_refusal(what, now, format_args!("{peer}: {code} {detail}")),
         }
     }
 
     /// The deadline has passed.
-    fn expire(&mut self, desk: &mut Desk<'_>) -> Turn {
+    fn expire(&mut self, input: &Input, desk: &mut Desk<'_>) -> Turn {
         const LATE: StatusCode = StatusCode::REQUEST_TIMEOUT;
         let limit = match &self.stage {
             Stage::Head if self.head_begun => {
                 let refusal =
                     Refusal::over("head_timeout", LATE, "the request's head did not arrive in time");
-                return self.refuse(refusal, &head::method(desk.input.unread()), desk);
+                return self.refuse(refusal, &head::method(input.unread()), desk);
             }
             Stage::Body(collecting) => {
                 let fault = BodyFault::TimedOut { limit: desk.shared.limits.body_timeout };
@@ -395,7 +421,12 @@ impl Connection {
             Stage::Handshake => "handshake_timeout",
             Stage::Sending(_) => "write_timeout",
         };
-        log::info!("{}: closed, because nothing came or went for too long (limit {limit})", self.peer);
+        let peer = self.peer;
+        desk.shared.log_refusal(
+            limit,
+            desk.now(),
+            format_args!("{peer}: closed, because nothing came or went for too long (limit {limit})"),
+        );
         Ok(Break(Flow::Close))
     }
 
@@ -408,7 +439,6 @@ impl Connection {
     }
 
     fn linger(&mut self, until: Millis, desk: &mut Desk<'_>) -> Turn {
-        desk.input.clear();
         loop {
             match self.transport.discard(&mut desk.scratch) {
                 Ok(0) => return Ok(Break(Flow::Close)),
@@ -441,7 +471,7 @@ impl Connection {
         let refusal = Refusal::bad_request(
             "this port speaks HTTPS, and the request came over plain HTTP: use https://",
         );
-        self.log_refusal(refusal);
+        self.log_refusal(refusal, desk);
         self.write_refusal(refusal, &Method::GET, desk);
         self.transport.send_in_clear(&desk.output)?;
         desk.output.clear();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use threadpool::ThreadPool;
 
 use super::connection::Outcome;
-use super::desk::{Desk, Handlers};
+use super::desk::{Desk, Handlers, Input};
 use super::parking::{Millis, Phase, Ready, State};
 use super::Shared;
 
@@ -146,7 +146,7 @@ impl Crew {
                     state.alive -= 1;
                     state.permits += 1;
                     // The pool cannot be trusted to start one later.
-                    state.started = self.workers.len();
+                    state.threads_refused = true;
                 }
             }
         }
@@ -169,7 +169,7 @@ impl State {
         }
         let call = if let Some(worker) = self.asleep.pop() {
             Call::Wake(worker)
-        } else if self.started < crew.workers.len() {
+        } else if self.may_start(crew) {
             self.started += 1;
             self.alive += 1;
             Call::Start(self.started - 1)
@@ -186,7 +186,11 @@ impl State {
 
     /// Whether nobody is left to take a free permit: every worker is inside a handler.
     fn is_exhausted(&self, crew: &Crew) -> bool {
-        self.permits > 0 && self.has_work() && self.asleep.is_empty() && self.started == crew.workers.len()
+        self.permits > 0 && self.has_work() && self.asleep.is_empty() && !self.may_start(crew)
+    }
+
+    fn may_start(&self, crew: &Crew) -> bool {
+        self.started < crew.workers.len() && !self.threads_refused
     }
 
     /// Puts a connection where its turn has left it. True when the watcher must be woken.
@@ -284,6 +288,7 @@ fn work(shared: &Arc<Shared>, me: usize) {
     let worker = &shared.crew.workers[me];
     // Set once: a worker's number is given to one thread only.
     let _ = worker.thread.set(thread::current());
+    let mut input = Input::new(&shared.limits);
     let mut desk = Desk::new(shared, Some(me));
     let mut pace = Pace::default();
     let mut state = shared.lot.lock();
@@ -304,7 +309,7 @@ fn work(shared: &Arc<Shared>, me: usize) {
         }
         if let Some(ready) = state.take_ready() {
             drop(state);
-            let outcome = serve(ready, &mut desk, Handlers::Call);
+            let outcome = serve(ready, &mut input, &mut desk, Handlers::Call);
             pace.turns += 1;
             state = put_back(shared, outcome, Some(me));
         } else if !state.watching {
@@ -353,16 +358,14 @@ fn put_back<'s>(shared: &'s Arc<Shared>, outcome: Outcome, me: Option<usize>) ->
 }
 
 /// Gives a connection its turn. A panic in it costs this connection and nothing else.
-fn serve(ready: Ready, desk: &mut Desk<'_>, handlers: Handlers) -> Outcome {
+fn serve(ready: Ready, input: &mut Input, desk: &mut Desk<'_>, handlers: Handlers) -> Outcome {
     let (key, peer) = (ready.connection.key(), ready.connection.peer());
     panic::catch_unwind(AssertUnwindSafe(|| {
-        ready.connection.advance(ready.reason, ready.since, desk, handlers)
+        ready.connection.advance(ready.reason, ready.since, input, desk, handlers)
     }))
     .unwrap_or_else(|_| {
         log::error!("{peer}: serving the connection panicked, and it was closed");
         desk.shared.leave_handler(desk.me, None, Duration::ZERO);
-        // Its buffers may be gone with the turn that had borrowed them.
-        *desk = Desk::new(desk.shared, desk.me);
         Outcome::Closed(key)
     })
 }
@@ -371,7 +374,7 @@ fn serve(ready: Ready, desk: &mut Desk<'_>, handlers: Handlers) -> Outcome {
 /// worker is inside a handler, watches itself: it goes on with everything but handlers, and refuses what waits too long.
 fn supervise(shared: &Arc<Shared>) {
     let crew = &shared.crew;
-    let mut desk = None;
+    let mut buffers = None;
     let mut quiet = 0;
     let mut watches = 0;
     while !shared.is_stopped() {
@@ -389,7 +392,9 @@ fn supervise(shared: &Arc<Shared>) {
         if state.is_exhausted(crew) {
             quiet = 0;
             drop(state);
-            relieve(shared, desk.get_or_insert_with(|| Desk::new(shared, None)));
+            let (input, desk) =
+                buffers.get_or_insert_with(|| (Input::new(&shared.limits), Desk::new(shared, None)));
+            relieve(shared, input, desk);
             continue;
         }
         // Workers that watch again and again are quick enough; while nobody has watched for a tick, one may be stuck.
@@ -415,7 +420,7 @@ fn supervise(shared: &Arc<Shared>) {
 }
 
 /// One tick in the place of the workers, all of whom are inside handlers.
-fn relieve(shared: &Arc<Shared>, desk: &mut Desk<'_>) {
+fn relieve(shared: &Arc<Shared>, input: &mut Input, desk: &mut Desk<'_>) {
     let mut state = shared.lot.lock();
     if state.ready.is_empty() && state.watching {
         drop(state);
@@ -442,7 +447,7 @@ fn relieve(shared: &Arc<Shared>, desk: &mut Desk<'_>) {
         };
         let Some(ready) = ready else { return };
         drop(state);
-        let outcome = serve(ready, desk, handlers);
+        let outcome = serve(ready, input, desk, handlers);
         state = put_back(shared, outcome, None);
     }
 }

@@ -1,9 +1,11 @@
 //! What a worker keeps between connections: the buffers it lends to whichever it serves, and its clock. Connections that
-//! wait hold no buffers of their own, only the bytes that they could not use yet.
+//! wait hold no buffers of their own, only the bytes that they could not use yet. The input is apart from the rest, because
+//! a request is read where it lies while its answer is written.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::limits::Limits;
 use super::parking::Millis;
 use super::Shared;
 use crate::http::date::{imf_fixdate, IMF_FIXDATE_LENGTH};
@@ -24,8 +26,6 @@ pub(crate) struct Desk<'s> {
     pub shared: &'s Arc<Shared>,
     /// The worker's number; the supervisor, which calls no handler, has none.
     pub me: Option<usize>,
-    pub input: Input,
-    pub fields: Vec<Field>,
     /// Responses that are written but not encrypted yet.
     pub output: Vec<u8>,
     /// For a piece of a response's reader, and for bytes that are dropped.
@@ -39,11 +39,13 @@ pub(crate) struct Desk<'s> {
 }
 
 /// Bytes that were read from a connection and are not used yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Input {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    /// The fields of the head that is being looked at.
+    fields: Vec<Field>,
 }
 
 /// How much of a response's reader is taken at a time; less than a TLS record, so that chunk framing fits in with it.
@@ -53,8 +55,6 @@ impl<'s> Desk<'s> {
     pub(crate) fn new(shared: &'s Arc<Shared>, me: Option<usize>) -> Desk<'s> {
         let now = Instant::now();
         Desk {
-            input: Input::new(shared.limits.head_bytes.max(16 * 1024) + 1024),
-            fields: Vec::with_capacity(32),
             output: Vec::with_capacity(4 * 1024),
             scratch: vec![0; PIECE_BYTES],
             shared,
@@ -99,12 +99,19 @@ impl<'s> Desk<'s> {
 }
 
 impl Input {
-    pub(crate) fn new(capacity: usize) -> Input {
-        Input { bytes: vec![0; capacity], start: 0, end: 0 }
+    /// Room for a head and for what came with it.
+    pub(crate) fn new(limits: &Limits) -> Input {
+        let capacity = limits.head_bytes.max(16 * 1024) + 1024;
+        Input { bytes: vec![0; capacity], start: 0, end: 0, fields: Vec::with_capacity(32) }
     }
 
     pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
+    }
+
+    /// What is unread, and where the fields found in it are kept.
+    pub(crate) fn unread_and_fields(&mut self) -> (&[u8], &mut Vec<Field>) {
+        (&self.bytes[self.start..self.end], &mut self.fields)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

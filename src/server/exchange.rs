@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 
-use super::accept::network_of;
 use super::budget::Share;
+use super::census::network_of;
 use super::connection::{Connection, Flow, Stage, Turn};
-use super::desk::{Desk, Handlers};
+use super::desk::{Desk, Handlers, Input};
 use super::parking::Millis;
 use super::sending::{After, Record, Sending, Source};
-use super::streaming::{Framed, Streaming};
+use super::streaming::{Framed, Full, Streaming};
 use super::transport::Flushed;
 use crate::error::BodyFault;
 use crate::http::chunked::{Decoder, Found};
@@ -64,6 +64,11 @@ const STREAMS_BUSY: Refusal = Refusal::over(
     StatusCode::SERVICE_UNAVAILABLE,
     "too many large bodies are being received; try again",
 );
+const STREAMS_OF_ADDRESS: Refusal = Refusal::over(
+    "streaming_bodies_per_address",
+    StatusCode::TOO_MANY_REQUESTS,
+    "too many large bodies are being received from this address; try again",
+);
 
 /// A request whose body has not come whole yet.
 pub(super) struct Collecting {
@@ -99,22 +104,17 @@ impl Connection {
         &mut self,
         length: usize,
         since: &mut Millis,
+        input: &mut Input,
         desk: &mut Desk<'_>,
         handlers: Handlers,
     ) -> Turn {
-        let mut input = std::mem::take(&mut desk.input);
-        let mut fields = std::mem::take(&mut desk.fields);
-        let (head, rest) = input.unread().split_at(length);
-        let parsed = head::parse(head, desk.shared.limits.head_fields, &mut fields);
-        let (used, turn) = match parsed {
-            Ok(line) => {
-                self.begin_exchange(Asked { head, fields: &fields, line }, rest, since, desk, handlers)
-            }
-            Err(refusal) => (input.unread().len(), self.refuse(refusal, &head::method(head), desk)),
+        let (unread, fields) = input.unread_and_fields();
+        let (head, rest) = unread.split_at(length);
+        let (used, turn) = match head::parse(head, desk.shared.limits.head_fields, fields) {
+            Ok(line) => self.begin_exchange(Asked { head, fields, line }, rest, since, desk, handlers),
+            Err(refusal) => (unread.len(), self.refuse(refusal, &head::method(head), desk)),
         };
         input.consume(used);
-        desk.input = input;
-        desk.fields = fields;
         turn
     }
 
@@ -133,7 +133,7 @@ impl Connection {
         if !self.may_ask(desk) {
             return match asked.line.body {
                 BodyLength::Fixed(length) if length <= rest.len() as u64 => {
-                    self.log_refusal(TOO_OFTEN);
+                    self.log_refusal(TOO_OFTEN, desk);
                     let response = TOO_OFTEN.into_response();
                     let turn = self.respond(response, &asked.line, asked.line.keep_alive, None, desk);
                     (head_length + length as usize, turn)
@@ -207,6 +207,7 @@ impl Connection {
     pub(super) fn collect_body(
         &mut self,
         since: &mut Millis,
+        input: &mut Input,
         desk: &mut Desk<'_>,
         handlers: Handlers,
     ) -> Turn {
@@ -216,7 +217,7 @@ impl Connection {
         let limits = &desk.shared.limits;
         let buffer = (limits.body_buffer_bytes as u64).min(limits.body_bytes);
         loop {
-            let ended = match collecting.take_in(desk, buffer) {
+            let ended = match collecting.take_in(input, buffer) {
                 Ok(ended) => ended,
                 Err(fault) => return self.refuse(refusal_of(&fault), collecting.method(), desk),
             };
@@ -227,19 +228,19 @@ impl Connection {
                 return self.refuse(BODY_MEMORY_BUSY, collecting.method(), desk);
             }
             if ended {
-                return self.answer_collected(collecting, since, desk, handlers);
+                return self.answer_collected(collecting, since, input, desk, handlers);
             }
             let too_large_to_keep = collecting.body.len() as u64 > buffer
                 || matches!(collecting.framed, Framed::Fixed { left } if left + collecting.body.len() as u64 > buffer);
             if too_large_to_keep {
-                return self.answer_streaming(collecting, since, desk, handlers);
+                return self.answer_streaming(collecting, since, input, desk, handlers);
             }
             if std::mem::replace(&mut collecting.owes_continue, false) {
                 desk.output.extend_from_slice(CONTINUE);
             }
             // If the socket does not take it, it goes out when the body comes in.
             let _: Flushed = self.send_output(desk)?;
-            match collecting.read_more(&mut self.transport, desk) {
+            match collecting.read_more(&mut self.transport, input) {
                 Ok(0) => {
                     log::debug!("{}: the client closed in the middle of a body", self.peer);
                     return Ok(Break(Flow::Close));
@@ -259,10 +260,11 @@ impl Connection {
         &mut self,
         mut collecting: Box<Collecting>,
         since: &mut Millis,
+        input: &Input,
         desk: &mut Desk<'_>,
         handlers: Handlers,
     ) -> Turn {
-        self.has_more = !desk.input.is_empty();
+        self.has_more = !input.is_empty();
         let bytes = std::mem::take(&mut collecting.body);
         let asked = collecting.asked();
         if handlers == Handlers::Defer
@@ -280,6 +282,7 @@ impl Connection {
         &mut self,
         collecting: Box<Collecting>,
         since: &mut Millis,
+        input: &mut Input,
         desk: &mut Desk<'_>,
         handlers: Handlers,
     ) -> Turn {
@@ -297,8 +300,10 @@ impl Connection {
                 return Ok(Break(Flow::Queue));
             }
         };
-        let Some(_place) = shared.streams.enter() else {
-            return self.refuse(STREAMS_BUSY, &line.method, desk);
+        let _place = match shared.streams.enter(self.peer.ip()) {
+            Ok(place) => place,
+            Err(Full::OfAddress) => return self.refuse(STREAMS_OF_ADDRESS, &line.method, desk),
+            Err(Full::OfAll) => return self.refuse(STREAMS_BUSY, &line.method, desk),
         };
         let _: Flushed = self.send_output(desk)?;
         let record = record(&line, &collecting.head, desk);
@@ -313,7 +318,7 @@ impl Connection {
             received: body.len() as u64,
             early: body,
             early_read: 0,
-            input: std::mem::take(&mut desk.input),
+            input,
             began,
             owes_continue,
             fault: None,
@@ -323,13 +328,12 @@ impl Connection {
         request.set_params(params);
         let response = call(endpoint, &mut request, desk);
         drop(request);
-        let (input, ended, fault) = streaming.finish();
-        desk.input = input;
+        let (ended, fault) = streaming.finish();
         if let Some(refusal) = fault {
-            self.log_refusal(refusal);
+            self.log_refusal(refusal, desk);
         }
         *since = desk.millis();
-        self.has_more = ended && !desk.input.is_empty();
+        self.has_more = ended && !input.is_empty();
         self.respond(response, &line, line.keep_alive && ended, record, desk)
     }
 
@@ -357,7 +361,7 @@ impl Connection {
             }
             Verdict::Answer(response) => response,
             Verdict::Refuse(refusal) => {
-                self.log_refusal(refusal);
+                self.log_refusal(refusal, desk);
                 refusal.into_response()
             }
             Verdict::Defer => return Ok(Break(Flow::Queue)),
@@ -449,14 +453,14 @@ impl Collecting {
 
     /// Takes what the input holds of the body; whether that was the rest of it. Of a body that is larger than is kept in
     /// memory it takes no more than shows that.
-    fn take_in(&mut self, desk: &mut Desk<'_>, buffer: u64) -> Result<bool, BodyFault> {
+    fn take_in(&mut self, input: &mut Input, buffer: u64) -> Result<bool, BodyFault> {
         loop {
-            let unread = desk.input.unread();
+            let unread = input.unread();
             match &mut self.framed {
                 Framed::Fixed { left } => {
                     let length = (unread.len() as u64).min(*left) as usize;
                     self.body.extend_from_slice(&unread[..length]);
-                    desk.input.consume(length);
+                    input.consume(length);
                     *left -= length as u64;
                     return Ok(*left == 0);
                 }
@@ -467,17 +471,17 @@ impl Collecting {
                         let length = (range.len() as u64).min(most) as usize;
                         self.body.extend_from_slice(&unread[range.start..][..length]);
                         decoder.take(length);
-                        desk.input.consume(range.start + length);
+                        input.consume(range.start + length);
                         if self.body.len() as u64 > buffer {
                             return Ok(false);
                         }
                     }
                     Found::More => {
-                        desk.input.clear();
+                        input.clear();
                         return Ok(false);
                     }
                     Found::End(at) => {
-                        desk.input.consume(at);
+                        input.consume(at);
                         return Ok(true);
                     }
                 },
@@ -489,7 +493,7 @@ impl Collecting {
     fn read_more(
         &mut self,
         transport: &mut super::transport::Transport,
-        desk: &mut Desk<'_>,
+        input: &mut Input,
     ) -> std::io::Result<usize> {
         match &mut self.framed {
             Framed::Fixed { left } => {
@@ -502,8 +506,8 @@ impl Collecting {
                 result
             }
             Framed::Chunked(_) => {
-                let result = transport.read(desk.input.room());
-                desk.input.filled(*result.as_ref().unwrap_or(&0));
+                let result = transport.read(input.room());
+                input.filled(*result.as_ref().unwrap_or(&0));
                 result
             }
         }

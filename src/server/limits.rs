@@ -25,8 +25,10 @@ pub struct Limits {
     /// Open HTTPS connections from one address, an IPv6 address counted by its /64. One more is closed at once.
     /// Defaults to 256.
     pub connections_per_address: usize,
-    /// Whether [`connections_per_address`](Limits::connections_per_address) and
-    /// [`requests_per_address`](Limits::requests_per_address) also count loopback addresses. Defaults to `false`.
+    /// Whether [`connections_per_address`](Limits::connections_per_address),
+    /// [`requests_per_address`](Limits::requests_per_address) and
+    /// [`streaming_bodies_per_address`](Limits::streaming_bodies_per_address) also count loopback addresses. Defaults to
+    /// `false`.
     pub count_loopback: bool,
     /// Requests a second from one address, an IPv6 address counted by its /64; one more gets 429 with `Retry-After`. A
     /// second's worth may come at once. Loopback addresses are not counted unless
@@ -82,6 +84,10 @@ pub struct Limits {
     /// Handlers that may at a time be reading bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes), so
     /// that clients who stall cannot take all workers; a further such request gets 503 with `Retry-After`. Defaults to 32.
     pub streaming_bodies: usize,
+    /// How many of those may read bodies from one address, an IPv6 address counted by its /64, so that one address cannot
+    /// keep the uploads of all others out; a further such request from it gets 429 with `Retry-After`. Loopback addresses
+    /// are not counted unless [`count_loopback`](Limits::count_loopback) says so. Defaults to 8.
+    pub streaming_bodies_per_address: usize,
 }
 
 impl Default for Limits {
@@ -110,6 +116,7 @@ impl Default for Limits {
             body_buffer_bytes: 64 * 1024,
             body_memory_bytes: 32 * 1024 * 1024,
             streaming_bodies: 32,
+            streaming_bodies_per_address: 8,
         }
     }
 }
@@ -133,6 +140,7 @@ impl Limits {
             ("body_buffer_bytes", self.body_buffer_bytes, 0, 16 * 1024 * 1024),
             ("body_memory_bytes", self.body_memory_bytes, 0, usize::MAX),
             ("streaming_bodies", self.streaming_bodies, 1, 4_096),
+            ("streaming_bodies_per_address", self.streaming_bodies_per_address, 1, 4_096),
             ("body_min_rate", usize::try_from(self.body_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
         ];
         for (setting, value, least, most) in counts {

@@ -7,11 +7,13 @@
 mod accept;
 mod budget;
 pub(crate) mod builder;
+mod census;
 mod connection;
 mod crew;
 mod desk;
 mod exchange;
 pub(crate) mod keeper;
+pub(crate) mod ledger;
 pub(crate) mod limits;
 mod parking;
 mod rate;
@@ -22,8 +24,10 @@ mod timers;
 mod transport;
 mod watch;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::router::Router;
 use crate::tls::Live;
@@ -40,16 +44,26 @@ pub(crate) struct Shared {
     pub(crate) access_log: bool,
     pub(crate) lot: parking::Lot,
     pub(crate) crew: crew::Crew,
-    pub(crate) census: accept::Census,
+    pub(crate) census: census::Census,
     /// When there is a limit on how often an address may ask.
     pub(crate) rate: Option<rate::Rate>,
     pub(crate) body_memory: Arc<budget::Budget>,
     pub(crate) streams: streaming::Streams,
+    pub(crate) ledger: Arc<ledger::Ledger>,
     draining: AtomicBool,
     stopped: AtomicBool,
 }
 
 impl Shared {
+    /// Logs that a client was refused or cut: `what` is the limit that it met, or what else happened.
+    pub(crate) fn log_refusal(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
+        self.ledger.write(
+            ledger::Sort { target: "lockgate::server", level: log::Level::Info, what },
+            now,
+            line,
+        );
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

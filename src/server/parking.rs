@@ -142,6 +142,8 @@ pub(crate) struct State {
     pub(crate) asleep: Vec<usize>,
     /// Workers whose threads were started.
     pub(crate) started: usize,
+    /// Whether the system has refused a worker its thread; then no further one is started.
+    pub(crate) threads_refused: bool,
     /// Workers whose threads have not ended.
     pub(crate) alive: usize,
 }
@@ -178,6 +180,7 @@ impl Lot {
             permits,
             asleep: Vec::new(),
             started: 0,
+            threads_refused: false,
             alive: 0,
         };
         Ok(Lot {

@@ -58,6 +58,11 @@ impl Sending {
     pub(super) fn new(source: Source, after: After, record: Option<Record>) -> Sending {
         Sending { source, after, record, taken: 0, mark: 0 }
     }
+
+    /// Whether it is the connection's last.
+    pub(super) fn closes(&self) -> bool {
+        self.after == After::Close
+    }
 }
 
 impl Connection {
@@ -91,7 +96,7 @@ impl Connection {
                 }
             }
             let finished = matches!(sending.source, Source::Nothing) && desk.output.is_empty();
-            if finished && sending.after == After::Close {
+            if finished && sending.closes() {
                 self.transport.queue_close_notify();
             }
             let flushed = self.transport.flush()?;

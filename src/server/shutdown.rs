@@ -157,6 +157,7 @@ pub(crate) fn run(
         Some(Ok(Err(error))) => log::error!("the redirect ended early: {error}"),
         Some(Err(_)) => log::error!("the redirect's thread panicked"),
     }
+    shared.ledger.close(Instant::now());
     log::info!("stopped");
     Ok(())
 }
@@ -184,7 +185,7 @@ fn wait_for_workers(shared: &Shared, until: Instant) {
     }
 }
 
-fn wake(waker: &Waker) {
+pub(super) fn wake(waker: &Waker) {
     if let Err(error) = waker.wake() {
         log::error!("a thread could not be woken: {error}");
     }

@@ -2,11 +2,13 @@
 //! asks; while nothing comes, the handler's thread waits for a signal from the lot, and another worker takes its permit.
 
 use std::io::{self, ErrorKind, Read};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::census::{Admission, Census};
 use super::desk::Input;
 use super::exchange::{body_deadline, refusal_of};
 use super::parking::Millis;
@@ -32,7 +34,7 @@ pub(super) struct Streaming<'a> {
     pub(super) early: Vec<u8>,
     pub(super) early_read: usize,
     /// Bytes of the connection that are not decoded yet.
-    pub(super) input: Input,
+    pub(super) input: &'a mut Input,
     pub(super) began: Millis,
     pub(super) received: u64,
     pub(super) owes_continue: bool,
@@ -40,10 +42,10 @@ pub(super) struct Streaming<'a> {
 }
 
 impl Streaming<'_> {
-    /// The input, with what follows the body; whether the body was read to its end; and what was wrong with it.
-    pub(super) fn finish(self) -> (Input, bool, Option<Refusal>) {
+    /// Whether the body was read to its end, and what was wrong with it.
+    pub(super) fn finish(self) -> (bool, Option<Refusal>) {
         let ended = self.fault.is_none() && self.early_read == self.early.len() && self.is_ended();
-        (self.input, ended, self.fault)
+        (ended, self.fault)
     }
 
     fn is_ended(&self) -> bool {
@@ -179,27 +181,73 @@ impl Read for Streaming<'_> {
 pub(crate) struct Streams {
     taken: AtomicUsize,
     most: usize,
+    by_address: Census,
 }
 
 /// One of them; given back when it is dropped.
-pub(crate) struct Place<'s>(&'s Streams);
+pub(super) struct Place<'s> {
+    streams: &'s Streams,
+    _admission: Admission,
+}
+
+/// Which places are all taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Full {
+    OfAddress,
+    OfAll,
+}
 
 impl Streams {
-    pub(crate) fn new(most: usize) -> Streams {
-        Streams { taken: AtomicUsize::new(0), most }
+    pub(crate) fn new(most: usize, by_address: Census) -> Streams {
+        Streams { taken: AtomicUsize::new(0), most, by_address }
     }
 
-    pub(super) fn enter(&self) -> Option<Place<'_>> {
-        let taken = self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
-            (taken < self.most).then_some(taken + 1)
-        });
-        // Not `then_some`: a place that was made for a refusal would give back one that somebody else has.
-        taken.is_ok().then(|| Place(self))
+    /// Takes a place for an upload from this address.
+    pub(super) fn enter(&self, address: IpAddr) -> Result<Place<'_>, Full> {
+        let admission = self.by_address.admit(address).ok_or(Full::OfAddress)?;
+        self.taken
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
+                (taken < self.most).then_some(taken + 1)
+            })
+            .map_err(|_| Full::OfAll)?;
+        Ok(Place { streams: self, _admission: admission })
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+        self.streams.taken.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_the_places_of_all() {
+        let streams = Streams::new(3, Census::new(2, false));
+        let enter = |text: &str| streams.enter(text.parse().unwrap());
+        let first = enter("2001:db8::1").ok();
+        let _second = enter("2001:db8::2").ok();
+        assert_eq!(enter("2001:db8::3").err(), Some(Full::OfAddress));
+        let _other = enter("192.0.2.1").ok();
+        assert_eq!(enter("192.0.2.2").err(), Some(Full::OfAll));
+        assert_eq!(enter("127.0.0.1").err(), Some(Full::OfAll));
+        drop(first);
+        assert_eq!(enter("192.0.2.2").err(), None);
+        let _again = enter("2001:db8::3").ok();
+        assert_eq!(enter("192.0.2.2").err(), Some(Full::OfAll));
+    }
+
+    #[test]
+    fn loopback_has_all_places_unless_it_is_counted() {
+        let own = "127.0.0.1".parse().unwrap();
+        let free = Streams::new(2, Census::new(1, false));
+        let _held = (free.enter(own).ok(), free.enter(own).ok());
+        assert_eq!(free.enter(own).err(), Some(Full::OfAll));
+        let counted = Streams::new(2, Census::new(1, true));
+        let _held = counted.enter(own).ok();
+        assert_eq!(counted.enter(own).err(), Some(Full::OfAddress));
     }
 }

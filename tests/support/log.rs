@@ -23,9 +23,13 @@ pub fn assert_limit_named(client: SocketAddr, limit: &str) {
 
 /// The lines about a client that name a limit.
 pub fn limits_named(client: SocketAddr) -> Vec<String> {
-    let start = format!("{client}: ");
+    lines(|line| line.starts_with(&format!("{client}: ")) && line.contains("(limit "))
+}
+
+/// The lines so far that are of this kind.
+pub fn lines(of_kind: impl Fn(&str) -> bool) -> Vec<String> {
     let lines = LOG.0.lock().unwrap_or_else(PoisonError::into_inner);
-    lines.iter().filter(|line| line.starts_with(&start) && line.contains("(limit ")).cloned().collect()
+    lines.iter().filter(|line| of_kind(line)).cloned().collect()
 }
 
 impl log::Log for Log {

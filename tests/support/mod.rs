@@ -16,7 +16,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 
 pub use client::{connect_plain, reset, Client, End, Reply, Shape};
 pub use gate::Gate;
-pub use log::assert_limit_named;
+pub use log::{assert_limit_named, lines};
 
 /// The time after which a test has failed; nothing is expected to take anywhere near as long.
 pub const SAFETY: Duration = Duration::from_secs(20);

@@ -1,0 +1,214 @@
+//! What the log says about clients that were refused or cut, in bounded space: whoever is refused a million times must not
+//! fill the disk of an appliance. Each sort of line has so many a minute; the others are counted, and one line tells how
+//! many they were. The server and the redirect log through it whatever a client can bring about as often as it likes; a
+//! request that is served never comes here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use log::Level;
+
+/// So many lines of a sort are written in a window.
+const LINES: u32 = 20;
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// What lines have in common that share a budget. All of it is the program's own text, never a client's, so there are only
+/// as many sorts as the program has words for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Sort {
+    pub target: &'static str,
+    pub level: Level,
+    /// The limit that was met, or what else happened; the summary names it.
+    pub what: &'static str,
+}
+
+pub(crate) struct Ledger {
+    /// By sort, those that are open: from the first line of the sort on.
+    windows: Mutex<BTreeMap<Sort, Window>>,
+    /// Called when lines begin to be left out: somebody has to [`settle`](Ledger::settle) when the window is over.
+    wake: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Debug)]
+struct Window {
+    began: Instant,
+    written: u32,
+    left_out: u64,
+}
+
+/// What becomes of a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Entry {
+    /// It is written, after the summary of its sort's last window if that has none yet.
+    Written(Option<Summary>),
+    LeftOut,
+}
+
+/// How many lines were left out, and since when.
+#[derive(Debug, PartialEq, Eq)]
+struct Summary {
+    sort: Sort,
+    left_out: u64,
+    time: Duration,
+}
+
+impl Ledger {
+    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Ledger {
+        Ledger { windows: Mutex::default(), wake: Box::new(wake) }
+    }
+
+    /// Writes a line about a client, unless there were many of its sort lately.
+    pub(crate) fn write(&self, sort: Sort, now: Instant, line: fmt::Arguments<'_>) {
+        if !log::log_enabled!(target: sort.target, sort.level) {
+            return;
+        }
+        if let Entry::Written(summary) = self.enter(sort, now) {
+            summary.iter().for_each(Summary::write);
+            log::log!(target: sort.target, sort.level, "{line}");
+        }
+    }
+
+    /// Sums up the windows that are over. The time until the next one that has left lines out is.
+    pub(crate) fn settle(&self, now: Instant) -> Option<Duration> {
+        let (summaries, next) = self.end_windows(now, WINDOW);
+        summaries.iter().for_each(Summary::write);
+        next
+    }
+
+    /// Sums up all windows, because the server ends.
+    pub(crate) fn close(&self, now: Instant) {
+        let (summaries, _) = self.end_windows(now, Duration::ZERO);
+        summaries.iter().for_each(Summary::write);
+    }
+
+    fn enter(&self, sort: Sort, now: Instant) -> Entry {
+        let mut windows = self.lock();
+        let window = windows.entry(sort).or_insert(Window::new(now));
+        let mut summary = None;
+        if window.age(now) >= WINDOW {
+            summary = window.summary(sort, now);
+            *window = Window::new(now);
+        }
+        if window.written < LINES {
+            window.written += 1;
+            return Entry::Written(summary);
+        }
+        window.left_out += 1;
+        if window.left_out == 1 {
+            drop(windows);
+            (self.wake)();
+        }
+        Entry::LeftOut
+    }
+
+    /// Ends the windows of this age: their summaries, and the time until the next one is due.
+    fn end_windows(&self, now: Instant, age: Duration) -> (Vec<Summary>, Option<Duration>) {
+        let mut summaries = Vec::new();
+        let mut next = None;
+        self.lock().retain(|&sort, window| {
+            let left = age.saturating_sub(window.age(now));
+            if left.is_zero() {
+                summaries.extend(window.summary(sort, now));
+            } else if window.left_out > 0 {
+                next = Some(next.map_or(left, |next: Duration| next.min(left)));
+            }
+            !left.is_zero()
+        });
+        (summaries, next)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Sort, Window>> {
+        self.windows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    fn new(now: Instant) -> Window {
+        Window { began: now, written: 0, left_out: 0 }
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
+    }
+
+    fn summary(&self, sort: Sort, now: Instant) -> Option<Summary> {
+        (self.left_out > 0).then(|| Summary { sort, left_out: self.left_out, time: self.age(now) })
+    }
+}
+
+impl Summary {
+    fn write(&self) {
+        log::log!(target: self.sort.target, self.sort.level, "{self}");
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Summary { sort, left_out, time } = self;
+        write!(f, "… and {left_out} more in the last {} s ({})", time.as_secs().max(1), sort.what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn sort(what: &'static str) -> Sort {
+        Sort { target: "lockgate", level: Level::Info, what }
+    }
+
+    /// How many of so many lines are written.
+    fn written(ledger: &Ledger, sort: Sort, lines: usize, now: Instant) -> usize {
+        (0..lines).filter(|_| ledger.enter(sort, now) != Entry::LeftOut).count()
+    }
+
+    #[test]
+    fn a_million_lines_are_a_few_and_a_sum() {
+        let ledger = Ledger::new(|| {});
+        let start = Instant::now();
+        assert_eq!(written(&ledger, sort("a"), 1_000_000, start), 20);
+        assert_eq!(written(&ledger, sort("b"), 3, start), 3, "one sort takes nothing from another");
+        let half = start + WINDOW / 2;
+        assert_eq!(written(&ledger, sort("a"), 5, half), 0);
+        assert_eq!(ledger.end_windows(half, WINDOW), (Vec::new(), Some(WINDOW / 2)));
+
+        let (summaries, next) = ledger.end_windows(start + WINDOW, WINDOW);
+        let said: Vec<String> = summaries.iter().map(ToString::to_string).collect();
+        assert_eq!((said, next), (vec!["… and 999985 more in the last 60 s (a)".to_string()], None));
+        assert!(ledger.lock().is_empty(), "nothing is kept of windows that are over");
+        assert_eq!(written(&ledger, sort("a"), 30, start + WINDOW), 20);
+    }
+
+    #[test]
+    fn a_sum_that_nobody_asked_for_comes_before_the_next_line() {
+        let ledger = Ledger::new(|| {});
+        let start = Instant::now();
+        written(&ledger, sort("a"), 22, start);
+        let later = start + WINDOW * 5;
+        let summary = Summary { sort: sort("a"), left_out: 2, time: WINDOW * 5 };
+        assert_eq!(ledger.enter(sort("a"), later), Entry::Written(Some(summary)));
+        assert_eq!(ledger.enter(sort("a"), later), Entry::Written(None));
+        assert_eq!(ledger.end_windows(later + WINDOW, WINDOW), (Vec::new(), None));
+    }
+
+    #[test]
+    fn who_sums_up_is_woken_once_a_window_and_at_the_end_nothing_is_left() {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let counted = woken.clone();
+        let ledger = Ledger::new(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        });
+        let start = Instant::now();
+        written(&ledger, sort("a"), 20, start);
+        assert_eq!(woken.load(Ordering::Relaxed), 0);
+        written(&ledger, sort("a"), 1_000, start);
+        assert_eq!(woken.load(Ordering::Relaxed), 1);
+        let (summaries, _) = ledger.end_windows(start, Duration::ZERO);
+        assert_eq!(summaries, [Summary { sort: sort("a"), left_out: 1_000, time: Duration::ZERO }]);
+    }
+}
