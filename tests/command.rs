@@ -472,6 +472,44 @@ fn sighup_gives_new_connections_the_new_certificate_and_keeps_the_old_over_a_bad
     server.stop();
 }
 
+#[test]
+fn settings_come_from_a_file_and_the_environment_and_the_command_line_has_the_last_word() {
+    let authority = Authority::new();
+    let pair = authority.pair("a");
+    let file = authority.dir().join("lockgate.toml");
+    // The certificate is found beside the file, wherever the program is started.
+    let settings = "cert = \"a-cert.pem\"\nkey = [\"a-key.pem\"]\nhttps = \"127.0.0.1:0\"\nhttp = \"off\"\nbody-bytes = 3\n";
+    fs::write(&file, settings).unwrap();
+    let post = |command: Command| {
+        let mut server = Server::spawn(command);
+        let mut client = Client::connect(server.https_port(), &authority.certificate());
+        assert_eq!(client.certificate(), pair.der);
+        client.send("POST /api/data HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody");
+        let (head, problem) = client.response();
+        server.stop();
+        format!("{head}{problem}")
+    };
+    let line = ["serve", "--config", text(&file)];
+    assert!(post(lockgate(&line)).contains("413"));
+    let mut with_environment = lockgate(&line);
+    with_environment.env("LOCKGATE_BODY_BYTES", "4");
+    assert!(post(with_environment).contains("405"));
+    let mut with_both = lockgate(&[&line[..], &["--body-bytes", "2"]].concat());
+    with_both.env("LOCKGATE_BODY_BYTES", "4");
+    assert!(post(with_both).contains("413"));
+
+    fs::write(&file, format!("{settings}idle-timeot = 1\n")).unwrap();
+    let (code, _, errors) = outcome(lockgate(&line), b"");
+    assert_eq!(code, 78, "{errors}");
+    assert!(
+        errors.contains("lockgate.toml:6: idle-timeot is not a setting; is idle-timeout meant?"),
+        "{errors}"
+    );
+    let (code, _, errors) = outcome(lockgate(&["serve", "--config", "no such file"]), b"");
+    assert_eq!(code, 78, "{errors}");
+    assert!(errors.contains("no such file: cannot be read"), "{errors}");
+}
+
 // The log.
 
 #[test]

@@ -1,13 +1,14 @@
 //! From the command line to what is wished for, or to a message that says what is wrong with it and what would be right.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lexopt::Arg;
 use lockgate::{HttpCredentials, Limits};
 
 use super::commands::{listed, Command, Operands};
-use super::exit::Failure;
+use super::config::{self, Given, Place};
+use super::exit::{Code, Failure};
 use super::options::{self, Opt};
 use super::value::Listen;
 
@@ -38,6 +39,8 @@ pub(super) struct Arguments {
     pub keys: Vec<PathBuf>,
     /// The one key that a command about certificates has.
     pub key: Option<PathBuf>,
+    /// Where settings beside those of the command line are.
+    pub config: Option<PathBuf>,
     pub dir: PathBuf,
     pub https: Listen,
     pub http: Option<Listen>,
@@ -59,6 +62,7 @@ impl Default for Arguments {
             certs: Vec::new(),
             keys: Vec::new(),
             key: None,
+            config: None,
             dir: "certs".into(),
             https: Listen::on_all(8443),
             http: Some(Listen::on_all(80)),
@@ -103,8 +107,10 @@ pub(super) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Wish, Fa
         let meant = meant(&name, Command::ALL.iter().map(|command| command.name()), "");
         return Err(Failure::usage(format!("{name:?} is not a command{meant}; {there_are}")));
     };
-    let arguments = arguments_of(command, &mut parser)
-        .map_err(|failure| Failure { code: command.spec().usage_code, ..failure })?;
+    let arguments = arguments_of(command, &mut parser).map_err(|failure| match failure.code {
+        Code::Usage => Failure { code: command.spec().usage_code, ..failure },
+        _ => failure,
+    })?;
     Ok(if arguments.help {
         Wish::Help(Topic::Command(command))
     } else {
@@ -129,6 +135,7 @@ fn too_early(option: &Arg<'_>, there_are: &str) -> Failure {
 
 fn arguments_of(command: Command, parser: &mut lexopt::Parser) -> Result<Arguments, Failure> {
     let mut arguments = Arguments::default();
+    let mut given = Vec::new();
     while let Some(argument) = parser.next().map_err(unexpected)? {
         let spelling = match argument {
             Arg::Long(name) => format!("--{name}"),
@@ -138,26 +145,27 @@ fn arguments_of(command: Command, parser: &mut lexopt::Parser) -> Result<Argumen
                 continue;
             }
         };
-        let named: Vec<&Opt> = options::all().filter(|option| option.is_spelled(&spelling)).collect();
-        let Some(option) = named.iter().find(|option| option.is_of(command)) else {
+        let named: Vec<&'static Opt> = options::all().filter(|option| option.is_spelled(&spelling)).collect();
+        let Some(option) = named.iter().copied().find(|option| option.is_of(command)) else {
             return Err(if named.is_empty() {
                 unknown(&spelling, command)
             } else {
                 of_another_command(&named, &spelling, command)
             });
         };
-        if option.value_name().is_none() {
-            option.turn_on(&mut arguments);
-            continue;
-        }
-        let accepted = option.accepted();
         let value =
-            parser.value().map_err(|_| Failure::usage(format!("{spelling} needs a value: {accepted}")))?;
-        let shown = value.to_string_lossy().into_owned();
-        option.take(&mut arguments, value).ok_or_else(|| {
-            Failure::usage(format!("{spelling}: {shown:?} is not accepted here; give {accepted}"))
-        })?;
+            match option.value_name() {
+                None => None,
+                Some(_) => Some(parser.value().map_err(|_| {
+                    Failure::usage(format!("{spelling} needs a value: {}", option.accepted()))
+                })?),
+            };
+        given.push(Given { option, value, place: Place::CommandLine(spelling) });
     }
+    if Command::SERVING.contains(&command) && !given.iter().any(|given| given.option.name == "help") {
+        given = with_settings(command, given)?;
+    }
+    take(&mut arguments, given)?;
     let given = arguments.operands.len();
     match command.spec().operands {
         Operands::Some { name, what, least, .. } if given < least && !arguments.help => {
@@ -166,6 +174,38 @@ fn arguments_of(command: Command, parser: &mut lexopt::Parser) -> Result<Argumen
         }
         _ => Ok(arguments),
     }
+}
+
+/// The same with what the environment says beside the command line, and the file that one of the two names.
+fn with_settings(command: Command, given: Vec<Given>) -> Result<Vec<Given>, Failure> {
+    let is_config = |given: &&Given| given.option.name == "config";
+    let file = match given.iter().rfind(is_config) {
+        Some(Given { value: Some(path), .. }) => config::from_file(command, Path::new(path))?,
+        _ => Vec::new(),
+    };
+    let environment = config::from_environment(command, |name| std::env::var_os(name))?;
+    // The last has the last word; of an option that counts several times, all of it.
+    let mut all = file;
+    for stronger in [environment, given] {
+        all.retain(|weaker| !stronger.iter().any(|given| given.option.name == weaker.option.name));
+        all.extend(stronger);
+    }
+    Ok(all)
+}
+
+/// Takes every value that is given; a value that is not accepted is an error of its place.
+fn take(arguments: &mut Arguments, given: Vec<Given>) -> Result<(), Failure> {
+    for Given { option, value, place } in given {
+        let Some(value) = value else {
+            option.turn_on(arguments);
+            continue;
+        };
+        let shown = value.to_string_lossy().into_owned();
+        option.take(arguments, value).ok_or_else(|| {
+            place.fault(format_args!(": {shown:?} is not accepted here; give {}", option.accepted()))
+        })?;
+    }
+    Ok(())
 }
 
 fn take_operand(command: Command, arguments: &mut Arguments, word: OsString) -> Result<(), Failure> {
@@ -219,7 +259,7 @@ fn unexpected(error: lexopt::Error) -> Failure {
 }
 
 /// Asks whether one of `names` was meant, if one is close enough to `given`.
-fn meant(given: &str, names: impl IntoIterator<Item = &'static str>, prefix: &str) -> String {
+pub(super) fn meant(given: &str, names: impl IntoIterator<Item = &'static str>, prefix: &str) -> String {
     let closest = names
         .into_iter()
         .map(|name| (distance(given, name), name))
@@ -254,7 +294,6 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use std::time::Duration;
 
-    use super::super::exit::Code;
     use super::super::options::Kind;
     use super::*;
 

@@ -29,7 +29,7 @@ pub(super) const SERVING: &[Meaning] = &[
     (Code::Usage as u8, "the command line is wrong"),
     (Code::PortInUse as u8, "another program has the port"),
     (Code::NotPermitted as u8, "this user may not open the port"),
-    (Code::Configuration as u8, "the certificate, its key or a limit cannot be used"),
+    (Code::Configuration as u8, "the certificate, its key, a limit or a setting cannot be used"),
 ];
 
 /// A code and what to tell the user.

@@ -4,6 +4,7 @@
 mod args;
 mod cert_show;
 mod commands;
+mod config;
 mod demo;
 mod demo_certs;
 mod exit;

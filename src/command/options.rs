@@ -16,6 +16,8 @@ pub(super) struct Opt {
     pub short: Option<char>,
     /// The commands that have it. Several options may have one name, if no command has two of them.
     pub of: &'static [Command],
+    /// Whether it may be given several times, and all count; of others the last does.
+    pub many: bool,
     pub kind: Kind,
     pub help: &'static str,
 }
@@ -40,8 +42,21 @@ pub(super) enum Kind {
 
 /// The options that are no limits.
 pub(super) const GENERAL: &[Opt] = &[
+    Opt::new(
+        "config",
+        "A file with settings, as TOML: each option by its name without the dashes, such as \
+         idle-timeout = \"20s\". Options given here come before it, and so does the environment \
+         (LOCKGATE_IDLE_TIMEOUT=20s).",
+        Kind::Value {
+            name: "FILE",
+            accepted: "the path of a TOML file",
+            default: None,
+            set: |arguments, value| path(value).map(|path| arguments.config = Some(path)),
+        },
+    ),
     Opt {
         of: &[Command::Serve],
+        many: true,
         ..Opt::new(
             "cert",
             "The certificate and those that vouch for it, the server's own first, as PEM. Required. May be given several \
@@ -56,6 +71,7 @@ pub(super) const GENERAL: &[Opt] = &[
     },
     Opt {
         of: &[Command::Serve],
+        many: true,
         ..Opt::new(
             "key",
             "The certificate's private key, as PEM without a passphrase. Required. The first belongs to the first --cert, \
@@ -173,17 +189,20 @@ pub(super) const GENERAL: &[Opt] = &[
             },
         },
     ),
-    Opt::new(
-        "credential-header",
-        "A further header that carries credentials, beside Authorization, \
-         Proxy-Authorization, Cookie and X-Api-Key. May be given several times.",
-        Kind::Value {
-            name: "NAME",
-            accepted: "the name of a header, such as X-Device-Token",
-            default: None,
-            set: |arguments, value| text(value).map(|name| arguments.credential_headers.push(name)),
-        },
-    ),
+    Opt {
+        many: true,
+        ..Opt::new(
+            "credential-header",
+            "A further header that carries credentials, beside Authorization, \
+             Proxy-Authorization, Cookie and X-Api-Key. May be given several times.",
+            Kind::Value {
+                name: "NAME",
+                accepted: "the name of a header, such as X-Device-Token",
+                default: None,
+                set: |arguments, value| text(value).map(|name| arguments.credential_headers.push(name)),
+            },
+        )
+    },
     Opt {
         of: Command::ALL,
         short: Some('v'),
@@ -355,11 +374,16 @@ pub(super) fn named_as_setting(setting: &str) -> Option<&'static Opt> {
 impl Opt {
     /// An option of the commands that serve.
     const fn new(name: &'static str, help: &'static str, kind: Kind) -> Opt {
-        Opt { name, short: None, of: Command::SERVING, kind, help }
+        Opt { name, short: None, of: Command::SERVING, many: false, kind, help }
     }
 
     pub(super) fn is_of(&self, command: Command) -> bool {
         self.of.contains(&command)
+    }
+
+    /// Whether a file with settings and the environment may say it too.
+    pub(super) fn may_stand_in_a_file(&self) -> bool {
+        !matches!(self.name, "config" | "help" | "quiet" | "verbose")
     }
 
     /// Whether this is how it stands on the command line: `--name`, or `-n`.
