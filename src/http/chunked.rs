@@ -118,11 +118,13 @@ impl Decoder {
                     _ => return Err(BodyFault::Malformed("a trailer field has no colon after its name")),
                 },
                 State::TrailerValue { used } => match byte {
-                    b'\r' => State::TrailerLineFeed { used },
+                    b'\r' => State::TrailerLineFeed { used: trailer(used)? },
                     _ if is_field_byte(byte) => State::TrailerValue { used: trailer(used)? },
                     _ => return Err(BodyFault::Malformed("a trailer field holds a control character")),
                 },
-                State::TrailerLineFeed { used } if byte == b'\n' => State::TrailerStart { used },
+                State::TrailerLineFeed { used } if byte == b'\n' => {
+                    State::TrailerStart { used: trailer(used)? }
+                }
                 State::FinalLineFeed if byte == b'\n' => {
                     self.state = State::Ended;
                     return Ok(Found::End(offset + 1));
@@ -207,6 +209,7 @@ mod tests {
     fn broken_framing_is_refused() {
         let long_extension = format!("1;{}\r\nx\r\n", "e".repeat(300));
         let long_trailer = format!("0\r\nA: {}\r\n\r\n", "e".repeat(5000));
+        let many_trailers = format!("0\r\n{}\r\n", "A:\r\n".repeat(1025));
         let many_extensions = "1;eeeeeeee\r\nx\r\n".repeat(3000);
         for input in [
             "\r\n",
@@ -231,6 +234,7 @@ mod tests {
             "0\r\n A: x\r\n",
             &long_extension,
             &long_trailer,
+            &many_trailers,
             &many_extensions,
         ] {
             for step in [1, input.len()] {

@@ -306,12 +306,15 @@ fn refusal_of(error: httparse::Error, head: &[u8]) -> Refusal {
     }
 }
 
-/// Whether the first line ends in a well-formed version (RFC 9112 §2.3) that is not one of those spoken here.
+/// Whether the first line is a request line (RFC 9112 §3) but for its version, which is well-formed (RFC 9112 §2.3). Not
+/// so with more than two spaces: then something else is wrong, whatever the line ends in.
 fn names_another_version(head: &[u8]) -> bool {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
+    let mut parts = line.split(|&byte| byte == b' ').skip(2);
+    let version = parts.next().unwrap_or_default();
+    parts.next().is_none()
+        && matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 #[cfg(any(test, fuzzing))]
@@ -371,6 +374,8 @@ mod tests {
             ("GET / HTTP/1.0\r\n\r\n", 200),
             ("GET / HTTP/1.1\r\n\r\n", 400),
             ("GET / HTTP/1.1\nHost: a\r\n\r\n", 400),
+            ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+            ("GET /a b HTTP/2.0\r\nHost: a\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
             ("GET / HTTP/1.1\r\nHost: user@a\r\n\r\n", 400),

@@ -86,6 +86,12 @@ impl<'s> Desk<'s> {
         self.millis() + wait.as_millis() as Millis
     }
 
+    /// The largest body that is kept in memory before its handler is called, in bytes.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        let limits = &self.shared.limits;
+        (limits.body_buffer_bytes as u64).min(limits.body_bytes)
+    }
+
     /// The value of Date; it is made anew once a second, so a clock that is set shows within one.
     pub(crate) fn date(&mut self) -> [u8; IMF_FIXDATE_LENGTH] {
         if self.now >= self.date_until {

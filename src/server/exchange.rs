@@ -145,7 +145,7 @@ impl Connection {
             BodyLength::Fixed(length) if length > limits.body_bytes => {
                 (head_length + rest.len(), self.refuse(TOO_LARGE, &asked.line.method, desk))
             }
-            BodyLength::Fixed(length) if length <= rest.len() as u64 => {
+            BodyLength::Fixed(length) if length <= (rest.len() as u64).min(desk.kept_bytes()) => {
                 let length = length as usize;
                 self.has_more = rest.len() > length;
                 let body = Body::Buffered { bytes: Cow::Borrowed(&rest[..length]), read: 0 };
@@ -215,7 +215,7 @@ impl Connection {
             return Ok(Continue(()));
         };
         let limits = &desk.shared.limits;
-        let buffer = (limits.body_buffer_bytes as u64).min(limits.body_bytes);
+        let buffer = desk.kept_bytes();
         loop {
             let ended = match collecting.take_in(input, buffer) {
                 Ok(ended) => ended,
@@ -227,13 +227,12 @@ impl Connection {
             if !collecting.memory.cover(collecting.body.capacity()) {
                 return self.refuse(BODY_MEMORY_BUSY, collecting.method(), desk);
             }
+            // How much of it has come at once must not decide how it is read.
+            if collecting.known_bytes() > buffer {
+                return self.answer_streaming(collecting, since, input, desk, handlers);
+            }
             if ended {
                 return self.answer_collected(collecting, since, input, desk, handlers);
-            }
-            let too_large_to_keep = collecting.body.len() as u64 > buffer
-                || matches!(collecting.framed, Framed::Fixed { left } if left + collecting.body.len() as u64 > buffer);
-            if too_large_to_keep {
-                return self.answer_streaming(collecting, since, input, desk, handlers);
             }
             if std::mem::replace(&mut collecting.owes_continue, false) {
                 desk.output.extend_from_slice(CONTINUE);
@@ -445,6 +444,15 @@ impl Connection {
 impl Collecting {
     pub(super) fn method(&self) -> &Method {
         &self.line.method
+    }
+
+    /// How large the body is, as far as is known by now.
+    fn known_bytes(&self) -> u64 {
+        let left = match self.framed {
+            Framed::Fixed { left } => left,
+            Framed::Chunked(_) => 0,
+        };
+        left + self.body.len() as u64
     }
 
     fn asked(&self) -> Asked<'_> {
