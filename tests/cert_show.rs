@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use support_command::certificates::Authority;
-use support_command::{lockgate, outcome, text};
+use support_command::{lockgate, outcome, text, Server};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -131,6 +131,29 @@ fn json_has_all_fields_that_the_help_promises() {
     assert_eq!(shown["findings"][0]["id"], "key-file-mode");
     assert_eq!(shown["findings"][0]["severity"], "warning");
     assert_eq!((&shown["errors"], &shown["warnings"]), (&0.into(), &1.into()));
+}
+
+#[test]
+fn serve_warns_of_what_clients_will_object_to() {
+    let authority = Authority::new();
+    let long = authority.pair_for("long", &["localhost"], -DAY, 825 * DAY);
+    let mut server = Server::serve(&long, &[]);
+    server.https_port();
+    let log = server.stop();
+    let warning = log.lines().find(|line| line.contains("(private-lifetime)")).expect(&log);
+    assert!(warning.contains("WARN") && warning.contains(text(&long.cert)), "{warning}");
+    assert!(warning.contains("it lasts 826 days, 825 are the most"), "{warning}");
+    // How much is left is said once.
+    let short = authority.pair_for("short", &["localhost"], -80 * DAY, 2 * DAY);
+    let mut server = Server::serve(&short, &[]);
+    server.https_port();
+    let log = server.stop();
+    assert_eq!(log.lines().filter(|line| line.contains("WARN")).count(), 1, "{log}");
+    let good = authority.pair_for("good", &["localhost"], -DAY, 89 * DAY);
+    let mut server = Server::serve(&good, &[]);
+    server.https_port();
+    let log = server.stop();
+    assert!(!log.contains("WARN"), "{log}");
 }
 
 /// The fix that a finding names, pasted into a shell, mends it.

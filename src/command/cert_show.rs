@@ -31,17 +31,20 @@ const WARNINGS: u8 = 1;
 const ERRORS: u8 = 2;
 
 const HELP: &str = "\
-Shows each certificate of a file (PEM with one or several, or one in DER), and all that Apple's devices, Chrome,
-Firefox and other clients would object to: order, missing and superfluous certificates, validity, names, usages, keys,
-signatures. Each finding has an id that does not change, and says how to mend it. Nothing is asked of the network.
+Shows each certificate of a file (PEM with one or several, or one in DER), and all that Apple's
+devices, Chrome, Firefox and other clients would object to: order, missing and superfluous
+certificates, validity, names, usages, keys, signatures. Each finding has an id that does not
+change, and says how to mend it. Nothing is asked of the network.
 
   lockgate cert show fullchain.pem --key privkey.pem
 
---json writes one object: version (1), file, key_matches (true, false, or null without a key), certificates, findings,
-errors, warnings and notes (their numbers). A certificate has place (from 1), subject, issuer, serial, version,
-not_before and not_after (seconds since 1970), dns_names, ip_addresses, key, signature, is_ca, is_self_signed, key_usage
-and extended_key_usage (null when it does not say), sha256. A finding has id, severity (note, warning, error), place (or
-null), seen, why, refused_by, fix, reference. Fields may be added in the same version, and none changes.
+--json writes one object: version (1), file, key_matches (true, false, or null without a key),
+certificates, findings, errors, warnings and notes (their numbers). A certificate has place
+(from 1), subject, issuer, serial, version, not_before and not_after (seconds since 1970),
+dns_names, ip_addresses, key, signature, is_ca, is_self_signed, key_usage and extended_key_usage
+(null when it does not say), sha256. A finding has id, severity (note, warning, error), place
+(or null), seen, why, refused_by, fix, reference. Fields may be added in the same version, and
+none changes.
 ";
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {

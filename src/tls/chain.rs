@@ -10,7 +10,7 @@ use rustls::pki_types::CertificateDer;
 use super::certificate::Certificate;
 use super::{der, file, findings, identity, pem};
 use crate::error::{Error, IdentityFault};
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 
 /// A path is followed so far and no further: clients give up sooner.
 const LONGEST_PATH: usize = 10;
@@ -218,7 +218,8 @@ pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>
     };
     let chain = Chain { file: file.map(Path::to_path_buf), ..Chain::from_certificates(certificates) };
     for finding in chain.findings(now) {
-        if finding.severity() >= crate::Severity::Warning {
+        // How much of its life is left, the server says, at the start and again later.
+        if finding.severity() >= Severity::Warning && finding.id() != findings::EXPIRES_SOON.id {
             log::warn!("{place}: {finding}");
         }
     }

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 
+pub(super) use self::rules::EXPIRES_SOON;
+
 use self::rules::*;
 use super::certificate::Certificate;
 use super::chain::{Chain, Way};

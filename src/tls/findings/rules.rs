@@ -13,7 +13,7 @@ const APPLE_PAGE: &str = "Apple, Requirements for trusted certificates in iOS 13
 macro_rules! rules {
     ($($name:ident: $id:literal, $severity:ident, refused by $refused:expr;
         why $why:expr; fix $fix:expr; see $reference:expr;)*) => {
-        $(pub(super) static $name: Rule = Rule {
+        $(pub(in crate::tls) static $name: Rule = Rule {
             id: $id,
             severity: Severity::$severity,
             why: $why,
