@@ -22,6 +22,11 @@ pub fn router(input: &[u8]) {
     crate::router::properties::hold(input);
 }
 
+/// See `tls::x509`.
+pub fn certificate(input: &[u8]) {
+    crate::tls::certificate_properties(input);
+}
+
 /// What parsers stumble over.
 #[cfg(test)]
 const DAMAGE: &[u8] = b"\r\n\0\t %:;,/.\x7f\xff";

@@ -58,6 +58,7 @@
 #![deny(missing_docs)]
 
 mod error;
+mod finding;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -69,15 +70,17 @@ mod tls;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+pub use crate::http::date::iso8601;
 pub use crate::http::request::Request;
 pub use crate::http::response::{IntoResponse, Problem, Response};
 pub use error::{BodyFault, Error, IdentityFault};
+pub use finding::{Finding, Severity};
 pub use router::Router;
 pub use server::builder::{HttpCredentials, Server, ServerBuilder};
 pub use server::keeper::IdentityEvent;
 pub use server::limits::Limits;
 pub use server::shutdown::{Handle, Running};
-pub use tls::{Expiry, Identity, IdentitySource};
+pub use tls::{Certificate, Chain, Expiry, Identity, IdentitySource};
 
 /// The README's example compiles as it is written.
 #[cfg(doctest)]

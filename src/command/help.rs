@@ -92,17 +92,23 @@ fn describe(option: &Opt, text: &mut String) {
     if let Some(default) = option.default() {
         help.push_str(&format!(" Default: {default}."));
     }
-    let mut column = WIDTH;
-    for word in help.split(' ') {
+    text.push_str(&wrapped(&help, WIDTH, 5));
+    text.push('\n');
+}
+
+/// Words with a space before each, in lines that begin with `indent` spaces. The first line goes on at `column`.
+pub(super) fn wrapped(text: &str, mut column: usize, indent: usize) -> String {
+    let mut lines = String::new();
+    for word in text.split(' ') {
         if column + 1 + word.len() > WIDTH {
-            text.push_str("\n     ");
-            column = 5;
+            lines.push_str(&format!("\n{:indent$}", ""));
+            column = indent;
         }
-        text.push(' ');
-        text.push_str(word);
+        lines.push(' ');
+        lines.push_str(word);
         column += 1 + word.len();
     }
-    text.push('\n');
+    lines
 }
 
 fn exit_codes(codes: &[Meaning], text: &mut String) {

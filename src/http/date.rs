@@ -22,8 +22,9 @@ pub(crate) fn imf_fixdate(unix_seconds: i64) -> [u8; IMF_FIXDATE_LENGTH] {
     out
 }
 
-/// A time for people and logs: `2026-11-23T08:49:37Z`.
-pub(crate) fn iso8601(unix_seconds: i64) -> String {
+/// A time, in seconds since 1970-01-01 UTC, for people and logs: `2026-11-23T08:49:37Z` (ISO 8601). What lies beyond the
+/// years 1 and 9999 becomes the end that it is nearer to.
+pub fn iso8601(unix_seconds: i64) -> String {
     let t = Civil::from_unix(unix_seconds);
     format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", t.year, t.month, t.day, t.hour, t.minute, t.second)
 }

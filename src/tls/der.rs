@@ -1,17 +1,17 @@
-//! The little of DER (ITU-T X.690) that webpki does not expose: when a certificate is valid.
+//! The little of DER (ITU-T X.690) that webpki does not expose: a strict reader, and when a certificate is valid.
 //!
-//! Strict, and no more than that: it knows the frame of a certificate (RFC 5280 §4.1), not its extensions. Called by
-//! `identity`, on input of any kind, before webpki looks at it.
+//! Knows the frame of a certificate (RFC 5280 §4.1); what is in it is read by `x509`, with the same reader. Called on input
+//! of any kind, by `identity` before webpki looks at it.
 
 use crate::http::date::days_from_civil;
 
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
+pub(super) const INTEGER: u8 = 0x02;
+pub(super) const BIT_STRING: u8 = 0x03;
+pub(super) const SEQUENCE: u8 = 0x30;
+/// `[0] EXPLICIT`, where a certificate has its version.
+pub(super) const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-/// `[0] EXPLICIT`, where a certificate has its version.
-const VERSION: u8 = 0xa0;
 
 /// When a certificate is valid: from the first second to the last, both included. Seconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,27 +20,36 @@ pub(super) struct Validity {
     pub(super) not_after: i64,
 }
 
-/// The validity of an X.509 certificate of any version. All of `certificate` must be that one certificate.
-pub(super) fn validity(certificate: &[u8]) -> Result<Validity, &'static str> {
+/// The three parts of a certificate (RFC 5280 §4.1.1).
+pub(super) struct Signed<'a> {
+    /// The signed part, whole, as the signature is over it.
+    pub(super) tbs: &'a [u8],
+    /// The content of the signature's AlgorithmIdentifier.
+    pub(super) algorithm: &'a [u8],
+    /// The signature's bits.
+    pub(super) signature: &'a [u8],
+}
+
+/// The parts of an X.509 certificate of any version. All of `certificate` must be that one certificate.
+pub(super) fn signed(certificate: &[u8]) -> Result<Signed<'_>, &'static str> {
     let mut outer = Reader::new(certificate);
     let mut signed = Reader::new(outer.expect(SEQUENCE)?);
     outer.end()?;
-    let mut tbs = Reader::new(signed.expect(SEQUENCE)?);
-    signed.expect(SEQUENCE)?; // signatureAlgorithm
-    signed.expect(BIT_STRING)?; // signatureValue
+    let (tbs, _) = signed.whole(SEQUENCE)?;
+    let algorithm = signed.expect(SEQUENCE)?;
+    let signature = signed.bits()?;
     signed.end()?;
+    Ok(Signed { tbs, algorithm, signature })
+}
 
-    if tbs.rest.first() == Some(&VERSION) {
-        tbs.expect(VERSION)?;
-    }
+/// The validity of an X.509 certificate of any version. All of `certificate` must be that one certificate.
+pub(super) fn validity(certificate: &[u8]) -> Result<Validity, &'static str> {
+    let mut tbs = Reader::new(Reader::new(signed(certificate)?.tbs).expect(SEQUENCE)?);
+    tbs.optional(VERSION)?;
     tbs.expect(INTEGER)?; // serialNumber
     tbs.expect(SEQUENCE)?; // signature
     tbs.expect(SEQUENCE)?; // issuer
-    let mut times = Reader::new(tbs.expect(SEQUENCE)?);
-    let not_before = times.time()?;
-    let not_after = times.time()?;
-    times.end()?;
-    Ok(Validity { not_before, not_after })
+    tbs.validity()
 }
 
 /// Whether all of `der` is one SEQUENCE, as every private key's encoding is. Says nothing of what is in it.
@@ -49,17 +58,22 @@ pub(super) fn is_one_sequence(der: &[u8]) -> bool {
     reader.expect(SEQUENCE).is_ok() && reader.end().is_ok()
 }
 
-struct Reader<'a> {
+/// Reads one element after the other, and nothing twice.
+pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    fn new(input: &'a [u8]) -> Self {
+    pub(super) fn new(input: &'a [u8]) -> Self {
         Reader { rest: input }
     }
 
+    pub(super) fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// The content of the next element, which must have this tag.
-    fn expect(&mut self, tag: u8) -> Result<&'a [u8], &'static str> {
+    pub(super) fn expect(&mut self, tag: u8) -> Result<&'a [u8], &'static str> {
         let (found, content) = self.element()?;
         if found == tag {
             Ok(content)
@@ -68,7 +82,42 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn end(&self) -> Result<(), &'static str> {
+    /// The next element with its tag and length, and its content.
+    pub(super) fn whole(&mut self, tag: u8) -> Result<(&'a [u8], &'a [u8]), &'static str> {
+        let before = self.rest;
+        let content = self.expect(tag)?;
+        // What is left is the end of what was there before.
+        let length = before.len() - self.rest.len();
+        Ok((&before[..length], content))
+    }
+
+    /// The content of the next element if it has this tag.
+    pub(super) fn optional(&mut self, tag: u8) -> Result<Option<&'a [u8]>, &'static str> {
+        if self.rest.first() == Some(&tag) {
+            self.expect(tag).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The next element, a BIT STRING of whole bytes.
+    pub(super) fn bits(&mut self) -> Result<&'a [u8], &'static str> {
+        match self.expect(BIT_STRING)?.split_first() {
+            Some((0, bits)) => Ok(bits),
+            _ => Err("its DER has a bit string that is not of whole bytes"),
+        }
+    }
+
+    /// RFC 5280 §4.1.2.5.
+    pub(super) fn validity(&mut self) -> Result<Validity, &'static str> {
+        let mut times = Reader::new(self.expect(SEQUENCE)?);
+        let not_before = times.time()?;
+        let not_after = times.time()?;
+        times.end()?;
+        Ok(Validity { not_before, not_after })
+    }
+
+    pub(super) fn end(&self) -> Result<(), &'static str> {
         if self.rest.is_empty() {
             Ok(())
         } else {
@@ -76,7 +125,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn element(&mut self) -> Result<(u8, &'a [u8]), &'static str> {
+    /// The next element's tag and content.
+    pub(super) fn element(&mut self) -> Result<(u8, &'a [u8]), &'static str> {
         let tag = self.byte()?;
         if tag & 0x1f == 0x1f {
             return Err("its DER has a tag that no certificate has");

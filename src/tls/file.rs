@@ -20,10 +20,15 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
 /// All of a private key's file. Warns when others than its owner can get at it.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     let file = open(path)?;
-    if let Some(warning) = loose_mode(&file, path) {
-        log::warn!("{warning}");
+    if let Some(mode) = loose_mode(&file) {
+        log::warn!("{}", loose_mode_warning(mode, path));
     }
     contents(&file, path)
+}
+
+/// The mode of a private key's file when it lets others at it.
+pub(super) fn loose_mode_of(path: &Path) -> Option<u32> {
+    File::open(path).ok().and_then(|file| loose_mode(&file))
 }
 
 fn open(path: &Path) -> Result<File, Error> {
@@ -50,19 +55,21 @@ fn fault(path: &Path, error: io::Error) -> Error {
 
 /// Asked of the open file, so that it is about the key that is read. Pipes have no mode worth speaking of.
 #[cfg(unix)]
-fn loose_mode(file: &File, path: &Path) -> Option<String> {
+fn loose_mode(file: &File) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
     let metadata = file.metadata().ok().filter(|metadata| metadata.is_file())?;
     let mode = metadata.permissions().mode() & 0o7777;
-    let path = path.display();
-    (mode & 0o066 != 0).then(|| {
-        format!("{path}: others than its owner may read or write this private key (mode {mode:04o}); run: chmod 600 {path}")
-    })
+    (mode & 0o066 != 0).then_some(mode)
 }
 
 #[cfg(not(unix))]
-fn loose_mode(_file: &File, _path: &Path) -> Option<String> {
+fn loose_mode(_file: &File) -> Option<u32> {
     None
+}
+
+fn loose_mode_warning(mode: u32, path: &Path) -> String {
+    let path = path.display();
+    format!("{path}: others than its owner may read or write this private key (mode {mode:04o}); run: chmod 600 {path}")
 }
 
 #[cfg(test)]
@@ -114,7 +121,7 @@ mod tests {
         fs::write(&path, "").unwrap();
         let warning = |mode| {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            loose_mode(&File::open(&path).unwrap(), &path)
+            loose_mode_of(&path).map(|mode| loose_mode_warning(mode, &path))
         };
         for mode in [0o640, 0o604, 0o620, 0o602, 0o777] {
             let warning = warning(mode).unwrap();

@@ -15,7 +15,7 @@ use rustls::InconsistentKeys;
 use webpki::EndEntityCert;
 
 use super::source::{IdentitySource, Origin, PemFiles};
-use super::{der, file, pem, provider};
+use super::{chain, der, file, pem, provider};
 use crate::error::{Error, IdentityFault};
 use crate::http::date::iso8601;
 
@@ -224,6 +224,7 @@ fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Erro
         let not_before = validity.not_before;
         return Err(certificate.fault(IdentityFault::NotYetValid { not_before, now }));
     }
+    chain::warn(&certified.cert, certificate.file, now);
     Ok(Identity {
         inner: Arc::new(Inner { certified: Arc::new(certified), dns_names, validity }),
         origin: None,
@@ -296,6 +297,13 @@ fn signing_key(private_key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey
             )
         }
     })
+}
+
+/// The SubjectPublicKeyInfo that belongs to a private key.
+pub(super) fn public_half(private_key: PrivateKeyDer<'static>) -> Result<Vec<u8>, IdentityFault> {
+    let key = signing_key(private_key)?;
+    let public = key.public_key().ok_or(IdentityFault::UnsupportedKey)?;
+    Ok(public.to_vec())
 }
 
 /// Where in the chain, counted from 1, the key's own certificate stands, if it does.

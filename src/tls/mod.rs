@@ -4,17 +4,25 @@
 //! The server calls it: [`Identity`] is loaded and checked before a socket is opened, and [`Live`] holds those in use and
 //! the configuration that every handshake is made with.
 
+mod certificate;
+mod chain;
 mod der;
 mod file;
+mod findings;
 mod identity;
 mod pem;
 mod resolver;
 mod source;
+mod x509;
 
+pub use certificate::Certificate;
+pub use chain::Chain;
 pub use identity::{Expiry, Identity};
 pub(crate) use resolver::Live;
 pub use source::IdentitySource;
 pub(crate) use source::Stamp;
+#[cfg(any(test, fuzzing))]
+pub(crate) use x509::properties::hold as certificate_properties;
 
 use std::sync::{Arc, OnceLock};
 

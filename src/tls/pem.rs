@@ -53,6 +53,32 @@ pub(super) fn read(mut text: &[u8]) -> Result<Contents, IdentityFault> {
     }
 }
 
+/// A bag of certificates in another form (RFC 2315), as some authorities hand them out.
+pub(super) fn holds_pkcs7(text: &[u8]) -> bool {
+    let is_begin = |line: &[u8]| line.starts_with(b"-----BEGIN PKCS7-----");
+    text.split(|byte| matches!(byte, b'\n' | b'\r')).any(is_begin)
+}
+
+/// One section of PEM (RFC 7468 §3), with its line end.
+pub(super) fn write(label: &str, der: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = format!("-----BEGIN {label}-----\n");
+    // 48 bytes are 64 letters, the length of a line.
+    for line in der.chunks(48) {
+        for three in line.chunks(3) {
+            let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or_default());
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            for at in 0..4 {
+                let letter = LETTERS[(bits >> (18 - 6 * at)) as usize & 0x3f];
+                text.push(if at <= three.len() { char::from(letter) } else { '=' });
+            }
+        }
+        text.push('\n');
+    }
+    text.push_str(&format!("-----END {label}-----\n"));
+    text
+}
+
 /// PKCS#8 says so in its label (RFC 7468 §11), the older forms in a header line (RFC 1421 §4.6.1.1).
 fn holds_encrypted_key(text: &[u8]) -> bool {
     text.split(|byte| matches!(byte, b'\n' | b'\r')).any(|line| {
@@ -106,6 +132,19 @@ mod tests {
             assert_eq!(contents.certificates, [vec![0, 0, 0].into(), vec![8, 32, 130].into()]);
             assert!(matches!(contents.key, Key::Plain(PrivateKeyDer::Sec1(_))));
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for length in [0, 1, 2, 3, 47, 48, 49, 96, 1000] {
+            let der: Vec<u8> = (0..length).map(|at| (at * 7) as u8).collect();
+            let text = write("CERTIFICATE", &der);
+            assert!(
+                text.lines().all(|line| line.len() <= 64) && text.ends_with("-----END CERTIFICATE-----\n")
+            );
+            assert_eq!(read(text.as_bytes()).unwrap().certificates, [der.into()]);
+        }
+        assert_eq!(write("X", b"any carnal"), "-----BEGIN X-----\nYW55IGNhcm5hbA==\n-----END X-----\n");
     }
 
     #[test]

@@ -1,0 +1,123 @@
+//! What a check has found: what was seen, why it matters, and how to mend it.
+//!
+//! Knows nothing of what is checked. The kinds of findings stand in tables beside the checks that find them
+//! (`tls::findings::rules` for certificates), so that a report, a log line and the documentation say the same.
+
+use std::fmt;
+
+/// How bad a [`Finding`] is. The later ones are the worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Good to know; nobody is turned away.
+    Note,
+    /// Some clients are turned away, or all will be before long.
+    Warning,
+    /// It cannot work, or one of the large clients (Apple's, Chrome, Firefox) refuses it.
+    Error,
+}
+
+impl Severity {
+    /// In lower case, as it stands in reports: `note`, `warning` or `error`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A kind of finding: what is the same of each.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: &'static str,
+    pub(crate) severity: Severity,
+    pub(crate) why: &'static str,
+    /// Who turns it away: names of large clients, in the order of the alphabet.
+    pub(crate) refused_by: &'static [&'static str],
+    pub(crate) fix: &'static str,
+    pub(crate) reference: &'static str,
+}
+
+/// Something that a check has found.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    rule: &'static Rule,
+    at: Option<String>,
+    seen: String,
+    fix: Option<String>,
+}
+
+impl Finding {
+    pub(crate) fn new(rule: &'static Rule, seen: impl Into<String>) -> Finding {
+        Finding { rule, at: None, seen: seen.into(), fix: None }
+    }
+
+    /// Where it was found.
+    pub(crate) fn at(self, place: impl Into<String>) -> Finding {
+        Finding { at: Some(place.into()), ..self }
+    }
+
+    /// A fix that fits better than the one for all of its kind.
+    pub(crate) fn fixed_by(self, fix: impl Into<String>) -> Finding {
+        Finding { fix: Some(fix.into()), ..self }
+    }
+
+    /// The name of its kind, such as `missing-intermediate`: in kebab case, and the same in every later version.
+    pub fn id(&self) -> &'static str {
+        self.rule.id
+    }
+
+    /// How bad it is. The same for all findings of an id.
+    pub fn severity(&self) -> Severity {
+        self.rule.severity
+    }
+
+    /// Where it was found, if it is about a part of what was looked at: `certificate 2`, or a file's path.
+    pub fn place(&self) -> Option<&str> {
+        self.at.as_deref()
+    }
+
+    /// What was seen, as a clause. Names that come from a certificate are escaped for a terminal, and one finding quotes
+    /// only a few of them.
+    pub fn seen(&self) -> &str {
+        &self.seen
+    }
+
+    /// Why it matters, in a sentence or two. The same for all findings of an id.
+    pub fn why(&self) -> &'static str {
+        self.rule.why
+    }
+
+    /// Who turns it away, of `Apple`, `Chrome` and `Firefox`. Empty when none of them does so for this alone.
+    pub fn refused_by(&self) -> &'static [&'static str] {
+        self.rule.refused_by
+    }
+
+    /// How to mend it: where a command does it, that command, to paste.
+    pub fn fix(&self) -> &str {
+        self.fix.as_deref().unwrap_or(self.rule.fix)
+    }
+
+    /// Where that is laid down: a section of an RFC, or a vendor's page by its title.
+    pub fn reference(&self) -> &'static str {
+        self.rule.reference
+    }
+}
+
+/// For a log line: `place: seen (id); fix`.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.at {
+            write!(f, "{place}: ")?;
+        }
+        write!(f, "{} ({}); {}", self.seen, self.id(), self.fix())
+    }
+}

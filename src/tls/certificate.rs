@@ -1,0 +1,178 @@
+//! One certificate, read: what people and checks want to know of it.
+//!
+//! Called by `chain`, and by programs that show certificates.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use rustls::pki_types::CertificateDer;
+
+use super::x509::{hex, Facts, KeyParts, PublicKey};
+use super::{der, provider};
+use crate::error::{Error, IdentityFault};
+use crate::http::date::iso8601;
+
+/// An X.509 certificate (RFC 5280), read and not judged: [`Chain::findings`](crate::Chain::findings) does that.
+///
+/// Text out of a certificate (names) is escaped: no control character, and nothing that turns the direction of writing,
+/// gets through to a terminal.
+#[derive(Clone)]
+pub struct Certificate {
+    der: CertificateDer<'static>,
+    pub(super) facts: Facts,
+}
+
+impl Certificate {
+    /// Reads one certificate, in DER.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Identity`] when it is damaged, or in a form that RFC 5280 does not allow.
+    pub fn from_der(der: &[u8]) -> Result<Certificate, Error> {
+        Certificate::read(der.to_vec().into()).map_err(|what| {
+            let what =
+                format!("the certificate is damaged ({what}); copy the file again from where it was issued");
+            Error::identity(None, IdentityFault::Malformed(what))
+        })
+    }
+
+    pub(super) fn read(der: CertificateDer<'static>) -> Result<Certificate, &'static str> {
+        Facts::read(&der).map(|facts| Certificate { der, facts })
+    }
+
+    /// The certificate itself.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The certificate as PEM (RFC 7468 §5), with its line end.
+    pub fn to_pem(&self) -> String {
+        super::pem::write("CERTIFICATE", &self.der)
+    }
+
+    /// The X.509 version: 3, unless it is ancient.
+    pub fn version(&self) -> u8 {
+        self.facts.version
+    }
+
+    /// The serial number in hex, as it is encoded: a first digit from 8 up means that it is negative.
+    pub fn serial(&self) -> String {
+        hex(&self.facts.serial)
+    }
+
+    /// Whose certificate it is, as RFC 4514 writes a distinguished name: `CN=device.local,O=Example`. May be empty.
+    pub fn subject(&self) -> &str {
+        &self.facts.subject.text
+    }
+
+    /// Who issued it, written as [`subject`](Certificate::subject).
+    pub fn issuer(&self) -> &str {
+        &self.facts.issuer.text
+    }
+
+    /// The first second in which it is valid, in seconds since 1970-01-01 UTC.
+    pub fn not_before(&self) -> i64 {
+        self.facts.validity.not_before
+    }
+
+    /// The last second in which it is valid, in seconds since 1970-01-01 UTC.
+    pub fn not_after(&self) -> i64 {
+        self.facts.validity.not_after
+    }
+
+    /// The DNS names that it is for, wildcards as they stand there (RFC 5280 §4.2.1.6). A name in the subject is none.
+    pub fn dns_names(&self) -> &[String] {
+        &self.facts.extensions.dns_names
+    }
+
+    /// The IP addresses that it is for.
+    pub fn ip_addresses(&self) -> &[IpAddr] {
+        &self.facts.extensions.addresses
+    }
+
+    /// The key's kind and size: `ECDSA P-256`, `RSA of 2048 bits`, `Ed25519`.
+    pub fn key(&self) -> String {
+        self.facts.key.kind.to_string()
+    }
+
+    /// How it was signed: `ECDSA with SHA-256`.
+    pub fn signature(&self) -> &str {
+        &self.facts.signature.name
+    }
+
+    /// Whether it is an authority's (RFC 5280 §4.2.1.9).
+    pub fn is_ca(&self) -> bool {
+        self.facts.extensions.is_ca
+    }
+
+    /// What the key may be used for (RFC 5280 §4.2.1.3); `None` when the certificate does not say, which allows all.
+    pub fn key_usage(&self) -> Option<Vec<&'static str>> {
+        self.facts.extensions.key_usage.map(|usage| usage.names())
+    }
+
+    /// What the certificate may be used for (RFC 5280 §4.2.1.12); `None` when it does not say.
+    pub fn extended_key_usage(&self) -> Option<&[String]> {
+        self.facts.extensions.extended_key_usage.as_ref().map(|usage| &usage.names[..])
+    }
+
+    /// SHA-256 over all of it, as clients and `openssl x509 -fingerprint -sha256` show it.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.der);
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest.as_ref());
+        fingerprint
+    }
+
+    /// Whether it is its own issuer, by name and by signature.
+    pub fn is_self_signed(&self) -> bool {
+        self.is_issued_by(self)
+    }
+
+    /// Whether `issuer` has issued it: by name, by key identifier and by signature. A signature of a kind that cannot be
+    /// checked here (SHA-1, RSA under 2048 bits, rare curves) is taken at its word.
+    pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
+        self.names_as_issuer(issuer) && self.is_signed_by(issuer) != Some(false)
+    }
+
+    /// RFC 5280 §6.1.3 (a) (4), and the identifiers of §4.2.1.1 where both are there.
+    pub(super) fn names_as_issuer(&self, issuer: &Certificate) -> bool {
+        let wanted = &self.facts.extensions.authority_key_id;
+        let offered = &issuer.facts.extensions.subject_key_id;
+        self.facts.issuer.der == issuer.facts.subject.der
+            && (wanted.is_none() || offered.is_none() || wanted == offered)
+    }
+
+    /// Whether the signature is by the key of `issuer`; `None` when that cannot be checked here.
+    pub(super) fn is_signed_by(&self, issuer: &Certificate) -> Option<bool> {
+        let signed = der::signed(&self.der).ok()?;
+        let key = KeyParts::of(&issuer.facts.key.der).ok()?;
+        if matches!(issuer.facts.key.kind, PublicKey::Rsa { bits } if !(2048..=8192).contains(&bits)) {
+            return None;
+        }
+        let mut known = provider()
+            .signature_verification_algorithms
+            .all
+            .iter()
+            .filter(|algorithm| {
+                algorithm.public_key_alg_id().as_ref() == key.algorithm
+                    && algorithm.signature_alg_id().as_ref() == signed.algorithm
+            })
+            .peekable();
+        known.peek()?;
+        Some(
+            known.any(|algorithm| algorithm.verify_signature(key.bits, signed.tbs, signed.signature).is_ok()),
+        )
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("subject", &self.subject())
+            .field("issuer", &self.issuer())
+            .field("serial", &self.serial())
+            .field("not_before", &format_args!("{}", iso8601(self.not_before())))
+            .field("not_after", &format_args!("{}", iso8601(self.not_after())))
+            .finish_non_exhaustive()
+    }
+}

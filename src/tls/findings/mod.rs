@@ -1,0 +1,368 @@
+//! What is wrong with a chain of certificates: each check, and what it says. The table of all kinds is in `rules`.
+//!
+//! Knows what is in the certificates and what time it is; asks no network and trusts nobody. Called by `chain`.
+
+mod rules;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+pub(super) use self::rules::EXPIRES_SOON;
+
+use self::rules::*;
+use super::certificate::Certificate;
+use super::chain::{Chain, Way};
+use super::x509::{Hash, PublicKey};
+use crate::finding::Finding;
+use crate::http::date::{days_from_civil, iso8601};
+
+const DAY: i64 = 86_400;
+/// Apple, "Requirements for trusted certificates in iOS 13 and macOS 10.15": for certificates issued after 2019-07-01.
+const PRIVATE_DAYS: i64 = 825;
+/// CA/Browser Forum, Baseline Requirements §6.3.2 (ballot SC-081v3): days of life from which notBefore on, latest first.
+const PUBLIC_DAYS: [((i64, u32, u32), i64); 5] = [
+    ((2029, 3, 15), 47),
+    ((2027, 3, 15), 100),
+    ((2026, 3, 15), 200),
+    ((2020, 9, 1), 398),
+    ((2018, 3, 1), 825),
+];
+/// RFC 5280 §4.1.2.2.
+const LONGEST_SERIAL: usize = 20;
+/// A message names so many and counts the rest.
+const MOST_NAMED: usize = 5;
+
+/// All findings, the worst first; of the same severity in the order in which one reads a chain.
+pub(super) fn of(chain: &Chain, now: i64) -> Vec<Finding> {
+    let mut check = Check { chain, way: chain.way(), now, findings: Vec::new() };
+    check.key();
+    check.order();
+    for step in 0..check.way.places.len() {
+        check.step(step);
+    }
+    let mut findings = check.findings;
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+    findings
+}
+
+struct Check<'a> {
+    chain: &'a Chain,
+    way: Way,
+    now: i64,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Check<'a> {
+    fn at(&self, place: usize) -> &'a Certificate {
+        &self.chain.certificates()[place]
+    }
+
+    fn add(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
+    fn key(&mut self) {
+        let Some(key) = &self.chain.key else { return };
+        let file = key.file.as_deref();
+        if self.chain.has_certificate_of_key() == Some(false) {
+            let subject = self.way.places.first().map_or("", |&own| self.at(own).subject());
+            let key_is =
+                file.map_or_else(|| "the key".to_string(), |file| format!("the key in {}", file.display()));
+            self.add(Finding::new(
+                &KEY_MISMATCH,
+                format!("{key_is} does not belong to the certificate of {subject}"),
+            ));
+        }
+        if let (Some(mode), Some(file)) = (key.loose_mode, file) {
+            let seen = format!("others than its owner may read or write this private key (mode {mode:04o})");
+            let fix = format!("chmod 600 {}", shell_word(file));
+            self.add(Finding::new(&KEY_FILE_MODE, seen).at(file.display().to_string()).fixed_by(fix));
+        }
+    }
+
+    /// How the certificates stand in the file.
+    fn order(&mut self) {
+        let places = self.way.places.clone();
+        if places.first().is_some_and(|&own| own > 0 && self.at(0).der() != self.at(own).der()) {
+            let seen = format!("the server's own certificate stands at place {}", places[0] + 1);
+            self.add(self.to_be_ordered(Finding::new(&LEAF_NOT_FIRST, seen)));
+        } else if !places.is_sorted() {
+            let right: Vec<String> = places.iter().map(|place| (place + 1).to_string()).collect();
+            let seen = format!("issuers stand in another order than they should: {}", right.join(", "));
+            self.add(self.to_be_ordered(Finding::new(&WRONG_ORDER, seen)));
+        }
+        if let [.., last] = places[..] {
+            if places.len() > 1 && self.at(last).is_self_signed() {
+                let seen = format!("the root, {}, stands in the file", self.at(last).subject());
+                self.add(self.to_be_ordered(Finding::new(&ROOT_INCLUDED, seen).at(place_name(last))));
+            }
+            self.top(last, places.len());
+        }
+        self.beside(&places);
+    }
+
+    /// The last certificate on the way: where does it lead?
+    fn top(&mut self, last: usize, length: usize) {
+        let certificate = self.at(last);
+        if let Some(issuer) = self.way.not_signed_by {
+            let seen = format!(
+                "it names {} as its issuer, whose key ({}) has not signed it",
+                certificate.issuer(),
+                place_name(issuer)
+            );
+            self.add(Finding::new(&BROKEN_SIGNATURE, seen).at(place_name(last)));
+        } else if length == 1 && !certificate.is_self_signed() {
+            let from = &certificate.facts.extensions.issuers_at;
+            let at = from.first().map_or_else(String::new, |url| format!("; it is at {url}"));
+            let seen =
+                format!("the certificate of its issuer, {}, is not in the file{at}", certificate.issuer());
+            if certificate.facts.is_public() {
+                self.add(Finding::new(&MISSING_INTERMEDIATE, seen).at(place_name(last)));
+            } else if !from.is_empty() {
+                self.add(Finding::new(&ISSUER_ELSEWHERE, seen).at(place_name(last)));
+            }
+        }
+    }
+
+    /// What is not on the way.
+    fn beside(&mut self, places: &[usize]) {
+        let certificates = self.chain.certificates();
+        let mut first: HashMap<&[u8], usize> = HashMap::new();
+        let mut serials: HashMap<(&[u8], &[u8]), usize> = HashMap::new();
+        let (mut again, mut unrelated, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, certificate) in certificates.iter().enumerate() {
+            if first.contains_key(certificate.der()) {
+                again.push(place);
+                continue;
+            }
+            first.insert(certificate.der(), place);
+            let facts = &certificate.facts;
+            if let Some(before) = serials.insert((&facts.issuer.der, &facts.serial), place) {
+                repeated.push((before, place));
+            }
+            let is_on_the_way = places.iter().any(|&on| certificates[on].der() == certificate.der());
+            if !is_on_the_way && Some(place) != self.way.not_signed_by {
+                unrelated.push(place);
+            }
+        }
+        if let Some((before, place)) = repeated.first() {
+            let serial = certificates[*place].serial();
+            let seen = format!("{} has the same issuer and serial number ({serial})", place_name(*before));
+            self.add(Finding::new(&REPEATED_SERIAL, seen).at(place_name(*place)));
+        }
+        if !unrelated.is_empty() {
+            let seen = format!("not on the way to the authority: {}", self.named(&unrelated));
+            self.add(self.to_be_ordered(Finding::new(&UNRELATED, seen)));
+        }
+        if !again.is_empty() {
+            let seen = format!("in the file a second time: {}", self.named(&again));
+            self.add(self.to_be_ordered(Finding::new(&DUPLICATE, seen)));
+        }
+    }
+
+    fn named(&self, places: &[usize]) -> String {
+        let name = |&place: &usize| format!("{} ({})", place_name(place), self.at(place).subject());
+        let named: Vec<String> = places.iter().take(MOST_NAMED).map(name).collect();
+        let more = places.len().saturating_sub(MOST_NAMED);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        named.join(", ") + &rest
+    }
+
+    /// What `lockgate cert install` mends by itself.
+    fn to_be_ordered(&self, finding: Finding) -> Finding {
+        let key = self.chain.key.as_ref().and_then(|key| key.file.as_deref());
+        let Some(file) = self.chain.file.as_deref() else { return finding };
+        let key = key.filter(|key| *key != file).map_or_else(|| "KEYFILE".to_string(), shell_word);
+        let file = shell_word(file);
+        finding.fixed_by(format!("lockgate cert install {file} --key {key} --cert {file}"))
+    }
+
+    /// One certificate on the way, the server's own first.
+    fn step(&mut self, step: usize) {
+        let place = self.way.places[step];
+        let certificate = self.at(place);
+        let is_root = step > 0 && certificate.is_self_signed();
+        let found = self.findings.len();
+        self.validity(certificate, step);
+        self.form(certificate, is_root);
+        self.strength(certificate, is_root);
+        if step == 0 {
+            self.own(certificate);
+        } else {
+            self.issuer(certificate, step);
+        }
+        // Findings about the certificate say which one it is.
+        for finding in self.findings.split_off(found) {
+            self.findings.push(finding.at(place_name(place)));
+        }
+    }
+
+    fn validity(&mut self, certificate: &Certificate, step: usize) {
+        let (begins, ends, now) = (certificate.not_before(), certificate.not_after(), self.now);
+        let clock = format!("(the clock says {})", iso8601(now));
+        if now > ends {
+            return self.add(Finding::new(&EXPIRED, format!("expired at {} {clock}", iso8601(ends))));
+        }
+        if now < begins {
+            let seen = format!("not valid before {} {clock}", iso8601(begins));
+            return self.add(Finding::new(&NOT_YET_VALID, seen));
+        }
+        if step > 0 {
+            return;
+        }
+        let (life, left) = (ends - begins, ends - now);
+        let seen = format!("expires at {}, {} of {} days are left", iso8601(ends), left / DAY, life / DAY);
+        if left < life / 10 {
+            self.add(Finding::new(&EXPIRES_SOON, seen));
+        } else if left < life / 3 {
+            self.add(Finding::new(&RENEWAL_DUE, seen));
+        }
+        let issuers = self.way.places.iter().skip(1).map(|&place| (place, self.at(place).not_after()));
+        if let Some((place, over)) = issuers.filter(|(_, over)| *over < ends).min_by_key(|(_, over)| *over) {
+            let seen =
+                format!("{} expires at {}, before it ({})", place_name(place), iso8601(over), iso8601(ends));
+            self.add(Finding::new(&ISSUER_EXPIRES_FIRST, seen));
+        }
+    }
+
+    fn form(&mut self, certificate: &Certificate, is_root: bool) {
+        let facts = &certificate.facts;
+        if facts.version < 3 && !is_root {
+            self.add(Finding::new(&OLD_VERSION, format!("it is of X.509 version {}", facts.version)));
+        }
+        if !facts.extensions.unknown_critical.is_empty() {
+            let listed = facts.extensions.unknown_critical.join(", ");
+            self.add(Finding::new(&UNKNOWN_CRITICAL, format!("critical, and known to no client: {listed}")));
+        }
+        let serial = &facts.serial;
+        let is_negative = serial.first().is_some_and(|&first| first >= 0x80);
+        // A zero in front is there for the sign only.
+        let length = serial.len() - usize::from(serial.len() > 1 && serial[0] == 0);
+        let fault = match length {
+            _ if is_negative => "negative",
+            1 if serial == &[0] => "zero",
+            0..=LONGEST_SERIAL => "",
+            _ => "longer than 20 bytes",
+        };
+        if !fault.is_empty() {
+            self.add(Finding::new(&BAD_SERIAL, format!("its serial number is {fault}")));
+        }
+        let is_from_another = !facts.is_self_issued();
+        if is_from_another && facts.version == 3 && facts.extensions.authority_key_id.is_none() {
+            self.add(Finding::new(&NO_AUTHORITY_KEY_ID, "it has no authorityKeyIdentifier"));
+        }
+    }
+
+    fn strength(&mut self, certificate: &Certificate, is_root: bool) {
+        let facts = &certificate.facts;
+        let key = &facts.key.kind;
+        let seen = format!("its key is {key}");
+        match key {
+            PublicKey::Rsa { bits: 2048.. } | PublicKey::Ec { curve: "P-256" | "P-384" } => {}
+            PublicKey::Ed25519 | PublicKey::Ec { curve: "P-521" } => self.add(Finding::new(&RARE_KEY, seen)),
+            PublicKey::Rsa { .. } | PublicKey::Ec { .. } | PublicKey::Other(_) => {
+                self.add(Finding::new(&WEAK_KEY, seen));
+            }
+        }
+        // What a root has signed of itself, nobody checks.
+        if facts.signature.hash == Hash::Broken && !is_root {
+            self.add(Finding::new(&WEAK_SIGNATURE, format!("it was signed by {}", facts.signature.name)));
+        }
+    }
+
+    /// What is to be said of the server's own certificate only.
+    fn own(&mut self, certificate: &Certificate) {
+        let facts = &certificate.facts;
+        let extensions = &facts.extensions;
+        if extensions.dns_names.is_empty() && extensions.addresses.is_empty() {
+            let subject = match &facts.subject.common_name {
+                Some(name) => format!("; the name {name} stands in the subject only, where no client looks"),
+                None => String::new(),
+            };
+            self.add(Finding::new(&NO_NAMES, format!("it is for no name and no address{subject}")));
+        }
+        if let Some(address) = extensions.dns_names.iter().find(|name| name.parse::<IpAddr>().is_ok()) {
+            let seen = format!("the address {address} is written as a DNS name");
+            let address =
+                address.parse::<IpAddr>().is_ok_and(|address| extensions.addresses.contains(&address));
+            if !address {
+                self.add(Finding::new(&ADDRESS_AS_NAME, seen));
+            }
+        }
+        if extensions.is_ca {
+            self.add(Finding::new(&CA_AS_LEAF, "it is an authority's certificate (CA:TRUE)"));
+        }
+        if let Some(usage) = extensions.key_usage.filter(|usage| !usage.may_sign()) {
+            let seen =
+                format!("its key is for {} only, digitalSignature is missing", usage.names().join(", "));
+            self.add(Finding::new(&KEY_USAGE, seen));
+        }
+        match &extensions.extended_key_usage {
+            Some(usage) if !usage.server => {
+                let seen = format!("it is for {} only", usage.names.join(", "));
+                self.add(Finding::new(&SERVER_AUTH, seen));
+            }
+            None if facts.validity.not_before >= day((2019, 7, 1)) => {
+                self.add(Finding::new(&NO_EXTENDED_KEY_USAGE, "it has no extendedKeyUsage"));
+            }
+            _ => {}
+        }
+        if certificate.is_self_signed() {
+            self.add(Finding::new(&SELF_SIGNED, "it is its own issuer"));
+        }
+        self.lifetime(certificate);
+    }
+
+    fn lifetime(&mut self, certificate: &Certificate) {
+        let begins = certificate.not_before();
+        // Clients take the difference, and forgive the second that lies between it and the rules, where both ends count.
+        let days = (certificate.not_after() - begins + DAY - 1).div_euclid(DAY);
+        let seen = |most| format!("it lasts {days} days, {most} are the most that are accepted");
+        if certificate.facts.is_public() {
+            let most = PUBLIC_DAYS.iter().find(|(from, _)| begins >= day(*from)).map(|(_, most)| *most);
+            if let Some(most) = most.filter(|&most| days > most) {
+                self.add(Finding::new(&PUBLIC_LIFETIME, seen(most)));
+            }
+        } else if days > PRIVATE_DAYS && begins >= day((2019, 7, 1)) {
+            self.add(Finding::new(&PRIVATE_LIFETIME, seen(PRIVATE_DAYS)));
+        }
+    }
+
+    /// What is to be said of those who issue.
+    fn issuer(&mut self, certificate: &Certificate, step: usize) {
+        let extensions = &certificate.facts.extensions;
+        // Authorities between this one and the server's own; self-issued ones do not count (RFC 5280 §6.1.4 (l)).
+        let below =
+            self.way.places[1..step].iter().filter(|&&place| !self.at(place).facts.is_self_issued()).count();
+        let fault = if certificate.facts.version == 3 && !extensions.is_ca {
+            "it has issued another one, and is no authority's (CA:FALSE)"
+        } else if extensions.key_usage.is_some_and(|usage| !usage.may_sign_certificates()) {
+            "it has issued another one, and its key usage lacks keyCertSign"
+        } else if extensions.path_length.is_some_and(|most| below as u64 > most) {
+            "more authorities stand below it than its path length allows"
+        } else {
+            return;
+        };
+        self.add(Finding::new(&ISSUER_NOT_ALLOWED, fault));
+    }
+}
+
+fn place_name(place: usize) -> String {
+    format!("certificate {}", place + 1)
+}
+
+fn day((year, month, day): (i64, u32, u32)) -> i64 {
+    days_from_civil(year, month, day) * DAY
+}
+
+/// A path as a shell takes it for one word, to paste.
+fn shell_word(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(&byte);
+    if !path.is_empty() && path.bytes().all(is_plain) {
+        path.into_owned()
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
