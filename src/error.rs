@@ -21,7 +21,7 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A certificate or its private key cannot be used.
+    /// A certificate or its private key cannot be used, or a file that clients' certificates are checked with.
     Identity {
         /// The file at fault; `None` when the identity did not come from a file.
         file: Option<PathBuf>,
@@ -53,7 +53,7 @@ pub enum Error {
     Body(BodyFault),
 }
 
-/// What is wrong with a certificate or its private key.
+/// What is wrong with a certificate or its private key, or with a file of [`ClientAuth`](crate::ClientAuth).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum IdentityFault {
@@ -84,6 +84,24 @@ pub enum IdentityFault {
     NotYetValid {
         /// The certificate's notBefore.
         not_before: i64,
+        /// This machine's clock.
+        now: i64,
+    },
+    /// The file that is to hold the clients' authorities holds no certificate.
+    NoAuthority,
+    /// A certificate among the clients' authorities is not an authority's.
+    NotAnAuthority {
+        /// Where in the file it stands, counted from 1.
+        place: usize,
+    },
+    /// The file holds no certificate revocation list.
+    NoRevocationList,
+    /// The revocation list is of none of the clients' authorities.
+    RevocationListOfAnother,
+    /// The authority was to have issued a newer revocation list. Seconds since 1970-01-01 UTC.
+    RevocationListExpired {
+        /// The list's nextUpdate.
+        next_update: i64,
         /// This machine's clock.
         now: i64,
     },
@@ -200,6 +218,25 @@ impl fmt::Display for IdentityFault {
                 f,
                 "the certificate is not valid before {} (this machine's clock says {}); set the clock, or get a certificate that is valid now",
                 crate::http::date::iso8601(*not_before),
+                crate::http::date::iso8601(*now)
+            ),
+            IdentityFault::NoAuthority => f.write_str(
+                "holds no certificate; it must be PEM with a BEGIN CERTIFICATE block, that of the authority that signs the clients' certificates",
+            ),
+            IdentityFault::NotAnAuthority { place } => write!(
+                f,
+                "certificate {place} in it is not an authority's (its basicConstraints do not say CA), so it cannot vouch for clients; give the certificate of the authority that signs the clients'",
+            ),
+            IdentityFault::NoRevocationList => {
+                f.write_str("holds no revocation list; it must be a CRL, as PEM with a BEGIN X509 CRL block or as DER")
+            }
+            IdentityFault::RevocationListOfAnother => f.write_str(
+                "the revocation list is of none of the authorities that clients are checked with; give the list of one of them, or add its authority's certificate to theirs",
+            ),
+            IdentityFault::RevocationListExpired { next_update, now } => write!(
+                f,
+                "the revocation list was to be replaced by {} (this machine's clock says {}); get the current one from its authority, or set the clock",
+                crate::http::date::iso8601(*next_update),
                 crate::http::date::iso8601(*now)
             ),
             IdentityFault::Malformed(what) => write!(f, "cannot be used: {what}"),

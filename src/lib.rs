@@ -80,7 +80,7 @@ pub use server::builder::{HttpCredentials, Server, ServerBuilder};
 pub use server::keeper::IdentityEvent;
 pub use server::limits::Limits;
 pub use server::shutdown::{Handle, Running};
-pub use tls::{Certificate, Chain, Expiry, Identity, IdentitySource};
+pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, IdentitySource};
 
 /// The README's example compiles as it is written.
 #[cfg(doctest)]

@@ -78,7 +78,14 @@ fn rooms_know_only_whom_they_may_know() {
                 "crate::redirect",
                 "crate::command",
             ],
-            &["std::net::SocketAddr", "std::net::IpAddr", "std::net::Ipv4Addr", "std::net::Ipv6Addr"],
+            // Who the client is by its certificate is a value as well.
+            &[
+                "std::net::SocketAddr",
+                "std::net::IpAddr",
+                "std::net::Ipv4Addr",
+                "std::net::Ipv6Addr",
+                "crate::tls::ClientIdentity",
+            ],
         ),
         (
             "router",

@@ -14,6 +14,7 @@ use serde_core::Serialize;
 use super::head::{Field, Line, Span, Version};
 use super::target;
 use crate::error::{BodyFault, Error};
+use crate::tls::ClientIdentity;
 
 /// The most path parameters one route may have.
 pub(crate) const MOST_PARAMS: usize = 8;
@@ -40,6 +41,7 @@ pub struct Request<'a> {
     headers: OnceCell<HeaderMap>,
     body: Body<'a>,
     peer: Option<SocketAddr>,
+    client: Option<Arc<ClientIdentity>>,
 }
 
 /// Where in the path each of a route's parameters was found.
@@ -97,6 +99,7 @@ impl<'a> Request<'a> {
             headers: OnceCell::new(),
             body: Body::EMPTY,
             peer: None,
+            client: None,
         }
     }
 
@@ -108,6 +111,7 @@ impl<'a> Request<'a> {
         path: Cow<'a, str>,
         body: Body<'a>,
         peer: SocketAddr,
+        client: Option<Arc<ClientIdentity>>,
     ) -> Request<'a> {
         Request {
             head: Cow::Borrowed(head),
@@ -118,6 +122,7 @@ impl<'a> Request<'a> {
             headers: OnceCell::new(),
             body,
             peer: Some(peer),
+            client,
         }
     }
 
@@ -145,6 +150,12 @@ impl<'a> Request<'a> {
     pub fn with_json<T: Serialize + ?Sized>(self, value: &T) -> Self {
         let body = serde_json::to_vec(value).unwrap_or_default();
         self.with_header("content-type", "application/json").with_body(body)
+    }
+
+    /// Sets who the client is, for a test.
+    pub fn with_client(mut self, client: ClientIdentity) -> Self {
+        self.client = Some(Arc::new(client));
+        self
     }
 
     /// The method.
@@ -210,6 +221,13 @@ impl<'a> Request<'a> {
     /// Who sent the request: the address at the other end of the connection. `None` in a request made by hand.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
+    }
+
+    /// Who the client is, by the certificate that it has shown and that was verified. `None` when the server asks for no
+    /// certificates (see [`ClientAuth`](crate::ClientAuth)), when they are optional and the client has shown none, and in a
+    /// request made by hand [without one](Request::with_client).
+    pub fn client(&self) -> Option<&ClientIdentity> {
+        self.client.as_deref()
     }
 
     /// The body, to be read piece by piece. Up to [`Limits::body_buffer_bytes`](crate::Limits::body_buffer_bytes) it is
@@ -306,6 +324,19 @@ mod tests {
         for target in ["x/a", "//a", "/a#b", "/ä", "http://h", "*", ""] {
             assert_eq!(router.call(&mut Request::get(target)).status(), 404, "{target}");
         }
+    }
+
+    #[test]
+    fn a_test_says_who_the_client_is() {
+        let certificate = rcgen::generate_simple_self_signed(["pump.example".to_string()]).unwrap().cert;
+        let client = ClientIdentity::from_pem(certificate.pem().as_bytes()).unwrap();
+        let router = crate::Router::new().get("/", |request: &mut Request| match request.client() {
+            Some(client) => client.dns_names().join(" "),
+            None => "nobody".to_string(),
+        });
+        let answer = |mut request: Request| router.call(&mut request).into_bytes().unwrap();
+        assert_eq!(answer(Request::get("/").with_client(client)), b"pump.example");
+        assert_eq!(answer(Request::get("/")), b"nobody");
     }
 
     #[test]

@@ -169,9 +169,11 @@ fn begin(
     tcp.set_nonblocking(true)?;
     // Without it a new connection waits 40 ms for the peer's delayed acknowledgement.
     tcp.set_nodelay(true)?;
+    // Before the configuration is asked for: if they change in between, the client is checked once more.
+    let rules = shared.tls.rules();
     let transport = Transport::new(tcp, shared.tls.config())?;
     let now = shared.lot.millis(now);
     let deadline = now + shared.limits.handshake_timeout.as_millis() as Millis;
-    let connection = Connection::new(peer, transport, now, deadline, admission);
+    let connection = Connection::new(peer, transport, rules, now, deadline, admission);
     shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::Unserved(now) })
 }

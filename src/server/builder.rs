@@ -22,7 +22,7 @@ use super::Shared;
 use crate::error::Error;
 use crate::redirect::{self, Redirect};
 use crate::router::Router;
-use crate::tls::{Identity, Live};
+use crate::tls::{ClientAuth, Clients, Identity, Live};
 
 /// Enough for every name that an appliance has; each full handshake looks through them.
 const MOST_FURTHER_IDENTITIES: usize = 1_000;
@@ -49,6 +49,7 @@ pub struct ServerBuilder {
     identity: Option<Identity>,
     also: Vec<Identity>,
     listener: Option<Listener>,
+    client_auth: Option<ClientAuth>,
     limits: Limits,
     access_log: bool,
 }
@@ -77,6 +78,7 @@ impl Server {
             identity: None,
             also: Vec::new(),
             listener: None,
+            client_auth: None,
             limits: Limits::default(),
             access_log: false,
         }
@@ -134,6 +136,7 @@ impl fmt::Debug for ServerBuilder {
             .field("https", &self.https)
             .field("redirect", &self.redirect)
             .field("identity", &self.identity)
+            .field("client_auth", &self.client_auth)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
@@ -203,6 +206,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Whether clients show certificates, and which are accepted. Its files are read by [`bind`](ServerBuilder::bind) and, as
+    /// those of identities, again when they change; if they are bad then, the old ones stay. Defaults to asking for none.
+    pub fn client_auth(mut self, clients: ClientAuth) -> Self {
+        self.client_auth = Some(clients);
+        self
+    }
+
     /// The server's bounds. Defaults to [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -220,7 +230,8 @@ impl ServerBuilder {
     ///
     /// # Errors
     /// [`Error::Route`] for a route that cannot be served, [`Error::Setting`] for a limit out of its range, a missing
-    /// identity or an address that is none, [`Error::Listen`] for an address that cannot be had.
+    /// identity or an address that is none, [`Error::Identity`] for a file of [`client_auth`](ServerBuilder::client_auth)
+    /// that cannot be used, [`Error::Listen`] for an address that cannot be had.
     pub fn bind(mut self) -> Result<Server, Error> {
         if let Some(fault) = self.router.take_fault() {
             return Err(fault);
@@ -238,7 +249,8 @@ impl ServerBuilder {
             return Err(Error::Setting { setting: "also_identity", fault });
         }
         let identities = std::iter::once(identity).chain(self.also.drain(..)).collect();
-        let tls = Arc::new(Live::new(identities)?);
+        let clients = self.client_auth.take().map(Clients::load).transpose()?;
+        let tls = Arc::new(Live::new(identities, clients)?);
         let (keeper, rounds) = Keeper::new(tls.clone(), self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 

@@ -11,14 +11,16 @@ use std::time::Duration;
 use ::http::{Method, StatusCode};
 
 use super::census::Admission;
+use super::client::Client;
 use super::desk::{Desk, Handlers, Input};
 use super::exchange::{refusal_of, Collecting};
 use super::parking::{Idle, Millis, Parking, Ready, Reason, Signals};
 use super::sending::{After, Sending, Source};
-use super::transport::{Flushed, Transport};
+use super::transport::{client_refused, Flushed, Transport};
 use crate::error::BodyFault;
 use crate::http::head::{self, Scan};
 use crate::http::Refusal;
+use crate::tls::Refused;
 
 /// How long a closed connection is kept while the client still sends, so that it can read the last response (RFC 9112
 /// §9.6): from the last byte that came, and in all. What comes is dropped undecrypted. There is no bound in bytes, because
@@ -37,6 +39,8 @@ pub(crate) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) transport: Transport,
     pub(super) stage: Stage,
+    /// Who the client is, when it has shown a certificate.
+    pub(super) client: Option<Box<Client>>,
     accepted: Millis,
     /// Bytes that were read and could not be used yet.
     saved: Vec<u8>,
@@ -57,11 +61,16 @@ pub(crate) struct Connection {
 
 /// What a connection is at.
 pub(super) enum Stage {
-    Handshake,
+    /// Begun under these rules for clients.
+    Handshake {
+        rules: u64,
+    },
     Head,
     Body(Box<Collecting>),
     Sending(Box<Sending>),
-    Linger { until: Millis },
+    Linger {
+        until: Millis,
+    },
 }
 
 /// Why a turn ends.
@@ -92,6 +101,7 @@ impl Connection {
     pub(crate) fn new(
         peer: SocketAddr,
         transport: Transport,
+        rules: u64,
         accepted: Millis,
         deadline: Millis,
         admission: Admission,
@@ -100,7 +110,8 @@ impl Connection {
             key: usize::MAX,
             peer,
             transport,
-            stage: Stage::Handshake,
+            stage: Stage::Handshake { rules },
+            client: None,
             accepted,
             saved: Vec::new(),
             scanned: 0,
@@ -170,7 +181,7 @@ impl Connection {
             Flow::Wait => {
                 let idle = match self.stage {
                     Stage::Head if self.served && !self.head_begun => Idle::Since(now),
-                    Stage::Handshake | Stage::Head if !self.served => Idle::Unserved(self.accepted),
+                    Stage::Handshake { .. } | Stage::Head if !self.served => Idle::Unserved(self.accepted),
                     _ => Idle::No,
                 };
                 let parking = Parking { now, deadline: self.deadline, idle };
@@ -219,7 +230,10 @@ impl Connection {
                 Ok(Continue(())) => {}
                 Ok(Break(flow)) => return flow,
                 Err(error) => {
-                    log::debug!("{}: {error}", self.peer);
+                    match client_refused(&error) {
+                        Some(why) => self.log_refused_client(&why, desk),
+                        None => log::debug!("{}: {error}", self.peer),
+                    }
                     if error.kind() != ErrorKind::InvalidData || matches!(self.stage, Stage::Linger { .. }) {
                         return Flow::Close;
                     }
@@ -228,7 +242,7 @@ impl Connection {
                 }
             }
             turn = match self.stage {
-                Stage::Handshake => self.shake_hands(input, desk),
+                Stage::Handshake { rules } => self.shake_hands(rules, input, desk),
                 Stage::Head => self.read_head(&mut since, input, desk, handlers),
                 Stage::Body(_) => self.collect_body(&mut since, input, desk, handlers),
                 Stage::Sending(_) => {
@@ -242,7 +256,7 @@ impl Connection {
         }
     }
 
-    fn shake_hands(&mut self, input: &mut Input, desk: &mut Desk<'_>) -> Turn {
+    fn shake_hands(&mut self, rules: u64, input: &mut Input, desk: &mut Desk<'_>) -> Turn {
         match self.transport.read(input.room()) {
             Ok(0) => return Ok(Break(Flow::Close)),
             Ok(read) => input.filled(read),
@@ -260,6 +274,7 @@ impl Connection {
         }
         self.stage = Stage::Head;
         desk.look();
+        self.client = Client::of(&self.transport, rules, desk.millis()).map(Box::new);
         self.deadline = desk.after(desk.shared.limits.head_timeout);
         Ok(Continue(()))
     }
@@ -372,7 +387,7 @@ impl Connection {
         match &self.stage {
             Stage::Sending(sending) => sending.closes(),
             Stage::Linger { .. } => true,
-            Stage::Handshake | Stage::Head | Stage::Body(_) => false,
+            Stage::Handshake { .. } | Stage::Head | Stage::Body(_) => false,
         }
     }
 
@@ -392,6 +407,11 @@ impl Connection {
             }
             None => shared.log_refusal(what, now, format_args!("{peer}: {code} {detail}")),
         }
+    }
+
+    pub(super) fn log_refused_client(&self, why: &Refused, desk: &Desk<'_>) {
+        let peer = self.peer;
+        desk.shared.log_refusal(why.what, desk.now(), format_args!("{peer}: refused, {why}"));
     }
 
     /// The deadline has passed.
@@ -418,7 +438,7 @@ impl Connection {
                 self.say_goodbye();
                 "head_timeout"
             }
-            Stage::Handshake => "handshake_timeout",
+            Stage::Handshake { .. } => "handshake_timeout",
             Stage::Sending(_) => "write_timeout",
         };
         let peer = self.peer;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::ops::ControlFlow::{Break, Continue};
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::{Method, StatusCode};
@@ -26,6 +27,7 @@ use crate::http::response::{IntoResponse, Payload, Response};
 use crate::http::target;
 use crate::http::Refusal;
 use crate::router::{self, Endpoint};
+use crate::tls::ClientIdentity;
 
 /// A body up to this size goes into the same record as its head, in bytes.
 const INLINE_BYTES: usize = 16 * 1024;
@@ -34,6 +36,10 @@ const BODY_STEP_BYTES: usize = 16 * 1024;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
+const NOT_LET_IN: Refusal = Refusal::new(
+    StatusCode::FORBIDDEN,
+    "the certificate that was shown for this connection is no longer accepted",
+);
 const TOO_LARGE: Refusal = Refusal::over(
     "body_bytes",
     StatusCode::PAYLOAD_TOO_LARGE,
@@ -130,6 +136,10 @@ impl Connection {
     ) -> (usize, Turn) {
         let limits = &desk.shared.limits;
         let head_length = asked.head.len();
+        if !self.is_still_let_in(desk) {
+            let turn = self.respond_and_close(NOT_LET_IN, &asked.line.method, desk);
+            return (head_length + rest.len(), turn);
+        }
         if !self.may_ask(desk) {
             return match asked.line.body {
                 BodyLength::Fixed(length) if length <= rest.len() as u64 => {
@@ -189,6 +199,20 @@ impl Connection {
                 (head_length, Ok(Continue(())))
             }
         }
+    }
+
+    /// Whether the client's certificate, if it has shown one, is good still. The reason why not goes to the log alone.
+    fn is_still_let_in(&mut self, desk: &Desk<'_>) -> bool {
+        let Some(client) = &mut self.client else { return true };
+        let checked = client.check(&self.transport, &desk.shared.tls, desk.millis());
+        if let Err(why) = &checked {
+            self.log_refused_client(why, desk);
+        }
+        checked.is_ok()
+    }
+
+    fn client_identity(&self) -> Option<Arc<ClientIdentity>> {
+        self.client.as_ref().map(|client| client.identity.clone())
     }
 
     /// Whether the client's address may ask once more; a request counts once, however often it is looked at.
@@ -307,7 +331,7 @@ impl Connection {
         let _: Flushed = self.send_output(desk)?;
         let record = record(&line, &collecting.head, desk);
         let Collecting { head, fields, body, framed, began, owes_continue, .. } = *collecting;
-        let (peer, key) = (self.peer, self.key());
+        let (peer, key, client) = (self.peer, self.key(), self.client_identity());
         let mut streaming = Streaming {
             key,
             transport: &mut self.transport,
@@ -323,7 +347,8 @@ impl Connection {
             fault: None,
         };
         let body = Body::Streaming(&mut streaming);
-        let mut request = Request::from_wire(&head, &fields, line.clone(), Cow::Owned(path), body, peer);
+        let mut request =
+            Request::from_wire(&head, &fields, line.clone(), Cow::Owned(path), body, peer, client);
         request.set_params(params);
         let response = call(endpoint, &mut request, desk);
         drop(request);
@@ -354,7 +379,9 @@ impl Connection {
                     let _: Flushed = self.send_output(desk)?;
                 }
                 let line = asked.line.clone();
-                let mut request = Request::from_wire(asked.head, asked.fields, line, path, body, self.peer);
+                let client = self.client_identity();
+                let mut request =
+                    Request::from_wire(asked.head, asked.fields, line, path, body, self.peer, client);
                 request.set_params(params);
                 call(endpoint, &mut request, desk)
             }

@@ -1,5 +1,6 @@
 //! Keeps the identities of a running server good: asks their sources again when files change, when it is time and when a
-//! failure is to be retried, checks what they give before it is used, and says how long the certificates last.
+//! failure is to be retried, checks what they give before it is used, and says how long the certificates last. The same for
+//! the files that clients' certificates are checked with.
 //!
 //! One thread of its own, which sleeps until one of those happens, an hour at most: a clock that is set, or that stood
 //! still while the machine slept, is noticed then. The server starts it and stops it; a [`Handle`](super::shutdown::Handle)
@@ -17,7 +18,7 @@ use mio::Waker;
 
 use super::watch::Watch;
 use crate::error::Error;
-use crate::tls::{Expiry, Identity, Live, Stamp};
+use crate::tls::{Clients, Expiry, Identity, Live, Origin, Serving, Stamp};
 
 /// Without a reason before, this long from one look at everything to the next.
 const LONGEST_REST: Duration = Duration::from_secs(3600);
@@ -34,6 +35,8 @@ const LAST_RETRY: Duration = Duration::from_secs(3600);
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 /// How often is said that a certificate is running out.
 const REMINDER: Duration = Duration::from_secs(24 * 3600);
+
+const CLIENTS_STAY: &str = "the authorities and revocation lists for clients stay as they are";
 
 /// Something that happened to a server's certificate; see [`ServerBuilder::on_identity_event`](crate::ServerBuilder::on_identity_event).
 #[derive(Debug)]
@@ -81,6 +84,8 @@ pub(crate) struct Rounds {
     keeper: Arc<Keeper>,
     watch: Watch,
     wards: Vec<Ward>,
+    /// The rules for clients, when there are any.
+    clients: Option<Ward>,
 }
 
 /// What is known of one identity beside itself.
@@ -100,10 +105,12 @@ impl Keeper {
     /// The keeper of these identities, and its thread's work.
     pub(crate) fn new(live: Arc<Live>, listener: Option<Listener>) -> io::Result<(Arc<Keeper>, Rounds)> {
         let watch = Watch::new()?;
-        let wards = live.current().identities.iter().map(|_| Ward::new(Instant::now())).collect();
+        let serving = live.current();
+        let wards = serving.identities.iter().map(|_| Ward::new(Instant::now())).collect();
+        let clients = serving.clients.as_ref().map(|_| Ward::new(Instant::now()));
         let (waker, stopped, exchange) = (watch.waker(), AtomicBool::new(false), Mutex::new(()));
         let keeper = Arc::new(Keeper { live, listener, waker, stopped, exchange });
-        Ok((keeper.clone(), Rounds { keeper, watch, wards }))
+        Ok((keeper.clone(), Rounds { keeper, watch, wards, clients }))
     }
 
     /// Asks every source again, from whatever thread calls. The first failure is given back, all go to the log.
@@ -114,6 +121,10 @@ impl Keeper {
                 log::error!("the certificate stays as it is: {error}");
                 failed.get_or_insert(error);
             }
+        }
+        if let Err(error) = self.read_clients_again() {
+            log::error!("{CLIENTS_STAY}: {error}");
+            failed.get_or_insert(error);
         }
         self.wake();
         failed.map_or(Ok(()), Err)
@@ -165,6 +176,15 @@ impl Keeper {
         Ok(())
     }
 
+    /// Reads the files for clients' certificates again, and serves with what they hold.
+    fn read_clients_again(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(clients) = &self.live.current().clients else { return Ok(()) };
+        self.live.replace_clients(clients.load_again()?)?;
+        log::info!("the authorities and revocation lists for clients are read again, and in use");
+        Ok(())
+    }
+
     fn tell(&self, event: &IdentityEvent<'_>) {
         if let Some(listener) = &self.listener {
             if panic::catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {
@@ -194,16 +214,18 @@ impl Rounds {
 
     /// Looks at everything once: how long to rest if nothing happens.
     fn round(&mut self, now: Instant, clock: SystemTime) -> Duration {
-        let files = |identities: &[Identity]| -> Vec<PathBuf> {
-            identities.iter().filter_map(Identity::origin).flat_map(|origin| origin.files()).collect()
+        let files = |serving: &Serving| -> Vec<PathBuf> {
+            let identities = serving.identities.iter().filter_map(Identity::origin).map(Origin::files);
+            identities.chain(serving.clients.as_ref().map(Clients::files)).flatten().collect()
         };
         // Watched first, so that what changes while they are looked at is not missed.
-        self.watch.set(&files(&self.keeper.live.current().identities));
+        self.watch.set(&files(&self.keeper.live.current()));
         let mut rest = LONGEST_REST;
         for index in 0..self.wards.len() {
             rest = rest.min(self.look_after(index, now, clock));
         }
-        if !self.watch.sees_changes() && !files(&self.keeper.live.current().identities).is_empty() {
+        rest = rest.min(self.look_after_clients(now, clock));
+        if !self.watch.sees_changes() && !files(&self.keeper.live.current()).is_empty() {
             rest = rest.min(REST_WITHOUT_EVENTS);
         }
         rest
@@ -235,6 +257,37 @@ impl Rounds {
         if ward.should_tell(expiry, now) {
             say(&identity, expiry, clock);
             keeper.tell(&IdentityEvent::Expiring { identity: &identity, expiry });
+        }
+        ward.next(now)
+    }
+
+    fn look_after_clients(&mut self, now: Instant, clock: SystemTime) -> Duration {
+        let (Some(ward), Some(clients)) = (&mut self.clients, self.keeper.live.current().clients.clone())
+        else {
+            return LONGEST_REST;
+        };
+        let stamp = Stamp::of(&clients.files());
+        if ward.should_ask(&stamp, clients.stamp(), now) {
+            match self.keeper.read_clients_again() {
+                Ok(()) => ward.succeeded(now),
+                Err(error) => {
+                    let retry_in = ward.failed(stamp, now);
+                    log::error!("{CLIENTS_STAY}, next try in {retry_in:?}: {error}");
+                }
+            }
+        }
+        let Some(clients) = self.keeper.live.current().clients.clone() else { return LONGEST_REST };
+        let expiry = clients.expiry(clock);
+        if ward.should_tell(expiry, now) {
+            if expiry == Expiry::Expired {
+                log::error!(
+                    "a revocation list was to be replaced, and clients are refused: get the current one"
+                );
+            } else {
+                log::warn!(
+                    "a revocation list is to be replaced soon; clients are refused then: get the current one"
+                );
+            }
         }
         ward.next(now)
     }

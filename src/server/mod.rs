@@ -8,6 +8,7 @@ mod accept;
 mod budget;
 pub(crate) mod builder;
 mod census;
+mod client;
 mod connection;
 mod crew;
 mod desk;

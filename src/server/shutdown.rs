@@ -55,8 +55,9 @@ impl Handle {
     }
 
     /// Asks the sources of all identities again, as the server does by itself when their files change, and gives new
-    /// connections what is new. Connections that are open keep theirs; sessions of before are not resumed. Returns when it
-    /// is done; a source that reads files takes a few milliseconds.
+    /// connections what is new. Connections that are open keep theirs; sessions of before are not resumed. Reads the files
+    /// of [`ClientAuth`](crate::ClientAuth) again too; a client that is not accepted any more gets 403 to its next request.
+    /// Returns when it is done; a source that reads files takes a few milliseconds.
     ///
     /// # Errors
     /// The first of what is wrong with the new ones; those stay as they are, which the log says of each.

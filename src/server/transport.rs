@@ -7,7 +7,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
 use rustix::net::{sendmsg, SendAncillaryBuffer, SendFlags};
-use rustls::{ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
+use rustls::pki_types::CertificateDer;
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
+
+use crate::tls::{self, Refused};
 
 /// How often one turn may read the socket before other connections get theirs: 256 KiB of records.
 const READS_PER_TURN: u32 = 64;
@@ -164,6 +167,16 @@ impl Transport {
         self.stream.sock.write_all(bytes)
     }
 
+    /// The certificates that the client has shown and that were verified, its own first; none when it has shown none.
+    pub(crate) fn client_chain(&self) -> &[CertificateDer<'static>] {
+        self.stream.conn.peer_certificates().unwrap_or_default()
+    }
+
+    /// Whether the session was begun in an earlier connection.
+    pub(crate) fn is_resumed(&self) -> bool {
+        self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
     /// The TLS version, as the access log writes it.
     pub(crate) fn tls_version(&self) -> &'static str {
         match self.stream.conn.protocol_version() {
@@ -172,6 +185,11 @@ impl Transport {
             _ => "-",
         }
     }
+}
+
+/// Why a read failed, when it was for the client's certificate.
+pub(crate) fn client_refused(error: &io::Error) -> Option<Refused> {
+    tls::refused(error.get_ref()?.downcast_ref()?)
 }
 
 impl AsRawFd for Transport {

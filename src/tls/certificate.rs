@@ -85,6 +85,21 @@ impl Certificate {
         &self.facts.extensions.dns_names
     }
 
+    /// The common name of its subject, the most specific when there are several. Not a name that a client checks.
+    pub fn common_name(&self) -> Option<&str> {
+        self.facts.subject.common_name.as_deref()
+    }
+
+    /// The mail addresses that it is for (RFC 5280 §4.2.1.6), those in ASCII.
+    pub fn email_addresses(&self) -> &[String] {
+        &self.facts.extensions.email_addresses
+    }
+
+    /// The URIs that it is for, those in ASCII.
+    pub fn uris(&self) -> &[String] {
+        &self.facts.extensions.uris
+    }
+
     /// The IP addresses that it is for.
     pub fn ip_addresses(&self) -> &[IpAddr] {
         &self.facts.extensions.addresses

@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     /// RFC 5280 §4.1.2.5: seconds are always there, the zone is always Z, and nothing is finer than a second.
-    fn time(&mut self) -> Result<i64, &'static str> {
+    pub(super) fn time(&mut self) -> Result<i64, &'static str> {
         const FAULT: &str = "its validity is not written as RFC 5280 wants it";
         let (tag, text) = self.element()?;
         let digits = text.strip_suffix(b"Z").ok_or(FAULT)?;

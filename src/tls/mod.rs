@@ -6,21 +6,27 @@
 
 mod certificate;
 mod chain;
+mod client_auth;
+mod client_identity;
 mod der;
 mod file;
 mod findings;
 mod identity;
 mod pem;
 mod resolver;
+mod revocation;
 mod source;
 mod x509;
 
 pub use certificate::Certificate;
 pub use chain::Chain;
+pub use client_auth::ClientAuth;
+pub(crate) use client_auth::{refused, Clients, Refused};
+pub use client_identity::ClientIdentity;
 pub use identity::{Expiry, Identity};
-pub(crate) use resolver::Live;
+pub(crate) use resolver::{Live, Serving};
 pub use source::IdentitySource;
-pub(crate) use source::Stamp;
+pub(crate) use source::{Origin, Stamp};
 #[cfg(any(test, fuzzing))]
 pub(crate) use x509::properties::hold as certificate_properties;
 

@@ -1,17 +1,17 @@
-//! Certificates and a private key out of PEM text (RFC 7468). The only file that uses rustls-pemfile, which nobody
-//! maintains any more, so that replacing it stays an hour's work.
+//! Certificates, revocation lists and a private key out of PEM text (RFC 7468). The only file that uses rustls-pemfile,
+//! which nobody maintains any more, so that replacing it stays an hour's work.
 //!
-//! Knows the text only: what the bytes inside mean is for `identity`, its caller, to find out.
+//! Knows the text only: what the bytes inside mean is for its callers to find out.
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use crate::error::IdentityFault;
 
-/// What a PEM file holds that matters to a server. Other sections (parameters, requests, revocation lists) are passed
-/// over.
+/// What a PEM file holds that matters to a server. Other sections (parameters, requests) are passed over.
 pub(super) struct Contents {
     /// In the file's order.
     pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(super) revocation_lists: Vec<CertificateRevocationListDer<'static>>,
     pub(super) key: Key,
 }
 
@@ -27,11 +27,12 @@ pub(super) enum Key {
 pub(super) fn read(mut text: &[u8]) -> Result<Contents, IdentityFault> {
     let encrypted = holds_encrypted_key(text);
     let mut certificates = Vec::new();
+    let mut revocation_lists = Vec::new();
     let mut key = if encrypted { Key::Encrypted } else { Key::Absent };
     loop {
         let (item, rest) = match rustls_pemfile::read_one_from_slice(text) {
             Ok(Some(found)) => found,
-            Ok(None) => return Ok(Contents { certificates, key }),
+            Ok(None) => return Ok(Contents { certificates, revocation_lists, key }),
             // The old form of encryption puts header lines where rustls-pemfile expects base64 only.
             Err(_) if encrypted => return Err(IdentityFault::EncryptedKey),
             Err(error) => return Err(malformed(error)),
@@ -40,6 +41,10 @@ pub(super) fn read(mut text: &[u8]) -> Result<Contents, IdentityFault> {
         let found = match item {
             rustls_pemfile::Item::X509Certificate(certificate) => {
                 certificates.push(certificate);
+                continue;
+            }
+            rustls_pemfile::Item::Crl(list) => {
+                revocation_lists.push(list);
                 continue;
             }
             rustls_pemfile::Item::Pkcs8Key(found) => PrivateKeyDer::Pkcs8(found),

@@ -1,18 +1,21 @@
-//! The identities in use, exchangeable while the server runs, and the rustls configuration around them.
+//! The identities in use and the rules for clients, exchangeable while the server runs, and the rustls configuration
+//! around them.
 //!
 //! Knows rustls; nothing of files. Called by the server: [`Live::config`] for every connection, [`Live::replace`] at each
 //! reload, and `resolve` by rustls in every full handshake.
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::ring::Ticketer;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::pki_types::CertificateDer;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::ServerConfig;
 
-use super::{provider, Identity};
+use super::{provider, Clients, Identity, Refused};
 use crate::error::Error;
 
 /// What is spoken here, the better first (RFC 7301 §6): a client of HTTP/1.0, such as `curl --http1.0`, offers that alone.
@@ -21,10 +24,12 @@ const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// What new connections get: the identities, and the rustls configuration around them. Exchanged as a whole, so that
 /// tickets given under the old one do not resume sessions under the new one: who has replaced a certificate because its
-/// key was stolen wants nobody to go on with it.
+/// key was stolen wants nobody to go on with it, and a client that was revoked must not come back with its ticket.
 #[derive(Debug)]
 pub(crate) struct Live {
     current: RwLock<Arc<Serving>>,
+    /// How often the rules for clients were exchanged.
+    rules: AtomicU64,
 }
 
 /// One state of [`Live`].
@@ -32,6 +37,8 @@ pub(crate) struct Serving {
     pub(crate) config: Arc<ServerConfig>,
     /// At least one; the first is for clients that name none of the others.
     pub(crate) identities: Vec<Identity>,
+    /// Which clients are let in; `None` when they are not asked for certificates.
+    pub(crate) clients: Option<Clients>,
 }
 
 impl Live {
@@ -40,8 +47,9 @@ impl Live {
     /// # Errors
     ///
     /// [`Error::Io`] when the operating system has no random numbers for the keys of the session tickets.
-    pub(crate) fn new(identities: Vec<Identity>) -> Result<Live, Error> {
-        Ok(Live { current: RwLock::new(Arc::new(Serving::new(identities)?)) })
+    pub(crate) fn new(identities: Vec<Identity>, clients: Option<Clients>) -> Result<Live, Error> {
+        let serving = Arc::new(Serving::new(identities, clients)?);
+        Ok(Live { current: RwLock::new(serving), rules: AtomicU64::new(0) })
     }
 
     pub(crate) fn current(&self) -> Arc<Serving> {
@@ -59,30 +67,54 @@ impl Live {
     ///
     /// Those of [`new`](Live::new); then nothing has changed.
     pub(crate) fn replace(&self, identities: Vec<Identity>) -> Result<(), Error> {
-        let serving = Arc::new(Serving::new(identities)?);
+        let serving = Arc::new(Serving::new(identities, self.current().clients.clone())?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = serving;
         Ok(())
     }
-}
 
-impl Live {
+    /// Changes the rules for clients, from the next handshake on; [`check_client`](Live::check_client) knows them too.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Live::new); then nothing has changed.
+    pub(crate) fn replace_clients(&self, clients: Clients) -> Result<(), Error> {
+        let serving = Arc::new(Serving::new(self.current().identities.clone(), Some(clients))?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = serving;
+        self.rules.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Another number after each change of the rules for clients.
+    pub(crate) fn rules(&self) -> u64 {
+        self.rules.load(Ordering::Acquire)
+    }
+
+    /// Whether a client with this chain is let in by the rules of now; else why not.
+    pub(crate) fn check_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), Refused> {
+        self.current().clients.as_ref().map_or(Ok(()), |clients| clients.check(chain))
+    }
+
     /// Takes identities whose chains are those in use, but that come from a newer look at their sources.
     pub(crate) fn note(&self, identities: Vec<Identity>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        *current = Arc::new(Serving { config: current.config.clone(), identities });
+        let (config, clients) = (current.config.clone(), current.clients.clone());
+        *current = Arc::new(Serving { config, identities, clients });
     }
 }
 
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Serving").field("identities", &self.identities).finish_non_exhaustive()
+        f.debug_struct("Serving")
+            .field("identities", &self.identities)
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
     }
 }
 
 impl Serving {
-    fn new(identities: Vec<Identity>) -> Result<Serving, Error> {
+    fn new(identities: Vec<Identity>, clients: Option<Clients>) -> Result<Serving, Error> {
         let resolver = Resolver { identities: identities.clone() };
-        Ok(Serving { config: server_config(Arc::new(resolver))?, identities })
+        Ok(Serving { config: server_config(Arc::new(resolver), clients.as_ref())?, identities, clients })
     }
 
     /// Whether one of the certificates is for this host, as [`Identity::is_valid_for`].
@@ -123,18 +155,21 @@ impl ResolvesServerCert for Resolver {
     }
 }
 
-/// What every connection's handshake is made with: TLS 1.3 and 1.2, HTTP/1.1, no client certificates.
+/// What every connection's handshake is made with: TLS 1.3 and 1.2, HTTP/1.1, client certificates only if there are rules
+/// for them.
 ///
 /// # Errors
 ///
 /// [`Error::Io`] when the operating system has no random numbers for the keys of the session tickets.
-fn server_config(resolver: Arc<Resolver>) -> Result<Arc<ServerConfig>, Error> {
+fn server_config(resolver: Arc<Resolver>, clients: Option<&Clients>) -> Result<Arc<ServerConfig>, Error> {
     let failed =
         |error: rustls::Error| Error::Io { doing: "setting up TLS", source: io::Error::other(error) };
+    let verifier =
+        clients.map_or_else(WebPkiClientVerifier::no_client_auth, |clients| clients.verifier.clone());
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(failed)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_cert_resolver(resolver);
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
     // Ours first: the strongest suite both sides have, as testers of servers ask.
@@ -235,7 +270,7 @@ mod tests {
     fn tls_1_3_and_1_2_are_spoken_with_http_1_1() {
         let authority = Authority::new();
         let identity = authority.issue();
-        let server = Live::new(vec![identity.clone()]).unwrap().config();
+        let server = Live::new(vec![identity.clone()], None).unwrap().config();
         for (version, protocol) in [
             (&rustls::version::TLS13, ProtocolVersion::TLSv1_3),
             (&rustls::version::TLS12, ProtocolVersion::TLSv1_2),
@@ -254,7 +289,7 @@ mod tests {
     #[test]
     fn the_servers_order_of_suites_counts() {
         let authority = Authority::new();
-        let server = Live::new(vec![authority.issue()]).unwrap().config();
+        let server = Live::new(vec![authority.issue()], None).unwrap().config();
         let mut reversed = (*provider()).clone();
         reversed.cipher_suites.reverse();
         let mut client = authority.client(&rustls::version::TLS13);
@@ -278,7 +313,7 @@ mod tests {
     #[test]
     fn a_client_without_alpn_is_served_and_one_for_other_protocols_only_is_refused() {
         let authority = Authority::new();
-        let server = Live::new(vec![authority.issue()]).unwrap().config();
+        let server = Live::new(vec![authority.issue()], None).unwrap().config();
         let mut client = authority.client(&rustls::version::TLS13);
         client.alpn_protocols = Vec::new();
         let (_, _, result) = handshake(&Arc::new(client.clone()), &server);
@@ -299,7 +334,7 @@ mod tests {
     #[test]
     fn sessions_resume_in_both_versions() {
         let authority = Authority::new();
-        let server = Live::new(vec![authority.issue()]).unwrap().config();
+        let server = Live::new(vec![authority.issue()], None).unwrap().config();
         for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
             let mut client = authority.client(version);
             client.resumption = Resumption::in_memory_sessions(4);
@@ -316,7 +351,7 @@ mod tests {
     fn a_replaced_identity_is_the_one_that_is_seen_and_no_session_of_before_resumes() {
         let authority = Authority::new();
         let (old, new) = (authority.issue(), authority.issue());
-        let live = Live::new(vec![old.clone()]).unwrap();
+        let live = Live::new(vec![old.clone()], None).unwrap();
         let mut client = authority.client(&rustls::version::TLS13);
         client.resumption = Resumption::in_memory_sessions(4);
         let client = Arc::new(client);
@@ -367,7 +402,7 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing_of_the_key() {
-        let live = Live::new(vec![Authority::new().issue()]).unwrap();
+        let live = Live::new(vec![Authority::new().issue()], None).unwrap();
         assert!(format!("{live:?}").contains("Identity { dns_names: [\"localhost\"]"));
     }
 }

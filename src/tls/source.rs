@@ -42,7 +42,7 @@ pub trait IdentitySource: Send + Sync {
 }
 
 /// Files that are watched for one source, at most.
-const MOST_FILES: usize = 64;
+pub(super) const MOST_FILES: usize = 64;
 
 /// A source, and the state that its files were in before it was last asked.
 #[derive(Clone)]

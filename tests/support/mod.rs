@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use lockgate::{Error, Handle, Identity, Limits, Router, Running, Server, ServerBuilder};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::CertificateDer;
 
 pub use client::{connect_plain, reset, Client, End, Reply, Shape};
 pub use gate::Gate;
@@ -26,6 +27,11 @@ static AUTHORITY: LazyLock<CertifiedIssuer<'static, KeyPair>> = LazyLock::new(||
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 });
+
+/// Who has signed the certificates that servers have here.
+pub fn authority() -> CertificateDer<'static> {
+    AUTHORITY.der().clone()
+}
 
 /// A certificate for localhost that the client trusts.
 pub fn identity() -> Identity {
@@ -63,11 +69,16 @@ pub fn serve_within(router: Router, change: impl FnOnce(&mut Limits)) -> Serving
 
 /// Serves what is described, on free ports of the loopback.
 pub fn serve_as(builder: ServerBuilder) -> Serving {
+    try_serve_as(builder).unwrap()
+}
+
+/// The same, if it can be opened.
+pub fn try_serve_as(builder: ServerBuilder) -> Result<Serving, Error> {
     log::install();
-    let server = builder.https("127.0.0.1:0").redirect_http("127.0.0.1:0").bind().unwrap();
+    let server = builder.https("127.0.0.1:0").redirect_http("127.0.0.1:0").bind()?;
     let (address, redirect) = (server.local_addr(), server.redirect_addr().unwrap());
     let running = server.spawn().unwrap();
-    Serving { address, redirect, handle: running.handle(), running: Some(running) }
+    Ok(Serving { address, redirect, handle: running.handle(), running: Some(running) })
 }
 
 impl Serving {

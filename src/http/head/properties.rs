@@ -99,7 +99,7 @@ fn parsed(head: &[u8]) {
     if let Ok(path) = target::decode_path(line.target.path.of(head)) {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let body = Body::Buffered { bytes: (&[]).into(), read: 0 };
-        let request = Request::from_wire(head, &fields, line, path, body, peer);
+        let request = Request::from_wire(head, &fields, line, path, body, peer, None);
         assert_eq!(request.headers().len(), fields.len());
     }
 }

@@ -9,6 +9,7 @@ const BOOLEAN: u8 = 0x01;
 const OCTET_STRING: u8 = 0x04;
 const OID: u8 = 0x06;
 /// Context tags of a GeneralName (RFC 5280 §4.2.1.6).
+const EMAIL: u8 = 0x81;
 const DNS_NAME: u8 = 0x82;
 const URI: u8 = 0x86;
 const IP_ADDRESS: u8 = 0x87;
@@ -36,7 +37,9 @@ const CA_ISSUERS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 48, 2];
 pub(in crate::tls) struct Extensions {
     pub(in crate::tls) dns_names: Vec<String>,
     pub(in crate::tls) addresses: Vec<IpAddr>,
-    /// Names of other kinds: of people, of services, of resources.
+    pub(in crate::tls) email_addresses: Vec<String>,
+    pub(in crate::tls) uris: Vec<String>,
+    /// Names of other kinds than hosts and addresses have: of people, of services, of resources.
     pub(in crate::tls) other_names: usize,
     /// Whether it is an authority's.
     pub(in crate::tls) is_ca: bool,
@@ -184,7 +187,15 @@ impl Extensions {
                     let address = address(bytes).ok_or("it is for an address of a wrong length")?;
                     self.addresses.push(address);
                 }
-                _ => self.other_names += 1,
+                (tag, name) => {
+                    self.other_names += 1;
+                    // No server needs these, so one in other letters is no fault.
+                    match tag {
+                        EMAIL => self.email_addresses.extend(ascii(name).ok()),
+                        URI => self.uris.extend(ascii(name).ok()),
+                        _ => {}
+                    }
+                }
             }
         }
         Ok(())

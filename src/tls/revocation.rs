@@ -1,0 +1,164 @@
+//! Certificate revocation lists (CRL, RFC 5280 §5): read and checked before anything is refused by them.
+//!
+//! Knows what webpki, which looks things up in them later, does not say: whose a list is, and by when it has to be replaced.
+//! Called by `client_auth`.
+
+use std::path::Path;
+
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use webpki::{BorrowedCertRevocationList, CertRevocationList, EndEntityCert};
+
+use super::{der, file, pem, provider, Expiry};
+use crate::error::{Error, IdentityFault};
+
+/// A list that was read and is good, and which of the authorities it is of.
+pub(super) struct RevocationList {
+    pub(super) der: CertificateRevocationListDer<'static>,
+    /// By their places among those that were given.
+    pub(super) authorities: Vec<usize>,
+    issuer: Vec<u8>,
+    /// What part of the authority's certificates it is about, if not all.
+    scope: Option<Vec<u8>>,
+    pub(super) due: Due,
+}
+
+/// When a revocation list came out, and by when it is to be replaced. Seconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    pub(super) this_update: i64,
+    pub(super) next_update: i64,
+}
+
+/// Adds the lists in a file to `lists`, once each of them is found to be good at `now`.
+///
+/// # Errors
+/// [`Error::Identity`] with the file.
+pub(super) fn read(
+    path: &Path,
+    authorities: &[CertificateDer<'static>],
+    now: i64,
+    lists: &mut Vec<RevocationList>,
+) -> Result<(), Error> {
+    let bytes = file::read(path)?;
+    take_in(bytes, authorities, now, lists).map_err(|fault| Error::identity(path.to_path_buf(), fault))
+}
+
+fn take_in(
+    bytes: Vec<u8>,
+    authorities: &[CertificateDer<'static>],
+    now: i64,
+    lists: &mut Vec<RevocationList>,
+) -> Result<(), IdentityFault> {
+    // Authorities publish their lists as DER (RFC 5280 §4.2.1.13), tools write PEM.
+    let found = if bytes.first() == Some(&der::SEQUENCE) {
+        vec![CertificateRevocationListDer::from(bytes)]
+    } else {
+        pem::read(&bytes)?.revocation_lists
+    };
+    // In DER one thing is easily taken for another.
+    if found.is_empty() || found.iter().any(|der| der::validity(der).is_ok()) {
+        return Err(IdentityFault::NoRevocationList);
+    }
+    for der in found {
+        let list = check(der, authorities, now)?;
+        let same = |other: &RevocationList| (&other.issuer, &other.scope) == (&list.issuer, &list.scope);
+        // rustls would ask the first of them only.
+        if lists.iter().any(same) {
+            return Err(IdentityFault::Malformed(
+                "there are two revocation lists of the same authority; give the newer one only".to_string(),
+            ));
+        }
+        lists.push(list);
+    }
+    Ok(())
+}
+
+/// A list that is signed by one of these authorities and is the newest that there has to be.
+pub(super) fn check(
+    der: CertificateRevocationListDer<'static>,
+    authorities: &[CertificateDer<'static>],
+    now: i64,
+) -> Result<RevocationList, IdentityFault> {
+    let damaged = |what| {
+        IdentityFault::Malformed(format!(
+            "its revocation list is damaged ({what}); copy the file again from where it was issued"
+        ))
+    };
+    let signed = der::signed(&der).map_err(damaged)?;
+    let list =
+        BorrowedCertRevocationList::from_der(&der).and_then(|list| list.to_owned()).map_err(unsupported)?;
+    let list = CertRevocationList::from(list);
+    let (mut of, mut forged) = (Vec::new(), false);
+    for (index, authority) in authorities.iter().enumerate() {
+        let Ok(certificate) = EndEntityCert::try_from(authority) else { continue };
+        if certificate.subject() != list.issuer() {
+            continue;
+        }
+        // One name may stand for several keys, such as before and after a change of them.
+        if is_signed_by(&signed, &certificate) {
+            of.push(index);
+        } else {
+            forged = true;
+        }
+    }
+    match (of.is_empty(), forged) {
+        (false, _) => {}
+        (true, false) => return Err(IdentityFault::RevocationListOfAnother),
+        (true, true) => {
+            return Err(IdentityFault::Malformed(
+                "its revocation list is not signed by the authority that it names; get it again from there"
+                    .into(),
+            ));
+        }
+    }
+    let due = due(signed.tbs).map_err(damaged)?;
+    if now >= due.next_update {
+        return Err(IdentityFault::RevocationListExpired { next_update: due.next_update, now });
+    }
+    let scope = list.issuing_distribution_point().map(<[u8]>::to_vec);
+    Ok(RevocationList { authorities: of, issuer: list.issuer().to_vec(), scope, due, der })
+}
+
+/// The times of a list that webpki has found to have both (RFC 5280 §5.1.2.4 and §5.1.2.5).
+fn due(tbs: &[u8]) -> Result<Due, &'static str> {
+    let mut tbs = der::Reader::new(der::Reader::new(tbs).expect(der::SEQUENCE)?);
+    tbs.expect(der::INTEGER)?; // version
+    tbs.expect(der::SEQUENCE)?; // signature
+    tbs.expect(der::SEQUENCE)?; // issuer
+    Ok(Due { this_update: tbs.time()?, next_update: tbs.time()? })
+}
+
+fn is_signed_by(list: &der::Signed<'_>, authority: &EndEntityCert<'_>) -> bool {
+    let algorithms = provider().signature_verification_algorithms.all;
+    algorithms
+        .iter()
+        .filter(|algorithm| algorithm.signature_alg_id().as_ref() == list.algorithm)
+        .any(|algorithm| authority.verify_signature(*algorithm, list.tbs, list.signature).is_ok())
+}
+
+fn unsupported(error: webpki::Error) -> IdentityFault {
+    use webpki::Error::*;
+    let what = match error {
+        UnsupportedCrlVersion | BadDer | MalformedExtensions => {
+            "it must be of version 2, with a nextUpdate and a CRL number (for openssl ca: crl_extensions in the configuration)"
+        }
+        UnsupportedDeltaCrl => "a delta list is not supported; give the complete one",
+        UnsupportedIndirectCrl => "a list for other issuers is not supported; give the authority's own",
+        UnsupportedCriticalExtension => "it has a critical extension that is not supported",
+        _ => "it is not one of RFC 5280",
+    };
+    IdentityFault::Malformed(format!("its revocation list is not accepted: {what}"))
+}
+
+impl Due {
+    /// How near the end is. There is nothing to say while more than a tenth of the time is left: authorities replace lists
+    /// late.
+    pub(super) fn expiry(self, now: i64) -> Expiry {
+        let whole = self.next_update.saturating_sub(self.this_update);
+        match self.next_update.saturating_sub(now) {
+            ..=0 => Expiry::Expired,
+            left if left < whole / 10 => Expiry::Imminent,
+            _ => Expiry::Distant,
+        }
+    }
+}
