@@ -29,6 +29,13 @@ pub(super) enum Topic {
     Command(Command),
 }
 
+/// Whether clients must show a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientDemand {
+    Required,
+    Optional,
+}
+
 /// All that a command line can say beside the command, with the defaults.
 #[derive(Debug)]
 pub(super) struct Arguments {
@@ -41,6 +48,9 @@ pub(super) struct Arguments {
     pub key: Option<PathBuf>,
     /// Where settings beside those of the command line are.
     pub config: Option<PathBuf>,
+    pub client_ca: Option<PathBuf>,
+    pub client_auth: Option<ClientDemand>,
+    pub client_crls: Vec<PathBuf>,
     pub dir: PathBuf,
     pub https: Listen,
     pub http: Option<Listen>,
@@ -63,6 +73,9 @@ impl Default for Arguments {
             keys: Vec::new(),
             key: None,
             config: None,
+            client_ca: None,
+            client_auth: None,
+            client_crls: Vec::new(),
             dir: "certs".into(),
             https: Listen::on_all(8443),
             http: Some(Listen::on_all(80)),

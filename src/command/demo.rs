@@ -40,6 +40,7 @@ When plain HTTP cannot have port 80, port 8080 is taken instead.
 ";
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
+    serve::check_client_options(arguments)?;
     let certificates = demo_certs::ensure(&arguments.dir)
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
     if let Freshness::Made { because } = &certificates.freshness {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lockgate::{HttpCredentials, Limits};
 
-use super::args::Arguments;
+use super::args::{Arguments, ClientDemand};
 use super::commands::Command;
 use super::value::{self, Listen};
 
@@ -81,6 +81,48 @@ pub(super) const GENERAL: &[Opt] = &[
                 accepted: "the path of a PEM file",
                 default: None,
                 set: |arguments, value| path(value).map(|path| arguments.keys.push(path)),
+            },
+        )
+    },
+    Opt::new(
+        "client-ca",
+        "The authority or authorities whose certificates clients show (mutual TLS), as PEM. Without it, none are asked for.",
+        Kind::Value {
+            name: "FILE",
+            accepted: "the path of a PEM file",
+            default: None,
+            set: |arguments, value| path(value).map(|path| arguments.client_ca = Some(path)),
+        },
+    ),
+    Opt::new(
+        "client-auth",
+        "Whether a client must show a certificate of --client-ca, or may. One that is not good is refused in either case. \
+         Without it, required.",
+        Kind::Value {
+            name: "required|optional",
+            accepted: "required or optional",
+            default: None,
+            set: |arguments, value| {
+                arguments.client_auth = Some(match value.to_str()? {
+                    "required" => ClientDemand::Required,
+                    "optional" => ClientDemand::Optional,
+                    _ => return None,
+                });
+                Some(())
+            },
+        },
+    ),
+    Opt {
+        many: true,
+        ..Opt::new(
+            "client-crl",
+            "The certificates that an authority of --client-ca has revoked (a CRL), as PEM or DER. Once one is given, every \
+             authority needs one, and one that is out of date refuses its clients. May be given several times.",
+            Kind::Value {
+                name: "FILE",
+                accepted: "the path of a revocation list",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.client_crls.push(path)),
             },
         )
     },

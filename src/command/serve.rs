@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use lockgate::{Identity, Request, Response, Router, Server};
+use lockgate::{ClientAuth, Identity, Request, Response, Router, Server};
 use serde_json::json;
 
-use super::args::Arguments;
+use super::args::{Arguments, ClientDemand};
 use super::commands::{Operands, Spec};
 use super::exit::{self, Code, Failure};
 use super::say;
@@ -32,6 +32,10 @@ Serves GET /api/data over HTTPS with your certificate, and answers plain HTTP wi
 No certificate yet? lockgate demo makes one for localhost; one that every client trusts comes
 from an authority such as Let's Encrypt. Renewed files are taken up by themselves.
 
+To serve only clients that show a certificate of your own authority (mutual TLS):
+  lockgate serve --cert cert.pem --key key.pem --client-ca clients-ca.pem
+  curl --cert client.pem --key client-key.pem https://NAME:8443/api/data
+
 Ports below 1024 need a permission that users do not have. It can be given to the program:
   sudo setcap cap_net_bind_service=+ep $(command -v lockgate)
 ";
@@ -48,12 +52,35 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             "{missing}: a server needs a certificate and its private key; lockgate demo makes both, to try it with"
         )));
     }
+    check_client_options(arguments)?;
     let signals = Signals::catch()?;
     let pairs = certs.iter().zip(keys);
     let identities: Vec<_> =
         pairs.map(|(cert, key)| Identity::from_pem_files(cert, key)).collect::<Result<_, _>>()?;
     let server = open(arguments, identities, arguments.http)?;
     until_stopped(server, signals, None)
+}
+
+/// What is said of clients' certificates must hang together; a server that asks for none by mistake would let everybody in.
+pub(super) fn check_client_options(arguments: &Arguments) -> Result<(), Failure> {
+    let without = match arguments {
+        Arguments { client_ca: Some(_), .. } => return Ok(()),
+        Arguments { client_auth: Some(_), .. } => "--client-auth",
+        Arguments { client_crls, .. } if !client_crls.is_empty() => "--client-crl",
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(format!(
+        "--client-ca FILE is missing: {without} needs the authority that signs the clients' certificates"
+    )))
+}
+
+fn client_auth(arguments: &Arguments) -> Option<ClientAuth> {
+    let authorities = arguments.client_ca.as_ref()?;
+    let clients = match arguments.client_auth.unwrap_or(ClientDemand::Required) {
+        ClientDemand::Required => ClientAuth::required(authorities),
+        ClientDemand::Optional => ClientAuth::optional(authorities),
+    };
+    Some(arguments.client_crls.iter().fold(clients, ClientAuth::crl))
 }
 
 /// Opens the server with these identities, the default first; plain HTTP where `http` says, which need not be where the
@@ -75,6 +102,9 @@ pub(super) fn open(
         builder = builder.identity(default);
     }
     builder = identities.fold(builder, |builder, further| builder.also_identity(further));
+    if let Some(clients) = client_auth(arguments) {
+        builder = builder.client_auth(clients);
+    }
     if let Some(http) = http {
         builder = builder.redirect_http(http.to_string());
     }
