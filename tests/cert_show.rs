@@ -180,7 +180,8 @@ fn openssl_reads_the_same() {
          [name]\nC=DE\nO=Müller, Söhne + Co\nOU=<1>; 2\nCN=device.local\nemailAddress=a@example.org\n\
          [v3]\nsubjectAltName=DNS:device.local,DNS:*.example.org,IP:192.0.2.7,IP:2001:db8::7,email:a@b.c\n\
          basicConstraints=critical,CA:TRUE,pathlen:2\nkeyUsage=critical,digitalSignature,keyCertSign\n\
-         extendedKeyUsage=serverAuth,clientAuth\nauthorityInfoAccess=caIssuers;URI:http://ca.example/i.der\n",
+         extendedKeyUsage=serverAuth,clientAuth\nauthorityInfoAccess=caIssuers;URI:http://ca.example/i.der\n\
+         nameConstraints=permitted;DNS:example.org\n",
     )
     .unwrap();
     for key in [
@@ -227,6 +228,9 @@ fn openssl_reads_the_same() {
         assert_eq!((&shown["key"], &shown["signature"]), (&kind.into(), &signed.into()), "{all}");
         assert_eq!(shown["dns_names"], serde_json::json!(["device.local", "*.example.org"]));
         assert_eq!(shown["ip_addresses"], serde_json::json!(["192.0.2.7", "2001:db8::7"]));
+        assert_eq!((&shown["other_names"], &shown["path_length"]), (&1.into(), &2.into()));
+        assert_eq!(shown["issuers_at"], serde_json::json!(["http://ca.example/i.der"]));
+        assert_eq!(shown["has_name_constraints"], true);
         assert_eq!(shown["key_usage"], serde_json::json!(["digitalSignature", "keyCertSign"]));
         assert!(all.contains("Digital Signature, Certificate Sign"), "{all}");
         assert_eq!(shown["extended_key_usage"], serde_json::json!(["serverAuth", "clientAuth"]));

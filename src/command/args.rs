@@ -46,6 +46,9 @@ pub(super) struct Arguments {
     pub keys: Vec<PathBuf>,
     /// The one key that a command about certificates has.
     pub key: Option<PathBuf>,
+    pub state: Option<PathBuf>,
+    pub names: Vec<String>,
+    pub out: Option<PathBuf>,
     /// Where settings beside those of the command line are.
     pub config: Option<PathBuf>,
     pub client_ca: Option<PathBuf>,
@@ -72,6 +75,9 @@ impl Default for Arguments {
             certs: Vec::new(),
             keys: Vec::new(),
             key: None,
+            state: None,
+            names: Vec::new(),
+            out: None,
             config: None,
             client_ca: None,
             client_auth: None,
@@ -473,7 +479,7 @@ mod tests {
             (&["serve", "-x"], &["no option -x"]),
             (&["serve", "x\ny"], &["\"x\\ny\" is neither an option"]),
             (&["serve", "--dir", "x"], &["--dir is an option of demo, not of serve"]),
-            (&["demo", "--cert", "x"], &["--cert is an option of serve, not of demo"]),
+            (&["demo", "--cert", "x"], &["--cert is an option of serve", "not of demo"]),
             (&["serve", "--json"], &["--json is an option of cert show, not of serve"]),
             (
                 &["cert", "show", "x", "--workers", "1"],

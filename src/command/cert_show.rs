@@ -41,10 +41,10 @@ change, and says how to mend it. Nothing is asked of the network.
 --json writes one object: version (1), file, key_matches (true, false, or null without a key),
 certificates, findings, errors, warnings and notes (their numbers). A certificate has place
 (from 1), subject, issuer, serial, version, not_before and not_after (seconds since 1970),
-dns_names, ip_addresses, key, signature, is_ca, is_self_signed, key_usage and extended_key_usage
-(null when it does not say), sha256. A finding has id, severity (note, warning, error), place
-(or null), seen, why, refused_by, fix, reference. Fields may be added in the same version, and
-none changes.
+dns_names, ip_addresses, other_names (their number), key, signature, is_ca, is_self_signed,
+path_length, has_name_constraints, issuers_at, key_usage and extended_key_usage (null when it
+does not say), sha256. A finding has id, severity (note, warning, error), place (or null), seen,
+why, refused_by, fix, reference. Fields may be added in the same version, and none changes.
 ";
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -128,10 +128,14 @@ fn facts(certificate: &Certificate, now: i64) -> Vec<(&'static str, String)> {
         (false, true) => "its own issuer (self-signed)",
         (false, false) => "a server or a client",
     };
+    let kind = match certificate.has_name_constraints() {
+        true => format!("{kind}, for certain names only"),
+        false => kind.to_string(),
+    };
     vec![
         ("subject", certificate.subject().to_string()),
         ("issuer", certificate.issuer().to_string()),
-        ("kind", kind.to_string()),
+        ("kind", kind),
         ("names", if names.is_empty() { "none".to_string() } else { names.join(", ") }),
         ("valid", format!("{} to {} ({left})", iso8601(begins), iso8601(ends))),
         ("key", certificate.key()),
@@ -174,10 +178,14 @@ fn in_json(file: &str, chain: &Chain, findings: &[Finding]) -> Value {
             "not_after": certificate.not_after(),
             "dns_names": certificate.dns_names(),
             "ip_addresses": certificate.ip_addresses().iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "other_names": certificate.other_names(),
             "key": certificate.key(),
             "signature": certificate.signature(),
             "is_ca": certificate.is_ca(),
             "is_self_signed": certificate.is_self_signed(),
+            "path_length": certificate.path_length(),
+            "has_name_constraints": certificate.has_name_constraints(),
+            "issuers_at": certificate.issuers_at(),
             "key_usage": certificate.key_usage(),
             "extended_key_usage": certificate.extended_key_usage(),
             "sha256": value::show_fingerprint(&certificate.fingerprint()),

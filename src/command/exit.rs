@@ -32,6 +32,14 @@ pub(super) const SERVING: &[Meaning] = &[
     (Code::Configuration as u8, "the certificate, its key, a limit or a setting cannot be used"),
 ];
 
+/// The exit codes of the commands that write files and end.
+pub(super) const WRITING: &[Meaning] = &[
+    (0, "done"),
+    (Code::Runtime as u8, "a file cannot be written"),
+    (Code::Usage as u8, "the command line is wrong"),
+    (Code::Configuration as u8, "a certificate, a key or another file cannot be used, and stays as it is"),
+];
+
 /// A code and what to tell the user.
 #[derive(Debug)]
 pub(super) struct Failure {

@@ -133,7 +133,7 @@ mod tests {
                 let name = format!("--{}", option.name);
                 let listed = text
                     .lines()
-                    .any(|line| line.starts_with("  ") && line.split([' ', ',']).any(|word| word == name));
+                    .any(|line| line.starts_with("  -") && line.split([' ', ',']).any(|word| word == name));
                 let is_of = options::of(command).any(|other| other.name == option.name);
                 assert_eq!(listed, is_of, "{name} of {}", command.name());
             }

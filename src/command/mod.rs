@@ -2,6 +2,8 @@
 //! lockgate's public API; nothing knows it but `main`.
 
 mod args;
+mod cert_csr;
+mod cert_install;
 mod cert_show;
 mod commands;
 mod config;
@@ -10,6 +12,7 @@ mod demo_certs;
 mod exit;
 mod help;
 mod options;
+mod placing;
 mod serve;
 mod signals;
 mod value;
@@ -47,6 +50,13 @@ fn say(text: &str) {
     let mut stdout = io::stdout().lock();
     if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
         log::debug!("stdout is closed: {error}");
+    }
+}
+
+/// Writes to stderr, for people, beside what stdout holds for programs.
+fn tell(text: &str) {
+    if let Err(error) = writeln!(io::stderr(), "{text}") {
+        log::debug!("stderr is closed: {error}");
     }
 }
 

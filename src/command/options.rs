@@ -140,6 +140,72 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
+        of: &[Command::CertCsr],
+        many: true,
+        ..Opt::new(
+            "name",
+            "A name or an address by which clients call the device. Required; may be given several times.",
+            Kind::Value {
+                name: "NAME",
+                accepted: "a name or an address, without scheme and port",
+                default: None,
+                set: |arguments, value| text(value).map(|name| arguments.names.push(name)),
+            },
+        )
+    },
+    Opt {
+        of: &[Command::CertCsr, Command::CertInstall],
+        ..Opt::new(
+            "state",
+            "The device's state directory: the key is DIR/installed/key.pem, the certificate DIR/installed/cert.pem.",
+            Kind::Value {
+                name: "DIR",
+                accepted: "the path of a folder",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.state = Some(path)),
+            },
+        )
+    },
+    Opt {
+        of: &[Command::CertCsr, Command::CertInstall],
+        ..Opt::new(
+            "key",
+            "The private key, as PEM. One that is there is never written over.",
+            Kind::Value {
+                name: "FILE",
+                accepted: "the path of a PEM file",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.key = Some(path)),
+            },
+        )
+    },
+    Opt {
+        of: &[Command::CertInstall],
+        ..Opt::new(
+            "cert",
+            "Where the certificate and its issuers go. One that is there is replaced.",
+            Kind::Value {
+                name: "FILE",
+                accepted: "the path of a PEM file",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.certs = vec![path]),
+            },
+        )
+    },
+    Opt {
+        of: &[Command::CertCsr],
+        ..Opt::new(
+            "out",
+            "Where the request is written, instead of stdout.",
+            Kind::Value {
+                name: "FILE",
+                accepted: "the path of a file",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.out = Some(path)),
+            },
+        )
+    },
+    Opt {
         of: &[Command::CertShow],
         ..Opt::new(
             "json",

@@ -105,6 +105,11 @@ impl Certificate {
         &self.facts.extensions.addresses
     }
 
+    /// How many further names it is for, of kinds that no server has: people, resources, services.
+    pub fn other_names(&self) -> usize {
+        self.facts.extensions.other_names
+    }
+
     /// The key's kind and size: `ECDSA P-256`, `RSA of 2048 bits`, `Ed25519`.
     pub fn key(&self) -> String {
         self.facts.key.kind.to_string()
@@ -118,6 +123,21 @@ impl Certificate {
     /// Whether it is an authority's (RFC 5280 §4.2.1.9).
     pub fn is_ca(&self) -> bool {
         self.facts.extensions.is_ca
+    }
+
+    /// How many authorities may stand between this one and a server's certificate (RFC 5280 §4.2.1.9); `None` for any number.
+    pub fn path_length(&self) -> Option<u64> {
+        self.facts.extensions.path_length
+    }
+
+    /// Whether it is an authority's that may vouch for some names only (RFC 5280 §4.2.1.10).
+    pub fn has_name_constraints(&self) -> bool {
+        self.facts.extensions.has_name_constraints
+    }
+
+    /// Where its issuer's certificate can be fetched, as the certificate says (RFC 5280 §4.2.2.1).
+    pub fn issuers_at(&self) -> &[String] {
+        &self.facts.extensions.issuers_at
     }
 
     /// What the key may be used for (RFC 5280 §4.2.1.3); `None` when the certificate does not say, which allows all.

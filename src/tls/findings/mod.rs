@@ -169,11 +169,15 @@ impl<'a> Check<'a> {
         named.join(", ") + &rest
     }
 
-    /// What `lockgate cert install` mends by itself.
+    /// What `lockgate cert install` mends by itself, unless the key stands in the same file.
     fn to_be_ordered(&self, finding: Finding) -> Finding {
-        let key = self.chain.key.as_ref().and_then(|key| key.file.as_deref());
+        let key = self.chain.key.as_ref();
         let Some(file) = self.chain.file.as_deref() else { return finding };
-        let key = key.filter(|key| *key != file).map_or_else(|| "KEYFILE".to_string(), shell_word);
+        let key = match key.map(|key| key.file.as_deref()) {
+            Some(Some(key)) if key != file => shell_word(key),
+            Some(_) => return finding,
+            None => "KEYFILE".to_string(),
+        };
         let file = shell_word(file);
         finding.fixed_by(format!("lockgate cert install {file} --key {key} --cert {file}"))
     }

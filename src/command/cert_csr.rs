@@ -1,0 +1,254 @@
+//! `lockgate cert csr`: a key that never leaves the device, and a request (PKCS#10, RFC 2986) for an authority that the
+//! device cannot reach. What it answers is put in place by `cert_install`.
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
+    SanType,
+};
+
+use super::args::Arguments;
+use super::commands::{Operands, Spec};
+use super::exit::{self, Code, Failure};
+use super::value::shell_word;
+use super::{placing, say, tell};
+
+pub(super) const SPEC: Spec = Spec {
+    name: "cert csr",
+    synopsis: "--name NAME… (--state DIR | --key FILE) [--out FILE]",
+    summary: "Makes a key, and a request to get a certificate for it from an authority.",
+    text: HELP,
+    operands: Operands::None,
+    exit_codes: exit::WRITING,
+    usage_code: Code::Usage,
+    run,
+};
+
+const HELP: &str = "\
+For devices that no authority can reach. Makes an ECDSA P-256 key with mode 0600, unless there is
+one already, and writes a request for a certificate with these names. The key never leaves the
+device.
+
+  lockgate cert csr --name device.example --name 192.0.2.7 --key key.pem --out request.pem
+  openssl x509 -req -in request.pem -copy_extensions copy -days 365 \\
+      -CA ca.pem -CAkey ca-key.pem -out answer.pem
+  lockgate cert install answer.pem --key key.pem --cert cert.pem
+  lockgate serve --cert cert.pem --key key.pem
+
+The request asks for what clients want to see: each name as subjectAltName, digitalSignature as
+keyUsage, serverAuth as extendedKeyUsage.
+";
+
+/// RFC 5280 appendix A.1: ub-common-name.
+const LONGEST_COMMON_NAME: usize = 64;
+/// The first line of what this command writes, and may write over.
+const BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
+
+/// Where a key and its certificate are, as `--state` or `--key` and `--cert` say.
+pub(super) struct Places {
+    pub key: PathBuf,
+    pub cert: PathBuf,
+    /// How the two are named on the command line.
+    pub named: String,
+}
+
+impl Places {
+    /// Below the state directory they have a folder of their own, where nothing renews them by itself.
+    pub(super) fn of(state: &Path) -> Places {
+        let dir = state.join("installed");
+        let named = format!("--state {}", shell_word(&state.to_string_lossy()));
+        Places { key: dir.join("key.pem"), cert: dir.join("cert.pem"), named }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let names = names(&arguments.names)?;
+    let places = match (&arguments.state, &arguments.key) {
+        (Some(state), None) => Places::of(state),
+        (None, Some(key)) => {
+            let named = format!("--key {} --cert cert.pem", shell_word(&key.to_string_lossy()));
+            Places { key: key.clone(), cert: "cert.pem".into(), named }
+        }
+        (Some(_), Some(_)) => {
+            return Err(Failure::usage("--state and --key both say where the key is; give one of them"))
+        }
+        (None, None) => {
+            return Err(Failure::usage("--state DIR or --key FILE is missing: where the key is to be kept"));
+        }
+    };
+    if let Some(out) = &arguments.out {
+        refuse_to_write_over(out)?;
+    }
+    if arguments.state.is_some() {
+        make_directory(&places.key)?;
+    }
+    let key = key(&places.key)?;
+    let request = request(&names, &key)
+        .map_err(|error| Failure::new(Code::Runtime, format!("the request cannot be made: {error}")))?;
+    match &arguments.out {
+        Some(out) => placing::replace(out, &request, 0o644).map_err(|error| not_written(out, &error))?,
+        None => say(request.trim_end()),
+    }
+    tell(&format!(
+        "The key is in {} and stays there. When the authority has answered: lockgate cert install ANSWER.pem {}",
+        places.key.display(),
+        places.named
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The names as a request has them.
+fn names(given: &[String]) -> Result<Vec<SanType>, Failure> {
+    if given.is_empty() {
+        return Err(Failure::usage(
+            "--name NAME is missing: a certificate is for the names and addresses by which clients call the device",
+        ));
+    }
+    let name = |name: &String| {
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return Ok(SanType::IpAddress(address));
+        }
+        let valid = is_dns_name(name).then(|| name.to_ascii_lowercase().try_into().ok()).flatten();
+        valid.map(SanType::DnsName).ok_or_else(|| {
+            Failure::usage(format!(
+                "--name: {name:?} is not accepted here; give a DNS name (in ASCII; *.example.org for all below one) or an \
+                 address, without scheme and port"
+            ))
+        })
+    };
+    given.iter().map(name).collect()
+}
+
+/// RFC 1034 §3.5 and RFC 9525 §6.3; an underscore is no letter of a host's name, and is met all the same.
+fn is_dns_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let rest = name.strip_prefix("*.").unwrap_or(name);
+    // All digits and dots would be an address that is none.
+    let is_numeric =
+        name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    name.len() <= 253 && rest.split('.').all(is_label) && !is_numeric
+}
+
+/// The key that is there, or a new one.
+fn key(path: &Path) -> Result<KeyPair, Failure> {
+    let made = KeyPair::generate()
+        .map_err(|error| Failure::new(Code::Runtime, format!("no key can be made: {error}")))?;
+    match placing::put_new(path, &made.serialize_pem(), 0o600) {
+        Ok(()) => return Ok(made),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(not_written(path, &error)),
+    }
+    tell(&format!("{}: is there already, and the request is for this key", path.display()));
+    let unusable = |what: &str| {
+        let path = path.display();
+        Failure::new(
+            Code::Configuration,
+            format!("{path}: {what}; give the path of a key that is not there yet"),
+        )
+    };
+    let text = fs::read_to_string(path).map_err(|error| unusable(&format!("cannot be read ({error})")))?;
+    // What rcgen says of a key is not passed on.
+    KeyPair::from_pem(&text)
+        .map_err(|_| unusable("is no private key in PKCS#8 that a request can be made for"))
+}
+
+fn request(names: &[SanType], key: &KeyPair) -> Result<String, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    let first = match names.first() {
+        Some(SanType::DnsName(name)) => name.as_str().to_string(),
+        Some(SanType::IpAddress(address)) => address.to_string(),
+        _ => String::new(),
+    };
+    // Authorities of one's own often want one; no client looks at it.
+    if (1..=LONGEST_COMMON_NAME).contains(&first.len()) {
+        params.distinguished_name.push(DnType::CommonName, first);
+    }
+    params.subject_alt_names = names.to_vec();
+    params.is_ca = IsCa::NoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.serialize_request(key)?.pem()
+}
+
+/// A slip of the hand must not cost a key.
+fn refuse_to_write_over(out: &Path) -> Result<(), Failure> {
+    match fs::read(out) {
+        Ok(contents) if contents.starts_with(BEGIN.as_bytes()) || contents.is_empty() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) => Err(Failure::new(
+            Code::Configuration,
+            format!(
+                "{}: is there already and is no request; give another path for the request",
+                out.display()
+            ),
+        )),
+        Err(error) => Err(not_written(out, &error)),
+    }
+}
+
+/// The folder that this file is to be in, for its owner alone.
+fn make_directory(file: &Path) -> Result<(), Failure> {
+    let Some(dir) = file.parent() else { return Ok(()) };
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|error| not_written(dir, &error))
+}
+
+pub(super) fn not_written(path: &Path, error: &io::Error) -> Failure {
+    let message =
+        format!("{}: cannot be written: {error}; give a path that this user may write to", path.display());
+    Failure::new(Code::Runtime, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_dns_names_or_addresses() {
+        for good in
+            ["a", "device.local", "*.example.org", "xn--mnchen-3ya.de", "192.0.2.7", "2001:db8::7", "a_b.c"]
+        {
+            assert!(names(&[good.to_string()]).is_ok(), "{good}");
+        }
+        let long = "a".repeat(64);
+        for bad in [
+            "",
+            "https://a",
+            "a:443",
+            "ä.de",
+            "a..b",
+            "a.",
+            ".a",
+            "*",
+            "*.",
+            "a.*.b",
+            "*a.b",
+            "-a",
+            "a-",
+            "1.2.3",
+            "1.2.3.256",
+            "[::1]",
+            "a b",
+            "a,b",
+            "a@b",
+            &long,
+        ] {
+            let error = names(&[bad.to_string()]).err().unwrap_or_else(|| panic!("{bad}")).message;
+            assert!(error.contains(&format!("{bad:?} is not accepted")), "{error}");
+        }
+    }
+}
