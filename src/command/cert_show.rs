@@ -91,7 +91,7 @@ fn for_people(file: &str, chain: &Chain, findings: &[Finding], now: i64) -> Stri
         let place = finding.place().map(|place| format!(" in {place}")).unwrap_or_default();
         text.push_str(&format!("\n{} {}{place}\n", finding.severity(), finding.id()));
         let refused_by = finding.refused_by().join(", ");
-        let why = help::wrapped(finding.why(), 15, 15);
+        let why = help::wrapped(finding.why(), 14, 14);
         for (label, value) in [
             ("seen", finding.seen()),
             ("why", why.trim_start()),

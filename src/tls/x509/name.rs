@@ -6,8 +6,8 @@ use crate::tls::der::{Reader, SEQUENCE};
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
 
-/// Attributes that have a short name (RFC 4514 §3), and the two others that are often met.
-const SHORT: [(&[u8], &str); 12] = [
+/// Attributes that have a short name (RFC 4514 §3), and others that are often met.
+const SHORT: [(&[u8], &str); 13] = [
     (&[0x55, 4, 3], "CN"),
     (&[0x55, 4, 5], "serialNumber"),
     (&[0x55, 4, 6], "C"),
@@ -20,6 +20,7 @@ const SHORT: [(&[u8], &str); 12] = [
     (&[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25], "DC"),
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1], "emailAddress"),
     (&[0x55, 4, 12], "title"),
+    (&[0x55, 4, 97], "organizationIdentifier"),
 ];
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 
