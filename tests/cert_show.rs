@@ -143,10 +143,11 @@ fn serve_warns_of_what_clients_will_object_to() {
     let warning = log.lines().find(|line| line.contains("(private-lifetime)")).expect(&log);
     assert!(warning.contains("WARN") && warning.contains(text(&long.cert)), "{warning}");
     assert!(warning.contains("it lasts 826 days, 825 are the most"), "{warning}");
-    // How much is left is said once.
+    // How much is left is said once, by the server that runs.
     let short = authority.pair_for("short", &["localhost"], -80 * DAY, 2 * DAY);
     let mut server = Server::serve(&short, &[]);
     server.https_port();
+    server.stderr.expect("renew it now");
     let log = server.stop();
     assert_eq!(log.lines().filter(|line| line.contains("WARN")).count(), 1, "{log}");
     let good = authority.pair_for("good", &["localhost"], -DAY, 89 * DAY);

@@ -40,6 +40,14 @@ pub(super) enum Kind {
     Flag(fn(&mut Arguments)),
 }
 
+/// The one key of a command about certificates.
+const KEY: Kind = Kind::Value {
+    name: "FILE",
+    accepted: "the path of a PEM file",
+    default: None,
+    set: |arguments, value| path(value).map(|path| arguments.key = Some(path)),
+};
+
 /// The options that are no limits.
 pub(super) const GENERAL: &[Opt] = &[
     Opt::new(
@@ -131,12 +139,7 @@ pub(super) const GENERAL: &[Opt] = &[
         ..Opt::new(
             "key",
             "The private key that should belong to the certificate, as PEM. Without it, a key that stands in FILE itself.",
-            Kind::Value {
-                name: "FILE",
-                accepted: "the path of a PEM file",
-                default: None,
-                set: |arguments, value| path(value).map(|path| arguments.key = Some(path)),
-            },
+            KEY,
         )
     },
     Opt {
@@ -171,12 +174,7 @@ pub(super) const GENERAL: &[Opt] = &[
         ..Opt::new(
             "key",
             "The private key, as PEM. One that is there is never written over.",
-            Kind::Value {
-                name: "FILE",
-                accepted: "the path of a PEM file",
-                default: None,
-                set: |arguments, value| path(value).map(|path| arguments.key = Some(path)),
-            },
+            KEY,
         )
     },
     Opt {
