@@ -94,7 +94,7 @@ fn unfinished_body(target: &Target) -> std::io::Result<Tls> {
 
 /// Requests of every kind, resets among them, for minutes.
 pub fn soak(size: Size) -> Verdict {
-    let length = size.pick(Duration::from_secs(20), Duration::from_secs(600));
+    let length = size.pick(Duration::from_secs(60), Duration::from_secs(600));
     let server = Server::example(&[]);
     let mut faults = Vec::new();
     resets::occupy_all_workers(&server.target);
