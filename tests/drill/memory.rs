@@ -92,13 +92,16 @@ fn unfinished_body(target: &Target) -> std::io::Result<Tls> {
     Ok(tls)
 }
 
+/// How many connections are reset in each round of the soak.
+const RESETS: usize = 200;
+
 /// Requests of every kind, resets among them, for minutes.
 pub fn soak(size: Size) -> Verdict {
-    let length = size.pick(Duration::from_secs(20), Duration::from_secs(600));
+    let length = size.pick(Duration::from_secs(60), Duration::from_secs(600));
     let server = Server::example(&[]);
     let mut faults = Vec::new();
     resets::occupy_all_workers(&server.target);
-    let mut requests = 0;
+    let (mut requests, mut resets) = (0, 0);
     let mut samples = Vec::new();
     let began = Instant::now();
     let mut next_sample = began;
@@ -107,7 +110,8 @@ pub fn soak(size: Size) -> Verdict {
             Ok(count) => requests += count,
             Err(error) => faults.push(format!("a request failed: {error}")),
         }
-        resets::storm(&server.target, 200);
+        resets::storm(&server.target, RESETS);
+        resets += RESETS;
         if Instant::now() >= next_sample {
             next_sample += length / 20;
             samples.push(server.footprint());
@@ -125,7 +129,7 @@ pub fn soak(size: Size) -> Verdict {
     }
     Verdict {
         figures: format!(
-            "{requests} requests and as many resets in {:.0?}; memory at most {} KiB in the first half, {} KiB in the second; {} threads, {} descriptors at the end",
+            "{requests} requests and {resets} resets in {:.0?}; memory at most {} KiB in the first half, {} KiB in the second; {} threads, {} descriptors at the end",
             began.elapsed(),
             most(first),
             most(second),

@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
 # Fuzzes each target, or those that are named, for FUZZ_SECONDS (300): usage: tests/fuzz/run.sh [TARGET…]
 # Begins with tests/fuzz/corpus and with what earlier runs have found, which is kept beside what is built.
-# FUZZ_SANITIZER=address looks for faults of memory too; that needs a nightly toolchain, or RUSTC_BOOTSTRAP=1.
+# All run under the address sanitizer, so that faults of memory show too, where the toolchain brings its runtime: the usual
+# ones for Linux on x86-64 and ARM64 do. FUZZ_SANITIZER=none leaves it out, and is about twice as fast.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 
 seconds=${FUZZ_SECONDS:-300}
-sanitizer=${FUZZ_SANITIZER:-none}
+sanitizer=${FUZZ_SANITIZER:-address}
+if [ "$sanitizer" = address ]; then
+    # The option is for nightly toolchains; but a stable one understands it, and this asks for it by name.
+    export RUSTC_BOOTSTRAP=1
+    if ! compgen -G "$(rustc --print target-libdir)/librustc-*_rt.asan.a" >/dev/null; then
+        echo 'without the address sanitizer: this toolchain does not bring its runtime (librustc-*_rt.asan.a)' >&2
+        sanitizer=none
+    fi
+fi
 build=${CARGO_TARGET_DIR:-target}/fuzz
 options=(--fuzz-dir tests/fuzz --sanitizer "$sanitizer" --target-dir "$build")
 [ "$#" -gt 0 ] || set -- head chunked target router pem certificate connection
@@ -28,7 +37,7 @@ for target in "$@"; do
     log=$build/$target.log
     mkdir -p "$found" "$crashes"
     before=$(ls "$crashes")
-    # Leaks are looked for by the address sanitizer, where it can trace the process.
+    # To look for leaks the sanitizer would have to trace the process, which containers forbid.
     cargo fuzz run "${options[@]}" "$target" "$found" "tests/fuzz/corpus/$target" -- \
         -max_total_time="$seconds" -max_len=4096 -timeout=30 -rss_limit_mb=1024 -print_final_stats=1 \
         -dict=tests/fuzz/head.dict -detect_leaks=0 >"$log" 2>&1
