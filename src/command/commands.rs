@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use super::args::Arguments;
 use super::exit::{Code, Failure, Meaning};
-use super::{cert_show, demo, serve};
+use super::{cert_ca, cert_show, demo, serve};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     Serve,
     Demo,
     CertShow,
+    CertCa,
 }
 
 /// What a command is.
@@ -48,7 +49,8 @@ pub(super) enum Operands {
 
 impl Command {
     /// Those that users meet first in front.
-    pub(super) const ALL: &'static [Command] = &[Command::Serve, Command::Demo, Command::CertShow];
+    pub(super) const ALL: &'static [Command] =
+        &[Command::Serve, Command::Demo, Command::CertShow, Command::CertCa];
     /// Those that run a server, and so have limits.
     pub(super) const SERVING: &'static [Command] = &[Command::Serve, Command::Demo];
 
@@ -57,6 +59,7 @@ impl Command {
             Command::Serve => &serve::SPEC,
             Command::Demo => &demo::SPEC,
             Command::CertShow => &cert_show::SPEC,
+            Command::CertCa => &cert_ca::SPEC,
         }
     }
 

@@ -2,6 +2,7 @@
 //! lockgate's public API; nothing knows it but `main`.
 
 mod args;
+mod cert_ca;
 mod cert_show;
 mod commands;
 mod config;
