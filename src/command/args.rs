@@ -401,6 +401,12 @@ mod tests {
             "443",
             "--http-credentials",
             "refuse",
+            "--device",
+            "--state",
+            "c",
+            "--name",
+            "a.example",
+            "--name=b.example",
             "--credential-header",
             "X-A",
             "--credential-header",
@@ -416,6 +422,9 @@ mod tests {
         assert_eq!(given.public_name.as_deref(), Some("device.example"));
         assert_eq!(given.public_port, Some(443));
         assert_eq!(given.credentials, HttpCredentials::Refuse);
+        assert!(given.device);
+        assert_eq!(given.state, Some("c".into()));
+        assert_eq!(given.names, ["a.example", "b.example"]);
         assert_eq!(given.credential_headers, ["X-A", "X-B"]);
         assert_eq!(given.verbosity, 2);
         assert_eq!(arguments(&["demo", "--dir", "x", "--http", "off"]).dir, PathBuf::from("x"));
