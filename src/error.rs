@@ -28,6 +28,14 @@ pub enum Error {
         /// What is wrong with it.
         fault: IdentityFault,
     },
+    /// The device's own CA and certificate cannot be used or made.
+    #[cfg(feature = "device")]
+    Device {
+        /// The file of the state directory that is at fault, or the directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: crate::DeviceFault,
+    },
     /// A route was declared that cannot be served.
     Route {
         /// The method and pattern as declared.
@@ -171,6 +179,8 @@ impl fmt::Display for Error {
             Error::Identity { file: None, fault } => {
                 write!(f, "the PEM given as certificate and key: {fault}")
             }
+            #[cfg(feature = "device")]
+            Error::Device { path, fault } => write!(f, "{}: {fault}", path.display()),
             Error::Route { route, fault } => write!(f, "route {route}: {fault}"),
             Error::Setting { setting, fault } => write!(f, "{setting}: {fault}"),
             Error::Io { doing, source } => write!(f, "{doing}: {source}"),
@@ -267,6 +277,8 @@ impl std::error::Error for Error {
         match self {
             Error::Listen { source, .. } | Error::Io { source, .. } => Some(source),
             Error::Identity { fault: IdentityFault::Unreadable(source), .. } => Some(source),
+            #[cfg(feature = "device")]
+            Error::Device { fault: crate::DeviceFault::Io(source), .. } => Some(source),
             Error::Body(BodyFault::Json(source)) => Some(source),
             Error::Body(BodyFault::Io(source)) => Some(source),
             _ => None,

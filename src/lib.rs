@@ -80,7 +80,18 @@ pub use server::builder::{HttpCredentials, Server, ServerBuilder};
 pub use server::keeper::IdentityEvent;
 pub use server::limits::Limits;
 pub use server::shutdown::{Handle, Running};
+#[cfg(feature = "device")]
+pub use tls::device::{Device, DeviceFault};
 pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, IdentitySource};
+
+/// What the command's demo makes its certificates with. Not for others: it changes without notice.
+#[cfg(feature = "device")]
+#[doc(hidden)]
+pub mod workshop {
+    pub use crate::tls::device::draft::{is_ours, sync_directory, Draft, FileError};
+    pub use crate::tls::device::making::{vouches, Ca, Key, Lifetime, MakeError};
+    pub use crate::tls::device::scope::Scope;
+}
 
 /// The README's example compiles as it is written.
 #[cfg(doctest)]

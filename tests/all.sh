@@ -41,7 +41,8 @@ docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps; }
 fuzzing() { make --no-print-directory fuzz FUZZ_SECONDS=20; }
 lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }
 
-tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3 nginx=nginx-light haproxy=haproxy testssl=testssl.sh
+tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3 nginx=nginx-light haproxy=haproxy testssl=testssl.sh \
+    chromium=chromium certutil=libnss3-tools faketime=faketime
 tests/install_sslyze.sh
 
 if has_component rustfmt fmt formatting; then

@@ -55,6 +55,7 @@ pub(super) struct Arguments {
     pub client_auth: Option<ClientDemand>,
     pub client_crls: Vec<PathBuf>,
     pub dir: PathBuf,
+    pub device: bool,
     pub https: Listen,
     pub http: Option<Listen>,
     pub public_name: Option<String>,
@@ -83,6 +84,7 @@ impl Default for Arguments {
             client_auth: None,
             client_crls: Vec::new(),
             dir: "certs".into(),
+            device: false,
             https: Listen::on_all(8443),
             http: Some(Listen::on_all(80)),
             public_name: None,
@@ -401,6 +403,12 @@ mod tests {
             "443",
             "--http-credentials",
             "refuse",
+            "--device",
+            "--state",
+            "c",
+            "--name",
+            "a.example",
+            "--name=b.example",
             "--credential-header",
             "X-A",
             "--credential-header",
@@ -416,6 +424,9 @@ mod tests {
         assert_eq!(given.public_name.as_deref(), Some("device.example"));
         assert_eq!(given.public_port, Some(443));
         assert_eq!(given.credentials, HttpCredentials::Refuse);
+        assert!(given.device);
+        assert_eq!(given.state, Some("c".into()));
+        assert_eq!(given.names, ["a.example", "b.example"]);
         assert_eq!(given.credential_headers, ["X-A", "X-B"]);
         assert_eq!(given.verbosity, 2);
         assert_eq!(arguments(&["demo", "--dir", "x", "--http", "off"]).dir, PathBuf::from("x"));

@@ -5,13 +5,14 @@ use std::process::ExitCode;
 
 use super::args::Arguments;
 use super::exit::{Code, Failure, Meaning};
-use super::{cert_csr, cert_install, cert_show, demo, serve};
+use super::{cert_ca, cert_csr, cert_install, cert_show, demo, serve};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
     Serve,
     Demo,
     CertShow,
+    CertCa,
     CertCsr,
     CertInstall,
 }
@@ -50,8 +51,14 @@ pub(super) enum Operands {
 
 impl Command {
     /// Those that users meet first in front.
-    pub(super) const ALL: &'static [Command] =
-        &[Command::Serve, Command::Demo, Command::CertShow, Command::CertCsr, Command::CertInstall];
+    pub(super) const ALL: &'static [Command] = &[
+        Command::Serve,
+        Command::Demo,
+        Command::CertShow,
+        Command::CertCa,
+        Command::CertCsr,
+        Command::CertInstall,
+    ];
     /// Those that run a server, and so have limits.
     pub(super) const SERVING: &'static [Command] = &[Command::Serve, Command::Demo];
 
@@ -60,6 +67,7 @@ impl Command {
             Command::Serve => &serve::SPEC,
             Command::Demo => &demo::SPEC,
             Command::CertShow => &cert_show::SPEC,
+            Command::CertCa => &cert_ca::SPEC,
             Command::CertCsr => &cert_csr::SPEC,
             Command::CertInstall => &cert_install::SPEC,
         }

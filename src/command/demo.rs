@@ -11,7 +11,7 @@ use super::exit::{self, Code, Failure};
 use super::say;
 use super::serve;
 use super::signals::Signals;
-use super::value::{shell_word, Listen};
+use super::value::Listen;
 
 /// The port that needs a permission, and the one that is taken when it is not to be had.
 const HTTP_PORT: u16 = 80;
@@ -64,11 +64,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         (Err(error), _) => return Err(error.into()),
     };
-    let advice = format!(
-        "Try it: curl --cacert {} https://localhost:{}/api/data",
-        shell_word(&certificates.ca.to_string_lossy()),
-        server.local_addr().port()
-    );
+    let advice = serve::try_it(&certificates.ca, server.local_addr().port());
     serve::until_stopped(server, signals, Some(advice))
 }
 

@@ -1,19 +1,18 @@
 //! Certificates for the demo: a CA of its own, and a certificate for this machine's loopback names.
 //!
-//! Knows rcgen and the file system; of lockgate what every program may know. Called by the demo before it binds.
+//! Knows the file system, and of lockgate what every program may know beside what makes certificates, which it shares
+//! with the device identity. Called by the demo before it binds.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use lockgate::Identity;
-use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
+use lockgate::workshop::{
+    is_ours, sync_directory, vouches, Ca, Draft, FileError, Key, Lifetime, MakeError, Scope,
 };
-use rustls::pki_types::{pem::PemObject, CertificateDer, UnixTime};
+use lockgate::Identity;
 
 /// What the demo answers to, and what its CA may vouch for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -79,7 +78,7 @@ pub(crate) fn ensure(dir: &Path) -> Result<DemoCertificates, DemoCertificatesErr
         Err(because) => because,
     };
     files.refuse_what_is_not_ours()?;
-    fs::create_dir_all(dir).map_err(|source| DemoCertificatesError::file(dir, source))?;
+    fs::create_dir_all(dir).map_err(|source| FileError::of(dir, source))?;
     let mut why = String::new();
     for _ in 0..ATTEMPTS {
         let drafts = files.write_drafts(&Set::make(now)?)?;
@@ -129,29 +128,28 @@ impl Files {
         if identity.not_after().saturating_sub(now) < LEAST_LEFT {
             return Err(format!("{certificate} expires within a day"));
         }
-        verify(&self.ca, &self.certificate, now)
+        let read = |path| fs::read(path).map_err(|error| format!("{error}"));
+        read(&self.ca)
+            .and_then(|ca| vouches(&ca, &read(&self.certificate)?, now))
             .map_err(|what| format!("{} does not vouch for {certificate} ({what})", self.ca.display()))
     }
 
     fn refuse_what_is_not_ours(&self) -> Result<(), DemoCertificatesError> {
         for path in self.all() {
-            let mut start = Vec::new();
-            match File::open(path).and_then(|file| file.take(MARK.len() as u64).read_to_end(&mut start)) {
-                // An empty file, or one cut off in its first line, holds nothing that could be lost.
-                Ok(_) if MARK.starts_with(&start) => {}
-                Ok(_) => return Err(DemoCertificatesError::NotOurs { path: path.clone() }),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(DemoCertificatesError::file(path, source)),
+            if !is_ours(path, MARK)? {
+                return Err(DemoCertificatesError::NotOurs { path: path.clone() });
             }
         }
         Ok(())
     }
 
     fn write_drafts(&self, set: &Set) -> Result<[Draft; 3], DemoCertificatesError> {
+        let draft =
+            |path, pem: &str, mode| Draft::write(path, &[MARK, pem.as_bytes()].concat(), &set.id, mode);
         Ok([
-            Draft::write(&self.key, &set.key, &set.id, 0o600)?,
-            Draft::write(&self.certificate, &set.certificate, &set.id, 0o644)?,
-            Draft::write(&self.ca, &set.ca, &set.id, 0o644)?,
+            draft(&self.key, &set.key, 0o600)?,
+            draft(&self.certificate, &set.certificate, 0o644)?,
+            draft(&self.ca, &set.ca, 0o644)?,
         ])
     }
 
@@ -160,162 +158,48 @@ impl Files {
     }
 }
 
-/// Whether a client that trusts this CA would accept this certificate.
-fn verify(ca: &Path, certificate: &Path, now: i64) -> Result<(), Box<dyn std::error::Error>> {
-    let ca = CertificateDer::from_pem_file(ca)?;
-    let certificate = CertificateDer::from_pem_file(certificate)?;
-    let anchor = webpki::anchor_from_trusted_cert(&ca)?;
-    webpki::EndEntityCert::try_from(&certificate)?.verify_for_usage(
-        &[webpki::ring::ECDSA_P256_SHA256],
-        &[anchor],
-        &[],
-        UnixTime::since_unix_epoch(Duration::from_secs(now.try_into()?)),
-        webpki::KeyUsage::server_auth(),
-        None,
-        None,
-    )?;
-    Ok(())
-}
-
 /// Three files' contents that belong together.
 struct Set {
     ca: String,
     certificate: String,
     key: String,
-    /// Unique to this set: hex of the CA key's identifier.
+    /// Unique to this set: the end of the CA's name.
     id: String,
 }
 
 impl Set {
-    /// Serial numbers are rcgen's: 159 bits of the hash of a public key that was made a moment ago, positive, and so
-    /// as random as the key. The CA's name carries part of its key's hash, because Firefox locks its user out of a server
-    /// whose certificate repeats the issuer and serial number of another.
     fn make(now: i64) -> Result<Set, DemoCertificatesError> {
-        // Some room to the years 1970 and 9999, beyond which a certificate cannot be dated, and rcgen panics.
-        let now = now.clamp(DAY, 250_000_000_000);
-        let at =
-            |seconds: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds.unsigned_abs());
-
-        let ca_key = KeyPair::generate()?;
-        let mut ca = CertificateParams::default();
-        let id: String = ca.key_identifier(&ca_key)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        ca.distinguished_name = DistinguishedName::new();
-        ca.distinguished_name.push(DnType::CommonName, format!("lockgate demo CA {id}"));
-        ca.not_before = at(now - BACKDATED);
-        ca.not_after = at(now + LEAF_LIFETIME + CA_OUTLIVES_LEAF);
-        ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        ca.name_constraints = Some(NameConstraints {
-            permitted_subtrees: vec![
-                GeneralSubtree::DnsName("localhost".to_string()),
-                GeneralSubtree::IpAddress(CidrSubnet::from_v4_prefix([127, 0, 0, 1], 32)),
-                GeneralSubtree::IpAddress(CidrSubnet::from_v6_prefix(
-                    std::net::Ipv6Addr::LOCALHOST.octets(),
-                    128,
-                )),
-            ],
-            excluded_subtrees: Vec::new(),
-        });
-        ca.use_authority_key_identifier_extension = true;
-        let ca_pem = ca.self_signed(&ca_key)?.pem();
-        let issuer = Issuer::new(ca, ca_key);
-
-        let key = KeyPair::generate()?;
-        let mut leaf = CertificateParams::new(NAMES.map(String::from))?;
-        leaf.distinguished_name = DistinguishedName::new();
-        leaf.distinguished_name.push(DnType::CommonName, NAMES[0]);
-        leaf.not_before = at(now - BACKDATED);
-        leaf.not_after = at(now + LEAF_LIFETIME);
-        leaf.is_ca = IsCa::ExplicitNoCa;
-        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        leaf.use_authority_key_identifier_extension = true;
-        let certificate = leaf.signed_by(&key, &issuer)?.pem();
-        Ok(Set { ca: ca_pem, certificate, key: key.serialize_pem(), id })
+        let scope = Scope {
+            domains: vec!["localhost".to_string()],
+            networks: vec![(IpAddr::V4(Ipv4Addr::LOCALHOST), 32), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)],
+        };
+        let not_before = now.saturating_sub(BACKDATED);
+        let until = |lifetime| Lifetime { not_before, not_after: now.saturating_add(lifetime) };
+        let ca = Ca::make("lockgate demo CA", &scope, until(LEAF_LIFETIME + CA_OUTLIVES_LEAF), Key::make()?)?;
+        let key = Key::make()?;
+        let certificate = ca.issue(&NAMES.map(String::from), until(LEAF_LIFETIME), &key)?;
+        let id = ca.name().rsplit(' ').next().unwrap_or_default().to_string();
+        Ok(Set { ca: ca.pem().to_string(), certificate, key: key.pem().to_string(), id })
     }
-}
-
-/// A file written whole under a temporary name, to be renamed. Removed when it is dropped before that.
-struct Draft {
-    temporary: PathBuf,
-    target: PathBuf,
-    placed: bool,
-}
-
-impl Draft {
-    /// `id` makes the temporary name one that no other run has.
-    fn write(target: &Path, pem: &str, id: &str, mode: u32) -> Result<Draft, DemoCertificatesError> {
-        let temporary = target.with_extension(format!("{id}.pem.tmp"));
-        let failed = |source| DemoCertificatesError::file(&temporary, source);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        // From the first moment on: a mode that is set later leaves the key open until then.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-        #[cfg(not(unix))]
-        let _ = mode;
-        let mut file = options.open(&temporary).map_err(failed)?;
-        let draft = Draft { temporary: temporary.clone(), target: target.to_path_buf(), placed: false };
-        file.write_all(MARK)
-            .and_then(|()| file.write_all(pem.as_bytes()))
-            .and_then(|()| file.sync_all())
-            .map_err(failed)?;
-        Ok(draft)
-    }
-
-    fn put_in_place(mut self) -> Result<(), DemoCertificatesError> {
-        fs::rename(&self.temporary, &self.target)
-            .map_err(|source| DemoCertificatesError::file(&self.target, source))?;
-        self.placed = true;
-        Ok(())
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if self.placed {
-            return;
-        }
-        if let Err(error) = fs::remove_file(&self.temporary) {
-            log::warn!("{}: is left over and cannot be removed: {error}", self.temporary.display());
-        }
-    }
-}
-
-/// So that the renames outlive a power cut.
-fn sync_directory(dir: &Path) -> Result<(), DemoCertificatesError> {
-    #[cfg(unix)]
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(|source| DemoCertificatesError::file(dir, source))?;
-    #[cfg(not(unix))]
-    let _ = dir;
-    Ok(())
 }
 
 /// Why there are no certificates for the demo.
 #[derive(Debug)]
 pub(crate) enum DemoCertificatesError {
     /// A file or the directory could not be read or written.
-    File { path: PathBuf, source: io::Error },
+    File(FileError),
     /// There is a file in the way that was not made here.
     NotOurs { path: PathBuf },
-    /// rcgen could not make a key or a certificate.
-    Make(rcgen::Error),
+    /// A key or a certificate could not be made.
+    Make(MakeError),
     /// What was written is not good to serve with.
     Unusable { dir: PathBuf, why: String },
-}
-
-impl DemoCertificatesError {
-    fn file(path: &Path, source: io::Error) -> Self {
-        DemoCertificatesError::File { path: path.to_path_buf(), source }
-    }
 }
 
 impl fmt::Display for DemoCertificatesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DemoCertificatesError::File { path, source } => write!(
+            DemoCertificatesError::File(FileError { path, source }) => write!(
                 f,
                 "{}: {source}; the demo keeps its certificates there, give it a directory that it may write to",
                 path.display()
@@ -340,15 +224,21 @@ impl fmt::Display for DemoCertificatesError {
 impl std::error::Error for DemoCertificatesError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            DemoCertificatesError::File { source, .. } => Some(source),
+            DemoCertificatesError::File(FileError { source, .. }) => Some(source),
             DemoCertificatesError::Make(source) => Some(source),
             DemoCertificatesError::NotOurs { .. } | DemoCertificatesError::Unusable { .. } => None,
         }
     }
 }
 
-impl From<rcgen::Error> for DemoCertificatesError {
-    fn from(error: rcgen::Error) -> Self {
+impl From<FileError> for DemoCertificatesError {
+    fn from(error: FileError) -> Self {
+        DemoCertificatesError::File(error)
+    }
+}
+
+impl From<MakeError> for DemoCertificatesError {
+    fn from(error: MakeError) -> Self {
         DemoCertificatesError::Make(error)
     }
 }
@@ -460,12 +350,6 @@ mod tests {
             metadata.permissions().mode() & 0o7777
         };
         assert_eq!(mode("key.pem"), 0o600);
-        // A draft has this mode as well: it is what the file is created with.
-        let target = dir.path().join("draft.pem");
-        let draft = Draft::write(&target, "", "id", 0o600).unwrap();
-        assert_eq!(mode("draft.id.pem.tmp"), 0o600);
-        drop(draft);
-        assert_eq!(contents(&dir).len(), 3);
     }
 
     #[test]

@@ -71,7 +71,9 @@ impl From<Error> for Failure {
         let code = match &error {
             _ if error.is_address_in_use() => Code::PortInUse,
             _ if error.is_permission_denied() => Code::NotPermitted,
-            Error::Identity { .. } | Error::Setting { .. } | Error::Route { .. } => Code::Configuration,
+            Error::Identity { .. } | Error::Device { .. } | Error::Setting { .. } | Error::Route { .. } => {
+                Code::Configuration
+            }
             _ => Code::Runtime,
         };
         let message = match &error {

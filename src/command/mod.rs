@@ -2,6 +2,7 @@
 //! lockgate's public API; nothing knows it but `main`.
 
 mod args;
+mod cert_ca;
 mod cert_csr;
 mod cert_install;
 mod cert_show;

@@ -135,6 +135,45 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
+        of: &[Command::Serve],
+        ..Opt::new(
+            "device",
+            "Serve with a certificate that this device makes itself, for its host name, NAME.local, localhost, each \
+             --name and the addresses of its interfaces. It is signed by an authority of the device's own, and renewed \
+             when it is time and when names or addresses change.",
+            Kind::Flag(|arguments| arguments.device = true),
+        )
+    },
+    Opt {
+        of: &[Command::Serve, Command::CertCa],
+        ..Opt::new(
+            "state",
+            "Where the device's authority and certificate are kept, and made when they are not there. Needs a disk that \
+             lasts: clients trust the authority in it.",
+            Kind::Value {
+                name: "DIR",
+                accepted: "the path of a folder",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.state = Some(path)),
+            },
+        )
+    },
+    Opt {
+        of: &[Command::Serve],
+        many: true,
+        ..Opt::new(
+            "name",
+            "A name or address that clients call this device by, beside those that it has. May be given several times. \
+             The authority vouches for the names that were given when it was made, and for what is below them.",
+            Kind::Value {
+                name: "NAME",
+                accepted: "a host name or an IP address",
+                default: None,
+                set: |arguments, value| text(value).map(|name| arguments.names.push(name)),
+            },
+        )
+    },
+    Opt {
         of: &[Command::CertShow],
         ..Opt::new(
             "key",

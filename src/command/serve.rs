@@ -1,8 +1,9 @@
 //! `lockgate serve`: the server with certificates of the user's own; and what every way of serving has in common.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use lockgate::{ClientAuth, Identity, Request, Response, Router, Server};
+use lockgate::{ClientAuth, Device, Identity, Request, Response, Router, Server};
 use serde_json::json;
 
 use super::args::{Arguments, ClientDemand};
@@ -10,12 +11,12 @@ use super::commands::{Operands, Spec};
 use super::exit::{self, Code, Failure};
 use super::say;
 use super::signals::Signals;
-use super::value::Listen;
+use super::value::{shell_word, Listen};
 
 pub(super) const SPEC: Spec = Spec {
     name: "serve",
-    synopsis: "--cert FILE --key FILE [OPTIONS]",
-    summary: "Serves with a certificate of your own.",
+    synopsis: "--cert FILE --key FILE | --device --state DIR [OPTIONS]",
+    summary: "Serves with a certificate of your own, or of the device's own authority.",
     text: HELP,
     operands: Operands::None,
     exit_codes: exit::SERVING,
@@ -36,29 +37,72 @@ To serve only clients that show a certificate of your own authority (mutual TLS)
   lockgate serve --cert cert.pem --key key.pem --client-ca clients-ca.pem
   curl --cert client.pem --key client-key.pem https://NAME:8443/api/data
 
+A device in a network of its own makes its certificate itself, for its names and addresses, and
+renews it. Clients have to be told once to trust its authority:
+
+  lockgate serve --device --state /var/lib/gateway --name gateway.example
+  lockgate cert ca --state /var/lib/gateway
+
 Ports below 1024 need a permission that users do not have. It can be given to the program:
   sudo setcap cap_net_bind_service=+ep $(command -v lockgate)
 ";
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let (certs, keys) = (&arguments.certs, &arguments.keys);
-    if certs.is_empty() || certs.len() != keys.len() {
-        let missing = match (certs.len(), keys.len()) {
-            (0, 0) => "--cert FILE and --key FILE are missing",
-            (certs, keys) if certs > keys => "--key FILE is missing",
-            _ => "--cert FILE is missing",
-        };
-        return Err(Failure::usage(format!(
-            "{missing}: a server needs a certificate and its private key; lockgate demo makes both, to try it with"
-        )));
-    }
+    check(arguments)?;
     check_client_options(arguments)?;
     let signals = Signals::catch()?;
-    let pairs = certs.iter().zip(keys);
-    let identities: Vec<_> =
-        pairs.map(|(cert, key)| Identity::from_pem_files(cert, key)).collect::<Result<_, _>>()?;
-    let server = open(arguments, identities, arguments.http)?;
-    until_stopped(server, signals, None)
+    let server = open(arguments, identities(arguments)?, arguments.http)?;
+    let port = server.local_addr().port();
+    let state = arguments.state.as_ref().filter(|_| arguments.device);
+    let advice = state.map(|state| {
+        let trust = format!("lockgate cert ca --state {}", shell_word(&state.to_string_lossy()));
+        format!("{}\nHow clients come to trust this device: {trust}", try_it(&state.join("ca.pem"), port))
+    });
+    until_stopped(server, signals, advice)
+}
+
+/// Whether the options go together.
+fn check(arguments: &Arguments) -> Result<(), Failure> {
+    let (certs, keys) = (arguments.certs.len(), arguments.keys.len());
+    let wrong = match (arguments.device, &arguments.state) {
+        (true, _) if certs + keys > 0 => {
+            "--device and --cert do not go together: the device makes its certificate itself; give one of them"
+        }
+        (true, None) => "--state DIR is missing: the device's authority and certificate are kept there",
+        (true, Some(_)) => return Ok(()),
+        (false, Some(_)) => "--state is for what a server makes itself; give --device too",
+        (false, None) if !arguments.names.is_empty() => {
+            "--name is for a certificate that a server makes itself; give --device too"
+        }
+        (false, None) if certs == keys && certs > 0 => return Ok(()),
+        (false, None) => {
+            let missing = match (certs, keys) {
+                (0, 0) => "--cert FILE and --key FILE are missing",
+                (certs, keys) if certs > keys => "--key FILE is missing",
+                _ => "--cert FILE is missing",
+            };
+            return Err(Failure::usage(format!(
+                "{missing}: a server needs a certificate and its private key; lockgate demo makes both, to try it with"
+            )));
+        }
+    };
+    Err(Failure::usage(wrong))
+}
+
+/// What clients get, the default first.
+fn identities(arguments: &Arguments) -> Result<Vec<Identity>, lockgate::Error> {
+    if let Some(state) = arguments.state.as_ref().filter(|_| arguments.device) {
+        let device = arguments.names.iter().fold(Device::new(state), |device, name| device.name(name));
+        return Ok(vec![Identity::from_source(device)?]);
+    }
+    let pairs = arguments.certs.iter().zip(&arguments.keys);
+    pairs.map(|(cert, key)| Identity::from_pem_files(cert, key)).collect()
+}
+
+/// A line to paste, for a client that trusts this authority for once.
+pub(super) fn try_it(ca: &Path, port: u16) -> String {
+    let ca = shell_word(&ca.to_string_lossy());
+    format!("Try it: curl --cacert {ca} https://localhost:{port}/api/data")
 }
 
 /// What is said of clients' certificates must hang together; a server that asks for none by mistake would let everybody in.

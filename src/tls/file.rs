@@ -31,6 +31,14 @@ pub(super) fn loose_mode_of(path: &Path) -> Option<u32> {
     File::open(path).ok().and_then(|file| loose_mode(&file))
 }
 
+/// Warns when others than its owner can get at a private key's file. One that cannot be opened is none of its business.
+#[cfg(feature = "device")]
+pub(super) fn report_mode(key: &Path) {
+    if let Some(mode) = loose_mode_of(key) {
+        log::warn!("{}", loose_mode_warning(mode, key));
+    }
+}
+
 fn open(path: &Path) -> Result<File, Error> {
     File::open(path).map_err(|error| fault(path, error))
 }

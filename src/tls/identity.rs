@@ -86,6 +86,17 @@ impl Identity {
         load_files(certificate, key, unix_now())
     }
 
+    /// From the contents of two files that were made here, at `now` in seconds since 1970.
+    #[cfg(feature = "device")]
+    pub(super) fn of_contents(
+        certificate: (&Path, &[u8]),
+        key: (&Path, &[u8]),
+        now: i64,
+    ) -> Result<Identity, Error> {
+        let part = |(file, pem)| Part { file: Some(file), pem };
+        check(part(certificate), part(key), now)
+    }
+
     /// Whether the certificate is for this host: a DNS name (RFC 9525: `*.example.org` covers one label), or an IPv4 or
     /// IPv6 address without brackets. Anything else is not, and neither is a name that stands in the subject only.
     pub fn is_valid_for(&self, host: &str) -> bool {
@@ -196,8 +207,15 @@ fn load_files(certificate: &Path, key: &Path, now: i64) -> Result<Identity, Erro
     load(certificate, key, now)
 }
 
-/// From PEM to an identity that is good to serve with at `now` (seconds since 1970).
+/// As [`check`]; the log is told what clients will object to.
 fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Error> {
+    let identity = check(certificate, key, now)?;
+    chain::warn(&identity.inner.certified.cert, certificate.file, now);
+    Ok(identity)
+}
+
+/// From PEM to an identity that is good to serve with at `now` (seconds since 1970).
+fn check(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Error> {
     let (chain, private_key) = chain_and_key(certificate, key)?;
     let validity = check_chain(&chain).map_err(|fault| certificate.fault(fault))?;
     // There is a first certificate, or check_chain had refused.
@@ -224,7 +242,6 @@ fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Erro
         let not_before = validity.not_before;
         return Err(certificate.fault(IdentityFault::NotYetValid { not_before, now }));
     }
-    chain::warn(&certified.cert, certificate.file, now);
     Ok(Identity {
         inner: Arc::new(Inner { certified: Arc::new(certified), dns_names, validity }),
         origin: None,
@@ -314,7 +331,7 @@ fn place_of_own(certified: &CertifiedKey) -> Option<usize> {
     certified.cert.iter().position(is_own).map(|index| index + 1)
 }
 
-fn unix_now() -> i64 {
+pub(super) fn unix_now() -> i64 {
     unix(SystemTime::now())
 }
 

@@ -9,6 +9,8 @@ mod chain;
 mod client_auth;
 mod client_identity;
 mod der;
+#[cfg(feature = "device")]
+pub(crate) mod device;
 mod file;
 mod findings;
 mod identity;

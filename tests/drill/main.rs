@@ -43,7 +43,7 @@ pub struct Verdict {
 /// A drill by its name.
 type Drill = (&'static str, fn(Size) -> Verdict);
 
-const DRILLS: [Drill; 18] = [
+const DRILLS: [Drill; 19] = [
     ("silent clients", |size| crowd::drill(&[crowd::Kind::Silent], size)),
     ("half a ClientHello", |size| crowd::drill(&[crowd::Kind::HalfHello], size)),
     ("a head in drips", |size| crowd::drill(&[crowd::Kind::DrippingHead], size)),
@@ -59,7 +59,8 @@ const DRILLS: [Drill; 18] = [
     ("stop with dead peers", stop::with_dead_peers),
     ("handlers that misbehave", handlers::drill),
     ("memory ceiling", memory::ceiling),
-    ("kill -9 while writing certificates", crash::drill),
+    ("kill -9 while the demo writes certificates", crash::demo),
+    ("kill -9 while a device writes its state", crash::device),
     ("reload", reload::drill),
     ("soak", memory::soak),
 ];

@@ -1,0 +1,183 @@
+//! Files that are there whole or not at all, also after a power cut: written under another name, then renamed.
+//!
+//! Knows the file system and nothing of what the files hold. Called for the device's state and the demo's certificates.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// A file written whole under a temporary name, to be renamed. Removed when it is dropped before that.
+#[derive(Debug)]
+pub struct Draft {
+    temporary: PathBuf,
+    target: PathBuf,
+    placed: bool,
+}
+
+/// A file that could not be read or written, and what the operating system said.
+#[derive(Debug)]
+pub struct FileError {
+    /// The file, or its directory.
+    pub path: PathBuf,
+    /// What the operating system said.
+    pub source: io::Error,
+}
+
+impl FileError {
+    /// Names the file at fault.
+    pub fn of(path: &Path, source: io::Error) -> FileError {
+        FileError { path: path.to_path_buf(), source }
+    }
+}
+
+impl Draft {
+    /// Writes it and waits until it is on the disk. `id` makes its temporary name; no two writers may use the same one at
+    /// a time. The file has its mode from its first byte: one that is set later leaves a key open until then.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses it, and when a file of the temporary name is there.
+    pub fn write(target: &Path, contents: &[u8], id: &str, mode: u32) -> Result<Draft, FileError> {
+        let temporary = temporary(target, id);
+        let failed = |source| FileError::of(&temporary, source);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(mode);
+        let mut file = options.open(&temporary).map_err(failed)?;
+        let draft = Draft { temporary: temporary.clone(), target: target.to_path_buf(), placed: false };
+        file.write_all(contents).and_then(|()| file.sync_all()).map_err(failed)?;
+        Ok(draft)
+    }
+
+    /// Removes what a writer with this `id` left behind when it was killed.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be removed.
+    pub fn remove_left_over(target: &Path, id: &str) -> Result<(), FileError> {
+        let temporary = temporary(target, id);
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::of(&temporary, error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives it its name, in place of what had that name. It outlives a power cut once [`sync_directory`] has returned.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses it.
+    pub fn put_in_place(mut self) -> Result<(), FileError> {
+        fs::rename(&self.temporary, &self.target).map_err(|source| FileError::of(&self.target, source))?;
+        self.placed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.placed {
+            return;
+        }
+        if let Err(error) = fs::remove_file(&self.temporary) {
+            log::warn!("{}: is left over and cannot be removed: {error}", self.temporary.display());
+        }
+    }
+}
+
+/// In the same directory, since a file can be renamed within a file system only.
+fn temporary(target: &Path, id: &str) -> PathBuf {
+    target.with_extension(format!("{id}.pem.tmp"))
+}
+
+/// Waits until the renames in this directory are on the disk.
+///
+/// # Errors
+///
+/// When the operating system refuses it.
+pub fn sync_directory(dir: &Path) -> Result<(), FileError> {
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|source| FileError::of(dir, source))
+}
+
+/// Whether this file may be written over: it begins with this mark (RFC 7468 §2 allows text before a section), or is not
+/// there. What does not begin with it was put there by somebody else, and may be the only copy of a key.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn is_ours(path: &Path, mark: &[u8]) -> Result<bool, FileError> {
+    let mut start = Vec::new();
+    match File::open(path).and_then(|file| file.take(mark.len() as u64).read_to_end(&mut start)) {
+        // An empty file, or one cut off in its first line, holds nothing that could be lost.
+        Ok(_) => Ok(mark.starts_with(&start)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(source) => Err(FileError::of(path, source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn names(dir: &TempDir) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_draft_has_its_mode_from_the_first_byte_and_goes_when_it_is_dropped() {
+        let dir = TempDir::new().unwrap();
+        let target = dir.path().join("key.pem");
+        let draft = Draft::write(&target, b"secret", "id", 0o600).unwrap();
+        assert_eq!(names(&dir), ["key.id.pem.tmp"]);
+        let mode = fs::metadata(dir.path().join("key.id.pem.tmp")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        drop(draft);
+        assert_eq!(names(&dir), [""; 0]);
+    }
+
+    #[test]
+    fn a_draft_takes_the_place_of_what_was_there() {
+        let dir = TempDir::new().unwrap();
+        let target = dir.path().join("cert.pem");
+        fs::write(&target, "old").unwrap();
+        Draft::write(&target, b"new", "id", 0o644).unwrap().put_in_place().unwrap();
+        assert_eq!(names(&dir), ["cert.pem"]);
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_before_the_next() {
+        let dir = TempDir::new().unwrap();
+        let target = dir.path().join("cert.pem");
+        std::mem::forget(Draft::write(&target, b"half", "id", 0o644).unwrap());
+        let error = Draft::write(&target, b"", "id", 0o644).unwrap_err();
+        assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
+        for _ in 0..2 {
+            Draft::remove_left_over(&target, "id").unwrap();
+            assert_eq!(names(&dir), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn only_what_begins_with_the_mark_is_ours() {
+        let dir = TempDir::new().unwrap();
+        let path = dir.path().join("key.pem");
+        assert!(is_ours(&path, b"mark\n").unwrap(), "not there");
+        for (contents, ours) in
+            [("", true), ("ma", true), ("mark\nkey", true), ("key", false), (" mark\n", false)]
+        {
+            fs::write(&path, contents).unwrap();
+            assert_eq!(is_ours(&path, b"mark\n").unwrap(), ours, "{contents:?}");
+        }
+        assert_eq!(is_ours(dir.path(), b"mark\n").unwrap_err().path, dir.path());
+    }
+}

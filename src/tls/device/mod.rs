@@ -1,0 +1,170 @@
+//! The device identity: a CA of the device's own, and a certificate that it signs and renews by itself.
+//!
+//! An embedding program meets [`Device`]. The rooms below: `state` keeps the directory, `making` makes CAs and
+//! certificates, `scope` is what a CA may vouch for, `names` what a certificate is for,
+//! `machine` what the machine is called and which addresses it has, `clock` how far its clock is believed, `draft` how a
+//! file is written whole. Knows rcgen, files and the machine; nothing of servers. The keeper asks it through
+//! [`IdentitySource`].
+
+pub(crate) mod draft;
+pub(crate) mod making;
+pub(crate) mod scope;
+
+mod clock;
+mod fault;
+mod machine;
+mod names;
+mod state;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+pub use fault::DeviceFault;
+
+use self::machine::Machine;
+use self::names::{Name, MOST_NAMES};
+use self::state::{Purpose, State, Visit};
+use super::identity::unix_now;
+use super::{file, Certificate, Identity, IdentitySource};
+use crate::error::{Error, IdentityFault};
+
+/// Addresses change without notice, so they are looked at so often.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// A clock that is wrong is set soon, or never.
+const LOOK_AGAIN_AT_THE_CLOCK: Duration = Duration::from_secs(10);
+
+/// A certificate authority of the device's own, and a certificate for the device that it signs: HTTPS from the first boot
+/// on, without an authority elsewhere.
+///
+/// ```no_run
+/// use lockgate::{Device, Identity};
+///
+/// let device = Device::new("/var/lib/gateway").name("gateway.example");
+/// let identity = Identity::from_source(device)?;
+/// # Ok::<(), lockgate::Error>(())
+/// ```
+///
+/// # The CA
+///
+/// Made on the first start, with a name unique to it (`HOST device CA 16 hexadecimal digits`), an ECDSA P-256 key and a
+/// lifetime from 1970 to 20 years after it was made. Clients are told to trust it once: [`Device::ca`]. It may only
+/// vouch for `localhost`, `.local`, the host name and the [names](Device::name) of that moment, each with what is below it;
+/// for private networks (RFC 1918, RFC 6598, RFC 3927, RFC 4193, the loopback and link-local); and for the public addresses
+/// that the machine has at that moment (IPv6: their /64). It is never replaced by itself: damaged, incomplete or expired it
+/// is an error that says what can be done.
+///
+/// # The certificate
+///
+/// ECDSA P-256, for 90 days, backdated by a day. It is for the [names](Device::name), the host name, `HOST.local`,
+/// `localhost`, 127.0.0.1, ::1, and the addresses that the machine's interfaces have, 64 at most. A server that runs renews
+/// it at two thirds of its life, and within a minute when the names or addresses are others. What the machine has and the CA
+/// may not vouch for is left out, with a warning. Its key stays the same; remove `key.pem` to have another made.
+///
+/// While the clock stands before the day this program was built (`SOURCE_DATE_EPOCH` of the build, if given), it gets a
+/// provisional one, from 1970 to the CA's end, and 10 s after the clock was set another. Apple's clients refuse a provisional
+/// one, because they accept no more than 825 days.
+///
+/// # The state directory
+///
+/// Holds `ca.pem`, `ca-key.pem`, `cert.pem`, `key.pem` and `lock`. Made with mode 0700 when it is not there, if its parent
+/// is; the keys have mode 0600. Files are replaced whole, so a power cut at any moment does no harm, and several processes
+/// may share it. When it can no longer be written to, the certificate there is used as long as it is valid, with errors in
+/// the log. Whoever can read `ca-key.pem` can stand in for every device name above towards clients of this CA: keep it out of
+/// backups that others can read.
+#[derive(Debug)]
+pub struct Device {
+    dir: PathBuf,
+    names: Vec<String>,
+    /// Whether it has given an identity.
+    has_served: AtomicBool,
+}
+
+impl Device {
+    /// The device identity that is kept in this directory. Nothing is read or made before it is loaded.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Device {
+        Device { dir: state_dir.into(), names: Vec::new(), has_served: AtomicBool::new(false) }
+    }
+
+    /// A further name or IP address that clients call the device by; 32 at most. Defaults to none. Internationalized names
+    /// are given in their `xn--` form. The certificate's first name is the first one given.
+    ///
+    /// One that the CA may not vouch for, because it was made without it, is an error when the identity is loaded.
+    pub fn name(mut self, name: impl Into<String>) -> Device {
+        self.names.push(name.into());
+        self
+    }
+
+    /// The CA's certificate, for clients to trust: [`Certificate::to_pem`], [`Certificate::fingerprint`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] when there is none yet or it is damaged, [`Error::Identity`] when it cannot be read.
+    pub fn ca(&self) -> Result<Certificate, Error> {
+        let path = State::of(&self.dir).ca;
+        let fault = |fault| Error::Device { path: path.clone(), fault };
+        let pem = match file::read(&path) {
+            Err(Error::Identity { fault: IdentityFault::Missing, .. }) => {
+                return Err(fault(DeviceFault::NoCa))
+            }
+            other => other?,
+        };
+        making::read_ca(&pem).map_err(|what| fault(DeviceFault::CaUnusable(what)))
+    }
+
+    /// The directory that it is kept in.
+    pub fn state_dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn given(&self) -> Result<Vec<Name>, Error> {
+        let wrong = |fault| Error::Setting { setting: "name", fault };
+        if self.names.len() > MOST_NAMES {
+            let number = self.names.len();
+            return Err(wrong(format!("there are {number} names; give {MOST_NAMES} at most")));
+        }
+        self.names.iter().map(|name| Name::parse(name).map_err(wrong)).collect()
+    }
+
+    /// As [`load`](IdentitySource::load), on this machine at this time.
+    fn load_at(&self, machine: &Machine, now: i64) -> Result<Identity, Error> {
+        let given = self.given()?;
+        let visit = if self.has_served.load(Ordering::SeqCst) { Visit::Later } else { Visit::First };
+        let purpose = Purpose { given: &given, machine, now };
+        let identity = State::of(&self.dir).ensure(&purpose, visit)?;
+        self.has_served.store(true, Ordering::SeqCst);
+        Ok(identity)
+    }
+}
+
+impl IdentitySource for Device {
+    fn load(&self) -> Result<Identity, Error> {
+        self.load_at(&Machine::now(), unix_now())
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let State { ca, ca_key, certificate, key, .. } = State::of(&self.dir);
+        vec![ca, ca_key, certificate, key]
+    }
+
+    fn look_again(&self, current: &Identity, _now: SystemTime) -> Option<Duration> {
+        let provisional = clock::is_provisional(current.not_before());
+        Some(if provisional { LOOK_AGAIN_AT_THE_CLOCK } else { LOOK_AGAIN })
+    }
+}
+
+impl Identity {
+    /// The device's own: a certificate signed by a CA that is made in this directory on the first start. The same as
+    /// `Identity::from_source(Device::new(state_dir))`; see [`Device`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Device`] when the directory cannot be written to, and when its CA cannot be used; [`Error::Identity`] when a
+    /// file in it cannot be read.
+    pub fn device(state_dir: impl Into<PathBuf>) -> Result<Identity, Error> {
+        Identity::from_source(Device::new(state_dir))
+    }
+}
+
+#[cfg(test)]
+mod tests;

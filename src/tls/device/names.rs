@@ -1,0 +1,326 @@
+//! Which names and addresses a device's certificate is for: those it was given, and those the machine has at the moment.
+//!
+//! What the operator gave must be in the certificate; what the machine has is put in as far as the CA may vouch for it.
+//! Knows no files. Called by `state`.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::machine::Machine;
+use super::scope::{private_networks, Scope};
+
+/// Names that can be given.
+pub(super) const MOST_NAMES: usize = 32;
+/// Addresses of the machine that the certificate is for; a router may have hundreds.
+const MOST_ADDRESSES: usize = 64;
+/// Public networks of the machine that a CA is made for.
+const MOST_PUBLIC_NETWORKS: usize = 16;
+/// RFC 1035 §2.3.4.
+const LONGEST_NAME: usize = 253;
+const LONGEST_LABEL: usize = 63;
+/// Letters of the host name in the CA's name, so that all of that fits.
+const LONGEST_TITLE: usize = 32;
+/// The bits of an IPv6 address that stay when a machine takes another one on the same link (RFC 4291 §2.5.1).
+const LINK_BITS: u8 = 64;
+const ALL_BITS: u8 = 128;
+
+/// A name or address that somebody has given, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Dns(String),
+    Ip(IpAddr),
+}
+
+impl Name {
+    /// Otherwise what is wrong with it, and what would be right.
+    pub(super) fn parse(text: &str) -> Result<Name, String> {
+        let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        if let Ok(address) = bare.parse() {
+            return Ok(Name::Ip(address));
+        }
+        match dns_name(text) {
+            Some(name) => Ok(Name::Dns(name)),
+            None => Err(format!(
+                "{text:?} is no name for a certificate; give a host name of letters, digits and hyphens, such as \
+                 printer.example (others in their xn-- form), or an IP address"
+            )),
+        }
+    }
+
+    fn is_permitted(&self, scope: &Scope) -> bool {
+        match self {
+            Name::Dns(name) => scope.permits_name(name),
+            Name::Ip(address) => scope.permits_address(*address),
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Name::Dns(name) => name.clone(),
+            Name::Ip(address) => address.to_string(),
+        }
+    }
+}
+
+/// What a CA for this device is made for: all it has and is given now, and wherever a device may move within a site.
+pub(super) fn scope(given: &[Name], machine: &Machine) -> Scope {
+    let mut scope = Scope { domains: Vec::new(), networks: private_networks() };
+    let own = ["localhost".to_string(), "local".to_string()];
+    for name in own.into_iter().chain(host_names(machine)) {
+        permit(&mut scope, &Name::Dns(name), ALL_BITS);
+    }
+    for name in given {
+        permit(&mut scope, name, ALL_BITS);
+    }
+    let public: Vec<_> =
+        machine.addresses.iter().filter(|address| !scope.permits_address(**address)).collect();
+    for address in public.into_iter().take(MOST_PUBLIC_NETWORKS) {
+        permit(&mut scope, &Name::Ip(*address), LINK_BITS);
+    }
+    scope
+}
+
+/// Of an IPv6 address, this many bits.
+fn permit(scope: &mut Scope, name: &Name, bits: u8) {
+    if name.is_permitted(scope) {
+        return;
+    }
+    match name {
+        Name::Dns(name) => scope.domains.push(name.clone()),
+        Name::Ip(IpAddr::V4(address)) => scope.networks.push((IpAddr::V4(*address), 32)),
+        Name::Ip(IpAddr::V6(address)) => {
+            let mask = u128::MAX.checked_shl(u32::from(ALL_BITS - bits)).unwrap_or(0);
+            scope.networks.push((IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)), bits));
+        }
+    }
+}
+
+/// What a certificate is to be for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// The name that its user knows it by first; no two are the same.
+    pub(super) names: Vec<String>,
+    /// What the machine has and the CA may not vouch for, or is too much.
+    pub(super) left_out: Vec<String>,
+}
+
+impl Wanted {
+    /// Fails with the first name that was given and is outside the CA's scope.
+    pub(super) fn within(scope: &Scope, given: &[Name], machine: &Machine) -> Result<Wanted, String> {
+        if let Some(outside) = given.iter().find(|name| !name.is_permitted(scope)) {
+            return Err(outside.text());
+        }
+        let of_machine = host_names(machine)
+            .into_iter()
+            .map(Name::Dns)
+            .chain(addresses(machine).into_iter().map(Name::Ip));
+        let (in_scope, outside): (Vec<_>, Vec<_>) = of_machine.partition(|name| name.is_permitted(scope));
+        let (hosts, addresses): (Vec<_>, Vec<_>) =
+            in_scope.into_iter().partition(|name| matches!(name, Name::Dns(_)));
+        let always = [
+            Name::Dns("localhost".to_string()),
+            Name::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            Name::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+        ];
+        let too_many = addresses.iter().skip(MOST_ADDRESSES);
+        let left_out = outside.iter().chain(too_many).map(Name::text).collect();
+        let mut seen = BTreeSet::new();
+        let names = given.iter().cloned().chain(hosts).chain(always);
+        let names = names.chain(addresses.iter().take(MOST_ADDRESSES).cloned()).map(|name| name.text());
+        Ok(Wanted { names: names.filter(|name| seen.insert(name.clone())).collect(), left_out })
+    }
+}
+
+/// `printer.example` is also `printer` and, by multicast DNS, `printer.local` (RFC 6762). A host name that cannot stand in
+/// a certificate is none.
+fn host_names(machine: &Machine) -> Vec<String> {
+    let Some(whole) = dns_name(&machine.host_name) else { return Vec::new() };
+    let first = whole.split('.').next().unwrap_or(&whole).to_string();
+    let local = format!("{first}.local");
+    if first == whole {
+        return vec![whole, local];
+    }
+    vec![whole, local, first]
+}
+
+/// What people are to know the device's CA by.
+pub(super) fn title(machine: &Machine) -> String {
+    let names = host_names(machine);
+    let first = names.first().and_then(|whole| whole.split('.').next());
+    first.unwrap_or("lockgate").chars().take(LONGEST_TITLE).collect()
+}
+
+/// Those that many people type first, and always in the same order.
+fn addresses(machine: &Machine) -> Vec<IpAddr> {
+    let mut addresses = machine.addresses.clone();
+    addresses.sort_by_key(|address| match address {
+        IpAddr::V4(v4) => (u8::from(v4.is_link_local()), *address),
+        IpAddr::V6(v6) => (2 + u8::from(v6.is_unicast_link_local()), *address),
+    });
+    addresses.dedup();
+    addresses
+}
+
+/// RFC 5280 §4.2.1.6: in the preferred name syntax (RFC 1034 §3.5, RFC 1123 §2.1). In lower case.
+fn dns_name(text: &str) -> Option<String> {
+    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let is_label = |label: &str| {
+        (1..=LONGEST_LABEL).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // A name whose last label is a number is taken for an IPv4 address by browsers.
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    let is_good = name.len() <= LONGEST_NAME
+        && name.split('.').all(is_label)
+        && !name.rsplit('.').next().is_some_and(is_number);
+    is_good.then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(host_name: &str, addresses: &[&str]) -> Machine {
+        Machine {
+            host_name: host_name.to_string(),
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+        }
+    }
+
+    fn given(names: &[&str]) -> Vec<Name> {
+        names.iter().map(|name| Name::parse(name).unwrap()).collect()
+    }
+
+    /// For a CA that is made for the same.
+    fn wanted(names: &[&str], machine: &Machine) -> Vec<String> {
+        let given = given(names);
+        let wanted = Wanted::within(&scope(&given, machine), &given, machine).unwrap();
+        assert_eq!(wanted.left_out, [""; 0]);
+        wanted.names
+    }
+
+    #[test]
+    fn names_are_read_as_people_write_them() {
+        for (text, name) in [
+            ("Printer.Example", Name::Dns("printer.example".into())),
+            ("printer.example.", Name::Dns("printer.example".into())),
+            ("xn--nxasmq6b", Name::Dns("xn--nxasmq6b".into())),
+            ("3com.example", Name::Dns("3com.example".into())),
+            ("192.0.2.1", Name::Ip("192.0.2.1".parse().unwrap())),
+            ("2001:DB8::1", Name::Ip("2001:db8::1".parse().unwrap())),
+            ("[::1]", Name::Ip("::1".parse().unwrap())),
+        ] {
+            assert_eq!(Name::parse(text), Ok(name), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused_with_what_would_be_right() {
+        let long_label = format!("{}.example", "a".repeat(64));
+        let long_name = ["a".repeat(63).as_str(); 4].join(".");
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "*.example",
+            "drücker.example",
+            "a_b.example",
+            "-a.example",
+            "a-.example",
+            "a b",
+            "a\0b",
+            "192.0.2.300",
+            "1.2.3",
+            "https://a.example",
+            "a.example:443",
+            &long_label,
+            &long_name,
+        ] {
+            let message = Name::parse(text).unwrap_err();
+            assert!(message.contains("give a host name of letters"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_for_all_that_the_machine_may_be_called() {
+        let machine =
+            machine("Printer.lan.example", &["fe80::1", "10.0.0.7", "169.254.1.1", "fd00::7", "10.0.0.7"]);
+        assert_eq!(
+            wanted(&["gate.example", "192.168.9.9", "localhost"], &machine),
+            [
+                "gate.example",
+                "192.168.9.9",
+                "localhost",
+                "printer.lan.example",
+                "printer.local",
+                "printer",
+                "127.0.0.1",
+                "::1",
+                "10.0.0.7",
+                "169.254.1.1",
+                "fd00::7",
+                "fe80::1",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_host_name_that_cannot_be_certified_is_none() {
+        for (host_name, names) in [
+            ("my_box", &["localhost", "127.0.0.1", "::1"][..]),
+            ("", &["localhost", "127.0.0.1", "::1"]),
+            ("localhost", &["localhost", "localhost.local", "127.0.0.1", "::1"]),
+        ] {
+            assert_eq!(wanted(&[], &machine(host_name, &[])), names, "{host_name}");
+        }
+    }
+
+    #[test]
+    fn a_ca_is_for_what_there_is_when_it_is_made_and_for_private_networks() {
+        let machine = machine("printer", &["203.0.113.5", "2001:db8:1:2:3:4:5:6", "10.0.0.1"]);
+        let scope = scope(
+            &given(&["gate.example", "a.gate.example", "b.local", "198.51.100.1", "2001:db8::9"]),
+            &machine,
+        );
+        assert_eq!(scope.domains, ["localhost", "local", "printer", "gate.example"]);
+        let public: Vec<_> = scope.networks.iter().skip(private_networks().len()).collect();
+        let net = |text: &str, bits| (text.parse().unwrap(), bits);
+        assert_eq!(
+            public,
+            [
+                &net("198.51.100.1", 32),
+                &net("2001:db8::9", 128),
+                &net("203.0.113.5", 32),
+                &net("2001:db8:1:2::", 64)
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_machine_has_outside_the_scope_is_left_out_and_what_was_given_is_refused() {
+        let before = scope(&[], &machine("printer", &[]));
+        let now = machine("scanner", &["203.0.113.5", "10.0.0.1"]);
+        let wanted = Wanted::within(&before, &[], &now).unwrap();
+        assert_eq!(wanted.names, ["scanner.local", "localhost", "127.0.0.1", "::1", "10.0.0.1"]);
+        assert_eq!(wanted.left_out, ["scanner", "203.0.113.5"]);
+        for name in ["gate.example", "203.0.113.5"] {
+            assert_eq!(Wanted::within(&before, &given(&["printer", name]), &now), Err(name.to_string()));
+        }
+    }
+
+    #[test]
+    fn there_are_never_more_addresses_than_the_bound() {
+        let many: Vec<String> = (0..200).map(|n| format!("10.0.0.{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let machine = machine("printer", &many);
+        let wanted = Wanted::within(&scope(&[], &machine), &[], &machine).unwrap();
+        assert_eq!(wanted.names.len(), 5 + MOST_ADDRESSES);
+        assert_eq!(wanted.left_out.len(), 200 - MOST_ADDRESSES);
+        let public: Vec<String> = (0..200).map(|n| format!("203.0.113.{n}")).collect();
+        let public: Vec<&str> = public.iter().map(String::as_str).collect();
+        let scope = scope(&[], &self::machine("printer", &public));
+        assert_eq!(scope.networks.len(), private_networks().len() + MOST_PUBLIC_NETWORKS);
+    }
+}

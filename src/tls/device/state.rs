@@ -1,0 +1,367 @@
+//! The state directory: the device's CA and its certificate, each with its key, made when they are not there and renewed
+//! when it is time.
+//!
+//! Whoever is killed at any moment leaves a directory that the next start works from: files are there whole or not at all;
+//! a CA's key is there before its certificate, which is not there before the first leaf; and a leaf is only used when it
+//! fits to its key and to the CA. Two processes never write at the same time. Called by [`Device`](super::Device).
+
+use std::collections::BTreeSet;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::FlockOperation;
+use zeroize::Zeroizing;
+
+use super::super::{file, Certificate, Identity};
+use super::clock;
+use super::draft::{is_ours, sync_directory, Draft, FileError};
+use super::fault::DeviceFault;
+use super::machine::Machine;
+use super::making::{Ca, CaFault, Key, Lifetime, MakeError};
+use super::names::{self, Name, Wanted};
+use crate::error::{Error, IdentityFault};
+
+/// The first line of the leaf and its key, which are written over when they are renewed. The CA's files have none: its
+/// certificate is carried to all kinds of programs, and neither is ever written over.
+const MARK: &[u8] = b"lockgate device file: made again when it is time\n";
+
+/// Of the temporary names of drafts. The lock makes sure that there is one writer.
+const DRAFT: &str = "new";
+/// How long to wait for another process that writes to the directory, which takes it milliseconds, and how often to look.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+const WAIT: Duration = Duration::from_millis(20);
+
+pub(super) struct State {
+    dir: PathBuf,
+    pub(super) ca: PathBuf,
+    pub(super) ca_key: PathBuf,
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+}
+
+/// What the leaf has to be good for.
+pub(super) struct Purpose<'a> {
+    /// The names that were configured.
+    pub(super) given: &'a [Name],
+    pub(super) machine: &'a Machine,
+    /// Seconds since 1970.
+    pub(super) now: i64,
+}
+
+/// Whether this process has served with the state before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Visit {
+    First,
+    Later,
+}
+
+/// What is there.
+enum Found {
+    /// All that is needed.
+    Good(Identity, Wanted),
+    /// No CA, or only the key of one that has not served yet.
+    NoCa(Option<Key>),
+    /// A CA that is good, and a leaf that is to be replaced.
+    Leaf { ca: Box<Ca>, wanted: Wanted, why: String, usable: Option<Identity> },
+}
+
+impl State {
+    pub(super) fn of(dir: &Path) -> State {
+        let file = |name| dir.join(name);
+        State {
+            dir: dir.to_path_buf(),
+            ca: file("ca.pem"),
+            ca_key: file("ca-key.pem"),
+            certificate: file("cert.pem"),
+            key: file("key.pem"),
+        }
+    }
+
+    /// Makes sure that there is a leaf that is good for this, and loads it.
+    pub(super) fn ensure(&self, purpose: &Purpose<'_>, visit: Visit) -> Result<Identity, Error> {
+        let found = self.find(purpose);
+        let usable = match found {
+            Ok(Found::Good(identity, wanted)) => {
+                if visit == Visit::First {
+                    self.report(&wanted);
+                }
+                return Ok(identity);
+            }
+            Ok(Found::Leaf { usable, .. }) => usable,
+            // Another process may have been halfway, which is known under the lock only.
+            Ok(Found::NoCa(_)) | Err(_) => None,
+        };
+        match (self.renew(purpose, visit), usable) {
+            // A device whose disk has become read-only must still be reached, to be repaired. A running server has its
+            // identity, and repeats the error until somebody does.
+            (Err(Error::Device { path, fault: fault @ DeviceFault::Io(_) }), Some(identity))
+                if visit == Visit::First =>
+            {
+                log::error!(
+                    "the device's certificate could not be renewed, and is used as it is: {}: {fault}",
+                    path.display()
+                );
+                Ok(identity)
+            }
+            (renewed, _) => renewed,
+        }
+    }
+
+    fn renew(&self, purpose: &Purpose<'_>, visit: Visit) -> Result<Identity, Error> {
+        if visit == Visit::First {
+            self.make_directory()?;
+        }
+        let _lock = Lock::take(&self.dir.join("lock"))?;
+        let (ca, wanted, why) = match self.find(purpose)? {
+            Found::Good(identity, wanted) => {
+                self.report(&wanted);
+                return Ok(identity);
+            }
+            Found::Leaf { ca, wanted, why, .. } => (*ca, wanted, why),
+            Found::NoCa(_) if visit == Visit::Later => return Err(fault(&self.ca, DeviceFault::CaGone)),
+            Found::NoCa(key) => {
+                let ca = self.make_ca(purpose, key)?;
+                let wanted = self.wanted(&ca, purpose)?;
+                (ca, wanted, format!("{} is new", self.ca.display()))
+            }
+        };
+        self.make_leaf(&ca, &wanted, purpose.now)?;
+        log::info!("{}: made the device's certificate: {why}", self.certificate.display());
+        match self.find(purpose)? {
+            Found::Good(identity, wanted) => {
+                self.report(&wanted);
+                Ok(identity)
+            }
+            Found::Leaf { why, .. } => Err(fault(&self.certificate, DeviceFault::Make(why))),
+            Found::NoCa(_) => Err(fault(&self.ca, DeviceFault::CaGone)),
+        }
+    }
+
+    fn find(&self, purpose: &Purpose<'_>) -> Result<Found, Error> {
+        let certificate = read(&self.certificate)?;
+        let ca = match (read(&self.ca)?, read(&self.ca_key)?) {
+            (Some(certificate), Some(key)) => {
+                Ca::read(&certificate, &key).map_err(|unusable| match unusable {
+                    CaFault::Certificate(what) => fault(&self.ca, DeviceFault::CaUnusable(what)),
+                    CaFault::Key(what) => fault(&self.ca_key, DeviceFault::CaUnusable(what)),
+                })?
+            }
+            (None, None) => return Ok(Found::NoCa(None)),
+            (Some(_), None) => return Err(fault(&self.ca_key, DeviceFault::CaKeyMissing)),
+            (None, Some(_)) if certificate.is_some() => return Err(fault(&self.ca, DeviceFault::CaMissing)),
+            (None, Some(key)) => {
+                let unusable = || fault(&self.ca_key, DeviceFault::CaUnusable("is damaged"));
+                return Ok(Found::NoCa(Some(Key::read(&key).ok_or_else(unusable)?)));
+            }
+        };
+        let (not_after, now) = (ca.lifetime().not_after, purpose.now);
+        if now > not_after {
+            return Err(fault(&self.ca, DeviceFault::CaExpired { not_after, now }));
+        }
+        let wanted = self.wanted(&ca, purpose)?;
+        Ok(match self.check_leaf(&ca, &wanted, certificate, now)? {
+            (Some(identity), None) => Found::Good(identity, wanted),
+            (usable, why) => Found::Leaf { ca: Box::new(ca), wanted, why: why.unwrap_or_default(), usable },
+        })
+    }
+
+    /// The leaf, if it can be used, and why it is to be replaced, if it is.
+    fn check_leaf(
+        &self,
+        ca: &Ca,
+        wanted: &Wanted,
+        certificate: Option<Zeroizing<Vec<u8>>>,
+        now: i64,
+    ) -> Result<(Option<Identity>, Option<String>), Error> {
+        let missing = |path: &Path| Ok((None, Some(format!("{} is not there", path.display()))));
+        let Some(certificate) = certificate else { return missing(&self.certificate) };
+        let Some(key) = read(&self.key)? else { return missing(&self.key) };
+        let loaded = Identity::of_contents((&self.certificate, &certificate), (&self.key, &key), now);
+        let identity = match loaded {
+            Ok(identity) => identity,
+            Err(error) => return Ok((None, Some(error.to_string()))),
+        };
+        let certified = identity.certified_key();
+        // An identity has a certificate.
+        let leaf = &certified.cert[0];
+        if let Err(error) = ca.vouches_for(leaf, now) {
+            return Ok((None, Some(format!("{} does not vouch for it ({error})", self.ca.display()))));
+        }
+        let lifetime = Lifetime { not_before: identity.not_before(), not_after: identity.not_after() };
+        let has_all = Certificate::read(leaf.clone()).is_ok_and(|leaf| {
+            let addresses = leaf.ip_addresses().iter().map(ToString::to_string);
+            let names: BTreeSet<String> = leaf.dns_names().iter().cloned().chain(addresses).collect();
+            names.len() == wanted.names.len() && wanted.names.iter().all(|name| names.contains(name))
+        });
+        let why = if has_all {
+            clock::is_due(lifetime, ca.lifetime(), now).map(String::from)
+        } else {
+            Some(format!("its names are to be {}", wanted.names.join(", ")))
+        };
+        Ok((Some(identity), why))
+    }
+
+    fn wanted(&self, ca: &Ca, purpose: &Purpose<'_>) -> Result<Wanted, Error> {
+        Wanted::within(ca.scope(), purpose.given, purpose.machine).map_err(|name| {
+            let permitted = ca.scope().to_string();
+            fault(&self.ca, DeviceFault::OutsideOfCa { name, permitted })
+        })
+    }
+
+    /// The directory itself and nothing above it: a missing parent is a disk that is not there.
+    fn make_directory(&self) -> Result<(), Error> {
+        match DirBuilder::new().mode(0o700).create(&self.dir) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(fault(&self.dir, DeviceFault::Io(error)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn make_ca(&self, purpose: &Purpose<'_>, key: Option<Key>) -> Result<Ca, Error> {
+        let key = match key {
+            Some(key) => key,
+            None => {
+                let key = Key::make().map_err(|error| self.cannot_make(&error))?;
+                self.write(&self.ca_key, key.pem().as_bytes(), 0o600)?;
+                key
+            }
+        };
+        let title = format!("{} device CA", names::title(purpose.machine));
+        let scope = names::scope(purpose.given, purpose.machine);
+        let ca = Ca::make(&title, &scope, clock::of_ca(purpose.now), key);
+        let ca = ca.map_err(|error| self.cannot_make(&error))?;
+        self.write(&self.ca, ca.pem().as_bytes(), 0o644)?;
+        let path = self.ca.display();
+        if self.certificate.exists() {
+            log::warn!("{path}: made a new device CA ({}): clients that trusted the former one refuse this device until they trust this one", ca.name());
+        } else {
+            log::info!("{path}: made the device's CA ({}), for clients to trust", ca.name());
+        }
+        Ok(ca)
+    }
+
+    /// With the key that is there, so that a renewal replaces one file, which is done or is not done. A key that cannot be
+    /// used is replaced.
+    fn make_leaf(&self, ca: &Ca, wanted: &Wanted, now: i64) -> Result<(), Error> {
+        for path in [&self.certificate, &self.key] {
+            if !is_ours(path, MARK)? {
+                return Err(fault(path, DeviceFault::NotOurs));
+            }
+        }
+        let key = match read(&self.key)?.and_then(|pem| Key::read(&pem)) {
+            Some(key) => key,
+            None => {
+                let key = Key::make().map_err(|error| self.cannot_make(&error))?;
+                let contents = Zeroizing::new([MARK, key.pem().as_bytes()].concat());
+                self.write(&self.key, &contents, 0o600)?;
+                key
+            }
+        };
+        if !clock::is_plausible(now) {
+            log::warn!(
+                "this machine's clock says {}, which cannot be right: the device's certificate is a provisional one, which some \
+                 clients refuse; set the clock, and it gets another",
+                crate::http::date::iso8601(now)
+            );
+        }
+        let leaf = ca.issue(&wanted.names, clock::of_leaf(now, ca.lifetime()), &key);
+        let leaf = leaf.map_err(|error| self.cannot_make(&error))?;
+        self.write(&self.certificate, &[MARK, leaf.as_bytes()].concat(), 0o644)
+    }
+
+    /// Whole, and on the disk before anything that comes after it.
+    fn write(&self, path: &Path, contents: &[u8], mode: u32) -> Result<(), Error> {
+        Draft::remove_left_over(path, DRAFT)?;
+        Draft::write(path, contents, DRAFT, mode)?.put_in_place()?;
+        sync_directory(&self.dir)?;
+        Ok(())
+    }
+
+    /// Tells the log what is not as it should be, and is no reason not to serve.
+    fn report(&self, wanted: &Wanted) {
+        for key in [&self.ca_key, &self.key] {
+            file::report_mode(key);
+        }
+        if let Some(warning) = open_to_others(&self.dir) {
+            log::warn!("{warning}");
+        }
+        if !wanted.left_out.is_empty() {
+            log::warn!(
+                "the device's certificate is not for {}, which its CA may not vouch for or are too many; a CA made with --name \
+                 may, and clients can use another name or address",
+                wanted.left_out.join(", ")
+            );
+        }
+    }
+
+    fn cannot_make(&self, error: &MakeError) -> Error {
+        fault(&self.dir, DeviceFault::Make(error.to_string()))
+    }
+}
+
+/// Nobody else writes to the directory while this is there. The file stays; the system gives the lock back when a process
+/// ends, in whatever way.
+struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    fn take(path: &Path) -> Result<Lock, Error> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path).map_err(|error| fault(path, DeviceFault::Io(error)))?;
+        let until = Instant::now() + LONGEST_WAIT;
+        loop {
+            match try_lock(&file) {
+                Ok(()) => return Ok(Lock { _file: file }),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Err(fault(path, DeviceFault::Io(error)));
+                }
+                Err(_) if Instant::now() > until => return Err(fault(path, DeviceFault::Busy)),
+                Err(_) => std::thread::sleep(WAIT),
+            }
+        }
+    }
+}
+
+fn try_lock(file: &File) -> io::Result<()> {
+    loop {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Whether others than its owner may exchange the files in a directory.
+fn open_to_others(dir: &Path) -> Option<String> {
+    let mode = fs::metadata(dir).ok()?.permissions().mode() & 0o7777;
+    let dir = dir.display();
+    (mode & 0o022 != 0).then(|| {
+        format!("{dir}: others than its owner may exchange the device's keys in it (mode {mode:04o}); run: chmod 700 {dir}")
+    })
+}
+
+/// `None` when there is no such file.
+fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+    match file::read(path) {
+        // It may be a key.
+        Ok(contents) => Ok(Some(Zeroizing::new(contents))),
+        Err(Error::Identity { fault: IdentityFault::Missing, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn fault(path: &Path, fault: DeviceFault) -> Error {
+    Error::Device { path: path.to_path_buf(), fault }
+}
+
+impl From<FileError> for Error {
+    fn from(FileError { path, source }: FileError) -> Error {
+        Error::Device { path, fault: DeviceFault::Io(source) }
+    }
+}

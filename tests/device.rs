@@ -1,0 +1,611 @@
+//! The device identity as its users see it: `lockgate serve --device` and `lockgate cert ca`, with real clients that trust
+//! the device's CA, with the clock set elsewhere, and with the state directory in every condition.
+
+mod support_command;
+
+use std::fs;
+use std::os::unix::fs::{chown, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+use rustls::pki_types::{pem::PemObject, CertificateDer};
+use tempfile::TempDir;
+
+use support_command::client::Client;
+use support_command::peers::{CERTUTIL, CHROMIUM, CURL, FAKETIME, NODE, OPENSSL, PYTHON};
+use support_command::{lockgate, of_program, outcome, text, Server, BODY};
+
+/// The user without any permission (Debian: nobody).
+const NOBODY: u32 = 65_534;
+
+/// A device and its state directory, which is not there at first.
+struct Device {
+    dir: TempDir,
+}
+
+impl Device {
+    fn new() -> Device {
+        Device { dir: TempDir::new().unwrap() }
+    }
+
+    fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.state().join(name)
+    }
+
+    fn contents(&self, name: &str) -> Vec<u8> {
+        fs::read(self.file(name)).unwrap()
+    }
+
+    fn ca(&self) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(self.file("ca.pem")).unwrap()
+    }
+
+    /// Its command line, with further arguments.
+    fn command(&self, further: &[&str]) -> Command {
+        let state = self.state();
+        let line = ["serve", "--device", "--state", text(&state), "--https", "127.0.0.1:0", "--http", "off"];
+        lockgate(&[&line[..], further].concat())
+    }
+
+    /// Boots it: the server, and its port.
+    fn boot(&self, further: &[&str]) -> (Server, u16) {
+        up(self.command(further))
+    }
+
+    /// As a client that trusts its CA sees it.
+    fn leaf(&self, port: u16) -> CertificateDer<'static> {
+        let mut client = Client::connect(port, &self.ca());
+        client.get();
+        client.certificate()
+    }
+
+    fn openssl(&self, test: &str, arguments: &[&str]) -> Option<(i32, String)> {
+        let mut openssl = OPENSSL.command(test, arguments)?;
+        openssl.current_dir(self.state());
+        let (code, said, errors) = outcome(openssl, b"");
+        Some((code, said + &errors))
+    }
+}
+
+fn up(command: Command) -> (Server, u16) {
+    let mut server = Server::spawn(command);
+    let port = server.https_port();
+    (server, port)
+}
+
+/// Names as the tests give them beside those of the machine.
+const NAMES: [&str; 6] = ["--name", "gate.example", "--name", "127.9.9.9", "--name", "192.0.2.99"];
+
+// Clients that trust the CA.
+
+#[test]
+fn curl_believes_it_for_its_names_and_addresses_and_no_others() {
+    let test = "curl_believes_it_for_its_names_and_addresses_and_no_others";
+    let device = Device::new();
+    let (_server, port) = device.boot(&NAMES);
+    let host = rustix::system::uname().nodename().to_string_lossy().to_ascii_lowercase();
+    let local = format!("{}.local", host.split('.').next().unwrap());
+    for (host, believed) in [
+        ("localhost", true),
+        ("127.0.0.1", true),
+        ("[::1]", true),
+        ("gate.example", true),
+        ("127.9.9.9", true),
+        ("192.0.2.99", true),
+        (&local, true),
+        ("other.example", false),
+        ("192.0.2.98", false),
+    ] {
+        for trusted in [true, false] {
+            let Some(mut curl) = CURL.command(test, &["--silent", "--show-error", "--globoff"]) else {
+                return;
+            };
+            let ca =
+                if trusted { device.file("ca.pem") } else { "/etc/ssl/certs/ca-certificates.crt".into() };
+            curl.args(["--connect-to", &format!("::127.0.0.1:{port}"), "--cacert", text(&ca)]);
+            curl.arg(format!("https://{host}:{port}/api/data"));
+            let (code, body, errors) = outcome(curl, b"");
+            if believed && trusted {
+                assert_eq!((code, body.as_str()), (0, BODY), "{host}: {errors}");
+            } else {
+                // 60: not believed; 77: this machine has no list of authorities at all.
+                assert!(matches!(code, 60 | 77) && body.is_empty(), "{host}: {code} {body} {errors}");
+            }
+        }
+    }
+}
+
+#[test]
+fn openssl_accepts_it_at_its_strictest() {
+    let test = "openssl_accepts_it_at_its_strictest";
+    let device = Device::new();
+    let (_server, port) = device.boot(&NAMES);
+    let strict = ["-x509_strict", "-purpose", "sslserver", "-CAfile", "ca.pem"];
+    for name in [["-verify_hostname", "gate.example"], ["-verify_ip", "192.0.2.99"], ["-verify_ip", "::1"]] {
+        let line = [&["verify"][..], &strict, &name, &["cert.pem"]].concat();
+        let Some(verified) = device.openssl(test, &line) else { return };
+        assert_eq!(verified, (0, "cert.pem: OK\n".to_string()));
+    }
+    let address = format!("127.0.0.1:{port}");
+    let line = [
+        &["s_client", "-connect", &address, "-verify_return_error", "-verify_hostname", "localhost"][..],
+        &strict,
+    ];
+    let Some((code, said)) = device.openssl(test, &line.concat()) else { return };
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
+}
+
+#[test]
+fn node_believes_it() {
+    const SCRIPT: &str = r#"
+        const https = require('https');
+        const ca = require('fs').readFileSync(process.argv[1]);
+        const [port, host] = process.argv.slice(2);
+        https.get({ host: '127.0.0.1', port, servername: host, ca, path: '/api/data' }, response => {
+            response.on('data', piece => process.stdout.write(piece));
+        });
+    "#;
+    let device = Device::new();
+    let (_server, port) = device.boot(&NAMES);
+    for host in ["localhost", "gate.example"] {
+        let (ca, port) = (device.file("ca.pem"), port.to_string());
+        let Some(node) = NODE.command("node_believes_it", &["-e", SCRIPT, text(&ca), &port, host]) else {
+            return;
+        };
+        assert_eq!(outcome(node, b""), (0, BODY.to_string(), String::new()), "{host}");
+    }
+}
+
+#[test]
+fn python_believes_it_at_its_strictest() {
+    const SCRIPT: &str = r#"
+import http.client, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[1])
+context.verify_flags |= ssl.VERIFY_X509_STRICT
+for host in ["localhost", "127.0.0.1"]:
+    connection = http.client.HTTPSConnection(host, int(sys.argv[2]), context=context)
+    connection.request("GET", "/api/data")
+    print(connection.getresponse().read().decode())
+"#;
+    let device = Device::new();
+    let (_server, port) = device.boot(&[]);
+    let (ca, port) = (device.file("ca.pem"), port.to_string());
+    let Some(python) = PYTHON.command("python_believes_it", &["-c", SCRIPT, text(&ca), &port]) else {
+        return;
+    };
+    assert_eq!(outcome(python, b""), (0, format!("{BODY}\n{BODY}\n"), String::new()));
+}
+
+#[test]
+fn chromium_believes_it_once_the_ca_is_in_its_store() {
+    let test = "chromium_believes_it_once_the_ca_is_in_its_store";
+    let device = Device::new();
+    let (_server, port) = device.boot(&NAMES);
+    let home = device.dir.path().join("home");
+    let store = home.join(".pki/nssdb");
+    fs::create_dir_all(&store).unwrap();
+    let database = format!("sql:{}", store.display());
+    let Some(certutil) = CERTUTIL.command(test, &["-d", &database, "-N", "--empty-password"]) else { return };
+    assert_eq!(outcome(certutil, b"").0, 0);
+    for (host, trusted) in [
+        ("localhost", false),
+        ("localhost", true),
+        ("127.0.0.1", true),
+        ("gate.example", true),
+        ("192.0.2.99", true),
+        ("other.example", false),
+    ] {
+        if trusted {
+            let ca = device.file("ca.pem");
+            let add = ["-d", &database, "-A", "-t", "C,,", "-n", "device", "-i", text(&ca)];
+            let Some(certutil) = CERTUTIL.command(test, &add) else { return };
+            assert_eq!(outcome(certutil, b"").0, 0);
+        }
+        let profile = TempDir::new_in(device.dir.path()).unwrap();
+        let Some(mut chromium) = CHROMIUM.command(
+            test,
+            &[
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                // Every name and address is this server, and nobody else is ever asked.
+                &format!("--host-resolver-rules=MAP * 127.0.0.1:{port}"),
+                &format!("--user-data-dir={}", profile.path().display()),
+                "--dump-dom",
+                &format!("https://{host}:{port}/api/data"),
+            ],
+        ) else {
+            return;
+        };
+        chromium.env("HOME", &home);
+        let (_, page, errors) = outcome(chromium, b"");
+        assert_eq!(page.contains(BODY), trusted, "{host}: {page}\n{errors}");
+    }
+}
+
+#[test]
+fn what_is_signed_with_its_ca_beyond_its_names_is_refused() {
+    let test = "what_is_signed_with_its_ca_beyond_its_names_is_refused";
+    let device = Device::new();
+    device.boot(&[]);
+    for (name, refused) in [
+        ("DNS:evil.example", true),
+        ("IP:198.51.100.7", true),
+        ("DNS:x.local", false),
+        ("IP:10.9.9.9", false),
+    ] {
+        let request = [
+            "req",
+            "-new",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-keyout",
+            "x.key",
+        ];
+        let names = format!("subjectAltName={name}");
+        let request = [&request[..], &["-subj", "/CN=x", "-addext", &names, "-out", "x.csr"]].concat();
+        let Some((0, _)) = device.openssl(test, &request) else { return };
+        let sign = [
+            "x509",
+            "-req",
+            "-in",
+            "x.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca-key.pem",
+            "-copy_extensions",
+            "copy",
+        ];
+        let signed = device.openssl(test, &[&sign[..], &["-out", "x.pem"]].concat()).unwrap();
+        assert_eq!(signed.0, 0, "{}", signed.1);
+        let (code, said) = device.openssl(test, &["verify", "-CAfile", "ca.pem", "x.pem"]).unwrap();
+        assert_eq!(
+            (code != 0, said.contains("permitted subtree violation")),
+            (refused, refused),
+            "{name}: {said}"
+        );
+    }
+}
+
+// The clock.
+
+/// A clock for programs that are started with it: it stands where the file says.
+struct Clock {
+    library: String,
+    file: PathBuf,
+}
+
+impl Clock {
+    fn at(test: &str, dir: &Path, time: &str) -> Option<Clock> {
+        // Where the library lies is known to the program.
+        let faketime = FAKETIME.command(test, &["-f", "+0d", "sh", "-c", "echo $LD_PRELOAD"])?;
+        let (code, library, errors) = outcome(faketime, b"");
+        assert_eq!(code, 0, "{errors}");
+        let clock = Clock { library: library.trim().to_string(), file: dir.join("clock") };
+        clock.set(time);
+        Some(clock)
+    }
+
+    fn set(&self, time: &str) {
+        let new = self.file.with_extension("new");
+        fs::write(&new, time).unwrap();
+        fs::rename(new, &self.file).unwrap();
+    }
+
+    fn wear(&self, mut command: Command) -> Command {
+        command.env("LD_PRELOAD", &self.library).env("FAKETIME_TIMESTAMP_FILE", &self.file);
+        // Timers run on: a clock that is set does not turn them.
+        command
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .env("DONT_FAKE_MONOTONIC", "1");
+        command
+    }
+}
+
+#[test]
+fn a_clock_in_1970_is_served_with_and_replaced_as_soon_as_it_is_set() {
+    let test = "a_clock_in_1970_is_served_with_and_replaced_as_soon_as_it_is_set";
+    let device = Device::new();
+    let Some(clock) = Clock::at(test, device.dir.path(), "@1970-01-01 00:10:00") else { return };
+    let (mut server, port) = up(clock.wear(device.command(&[])));
+    server.stderr.expect("WARN");
+    // A client that knows the time, and one that does not either.
+    let provisional = device.leaf(port);
+    let Some(curl) = CURL.command(test, &["--silent", "--cacert", text(&device.file("ca.pem"))]) else {
+        return;
+    };
+    let mut curl = clock.wear(curl);
+    curl.arg(format!("https://localhost:{port}/api/data"));
+    assert_eq!(outcome(curl, b""), (0, BODY.to_string(), String::new()));
+    let Some((0, dates)) = device.openssl(test, &["x509", "-in", "cert.pem", "-noout", "-startdate"]) else {
+        return;
+    };
+    assert_eq!(dates, "notBefore=Jan  1 00:00:00 1970 GMT\n");
+
+    let ca = device.ca();
+    clock.set("+0d");
+    server.stderr.expect("it was provisional, and the clock is set now");
+    server.stderr.expect("in use for new connections");
+    assert_ne!(device.leaf(port), provisional);
+    assert_eq!(device.ca(), ca);
+    let line = ["verify", "-x509_strict", "-CAfile", "ca.pem", "cert.pem"];
+    assert_eq!(device.openssl(test, &line), Some((0, "cert.pem: OK\n".to_string())));
+    let Some((0, dates)) = device.openssl(test, &["x509", "-in", "cert.pem", "-noout", "-startdate"]) else {
+        return;
+    };
+    assert!(!dates.contains("1970"), "{dates}");
+}
+
+#[test]
+fn sixty_days_later_the_leaf_is_another_by_the_same_ca() {
+    let test = "sixty_days_later_the_leaf_is_another_by_the_same_ca";
+    let device = Device::new();
+    let (mut server, port) = device.boot(&[]);
+    let (leaf, ca) = (device.leaf(port), device.ca());
+    server.stop();
+    for (later, is_kept) in [("+59d", true), ("+60d", false)] {
+        let Some(clock) = Clock::at(test, device.dir.path(), later) else { return };
+        let (mut server, port) = up(clock.wear(device.command(&[])));
+        // The clients of today accept neither a leaf nor a CA of which they cannot say that it is valid already.
+        let Some(curl) = CURL.command(test, &["--silent", "--cacert", text(&device.file("ca.pem"))]) else {
+            return;
+        };
+        let mut curl = clock.wear(curl);
+        curl.arg(format!("https://localhost:{port}/api/data"));
+        assert_eq!(outcome(curl, b""), (0, BODY.to_string(), String::new()), "{later}");
+        let now = CertificateDer::from_pem_file(device.file("cert.pem")).unwrap();
+        assert_eq!(now == leaf, is_kept, "{later}");
+        assert_eq!(device.ca(), ca);
+        server.stop();
+    }
+}
+
+// Names.
+
+#[test]
+fn a_name_that_is_added_gets_a_new_leaf_and_keeps_the_ca() {
+    let device = Device::new();
+    let (mut server, port) = device.boot(&["--name", "gate.example"]);
+    let (leaf, ca) = (device.leaf(port), device.ca());
+    server.stop();
+    let (mut server, port) = device.boot(&["--name", "gate.example", "--name", "new.gate.example"]);
+    server.stderr.expect("its names are to be gate.example, new.gate.example, ");
+    assert_ne!(device.leaf(port), leaf);
+    assert_eq!(device.ca(), ca);
+    server.stop();
+    let (code, _, errors) = outcome(device.command(&["--name", "other.example"]), b"");
+    assert_eq!(code, 78, "{errors}");
+    assert!(
+        errors.contains("ca.pem: the device's CA may not vouch for other.example, only for: "),
+        "{errors}"
+    );
+    assert!(errors.contains("move ca.pem and ca-key.pem away and start again"), "{errors}");
+    assert_eq!(device.ca(), ca);
+    let (code, _, errors) = outcome(device.command(&["--name", "other_example"]), b"");
+    assert!(
+        code == 78 && errors.contains("--name: \"other_example\" is no name for a certificate"),
+        "{errors}"
+    );
+}
+
+// The state directory.
+
+#[test]
+fn two_that_boot_at_the_same_moment_serve_the_same_identity() {
+    let device = Device::new();
+    let mut servers = [Server::spawn(device.command(&[])), Server::spawn(device.command(&[]))];
+    let [one, other] = servers.each_mut().map(|server| server.https_port());
+    assert_eq!(device.leaf(one), device.leaf(other));
+}
+
+#[test]
+fn modes_that_let_others_in_are_reported_with_the_remedy() {
+    let device = Device::new();
+    device.boot(&[]).0.stop();
+    let loose =
+        [(device.file("ca-key.pem"), 0o644), (device.file("key.pem"), 0o660), (device.state(), 0o777)];
+    for (path, mode) in &loose {
+        fs::set_permissions(path, fs::Permissions::from_mode(*mode)).unwrap();
+    }
+    let (mut server, _) = device.boot(&[]);
+    let log = server.stop();
+    for (path, mode) in &loose {
+        let line = log
+            .lines()
+            .find(|line| line.contains(&format!("mode {mode:04o}")))
+            .unwrap_or_else(|| panic!("{log}"));
+        assert!(line.contains("WARN") && line.contains(text(path)) && line.contains("run: chmod "), "{line}");
+    }
+}
+
+#[test]
+fn a_ca_that_is_damaged_or_half_lost_is_78_and_stays_as_it_is() {
+    let device = Device::new();
+    device.boot(&[]).0.stop();
+    let (ca, key) = (device.contents("ca.pem"), device.contents("ca-key.pem"));
+    let restore = || {
+        fs::write(device.file("ca.pem"), &ca).unwrap();
+        fs::write(device.file("ca-key.pem"), &key).unwrap();
+    };
+    let spoils: [(&dyn Fn(), &str); 4] = [
+        (
+            &|| fs::remove_file(device.file("ca-key.pem")).unwrap(),
+            "ca-key.pem: the CA's private key is missing",
+        ),
+        (&|| fs::remove_file(device.file("ca.pem")).unwrap(), "ca.pem: the CA's certificate is missing"),
+        (&|| fs::write(device.file("ca.pem"), &ca[..ca.len() / 2]).unwrap(), "ca.pem: is damaged"),
+        (&|| fs::write(device.file("ca-key.pem"), "").unwrap(), "ca-key.pem: is damaged"),
+    ];
+    for (spoil, words) in spoils {
+        spoil();
+        let (code, _, errors) = outcome(device.command(&[]), b"");
+        assert_eq!(code, 78, "{errors}");
+        assert!(errors.contains(words) && errors.contains("move ca.pem and ca-key.pem away"), "{errors}");
+        restore();
+    }
+    device.boot(&[]);
+}
+
+#[test]
+fn a_running_server_says_that_its_state_is_lost_and_serves_on() {
+    let device = Device::new();
+    let (mut server, port) = device.boot(&[]);
+    let (leaf, ca) = (device.leaf(port), device.ca());
+    fs::remove_dir_all(device.state()).unwrap();
+    // It looks again by itself within a minute.
+    server.signal(Signal::HUP);
+    let line = server.stderr.expect("the certificate stays as it is");
+    assert!(line.contains("ERROR") && line.contains("give a directory that lasts"), "{line}");
+    let mut client = Client::connect(port, &ca);
+    client.get();
+    assert_eq!(client.certificate(), leaf);
+    assert!(!device.state().exists());
+    let log = server.stop();
+    assert!(!log.contains("PRIVATE KEY"), "{log}");
+}
+
+#[test]
+fn where_nothing_can_be_written_a_first_boot_is_78_and_a_good_leaf_is_used_loudly() {
+    let test = "where_nothing_can_be_written_a_first_boot_is_78_and_a_good_leaf_is_used_loudly";
+    let device = Device::new();
+    device.boot(&[]).0.stop();
+    // Not root, who may write everywhere.
+    let is_root = rustix::process::geteuid().is_root();
+    let program = device.dir.path().join("lockgate");
+    let mut copy = Command::new("cp");
+    copy.args([env!("CARGO_BIN_EXE_lockgate"), text(&program)]);
+    assert_eq!(outcome(copy, b"").0, 0);
+    if is_root {
+        for name in ["ca.pem", "ca-key.pem", "cert.pem", "key.pem"] {
+            chown(device.file(name), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+    fs::set_permissions(device.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(device.state(), fs::Permissions::from_mode(0o555)).unwrap();
+    let serve = |state: &Path| {
+        let line = ["serve", "--device", "--state", text(state), "--https", "127.0.0.1:0", "--http", "off"];
+        let mut command = of_program(&program, &line);
+        if is_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    };
+    let empty = device.file("below");
+    let (code, _, errors) = outcome(serve(&empty), b"");
+    assert_eq!(code, 78, "{errors}");
+    assert!(errors.contains(&format!("{}: Permission denied", empty.display())), "{errors}");
+    assert!(errors.contains("give a directory that lasts and that this user may write to"), "{errors}");
+
+    let (mut server, port) = up(serve(&device.state()));
+    let leaf = Client::connect(port, &device.ca()).certificate();
+    assert!(!server.stop().contains("ERROR"));
+    let Some(clock) = Clock::at(test, device.dir.path(), "+61d") else { return };
+    fs::set_permissions(&clock.file, fs::Permissions::from_mode(0o644)).unwrap();
+    let (mut server, port) = up(clock.wear(serve(&device.state())));
+    assert_eq!(Client::connect(port, &device.ca()).certificate(), leaf);
+    let log = server.stop();
+    let line = log.lines().find(|line| line.contains("ERROR")).unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        line.contains("could not be renewed, and is used as it is") && line.contains("Permission denied"),
+        "{line}"
+    );
+    // So that it can be removed.
+    fs::set_permissions(device.state(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn a_killed_boot_is_completed_by_the_next() {
+    let device = Device::new();
+    let mut server = Server::spawn(device.command(&[]));
+    server.stderr.expect("made the device's CA");
+    server.signal(Signal::KILL);
+    server.wait();
+    let ca = device.ca();
+    let (_server, port) = device.boot(&[]);
+    device.leaf(port);
+    assert_eq!(device.ca(), ca);
+}
+
+// The command line.
+
+#[test]
+fn options_that_do_not_go_together_are_named() {
+    for (line, words) in [
+        (&["--device"][..], "--state DIR is missing"),
+        (
+            &["--device", "--state", "x", "--cert", "y", "--key", "z"],
+            "--device and --cert do not go together",
+        ),
+        (&["--state", "x"], "give --device too"),
+        (&["--name", "x"], "give --device too"),
+    ] {
+        let (code, _, errors) = outcome(lockgate(&[&["serve"][..], line].concat()), b"");
+        assert!(code == 2 && errors.contains(words), "{line:?}: {code} {errors}");
+    }
+}
+
+#[test]
+fn a_device_can_be_configured_in_a_file() {
+    let device = Device::new();
+    let file = device.dir.path().join("lockgate.toml");
+    let settings = "device = true\nstate = \"state\"\nname = [\"gate.example\", \"10.9.9.9\"]\nhttps = \"127.0.0.1:0\"\nhttp = \"off\"\n";
+    fs::write(&file, settings).unwrap();
+    let (_server, port) = up(lockgate(&["serve", "--config", text(&file)]));
+    device.leaf(port);
+    let leaf = lockgate::Identity::from_pem_files(device.file("cert.pem"), device.file("key.pem")).unwrap();
+    assert!(leaf.is_valid_for("gate.example") && leaf.is_valid_for("10.9.9.9"));
+}
+
+#[test]
+fn the_curl_line_and_the_ca_line_work_when_pasted() {
+    let test = "the_curl_line_and_the_ca_line_work_when_pasted";
+    let device = Device::new();
+    let (mut server, _) = device.boot(&[]);
+    let line = server.stdout.expect("Try it: curl ");
+    let mut words = line.trim_start_matches("Try it: curl ").split(' ');
+    let Some(mut curl) = CURL.command(test, &["--silent"]) else { return };
+    curl.args(&mut words);
+    assert_eq!(outcome(curl, b""), (0, BODY.to_string(), String::new()));
+    let line = server.stdout.expect("How clients come to trust this device: lockgate ");
+    let words: Vec<&str> = line.split("lockgate ").nth(1).unwrap().split(' ').collect();
+    let (code, pem, how) = outcome(lockgate(&words), b"");
+    assert_eq!((code, pem.as_bytes()), (0, &device.contents("ca.pem")[..]));
+    for system in ["Debian", "Windows", "macOS", "iOS", "Android", "Firefox"] {
+        assert!(how.contains(system), "{system} is not in {how}");
+    }
+    let Some((0, shown)) =
+        device.openssl(test, &["x509", "-in", "ca.pem", "-noout", "-fingerprint", "-sha256"])
+    else {
+        return;
+    };
+    let fingerprint = shown.trim().rsplit('=').next().unwrap();
+    assert!(how.contains(fingerprint), "{fingerprint} is not in {how}");
+}
+
+#[test]
+fn before_the_first_boot_there_is_no_ca_to_be_had() {
+    let device = Device::new();
+    let (code, said, errors) = outcome(lockgate(&["cert", "ca", "--state", text(&device.state())]), b"");
+    assert_eq!((code, said.as_str()), (78, ""), "{errors}");
+    assert!(errors.contains("ca.pem: there is no device CA yet; it is made when"), "{errors}");
+    assert!(!device.state().exists());
+    let (code, _, errors) = outcome(lockgate(&["cert", "ca"]), b"");
+    assert!(code == 2 && errors.contains("--state DIR is missing"), "{code} {errors}");
+}
