@@ -24,7 +24,7 @@ help:
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
 	@echo 'make fuzz       random input to every parser and to the whole server, FUZZ_SECONDS=300 for each target;'
 	@echo '                says where an input that breaks something lies, and how to try it again'
-	@echo 'make clean      removes what was built; the certificates of the demo stay'
+	@echo 'make clean      removes what was built, and what run-device keeps; the certificates of the demo stay'
 
 # The last line is run by make itself, without a shell between, so that Ctrl-C stops the server cleanly.
 run-demo:

@@ -2,6 +2,7 @@
 //!
 //! Asks the operating system, and judges nothing. Called by `names`.
 
+use std::io;
 use std::net::IpAddr;
 
 /// A machine as others on its network may call it.
@@ -14,18 +15,16 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn now() -> Machine {
-        let addresses = match if_addrs::get_if_addrs() {
-            Ok(interfaces) => interfaces.iter().map(if_addrs::Interface::ip).filter(is_its_own).collect(),
-            Err(error) => {
-                log::error!(
-                    "this machine's addresses cannot be found out, the certificate is not for them: {error}"
-                );
-                Vec::new()
+    /// `before` are the addresses of the last time, which stand when the system tells none; then also why it does not.
+    pub(super) fn now(before: &[IpAddr]) -> (Machine, Option<io::Error>) {
+        let (addresses, error) = match if_addrs::get_if_addrs() {
+            Ok(interfaces) => {
+                (interfaces.iter().map(if_addrs::Interface::ip).filter(is_its_own).collect(), None)
             }
+            Err(error) => (before.to_vec(), Some(error)),
         };
         let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Machine { host_name, addresses }
+        (Machine { host_name, addresses }, error)
     }
 }
 
@@ -39,7 +38,8 @@ mod tests {
 
     #[test]
     fn the_machine_is_asked() {
-        let machine = Machine::now();
+        let (machine, error) = Machine::now(&[]);
+        assert!(error.is_none(), "{error:?}");
         assert!(!machine.host_name.is_empty());
         assert!(machine.addresses.iter().all(|address| !address.is_loopback()), "{machine:?}");
     }

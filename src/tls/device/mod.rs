@@ -16,8 +16,10 @@ mod machine;
 mod names;
 mod state;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use fault::DeviceFault;
@@ -78,12 +80,19 @@ pub struct Device {
     names: Vec<String>,
     /// Whether it has given an identity.
     has_served: AtomicBool,
+    /// Those that the machine had when it was last asked.
+    addresses: Mutex<Vec<IpAddr>>,
 }
 
 impl Device {
     /// The device identity that is kept in this directory. Nothing is read or made before it is loaded.
     pub fn new(state_dir: impl Into<PathBuf>) -> Device {
-        Device { dir: state_dir.into(), names: Vec::new(), has_served: AtomicBool::new(false) }
+        Device {
+            dir: state_dir.into(),
+            names: Vec::new(),
+            has_served: AtomicBool::new(false),
+            addresses: Mutex::default(),
+        }
     }
 
     /// A further name or IP address that clients call the device by; 32 at most. Defaults to none. Internationalized names
@@ -139,7 +148,20 @@ impl Device {
 
 impl IdentitySource for Device {
     fn load(&self) -> Result<Identity, Error> {
-        self.load_at(&Machine::now(), unix_now())
+        // A panic while it is held leaves addresses behind, old or new.
+        let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let (machine, error) = Machine::now(&addresses);
+        addresses.clone_from(&machine.addresses);
+        drop(addresses);
+        match error {
+            // Not permitted, as a service may be kept from asking; or out of descriptors.
+            Some(error) if !self.has_served.load(Ordering::SeqCst) => {
+                log::error!("the device's certificate is not for its addresses, which the system does not tell: {error}");
+            }
+            Some(error) => log::debug!("the machine's addresses are taken to be as before: {error}"),
+            None => {}
+        }
+        self.load_at(&machine, unix_now())
     }
 
     fn files(&self) -> Vec<PathBuf> {
