@@ -84,7 +84,7 @@ pub use server::shutdown::{Handle, Running};
 pub use tls::device::{Device, DeviceFault};
 pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, IdentitySource};
 
-/// What the command's demo makes its certificates with. Not for others: it changes without notice.
+/// What the command makes certificates and writes files with, beside the device identity. Not for others: it changes without notice.
 #[cfg(feature = "device")]
 #[doc(hidden)]
 pub mod workshop {

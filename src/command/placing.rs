@@ -2,19 +2,18 @@
 //! put there. Called for the keys and certificates of closed networks.
 
 use std::collections::hash_map::RandomState;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::hash::{BuildHasher, Hasher};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
+
+use lockgate::workshop::{sync_directory, Draft, FileError};
 
 /// Puts a file where none is: `AlreadyExists` when there is one, which stays as it is. It has its mode from its first byte
 /// on.
 pub(super) fn put_new(path: &Path, contents: &str, mode: u32) -> io::Result<()> {
-    let draft = Draft::write(path, contents, mode)?;
-    // Unlike a rename, a link never takes another file's place.
-    fs::hard_link(&draft.0, path)?;
-    drop(draft);
-    sync_directory(path)
+    draft(path, contents, mode).and_then(Draft::put_where_none_is).map_err(reason)?;
+    sync_directory(folder(path)).map_err(reason)
 }
 
 /// Puts a file in the place of one that is there, or where none is. A link is followed, so that it stays one. Whoever reads
@@ -25,54 +24,23 @@ pub(super) fn replace(path: &Path, contents: &str, mode: u32) -> io::Result<()> 
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
         Err(error) => return Err(error),
     };
-    let draft = Draft::write(&path, contents, mode)?;
-    fs::rename(&draft.0, &path)?;
-    // There is nothing left to remove.
-    std::mem::forget(draft);
-    sync_directory(&path)
+    draft(&path, contents, mode).and_then(Draft::put_in_place).map_err(reason)?;
+    sync_directory(folder(&path)).map_err(reason)
 }
 
-/// A file under its other name. Removed when it is dropped.
-struct Draft(PathBuf);
-
-impl Draft {
-    fn write(target: &Path, contents: &str, mode: u32) -> io::Result<Draft> {
-        // Its keys are random: no two runs have the same name, and what one has left behind is in nobody's way.
-        let id = RandomState::new().build_hasher().finish();
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let path = target.with_file_name(format!(".{name}.{id:016x}.tmp"));
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-        #[cfg(not(unix))]
-        let _ = mode;
-        let mut file = options.open(&path)?;
-        let draft = Draft(path);
-        file.write_all(contents.as_bytes())?;
-        file.sync_all()?;
-        Ok(draft)
-    }
+fn draft(path: &Path, contents: &str, mode: u32) -> Result<Draft, FileError> {
+    // Its keys are random: no two runs have the same name, and what one has left behind is in nobody's way.
+    let id = RandomState::new().build_hasher().finish();
+    Draft::write(path, contents.as_bytes(), &format!("{id:016x}"), mode)
 }
 
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            log::warn!("{}: is left over and cannot be removed: {error}", self.0.display());
-        }
-    }
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// So that what happened to this name outlives a power cut.
-fn sync_directory(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
-    }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
+/// The caller knows the file, and says more about it.
+fn reason(error: FileError) -> io::Error {
+    error.source
 }
 
 #[cfg(test)]
@@ -112,7 +80,7 @@ mod tests {
         let path = dir.path().join("cert");
         replace(&path, "one", 0o644).unwrap();
         // Whoever has the old one open keeps it.
-        let old = File::open(&path).unwrap();
+        let old = fs::File::open(&path).unwrap();
         symlink("cert", dir.path().join("link")).unwrap();
         replace(&dir.path().join("link"), "two", 0o644).unwrap();
         assert_eq!(io::read_to_string(old).unwrap(), "one");

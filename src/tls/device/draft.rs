@@ -62,6 +62,16 @@ impl Draft {
         }
     }
 
+    /// Gives it its name, if nothing has that name: unlike a rename, a link never takes another file's place.
+    ///
+    /// # Errors
+    ///
+    /// When something has its name, and when the operating system refuses it.
+    pub fn put_where_none_is(self) -> Result<(), FileError> {
+        // The other name goes when this is dropped.
+        fs::hard_link(&self.temporary, &self.target).map_err(|source| FileError::of(&self.target, source))
+    }
+
     /// Gives it its name, in place of what had that name. It outlives a power cut once [`sync_directory`] has returned.
     ///
     /// # Errors
