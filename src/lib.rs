@@ -40,7 +40,8 @@
 //!
 //! One for the listener (the one that calls [`Server::run`]), one for the redirect, one supervisor, one that looks after
 //! the certificates, and the workers: one per core, and as many of the reserve as were ever needed. An idle server makes no
-//! system call but for a look at its certificates once an hour.
+//! system call but for a look at its certificates once an hour. A certificate from an authority has one more,
+//! `lockgate-acme`, which looks at the clock every 10 min.
 //!
 //! # Logging
 //!
@@ -73,13 +74,15 @@ pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use crate::http::date::iso8601;
 pub use crate::http::request::Request;
 pub use crate::http::response::{IntoResponse, Problem, Response};
-pub use error::{BodyFault, Error, IdentityFault};
+pub use error::{AcmeFault, BodyFault, Error, IdentityFault};
 pub use finding::{Finding, Severity};
 pub use router::Router;
 pub use server::builder::{HttpCredentials, Server, ServerBuilder};
 pub use server::keeper::IdentityEvent;
 pub use server::limits::Limits;
 pub use server::shutdown::{Handle, Running};
+#[cfg(feature = "acme")]
+pub use tls::acme::{Acme, AcmeStatus, Challenge, Urgency};
 #[cfg(feature = "device")]
 pub use tls::device::{Device, DeviceFault};
 pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, IdentitySource};

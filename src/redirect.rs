@@ -27,6 +27,7 @@ use crate::http::Refusal;
 use crate::server::builder::HttpCredentials;
 use crate::server::ledger::{Ledger, Sort};
 
+pub(crate) use answer::Challenges;
 use answer::{Answer, IsOwn, Rules};
 use connection::{Connection, Progress, Reason};
 
@@ -98,6 +99,7 @@ enum Accepting {
 struct Clerk {
     rules: Rules,
     is_own: Box<IsOwn>,
+    challenges: Option<Box<Challenges>>,
     ledger: Arc<Ledger>,
     /// Requests that carried credentials so far.
     leaks: u64,
@@ -105,11 +107,13 @@ struct Clerk {
 
 impl Redirect {
     /// Takes over a bound listener. `is_own` says of a host, an IPv6 address without brackets, whether the certificate is
-    /// for it. To stop it: set `stop`, then wake the waker.
+    /// for it; `challenges` gives what an authority is to find for a token, where one may ask. To stop it: set `stop`, then
+    /// wake the waker.
     pub(crate) fn new(
         listener: TcpListener,
         settings: Settings,
         is_own: Box<IsOwn>,
+        challenges: Option<Box<Challenges>>,
         stop: Arc<AtomicBool>,
         ledger: Arc<Ledger>,
     ) -> Result<(Redirect, Arc<Waker>), Error> {
@@ -120,7 +124,7 @@ impl Redirect {
             listener: Some(listener),
             poll,
             stop,
-            clerk: Clerk { rules, is_own, ledger, leaks: 0 },
+            clerk: Clerk { rules, is_own, challenges, ledger, leaks: 0 },
             most_connections: settings.connections,
             lifetime: LIFETIME,
             open: BTreeMap::new(),
@@ -343,7 +347,7 @@ impl Redirect {
 impl Clerk {
     /// Answers a whole head.
     fn answer(&mut self, peer: SocketAddr, head: &[u8]) -> Vec<u8> {
-        let answer = answer::answer(head, &self.rules, &*self.is_own);
+        let answer = answer::answer(head, &self.rules, &*self.is_own, self.challenges.as_deref());
         if !answer.credentials.is_empty() {
             self.leaks = self.leaks.saturating_add(1);
             let names: Vec<&str> = answer.credentials.iter().map(|name| name.as_str()).collect();
@@ -368,6 +372,9 @@ impl Clerk {
 
     fn finish(&self, peer: SocketAddr, answer: Answer) -> Vec<u8> {
         match (&answer.refusal, &answer.refused_host) {
+            (None, _) if answer.is_challenge => {
+                log::debug!(target: TARGET, "{peer}: a name was validated (http-01)");
+            }
             (None, _) => log::debug!(target: TARGET, "{peer}: redirected"),
             (Some(refusal), host) => {
                 let about = match (refusal.limit, host) {

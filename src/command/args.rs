@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use lexopt::Arg;
 use lockgate::{HttpCredentials, Limits};
 
+use super::acme::FromAuthority;
 use super::commands::{listed, Command, Operands};
 use super::config::{self, Given, Place};
 use super::exit::{Code, Failure};
@@ -56,6 +57,7 @@ pub(super) struct Arguments {
     pub client_crls: Vec<PathBuf>,
     pub dir: PathBuf,
     pub device: bool,
+    pub acme: FromAuthority,
     pub https: Listen,
     pub http: Option<Listen>,
     pub public_name: Option<String>,
@@ -85,6 +87,7 @@ impl Default for Arguments {
             client_crls: Vec::new(),
             dir: "certs".into(),
             device: false,
+            acme: FromAuthority::default(),
             https: Listen::on_all(8443),
             http: Some(Listen::on_all(80)),
             public_name: None,
@@ -491,7 +494,7 @@ mod tests {
             (&["serve", "x\ny"], &["\"x\\ny\" is neither an option"]),
             (&["serve", "--dir", "x"], &["--dir is an option of demo, not of serve"]),
             (&["demo", "--cert", "x"], &["--cert is an option of serve", "not of demo"]),
-            (&["serve", "--json"], &["--json is an option of cert show, not of serve"]),
+            (&["serve", "--json"], &["--json is an option of cert show and cert status, not of serve"]),
             (
                 &["cert", "show", "x", "--workers", "1"],
                 &["--workers is an option of serve and demo, not of cert show"],

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::args::Arguments;
 use super::exit::{Code, Failure, Meaning};
-use super::{cert_ca, cert_csr, cert_install, cert_show, demo, serve};
+use super::{acme, cert_ca, cert_csr, cert_install, cert_show, demo, serve};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
@@ -15,6 +15,9 @@ pub(super) enum Command {
     CertCa,
     CertCsr,
     CertInstall,
+    CertObtain,
+    CertRenew,
+    CertStatus,
 }
 
 /// What a command is.
@@ -58,6 +61,9 @@ impl Command {
         Command::CertCa,
         Command::CertCsr,
         Command::CertInstall,
+        Command::CertObtain,
+        Command::CertRenew,
+        Command::CertStatus,
     ];
     /// Those that run a server, and so have limits.
     pub(super) const SERVING: &'static [Command] = &[Command::Serve, Command::Demo];
@@ -70,6 +76,9 @@ impl Command {
             Command::CertCa => &cert_ca::SPEC,
             Command::CertCsr => &cert_csr::SPEC,
             Command::CertInstall => &cert_install::SPEC,
+            Command::CertObtain => &acme::OBTAIN,
+            Command::CertRenew => &acme::RENEW,
+            Command::CertStatus => &acme::STATUS,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use lockgate::Error;
+use lockgate::{AcmeFault, Error};
 
 use super::options;
 
@@ -74,6 +74,7 @@ impl From<Error> for Failure {
             Error::Identity { .. } | Error::Device { .. } | Error::Setting { .. } | Error::Route { .. } => {
                 Code::Configuration
             }
+            Error::Acme { fault: AcmeFault::TermsNotAccepted { .. }, .. } => Code::Configuration,
             _ => Code::Runtime,
         };
         let message = match &error {

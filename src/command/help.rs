@@ -1,5 +1,6 @@
 //! What `--help` says. The options come from the table that the parser reads.
 
+use super::acme;
 use super::args::usage;
 use super::commands::Command;
 use super::exit::{Meaning, SERVING};
@@ -56,7 +57,9 @@ pub(super) fn group(word: &str) -> String {
 
 pub(super) fn of(command: Command) -> String {
     let mut text = format!("{}\n\n{}", usage(command), command.spec().text);
-    for (title, options) in [("Options", GENERAL), ("Limits", LIMITS)] {
+    let tables =
+        [("Options", GENERAL), ("Certificates from an authority", acme::OPTIONS), ("Limits", LIMITS)];
+    for (title, options) in tables {
         let options: Vec<&Opt> = options.iter().filter(|option| option.is_of(command)).collect();
         if options.is_empty() {
             continue;

@@ -1,6 +1,7 @@
 //! The `lockgate` command: a server to try, and to run as it is. It knows only what every embedding program knows,
 //! lockgate's public API; nothing knows it but `main`.
 
+mod acme;
 mod args;
 mod cert_ca;
 mod cert_csr;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lockgate::{HttpCredentials, Limits};
 
+use super::acme;
 use super::args::{Arguments, ClientDemand};
 use super::commands::Command;
 use super::value::{self, Listen};
@@ -145,11 +146,17 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
-        of: &[Command::Serve, Command::CertCa],
+        of: &[
+            Command::Serve,
+            Command::CertCa,
+            Command::CertObtain,
+            Command::CertRenew,
+            Command::CertStatus,
+        ],
         ..Opt::new(
             "state",
-            "Where the device's authority and certificate are kept, and made when they are not there. Needs a disk that \
-             lasts: clients trust the authority in it.",
+            "Where the device's authority and certificate are kept, and the account and the certificate that an authority \
+             elsewhere gave; made when they are not there. Needs a disk that lasts.",
             Kind::Value {
                 name: "DIR",
                 accepted: "the path of a folder",
@@ -159,12 +166,13 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
-        of: &[Command::Serve],
+        of: &[Command::Serve, Command::CertObtain, Command::CertRenew],
         many: true,
         ..Opt::new(
             "name",
             "A name or address that clients call this device by, beside those that it has. May be given several times. \
-             The authority vouches for the names that were given when it was made, and for what is below them.",
+             The device's own authority vouches for the names that were given when it was made, and for what is below \
+             them; one elsewhere for those that it can prove.",
             Kind::Value {
                 name: "NAME",
                 accepted: "a host name or an IP address",
@@ -243,7 +251,7 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
-        of: &[Command::CertShow],
+        of: &[Command::CertShow, Command::CertStatus],
         ..Opt::new(
             "json",
             "Write JSON for programs instead of text for people.",
@@ -502,7 +510,7 @@ pub(super) const LIMITS: &[Opt] = &[
 
 /// All options of all commands, those that users meet first in front.
 pub(super) fn all() -> impl Iterator<Item = &'static Opt> {
-    GENERAL.iter().chain(LIMITS)
+    GENERAL.iter().chain(acme::OPTIONS).chain(LIMITS)
 }
 
 /// The options of one command.
@@ -518,7 +526,7 @@ pub(super) fn named_as_setting(setting: &str) -> Option<&'static Opt> {
 
 impl Opt {
     /// An option of the commands that serve.
-    const fn new(name: &'static str, help: &'static str, kind: Kind) -> Opt {
+    pub(super) const fn new(name: &'static str, help: &'static str, kind: Kind) -> Opt {
         Opt { name, short: None, of: Command::SERVING, many: false, kind, help }
     }
 
@@ -598,10 +606,10 @@ impl Opt {
     }
 }
 
-fn path(value: OsString) -> Option<std::path::PathBuf> {
+pub(super) fn path(value: OsString) -> Option<std::path::PathBuf> {
     (!value.is_empty()).then(|| value.into())
 }
 
-fn text(value: OsString) -> Option<String> {
+pub(super) fn text(value: OsString) -> Option<String> {
     value.into_string().ok().filter(|text| !text.is_empty())
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use lockgate::{ClientAuth, Device, Identity, Request, Response, Router, Server};
 use serde_json::json;
 
+use super::acme;
 use super::args::{Arguments, ClientDemand};
 use super::commands::{Operands, Spec};
 use super::exit::{self, Code, Failure};
@@ -15,8 +16,8 @@ use super::value::{shell_word, Listen};
 
 pub(super) const SPEC: Spec = Spec {
     name: "serve",
-    synopsis: "--cert FILE --key FILE | --device --state DIR [OPTIONS]",
-    summary: "Serves with a certificate of your own, or of the device's own authority.",
+    synopsis: "--cert FILE --key FILE | --device --state DIR | --acme URL --state DIR [OPTIONS]",
+    summary: "Serves with a certificate of your own, of the device's own authority, or of another.",
     text: HELP,
     operands: Operands::None,
     exit_codes: exit::SERVING,
@@ -43,6 +44,11 @@ renews it. Clients have to be told once to trust its authority:
   lockgate serve --device --state /var/lib/gateway --name gateway.example
   lockgate cert ca --state /var/lib/gateway
 
+A device that the internet can reach gets a certificate that every client trusts, and renews it:
+
+  lockgate serve --acme letsencrypt --name gateway.example.org --accept-terms \\
+      --state /var/lib/gateway --https 443
+
 Ports below 1024 need a permission that users do not have. It can be given to the program:
   sudo setcap cap_net_bind_service=+ep $(command -v lockgate)
 ";
@@ -58,12 +64,25 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         let trust = format!("lockgate cert ca --state {}", shell_word(&state.to_string_lossy()));
         format!("{}\nHow clients come to trust this device: {trust}", try_it(&state.join("ca.pem"), port))
     });
-    until_stopped(server, signals, advice)
+    let state = arguments.state.as_ref().filter(|_| arguments.acme.directory.is_some());
+    let how_it_stands = state.map(|state| {
+        let state = shell_word(&state.to_string_lossy());
+        format!("How the certificate from the authority stands: lockgate cert status --state {state}")
+    });
+    until_stopped(server, signals, advice.or(how_it_stands))
 }
 
 /// Whether the options go together.
 fn check(arguments: &Arguments) -> Result<(), Failure> {
     let (certs, keys) = (arguments.certs.len(), arguments.keys.len());
+    if arguments.acme.directory.is_some() {
+        return match arguments.device || certs + keys > 0 {
+            true => {
+                Err(Failure::usage("--acme goes together with neither --device nor --cert; give one of them"))
+            }
+            false => Ok(()),
+        };
+    }
     let wrong = match (arguments.device, &arguments.state) {
         (true, _) if certs + keys > 0 => {
             "--device and --cert do not go together: the device makes its certificate itself; give one of them"
@@ -90,13 +109,16 @@ fn check(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// What clients get, the default first.
-fn identities(arguments: &Arguments) -> Result<Vec<Identity>, lockgate::Error> {
+fn identities(arguments: &Arguments) -> Result<Vec<Identity>, Failure> {
+    if arguments.acme.directory.is_some() {
+        return Ok(vec![Identity::acme(acme::of(arguments)?)?]);
+    }
     if let Some(state) = arguments.state.as_ref().filter(|_| arguments.device) {
         let device = arguments.names.iter().fold(Device::new(state), |device, name| device.name(name));
         return Ok(vec![Identity::from_source(device)?]);
     }
     let pairs = arguments.certs.iter().zip(&arguments.keys);
-    pairs.map(|(cert, key)| Identity::from_pem_files(cert, key)).collect()
+    Ok(pairs.map(|(cert, key)| Identity::from_pem_files(cert, key)).collect::<Result<_, _>>()?)
 }
 
 /// A line to paste, for a client that trusts this authority for once.

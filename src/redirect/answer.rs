@@ -25,6 +25,10 @@ const NOT_OWN: Refusal = Refusal::new(
     StatusCode::MISDIRECTED_REQUEST,
     "the host asked for is not one that this server's certificate is for",
 );
+const NO_CHALLENGE: Refusal = Refusal::new(
+    StatusCode::NOT_FOUND,
+    "no authority is validating a name of this server with this token now",
+);
 const LEAKED: Refusal = Refusal::new(
     StatusCode::FORBIDDEN,
     "the request carried credentials over plain HTTP, where anyone on the way can read them: they must be changed \
@@ -33,6 +37,12 @@ const LEAKED: Refusal = Refusal::new(
 
 /// Says whether a host, an IPv6 address without its brackets, is one of the server's own.
 pub(super) type IsOwn = dyn Fn(&str) -> bool + Send;
+
+/// What an authority is to find for a token (RFC 8555 §8.3); `None` for one that it did not give.
+pub(crate) type Challenges = dyn Fn(&str) -> Option<String> + Send;
+
+/// Where it looks.
+const CHALLENGE_PATH: &[u8] = b"/.well-known/acme-challenge/";
 
 /// [`Settings`] once they are checked and in the form that answers need.
 #[derive(Debug)]
@@ -50,8 +60,9 @@ pub(super) struct Rules {
 #[derive(Debug)]
 pub(super) struct Answer {
     response: Response,
-    /// `None` for a redirect.
+    /// `None` for a redirect, and for the answer to a challenge.
     pub refusal: Option<Refusal>,
+    pub is_challenge: bool,
     /// The host a redirect was refused for; checked to be a name or an address, so that it may stand in the log.
     pub refused_host: Option<String>,
     /// The names of the fields that carried credentials, once each; their values go nowhere.
@@ -94,7 +105,7 @@ impl Rules {
 }
 
 /// Answers a whole head.
-pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn) -> Answer {
+pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Option<&Challenges>) -> Answer {
     let mut fields = Vec::new();
     let parsed = head::parse(head, rules.head_fields, &mut fields);
     // Also of a head that is refused: the credentials have been on the wire all the same.
@@ -103,21 +114,25 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn) -> Answer {
         Ok(line) => {
             let outcome = if rules.credentials == HttpCredentials::Refuse && !credentials.is_empty() {
                 Err((LEAKED, None))
+            } else if let Some(challenge) = challenges.and_then(|answers| challenge(head, &line, answers)) {
+                challenge.map(Found::Challenge).ok_or((NO_CHALLENGE, None))
             } else {
-                location(head, &line, rules, is_own)
+                location(head, &line, rules, is_own).map(Found::Location)
             };
             (outcome, line.method, line.version)
         }
         Err(refusal) => (Err((refusal, None)), method_hint(head), Version::Http11),
     };
+    let is_challenge = matches!(outcome, Ok(Found::Challenge(_)));
     let (response, refusal, refused_host) = match outcome {
-        Ok(location) => {
+        Ok(Found::Location(location)) => {
             let response = Response::new(StatusCode::PERMANENT_REDIRECT).with_header(LOCATION, location);
             (response, None, None)
         }
+        Ok(Found::Challenge(authorization)) => (authorization.into_response(), None, None),
         Err((refusal, host)) => (refusal.into_response(), Some(refusal), host),
     };
-    Answer { response, refusal, refused_host, credentials, method, version }
+    Answer { response, refusal, is_challenge, refused_host, credentials, method, version }
 }
 
 /// Answers what never became a whole head.
@@ -125,6 +140,7 @@ pub(super) fn refuse(received: &[u8], refusal: Refusal) -> Answer {
     Answer {
         response: refusal.into_response(),
         refusal: Some(refusal),
+        is_challenge: false,
         refused_host: None,
         credentials: Vec::new(),
         method: method_hint(received),
@@ -144,6 +160,19 @@ impl Answer {
         }
         out
     }
+}
+
+/// What a request is answered with, if it is not refused.
+enum Found {
+    Location(String),
+    Challenge(String),
+}
+
+/// `None` for a request that is not about a challenge; then what it is to be answered with, if the token is known. Which
+/// host it names does not matter: a token is known to nobody but the authority that gave it.
+fn challenge(head: &[u8], line: &Line, answers: &Challenges) -> Option<Option<String>> {
+    let token = line.target.path.of(head).strip_prefix(CHALLENGE_PATH)?;
+    Some(std::str::from_utf8(token).ok().and_then(answers))
 }
 
 /// Where the redirect leads; path and query exactly as they were sent. Else the refusal and the host it is about.
@@ -235,7 +264,8 @@ mod tests {
 
     fn ask(settings: &Settings, head: &str) -> Answer {
         let is_own = |host: &str| matches!(host, "device.local" | "192.0.2.7" | "2001:db8::7");
-        answer(head.as_bytes(), &Rules::new(settings).unwrap(), &is_own)
+        let challenges = |token: &str| (token == "known").then(|| "known.thumbprint".to_string());
+        answer(head.as_bytes(), &Rules::new(settings).unwrap(), &is_own, Some(&challenges))
     }
 
     /// The Location, or the status of the refusal.
@@ -292,6 +322,37 @@ mod tests {
             let got = outcome(&settings(), &format!("{head}\r\n\r\n"));
             assert_eq!(got, expected.map(String::from), "{head:?}");
         }
+    }
+
+    #[test]
+    fn a_challenge_is_answered_and_an_unknown_token_is_nowhere_else() {
+        let ask = |method: &str, path: &str, host: &str| {
+            let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            String::from_utf8(ask(&settings(), &head).into_wire(&imf_fixdate(0))).unwrap()
+        };
+        // An authority may ask for a name that is not the certificate's yet.
+        let answer = ask("GET", "/.well-known/acme-challenge/known", "new.example");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        assert!(answer.ends_with("\r\n\r\nknown.thumbprint"), "{answer}");
+        for path in ["unknown", "known/", "known?", "", "../x", "%6bnown"] {
+            let path = format!("/.well-known/acme-challenge/{path}");
+            for method in ["GET", "POST"] {
+                let answer = ask(method, &path, "device.local");
+                let expected = if path.ends_with('?') { "HTTP/1.1 200 " } else { "HTTP/1.1 404 " };
+                assert!(answer.starts_with(expected), "{path}: {answer}");
+                assert!(!answer.contains("location:"), "{path}: {answer}");
+            }
+        }
+        for path in
+            ["/.well-known/acme-challenge", "/.well-known/other", "/x/.well-known/acme-challenge/known"]
+        {
+            assert!(ask("GET", path, "device.local").starts_with("HTTP/1.1 308 "), "{path}");
+        }
+        // Without an authority there is nothing special about these paths.
+        let head = b"GET /.well-known/acme-challenge/known HTTP/1.1\r\nHost: device.local\r\n\r\n";
+        let rules = Rules::new(&settings()).unwrap();
+        let answer = super::answer(head, &rules, &|_| true, None);
+        assert_eq!(answer.response.status(), StatusCode::PERMANENT_REDIRECT);
     }
 
     #[test]

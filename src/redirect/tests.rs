@@ -36,8 +36,9 @@ impl Running {
         };
         let stop = Arc::new(AtomicBool::new(false));
         let is_own = Box::new(|host: &str| host == "localhost");
+        let ledger = Arc::new(Ledger::new(|| {}));
         let (mut redirect, waker) =
-            Redirect::new(listener, settings, is_own, stop.clone(), Arc::new(Ledger::new(|| {}))).unwrap();
+            Redirect::new(listener, settings, is_own, None, stop.clone(), ledger).unwrap();
         redirect.lifetime = lifetime;
         Running { address, stop, waker, thread: Some(std::thread::spawn(move || redirect.run())) }
     }

@@ -248,8 +248,10 @@ impl ServerBuilder {
             );
             return Err(Error::Setting { setting: "also_identity", fault });
         }
-        let identities = std::iter::once(identity).chain(self.also.drain(..)).collect();
+        let identities: Vec<_> = std::iter::once(identity).chain(self.also.drain(..)).collect();
         let clients = self.client_auth.take().map(Clients::load).transpose()?;
+        #[cfg(feature = "acme")]
+        super::acme::check(&identities, self.redirect.is_some(), clients.as_ref())?;
         let tls = Arc::new(Live::new(identities, clients)?);
         let (keeper, rounds) = Keeper::new(tls.clone(), self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
@@ -267,8 +269,14 @@ impl ServerBuilder {
                 let names = tls.clone();
                 let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
                 let stop = Arc::new(AtomicBool::new(false));
-                let (redirect, waker) =
-                    Redirect::new(listener, settings, is_own, stop.clone(), ledger.clone())?;
+                let (redirect, waker) = Redirect::new(
+                    listener,
+                    settings,
+                    is_own,
+                    challenges(&tls),
+                    stop.clone(),
+                    ledger.clone(),
+                )?;
                 (Some(redirect_address), Some(redirect), Some(StopRedirect { stop, waker }))
             }
         };
@@ -336,8 +344,16 @@ impl ServerBuilder {
     }
 }
 
+/// What the redirect answers to authorities that validate a name; `None` when no identity is from one.
+fn challenges(tls: &Arc<Live>) -> Option<Box<redirect::Challenges>> {
+    let identities = tls.current().identities.clone();
+    let boards: Vec<_> = identities.iter().filter_map(Identity::challenges).cloned().collect();
+    (!boards.is_empty())
+        .then(|| Box::new(move |token: &str| boards.iter().find_map(|board| board.answer(token))) as _)
+}
+
 /// Opens a listening socket on the first of the addresses that `address` names.
-fn listen(
+pub(super) fn listen(
     listener: &'static str,
     setting: &'static str,
     address: &str,

@@ -272,6 +272,11 @@ impl Connection {
                 };
             }
         }
+        if self.transport.is_challenge() {
+            log::debug!("{}: a name was validated (tls-alpn-01)", self.peer);
+            self.say_goodbye();
+            return Ok(Break(Flow::Close));
+        }
         self.stage = Stage::Head;
         desk.look();
         self.client = Client::of(&self.transport, rules, desk.millis()).map(Box::new);

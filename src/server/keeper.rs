@@ -185,6 +185,14 @@ impl Keeper {
         Ok(())
     }
 
+    /// Tells that an identity could not be renewed, by whoever tried.
+    #[cfg(feature = "acme")]
+    pub(super) fn tell_failure(&self, index: usize, error: &Error, retry_in: Duration) {
+        if let Some(identity) = self.live.current().identities.get(index) {
+            self.tell(&IdentityEvent::Failed { identity, error, retry_in });
+        }
+    }
+
     fn tell(&self, event: &IdentityEvent<'_>) {
         if let Some(listener) = &self.listener {
             if panic::catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {

@@ -5,6 +5,8 @@
 //! it would wait.
 
 mod accept;
+#[cfg(feature = "acme")]
+pub(crate) mod acme;
 mod budget;
 pub(crate) mod builder;
 mod census;

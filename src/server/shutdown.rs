@@ -142,8 +142,13 @@ pub(crate) fn run(
         .inspect_err(|_| end(shared))
         .map_err(starting)?;
 
+    #[cfg(feature = "acme")]
+    let agents = super::acme::Agents::start(shared).inspect_err(|_| end(shared))?;
+
     acceptor.run(shared);
 
+    #[cfg(feature = "acme")]
+    agents.stop();
     let began = Instant::now();
     let until = began + shared.limits.drain_timeout;
     log::info!("stopping: {} connections are open", shared.lot.lock().open);
@@ -159,6 +164,8 @@ pub(crate) fn run(
         Some(Err(_)) => log::error!("the redirect's thread panicked"),
     }
     shared.ledger.close(Instant::now());
+    #[cfg(feature = "acme")]
+    agents.wait();
     log::info!("stopped");
     Ok(())
 }

@@ -12,6 +12,8 @@ use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, Str
 
 use crate::tls::{self, Refused};
 
+use crate::tls::ALPN_CHALLENGE;
+
 /// How often one turn may read the socket before other connections get theirs: 256 KiB of records.
 const READS_PER_TURN: u32 = 64;
 /// How much one turn may write before other connections get theirs, in bytes.
@@ -96,6 +98,11 @@ impl Transport {
 
     pub(crate) fn is_handshaking(&self) -> bool {
         self.stream.conn.is_handshaking()
+    }
+
+    /// Whether the client is an authority that validates a name: the handshake was all it wants.
+    pub(crate) fn is_challenge(&self) -> bool {
+        self.stream.conn.alpn_protocol() == Some(ALPN_CHALLENGE)
     }
 
     /// Whether something waits to be sent.

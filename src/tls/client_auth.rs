@@ -156,6 +156,12 @@ impl Clients {
     ///
     /// # Errors
     /// Those of [`load`](Clients::load).
+    /// Whether a client without a certificate is refused.
+    #[cfg(feature = "acme")]
+    pub(crate) fn are_required(&self) -> bool {
+        self.verifier.client_auth_mandatory()
+    }
+
     pub(crate) fn load_again(&self) -> Result<Clients, Error> {
         Clients::load(self.auth.clone())
     }

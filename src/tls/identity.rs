@@ -14,6 +14,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::InconsistentKeys;
 use webpki::EndEntityCert;
 
+use super::challenges::Challenges;
 use super::source::{IdentitySource, Origin, PemFiles};
 use super::{chain, der, file, pem, provider};
 use crate::error::{Error, IdentityFault};
@@ -82,6 +83,20 @@ impl Identity {
         load(part(certificate), part(key), unix_now())
     }
 
+    /// A certificate from an authority, which the server that serves with it obtains and renews by itself, on a thread of
+    /// its own, from its start to its stop; one that [`Handle::replace_identity`](crate::Handle::replace_identity) puts into
+    /// a running server is only served. While there is no certificate yet, the [device identity](Identity::device) in the
+    /// same state directory is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] for what [`Acme`](crate::Acme) cannot be, [`Error::Identity`] for a file of roots that cannot be
+    /// used, and those of the device identity.
+    #[cfg(feature = "acme")]
+    pub fn acme(acme: crate::Acme) -> Result<Identity, Error> {
+        super::acme::identity(&acme)
+    }
+
     pub(super) fn load_files(certificate: &Path, key: &Path) -> Result<Identity, Error> {
         load_files(certificate, key, unix_now())
     }
@@ -146,6 +161,16 @@ impl Identity {
     /// The same identity, as another source gave it.
     pub(super) fn with_origin(self, origin: Origin) -> Identity {
         Identity { inner: self.inner, origin: Some(origin) }
+    }
+
+    #[cfg(feature = "acme")]
+    pub(super) fn with_agent(self, agent: Option<Arc<super::acme::Agent>>) -> Identity {
+        Identity { origin: self.origin.map(|origin| origin.with_agent(agent)), ..self }
+    }
+
+    /// Where challenges are posted that the server with this identity is to answer.
+    pub(crate) fn challenges(&self) -> Option<&Arc<Challenges>> {
+        self.origin.as_ref()?.challenges()
     }
 
     pub(crate) fn origin(&self) -> Option<&Origin> {

@@ -1,11 +1,15 @@
 //! From PEM files to a rustls ServerConfig: the only place, with the transport, that names rustls types.
 //!
-//! Knows certificates, keys and rustls; nothing of sockets, threads or HTTP (but for the calendar in `http::date`).
+//! Knows certificates, keys and rustls; nothing of sockets, threads or HTTP (but for the calendar in `http::date`). Only
+//! `acme`, which speaks to an authority, knows them.
 //! The server calls it: [`Identity`] is loaded and checked before a socket is opened, and [`Live`] holds those in use and
 //! the configuration that every handshake is made with.
 
+#[cfg(feature = "acme")]
+pub(crate) mod acme;
 mod certificate;
 mod chain;
+mod challenges;
 mod client_auth;
 mod client_identity;
 mod der;
@@ -26,7 +30,7 @@ pub use client_auth::ClientAuth;
 pub(crate) use client_auth::{refused, Clients, Refused};
 pub use client_identity::ClientIdentity;
 pub use identity::{Expiry, Identity};
-pub(crate) use resolver::{Live, Serving};
+pub(crate) use resolver::{Live, Serving, ALPN_CHALLENGE};
 pub use source::IdentitySource;
 pub(crate) use source::{Origin, Stamp};
 #[cfg(any(test, fuzzing))]

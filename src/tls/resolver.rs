@@ -15,12 +15,16 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, We
 use rustls::sign::CertifiedKey;
 use rustls::ServerConfig;
 
+use super::challenges::Challenges;
 use super::{provider, Clients, Identity, Refused};
 use crate::error::Error;
 
 /// What is spoken here, the better first (RFC 7301 §6): a client of HTTP/1.0, such as `curl --http1.0`, offers that alone.
 /// One that offers others only is refused by rustls with `no_application_protocol`; one that offers none is served.
 const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+
+/// What an authority speaks that validates a name, and nobody else (RFC 8737 §6.2).
+pub(crate) const ALPN_CHALLENGE: &[u8] = b"acme-tls/1";
 
 /// What new connections get: the identities, and the rustls configuration around them. Exchanged as a whole, so that
 /// tickets given under the old one do not resume sessions under the new one: who has replaced a certificate because its
@@ -113,7 +117,8 @@ impl fmt::Debug for Serving {
 
 impl Serving {
     fn new(identities: Vec<Identity>, clients: Option<Clients>) -> Result<Serving, Error> {
-        let resolver = Resolver { identities: identities.clone() };
+        let challenges = identities.iter().filter_map(Identity::challenges).cloned().collect();
+        let resolver = Resolver { identities: identities.clone(), challenges };
         Ok(Serving { config: server_config(Arc::new(resolver), clients.as_ref())?, identities, clients })
     }
 
@@ -129,6 +134,8 @@ impl Serving {
 #[derive(Debug)]
 struct Resolver {
     identities: Vec<Identity>,
+    /// Of those whose names an authority may be validating.
+    challenges: Vec<Arc<Challenges>>,
 }
 
 impl Resolver {
@@ -151,6 +158,11 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // RFC 8737 §3: an authority offers this protocol alone. Without a proof for the name there is nothing to show it.
+        if hello.alpn().is_some_and(|offered| offered.eq([ALPN_CHALLENGE])) {
+            let name = hello.server_name()?;
+            return self.challenges.iter().find_map(|board| board.certificate(name));
+        }
         self.choose(hello.server_name()).map(Identity::certified_key)
     }
 }
@@ -162,6 +174,7 @@ impl ResolvesServerCert for Resolver {
 ///
 /// [`Error::Io`] when the operating system has no random numbers for the keys of the session tickets.
 fn server_config(resolver: Arc<Resolver>, clients: Option<&Clients>) -> Result<Arc<ServerConfig>, Error> {
+    let answers_challenges = !resolver.challenges.is_empty();
     let failed =
         |error: rustls::Error| Error::Io { doing: "setting up TLS", source: io::Error::other(error) };
     let verifier =
@@ -172,6 +185,9 @@ fn server_config(resolver: Arc<Resolver>, clients: Option<&Clients>) -> Result<A
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(resolver);
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
+    if answers_challenges {
+        config.alpn_protocols.push(ALPN_CHALLENGE.to_vec());
+    }
     // Ours first: the strongest suite both sides have, as testers of servers ask.
     config.ignore_client_order = true;
     // A ticket keeps the session at the client, encrypted under a key that rotates every 6 hours. So resumption, which
@@ -380,7 +396,8 @@ mod tests {
             &["a.second.example", "third.example"],
             &["third.example"],
         ];
-        let resolver = Resolver { identities: names.map(|names| authority.issue_for(names)).into() };
+        let identities = names.map(|names| authority.issue_for(names)).into();
+        let resolver = Resolver { identities, challenges: Vec::new() };
         for (asked, index) in [
             (None, 0),
             (Some("first.example"), 0),

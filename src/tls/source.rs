@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+#[cfg(feature = "acme")]
+use super::acme::Agent;
+use super::challenges::Challenges;
 use super::Identity;
 use crate::error::Error;
 
@@ -49,6 +52,9 @@ pub(super) const MOST_FILES: usize = 64;
 pub(crate) struct Origin {
     source: Arc<dyn IdentitySource>,
     stamp: Stamp,
+    /// Who works for the source while a server runs.
+    #[cfg(feature = "acme")]
+    agent: Option<Arc<Agent>>,
 }
 
 impl Origin {
@@ -57,12 +63,38 @@ impl Origin {
         // Before it is asked: a change during the answer is seen as one that came after it.
         let stamp = Stamp::of(&source.files());
         let identity = source.load()?;
-        Ok(identity.with_origin(Origin { source, stamp }))
+        Ok(identity.with_origin(Origin {
+            source,
+            stamp,
+            #[cfg(feature = "acme")]
+            agent: None,
+        }))
     }
 
     /// Asks the same source again.
     pub(crate) fn ask_again(&self) -> Result<Identity, Error> {
-        Origin::ask(self.source.clone())
+        let identity = Origin::ask(self.source.clone())?;
+        #[cfg(feature = "acme")]
+        let identity = identity.with_agent(self.agent.clone());
+        Ok(identity)
+    }
+
+    #[cfg(feature = "acme")]
+    pub(super) fn with_agent(self, agent: Option<Arc<Agent>>) -> Origin {
+        Origin { agent, ..self }
+    }
+
+    #[cfg(feature = "acme")]
+    pub(crate) fn agent(&self) -> Option<&Arc<Agent>> {
+        self.agent.as_ref()
+    }
+
+    /// Where challenges are posted that the server is to answer.
+    pub(crate) fn challenges(&self) -> Option<&Arc<Challenges>> {
+        #[cfg(feature = "acme")]
+        return self.agent.as_ref().map(|agent| agent.challenges());
+        #[cfg(not(feature = "acme"))]
+        None
     }
 
     pub(crate) fn files(&self) -> Vec<PathBuf> {

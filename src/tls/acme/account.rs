@@ -1,0 +1,87 @@
+//! The account with an authority (RFC 8555 §7.3): its key is made and kept before the authority hears of it, so a crash in
+//! between finds the same account again.
+
+use serde_json::json;
+
+use super::base64url;
+use super::jws::AccountKey;
+use super::messages::Directory;
+use super::session::Session;
+use super::state::{Account, State};
+use super::Settings;
+use crate::error::AcmeFault;
+
+/// The key that is kept for this authority, or a new one.
+pub(super) fn key(state: &State, directory: &str) -> Result<(AccountKey, Account), AcmeFault> {
+    if let Some(kept) = state.account(directory)? {
+        match AccountKey::from_pkcs8(&kept.pkcs8) {
+            Ok(key) => return Ok((key, kept)),
+            Err(_) => log::warn!(
+                "ACME: the key of the account with {directory} is damaged; there will be a new account"
+            ),
+        }
+    }
+    let (key, pkcs8) = AccountKey::generate().map_err(|_| AcmeFault::Crypto)?;
+    let account = Account { pkcs8, url: None };
+    state.save_account(directory, &account)?;
+    Ok((key, account))
+}
+
+/// Makes sure that the authority has the account.
+pub(super) fn register(
+    session: &mut Session<'_>,
+    settings: &Settings,
+    state: &State,
+    account: &mut Account,
+) -> Result<(), AcmeFault> {
+    if account.url.is_some() {
+        return Ok(());
+    }
+    let Directory { new_account, terms, .. } = session.directory;
+    if let Some(terms) = terms.as_ref().filter(|_| !settings.accept_terms) {
+        return Err(AcmeFault::TermsNotAccepted { terms: terms.clone() });
+    }
+    let mut payload = json!({"termsOfServiceAgreed": true});
+    if !settings.contacts.is_empty() {
+        payload["contact"] = settings.contacts.iter().map(|contact| format!("mailto:{contact}")).collect();
+    }
+    match &settings.external_account {
+        Some((kid, secret)) => {
+            payload["externalAccountBinding"] = session.key.bind_to(kid, secret, new_account);
+        }
+        None if session.directory.external_account_required => {
+            return Err(AcmeFault::Unsupported(
+                "it serves accounts only that it knows already; give the key identifier and the HMAC key that it gave you (external_account, --acme-eab-kid and --acme-eab-key)".into(),
+            ));
+        }
+        None => {}
+    }
+    let url = session.post(new_account, &payload)?.location()?;
+    log::info!("ACME: account {url}");
+    account.url = Some(url.clone());
+    state.save_account(&settings.directory, account)?;
+    session.account = Some(url);
+    Ok(())
+}
+
+/// The HMAC key as authorities hand it out: base64url, sometimes the other base64.
+pub(super) fn external_key(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim().replace('+', "-").replace('/', "_");
+    base64url::decode(&text).filter(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_external_key_may_be_in_either_base64() {
+        for text in ["-_-_", "+/+/", " +/+/\n"] {
+            assert_eq!(external_key(text).unwrap(), [0xfb, 0xff, 0xbf], "{text:?}");
+        }
+        assert_eq!(external_key("Zm9v").unwrap(), b"foo");
+        for text in ["", "=", "not base64!"] {
+            assert_eq!(external_key(text), None, "{text:?}");
+        }
+    }
+}

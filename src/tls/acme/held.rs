@@ -1,0 +1,64 @@
+//! The certificate that is there: one PEM file with a few words about where it is from, then its key, then its chain. It is
+//! written in one piece, so that no crash can part them.
+
+use zeroize::Zeroizing;
+
+use super::chain;
+use super::order::Issued;
+use super::schedule::Held;
+use super::Settings;
+use crate::error::Error;
+use crate::tls::{pem, Identity};
+
+/// Text before the first section is no part of PEM (RFC 7468 §2).
+const FROM: &str = "lockgate: from ";
+const FOR: &str = "lockgate: for ";
+const PROFILE: &str = "lockgate: profile ";
+
+/// The file's contents.
+pub(super) fn write(settings: &Settings, issued: &Issued) -> Zeroizing<String> {
+    let mut text = format!("{FROM}{}\n{FOR}{}\n", settings.directory, settings.name_texts().join(", "));
+    if let Some(profile) = &settings.profile {
+        text.push_str(&format!("{PROFILE}{}\n", profile.replace(char::is_control, " ")));
+    }
+    for part in [&*issued.key_pem, &issued.chain_pem] {
+        text.push_str(part.trim_end());
+        text.push('\n');
+    }
+    text.into()
+}
+
+/// What the file holds, if it can be served with now.
+pub(super) struct Found {
+    pub held: Held,
+    pub identity: Identity,
+    /// The leaf, as DER.
+    pub leaf: Vec<u8>,
+    /// The authority that it is from.
+    pub directory: Option<String>,
+    /// What it was asked for, with commas between.
+    pub names: Option<String>,
+    pub profile: Option<String>,
+}
+
+/// Reads what [`write`] wrote. `settings` says what it should be like; without, it fits.
+pub(super) fn read(file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
+    let identity = Identity::from_pem(file, file)?;
+    let word = |start: &str| {
+        let lines = file.split(|byte| *byte == b'\n').take(3);
+        let mut found = lines.filter_map(|line| std::str::from_utf8(line).ok()?.strip_prefix(start));
+        found.next().map(String::from)
+    };
+    let (directory, names, profile) = (word(FROM), word(FOR), word(PROFILE));
+    let fits = settings.is_none_or(|settings| {
+        directory.as_ref() == Some(&settings.directory)
+            && profile == settings.profile
+            && settings.name_texts().iter().all(|name| identity.is_valid_for(name))
+    });
+    // There is one, or there were no identity.
+    let contents = pem::read(file).map_err(|fault| Error::identity(None, fault))?;
+    let leaf = contents.certificates.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
+    let (not_before, not_after) = (identity.not_before(), identity.not_after());
+    let held = Held { name: chain::own_name(&leaf), not_before, not_after, fits };
+    Ok(Found { held, identity, leaf, directory, names, profile })
+}

@@ -1,0 +1,370 @@
+//! From an order to a certificate (RFC 8555 §7.4): made once and written down, it is taken up again after a crash wherever
+//! it stood. Its names are validated, the request is sent, and the chain that comes is chosen and checked.
+//!
+//! Called by `agent` with everything that is needed; waits for the authority on the calling thread, within bounds.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::base64url;
+use super::chain;
+use super::keys;
+use super::messages::{alternates, bounded, Authorization, AuthorizationStatus, Offer, Order, OrderStatus};
+use super::names::Identifier;
+use super::session::{Answer, Session};
+use super::state::{Book, PendingOrder, State};
+use super::stop::Stop;
+use super::{time, Challenge, Settings};
+use crate::error::AcmeFault;
+use crate::tls::challenges::Challenges;
+
+/// All validations of an order, and then the issuance.
+const VALIDATION: Duration = Duration::from_secs(5 * 60);
+const ISSUANCE: Duration = Duration::from_secs(5 * 60);
+/// Between two questions how far the authority is, unless it says otherwise; longer each time.
+const FIRST_POLL: Duration = Duration::from_millis(500);
+const LAST_POLL: Duration = Duration::from_secs(10);
+/// An authority that says at once shall not be asked in a loop.
+const LEAST_POLL: Duration = Duration::from_millis(250);
+
+/// What all steps need.
+pub(super) struct Work<'a> {
+    pub settings: &'a Settings,
+    pub state: &'a State,
+    pub board: &'a Challenges,
+    pub stop: &'a Stop,
+}
+
+/// A certificate with its key, ready to be written down.
+pub(super) struct Issued {
+    pub key_pem: Zeroizing<String>,
+    pub chain_pem: String,
+}
+
+impl Work<'_> {
+    /// Takes the order that is written down, or makes one, and brings it to its end. `replaces` names the certificate that
+    /// is renewed (RFC 9773 §5).
+    pub(super) fn obtain(
+        &self,
+        session: &mut Session<'_>,
+        book: &mut Book,
+        replaces: Option<String>,
+    ) -> Result<Issued, AcmeFault> {
+        let (pending, order) = match self.resume(session)? {
+            Some(resumed) => resumed,
+            None => self.begin(session, book, replaces)?,
+        };
+        let outcome = self.fulfil(session, &pending, order);
+        if let Err(fault) = &outcome {
+            if is_final(fault) {
+                self.state.forget_order()?;
+            }
+        }
+        outcome
+    }
+
+    /// The order that is written down, if it is for what is wanted now and the authority still knows it.
+    fn resume(&self, session: &mut Session<'_>) -> Result<Option<(PendingOrder, Order)>, AcmeFault> {
+        let Some(pending) = self.state.order()? else { return Ok(None) };
+        let settings = self.settings;
+        let is_wanted = pending.directory == settings.directory
+            && pending.names == settings.name_texts()
+            && pending.profile == settings.profile;
+        if is_wanted {
+            match session.get(&pending.url).and_then(|answer| answer.read(Order::parse)) {
+                Ok(order) if order.status != OrderStatus::Invalid => {
+                    log::info!("ACME: order {} is taken up again", pending.url);
+                    return Ok(Some((pending, order)));
+                }
+                Ok(_) => {}
+                // RFC 8555 does not say how an authority refuses what it has forgotten.
+                Err(AcmeFault::Refused { status: 400 | 403 | 404 | 410, .. }) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        log::info!("ACME: order {} is of no use any more", pending.url);
+        self.state.forget_order()?;
+        Ok(None)
+    }
+
+    fn begin(
+        &self,
+        session: &mut Session<'_>,
+        book: &mut Book,
+        replaces: Option<String>,
+    ) -> Result<(PendingOrder, Order), AcmeFault> {
+        let now = time::now();
+        if let Some(until) = super::schedule::earliest_order(now, book) {
+            return Err(AcmeFault::TooSoon { until, because: "the last order was made a moment ago".into() });
+        }
+        let identifiers: Vec<_> = self.settings.names.iter().map(Identifier::json).collect();
+        let mut payload = json!({"identifiers": identifiers});
+        if let Some(profile) = &self.settings.profile {
+            let known = &session.directory.profiles;
+            if !known.contains(profile) {
+                let what = match known.is_empty() {
+                    true => format!("it has no profiles, and so none that is called {profile}"),
+                    false => format!("it has no profile {profile}, only {}", known.join(", ")),
+                };
+                return Err(AcmeFault::Unsupported(what));
+            }
+            payload["profile"] = profile.clone().into();
+        }
+        let (key_pem, csr) = keys::request(&self.settings.names)?;
+        // On the disk first: whatever comes next, the next order keeps its distance.
+        book.last_order = Some(now);
+        self.state.save_book(book)?;
+        let answer = self.new_order(session, payload, replaces)?;
+        let pending = PendingOrder {
+            url: answer.location()?,
+            directory: self.settings.directory.clone(),
+            names: self.settings.name_texts(),
+            profile: self.settings.profile.clone(),
+            key_pem,
+            csr,
+        };
+        self.state.save_order(&pending)?;
+        log::info!("ACME: order {} for {}", pending.url, pending.names.join(", "));
+        Ok((pending, answer.read(Order::parse)?))
+    }
+
+    /// Says which certificate is replaced, where the authority is one that knows of such things; one that does not like what
+    /// it is told is asked again without.
+    fn new_order(
+        &self,
+        session: &mut Session<'_>,
+        mut payload: serde_json::Value,
+        replaces: Option<String>,
+    ) -> Result<Answer, AcmeFault> {
+        let url = &session.directory.new_order;
+        if let Some(name) = replaces.filter(|_| session.directory.renewal_info.is_some()) {
+            payload["replaces"] = name.into();
+            match session.post(url, &payload) {
+                Err(AcmeFault::Refused { kind, detail, .. })
+                    if kind != "rateLimited" && kind != "serverInternal" =>
+                {
+                    log::info!("ACME: ordering without saying what is replaced, because: {detail} ({kind})");
+                    if let Some(members) = payload.as_object_mut() {
+                        members.remove("replaces");
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
+        session.post(url, &payload)
+    }
+
+    /// Brings an order from wherever it stands to its end.
+    fn fulfil(
+        &self,
+        session: &mut Session<'_>,
+        pending: &PendingOrder,
+        mut order: Order,
+    ) -> Result<Issued, AcmeFault> {
+        let mut poll = Poll::new(VALIDATION, "the validation of the order");
+        let mut wanted = None;
+        let mut finalized = false;
+        loop {
+            match order.status {
+                OrderStatus::Pending => {
+                    self.validate(session, &order, &mut poll)?;
+                    // The order may be a little behind its authorizations.
+                    let answer = session.get(&pending.url)?;
+                    order = answer.read(Order::parse)?;
+                    if order.status == OrderStatus::Pending {
+                        poll.wait(self.stop, answer.retry_after())?;
+                    }
+                    continue;
+                }
+                // Some authorities show an order as ready for a moment after it was finalized.
+                OrderStatus::Ready if !finalized => {
+                    let payload = json!({"csr": base64url::encode(&pending.csr)});
+                    let answer = session.post(&order.finalize, &payload)?;
+                    (order, wanted) = (answer.read(Order::parse)?, answer.retry_after());
+                    finalized = true;
+                    poll = Poll::new(ISSUANCE, "the issuance of the certificate");
+                    continue;
+                }
+                OrderStatus::Ready | OrderStatus::Processing => {}
+                OrderStatus::Valid => match &order.certificate {
+                    Some(url) => return self.download(session, pending, url),
+                    None => {
+                        let what = "the order is valid and has no certificate".to_string();
+                        return Err(AcmeFault::Unexpected { url: pending.url.clone(), what });
+                    }
+                },
+                OrderStatus::Invalid => {
+                    let detail = order.error.unwrap_or_else(|| "the authority does not say why".into());
+                    return Err(AcmeFault::OrderFailed { url: pending.url.clone(), detail });
+                }
+            }
+            poll.wait(self.stop, wanted)?;
+            let answer = session.get(&pending.url)?;
+            (order, wanted) = (answer.read(Order::parse)?, answer.retry_after());
+        }
+    }
+
+    /// Proves all names that are not proven yet: first all proofs are put up, then the authority is told, then asked.
+    fn validate(&self, session: &mut Session<'_>, order: &Order, poll: &mut Poll) -> Result<(), AcmeFault> {
+        // However this ends, nothing stays posted.
+        let _cleared = Cleared(self.board);
+        let mut open = Vec::new();
+        for url in &order.authorizations {
+            let authorization = self.authorization(session, url)?;
+            if authorization.status == AuthorizationStatus::Pending {
+                let offer =
+                    authorization.offer(self.settings.challenge).map_err(AcmeFault::Unsupported)?.clone();
+                self.post(session, &authorization, &offer)?;
+                open.push((url, offer));
+            }
+        }
+        for (_, offer) in &open {
+            // One that is processing was answered before a crash.
+            if offer.is_pending {
+                session.post(&offer.url, &json!({}))?;
+            }
+        }
+        for (url, _) in open {
+            let mut wanted = None;
+            loop {
+                poll.wait(self.stop, wanted)?;
+                let answer = session.get(url)?;
+                let authorization = answer.read(Authorization::parse)?;
+                match self.checked(authorization)?.status {
+                    AuthorizationStatus::Valid => break,
+                    _ => wanted = answer.retry_after(),
+                }
+            }
+            poll.restart();
+        }
+        Ok(())
+    }
+
+    fn authorization(&self, session: &mut Session<'_>, url: &str) -> Result<Authorization, AcmeFault> {
+        let authorization = session.get(url)?.read(Authorization::parse)?;
+        self.checked(authorization)
+    }
+
+    /// An authorization that is pending or valid, and for a name of ours.
+    fn checked(&self, authorization: Authorization) -> Result<Authorization, AcmeFault> {
+        if authorization.status == AuthorizationStatus::Dead {
+            return Err(AcmeFault::NotValidated {
+                detail: authorization.failure(),
+                name: authorization.identifier,
+                challenge: self.settings.challenge.name(),
+            });
+        }
+        Ok(authorization)
+    }
+
+    fn post(
+        &self,
+        session: &Session<'_>,
+        authorization: &Authorization,
+        offer: &Offer,
+    ) -> Result<(), AcmeFault> {
+        let key_authorization = session.key.authorization(&offer.token);
+        let asked = &authorization.identifier;
+        let name = self.settings.names.iter().find(|name| name.to_string().eq_ignore_ascii_case(asked));
+        let name = name.ok_or_else(|| {
+            AcmeFault::Unsupported(format!("it wants {asked} validated, which was not asked for"))
+        })?;
+        let fits = match self.settings.challenge {
+            Challenge::Http01 => self.board.post_answer(offer.token.clone(), key_authorization),
+            Challenge::TlsAlpn01 => {
+                let proof = keys::proof(name, &key_authorization, time::now())?;
+                self.board.post_certificate(name.server_name(), proof)
+            }
+        };
+        match fits {
+            true => Ok(()),
+            false => {
+                Err(AcmeFault::Unsupported("it wants more validated at a time than there is room for".into()))
+            }
+        }
+    }
+
+    fn download(
+        &self,
+        session: &mut Session<'_>,
+        pending: &PendingOrder,
+        url: &str,
+    ) -> Result<Issued, AcmeFault> {
+        let answer = session.get(url)?;
+        let usual = chain_of(&answer)?;
+        let issued = |chain_pem| Issued { key_pem: pending.key_pem.clone(), chain_pem };
+        let Some(wanted) = &self.settings.chain else { return Ok(issued(usual)) };
+        if chain::leads_to(&usual, wanted) {
+            return Ok(issued(usual));
+        }
+        for url in alternates(answer.links()) {
+            let other = chain_of(&session.get(&url)?)?;
+            if chain::leads_to(&other, wanted) {
+                return Ok(issued(other));
+            }
+        }
+        log::warn!("ACME: no chain that is offered leads to {wanted:?}; the usual one is taken");
+        Ok(issued(usual))
+    }
+}
+
+fn chain_of(answer: &Answer) -> Result<String, AcmeFault> {
+    // RFC 8555 §9.1: certificates only. Anything else beside them would go into our file unseen.
+    let text = String::from_utf8(answer.body().to_vec()).ok().filter(|text| !text.contains("PRIVATE KEY"));
+    text.ok_or_else(|| answer.unexpected("the answer is not a chain of certificates in PEM"))
+}
+
+/// Whether an order has come to nothing; after any other fault it goes on at the next attempt.
+fn is_final(fault: &AcmeFault) -> bool {
+    match fault {
+        AcmeFault::NotValidated { .. } | AcmeFault::OrderFailed { .. } | AcmeFault::Unsupported(_) => true,
+        AcmeFault::Refused { status, kind, .. } => {
+            *status < 500
+                && !matches!(&**kind, "rateLimited" | "badNonce" | "serverInternal" | "orderNotReady")
+        }
+        _ => false,
+    }
+}
+
+/// Takes down whatever is posted.
+struct Cleared<'a>(&'a Challenges);
+
+impl Drop for Cleared<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Waits between questions, until a deadline.
+struct Poll {
+    what: &'static str,
+    until: Instant,
+    next: Duration,
+}
+
+impl Poll {
+    fn new(time: Duration, what: &'static str) -> Poll {
+        Poll { what, until: Instant::now() + time, next: FIRST_POLL }
+    }
+
+    /// The next question is about something else.
+    fn restart(&mut self) {
+        self.next = FIRST_POLL;
+    }
+
+    /// Waits as long as the authority wants, or longer each time.
+    fn wait(&mut self, stop: &Stop, wanted: Option<Duration>) -> Result<(), AcmeFault> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let wait = bounded(wanted, self.next, LEAST_POLL, Duration::MAX);
+        if wait > left {
+            return Err(AcmeFault::Unfinished { what: self.what, retry_after: wanted });
+        }
+        self.next = (self.next * 2).min(LAST_POLL);
+        match stop.wait(wait) {
+            true => Err(AcmeFault::Stopped),
+            false => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The board on which challenges are posted while an authority validates a name (RFC 8555 §8): answers for plain HTTP by
+//! token, and certificates for TLS by name. Small, bounded, and shared by three threads: ACME's posts, the redirect reads
+//! the one half and the TLS listener the other.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::sign::CertifiedKey;
+
+/// Let's Encrypt takes 100 names in an order.
+#[cfg(feature = "acme")]
+const MOST: usize = 128;
+
+#[derive(Default)]
+pub(crate) struct Challenges {
+    posted: Mutex<Posted>,
+}
+
+#[derive(Default)]
+struct Posted {
+    by_token: HashMap<String, String>,
+    by_name: HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl Challenges {
+    /// What is to be answered to a request for this token (RFC 8555 §8.3).
+    pub(crate) fn answer(&self, token: &str) -> Option<String> {
+        self.posted().by_token.get(token).cloned()
+    }
+
+    /// The certificate for a client that speaks `acme-tls/1` only and asks for this name (RFC 8737 §3; for an address
+    /// its name in `in-addr.arpa` or `ip6.arpa`, RFC 8738 §6).
+    pub(super) fn certificate(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
+        self.posted().by_name.get(&server_name.to_ascii_lowercase()).cloned()
+    }
+
+    fn posted(&self) -> MutexGuard<'_, Posted> {
+        // Each change is one call of a map, so a panic elsewhere leaves it whole.
+        self.posted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(feature = "acme")]
+impl Challenges {
+    /// Whether there was room.
+    pub(super) fn post_answer(&self, token: String, answer: String) -> bool {
+        let mut posted = self.posted();
+        let fits = posted.by_token.len() < MOST;
+        if fits {
+            posted.by_token.insert(token, answer);
+        }
+        fits
+    }
+
+    /// Whether there was room.
+    pub(super) fn post_certificate(&self, server_name: String, certificate: Arc<CertifiedKey>) -> bool {
+        let mut posted = self.posted();
+        let fits = posted.by_name.len() < MOST;
+        if fits {
+            posted.by_name.insert(server_name.to_ascii_lowercase(), certificate);
+        }
+        fits
+    }
+
+    pub(super) fn clear(&self) {
+        *self.posted() = Posted::default();
+    }
+}
+
+impl fmt::Debug for Challenges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let posted = self.posted();
+        f.debug_struct("Challenges")
+            .field("tokens", &posted.by_token.len())
+            .field("names", &posted.by_name.len())
+            .finish()
+    }
+}
+
+#[cfg(all(test, feature = "acme"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_posted_is_answered_until_it_is_cleared_and_there_is_an_end_to_it() {
+        let board = Challenges::default();
+        for number in 0..MOST {
+            assert!(board.post_answer(format!("token-{number}"), format!("answer-{number}")));
+        }
+        assert!(!board.post_answer("one more".into(), "answer".into()));
+        assert_eq!(board.answer("token-7").as_deref(), Some("answer-7"));
+        assert_eq!(board.answer("one more"), None);
+        assert_eq!(board.answer(""), None);
+        assert_eq!(format!("{board:?}"), "Challenges { tokens: 128, names: 0 }");
+        board.clear();
+        assert_eq!(board.answer("token-7"), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! Certificates from an authority as a user of the command meets them: `serve --acme`, `cert obtain`, `cert renew` and
+//! `cert status`.
+
+mod support_acme;
+mod support_command;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use support_acme::pebble::{Options, Pebble};
+use support_command::client::Client;
+use support_command::{lockgate, outcome, text, Server};
+
+/// `lockgate WORDS … --acme …` for this authority.
+fn command(words: &[&str], pebble: &Pebble, state: &Path) -> Command {
+    let directory = pebble.directory();
+    let authority = ["--acme", &directory, "--acme-ca", text(&pebble.authority.ca), "--state", text(state)];
+    lockgate(&[words, &authority].concat())
+}
+
+fn status(state: &Path) -> Value {
+    let (code, json, log) = outcome(lockgate(&["cert", "status", "--json", "--state", text(state)]), b"");
+    assert_eq!(code, 0, "{log}");
+    serde_json::from_str(&json).unwrap()
+}
+
+#[test]
+fn serve_gets_its_certificate_by_itself_and_the_others_look_on() {
+    let Some(pebble) = Pebble::start("serve --acme", Options::default()) else { return };
+    let state = TempDir::new().unwrap();
+    let http = format!("127.0.0.1:{}", pebble.http_port);
+    let words = ["serve", "--accept-terms", "--name", "localhost", "--https", "127.0.0.1:0", "--http", &http];
+    let mut server = Server::spawn(command(&words, &pebble, state.path()));
+    let port = server.https_port();
+    let advice = server.stdout.expect("How the certificate from the authority stands: ");
+    assert!(advice.ends_with(&format!("lockgate cert status --state {}", text(state.path()))), "{advice}");
+    server.stderr.expect("the device identity is served");
+    server.stderr.expect("in use for new connections");
+    Client::connect(port, &pebble.root(0)).get();
+
+    let known = status(state.path());
+    assert_eq!(known["names"], serde_json::json!(["localhost"]));
+    assert_eq!(known["authority"], pebble.directory());
+    assert_eq!(known["failures"], 0);
+    let shown = outcome(lockgate(&["cert", "status", "--state", text(state.path())]), b"").1;
+    assert!(shown.starts_with("certificate for localhost\n  from https://localhost:"), "{shown}");
+
+    let words = ["cert", "renew", "--force", "--name", "localhost", "--http", "127.0.0.1:0"];
+    let (code, _, message) = outcome(command(&words, &pebble, state.path()), b"");
+    assert_eq!(code, 1);
+    assert!(message.contains("a running server obtains and renews by itself"), "{message}");
+    server.stop();
+
+    // Without the server: for the names and from the authority that it is from, and not before it is time.
+    let ca = text(&pebble.authority.ca);
+    let words = ["cert", "renew", "--http", "127.0.0.1:0", "--acme-ca", ca, "--state", text(state.path())];
+    let (code, shown, message) = outcome(lockgate(&words), b"");
+    assert_eq!(code, 0, "{message}");
+    assert!(shown.starts_with("certificate for localhost\n"), "{shown}");
+    assert_eq!(pebble.orders(), 1);
+}
+
+#[test]
+fn what_is_missing_is_named_and_so_are_the_terms() {
+    let Some(pebble) = Pebble::start("cert obtain", Options::default()) else { return };
+    let state = TempDir::new().unwrap();
+    let words = ["cert", "obtain", "--name", "a.example.org", "--http", "127.0.0.1:0"];
+    let (code, _, message) = outcome(command(&words, &pebble, state.path()), b"");
+    assert_eq!(code, 78, "{message}");
+    assert!(message.contains("its terms of service have not been accepted; read data:"), "{message}");
+    assert!(status(state.path())["last_error"].as_str().unwrap().contains("terms of service"));
+
+    let acme = ["--acme", "https://a.example/"];
+    let ca = text(&pebble.authority.ca);
+    let serve = ["serve", "--state", text(state.path()), "--name", "a.example", "--https", "127.0.0.1:0"];
+    let proven_in_tls = [&serve[..], &["--challenge", "tls-alpn-01", "--client-ca", ca], &acme].concat();
+    for (words, code, part) in [
+        (&["cert", "obtain", "--state", "x", "--name", "a.example"][..], 2, "--acme URL"),
+        (&[&["cert", "obtain", "--name", "a.example"], &acme[..]].concat(), 2, "--state DIR"),
+        (&[&["cert", "obtain", "--state", "x"], &acme[..]].concat(), 2, "--name NAME"),
+        (
+            &[&["serve", "--state", "x", "--name", "a.example", "--device"], &acme[..]].concat(),
+            2,
+            "give one of them",
+        ),
+        (
+            &[&["serve", "--state", text(state.path()), "--name", "*.example", "--http", "off"], &acme[..]]
+                .concat(),
+            78,
+            "--name: *.example: wildcards",
+        ),
+        (
+            &[&["serve", "--state", text(state.path()), "--name", "a.example", "--http", "off"], &acme[..]]
+                .concat(),
+            78,
+            "--challenge: http-01 is answered where plain HTTP is",
+        ),
+        (
+            &proven_in_tls,
+            78,
+            "--challenge: tls-alpn-01 is asked by an authority that has no certificate of its own",
+        ),
+        (&["cert", "renew", "--state", text(state.path())], 2, "there is no certificate yet"),
+        (&["cert", "status"], 2, "--state DIR is missing"),
+    ] {
+        let (given, _, message) = outcome(lockgate(words), b"");
+        assert_eq!(given, code, "{words:?}: {message}");
+        assert!(message.contains(part), "{words:?}: {message}");
+    }
+}
+
+#[test]
+fn a_server_stops_while_its_authority_says_nothing() {
+    let authority = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/", authority.local_addr().unwrap().port());
+    let state = TempDir::new().unwrap();
+    let words =
+        ["serve", "--acme", &url, "--accept-terms", "--name", "localhost", "--state", text(state.path())];
+    let ports = ["--https", "127.0.0.1:0", "--http", "127.0.0.1:0"];
+    let mut server = Server::spawn(lockgate(&[&words[..], &ports].concat()));
+    // It has begun to ask, and will not be answered.
+    let (_held, _) = authority.accept().unwrap();
+    let log = server.stop();
+    assert!(!log.contains("it goes on at the next start"), "{log}");
+    assert_eq!(status(state.path())["failures"], 0);
+}

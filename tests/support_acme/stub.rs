@@ -1,0 +1,293 @@
+//! An authority that says what Pebble cannot yet: profiles (draft-aaron-acme-profiles) and when to renew (RFC 9773). It
+//! wants no proofs unless it is told to, and looks at no signatures, which Pebble does; it notes what is ordered.
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rcgen::PublicKeyData;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use serde_json::{json, Value};
+
+use super::authority::{parameters, Authority};
+use super::https::{self, Request};
+
+pub struct Stub {
+    pub authority: Arc<Authority>,
+    port: u16,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    window: Option<(i64, i64)>,
+    /// The answers to the next orders, the first first; then they are accepted.
+    refusals: Vec<String>,
+    orders: Vec<Value>,
+    /// The names of certificates that were asked about.
+    asked: Vec<String>,
+    certificate: String,
+    /// Where a name is to be validated in TLS, and what came of it.
+    validation: Option<u16>,
+    validated: Vec<Result<(), String>>,
+}
+
+impl Stub {
+    pub fn start() -> Stub {
+        let authority = Arc::new(Authority::new());
+        let state = Arc::new(Mutex::new(State::default()));
+        let pair = authority.pair("stub");
+        let (issuer, shared) = (authority.clone(), state.clone());
+        let port = https::serve(&pair, move |request| answer(&issuer, &mut shared.lock().unwrap(), &request));
+        Stub { authority, port, state }
+    }
+
+    pub fn directory(&self) -> String {
+        format!("https://localhost:{}/directory", self.port)
+    }
+
+    /// From now on renewal is suggested between these seconds from now.
+    pub fn suggest(&self, start: i64, end: i64) -> (i64, i64) {
+        let window = (now() + start, now() + end);
+        self.state.lock().unwrap().window = Some(window);
+        window
+    }
+
+    /// The next order gets this answer, from the status on.
+    pub fn refuse_next(&self, status_and_fields: &str, kind: &str) {
+        let problem = json!({"type": format!("urn:ietf:params:acme:error:{kind}"), "detail": "because"});
+        let answer = respond(status_and_fields, &problem.to_string());
+        self.state.lock().unwrap().refusals.push(answer);
+    }
+
+    /// The payloads of the orders so far, those refused among them.
+    pub fn orders(&self) -> Vec<Value> {
+        self.state.lock().unwrap().orders.clone()
+    }
+
+    /// From now on a.example.org is validated in TLS, at this port, before it is certified.
+    pub fn validate_at(&self, port: u16) {
+        self.state.lock().unwrap().validation = Some(port);
+    }
+
+    pub fn validated(&self) -> Vec<Result<(), String>> {
+        self.state.lock().unwrap().validated.clone()
+    }
+
+    pub fn asked_about(&self) -> Vec<String> {
+        self.state.lock().unwrap().asked.clone()
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+fn answer(authority: &Authority, state: &mut State, request: &Request) -> Vec<u8> {
+    let host = request.header("Host");
+    let url = |path: &str| format!("https://{host}{path}");
+    let is_open = state.validation.is_some() && state.validated.is_empty();
+    let authorizations: Vec<String> = state.validation.iter().map(|_| url("/authorization")).collect();
+    let order = |status: &str| {
+        json!({
+            "status": if is_open { "pending" } else { status },
+            "authorizations": authorizations,
+            "finalize": url("/order/1/finalize"),
+            "certificate": url("/certificate"),
+        })
+    };
+    let answer = match (&*request.method, &*request.path) {
+        ("GET", "/directory") => {
+            let mut directory = json!({
+                "newNonce": url("/nonce"),
+                "newAccount": url("/account"),
+                "newOrder": url("/order"),
+                "meta": {"profiles": {"classic": "usual", "shortlived": "six days"}},
+            });
+            if state.window.is_some() {
+                directory["renewalInfo"] = url("/renewal").into();
+            }
+            respond("200 OK", &directory.to_string())
+        }
+        ("HEAD", "/nonce") => "HTTP/1.1 200 OK\r\nReplay-Nonce: nonce\r\n\r\n".to_string(),
+        ("POST", "/account") => respond(&format!("201 Created\r\nLocation: {}", url("/account/1")), "{}"),
+        ("POST", "/order") => {
+            state.orders.push(payload(request));
+            if state.refusals.is_empty() {
+                respond(&format!("201 Created\r\nLocation: {}", url("/order/1")), &order("ready").to_string())
+            } else {
+                state.refusals.remove(0)
+            }
+        }
+        ("POST", "/authorization") => {
+            let status = if is_open { "pending" } else { "valid" };
+            let challenge =
+                json!({"type": "tls-alpn-01", "url": url("/challenge"), "status": status, "token": "token"});
+            let name = json!({"type": "dns", "value": "a.example.org"});
+            let authorization = json!({"status": status, "identifier": name, "challenges": [challenge]});
+            respond("200 OK", &authorization.to_string())
+        }
+        ("POST", "/challenge") => {
+            let result = validate(state.validation.unwrap(), "a.example.org");
+            state.validated.push(result);
+            respond("200 OK", "{}")
+        }
+        ("POST", "/order/1") => respond("200 OK", &order("ready").to_string()),
+        ("POST", "/order/1/finalize") => {
+            let csr = decode(payload(request)["csr"].as_str().unwrap());
+            let names = state.orders.last().unwrap()["identifiers"].as_array().unwrap().clone();
+            let names: Vec<_> = names.iter().map(|name| name["value"].as_str().unwrap()).collect();
+            let certificate =
+                parameters(&names, 90 * 86_400).signed_by(&PublicKey::of(&csr), &authority.issuer);
+            state.certificate = certificate.unwrap().pem();
+            respond("200 OK", &order("valid").to_string())
+        }
+        ("POST", "/certificate") => respond("200 OK", &state.certificate),
+        ("GET", path) if path.starts_with("/renewal/") => {
+            state.asked.push(path.trim_start_matches("/renewal/").to_string());
+            let (start, end) = state.window.unwrap();
+            let info = json!({
+                "suggestedWindow": {"start": rfc3339(start), "end": rfc3339(end)},
+                "explanationURL": "https://example.org/why",
+            });
+            respond("200 OK\r\nRetry-After: 21600", &info.to_string())
+        }
+        (method, path) => panic!("{method} {path}"),
+    };
+    answer.into_bytes()
+}
+
+/// As an authority does it (RFC 8737 §3); and then the connection must end.
+fn validate(port: u16, name: &'static str) -> Result<(), String> {
+    let mut config = https::trusting(&[]);
+    config.dangerous().set_certificate_verifier(Arc::new(SelfSigned));
+    config.alpn_protocols = vec![b"acme-tls/1".to_vec()];
+    let client = ClientConnection::new(Arc::new(config), ServerName::try_from(name).unwrap()).unwrap();
+    let tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    tcp.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+    let mut stream = StreamOwned::new(client, tcp);
+    let end = stream.read_to_end(&mut Vec::new());
+    if stream.conn.alpn_protocol() != Some(b"acme-tls/1") {
+        return Err(format!("another protocol: {end:?}"));
+    }
+    end.map(drop).map_err(|error| format!("the connection does not end: {error}"))
+}
+
+/// Takes any certificate that has the extension of RFC 8737 in it.
+#[derive(Debug)]
+struct SelfSigned;
+
+impl ServerCertVerifier for SelfSigned {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // 1.3.6.1.5.5.7.1.31, and that it is critical.
+        const IDENTIFIER: &[u8] =
+            &[0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x1f, 0x01, 0x01, 0xff];
+        match certificate.windows(IDENTIFIER.len()).any(|window| window == IDENTIFIER) {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(rustls::Error::General("not a proof".into())),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn respond(status_and_fields: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status_and_fields}\r\nReplay-Nonce: nonce\r\nContent-Length: {length}\r\n\r\n{body}")
+}
+
+fn payload(request: &Request) -> Value {
+    let jws: Value = serde_json::from_slice(&request.body).unwrap();
+    serde_json::from_slice(&decode(jws["payload"].as_str().unwrap())).unwrap()
+}
+
+/// Base64url.
+fn decode(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let (mut bits, mut count) = (0u32, 0);
+    for digit in text.bytes() {
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'a'..=b'z' => digit - b'a' + 26,
+            b'0'..=b'9' => digit - b'0' + 52,
+            b'-' => 62,
+            b'_' => 63,
+            _ => panic!("{text}"),
+        };
+        (bits, count) = (bits << 6 | u32::from(value), count + 6);
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    bytes
+}
+
+/// Seconds since 1970 as the authority writes them; days are counted as the calendar does (Hinnant's algorithm).
+fn rfc3339(seconds: i64) -> String {
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
+}
+
+/// The key in a request for a certificate: the request holds it once, behind these bytes (RFC 5480 §2.1.1, P-256).
+struct PublicKey(Vec<u8>);
+
+impl PublicKey {
+    fn of(csr: &[u8]) -> PublicKey {
+        const BEFORE: &[u8] = &[
+            0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
+            0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+        ];
+        let at = csr.windows(BEFORE.len()).position(|window| window == BEFORE).unwrap() + BEFORE.len();
+        PublicKey(csr[at..at + 65].to_vec())
+    }
+}
+
+impl PublicKeyData for PublicKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
+        &rcgen::PKCS_ECDSA_P256_SHA256
+    }
+}
