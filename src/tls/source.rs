@@ -23,7 +23,8 @@ use crate::error::Error;
 pub trait IdentitySource: Send + Sync {
     /// The identity to serve with from now on. Asked once by [`Identity::from_source`], then by a running server whenever
     /// one of [`files`](IdentitySource::files) has changed, the time of [`look_again`](IdentitySource::look_again) is
-    /// over, or [`Handle::reload`](crate::Handle::reload) is called. One that is the same as before changes nothing.
+    /// over, or [`Handle::reload`](crate::Handle::reload) is called. One that is the same as before changes nothing. Asked
+    /// twice when its files have changed meanwhile, since it may have made them.
     ///
     /// # Errors
     ///
@@ -47,6 +48,9 @@ pub trait IdentitySource: Send + Sync {
 /// Files that are watched for one source, at most.
 pub(super) const MOST_FILES: usize = 64;
 
+/// How often a source is asked at a time, until its files rest.
+const MOST_LOADS: u32 = 2;
+
 /// A source, and the state that its files were in before it was last asked.
 #[derive(Clone)]
 pub(crate) struct Origin {
@@ -60,9 +64,18 @@ pub(crate) struct Origin {
 impl Origin {
     /// Asks a source.
     pub(super) fn ask(source: Arc<dyn IdentitySource>) -> Result<Identity, Error> {
-        // Before it is asked: a change during the answer is seen as one that came after it.
-        let stamp = Stamp::of(&source.files());
-        let identity = source.load()?;
+        let (mut stamp, mut identity);
+        let mut times = 0;
+        loop {
+            // Before it is asked: a change during the answer is seen as one that came after it.
+            stamp = Stamp::of(&source.files());
+            identity = source.load()?;
+            times += 1;
+            // A source that makes its files when it is asked has not seen them as they are now.
+            if times == MOST_LOADS || stamp == Stamp::of(&source.files()) {
+                break;
+            }
+        }
         Ok(identity.with_origin(Origin {
             source,
             stamp,
