@@ -9,7 +9,10 @@ FUZZ_SECONDS ?= 300
 # Where `make run-device` keeps its authority and certificate.
 STATE ?= target/device
 
-.PHONY: help run-demo run-device test bench tls-quality drill soak fuzz clean
+# Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
+BENCH ?=
+
+.PHONY: help run-demo run-device test bench tls-quality drill soak fuzz clean bench-quick bench-programs
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -17,8 +20,10 @@ help:
 	@echo 'make run-device first boot of a device: an authority of its own, a certificate for its names and addresses, and'
 	@echo '                a request verified with it; then it serves until Ctrl-C. Kept in target/device: STATE=DIR'
 	@echo 'make test       all checks and tests; says at the end what passed and what was left out'
-	@echo 'make bench      server CPU per request on kept-alive connections, lockgate and nginx in turns;'
-	@echo '                and what 10,000 idle connections cost'
+	@echo 'make bench      what lockgate and ten other servers cost, in turns: CPU per operation, latency, memory;'
+	@echo '                tables, JSON and charts go to target/bench; half an hour'
+	@echo 'make bench-quick   lockgate, nginx, hyper and the floor only: three minutes once it is built;'
+	@echo '                BENCH="--servers lockgate,hyper --only keep_alive_64" for less'
 	@echo 'make tls-quality   testssl.sh and sslyze against the built server: under a minute'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
@@ -44,10 +49,21 @@ run-device:
 test:
 	@tests/all.sh
 
-bench:
-	@tests/install.sh wrk=wrk nginx=nginx-light openssl=openssl curl=curl
-	benches/keep_alive.sh
-	cargo bench --bench idle_connections
+bench: bench-programs
+	@tests/install.sh nginx=nginx-light haproxy=haproxy caddy=caddy lighttpd=lighttpd-mod-openssl node=nodejs npm=npm
+	-npm install --silent --no-audit --no-fund --prefix target/bench/express express@5
+	target/bench/build/release/driver $(BENCH)
+
+bench-quick: bench-programs
+	@tests/install.sh nginx=nginx-light
+	target/bench/build/release/driver --quick $(BENCH)
+
+# The peers are a workspace of their own: what they need never enters lockgate's tree.
+bench-programs:
+	cargo build --release
+	cargo build --release --no-default-features --example bench_server
+	cargo build --profile small --no-default-features --example smallest
+	cargo build --release --manifest-path benches/Cargo.toml --target-dir target/bench/build
 
 tls-quality:
 	@tests/install.sh testssl=testssl.sh python3=python3

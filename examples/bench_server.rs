@@ -1,10 +1,12 @@
-//! The server that is measured: `bench_server PORT CERT KEY`. Everything is as lockgate's defaults have it.
+//! The server that is measured: `bench_server PORT CERT KEY`. Everything is as lockgate's defaults have it, unless
+//! `BENCH_WORKERS` says how many workers there are: so many, and no reserve.
 
 use std::io;
+use std::thread;
 use std::time::Duration;
 
 use lockgate::{
-    Error, HeaderName, HeaderValue, Identity, IntoResponse, Request, Response, Router, Server, StatusCode,
+    Error, HeaderName, HeaderValue, Identity, IntoResponse, Limits, Request, Response, Router, Server,
 };
 use serde_json::{json, Value};
 
@@ -15,36 +17,39 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [port, certificate, key] = arguments.as_slice() else {
         return Err("usage: bench_server PORT CERT KEY".into());
     };
-    let large: &'static [u8] = Box::leak(vec![b'x'; 1024 * 1024].into_boxed_slice());
+    let large: &'static str = "x".repeat(1024 * 1024).leak();
     let router = Router::new()
         // A fixed text, as the servers give that it is compared with.
-        .get("/api/data", |_| {
-            DATA.into_response().with_header(
-                HeaderName::from_static("content-type"),
-                HeaderValue::from_static("application/json"),
-            )
-        })
-        .post("/api/data", |request: &mut Request| -> Result<Response, Error> {
-            let value: Value = request.json()?;
-            Ok(Response::json(&json!({"members": value.as_object().map_or(0, |object| object.len())})))
-        })
-        .get("/large", move |_: &mut Request| Response::reader_with_length(large, large.len() as u64))
+        .get("/api/data", |_| data())
+        .get("/large", move |_: &mut Request| large)
         .post("/len", |request: &mut Request| -> Result<Response, Error> {
             let length = io::copy(request.body(), &mut io::sink())?;
             Ok(Response::json(&json!({"length": length})))
         })
-        .get("/sleep/{ms}", |request: &mut Request| match request.param("ms").parse() {
-            Ok(ms @ 0..=10_000) => {
-                std::thread::sleep(Duration::from_millis(ms));
-                StatusCode::OK
-            }
-            _ => StatusCode::BAD_REQUEST,
+        .post("/json", |request: &mut Request| -> Result<Response, Error> {
+            let value: Value = request.json()?;
+            Ok(Response::json(&json!({"members": value.as_object().map_or(0, |object| object.len())})))
+        })
+        .get("/block", |_| {
+            thread::sleep(Duration::from_millis(1));
+            data()
         });
+    let mut limits = Limits::default();
+    if let Ok(workers) = std::env::var("BENCH_WORKERS") {
+        limits.workers = workers.parse()?;
+        limits.reserve_workers = 0;
+    }
     let server = Server::builder(router)
         .https(format!("127.0.0.1:{port}"))
         .identity(Identity::from_pem_files(certificate, key)?)
+        .limits(limits)
         .bind()?;
     println!("listening on {}", server.local_addr());
     server.run()?;
     Ok(())
+}
+
+fn data() -> Response {
+    DATA.into_response()
+        .with_header(HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"))
 }

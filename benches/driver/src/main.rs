@@ -1,0 +1,394 @@
+//! Measures lockgate and its peers, one at a time and in turns: `driver [--quick] [--rounds N] [--seconds S]
+//! [--servers a,b] [--only operation,…] [--update-readme]`. `make bench` builds what it needs. Tables go to standard
+//! output, JSON and charts to target/bench.
+
+mod chart;
+mod client;
+mod histogram;
+mod idle;
+mod load;
+mod machine;
+mod operations;
+mod process;
+mod results;
+mod servers;
+
+use std::error::Error;
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::client::Resumption;
+use rustls::pki_types::CertificateDer;
+
+use client::Client;
+use operations::Operation;
+use process::Process;
+use results::{Results, Section};
+use servers::{Place, Server};
+
+pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How long a server may take to give its first answer.
+const START: Duration = Duration::from_secs(15);
+/// How often a server is started in each round, to see how long it takes.
+const STARTS: usize = 5;
+const STEPS: [usize; 3] = [100, 1_000, 10_000];
+
+struct Plan {
+    rounds: usize,
+    time: Duration,
+    servers: Vec<Server>,
+    operations: Vec<Operation>,
+    steps: &'static [usize],
+    /// Which of the sections that are no load are measured.
+    idle: bool,
+    start: bool,
+    update_readme: bool,
+}
+
+fn main() -> Outcome<()> {
+    let plan = Plan::from_arguments()?;
+    raise_open_files();
+    let work = Work::new()?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()])?;
+    let place = Place {
+        programs: std::env::current_exe()?.parent().ok_or("no directory")?.to_path_buf(),
+        certificate: work.0.join("cert.pem"),
+        key: work.0.join("key.pem"),
+        express: root.join("target/bench/express"),
+        work: work.0.clone(),
+        cores: thread::available_parallelism()?.get(),
+        root,
+    };
+    write_private(&place.certificate, made.cert.pem().as_bytes())?;
+    write_private(&place.key, made.signing_key.serialize_pem().as_bytes())?;
+    fs::write(place.work.join("large"), vec![b'x'; 1024 * 1024])?;
+    fs::create_dir(place.work.join("api"))?;
+    fs::write(place.work.join("api/data"), servers::DATA)?;
+
+    let mut bench = Bench { place, certificate: made.cert.der().clone(), results: Results::default() };
+    bench.run(&plan);
+    bench.report(&plan)
+}
+
+impl Plan {
+    fn from_arguments() -> Outcome<Plan> {
+        let mut plan = Plan {
+            rounds: 3,
+            time: Duration::from_secs(3),
+            servers: servers::ALL.to_vec(),
+            operations: operations::all(),
+            steps: &STEPS,
+            idle: true,
+            start: true,
+            update_readme: false,
+        };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--quick" => {
+                    plan.time = Duration::from_millis(700);
+                    plan.servers = vec![Server::Lockgate, Server::Floor, Server::Hyper, Server::Nginx];
+                    plan.steps = &STEPS[..2];
+                }
+                "--rounds" => plan.rounds = value()?.parse()?,
+                "--seconds" => plan.time = Duration::from_secs_f64(value()?.parse()?),
+                "--servers" => {
+                    let value = value()?;
+                    let names: Vec<&str> = value.split(',').collect();
+                    plan.servers.retain(|server| names.contains(&server.name()));
+                    if plan.servers.len() != names.len() {
+                        return Err(format!("--servers {value}: not all of them are known here").into());
+                    }
+                }
+                "--only" => {
+                    let value = value()?;
+                    let names: Vec<&str> = value.split(',').collect();
+                    plan.operations.retain(|operation| names.contains(&operation.name));
+                    plan.idle = names.contains(&"idle");
+                    plan.start = names.contains(&"start");
+                    let found = plan.operations.len() + usize::from(plan.idle) + usize::from(plan.start);
+                    if found != names.len() {
+                        return Err(format!("--only {value}: not all of them are known here").into());
+                    }
+                }
+                "--update-readme" => plan.update_readme = true,
+                _ => return Err(format!("unknown argument: {argument}").into()),
+            }
+        }
+        Ok(plan)
+    }
+
+    fn sections(&self) -> Vec<Section> {
+        let named = |name: &str, title: &str| (name.to_string(), title.to_string());
+        let mut sections: Vec<Section> = self
+            .operations
+            .iter()
+            .map(|operation| Section {
+                name: operation.name.into(),
+                title: operation.title.into(),
+                figures: vec![
+                    named("cpu_us", "server CPU, µs"),
+                    named("per_second", "a second"),
+                    named("p50_us", "p50 µs"),
+                    named("p99_us", "p99 µs"),
+                    named("p999_us", "p99.9 µs"),
+                ],
+            })
+            .collect();
+        sections.push(Section {
+            name: "idle".into(),
+            title: idle::title(self.steps),
+            figures: idle::figures(self.steps),
+        });
+        sections.push(Section {
+            name: "start".into(),
+            title: "from the start to the first answer".into(),
+            figures: vec![named("start_ms", "ms"), named("memory_kib", "memory then, KiB")],
+        });
+        sections.push(Section {
+            name: "size".into(),
+            title: "the program, stripped, without the libraries that it loads".into(),
+            figures: vec![
+                named("program_kib", "KiB"),
+                named("command_kib", "the lockgate command"),
+                named("smallest_kib", "smallest embedding example"),
+            ],
+        });
+        sections
+    }
+}
+
+struct Bench {
+    place: Place,
+    certificate: CertificateDer<'static>,
+    results: Results,
+}
+
+/// A server that answers.
+struct Running {
+    process: Process,
+    port: u16,
+    started_in: Duration,
+}
+
+impl Bench {
+    fn run(&mut self, plan: &Plan) {
+        for &server in &plan.servers {
+            if server.program(&self.place).is_none() {
+                eprintln!("{}: not there, and left out", server.name());
+            }
+        }
+        let servers: Vec<Server> =
+            plan.servers.iter().copied().filter(|server| server.program(&self.place).is_some()).collect();
+        for round in 1..=plan.rounds {
+            for operation in &plan.operations {
+                for &server in &servers {
+                    if let Some(reason) = server.has_no_part_in(operation) {
+                        self.note(operation.name, server, reason);
+                        continue;
+                    }
+                    match self.load(server, operation, plan) {
+                        Ok(line) => {
+                            eprintln!("round {round}: {:<18} {:<10} {line}", operation.name, server.name())
+                        }
+                        Err(error) => self.fail(operation.name, server, &*error),
+                    }
+                }
+            }
+            for &server in servers.iter().filter(|_| plan.idle) {
+                match self.idle(server, plan) {
+                    Ok(line) => eprintln!("round {round}: {:<18} {:<10} {line}", "idle", server.name()),
+                    Err(error) => self.fail("idle", server, &*error),
+                }
+            }
+            for &server in servers.iter().filter(|_| plan.start) {
+                if let Err(error) = self.starts(server) {
+                    self.fail("start", server, &*error);
+                }
+            }
+        }
+        for &server in servers.iter().filter(|_| plan.start) {
+            self.sizes(server);
+        }
+    }
+
+    fn note(&mut self, section: &str, server: Server, note: &str) {
+        self.results.notes.entry((section.into(), server)).or_insert_with(|| note.into());
+    }
+
+    fn fail(&mut self, section: &str, server: Server, error: &(dyn Error + Send + Sync)) {
+        eprintln!("{section}: {} failed: {error}", server.name());
+        self.note(section, server, &format!("failed: {error}"));
+    }
+
+    fn load(&mut self, server: Server, operation: &Operation, plan: &Plan) -> Outcome<String> {
+        let running = self.start(server)?;
+        let config = client::tls(&self.certificate, Resumption::disabled())?;
+        let mut client = Client::connect(running.port, &config)?;
+        let body = client.ask(operation.one_request())?;
+        client.check()?;
+        if !operation.accepts(&body) {
+            let start = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
+            return Err(format!("it answers with {} bytes: {start}", body.len()).into());
+        }
+        let (certificate, process) = (&self.certificate, &running.process);
+        let measured =
+            load::run(&operation.job, running.port, certificate, process, plan.time / 4, plan.time)?;
+        let latency = &measured.latency;
+        let figures = [
+            ("cpu_us", measured.cpu_us),
+            ("per_second", measured.per_second),
+            ("p50_us", latency.quantile(0.5)),
+            ("p99_us", latency.quantile(0.99)),
+            ("p999_us", latency.quantile(0.999)),
+        ];
+        for (figure, value) in figures {
+            self.results.add(operation.name, figure, server, value);
+        }
+        Ok(figures.map(|(figure, value)| format!("{figure} {:>8}", results::number(value))).join("  "))
+    }
+
+    fn idle(&mut self, server: Server, plan: &Plan) -> Outcome<String> {
+        let running = self.start(server)?;
+        let figures = idle::run(plan.steps, running.port, &self.certificate, &running.process, plan.time)?;
+        let mut line = Vec::new();
+        for (figure, value) in figures {
+            line.push(format!("{figure} {}", results::number(value)));
+            self.results.add("idle", &figure, server, value);
+        }
+        Ok(line.join("  "))
+    }
+
+    fn starts(&mut self, server: Server) -> Outcome<()> {
+        for _ in 0..STARTS {
+            let running = self.start(server)?;
+            self.results.add("start", "start_ms", server, running.started_in.as_secs_f64() * 1e3);
+            self.results.add("start", "memory_kib", server, running.process.memory_kib()? as f64);
+        }
+        Ok(())
+    }
+
+    fn sizes(&mut self, server: Server) {
+        let kib = |path: PathBuf| fs::metadata(path).ok().map(|metadata| metadata.len() as f64 / 1024.0);
+        let mut sizes = vec![("program_kib", server.program(&self.place).and_then(kib))];
+        if server == Server::Lockgate {
+            let root = &self.place.root;
+            sizes.push(("command_kib", kib(root.join("target/release/lockgate"))));
+            sizes.push(("smallest_kib", kib(root.join("target/small/examples/smallest"))));
+        }
+        for (figure, size) in sizes {
+            if let Some(size) = size {
+                self.results.add("size", figure, server, size);
+            }
+        }
+    }
+
+    /// Starts the server at a free port and waits for its first answer, which is checked.
+    fn start(&self, server: Server) -> Outcome<Running> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let config = client::tls(&self.certificate, Resumption::disabled())?;
+        let mut command = server.command(&self.place, port)?;
+        let began = Instant::now();
+        let mut process = Process::start(&mut command)?;
+        loop {
+            let first = Client::connect(port, &config).and_then(|mut client| {
+                let body = client.ask(&operations::get("/api/data"))?;
+                client.check()?;
+                Ok(body)
+            });
+            match first {
+                Ok(body) if body == servers::DATA.as_bytes() => {
+                    return Ok(Running { process, port, started_in: began.elapsed() });
+                }
+                Ok(body) => return Err(format!("it answers {}", String::from_utf8_lossy(&body)).into()),
+                Err(error) if began.elapsed() > START => return Err(format!("no answer: {error}").into()),
+                Err(error) if process.has_ended() => return Err(format!("it ended; {error}").into()),
+                Err(_) => thread::sleep(Duration::from_micros(200)),
+            }
+        }
+    }
+
+    fn report(&self, plan: &Plan) -> Outcome<()> {
+        let sections = plan.sections();
+        let out = self.place.root.join("target/bench");
+        fs::create_dir_all(&out)?;
+        let machine = machine::describe(&self.place, &plan.servers, plan.rounds, plan.time);
+        let json = serde_json::to_string_pretty(&self.results.json(&machine, &sections))?;
+        fs::write(out.join("results.json"), json)?;
+
+        let mut text = machine::text(&machine);
+        text += &format!("\n### What was to be reached\n\n{}", self.results.targets(&plan.servers));
+        for section in &sections {
+            let table = self.results.table(section, &plan.servers);
+            if table.is_empty() {
+                continue;
+            }
+            text += &format!("\n### {}: {}\n\n{table}", section.name, section.title);
+            let Some((headline, unit)) = section.figures.first() else { continue };
+            let mut bars: Vec<_> = plan
+                .servers
+                .iter()
+                .filter_map(|server| Some((*server, self.results.spread(&section.name, headline, *server)?)))
+                .collect();
+            bars.sort_by(|a, b| a.1.median.total_cmp(&b.1.median));
+            fs::write(out.join(format!("{}.svg", section.name)), chart::draw(&section.title, unit, &bars))?;
+        }
+        fs::write(out.join("results.md"), &text)?;
+        println!("{text}");
+        println!(
+            "written: {0}/results.md, {0}/results.json, and a chart an operation, {0}/*.svg",
+            out.display()
+        );
+        if plan.update_readme {
+            update_readme(&self.place.root.join("benches/README.md"), &text)?;
+        }
+        let own = self.results.notes.iter().find(|((_, server), _)| *server == Server::Lockgate);
+        own.map_or(Ok(()), |((section, _), note)| Err(format!("lockgate, {section}: {note}").into()))
+    }
+}
+
+/// Puts the tables in the place of those of the last run.
+fn update_readme(readme: &Path, tables: &str) -> Outcome<()> {
+    const MARK: &str = "<!-- The rest is written by `make bench`. -->\n";
+    let text = fs::read_to_string(readme)?;
+    let (head, _) = text.split_once(MARK).ok_or("benches/README.md has lost its mark")?;
+    Ok(fs::write(readme, format!("{head}{MARK}\n{tables}"))?)
+}
+
+/// A directory of this run's own, removed at its end.
+struct Work(PathBuf);
+
+impl Work {
+    fn new() -> Outcome<Work> {
+        let path = std::env::temp_dir().join(format!("lockgate-bench-{}", std::process::id()));
+        fs::create_dir(&path)?;
+        Ok(Work(path))
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+pub fn write_private(path: &Path, bytes: &[u8]) -> Outcome<()> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    Ok(file.write_all(bytes)?)
+}
+
+/// As many connections as the system allows; the servers inherit it.
+fn raise_open_files() {
+    use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+    let now = getrlimit(Resource::Nofile);
+    // If it may not be raised, the operation that needs more says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
+}

@@ -1,0 +1,79 @@
+//! What the peers have in common, so that they differ in the server alone: the arguments, the listening socket, the TLS
+//! configuration and the answers.
+
+use std::error::Error;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
+use rustls::ServerConfig;
+
+pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// The answer to GET /api/data.
+pub const DATA: &str = r#"{"message":"Secure data over HTTPS"}"#;
+pub const JSON: &str = "application/json";
+/// The length of what GET /large gives, in bytes.
+pub const LARGE_BYTES: usize = 1024 * 1024;
+/// The largest body that is taken, in bytes: the benchmark's own, and room.
+pub const MOST_BODY_BYTES: usize = 2 * LARGE_BYTES;
+/// What a handler of /block does.
+pub const BLOCK: Duration = Duration::from_millis(1);
+/// Longer than any idle connection is looked at.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(600);
+
+pub struct Arguments {
+    pub port: u16,
+    pub certificate: String,
+    pub key: String,
+}
+
+pub fn arguments() -> Outcome<Arguments> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [port, certificate, key] = arguments.as_slice() else {
+        return Err("arguments: PORT CERT KEY".into());
+    };
+    Ok(Arguments { port: port.parse()?, certificate: certificate.clone(), key: key.clone() })
+}
+
+/// A listening socket with the same queue as lockgate's, whose connections have TCP_NODELAY: on Linux they inherit it.
+pub fn listener(port: u16) -> Outcome<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    rustix::net::listen(&listener, 4096)?;
+    rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
+    Ok(listener)
+}
+
+/// TLS 1.3 with ring and as many tickets as lockgate gives, since none is the peer's own merit or fault: rustls would give two.
+pub fn tls(arguments: &Arguments) -> Outcome<ServerConfig> {
+    let chain = CertificateDer::pem_file_iter(&arguments.certificate)?.collect::<Result<Vec<_>, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(&arguments.key)?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.ticketer = ring::Ticketer::new()?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 1;
+    Ok(config)
+}
+
+pub fn large() -> &'static [u8] {
+    Box::leak(vec![b'x'; LARGE_BYTES].into_boxed_slice())
+}
+
+/// The answer to POST /len.
+pub fn length_of(body: &[u8]) -> String {
+    serde_json::json!({"length": body.len()}).to_string()
+}
+
+/// The answer to POST /json: how many members the object has, once it is read whole.
+pub fn members_of(body: &[u8]) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_slice(body).ok()?;
+    Some(serde_json::json!({"members": value.as_object()?.len()}).to_string())
+}
