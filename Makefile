@@ -12,7 +12,7 @@ STATE ?= target/device
 # Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
 BENCH ?=
 
-.PHONY: help run-demo run-device test bench tls-quality drill soak fuzz clean bench-quick bench-programs
+.PHONY: help run-demo run-device test bench bench-quick bench-programs instructions tls-quality drill soak fuzz clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -24,6 +24,7 @@ help:
 	@echo '                tables, JSON and charts go to target/bench; half an hour'
 	@echo 'make bench-quick   lockgate, nginx, hyper and the floor only: three minutes once it is built;'
 	@echo '                BENCH="--servers lockgate,hyper --only keep_alive_64" for less'
+	@echo 'make instructions  instructions a request under callgrind, against the budget in tests/instructions.txt'
 	@echo 'make tls-quality   testssl.sh and sslyze against the built server: under a minute'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
@@ -64,6 +65,11 @@ bench-programs:
 	cargo build --release --no-default-features --example bench_server
 	cargo build --profile small --no-default-features --example smallest
 	cargo build --release --manifest-path benches/Cargo.toml --target-dir target/bench/build
+
+instructions:
+	@tests/install.sh valgrind=valgrind
+	cargo build --release --example bench_server
+	cargo test --release --test instructions
 
 tls-quality:
 	@tests/install.sh testssl=testssl.sh python3=python3

@@ -36,17 +36,26 @@ drills() {
     cargo build --quiet --release --example drill_server && cargo test --quiet --release --test drill 2>&1 | tee -a "$log"
 }
 tls_quality() { cargo test --quiet --release --test tls_quality 2>&1 | tee -a "$log"; }
+instructions() {
+    cargo build --quiet --release --example bench_server && cargo test --quiet --release --test instructions
+}
+# The benchmark is a workspace of its own, and costs minutes to build.
+benchmark() {
+    local workspace=(--quiet --manifest-path benches/Cargo.toml --target-dir "$target/bench/build")
+    cargo clippy "${workspace[@]}" --all-targets -- -D warnings && cargo test "${workspace[@]}" -p driver 2>&1 | tee -a "$log"
+}
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps; }
 # Costs minutes, most of them to build; so elsewhere than in CI only where the fuzzer has been installed.
 fuzzing() { make --no-print-directory fuzz FUZZ_SECONDS=20; }
 lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }
 
 tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3 nginx=nginx-light haproxy=haproxy testssl=testssl.sh \
-    chromium=chromium certutil=libnss3-tools faketime=faketime pebble=pebble
+    chromium=chromium certutil=libnss3-tools faketime=faketime pebble=pebble valgrind=valgrind
 tests/install_sslyze.sh
 
 if has_component rustfmt fmt formatting; then
     check formatting cargo fmt --check
+    check "the benchmark's formatting" cargo fmt --check --manifest-path benches/Cargo.toml
 fi
 if has_component clippy clippy lints; then
     check lints lint
@@ -56,6 +65,18 @@ check documentation docs
 check tests tests
 check 'TLS quality' tls_quality
 check 'drills, in short' drills
+if [ "$(uname -m)" != x86_64 ]; then
+    echo "left out: instructions a request: the budget is for x86-64" >>"$left_out"
+elif command -v valgrind >/dev/null; then
+    check 'instructions a request' instructions
+else
+    echo 'left out: instructions a request: needs valgrind' >>"$left_out"
+fi
+if [ "${CI:-}" = true ] || [ -d "$target/bench/build" ]; then
+    check 'the benchmark' benchmark
+else
+    echo 'left out: lints and tests of the benchmark: built by make bench, or in CI' >>"$left_out"
+fi
 if [ "${CI:-}" = true ] || cargo fuzz --version >/dev/null 2>&1; then
     check 'fuzzing, 20 s a target' fuzzing
 else
