@@ -55,7 +55,7 @@ tests/install_sslyze.sh
 
 if has_component rustfmt fmt formatting; then
     check formatting cargo fmt --check
-    check "the benchmark's formatting" cargo fmt --check --manifest-path benches/Cargo.toml
+    check "the benchmark's formatting" cargo fmt --check --all --manifest-path benches/Cargo.toml
 fi
 if has_component clippy clippy lints; then
     check lints lint
