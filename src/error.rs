@@ -57,6 +57,13 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A check (`lockgate::check`) could not be made.
+    Check {
+        /// The file or the folder at fault.
+        what: String,
+        /// What is wrong with it.
+        fault: String,
+    },
     /// A request's body could not be read; what a handler meets.
     Body(BodyFault),
     /// An authority gave no certificate (ACME, RFC 8555); with the feature `acme`.
@@ -277,6 +284,7 @@ impl fmt::Display for Error {
             Error::Route { route, fault } => write!(f, "route {route}: {fault}"),
             Error::Setting { setting, fault } => write!(f, "{setting}: {fault}"),
             Error::Io { doing, source } => write!(f, "{doing}: {source}"),
+            Error::Check { what, fault } => write!(f, "{what}: {fault}"),
             Error::Body(fault) => fault.fmt(f),
             Error::Acme { authority, fault } => write!(f, "no certificate from {authority}: {fault}"),
         }

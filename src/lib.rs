@@ -58,6 +58,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(feature = "check")]
+pub mod check;
 mod error;
 mod finding;
 #[cfg(any(test, fuzzing))]

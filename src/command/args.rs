@@ -65,6 +65,15 @@ pub(super) struct Arguments {
     pub credentials: HttpCredentials,
     pub credential_headers: Vec<String>,
     pub limits: Limits,
+    /// The tree that is looked through.
+    pub source: Option<PathBuf>,
+    /// Those that serve HTTPS.
+    pub hosts: Vec<String>,
+    /// The finding to be explained.
+    pub explain: Option<String>,
+    pub fix: bool,
+    pub yes: bool,
+    pub sarif: bool,
     pub json: bool,
     /// How often -v was given, less how often -q was.
     pub verbosity: i8,
@@ -95,6 +104,12 @@ impl Default for Arguments {
             credentials: HttpCredentials::default(),
             credential_headers: Vec::new(),
             limits: Limits::default(),
+            source: None,
+            hosts: Vec::new(),
+            explain: None,
+            fix: false,
+            yes: false,
+            sarif: false,
             json: false,
             verbosity: 0,
             help: false,
@@ -494,7 +509,10 @@ mod tests {
             (&["serve", "x\ny"], &["\"x\\ny\" is neither an option"]),
             (&["serve", "--dir", "x"], &["--dir is an option of demo, not of serve"]),
             (&["demo", "--cert", "x"], &["--cert is an option of serve", "not of demo"]),
-            (&["serve", "--json"], &["--json is an option of cert show and cert status, not of serve"]),
+            (
+                &["serve", "--json"],
+                &["--json is an option of cert show, cert status and check, not of serve"],
+            ),
             (
                 &["cert", "show", "x", "--workers", "1"],
                 &["--workers is an option of serve and demo, not of cert show"],

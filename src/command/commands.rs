@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::args::Arguments;
 use super::exit::{Code, Failure, Meaning};
-use super::{acme, cert_ca, cert_csr, cert_install, cert_show, demo, serve};
+use super::{acme, cert_ca, cert_csr, cert_install, cert_show, check, demo, serve};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
@@ -18,6 +18,7 @@ pub(super) enum Command {
     CertObtain,
     CertRenew,
     CertStatus,
+    Check,
 }
 
 /// What a command is.
@@ -64,6 +65,7 @@ impl Command {
         Command::CertObtain,
         Command::CertRenew,
         Command::CertStatus,
+        Command::Check,
     ];
     /// Those that run a server, and so have limits.
     pub(super) const SERVING: &'static [Command] = &[Command::Serve, Command::Demo];
@@ -79,6 +81,7 @@ impl Command {
             Command::CertObtain => &acme::OBTAIN,
             Command::CertRenew => &acme::RENEW,
             Command::CertStatus => &acme::STATUS,
+            Command::Check => &check::SPEC,
         }
     }
 

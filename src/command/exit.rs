@@ -12,6 +12,8 @@ use super::options;
 pub(super) enum Code {
     Runtime = 1,
     Usage = 2,
+    /// Of `check`, whose 1 and 2 say how bad is what it has found.
+    NotChecked = 3,
     /// As `Usage`, of a command that says something else by 1 and 2: how bad is what it has found.
     UsageOfReport = 64,
     PortInUse = 69,
@@ -75,6 +77,7 @@ impl From<Error> for Failure {
                 Code::Configuration
             }
             Error::Acme { fault: AcmeFault::TermsNotAccepted { .. }, .. } => Code::Configuration,
+            Error::Check { .. } => Code::NotChecked,
             _ => Code::Runtime,
         };
         let message = match &error {

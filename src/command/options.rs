@@ -2,6 +2,7 @@
 //! know an option that another does not.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use lockgate::{HttpCredentials, Limits};
@@ -251,7 +252,72 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
-        of: &[Command::CertShow, Command::CertStatus],
+        of: &[Command::Check],
+        ..Opt::new(
+            "source",
+            "The tree that is looked through, or a file.",
+            Kind::Value {
+                name: "DIR",
+                accepted: "the path of a folder or a file",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.source = Some(path)),
+            },
+        )
+    },
+    Opt {
+        of: &[Command::Check],
+        many: true,
+        ..Opt::new(
+            "host",
+            "A host that serves HTTPS: plain HTTP to it is an error, and --fix rewrites it. May be given several times.",
+            Kind::Value {
+                name: "HOST",
+                accepted: "a name or an address, without scheme and port",
+                default: None,
+                set: |arguments, value| {
+                    let host = text(value).filter(|host| !host.contains([':', '/']) || host.parse::<IpAddr>().is_ok())?;
+                    arguments.hosts.push(host);
+                    Some(())
+                },
+            },
+        )
+    },
+    Opt {
+        of: &[Command::Check],
+        ..Opt::new(
+            "fix",
+            "Show the difference that makes http:// of the named hosts https://, and write it if that is confirmed at the \
+             terminal. What has a port or a user in it, and test code, is left alone.",
+            Kind::Flag(|arguments| arguments.fix = true),
+        )
+    },
+    Opt {
+        of: &[Command::Check],
+        ..Opt::new("yes", "With --fix: write without asking.", Kind::Flag(|arguments| arguments.yes = true))
+    },
+    Opt {
+        of: &[Command::Check],
+        ..Opt::new(
+            "explain",
+            "Say all about a kind of finding, or list all kinds.",
+            Kind::Value {
+                name: "ID|all",
+                accepted: "the id of a finding, or all",
+                default: None,
+                set: |arguments, value| text(value).map(|id| arguments.explain = Some(id)),
+            },
+        )
+    },
+    Opt {
+        of: &[Command::Check],
+        ..Opt::new(
+            "sarif",
+            "Write SARIF 2.1.0 for code scanning instead of text for people.",
+            Kind::Flag(|arguments| arguments.sarif = true),
+        )
+    },
+    Opt {
+        of: &[Command::CertShow, Command::CertStatus, Command::Check],
         ..Opt::new(
             "json",
             "Write JSON for programs instead of text for people.",

@@ -1,0 +1,183 @@
+//! What the people of a project have looked at and allow: comments beside the code, and a file at the tree's root.
+
+use std::path::Path;
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
+use super::findings::{Explanation, UNUSED_ALLOW};
+use super::place::Source;
+use super::report::SourceFinding;
+use super::tokens::{Kind, Region};
+use super::walk;
+use crate::finding::Finding;
+use crate::Error;
+
+/// What an allow comment begins with.
+pub(super) const MARK: &str = "lockgate:allow";
+/// The name of the file at the tree's root.
+pub(super) const FILE: &str = ".lockgate-allow";
+
+/// An allow comment.
+pub(super) struct Comment {
+    pub line: u64,
+    pub column: u64,
+    pub offset: usize,
+    /// Nothing but the comment is in its line, so that it is about the next.
+    is_alone: bool,
+    id: String,
+    /// What is wrong with it.
+    fault: Option<String>,
+    is_used: bool,
+}
+
+impl Comment {
+    /// Reads the comment whose mark stands at `at`.
+    pub(super) fn read(
+        source: &Source<'_>,
+        at: usize,
+        region: Region,
+        line: u64,
+        column: u64,
+    ) -> Option<Comment> {
+        if region.kind != Kind::Comment {
+            return None;
+        }
+        let text = source.line_after(at + MARK.len());
+        let text = &text[..text.len().min(region.end.saturating_sub(at + MARK.len()))];
+        let text = String::from_utf8_lossy(text);
+        let text = ["*/", "-->"]
+            .iter()
+            .fold(text.trim(), |text, end| text.strip_suffix(end).unwrap_or(text).trim_end());
+        let (id, reason) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        let fault = if id.is_empty() {
+            Some("has no id".into())
+        } else if Explanation::of(id).is_none() {
+            Some(format!("has the id {id:?}, which there is not"))
+        } else if reason.trim().is_empty() {
+            Some("has no reason".into())
+        } else {
+            None
+        };
+        let before = source.line_before(at);
+        let of_comment = at.saturating_sub(region.from).min(before.len());
+        let is_alone = before[..before.len() - of_comment].trim_ascii().is_empty();
+        Some(Comment { line, column, offset: at, is_alone, id: id.to_string(), fault, is_used: false })
+    }
+}
+
+/// Takes away the findings of a file that its comments allow; the number of them. Comments that allow nothing become
+/// findings.
+pub(super) fn by_comments(comments: &mut [Comment], findings: &mut Vec<SourceFinding>) -> usize {
+    // Comments that stand alone one below the other are all about the line after the last.
+    let mut lines: Vec<u64> =
+        comments.iter().map(|comment| comment.line + u64::from(comment.is_alone)).collect();
+    for index in (0..comments.len().saturating_sub(1)).rev() {
+        if comments[index].is_alone
+            && comments[index + 1].is_alone
+            && comments[index + 1].line == lines[index]
+        {
+            lines[index] = lines[index + 1];
+        }
+    }
+    let before = findings.len();
+    findings.retain(|found| {
+        let mut is_allowed = false;
+        for (comment, line) in comments.iter_mut().zip(&lines) {
+            if comment.fault.is_none() && *line == found.line && comment.id == found.finding.id() {
+                comment.is_used = true;
+                is_allowed = true;
+            }
+        }
+        !is_allowed
+    });
+    before - findings.len()
+}
+
+/// What is said of the comments that allow nothing: their index, and that.
+pub(super) fn unused(comments: &[Comment]) -> impl Iterator<Item = (&Comment, Finding)> {
+    comments.iter().filter(|comment| !comment.is_used).map(|comment| {
+        let seen = match &comment.fault {
+            Some(fault) => format!("this allow comment {fault}"),
+            None => format!("there is no {} here to allow", comment.id),
+        };
+        (comment, Finding::new(UNUSED_ALLOW.rule(), seen))
+    })
+}
+
+/// The allow file: a line an entry, `ID PATH [TEXT]`.
+#[derive(Default)]
+pub(super) struct AllowFile {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    line: u64,
+    written: String,
+    id: String,
+    paths: Gitignore,
+    text: String,
+    is_used: bool,
+}
+
+impl AllowFile {
+    /// Reads the one of a tree; there need be none.
+    pub(super) fn of(root: &Path) -> Result<AllowFile, Error> {
+        let path = root.join(FILE);
+        let fault = |fault: String| Error::Check { what: path.display().to_string(), fault };
+        if !path.exists() {
+            return Ok(AllowFile::default());
+        }
+        let mut contents = Vec::new();
+        if let Some(skip) = walk::read(&path, &mut contents) {
+            return Err(fault(skip.reason()));
+        }
+        let text = String::from_utf8(contents).map_err(|_| fault("it is no text".into()))?;
+        let mut entries = Vec::new();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let wrong = |what: &str| fault(format!("line {number}: {what}; a line is: ID PATH [TEXT]"));
+            let (id, rest) =
+                line.split_once(char::is_whitespace).ok_or_else(|| wrong("the path is missing"))?;
+            let rest = rest.trim_start();
+            let (glob, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            if Explanation::of(id).is_none() {
+                return Err(wrong(&format!(
+                    "there is no finding {id:?} (lockgate check --explain all lists them)"
+                )));
+            }
+            let mut paths = GitignoreBuilder::new("");
+            let paths = paths.add_line(None, glob).and_then(|paths| paths.build());
+            let paths = paths.map_err(|error| wrong(&format!("the path {glob:?}: {error}")))?;
+            if paths.num_ignores() != 1 {
+                return Err(wrong(&format!("the path {glob:?} fits nothing")));
+            }
+            let (id, text) = (id.to_string(), text.trim().to_string());
+            entries.push(Entry { line: number, written: line.to_string(), id, paths, text, is_used: false });
+        }
+        Ok(AllowFile { entries })
+    }
+
+    /// Whether a finding is allowed.
+    pub(super) fn allows(&mut self, found: &SourceFinding) -> bool {
+        let mut is_allowed = false;
+        for entry in &mut self.entries {
+            let fits = entry.id == found.finding.id()
+                && entry.paths.matched_path_or_any_parents(Path::new(&found.file), false).is_ignore()
+                && found.text.contains(&entry.text);
+            entry.is_used |= fits;
+            is_allowed |= fits;
+        }
+        is_allowed
+    }
+
+    /// What is said of the lines that fitted nothing: the line's number, the line, and that.
+    pub(super) fn unused(&self) -> impl Iterator<Item = (u64, &str, Finding)> {
+        self.entries.iter().filter(|entry| !entry.is_used).map(|entry| {
+            let seen = format!("nothing that was found fits this line, which allows {}", entry.id);
+            (entry.line, entry.written.as_str(), Finding::new(UNUSED_ALLOW.rule(), seen))
+        })
+    }
+}

@@ -1,0 +1,363 @@
+//! Every kind of finding in the code of clients, in one table: what a report says of it in a line, and what
+//! `lockgate check --explain` says of it at length.
+
+use crate::finding::{Rule, Severity};
+
+/// A kind of finding, with the long text about it.
+#[derive(Debug)]
+pub struct Explanation {
+    rule: Rule,
+    title: &'static str,
+    long: &'static str,
+}
+
+impl Explanation {
+    /// All there are, in the order of the documentation.
+    pub fn all() -> &'static [&'static Explanation] {
+        ALL
+    }
+
+    /// The one with this id.
+    pub fn of(id: &str) -> Option<&'static Explanation> {
+        ALL.iter().copied().find(|explanation| explanation.rule.id == id)
+    }
+
+    pub(super) fn rule(&'static self) -> &'static Rule {
+        &self.rule
+    }
+
+    /// In kebab case; the same in every later version.
+    pub fn id(&self) -> &'static str {
+        self.rule.id
+    }
+
+    /// How bad each of its findings is.
+    pub fn severity(&self) -> Severity {
+        self.rule.severity
+    }
+
+    /// What it is, as a heading.
+    pub fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// Why it matters, in a sentence or two.
+    pub fn why(&self) -> &'static str {
+        self.rule.why
+    }
+
+    /// How to mend it, in general; a finding knows the language it is in and says it more exactly.
+    pub fn fix(&self) -> &'static str {
+        self.rule.fix
+    }
+
+    /// Where that is laid down.
+    pub fn reference(&self) -> &'static str {
+        self.rule.reference
+    }
+
+    /// The long text: what is looked for, what is left alone, and what to do. Paragraphs, lines of at most 100 characters.
+    pub fn long(&self) -> &'static str {
+        self.long
+    }
+}
+
+static ALL: &[&Explanation] = &[
+    &PLAIN_HTTP_NAMED_HOST,
+    &PLAIN_HTTP_URL,
+    &PLAIN_HTTP_LOCAL_URL,
+    &PLAIN_HTTP_BUILT_URL,
+    &VERIFICATION_OFF,
+    &VERIFICATION_OFF_EVERYWHERE,
+    &HOSTNAME_CHECK_OFF,
+    &ACCEPTS_ANY_CERTIFICATE,
+    &INSECURE_COMMAND,
+    &CLEARTEXT_ALLOWED,
+    &VERIFICATION_OFF_IN_TESTS,
+    &WARNINGS_SILENCED,
+    &UNUSED_ALLOW,
+];
+
+const PLAIN_HTTP_LONG: &str = "\
+Looked for in string literals of code, in values of configuration (YAML, JSON, TOML, ini, .env,
+XML), in the servers of OpenAPI documents, and in commands of shell scripts, Dockerfiles,
+Makefiles and CI files.
+
+Left alone: loopback (127.0.0.0/8, ::1, localhost, *.localhost, 0.0.0.0); hosts kept for
+documentation (example.com, example.org, example.net, *.example, *.test, *.invalid, 192.0.2.0/24
+and the like) and placeholders; names of XML namespaces, schemas and DTDs; licences; comments,
+documentation strings and prose; strings that are compared with or replaced; addresses of
+proxies; addresses that are plain by design (OCSP, CRL, captive-portal probes, signed package
+mirrors, the metadata service of clouds); metadata of packages (package.json, Cargo.toml,
+setup.py, pom.xml, lock files); test code, unless the host was given with --host.
+
+A redirect on the server does not help: by the time it comes, the request has crossed the
+network in clear, with its credentials.
+";
+
+pub(super) static PLAIN_HTTP_NAMED_HOST: Explanation = Explanation {
+    rule: Rule {
+        id: "plain-http-named-host",
+        severity: Severity::Error,
+        why: "This host was named as one that serves HTTPS, and here it is asked in clear: anyone on the way reads and \
+              changes the request, its credentials and the answer.",
+        refused_by: &[],
+        fix: "write https:// (lockgate check --source DIR --host HOST --fix does it)",
+        reference: "RFC 9110 §4.2.2",
+    },
+    title: "A host that serves HTTPS is asked over plain HTTP",
+    long: PLAIN_HTTP_LONG,
+};
+
+pub(super) static PLAIN_HTTP_URL: Explanation = Explanation {
+    rule: Rule {
+        id: "plain-http-url",
+        severity: Severity::Warning,
+        why: "Anyone on the way reads and changes the request, its credentials and the answer.",
+        refused_by: &[],
+        fix: "write https://, once the server answers it",
+        reference: "RFC 9110 §4.2.2",
+    },
+    title: "A server is asked over plain HTTP",
+    long: PLAIN_HTTP_LONG,
+};
+
+pub(super) static PLAIN_HTTP_LOCAL_URL: Explanation = Explanation {
+    rule: Rule {
+        id: "plain-http-local-url",
+        severity: Severity::Note,
+        why: "A private network is no secret one: whoever is in it (a guest, a camera, a phone with a bad app) reads and \
+              changes what passes.",
+        refused_by: &[],
+        fix: "let the device serve HTTPS under a name of its own, and write https://",
+        reference: "RFC 1918; RFC 6762 §21",
+    },
+    title: "A server in the local network is asked over plain HTTP",
+    long: "\
+As plain-http-url, for private addresses (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7,
+link-local), names that only a local network knows (*.local, *.lan, *.home.arpa, *.internal,
+*.svc.cluster.local), and names without a dot (http://backend:8080). A note, because inside one
+machine or one cluster it may be what is wanted. Where the way leaves the machine, use HTTPS: a
+device can have a certificate from an authority of its own.
+",
+};
+
+pub(super) static PLAIN_HTTP_BUILT_URL: Explanation = Explanation {
+    rule: Rule {
+        id: "plain-http-built-url",
+        severity: Severity::Note,
+        why: "Whatever host is put in, it is asked in clear.",
+        refused_by: &[],
+        fix: "put https:// in front, or take the whole address from the configuration",
+        reference: "RFC 9110 §4.2.2",
+    },
+    title: "An address is put together with http:// in front",
+    long: "\
+As plain-http-url, where the host is only known when the program runs: \"http://\" + host,
+f\"http://{host}/api\", `http://${host}`. A note, because the host may be the loopback.
+",
+};
+
+pub(super) static VERIFICATION_OFF: Explanation = Explanation {
+    rule: Rule {
+        id: "verification-off",
+        severity: Severity::Error,
+        why: "The connection is encrypted to whoever answers: anyone on the way can be the server.",
+        refused_by: &[],
+        fix: "verify, and give the client the authority's certificate if it is not a public one",
+        reference: "RFC 9110 §4.3.4; CWE-295",
+    },
+    title: "Certificates are not checked",
+    long: "\
+A setting of a TLS or HTTP library that turns the check of the server's certificate off, such as
+rejectUnauthorized: false, verify=False, InsecureSkipVerify: true, CURLOPT_SSL_VERIFYPEER 0 or
+danger_accept_invalid_certs(true).
+
+It is mostly there because the server's certificate comes from an authority that the client does
+not know. Then tell the client that authority: every library takes its certificate as a file,
+and the fix in the report names the setting. Of a device that lockgate serves, it is the file
+ca.pem.
+
+Only a plain \"off\" is found. A setting that depends on a variable is left alone: where it
+comes from is for a person to judge. In Go, InsecureSkipVerify beside VerifyConnection or
+VerifyPeerCertificate is left alone too: that is how a check of one's own is written.
+",
+};
+
+pub(super) static VERIFICATION_OFF_EVERYWHERE: Explanation = Explanation {
+    rule: Rule {
+        id: "verification-off-everywhere",
+        severity: Severity::Error,
+        why: "It turns the check of certificates off for every connection of the program, also those of its libraries to \
+              other servers.",
+        refused_by: &[],
+        fix: "remove it, and tell the program the authority's certificate (NODE_EXTRA_CA_CERTS, SSL_CERT_FILE, \
+              REQUESTS_CA_BUNDLE)",
+        reference: "CWE-295",
+    },
+    title: "Certificates are not checked in the whole program",
+    long: "\
+A switch of a process or a machine: NODE_TLS_REJECT_UNAUTHORIZED=0, PYTHONHTTPSVERIFY=0,
+ssl._create_default_https_context = ssl._create_unverified_context, GIT_SSL_NO_VERIFY,
+http.sslVerify false, strict-ssl false, ServicePointManager.ServerCertificateValidationCallback,
+a Chromium started with --ignore-certificate-errors.
+
+Remove it. Node adds an authority with NODE_EXTRA_CA_CERTS=ca.pem, Python with SSL_CERT_FILE or
+REQUESTS_CA_BUNDLE, git with http.sslCAInfo, npm with cafile.
+",
+};
+
+pub(super) static HOSTNAME_CHECK_OFF: Explanation = Explanation {
+    rule: Rule {
+        id: "hostname-check-off",
+        severity: Severity::Error,
+        why: "Any certificate that the authority ever gave to anyone is good for this server.",
+        refused_by: &[],
+        fix: "check the name, and give the certificate the name that clients use",
+        reference: "RFC 9110 §4.3.4; RFC 9525; CWE-297",
+    },
+    title: "The name in the certificate is not checked",
+    long: "\
+The chain is checked, and the name is not: check_hostname = False, CURLOPT_SSL_VERIFYHOST 0,
+verify_peer_name => false, NoopHostnameVerifier, a HostnameVerifier that returns true,
+danger_accept_invalid_hostnames(true).
+
+It is mostly there because the client asks for an IP address or an alias. A certificate can have
+several names, IP addresses too; and most libraries let a program say which name to expect.
+",
+};
+
+pub(super) static ACCEPTS_ANY_CERTIFICATE: Explanation = Explanation {
+    rule: Rule {
+        id: "accepts-any-certificate",
+        severity: Severity::Error,
+        why: "This check says yes to every certificate: anyone on the way can be the server.",
+        refused_by: &[],
+        fix: "remove it, and add the authority's certificate to those that the platform's own check trusts",
+        reference: "CWE-295",
+    },
+    title: "A certificate check that accepts everything",
+    long: "\
+Code that takes the place of the platform's check and never says no: an X509TrustManager with an
+empty checkServerTrusted, a validation callback that returns true,
+DangerousAcceptAnyServerCertificateValidator, a rustls ServerCertVerifier that asserts at once,
+URLCredential(trust:) without SecTrustEvaluate, onReceivedSslError that proceeds,
+TrustAllStrategy, setInsecure() on a device.
+
+A method is taken for one that accepts everything only if it does nothing else.
+",
+};
+
+pub(super) static INSECURE_COMMAND: Explanation = Explanation {
+    rule: Rule {
+        id: "insecure-command",
+        severity: Severity::Error,
+        why: "The command takes any certificate, so that anyone on the way can be the server, and what it fetches is often \
+              run.",
+        refused_by: &[],
+        fix: "leave the option out; for an authority of your own: curl --cacert ca.pem, wget --ca-certificate=ca.pem",
+        reference: "curl(1) --insecure; CWE-295",
+    },
+    title: "A command that does not check certificates",
+    long: "\
+curl -k and --insecure (also among other letters, as in -fsSLk), wget --no-check-certificate,
+git -c http.sslVerify=false, pip --trusted-host, npm --strict-ssl=false, http --verify=no,
+--insecure-skip-tls-verify, --tls-verify=false, --no-verify-ssl. In scripts, Dockerfiles,
+Makefiles and CI files, and where other languages hold a command in a string. Loopback is left
+alone, and so is what is only printed (echo).
+",
+};
+
+pub(super) static CLEARTEXT_ALLOWED: Explanation = Explanation {
+    rule: Rule {
+        id: "cleartext-allowed",
+        severity: Severity::Warning,
+        why: "The platform's guard against plain HTTP is off, so that the next http:// goes out unnoticed.",
+        refused_by: &[],
+        fix: "remove it, or allow the one host that needs it",
+        reference: "Apple: NSAppTransportSecurity; Android: Network security configuration; CWE-319",
+    },
+    title: "Plain HTTP is allowed to a whole app",
+    long: "\
+NSAllowsArbitraryLoads and NSExceptionAllowsInsecureHTTPLoads in an Info.plist,
+android:usesCleartextTraffic=\"true\" in a manifest, cleartextTrafficPermitted=\"true\" in a
+network security configuration. A domain-config for one host is found too: name the reason in an
+allow comment.
+",
+};
+
+pub(super) static VERIFICATION_OFF_IN_TESTS: Explanation = Explanation {
+    rule: Rule {
+        id: "verification-off-in-tests",
+        severity: Severity::Note,
+        why: "Test code that checks no certificates does not notice when the program stops doing so, and it is copied.",
+        refused_by: &[],
+        fix: "make an authority for the tests and trust it there",
+        reference: "CWE-295",
+    },
+    title: "Certificates are not checked in test code",
+    long: "\
+What elsewhere is verification-off, verification-off-everywhere, hostname-check-off,
+accepts-any-certificate or insecure-command, in test code: in folders named test, tests, spec,
+testdata, fixtures and the like, and in files named as tests are (test_x.py, x_test.go,
+x.spec.ts, XTest.java).
+",
+};
+
+pub(super) static WARNINGS_SILENCED: Explanation = Explanation {
+    rule: Rule {
+        id: "verification-warnings-silenced",
+        severity: Severity::Note,
+        why: "The library warns of every request without a check, and nobody sees it any more.",
+        refused_by: &[],
+        fix: "remove it, and mend what it warns of",
+        reference: "urllib3: InsecureRequestWarning",
+    },
+    title: "Warnings about unchecked certificates are silenced",
+    long: "\
+urllib3.disable_warnings(), and a filter that ignores InsecureRequestWarning.
+",
+};
+
+pub(super) static UNUSED_ALLOW: Explanation = Explanation {
+    rule: Rule {
+        id: "unused-allow",
+        severity: Severity::Note,
+        why: "What is allowed and not there any more hides the next one.",
+        refused_by: &[],
+        fix: "remove it, or mend its id; an allow comment is: lockgate:allow ID reason",
+        reference: "lockgate check --help",
+    },
+    title: "Something is allowed that is not found",
+    long: "\
+A comment `lockgate:allow ID reason` allows the findings of that id in its own line, or in the
+next line when it stands alone. A line `ID PATH [TEXT]` in the file .lockgate-allow at the
+tree's root allows those in the files that the path fits, written as in .gitignore, whose line
+contains the text.
+
+This is said of a comment without a reason, with an id that there is not, or with nothing to
+allow; and of a line of the file that fitted nothing.
+",
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_listed_once_and_told_in_full() {
+        let mut ids: Vec<_> = Explanation::all().iter().map(|explanation| explanation.id()).collect();
+        for explanation in Explanation::all() {
+            let id = explanation.id();
+            assert!(id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'), "{id}");
+            assert!(explanation.title().len() > 10 && explanation.why().ends_with('.'), "{id}");
+            assert!(!explanation.fix().is_empty() && !explanation.reference().is_empty(), "{id}");
+            assert!(explanation.long().lines().all(|line| line.len() <= 100), "{id}");
+            assert!(std::ptr::eq(Explanation::of(id).unwrap(), *explanation));
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), Explanation::all().len());
+        assert!(Explanation::of("nothing").is_none());
+    }
+}

@@ -1,0 +1,540 @@
+//! What kind of host an `http://` URL names, and which URLs are names or plain by design and so nobody's mistake.
+//!
+//! Knows text only. Called by `rules::urls`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// An `http://` URL in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Url<'a> {
+    /// Without brackets; empty when none is written there.
+    pub host: &'a [u8],
+    /// Whether a part of the host is put in when the program runs.
+    pub is_built: bool,
+    pub has_port: bool,
+    pub has_user: bool,
+    /// From the path on.
+    pub path: &'a [u8],
+    /// Its length, the scheme included.
+    pub length: usize,
+}
+
+/// The longest URL that is looked at.
+const MOST_BYTES: usize = 2048;
+const SCHEME: usize = "http://".len();
+
+/// Reads the URL at the beginning of `bytes`, which is `http://`.
+pub(super) fn parse(bytes: &[u8]) -> Url<'_> {
+    let bytes = bytes.get(..bytes.len().min(MOST_BYTES)).unwrap_or_default();
+    let rest = bytes.get(SCHEME..).unwrap_or_default();
+    let is_end =
+        |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || b"\"'`<>|\\^".contains(byte);
+    let begins_template = begins_template(rest);
+    let mut end = rest.iter().position(is_end).unwrap_or(rest.len());
+    // What follows in a list or in Markdown is no part of it.
+    while end > 0 && b",;.)]!*".contains(&rest[end - 1]) {
+        end -= 1;
+    }
+    let whole = &rest[..end];
+    // A template may hold anything, a slash too: `${a ? b : c}`.
+    let is_separator = |byte: &u8| b"/?#,;)".contains(byte);
+    let authority_end = if begins_template {
+        whole.len()
+    } else {
+        whole.iter().position(is_separator).unwrap_or(whole.len())
+    };
+    let (authority, path) = whole.split_at(authority_end);
+    let (user, host) = match authority.iter().rposition(|&byte| byte == b'@') {
+        Some(at) => (true, &authority[at + 1..]),
+        None => (false, authority),
+    };
+    let (host, port) = match host.strip_prefix(b"[") {
+        Some(inner) => match inner.iter().position(|&byte| byte == b']') {
+            Some(close) => (&inner[..close], inner.get(close + 1..).unwrap_or_default()),
+            None => (inner, &[][..]),
+        },
+        None => match host.iter().position(|&byte| byte == b':') {
+            Some(colon) => host.split_at(colon),
+            None => (host, &[][..]),
+        },
+    };
+    let is_built = begins_template || host.iter().any(|byte| b"${}%".contains(byte));
+    Url { host, is_built, has_port: !port.is_empty(), has_user: user, path, length: SCHEME + end }
+}
+
+/// Whether what is put in when the program runs stands here, in one of the many ways to write that.
+fn begins_template(rest: &[u8]) -> bool {
+    let marks: &[&[u8]] = &[b"$", b"{", b"%", b"#{", b"\\("];
+    marks.iter().any(|mark| rest.starts_with(mark))
+}
+
+/// What a host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Host {
+    /// This machine.
+    Loopback,
+    /// Kept for documentation, a placeholder, or no host at all.
+    Nobody,
+    /// In a private network, or a name that only such a network knows.
+    Local,
+    Public,
+}
+
+/// What the host is, in lower case.
+pub(super) fn classify(host: &str) -> Host {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return match address {
+            IpAddr::V4(address) => of_v4(address),
+            IpAddr::V6(address) => of_v6(address),
+        };
+    }
+    let host = host.trim_end_matches('.');
+    let is_name = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte >= 0x80)
+    };
+    if host.is_empty() || !host.split('.').all(is_name) {
+        return Host::Nobody;
+    }
+    let labels: Vec<&str> = host.rsplit('.').collect();
+    let (last, second) = (labels[0], labels.get(1).copied());
+    const LOOPBACK: &[&str] = &["localhost", "localdomain", "localhost6", "ip6-localhost", "ip6-loopback"];
+    if LOOPBACK.contains(&last) || host == "host.docker.internal" || host.starts_with("localhost.") {
+        return Host::Loopback;
+    }
+    if is_placeholder(host, &labels) {
+        return Host::Nobody;
+    }
+    const LOCAL: &[&str] = &[
+        "local", "lan", "home", "internal", "intranet", "corp", "private", "svc", "localnet", "consul",
+        "docker",
+    ];
+    match second {
+        None => Host::Local,
+        Some(_)
+            if LOCAL.contains(&last)
+                || host.ends_with(".home.arpa")
+                || host.ends_with(".svc.cluster.local") =>
+        {
+            Host::Local
+        }
+        // A name of files and properties rather than of hosts: a.b, api.url2.
+        Some(_)
+            if last.len() < 2
+                || last.bytes().any(|byte| byte.is_ascii_digit() || byte == b'_')
+                    && !last.starts_with("xn--") =>
+        {
+            Host::Nobody
+        }
+        Some(_) => Host::Public,
+    }
+}
+
+fn of_v4(address: Ipv4Addr) -> Host {
+    let [a, b, ..] = address.octets();
+    match () {
+        () if address.is_loopback() || a == 0 => Host::Loopback,
+        // The metadata service of clouds, which speaks nothing else.
+        () if address == Ipv4Addr::new(169, 254, 169, 254) => Host::Nobody,
+        () if address.is_documentation() || address.is_broadcast() || address.is_multicast() => Host::Nobody,
+        () if [[1, 1, 1, 1], [1, 2, 3, 4], [2, 2, 2, 2], [4, 3, 2, 1], [5, 6, 7, 8]]
+            .contains(&address.octets()) =>
+        {
+            Host::Nobody
+        }
+        () if address.is_private() || address.is_link_local() || a == 100 && (64..128).contains(&b) => {
+            Host::Local
+        }
+        () => Host::Public,
+    }
+}
+
+fn of_v6(address: Ipv6Addr) -> Host {
+    let segments = address.segments();
+    match () {
+        () if address.is_loopback() || address.is_unspecified() => Host::Loopback,
+        () if segments[..2] == [0x2001, 0xdb8] || address.is_multicast() => Host::Nobody,
+        () if address.is_unique_local() || address.is_unicast_link_local() => Host::Local,
+        () => address.to_ipv4_mapped().map_or(Host::Public, of_v4),
+    }
+}
+
+/// RFC 2606, RFC 6761, and what people write where a name is to be put in.
+fn is_placeholder(host: &str, labels: &[&str]) -> bool {
+    const RESERVED: &[&str] = &["example", "test", "invalid", "onion", "alt"];
+    const NAMES: &[&str] = &[
+        "host",
+        "hostname",
+        "server",
+        "servername",
+        "domain",
+        "site",
+        "website",
+        "url",
+        "uri",
+        "address",
+        "addr",
+        "ip",
+        "foo",
+        "bar",
+        "baz",
+        "qux",
+        "foobar",
+        "blah",
+        "abc",
+        "xyz",
+        "xxx",
+        "user",
+        "username",
+        "www",
+        "a",
+        "b",
+        "c",
+        "d",
+        "e",
+        "x",
+        "y",
+        "z",
+        "null",
+        "none",
+        "undefined",
+        "unused",
+        "ignored",
+        "irrelevant",
+        "whatever",
+        "something",
+        "somewhere",
+        "anything",
+        "nowhere",
+        "dummy",
+        "fake",
+        "mock",
+        "bogus",
+        "sub",
+        "path",
+        "to",
+        "localhost1",
+        "mydomain",
+        "myhost",
+        "myserver",
+        "mysite",
+        "otherhost",
+        "otherdomain",
+        "fakehost",
+        "fakeurl",
+        "dummyhost",
+        "testserver",
+        "http",
+        "https",
+    ];
+    const DOMAINS: &[&str] = &[
+        "foo",
+        "bar",
+        "baz",
+        "domain",
+        "mydomain",
+        "host",
+        "hostname",
+        "site",
+        "mysite",
+        "somesite",
+        "server",
+        "test",
+        "testing",
+        "dummy",
+        "fake",
+        "somewhere",
+        "some",
+        "foobar",
+        "blah",
+        "abc",
+        "xyz",
+        "xxx",
+        "website",
+        "mywebsite",
+        "company",
+        "mycompany",
+        "myapp",
+        "anywhere",
+        "evil",
+        "attacker",
+        "not-example",
+    ];
+    let second = labels.get(1).copied().unwrap_or_default();
+    let begins_so =
+        |label: &str| label.starts_with("your") || label.starts_with("<") || label.contains("example");
+    RESERVED.contains(&labels[0])
+        || labels.iter().any(|label| begins_so(label))
+        || labels.len() == 1
+            && (NAMES.contains(&host)
+                || host.len() < 3
+                || host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'_'))
+        || labels.len() > 1 && DOMAINS.contains(&second) && labels[0].len() <= 4
+        || labels.len() == 2 && second.len() < 2 && !["t", "x", "g"].contains(&second)
+}
+
+/// Whether this is the name of something (a namespace, a schema, a licence) rather than a place that is asked, or is asked
+/// in clear by design.
+pub(super) fn is_a_name(host: &str, path: &str) -> bool {
+    const HOSTS: &[&str] = &[
+        "www.w3.org",
+        "w3.org",
+        "json-schema.org",
+        "purl.org",
+        "purl.oclc.org",
+        "xmlns.com",
+        "schema.org",
+        "www.schema.org",
+        "tempuri.org",
+        "ns.adobe.com",
+        "www.opengis.net",
+        "docs.oasis-open.org",
+        "relaxng.org",
+        "xmlns.jcp.org",
+        "xmlns.oracle.com",
+        "java.sun.com",
+        "www.omg.org",
+        "ogp.me",
+        "rdfs.org",
+        "uri.etsi.org",
+        "hl7.org",
+        "unitsofmeasure.org",
+        "loinc.org",
+        "snomed.info",
+        "dublincore.org",
+        "id.loc.gov",
+        "dbpedia.org",
+        "www.wikidata.org",
+        "search.yahoo.com",
+        "www.itunes.com",
+        "xspf.org",
+        "www.xmlsoap.org",
+        "ws-i.org",
+        "specs.openid.net",
+        "openid.net",
+        "a9.com",
+        "opensource.org",
+        "www.opensource.org",
+        "unlicense.org",
+        "creativecommons.org",
+        "mozilla.org",
+        "www.mozilla.org",
+        "www.boost.org",
+        "www.unicode.org",
+        "xml.org",
+        "xml.apache.org",
+        "apache.org",
+        "javax.xml",
+        "www.sitemaps.org",
+        "www.idpf.org",
+        "www.daisy.org",
+        "sodipodi.sourceforge.net",
+        "www.inkscape.org",
+        "inkscape.sourceforge.net",
+        "www.springframework.org",
+        "www.hibernate.org",
+        "hibernate.org",
+        "maven.apache.org",
+        "logging.apache.org",
+        "www.google.com/schemas",
+        "ant.apache.org",
+        "xmlpull.org",
+        "saxproject.org",
+        "www.jaxen.org",
+        "exslt.org",
+        "icl.com",
+        "www.ietf.org",
+        "vocab.getty.edu",
+        "www.gnu.org",
+        "www.apache.org",
+        "doi.org",
+        "dx.doi.org",
+        "www.onvif.org",
+        "www.sonos.com/services",
+        "www.topografix.com",
+        "earth.google.com",
+        // Asked in clear by design: a probe for captive portals, and mirrors whose packages are signed.
+        "connectivitycheck.gstatic.com",
+        "connectivitycheck.android.com",
+        "clients3.google.com",
+        "captive.apple.com",
+        "detectportal.firefox.com",
+        "www.msftconnecttest.com",
+        "www.msftncsi.com",
+        "nmcheck.gnome.org",
+        "connectivity-check.ubuntu.com",
+        "deb.debian.org",
+        "security.debian.org",
+        "ftp.debian.org",
+        "httpredir.debian.org",
+        "snapshot.debian.org",
+        "archive.ubuntu.com",
+        "security.ubuntu.com",
+        "ports.ubuntu.com",
+        "archive.debian.org",
+        "old-releases.ubuntu.com",
+        "us.archive.ubuntu.com",
+        "ddebs.ubuntu.com",
+        "metadata.google.internal",
+        "metadata",
+    ];
+    const ENDS: &[&str] = &[
+        ".xsd",
+        ".dtd",
+        ".rng",
+        ".ent",
+        ".wsdl",
+        ".crl",
+        ".ocsp",
+        "/generate_204",
+        "#",
+        ".owl",
+        ".rdf",
+        ".xslt",
+    ];
+    const PARTS: &[&str] = &[
+        "/xmlns",
+        "/ns/",
+        "/schemas/",
+        "/schema/",
+        "/dtd/",
+        "/DTD/",
+        "/DTDs/",
+        "/namespace",
+        "/licenses/",
+        "/license/",
+        "/LICENSE",
+        "/2000/",
+        "/2001/",
+        "/1999/",
+        "/xml/",
+        "/terms/",
+        "/vocab",
+    ];
+    HOSTS.contains(&host)
+        || ["schemas.", "schema.", "xmlns.", "ns.", "ocsp", "crl.", "crl3.", "crl4.", "cacerts.", "cacert."]
+            .iter()
+            .any(|start| host.starts_with(start))
+        || host.ends_with(".archive.ubuntu.com")
+        || ENDS.iter().any(|end| path.ends_with(end))
+        || PARTS.iter().any(|part| path.contains(part))
+        || path.ends_with("/ns")
+        || path.ends_with("/schema")
+        || host == "www.apple.com" && path.starts_with("/DTDs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let cases: &[(&str, &str, bool, bool, &str)] = &[
+            ("http://api.acme.io/v1?a=b\" rest", "api.acme.io", false, false, "/v1?a=b"),
+            ("http://api.acme.io:8080/v1", "api.acme.io", true, false, "/v1"),
+            ("http://[fe80::1]:80/", "fe80::1", true, false, "/"),
+            ("http://user:word@acme.io", "acme.io", false, false, ""),
+            ("http://${host}/v1`", "${host}/v1", false, true, ""),
+            ("http://{}:{}/x\"", "{}", true, true, ""),
+            ("http://%s/x\"", "%s/x", false, true, ""),
+            ("http://\" + host", "", false, false, ""),
+            ("http://acme-${env}.io/x", "acme-${env}.io", false, true, "/x"),
+            ("http://acme.io).", "acme.io", false, false, ""),
+            ("http://\\(host)/x\"", "", false, true, ""),
+            ("http://", "", false, false, ""),
+        ];
+        for (text, host, has_port, is_built, path) in cases {
+            let url = parse(text.as_bytes());
+            assert_eq!((url.is_built, url.has_user), (*is_built, text.contains('@')), "{text}");
+            if !is_built {
+                assert_eq!(std::str::from_utf8(url.host).unwrap(), *host, "{text}");
+                assert_eq!(std::str::from_utf8(url.path).unwrap(), *path, "{text}");
+                assert_eq!(url.has_port, *has_port, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn hosts_are_told_apart() {
+        for host in [
+            "localhost",
+            "app.localhost",
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "0.0.0.0",
+            "host.docker.internal",
+            "::ffff:127.0.0.1",
+        ] {
+            assert_eq!(classify(host), Host::Loopback, "{host}");
+        }
+        for host in [
+            "example.com",
+            "api.example.org",
+            "example.co.uk",
+            "a.test",
+            "x.invalid",
+            "192.0.2.7",
+            "2001:db8::1",
+            "your-server.acme.io",
+            "foo.com",
+            "host",
+            "",
+            "..",
+            "a.b",
+            "file.py3",
+            "169.254.169.254",
+            "abcdef.onion",
+            "*.acme.io",
+            "foo",
+        ] {
+            assert_eq!(classify(host), Host::Nobody, "{host}");
+        }
+        for host in [
+            "10.0.0.1",
+            "192.168.1.20",
+            "172.31.0.1",
+            "fd00::1",
+            "fe80::1",
+            "printer.local",
+            "backend",
+            "a.svc.cluster.local",
+            "100.64.0.1",
+        ] {
+            assert_eq!(classify(host), Host::Local, "{host}");
+        }
+        for host in [
+            "api.acme.io",
+            "8.8.8.8",
+            "172.32.0.1",
+            "api.openweathermap.org",
+            "2606:4700::1111",
+            "xn--bcher-kva.ch",
+        ] {
+            assert_eq!(classify(host), Host::Public, "{host}");
+        }
+    }
+
+    #[test]
+    fn names_and_what_is_plain_by_design_are_known() {
+        for (host, path) in [
+            ("www.w3.org", "/2000/svg"),
+            ("schemas.android.com", "/apk/res/android"),
+            ("json-schema.org", "/draft-07/schema#"),
+            ("acme.io", "/api.xsd"),
+            ("ocsp.acme.io", "/"),
+            ("acme.io", "/ns/2020"),
+            ("www.gnu.org", "/licenses/"),
+            ("deb.debian.org", "/debian"),
+        ] {
+            assert!(is_a_name(host, path), "{host}{path}");
+        }
+        for (host, path) in
+            [("api.acme.io", "/v1/data"), ("api.openweathermap.org", "/data/2.5"), ("acme.io", "")]
+        {
+            assert!(!is_a_name(host, path), "{host}{path}");
+        }
+    }
+}

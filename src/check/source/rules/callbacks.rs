@@ -1,0 +1,368 @@
+//! Code that takes the place of a library's check, and what has to stand around a word for it to be such code.
+
+use super::super::place::{contains, is_of_name, Place};
+use super::super::tokens::Kind;
+
+/// How far a body is looked for.
+const BODY: usize = 400;
+
+/// `requests`, `httpx` and the like, and not the signature of a token.
+pub(in super::super) fn is_about_requests(place: &Place<'_>) -> bool {
+    const LIBRARIES: &[&str] = &["requests", "httpx", "niquests", "Session", "session", "hvac", "http"];
+    const OTHERS: &[&str] = &[
+        "jwt",
+        "decode",
+        "token",
+        "jws",
+        "load",
+        "save",
+        "backup",
+        "hash",
+        "signature",
+        "password",
+        "checksum",
+        "copy",
+        "download_file",
+        "unpack",
+        "parse",
+    ];
+    let call = place.source.call_around(place.at).unwrap_or_default().to_ascii_lowercase();
+    place.source.mentions(LIBRARIES) && !OTHERS.iter().any(|other| contains(&call, other))
+}
+
+/// `ssl=False` for a request or a connector of aiohttp; elsewhere it means that there is no TLS at all.
+pub(in super::super) fn is_about_aiohttp(place: &Place<'_>) -> bool {
+    const CALLS: &[&[u8]] = &[
+        b"get",
+        b"post",
+        b"put",
+        b"patch",
+        b"delete",
+        b"head",
+        b"options",
+        b"request",
+        b"_request",
+        b"ws_connect",
+        b"TCPConnector",
+        b"fetch",
+    ];
+    if !place.source.mentions(&["aiohttp"]) {
+        return false;
+    }
+    let call = place.source.call_around(place.at).unwrap_or_default();
+    CALLS.contains(&call.rsplit(|byte| *byte == b'.').next().unwrap_or_default())
+}
+
+/// Not where it becomes the default of every connection; that is a finding of its own.
+pub(in super::super) fn is_used_for_one_context(place: &Place<'_>) -> bool {
+    !contains(place.source.line_before(place.at), "_create_default_https_context")
+        && !place.is_imported_or_declared()
+}
+
+/// `x = NAME`, `x: NAME`, `x => NAME`, with what the name is a part of before it; not compared, and without a condition.
+pub(in super::super) fn is_assigned(place: &Place<'_>) -> bool {
+    let line = place.source.line_before(place.at);
+    let name = line.iter().rev().take_while(|byte| is_of_name(**byte) || b".:".contains(byte)).count();
+    let mut before = line[..line.len() - name].trim_ascii_end();
+    if let Some(outside) = before.strip_suffix(b"\"").or(before.strip_suffix(b"'")) {
+        before = outside.trim_ascii_end();
+    }
+    // `verify_mode: OpenSSL::SSL::VERIFY_NONE`: the colon was taken for a part of the name if no space is there.
+    let is_set = before.ends_with(b"=>")
+        || before.ends_with(b":")
+        || before.ends_with(b"=") && !before.ends_with(b"==") && !before.ends_with(b"!=");
+    let after = place.source.line_after(place.end).trim_ascii_start();
+    let is_conditional = [&b"if "[..], b"unless ", b": ", b"else ", b"or ", b"and "]
+        .iter()
+        .any(|word| after.starts_with(word))
+        || contains(line, " ? ");
+    is_set && !is_conditional
+}
+
+/// As an argument, or assigned; not compared.
+pub(in super::super) fn is_passed(place: &Place<'_>) -> bool {
+    let after = place.source.from(place.end).first().copied().unwrap_or_default();
+    b");,".contains(&after)
+        && !contains(place.source.line_before(place.at), "==")
+        && !place.is_imported_or_declared()
+}
+
+/// `object.name(` or `object->name(`.
+pub(in super::super) fn is_a_call(place: &Place<'_>) -> bool {
+    let before = place.source.before(place.at, 2);
+    before.ends_with(b".") || before.ends_with(b"->")
+}
+
+/// `urllib3.disable_warnings(`.
+pub(in super::super) fn silences(place: &Place<'_>) -> bool {
+    place.source.from(place.end).starts_with(b"(")
+        && !place.is_imported_or_declared()
+        && place.source.mentions(&["urllib3", "requests", "InsecureRequestWarning"])
+}
+
+/// A filter of warnings that ignores it.
+pub(in super::super) fn is_filtered(place: &Place<'_>) -> bool {
+    let line = place.source.line_before(place.at);
+    (contains(line, "filterwarnings(") || contains(line, "simplefilter(")) && contains(line, "ignore")
+}
+
+/// Go: neither VerifyConnection nor VerifyPeerCertificate stands nearby.
+pub(in super::super) fn has_no_check_of_its_own(place: &Place<'_>) -> bool {
+    let around = [place.source.before(place.at, 600), place.source.after(place.end, 600)];
+    !around.iter().any(|text| contains(text, "VerifyConnection") || contains(text, "VerifyPeerCertificate"))
+}
+
+/// Rust: the assertion is all that the function does.
+pub(in super::super) fn asserts_at_once(place: &Place<'_>) -> bool {
+    let before = place.source.before(place.at, 200);
+    let path = before.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b':').count();
+    let before = before[..before.len() - path].trim_ascii_end();
+    let before = before.strip_suffix(b"Ok(").unwrap_or(before).trim_ascii_end();
+    let before = before.strip_suffix(b"return").unwrap_or(before).trim_ascii_end();
+    before.ends_with(b"{")
+}
+
+/// C and C++: a file that connects.
+pub(in super::super) fn is_of_a_client(place: &Place<'_>) -> bool {
+    const CLIENT: &[&str] = &[
+        "SSL_connect",
+        "client_method",
+        "SSL_set_tlsext_host_name",
+        "BIO_new_ssl_connect",
+        "MBEDTLS_SSL_IS_CLIENT",
+    ];
+    is_passed(place) && place.source.mentions(CLIENT)
+}
+
+/// Swift and Objective-C: nothing evaluates the trust before the credential is made from it.
+pub(in super::super) fn evaluates_nothing(place: &Place<'_>) -> bool {
+    let before = place.source.before(place.at, 3000);
+    let function = ["func ", "\n- ("]
+        .iter()
+        .filter_map(|start| memchr::memmem::rfind(before, start.as_bytes()))
+        .max()
+        .unwrap_or(0);
+    let body = &before[function..];
+    ![
+        "SecTrustEvaluate",
+        "evaluate(",
+        "SecTrustSetAnchor",
+        "SecTrustCopy",
+        "SecTrustGetCertificate",
+        "evaluateServerTrust",
+        "pinned",
+        "trusted",
+    ]
+    .iter()
+    .any(|word| contains(body, word))
+}
+
+/// JavaScript: `name: () => undefined`, `name() {}`.
+pub(in super::super) fn says_nothing(place: &Place<'_>) -> bool {
+    let Some(body) = body_after(place) else { return false };
+    let body = body.trim_ascii();
+    let body = body.strip_prefix(b"return").unwrap_or(body).trim_ascii();
+    let body = body.strip_suffix(b";").unwrap_or(body);
+    [&b""[..], b"undefined", b"null", b"true", b"void 0"].contains(&body)
+}
+
+/// JavaScript: `(request, callback) => callback(0)`.
+pub(in super::super) fn calls_back_with_zero(place: &Place<'_>) -> bool {
+    let Some(body) = body_after(place) else { return false };
+    let body = body.trim_ascii();
+    let body = body.strip_suffix(b";").unwrap_or(body).trim_ascii_end();
+    let name = body.iter().take_while(|byte| is_of_name(**byte)).count();
+    name > 0 && &body[name..] == b"(0)"
+}
+
+/// A function or a lambda that follows returns true and does nothing else.
+pub(in super::super) fn returns_true(place: &Place<'_>) -> bool {
+    !place.is_imported_or_declared() && body_after(place).is_some_and(is_yes)
+}
+
+/// Java and Kotlin: `verify(String host, SSLSession session) { return true; }`.
+pub(in super::super) fn says_yes_to_a_session(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY);
+    let Some(open) = after.strip_prefix(b"(") else { return false };
+    let Some(parameters) = open.split(|byte| *byte == b')').next() else { return false };
+    contains(parameters, "SSLSession") && method_body(after).is_some_and(is_yes)
+}
+
+/// C#: `bool Name(…, SslPolicyErrors errors) { return true; }`.
+pub(in super::super) fn is_last_parameter_of_a_yes(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY).trim_ascii_start();
+    let name = after.iter().take_while(|byte| is_of_name(**byte)).count();
+    let after = after[name..].trim_ascii_start();
+    if name == 0 || !after.starts_with(b")") {
+        return false;
+    }
+    let after = after[1..].trim_ascii_start();
+    match after.strip_prefix(b"=>") {
+        // Of a lambda, the callback's name is the finding.
+        Some(value) => after_is_a_method(place) && value.trim_ascii_start().starts_with(b"true;"),
+        None => {
+            braces(after).is_some_and(is_yes)
+                && !contains(place.source.line_before(place.at), "CertificateValidationCallback")
+        }
+    }
+}
+
+fn after_is_a_method(place: &Place<'_>) -> bool {
+    contains(place.source.line_before(place.at), "bool ")
+}
+
+/// Java and Kotlin: a method without a statement.
+pub(in super::super) fn has_an_empty_body(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY);
+    if !after.starts_with(b"(") || place.region.kind == Kind::String {
+        return false;
+    }
+    match method_body(after) {
+        Some(body) => {
+            let body = without_comments(body);
+            let body = body.trim_ascii();
+            body.is_empty() || body == b"return;" || body == b"return" || body == b"Unit"
+        }
+        None => false,
+    }
+}
+
+/// Android: the method's first statement is `handler.proceed()`.
+pub(in super::super) fn proceeds(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY);
+    let Some(body) = method_body(after) else { return false };
+    let body = without_comments(body);
+    let first = body.trim_ascii();
+    let name = first.iter().take_while(|byte| is_of_name(**byte) || b"?!.".contains(byte)).count();
+    first[..name].ends_with(b".proceed") && first[name..].starts_with(b"()")
+}
+
+fn is_yes(body: &[u8]) -> bool {
+    let body = without_comments(body);
+    let body = body.trim_ascii();
+    let body = body.strip_prefix(b"return").unwrap_or(body).trim_ascii_start();
+    let body = body
+        .strip_prefix(b"@")
+        .map_or(body, |label| label.split(|byte| *byte == b' ').nth(1).unwrap_or_default());
+    let body = body.strip_suffix(b";").unwrap_or(body).trim_ascii_end();
+    body == b"true"
+}
+
+/// What is in the braces, or after the arrow, of the function that a name is set to: of `name = (a, b) => BODY`,
+/// `name(new X() { … })`, `name { a, b -> BODY }`, `name(a) { BODY }`, `name = delegate { BODY }`.
+fn body_after<'a>(place: &Place<'a>) -> Option<&'a [u8]> {
+    let after = place.source.after(place.word().1, BODY);
+    let statement = after.iter().position(|byte| *byte == b';').unwrap_or(after.len());
+    let arrow = ["=>", "->"]
+        .iter()
+        .filter_map(|arrow| memchr::memmem::find(&after[..statement], arrow.as_bytes()))
+        .min();
+    let brace = after.iter().position(|byte| *byte == b'{');
+    match (arrow, brace) {
+        // `{ a, b -> BODY }` of Kotlin: the brace is the lambda's own.
+        (Some(arrow), Some(brace)) if brace < arrow => {
+            if !after[..brace].iter().all(|byte| byte.is_ascii_whitespace() || b"(=:".contains(byte)) {
+                return None;
+            }
+            let inner = braces(&after[brace..])?;
+            let arrow = memchr::memmem::find(inner, b"->")?;
+            is_only_parameters(&inner[..arrow]).then(|| &inner[arrow + 2..])
+        }
+        (Some(arrow), _) => {
+            if !is_only_parameters(&after[..arrow]) {
+                return None;
+            }
+            let rest = after[arrow + 2..].trim_ascii_start();
+            if rest.starts_with(b"{") {
+                return braces(rest);
+            }
+            let rest = rest.strip_prefix(b"(").unwrap_or(rest);
+            let mut depth = 0_usize;
+            let end = rest.iter().position(|byte| match byte {
+                b'(' => {
+                    depth += 1;
+                    false
+                }
+                b')' if depth > 0 => {
+                    depth -= 1;
+                    false
+                }
+                b',' | b';' | b'\n' | b')' | b'}' => depth == 0,
+                _ => false,
+            });
+            Some(&rest[..end.unwrap_or(rest.len())])
+        }
+        (None, Some(brace)) if is_only_parameters(&after[..brace]) => braces(&after[brace..]),
+        (None, _) => None,
+    }
+}
+
+/// Between a name and its function stand parameters, or a type that is made, and nothing that ends what the name is in.
+fn is_only_parameters(text: &[u8]) -> bool {
+    let mut depth = 0_i32;
+    let is_closed_early = text.iter().any(|byte| {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            _ => {}
+        }
+        depth < 0
+    });
+    !is_closed_early && !text.iter().any(|byte| b";{}\"".contains(byte)) && text.len() < 300
+}
+
+/// The braces after a parameter list, or after Kotlin's `=`.
+fn method_body(after: &[u8]) -> Option<&[u8]> {
+    let mut depth = 0_usize;
+    let close = after.iter().position(|byte| {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    })?;
+    let rest = &after[close + 1..];
+    let brace = rest.iter().position(|byte| *byte == b'{');
+    let equals = rest.iter().position(|byte| *byte == b'=');
+    let end = rest.iter().position(|byte| *byte == b';').unwrap_or(rest.len());
+    match (brace, equals) {
+        (brace, Some(equals)) if brace.is_none_or(|brace| equals < brace) && equals < end => {
+            rest[equals + 1..].trim_ascii_start().split(|byte| *byte == b'\n').next()
+        }
+        // An abstract method has none.
+        (Some(brace), _) if brace < end => braces(&rest[brace..]),
+        _ => None,
+    }
+}
+
+/// What is in the braces that a text begins with; nothing if they are not closed within it.
+fn braces(text: &[u8]) -> Option<&[u8]> {
+    let mut depth = 0_usize;
+    for (index, byte) in text.iter().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 1 => return text.get(1..index),
+            b'}' => depth = depth.checked_sub(1)?,
+            _ if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn without_comments(body: &[u8]) -> Vec<u8> {
+    let mut left = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((first, after)) = rest.split_first() {
+        if rest.starts_with(b"//") {
+            rest = memchr::memchr(b'\n', rest).map_or(&rest[..0], |end| &rest[end..]);
+        } else if rest.starts_with(b"/*") {
+            rest = memchr::memmem::find(rest, b"*/").map_or(&rest[..0], |end| &rest[end + 2..]);
+        } else {
+            left.push(*first);
+            rest = after;
+        }
+    }
+    left
+}

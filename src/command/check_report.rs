@@ -1,0 +1,199 @@
+//! A report of `lockgate check --source` for people, and as JSON.
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use lockgate::check::source::{Explanation, Report, Skip, SourceFinding};
+use lockgate::Severity;
+use serde_json::{json, Value};
+
+/// Whether the text is coloured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Colour {
+    No,
+    Yes,
+}
+
+impl Colour {
+    /// On a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
+    pub(super) fn of_stdout() -> Colour {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if io::stdout().is_terminal() && !refused {
+            Colour::Yes
+        } else {
+            Colour::No
+        }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        match self {
+            Colour::Yes => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            Colour::No => text.to_string(),
+        }
+    }
+
+    fn severity(self, severity: Severity) -> String {
+        let code = match severity {
+            Severity::Error => "1;31",
+            Severity::Warning => "1;33",
+            _ => "36",
+        };
+        self.paint(code, severity.name())
+    }
+}
+
+/// `1 file`, `2 files`, `2 addresses`.
+pub(super) fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ if noun.ends_with('s') => format!("{count} {noun}es"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
+pub(super) fn for_people(report: &Report, colour: Colour) -> String {
+    let mut text = String::new();
+    let mut explained = BTreeSet::new();
+    for found in &report.findings {
+        let finding = &found.finding;
+        let place = finding.place().unwrap_or(&found.file);
+        text.push_str(&format!(
+            "{}: {}: {} ({})\n    {}\n",
+            colour.paint("1", place),
+            colour.severity(finding.severity()),
+            finding.seen(),
+            finding.id(),
+            found.text
+        ));
+        // Said once: it is the same of all of a kind.
+        if explained.insert(finding.id()) {
+            text.push_str(&format!("  why: {}\n", finding.why()));
+        }
+        text.push_str(&format!("  fix: {}\n\n", finding.fix()));
+    }
+    text.push_str(&skipped(report));
+    text.push_str(&summary(report));
+    text
+}
+
+/// What was not looked at, in as few lines as say it.
+fn skipped(report: &Report) -> String {
+    const SHOWN: usize = 10;
+    let mut text = String::new();
+    for (index, skipped) in report.skipped.iter().enumerate() {
+        if index == SHOWN {
+            let more = report.skipped.len() - SHOWN;
+            text.push_str(&format!("not looked at: {more} more; --json lists them\n"));
+            break;
+        }
+        let path: String = skipped.path.chars().flat_map(escaped).collect();
+        text.push_str(&format!("not looked at: {path}: {}\n", skipped.why.reason()));
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+fn escaped(character: char) -> Vec<char> {
+    if character.is_control() {
+        character.escape_default().collect()
+    } else {
+        vec![character]
+    }
+}
+
+/// The one sentence at the end.
+fn summary(report: &Report) -> String {
+    let files = counted(report.files, "file");
+    let unreadable =
+        report.skipped.iter().filter(|skipped| matches!(skipped.why, Skip::Unreadable(_))).count();
+    let but = match unreadable {
+        0 => String::new(),
+        count => format!(", but {} could not be read", counted(count, "path")),
+    };
+    let allowed = match report.allowed {
+        0 => String::new(),
+        count => format!(" ({count} allowed)"),
+    };
+    let counts: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
+        .into_iter()
+        .map(|severity| (report.count(severity), severity))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, severity)| counted(count, severity.name()))
+        .collect();
+    let more = match report.more {
+        0 => String::new(),
+        more => format!(", and {more} more that are not listed"),
+    };
+    match (report.worst(), counts.is_empty()) {
+        (_, true) => format!("Nothing was found in {files}{allowed}{but}."),
+        (Some(Severity::Note), _) => {
+            format!(
+                "Nothing that must be mended was found in {files}, {}{more}{allowed}{but}.",
+                counts.join(", ")
+            )
+        }
+        _ => {
+            let ways = "mend what the fixes say, or allow what is wanted";
+            format!("Found {} in {files}{more}{allowed}{but}: {ways}.", counts.join(", "))
+        }
+    }
+}
+
+/// The long text about a kind of finding.
+pub(super) fn explained(explanation: &Explanation) -> String {
+    format!(
+        "{} ({})\n{}\n\n{}\n\n{}\nfix: {}\nsee: {}",
+        explanation.id(),
+        explanation.severity(),
+        explanation.title(),
+        explanation.why(),
+        explanation.long(),
+        explanation.fix(),
+        explanation.reference()
+    )
+}
+
+pub(super) fn in_json(root: &Path, report: &Report) -> String {
+    let finding = |found: &SourceFinding| -> Value {
+        let finding = &found.finding;
+        json!({
+            "id": finding.id(),
+            "severity": finding.severity().name(),
+            "place": finding.place(),
+            "file": found.file,
+            "line": found.line,
+            "column": found.column,
+            "end_column": found.end_column,
+            "text": found.text,
+            "host": Some(&found.host).filter(|host| !host.is_empty()),
+            "seen": finding.seen(),
+            "why": finding.why(),
+            "refused_by": finding.refused_by(),
+            "fix": finding.fix(),
+            "reference": finding.reference(),
+        })
+    };
+    let skipped: Vec<Value> = report
+        .skipped
+        .iter()
+        .map(|skipped| json!({"path": skipped.path, "reason": skipped.why.reason()}))
+        .collect();
+    let whole = json!({
+        "version": 1,
+        "kind": "source",
+        "root": root.to_string_lossy(),
+        "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
+        "more": report.more,
+        "allowed": report.allowed,
+        "files": report.files,
+        "bytes": report.bytes,
+        "skipped": skipped,
+        "errors": report.count(Severity::Error),
+        "warnings": report.count(Severity::Warning),
+        "notes": report.count(Severity::Note),
+    });
+    format!("{whole:#}")
+}

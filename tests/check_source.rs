@@ -1,0 +1,490 @@
+//! What a user of `lockgate check --source` sees: what is found and what is not, how it is told, what may be allowed, and
+//! what `--fix` writes. And how right it is: precision and recall on the labelled lines of tests/check_source.
+
+mod support_command;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::{chown, symlink, MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
+use rustix::process::geteuid;
+use serde_json::Value;
+use support_command::{lockgate, of_program, outcome, text};
+use tempfile::TempDir;
+
+/// The user without any permission (Debian: nobody).
+const NOBODY: u32 = 65_534;
+
+/// A tree with these files.
+fn tree(files: &[(&str, &str)]) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    for (name, contents) in files {
+        write(dir.path(), name, contents);
+    }
+    dir
+}
+
+fn write(dir: &Path, name: &str, contents: impl AsRef<[u8]>) {
+    let path = dir.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, contents).unwrap();
+}
+
+/// The exit code and what it says of a tree.
+fn check(dir: &Path, more: &[&str]) -> (i32, String) {
+    let (code, stdout, stderr) = outcome(lockgate(&[&["check", "--source", text(dir)], more].concat()), b"");
+    assert_eq!(stderr, "", "{stdout}");
+    (code, stdout)
+}
+
+fn in_json(dir: &Path, more: &[&str]) -> Value {
+    serde_json::from_str(&check(dir, &[&["--json"], more].concat()).1).unwrap()
+}
+
+/// `file:line:column id` of each finding.
+fn places(dir: &Path, more: &[&str]) -> Vec<String> {
+    let report = in_json(dir, more);
+    let findings = report["findings"].as_array().unwrap();
+    let told =
+        |found: &Value| format!("{} {}", found["place"].as_str().unwrap(), found["id"].as_str().unwrap());
+    findings.iter().map(told).collect()
+}
+
+// How right it is.
+
+#[test]
+fn it_is_as_right_as_the_readme_says() {
+    let (labelled, dir) = labelled();
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let report = in_json(dir.path(), &[]);
+    for finding in report["findings"].as_array().unwrap() {
+        let file = finding["file"].as_str().unwrap().split('/').next().unwrap().to_string();
+        found.entry(file).or_default().push(finding["id"].as_str().unwrap().to_string());
+    }
+    let (mut right, mut false_alarms, mut missed) = (0, Vec::new(), Vec::new());
+    for (folder, label) in &labelled {
+        let said: BTreeSet<&str> = found.get(folder).into_iter().flatten().map(String::as_str).collect();
+        let what = format!("{} {}", label.file, label.text);
+        for id in &said {
+            if label.ids.contains(*id) {
+                right += 1;
+            } else {
+                false_alarms.push(format!("{id}: {what}"));
+            }
+        }
+        missed.extend(
+            label.ids.iter().filter(|id| !said.contains(id.as_str())).map(|id| format!("{id}: {what}")),
+        );
+    }
+    let all = labelled.len();
+    let clean = labelled.values().filter(|label| label.ids.is_empty()).count();
+    let precision = right as f64 / (right + false_alarms.len()) as f64;
+    let recall = right as f64 / (right + missed.len()) as f64;
+    println!("false alarms:\n  {}\nmissed:\n  {}", false_alarms.join("\n  "), missed.join("\n  "));
+    println!(
+        "{all} lines, {clean} of them clean: {right} right, {} false alarms, {} missed: precision {precision:.3}, recall {recall:.3}",
+        false_alarms.len(),
+        missed.len()
+    );
+    assert!(all >= 380 && clean >= 150, "{all} {clean}");
+    assert!(precision >= MIN_PRECISION, "{false_alarms:#?}");
+    assert!(recall >= MIN_RECALL, "{missed:#?}");
+}
+
+/// As the README gives them.
+const MIN_PRECISION: f64 = 0.995;
+const MIN_RECALL: f64 = 0.986;
+
+/// A line of tests/check_source/labelled.txt.
+struct Label {
+    ids: BTreeSet<String>,
+    file: String,
+    text: String,
+}
+
+/// The labelled lines, each in a file and a folder of its own.
+fn labelled() -> (BTreeMap<String, Label>, TempDir) {
+    let dir = TempDir::new().unwrap();
+    let mut all = BTreeMap::new();
+    let mut file = "";
+    for line in include_str!("check_source/labelled.txt").lines() {
+        if let Some(name) = line.strip_prefix("## ") {
+            file = name;
+        } else if let Some((ids, text)) = line.split_once(" | ") {
+            let folder = format!("{:04}", all.len());
+            write(dir.path(), &format!("{folder}/{file}"), text.replace('⏎', "\n") + "\n");
+            let ids = ids.split(", ").filter(|id| *id != "-").map(str::to_string).collect();
+            all.insert(folder, Label { ids, file: file.to_string(), text: text.to_string() });
+        } else {
+            assert!(line.is_empty() || line.starts_with("# "), "{line:?}");
+        }
+    }
+    (all, dir)
+}
+
+// What it says.
+
+#[test]
+fn a_report_names_the_place_the_line_and_the_fix_and_ends_with_a_sentence() {
+    let dir = tree(&[
+        ("src/api.js", "// é\nconst ü = 'é', API = \"http://api.acme.io/v1\";\n"),
+        ("ok.py", "x = 1\n"),
+    ]);
+    let (code, said) = check(dir.path(), &[]);
+    assert_eq!(code, 1);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "src/api.js:2:23: warning: api.acme.io is asked over plain HTTP (plain-http-url)");
+    assert_eq!(lines[1], "    const ü = 'é', API = \"http://api.acme.io/v1\";");
+    assert!(lines[2].starts_with("  why: "), "{said}");
+    assert_eq!(lines[3], "  fix: https://api.acme.io/v1");
+    assert_eq!(
+        lines.last().unwrap(),
+        &"Found 1 warning in 2 files: mend what the fixes say, or allow what is wanted."
+    );
+    assert!(!said.contains('\u{1b}'), "{said}");
+}
+
+#[test]
+fn the_exit_code_says_how_bad_it_is() {
+    let cases: [(&str, i32); 4] = [
+        ("x = 1\n", 0),
+        ("URL = \"http://10.0.0.1/x\"\n", 0),
+        ("URL = \"http://api.acme.io/x\"\n", 1),
+        ("ctx.check_hostname = False\n", 2),
+    ];
+    for (contents, code) in cases {
+        let dir = tree(&[("a.py", contents)]);
+        assert_eq!(check(dir.path(), &[]).0, code, "{contents}");
+    }
+    let dir = tree(&[]);
+    let missing = dir.path().join("missing");
+    let (code, stdout, stderr) = outcome(lockgate(&["check", "--source", text(&missing)]), b"");
+    assert_eq!((code, stdout.as_str()), (3, ""));
+    assert!(stderr.contains("missing: No such file"), "{stderr}");
+}
+
+#[test]
+fn control_characters_do_not_reach_the_terminal() {
+    let dir = tree(&[("a\u{1b}[2J.py", "\u{1b}]0;x\u{7}URL = \"http://api.acme.io/\u{202e}x\"\n")]);
+    let (_, said) = check(dir.path(), &[]);
+    assert!(!said.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{said:?}");
+    assert!(said.contains("\\u{1b}]0;x\\u{7}URL"), "{said}");
+}
+
+#[test]
+fn json_has_what_the_help_promises() {
+    let dir = tree(&[
+        ("a.py", "ctx.check_hostname = False\nU = 'http://api.acme.io'\n"),
+        ("b/node_modules/x.js", ""),
+    ]);
+    let report = in_json(dir.path(), &[]);
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let named = |names: &str| names.split(' ').map(str::to_string).collect::<BTreeSet<_>>();
+    let top = "version kind root findings more allowed files bytes skipped errors warnings notes";
+    assert_eq!(keys(&report), named(top));
+    let of_finding =
+        "id severity place file line column end_column text host seen why refused_by fix reference";
+    assert_eq!(keys(&report["findings"][0]), named(of_finding));
+    assert_eq!((report["version"].as_u64(), report["kind"].as_str()), (Some(1), Some("source")));
+    assert_eq!((report["errors"].as_u64(), report["warnings"].as_u64()), (Some(1), Some(1)));
+    assert_eq!(report["findings"][1]["host"], "api.acme.io");
+    assert_eq!(report["skipped"][0]["path"], "b/node_modules");
+    let (_, help, _) = outcome(lockgate(&["check", "--help"]), b"");
+    for name in top.split(' ').chain(of_finding.split(' ')) {
+        assert!(help.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn sarif_is_what_its_standard_asks_for() {
+    let dir = tree(&[("a b.py", "ctx.check_hostname = False\n")]);
+    let (code, said) = check(dir.path(), &["--sarif"]);
+    assert_eq!(code, 2);
+    let log: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let result = &run["results"][0];
+    // §3.27.6: the index leads to the rule of that id.
+    assert_eq!(rules[result["ruleIndex"].as_u64().unwrap() as usize]["id"], result["ruleId"]);
+    assert_eq!(
+        (result["ruleId"].as_str(), result["level"].as_str()),
+        (Some("hostname-check-off"), Some("error"))
+    );
+    assert!(!result["message"]["text"].as_str().unwrap().is_empty());
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "a%20b.py");
+    let region = &place["region"];
+    assert_eq!((region["startLine"].as_u64(), region["startColumn"].as_u64()), (Some(1), Some(5)));
+    assert_eq!(region["endColumn"].as_u64(), Some(5 + "check_hostname".len() as u64));
+}
+
+#[test]
+fn every_finding_is_explained() {
+    let (code, all, _) = outcome(lockgate(&["check", "--explain", "all"]), b"");
+    assert_eq!(code, 0);
+    assert!(all.lines().count() >= 13, "{all}");
+    for line in all.lines() {
+        let id = line.split(' ').next().unwrap();
+        let (code, said, _) = outcome(lockgate(&["check", "--explain", id]), b"");
+        assert_eq!(code, 0, "{id}");
+        assert!(said.starts_with(id) && said.contains("\nfix: ") && said.contains("\nsee: "), "{said}");
+    }
+    let (code, _, said) = outcome(lockgate(&["check", "--explain", "nothing"]), b"");
+    assert_eq!(code, 64);
+    assert!(said.contains("--explain all"), "{said}");
+}
+
+// What is looked at.
+
+#[test]
+fn what_git_ignores_is_left_out_as_git_does() {
+    let dirty = "ctx.check_hostname = False\n";
+    let dir = tree(&[
+        (".gitignore", "*.gen.py\n/build/\n!keep.gen.py\nsecret.py\n"),
+        ("a.gen.py", dirty),
+        ("keep.gen.py", dirty),
+        ("build/a.py", dirty),
+        ("src/build/a.py", dirty),
+        ("src/.gitignore", "!secret.py\n"),
+        ("src/secret.py", dirty),
+        ("secret.py", dirty),
+        (".github/run.py", dirty),
+    ]);
+    let found = places(dir.path(), &[]);
+    let files: Vec<&str> = found.iter().map(|place| place.split(':').next().unwrap()).collect();
+    assert_eq!(files, [".github/run.py", "keep.gen.py", "src/build/a.py", "src/secret.py"]);
+}
+
+#[test]
+fn code_of_others_links_and_what_is_no_text_are_left_out_and_told() {
+    let dirty = "o = { rejectUnauthorized: false };\n";
+    let outside = tree(&[("x.js", dirty)]);
+    let dir = tree(&[
+        ("node_modules/a/x.js", dirty),
+        ("web/vendor/x.js", dirty),
+        ("a.min.js", dirty),
+        (".git/hooks/x.js", dirty),
+        ("notes.md", dirty),
+    ]);
+    write(dir.path(), "binary.js", format!("\0{dirty}"));
+    write(dir.path(), "large.js", dirty.repeat(70_000));
+    symlink(outside.path(), dir.path().join("link")).unwrap();
+    symlink(outside.path().join("x.js"), dir.path().join("link.js")).unwrap();
+    symlink(dir.path(), dir.path().join("loop")).unwrap();
+    let report = in_json(dir.path(), &[]);
+    assert_eq!(report["findings"].as_array().unwrap().len(), 0, "{report:#}");
+    let skipped: Vec<&str> = report["skipped"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|skipped| skipped["path"].as_str().unwrap())
+        .collect();
+    assert_eq!(skipped, ["a.min.js", "binary.js", "large.js", "node_modules", "web/vendor"]);
+    let (code, said) = check(dir.path(), &[]);
+    assert_eq!(code, 0);
+    assert!(said.contains("not looked at: large.js: larger than 2 MiB"), "{said}");
+    // Asked for by name, it is looked at.
+    assert_eq!(check(&dir.path().join("web/vendor"), &[]).0, 2);
+}
+
+#[test]
+fn what_cannot_be_read_is_told_and_is_not_called_clean() {
+    let dir = tree(&[("tree/a.py", "x = 1\n"), ("tree/shut/b.py", "")]);
+    let (program, source) = (dir.path().join("lockgate"), dir.path().join("tree"));
+    // By another process: see tests/command.rs.
+    assert_eq!(outcome(of_program("cp", &[env!("CARGO_BIN_EXE_lockgate"), text(&program)]), b"").0, 0);
+    let mut command = of_program(&program, &["check", "--source", text(&source)]);
+    // To root no folder is shut.
+    if geteuid().is_root() {
+        chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let shut = source.join("shut");
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o000)).unwrap();
+    let (code, said, _) = outcome(command, b"");
+    fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("not looked at: shut: cannot be read"), "{said}");
+    assert!(said.ends_with("Nothing was found in 1 file, but 1 path could not be read.\n"), "{said}");
+}
+
+#[test]
+fn test_code_is_judged_more_mildly() {
+    let contents = "import requests\nrequests.get('http://api.acme.io', verify=False)\n";
+    let dir = tree(&[("tests/a.py", contents), ("src/a.py", contents)]);
+    let expected = [
+        "src/a.py:2:15 plain-http-url",
+        "src/a.py:2:36 verification-off",
+        "tests/a.py:2:36 verification-off-in-tests",
+    ];
+    assert_eq!(places(dir.path(), &[]), expected);
+    let named = places(dir.path(), &["--host", "API.acme.io"]);
+    assert!(named.contains(&"tests/a.py:2:15 plain-http-named-host".to_string()), "{named:?}");
+}
+
+// What is allowed.
+
+#[test]
+fn a_comment_allows_its_line_or_the_next() {
+    let dir = tree(&[(
+        "a.py",
+        "\
+# lockgate:allow hostname-check-off the name is in the pin
+ctx.check_hostname = False
+ctx.check_hostname = False  # lockgate:allow hostname-check-off as above
+# lockgate:allow hostname-check-off two reasons
+# lockgate:allow verification-off two reasons
+ctx.check_hostname = False; ctx.verify_mode = ssl.CERT_NONE
+ctx.check_hostname = False  # lockgate:allow hostname-check-off
+# lockgate:allow verification-off the wrong one
+ctx.check_hostname = False
+text = 'lockgate:allow hostname-check-off not a comment'
+ctx.check_hostname = False
+",
+    )]);
+    let expected = [
+        "a.py:7:5 hostname-check-off",
+        "a.py:7:31 unused-allow",
+        "a.py:8:3 unused-allow",
+        "a.py:9:5 hostname-check-off",
+        "a.py:11:5 hostname-check-off",
+    ];
+    assert_eq!(places(dir.path(), &[]), expected);
+    assert_eq!(in_json(dir.path(), &[])["allowed"], 4);
+}
+
+#[test]
+fn the_allow_file_allows_paths_and_lines() {
+    let dirty = "ctx.check_hostname = False\nold.check_hostname = False\n";
+    let dir = tree(&[
+        (".lockgate-allow", "# why\nhostname-check-off /tools/**\nhostname-check-off *.py old.check\nverification-off gone.py\n"),
+        ("tools/deep/a.py", dirty),
+        ("src/a.py", dirty),
+    ]);
+    let expected = ["src/a.py:1:5 hostname-check-off", ".lockgate-allow:4:1 unused-allow"];
+    assert_eq!(places(dir.path(), &[]), expected);
+    write(dir.path(), ".lockgate-allow", "no-such-id *.py\n");
+    let (code, _, said) = outcome(lockgate(&["check", "--source", text(dir.path())]), b"");
+    assert_eq!(code, 3);
+    assert!(said.contains(".lockgate-allow: line 1: there is no finding \"no-such-id\""), "{said}");
+}
+
+// What is rewritten.
+
+const BEFORE: &[u8] = b"A = 'http://api.acme.io/v1'\r\n\xff = 1\r\nB = \"http://API.acme.io\"; C = 'http://api.acme.io/2'\r\nD = 'http://api.acme.io:8080/'\r\nE = 'http://other.io/x'\r\n# http://api.acme.io\r\nF = 'http://u:p@api.acme.io/'";
+const AFTER: &[u8] = b"A = 'https://api.acme.io/v1'\r\n\xff = 1\r\nB = \"https://API.acme.io\"; C = 'https://api.acme.io/2'\r\nD = 'http://api.acme.io:8080/'\r\nE = 'http://other.io/x'\r\n# http://api.acme.io\r\nF = 'http://u:p@api.acme.io/'";
+const FIX: &[&str] = &["--fix", "--host", "api.acme.io"];
+
+#[test]
+fn fix_shows_the_difference_and_writes_nothing_unasked() {
+    let dir = tree(&[]);
+    write(dir.path(), "a.py", BEFORE);
+    let source = text(dir.path());
+    let (code, said) = raw(&[&["check", "--source", source], FIX].concat());
+    assert_eq!(code, 2);
+    assert!(
+        find(&said, b"\n-A = 'http://api.acme.io/v1'\r\n+A = 'https://api.acme.io/v1'\r\n \xff = 1\r\n"),
+        "{:?}",
+        String::from_utf8_lossy(&said)
+    );
+    assert!(
+        find(&said, b"Nothing was written. To rewrite 3 addresses in 1 file"),
+        "{:?}",
+        String::from_utf8_lossy(&said)
+    );
+    assert_eq!(fs::read(dir.path().join("a.py")).unwrap(), BEFORE);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn fix_writes_only_what_is_certain_and_keeps_every_other_byte_and_the_mode() {
+    let dir = tree(&[("tests/b.py", "A = 'http://api.acme.io/'\n")]);
+    write(dir.path(), "a.py", BEFORE);
+    let path = dir.path().join("a.py");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+    let (code, _) = raw(&[&["check", "--source", text(dir.path()), "--yes"], FIX].concat());
+    assert_eq!(fs::read(&path).unwrap(), AFTER);
+    assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o750);
+    assert_eq!(fs::read_to_string(dir.path().join("tests/b.py")).unwrap(), "A = 'http://api.acme.io/'\n");
+    // What was left alone is still said.
+    assert_eq!(code, 2);
+    let left = places(dir.path(), &["--host", "api.acme.io"]);
+    let expected = [
+        "a.py:4:6 plain-http-named-host",
+        "a.py:5:6 plain-http-url",
+        "a.py:7:6 plain-http-named-host",
+        "tests/b.py:1:6 plain-http-named-host",
+    ];
+    assert_eq!(left, expected);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn fix_leaves_a_file_with_two_names_alone() {
+    let dir = tree(&[("a.py", "A = 'http://api.acme.io/'\n")]);
+    fs::hard_link(dir.path().join("a.py"), dir.path().join("b.txt")).unwrap();
+    let arguments = [&["check", "--source", text(dir.path()), "--yes"], FIX].concat();
+    let (code, _, said) = outcome(lockgate(&arguments), b"");
+    assert_eq!(code, 3);
+    assert!(said.contains("hard link"), "{said}");
+    assert_eq!(fs::read_to_string(dir.path().join("a.py")).unwrap(), "A = 'http://api.acme.io/'\n");
+}
+
+#[test]
+fn the_difference_can_be_given_to_patch() {
+    let lines: String = (0..40)
+        .map(|n| match n {
+            5 | 6 | 20 => format!("A{n} = 'http://api.acme.io/{n}'\n"),
+            _ => format!("line{n} = {n}\n"),
+        })
+        .collect();
+    let dir = tree(&[("a.py", &lines)]);
+    let (_, said) = raw(&[&["check", "--source", text(dir.path())], FIX].concat());
+    let said = String::from_utf8(said).unwrap();
+    let hunks: Vec<&str> = said.lines().filter(|line| line.starts_with("@@")).collect();
+    assert_eq!(hunks, ["@@ -3,8 +3,8 @@", "@@ -18,7 +18,7 @@"]);
+    let first: Vec<&str> = said.lines().skip(3).take(10).collect();
+    let expected = [
+        " line2 = 2",
+        " line3 = 3",
+        " line4 = 4",
+        "-A5 = 'http://api.acme.io/5'",
+        "-A6 = 'http://api.acme.io/6'",
+        "+A5 = 'https://api.acme.io/5'",
+        "+A6 = 'https://api.acme.io/6'",
+        " line7 = 7",
+        " line8 = 8",
+        " line9 = 9",
+    ];
+    assert_eq!(first, expected);
+}
+
+#[test]
+fn wrong_command_lines_say_what_is_right() {
+    let cases: [(&[&str], &str); 6] = [
+        (&["check"], "give --source DIR"),
+        (&["check", "--source", ".", "--fix"], "give --host HOST"),
+        (&["check", "--source", ".", "--json", "--sarif"], "give one"),
+        (&["check", "--source", ".", "--yes"], "give both"),
+        (&["check", "--source", ".", "--host", "http://api.acme.io"], "without scheme"),
+        (&["check", "--source"], "the path of a folder"),
+    ];
+    for (arguments, part) in cases {
+        let (code, _, said) = outcome(lockgate(arguments), b"");
+        assert_eq!(code, 64, "{arguments:?} {said}");
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+/// The exit code and stdout as bytes.
+fn raw(arguments: &[&str]) -> (i32, Vec<u8>) {
+    let output = lockgate(arguments).output().unwrap();
+    (output.status.code().unwrap(), output.stdout)
+}
+
+fn find(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
