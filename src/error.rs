@@ -57,13 +57,6 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A check (`lockgate::check`) could not be made.
-    Check {
-        /// The file or the folder at fault.
-        what: String,
-        /// What is wrong with it.
-        fault: String,
-    },
     /// A request's body could not be read; what a handler meets.
     Body(BodyFault),
     /// An authority gave no certificate (ACME, RFC 8555); with the feature `acme`.
@@ -72,6 +65,13 @@ pub enum Error {
         authority: String,
         /// What went wrong.
         fault: AcmeFault,
+    },
+    /// Something could not be checked at all; with the feature `check`.
+    Check {
+        /// The URL as it was given, or the file or folder at fault.
+        what: String,
+        /// Why not, and what would be right.
+        fault: String,
     },
 }
 
@@ -284,9 +284,9 @@ impl fmt::Display for Error {
             Error::Route { route, fault } => write!(f, "route {route}: {fault}"),
             Error::Setting { setting, fault } => write!(f, "{setting}: {fault}"),
             Error::Io { doing, source } => write!(f, "{doing}: {source}"),
-            Error::Check { what, fault } => write!(f, "{what}: {fault}"),
             Error::Body(fault) => fault.fmt(f),
             Error::Acme { authority, fault } => write!(f, "no certificate from {authority}: {fault}"),
+            Error::Check { what, fault } => write!(f, "{what}: {fault}"),
         }
     }
 }

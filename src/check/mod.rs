@@ -1,5 +1,329 @@
-//! Is the connection really secure: checks for those who build, operate and use a device.
+//! Is the connection to an HTTPS API really secure, and if not, what is wrong with it and how is it mended? With the feature
+//! `check`; `lockgate check` is this on the command line, and a device can check itself with it. [`source`] looks for the
+//! same in the code of clients.
 //!
-//! [`source`] reads the code of clients. What it finds are [`Finding`](crate::Finding)s, as everywhere in lockgate.
+//! ```no_run
+//! use lockgate::check::{Check, Verdict};
+//!
+//! # fn main() -> Result<(), lockgate::Error> {
+//! let report = Check::new("https://device.local:8443/api/data").ca_file("certs/ca.pem").run()?;
+//! if report.verdict() > Verdict::Clean {
+//!     for finding in report.findings() {
+//!         println!("{}: {}\n{}", finding.id(), finding.seen(), finding.fix());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is done
+//!
+//! A few dozen connections are opened ([`Report::connections`] says how many; never more than 48), one after the other, each
+//! within its time. Over them go well-formed hellos of TLS, of each version and each group of weak ciphers, and requests: GET
+//! for the URL's path and for `/openapi.json`, HEAD, and on the plain port GET and one POST without a body to a path that
+//! nobody has. Nothing secret is sent, and nothing that a server does not meet every day.
+//!
+//! # Who is trusted
+//!
+//! Mozilla's authorities, which are compiled in and count as public; those of this machine's store (`SSL_CERT_FILE`, or
+//! where Linux systems and the BSDs keep theirs); and those of the file given ([`Check::ca_file`]). Nothing is fetched.
+//! Programs of this machine may trust others: Java, Node and Firefox have stores of their own.
+//!
+//! All kinds of findings, with the long texts about them, are listed in `src/check/FINDINGS.md`; [`explain`] gives one.
 
+mod certificate;
+mod client;
+mod exchange;
+mod explain;
+mod flight;
+mod hello;
+mod line;
+mod links;
+mod plain;
+mod probes;
+mod report;
+mod rules;
+mod run;
+mod secure;
 pub mod source;
+mod suites;
+mod target;
+mod trust;
+
+pub use explain::{explain, Explanation};
+pub use report::{Report, Verdict, SCHEMA};
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Map;
+
+use crate::error::Error;
+use client::Client;
+use line::Dialer;
+use run::Run;
+use target::Url;
+use trust::Roots;
+
+/// How long one phase of one connection may take: connecting, a handshake, an answer.
+const PHASE: Duration = Duration::from_secs(5);
+/// How long a whole check may take.
+const WHOLE: Duration = Duration::from_secs(90);
+
+/// A check of one URL: what to connect to, and within which bounds.
+pub struct Check {
+    url: String,
+    ca_file: Option<PathBuf>,
+    public_roots_file: Option<PathBuf>,
+    http_port: Option<u16>,
+    connect: Option<(IpAddr, Option<u16>)>,
+    phase: Duration,
+    whole: Duration,
+    progress: Box<dyn Fn(&str)>,
+}
+
+impl Check {
+    /// A check of `https://host[:port]/path`. What is wrong with the URL is said by [`run`](Check::run).
+    pub fn new(url: impl Into<String>) -> Check {
+        Check {
+            url: url.into(),
+            ca_file: None,
+            public_roots_file: None,
+            http_port: Some(80),
+            connect: None,
+            phase: PHASE,
+            whole: WHOLE,
+            progress: Box::new(|_| {}),
+        }
+    }
+
+    /// Trusts the authorities in this PEM file as well, or the very certificates in it.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Check {
+        self.ca_file = Some(path.into());
+        self
+    }
+
+    /// Takes the authorities in this PEM file for the public ones, which every client has, instead of Mozilla's.
+    pub fn public_roots_file(mut self, path: impl Into<PathBuf>) -> Check {
+        self.public_roots_file = Some(path.into());
+        self
+    }
+
+    /// The port where plain HTTP is tried; `None` to leave it alone. Defaults to 80.
+    pub fn http_port(mut self, port: impl Into<Option<u16>>) -> Check {
+        self.http_port = port.into();
+        self
+    }
+
+    /// Connects to this address instead of looking up the host; with a port, to that one instead of the URL's.
+    pub fn connect(mut self, address: IpAddr, port: impl Into<Option<u16>>) -> Check {
+        self.connect = Some((address, port.into()));
+        self
+    }
+
+    /// How long connecting, a handshake or an answer may take. Defaults to 5 s.
+    pub fn phase_timeout(mut self, time: Duration) -> Check {
+        self.phase = time;
+        self
+    }
+
+    /// How long the whole check may take; what is not found out by then is in [`Report::unknown`]. Defaults to 90 s.
+    pub fn timeout(mut self, time: Duration) -> Check {
+        self.whole = time;
+        self
+    }
+
+    /// Calls this with a few words whenever another part of the check begins.
+    pub fn on_progress(mut self, progress: impl Fn(&str) + 'static) -> Check {
+        self.progress = Box::new(progress);
+        self
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Check`] when there was nothing to check: the URL is none, a file of authorities cannot be used, the host has
+    /// no address, or nothing accepts connections there. Whatever an accepting server does is a finding.
+    pub fn run(&self) -> Result<Report, Error> {
+        let fault = |fault: String| Error::Check { what: self.url.clone(), fault };
+        let url = Url::parse(&self.url).map_err(|what| {
+            fault(format!("{what}; give a URL such as https://device.local:8443/api/data"))
+        })?;
+        if !url.is_https {
+            return Err(fault(format!(
+                "it is plain HTTP, where nothing is secure; give the https:// URL, and --http-port {} to try this one beside",
+                url.port
+            )));
+        }
+        let roots = Roots::load(self.ca_file.as_deref(), self.public_roots_file.as_deref())
+            .map_err(|(path, error)| fault(format!("{}: {error}", path.display())))?;
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX));
+        let until = Instant::now() + self.whole;
+        let (dialer, port) = self.dialer(&url, until).map_err(|error| {
+            fault(format!("the address of {} could not be found: {error}; give it with --connect", url.host))
+        })?;
+        let mut run = Run {
+            port,
+            plain_port: self.http_port.filter(|&plain| plain != port),
+            url,
+            dialer,
+            findings: Vec::new(),
+            facts: Map::new(),
+            unknown: Vec::new(),
+            progress: &*self.progress,
+        };
+        look(&mut run, &roots, now).map_err(|error| {
+            fault(format!("nothing accepts connections on port {port} of {}: {error}", run.url.host))
+        })?;
+        run.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+        Ok(Report {
+            url: run.url.to_string(),
+            checked_at: now,
+            findings: run.findings,
+            facts: run.facts,
+            unknown: run.unknown,
+            connections: run.dialer.opened(),
+        })
+    }
+
+    fn dialer(&self, url: &Url, until: Instant) -> io::Result<(Dialer, u16)> {
+        match self.connect {
+            Some((address, port)) => {
+                let port = port.unwrap_or(url.port);
+                Ok((Dialer::to(vec![SocketAddr::new(address, port)], self.phase, until), port))
+            }
+            None => Ok((Dialer::resolve(&url.host.to_string(), url.port, self.phase, until)?, url.port)),
+        }
+    }
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check")
+            .field("url", &self.url)
+            .field("ca_file", &self.ca_file)
+            .field("http_port", &self.http_port)
+            .field("connect", &self.connect)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The parts of the check, one after the other, and one connection at a time: a small device may serve no more. Fails only
+/// when there is no server at all.
+fn look(run: &mut Run<'_>, roots: &Roots, now: i64) -> io::Result<()> {
+    (run.progress)("connecting");
+    let line = run.dial()?;
+    let address = run.dialer.address().map(|address| SocketAddr::new(address.ip(), run.port).to_string());
+    run.facts.insert("address".to_string(), address.into());
+    let client = Client::new()?;
+    let host = run.url.host.clone();
+    let is_tls = match client.connect(line, &host) {
+        Ok((secured, handshake)) => {
+            let served = certificate::look(run, roots, &handshake.chain, Some(&handshake), now);
+            let context =
+                secure::Context { client: &client, voucher: served.voucher, now, validity: served.validity };
+            handshake_facts(run, &handshake);
+            // Who is turned away after the handshake has no session to resume.
+            if secure::look(run, &context, secured) {
+                again(run, &client, &handshake);
+            }
+            probes::look(run);
+            true
+        }
+        Err(error) => {
+            let seen = probes::look(run);
+            if seen.is_tls {
+                certificate::look(run, roots, &seen.chain, None, now);
+            }
+            refused(run, &seen, &error);
+            seen.is_tls
+        }
+    };
+    if is_tls {
+        plain::on_tls_port(run);
+    }
+    plain::look(run);
+    Ok(())
+}
+
+/// Why there was no handshake with a client of today.
+fn refused(run: &mut Run<'_>, seen: &probes::Seen, error: &io::Error) {
+    if !seen.is_tls {
+        let what = match &seen.foreign {
+            Some(bytes) if bytes.starts_with(b"HTTP/") => "it answers in plain HTTP".to_string(),
+            Some(bytes) => format!("it answers {:?}", secure::shown(&String::from_utf8_lossy(bytes))),
+            None => format!("the handshake ends without an answer: {error}"),
+        };
+        run.found(&rules::NO_TLS, format!("port {} does not speak TLS: {what}", run.port));
+        return;
+    }
+    let reason = match client::alert_in(error) {
+        Some(alert) => format!("the server refused with {}", flight::alert_name(alert)),
+        None => seen.refusal.clone().unwrap_or_else(|| error.to_string()),
+    };
+    let accepted: Vec<&str> = seen.accepted.iter().map(|version| version.name()).collect();
+    let accepted = match &accepted[..] {
+        [] => "no version is accepted".to_string(),
+        versions => format!("accepted is only {}", versions.join(", ")),
+    };
+    run.found(&rules::HANDSHAKE_FAILS, format!("{reason}; {accepted}"));
+}
+
+fn handshake_facts(run: &mut Run<'_>, handshake: &client::Handshake) {
+    run.fact("tls", "version", handshake.version.clone());
+    run.fact("tls", "cipher", handshake.suite.clone());
+    run.fact("tls", "alpn", handshake.protocol.clone());
+    run.fact("tls", "client_certificate", handshake.wants_certificate);
+    if handshake.protocol.is_none() {
+        run.found(&rules::NO_APPLICATION_PROTOCOL, "http/1.1 was offered and nothing chosen");
+    }
+    if handshake.wants_certificate {
+        run.found(&rules::CLIENT_CERTIFICATE_ASKED, "the server asks for a client certificate");
+    }
+}
+
+/// Further handshakes: one that resumes the first, and one that sends no name.
+fn again(run: &mut Run<'_>, client: &Client, first: &client::Handshake) {
+    (run.progress)("resumption");
+    let host = run.url.host.clone();
+    match run.dial().and_then(|line| client.connect(line, &host)) {
+        Ok((_, handshake)) => {
+            run.fact("tls", "resumption", handshake.is_resumed);
+            if !handshake.is_resumed {
+                run.found(&rules::NO_RESUMPTION, "a second connection got a session of its own");
+                certificate::compare(run, &first.chain, &handshake.chain);
+            }
+        }
+        Err(error) => run.unknown("resumption", &error),
+    }
+    let Some(address) = run.dialer.address().filter(|_| host.name().is_some()) else { return };
+    (run.progress)("a connection by address");
+    let by_address = target::Host::Ip(address.ip());
+    match run.dial().and_then(|line| client.connect(line, &by_address)) {
+        Ok((_, handshake)) => {
+            run.fact("tls", "without_name", true);
+            if handshake.chain.first() != first.chain.first() {
+                let seen = certificate::subject(&handshake.chain);
+                run.found(&rules::OTHER_CERTIFICATE_WITHOUT_NAME, format!("without a name {seen} is served"));
+                certificate::compare(run, &first.chain, &handshake.chain);
+            }
+        }
+        Err(error) => match client::alert_in(&error) {
+            Some(alert) => {
+                run.fact("tls", "without_name", false);
+                let alert = flight::alert_name(alert);
+                run.found(
+                    &rules::NAME_NEEDED,
+                    format!("a client that sends no name is refused with {alert}"),
+                );
+            }
+            None => run.unknown("a connection by address", &error),
+        },
+    }
+}

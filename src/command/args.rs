@@ -1,6 +1,7 @@
 //! From the command line to what is wished for, or to a message that says what is wrong with it and what would be right.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use lexopt::Arg;
@@ -65,6 +66,12 @@ pub(super) struct Arguments {
     pub credentials: HttpCredentials,
     pub credential_headers: Vec<String>,
     pub limits: Limits,
+    /// What a check trusts beside the authorities that everybody does.
+    pub ca: Option<PathBuf>,
+    /// Where a check tries plain HTTP.
+    pub http_port: Option<u16>,
+    /// What a check connects to instead of looking up the host.
+    pub connect: Option<(IpAddr, Option<u16>)>,
     /// The tree that is looked through.
     pub source: Option<PathBuf>,
     /// Those that serve HTTPS.
@@ -104,6 +111,9 @@ impl Default for Arguments {
             credentials: HttpCredentials::default(),
             credential_headers: Vec::new(),
             limits: Limits::default(),
+            ca: None,
+            http_port: Some(80),
+            connect: None,
             source: None,
             hosts: Vec::new(),
             explain: None,

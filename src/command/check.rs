@@ -1,42 +1,48 @@
-//! `lockgate check`: is the connection really secure, in plain words. So far for the code of clients, `--source`.
+//! `lockgate check`: is the connection really secure, in plain words. What is checked (a server, or the code of clients) has
+//! a file of its own.
 
-use std::io::{self, IsTerminal, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
-use lockgate::check::source::{fixes, Explanation, Fix, Report, Scan};
-use lockgate::Severity;
+use lockgate::check::{explain, source, Explanation};
 
-use super::args::Arguments;
+use super::args::{meant, Arguments};
 use super::commands::{Operands, Spec};
 use super::exit::{Code, Failure};
-use super::{check_report, check_sarif, say};
+use super::{check_report, check_source, check_url, check_url_report, say};
 
 pub(super) const SPEC: Spec = Spec {
     name: "check",
-    synopsis: "--source DIR [--host HOST …] [--fix [--yes] | --json | --sarif] | --explain ID",
-    summary: "Says whether client code keeps the connection secure.",
+    synopsis: "URL [OPTIONS] | --source DIR [OPTIONS] | --explain ID",
+    summary: "Says what is wrong with an HTTPS server or the code of its clients, and how to mend it.",
     text: HELP,
-    operands: Operands::None,
+    operands: Operands::Some { name: "URL", what: "the URL of an HTTPS API", least: 0, most: 1 },
     exit_codes: &[
-        (0, "nothing was found, beside notes"),
-        (WARNINGS, "warnings"),
-        (ERRORS, "errors"),
-        (NOT_CHECKED, "it could not be checked, or not all of it"),
+        (0, "nothing to mend (there may be notes)"),
+        (1, "warnings"),
+        (2, "errors"),
+        (Code::NotChecked as u8, "it could not be checked, or not all of it"),
         (Code::UsageOfReport as u8, "the command line is wrong"),
     ],
     usage_code: Code::UsageOfReport,
     run,
 };
 
-const WARNINGS: u8 = 1;
-const ERRORS: u8 = 2;
-const NOT_CHECKED: u8 = Code::NotChecked as u8;
-
 const HELP: &str = "\
-Looks through source and configuration for http:// addresses that the program asks, and for the
-check of certificates switched off: JavaScript and TypeScript, Python, Go, Rust, Java and Kotlin,
-C#, PHP, Ruby, Swift, C and C++, shell, Dockerfiles, Makefiles, YAML, JSON, TOML, ini, XML.
+Connects to a server, lockgate's or another's, and looks at its certificate, at the TLS that it
+accepts, and at its HTTP, over TLS and without. It opens a few dozen connections one after the
+other, within 90 s, and sends nothing that could change anything on the server.
+
+  lockgate check https://device.local:8443/api/data --ca certs/ca.pem --http-port 8080
+  lockgate check https://api.example.com/ --json
+
+Trusted are Mozilla's authorities, those of this machine (SSL_CERT_FILE, or its own store), and
+those of --ca. The JSON is described at lockgate::check::Report::to_json; its schema member says
+lockgate.check/1.
+
+With --source it looks through source and configuration instead, for http:// addresses that the
+program asks, and for the check of certificates switched off: JavaScript and TypeScript, Python,
+Go, Rust, Java and Kotlin, C#, PHP, Ruby, Swift, C and C++, shell, Dockerfiles, Makefiles, YAML,
+JSON, TOML, ini, XML.
 
   lockgate check --source . --host api.example.com
   lockgate check --source . --host api.example.com --fix
@@ -51,122 +57,63 @@ A comment `lockgate:allow ID reason` allows what is in its line, or in the next 
 alone. The file .lockgate-allow at the tree's root allows more: lines of ID PATH [TEXT], the path
 as in .gitignore, the text a part of the line. What allows nothing is a note.
 
---json writes one object: version (1), kind (\"source\"), root, findings, more (how many beyond the
-first 10,000 are not listed), allowed, files, bytes, skipped (path, reason), errors, warnings and
-notes (their numbers). A finding has id, severity (note, warning, error), place (file:line:column),
-file, line, column and end_column (from 1, in characters), text (the line, trimmed and cut), host
-(or null), seen, why, refused_by, fix, reference. Fields may be added in the same version, and none
-changes. --sarif writes SARIF 2.1.0, which code-scanning services take.
+With --source --json writes one object: version (1), kind (\"source\"), root, findings, more (how
+many beyond the first 10,000 are not listed), allowed, files, bytes, skipped (path, reason),
+errors, warnings and notes (their numbers). A finding has id, severity (note, warning, error),
+place (file:line:column), file, line, column and end_column (from 1, in characters), text (the
+line, trimmed and cut), host (or null), seen, why, refused_by, fix, reference. Fields may be
+added in the same version, and none changes. --sarif writes SARIF 2.1.0, which code-scanning
+services take.
 ";
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(id) = &arguments.explain {
-        return explain(id);
+        return explained(id);
     }
-    let Some(root) = &arguments.source else {
-        return Err(usage("what to check is missing: give --source DIR, or --explain ID"));
-    };
-    if arguments.fix && arguments.hosts.is_empty() {
-        return Err(usage("--fix rewrites the hosts that are named only: give --host HOST"));
-    }
-    if u8::from(arguments.fix) + u8::from(arguments.json) + u8::from(arguments.sarif) > 1 {
-        return Err(usage("of --fix, --json and --sarif give one"));
-    }
-    if arguments.yes && !arguments.fix {
-        return Err(usage("--yes answers for --fix: give both"));
-    }
-    let mut scan = Scan::new(root);
-    for host in &arguments.hosts {
-        scan = scan.host(host);
-    }
-    let mut report = scan.run()?;
-    if arguments.json {
-        say(&check_report::in_json(root, &report));
-    } else if arguments.sarif {
-        say(&check_sarif::of(&report));
-    } else {
-        if arguments.fix && rewrite(root, &report, arguments.yes)? {
-            report = scan.run()?;
+    let is_of_source = arguments.fix || arguments.yes || arguments.sarif || !arguments.hosts.is_empty();
+    let is_of_url = arguments.ca.is_some() || arguments.connect.is_some();
+    match (&arguments.operands[..], &arguments.source) {
+        ([], None) => Err(usage(
+            "what to check is missing: give the URL of an HTTPS API, such as https://localhost:8443/api/data, or give --source DIR",
+        )),
+        ([], Some(_)) if is_of_url => Err(usage("--ca and --connect go with a URL, and not with --source")),
+        ([], Some(root)) => check_source::run(arguments, root),
+        ([_], None) if is_of_source => {
+            Err(usage("--host, --fix, --yes and --sarif go with --source, and not with a URL"))
         }
-        say(&check_report::for_people(&report, check_report::Colour::of_stdout()));
+        ([url], None) => check_url::run(arguments, &url.to_string_lossy()),
+        _ => Err(usage("of a URL and --source give one")),
     }
-    Ok(ExitCode::from(match report.worst() {
-        Some(Severity::Error) => ERRORS,
-        Some(Severity::Warning) => WARNINGS,
-        _ if report.is_incomplete() => NOT_CHECKED,
-        _ => 0,
-    }))
 }
 
 fn usage(message: &str) -> Failure {
     Failure::new(Code::UsageOfReport, message)
 }
 
-fn explain(id: &str) -> Result<ExitCode, Failure> {
+/// Of both kinds of check.
+fn explained(id: &str) -> Result<ExitCode, Failure> {
+    let of_source = source::Explanation::all();
     if id == "all" {
-        let all = Explanation::all()
-            .iter()
-            .map(|one| format!("{:<32} {:<8} {}", one.id(), one.severity(), one.title()));
-        say(&all.collect::<Vec<_>>().join("\n"));
+        let of_urls = Explanation::all().map(|one| (one.id(), one.severity(), one.reference()));
+        let of_source = of_source.iter().map(|one| (one.id(), one.severity(), one.title()));
+        let lines: Vec<String> = of_urls
+            .chain(of_source)
+            .map(|(id, severity, words)| format!("{id:<32} {:<8} {words}", severity.name()))
+            .collect();
+        say(&lines.join("\n"));
         return Ok(ExitCode::SUCCESS);
     }
-    match Explanation::of(id) {
-        Some(explanation) => {
-            say(&check_report::explained(explanation));
-            Ok(ExitCode::SUCCESS)
-        }
-        None => Err(usage(&format!("there is no finding {id:?}; lockgate check --explain all lists them"))),
+    if let Some(explanation) = explain(id) {
+        say(&check_url_report::explanation(&explanation));
+        return Ok(ExitCode::SUCCESS);
     }
-}
-
-/// Shows the difference, and writes it when that is wished for; whether it was written.
-fn rewrite(root: &Path, report: &Report, yes: bool) -> Result<bool, Failure> {
-    let fixes = fixes(root, report)?;
-    if fixes.is_empty() {
-        say("There is nothing to rewrite: no address of the named hosts that is certain enough.\n");
-        return Ok(false);
+    if let Some(explanation) = source::Explanation::of(id) {
+        say(&check_report::explained(explanation));
+        return Ok(ExitCode::SUCCESS);
     }
-    for fix in &fixes {
-        show(&fix.diff());
-    }
-    let count: usize = fixes.iter().map(Fix::count).sum();
-    let (addresses, files) =
-        (check_report::counted(count, "address"), check_report::counted(fixes.len(), "file"));
-    if !yes && !confirmed(&format!("Rewrite {addresses} in {files}?")) {
-        say(&format!("Nothing was written. To rewrite {addresses} in {files}: the same again with --yes.\n"));
-        return Ok(false);
-    }
-    for fix in &fixes {
-        fix.write()?;
-    }
-    say(&format!("Rewrote {addresses} in {files}.\n"));
-    Ok(true)
-}
-
-/// A difference with the files' own bytes, so that `patch` takes it; on a terminal only what does no harm there.
-fn show(diff: &[u8]) {
-    let mut stdout = io::stdout().lock();
-    let is_terminal = stdout.is_terminal();
-    let harmless = |byte: &u8| if byte.is_ascii_control() && !b"\n\t".contains(byte) { b'?' } else { *byte };
-    let text: Vec<u8> = if is_terminal {
-        let text = String::from_utf8_lossy(diff);
-        text.replace("\r\n", "\n").bytes().map(|byte| harmless(&byte)).collect()
-    } else {
-        diff.to_vec()
-    };
-    if let Err(error) = stdout.write_all(&text).and_then(|()| stdout.flush()) {
-        log::debug!("stdout is closed: {error}");
-    }
-}
-
-/// Asks, if somebody is there to answer.
-fn confirmed(question: &str) -> bool {
-    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
-        return false;
-    }
-    let mut stderr = io::stderr().lock();
-    let mut answer = String::new();
-    let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());
-    asked.and_then(|()| io::stdin().read_line(&mut answer)).is_ok()
-        && ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str())
+    let ids = Explanation::all().map(|one| one.id()).chain(of_source.iter().map(|one| one.id()));
+    let meant = meant(id, ids, "");
+    Err(usage(&format!(
+        "--explain: there is no finding {id:?}{meant}; lockgate check --explain all lists them"
+    )))
 }

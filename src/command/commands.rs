@@ -11,6 +11,7 @@ use super::{acme, cert_ca, cert_csr, cert_install, cert_show, check, demo, serve
 pub(super) enum Command {
     Serve,
     Demo,
+    Check,
     CertShow,
     CertCa,
     CertCsr,
@@ -18,7 +19,6 @@ pub(super) enum Command {
     CertObtain,
     CertRenew,
     CertStatus,
-    Check,
 }
 
 /// What a command is.
@@ -58,6 +58,7 @@ impl Command {
     pub(super) const ALL: &'static [Command] = &[
         Command::Serve,
         Command::Demo,
+        Command::Check,
         Command::CertShow,
         Command::CertCa,
         Command::CertCsr,
@@ -65,7 +66,6 @@ impl Command {
         Command::CertObtain,
         Command::CertRenew,
         Command::CertStatus,
-        Command::Check,
     ];
     /// Those that run a server, and so have limits.
     pub(super) const SERVING: &'static [Command] = &[Command::Serve, Command::Demo];
@@ -74,6 +74,7 @@ impl Command {
         match self {
             Command::Serve => &serve::SPEC,
             Command::Demo => &demo::SPEC,
+            Command::Check => &check::SPEC,
             Command::CertShow => &cert_show::SPEC,
             Command::CertCa => &cert_ca::SPEC,
             Command::CertCsr => &cert_csr::SPEC,
@@ -81,7 +82,6 @@ impl Command {
             Command::CertObtain => &acme::OBTAIN,
             Command::CertRenew => &acme::RENEW,
             Command::CertStatus => &acme::STATUS,
-            Command::Check => &check::SPEC,
         }
     }
 

@@ -73,11 +73,11 @@ impl From<Error> for Failure {
         let code = match &error {
             _ if error.is_address_in_use() => Code::PortInUse,
             _ if error.is_permission_denied() => Code::NotPermitted,
+            Error::Check { .. } => Code::NotChecked,
             Error::Identity { .. } | Error::Device { .. } | Error::Setting { .. } | Error::Route { .. } => {
                 Code::Configuration
             }
             Error::Acme { fault: AcmeFault::TermsNotAccepted { .. }, .. } => Code::Configuration,
-            Error::Check { .. } => Code::NotChecked,
             _ => Code::Runtime,
         };
         let message = match &error {

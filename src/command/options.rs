@@ -254,6 +254,54 @@ pub(super) const GENERAL: &[Opt] = &[
     Opt {
         of: &[Command::Check],
         ..Opt::new(
+            "ca",
+            "Authorities to trust beside those that everybody does, or the very certificate of the server, as PEM.",
+            Kind::Value {
+                name: "FILE",
+                accepted: "the path of a PEM file",
+                default: None,
+                set: |arguments, value| path(value).map(|path| arguments.ca = Some(path)),
+            },
+        )
+    },
+    Opt {
+        of: &[Command::Check],
+        ..Opt::new(
+            "http-port",
+            "Where plain HTTP is tried; off for nowhere.",
+            Kind::Value {
+                name: "PORT|off",
+                accepted: "off, or a port from 1 to 65535",
+                default: Some("80"),
+                set: |arguments, value| {
+                    arguments.http_port = match value.to_str()? {
+                        "off" => None,
+                        port => Some(value::whole_number(port).filter(|&port| port > 0)?),
+                    };
+                    Some(())
+                },
+            },
+        )
+    },
+    Opt {
+        of: &[Command::Check],
+        ..Opt::new(
+            "connect",
+            "The address to connect to, instead of looking up the host of the URL; with a port, that port instead of the \
+             URL's.",
+            Kind::Value {
+                name: "ADDR[:PORT]",
+                accepted: "an address, with a port or without: 192.0.2.1, [2001:db8::1]:8443",
+                default: None,
+                set: |arguments, value| {
+                    value::address(value.to_str()?).map(|address| arguments.connect = Some(address))
+                },
+            },
+        )
+    },
+    Opt {
+        of: &[Command::Check],
+        ..Opt::new(
             "source",
             "The tree that is looked through, or a file.",
             Kind::Value {

@@ -22,6 +22,31 @@ pub(crate) fn imf_fixdate(unix_seconds: i64) -> [u8; IMF_FIXDATE_LENGTH] {
     out
 }
 
+/// Seconds since 1970 of an IMF-fixdate, the form that all senders use. The weekday is not compared with the date.
+#[cfg(any(feature = "acme", feature = "check"))]
+pub(crate) fn parse_imf_fixdate(text: &str) -> Option<i64> {
+    let bytes = text.trim().as_bytes();
+    let [_, _, _, b',', b' ', rest @ ..] = bytes else { return None };
+    let [d1, d2, b' ', m1, m2, m3, b' ', y1, y2, y3, y4, b' ', h1, h2, b':', n1, n2, b':', s1, s2, b' ', b'G', b'M', b'T'] =
+        rest
+    else {
+        return None;
+    };
+    let number = |digits: &[&u8]| {
+        digits.iter().try_fold(0_i64, |sum, digit| {
+            digit.is_ascii_digit().then(|| sum * 10 + i64::from(**digit - b'0'))
+        })
+    };
+    let month = MONTHS.iter().position(|month| **month == [*m1, *m2, *m3])? as u32 + 1;
+    let (year, day) = (number(&[y1, y2, y3, y4])?, number(&[d1, d2])?);
+    let (hour, minute, second) = (number(&[h1, h2])?, number(&[n1, n2])?, number(&[s1, s2])?);
+    // 60 is a leap second.
+    if !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    Some(days_from_civil(year, month, day as u32) * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
 /// A time, in seconds since 1970-01-01 UTC, for people and logs: `2026-11-23T08:49:37Z` (ISO 8601). What lies beyond the
 /// years 1 and 9999 becomes the end that it is nearer to.
 pub fn iso8601(unix_seconds: i64) -> String {
@@ -90,6 +115,28 @@ mod tests {
     #[test]
     fn the_example_of_rfc_9110_is_written_as_it_stands_there() {
         assert_eq!(&imf_fixdate(784_111_777), b"Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+
+    #[cfg(any(feature = "acme", feature = "check"))]
+    #[test]
+    fn what_is_written_is_read_again_and_other_forms_are_refused() {
+        for seconds in [0, 784_111_777, 951_782_400, 253_402_300_799] {
+            let text = String::from_utf8(imf_fixdate(seconds).to_vec()).unwrap();
+            assert_eq!(parse_imf_fixdate(&text), Some(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nox 1994 08:49:37 GMT",
+            "Sun, 32 Nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:4x:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37 GMT x",
+        ] {
+            assert_eq!(parse_imf_fixdate(text), None, "{text}");
+        }
     }
 
     #[test]

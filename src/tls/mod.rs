@@ -29,6 +29,8 @@ pub use chain::Chain;
 pub use client_auth::ClientAuth;
 pub(crate) use client_auth::{refused, Clients, Refused};
 pub use client_identity::ClientIdentity;
+#[cfg(feature = "check")]
+pub(crate) use findings::rules as certificate_rules;
 pub use identity::{Expiry, Identity};
 pub(crate) use resolver::{Live, Serving, ALPN_CHALLENGE};
 pub use source::IdentitySource;
@@ -42,7 +44,7 @@ use rustls::crypto::CryptoProvider;
 
 /// The cryptography that everything here uses. It is named here and never taken from the process default, which
 /// another library in the same program may have set to something else, or not at all.
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())).clone()
 }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::http::date::days_from_civil;
+use crate::http::date::{days_from_civil, parse_imf_fixdate};
 
 /// What this machine's clock says; before 1970 it says 1970.
 pub(super) fn now() -> i64 {
@@ -17,26 +17,9 @@ pub(super) fn retry_after(value: &str, now: i64) -> Option<Duration> {
     let value = value.trim();
     let seconds = match value.parse::<u32>() {
         Ok(seconds) => i64::from(seconds),
-        Err(_) => imf_fixdate(value)?.saturating_sub(now),
+        Err(_) => parse_imf_fixdate(value)?.saturating_sub(now),
     };
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`, the form that senders must use (RFC 9110 §5.6.7).
-fn imf_fixdate(text: &str) -> Option<i64> {
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let (_, rest) = text.split_once(", ")?;
-    let mut words = rest.split(' ');
-    let mut word = || words.next();
-    let day = number(word()?, 2)?;
-    let month = word()?;
-    let year = number(word()?, 4)?;
-    let seconds = clock(word()?)?;
-    if word()? != "GMT" || words.next().is_some() || month.len() != 3 {
-        return None;
-    }
-    let month = MONTHS.find(month).filter(|place| place % 3 == 0)? as i64 / 3 + 1;
-    Some(day_start(year, month, day)? + seconds)
 }
 
 /// `2026-11-23T08:49:37Z`, with a fraction of a second, which is dropped, and with an offset from UTC (RFC 3339 §5.6).

@@ -2,7 +2,7 @@
 //!
 //! Knows what is in the certificates and what time it is; asks no network and trusts nobody. Called by `chain`.
 
-mod rules;
+pub(crate) mod rules;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -94,7 +94,7 @@ impl<'a> Check<'a> {
         }
         if let [.., last] = places[..] {
             if places.len() > 1 && self.at(last).is_self_signed() {
-                let seen = format!("the root, {}, stands in the file", self.at(last).subject());
+                let seen = format!("the root, {}, stands in the chain", self.at(last).subject());
                 self.add(self.to_be_ordered(Finding::new(&ROOT_INCLUDED, seen).at(place_name(last))));
             }
             self.top(last, places.len());
@@ -116,7 +116,7 @@ impl<'a> Check<'a> {
             let from = &certificate.facts.extensions.issuers_at;
             let at = from.first().map_or_else(String::new, |url| format!("; it is at {url}"));
             let seen =
-                format!("the certificate of its issuer, {}, is not in the file{at}", certificate.issuer());
+                format!("the certificate of its issuer, {}, is not in the chain{at}", certificate.issuer());
             if certificate.facts.is_public() {
                 self.add(Finding::new(&MISSING_INTERMEDIATE, seen).at(place_name(last)));
             } else if !from.is_empty() {
@@ -156,7 +156,7 @@ impl<'a> Check<'a> {
             self.add(self.to_be_ordered(Finding::new(&UNRELATED, seen)));
         }
         if !again.is_empty() {
-            let seen = format!("in the file a second time: {}", self.named(&again));
+            let seen = format!("in the chain a second time: {}", self.named(&again));
             self.add(self.to_be_ordered(Finding::new(&DUPLICATE, seen)));
         }
     }

@@ -13,7 +13,7 @@ const APPLE_PAGE: &str = "Apple, Requirements for trusted certificates in iOS 13
 macro_rules! rules {
     ($($name:ident: $id:literal, $severity:ident, refused by $refused:expr;
         why $why:expr; fix $fix:expr; see $reference:expr;)*) => {
-        $(pub(in crate::tls) static $name: Rule = Rule {
+        $(pub(crate) static $name: Rule = Rule {
             id: $id,
             severity: Severity::$severity,
             why: $why,
@@ -22,8 +22,8 @@ macro_rules! rules {
             reference: $reference,
         };)*
         /// All of them, the worst first.
-        #[cfg(test)]
-        pub(super) static TABLE: &[&Rule] = &[$(&$name),*];
+        #[cfg(any(test, feature = "check"))]
+        pub(crate) static TABLE: &[&Rule] = &[$(&$name),*];
     };
 }
 

@@ -1,0 +1,213 @@
+//! The certificates as they are served: whether they are trusted, for the host, and proven. What is wrong with the
+//! certificates themselves `tls` says; here it is weighed against what is known of the server. `Check` calls it.
+
+use super::client::Handshake;
+use super::rules;
+use super::run::Run;
+use super::secure::shown;
+use super::target::Host;
+use super::trust::{self, Distrust, Roots, Voucher};
+use crate::finding::{Finding, Rule};
+use crate::tls::certificate_rules as of_tls;
+use crate::tls::{Certificate, Chain};
+
+const DAY: i64 = 86_400;
+/// Names of a certificate that are quoted.
+const MOST_NAMED: usize = 8;
+
+/// What other probes want to know of it.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    pub(super) voucher: Option<Voucher>,
+    /// From when to when it is valid.
+    pub(super) validity: Option<(i64, i64)>,
+}
+
+/// Looks at the certificates that the server sent, its own first; `handshake` is there if there was one with a client of today.
+pub(super) fn look(
+    run: &mut Run<'_>,
+    roots: &Roots,
+    ders: &[Vec<u8>],
+    handshake: Option<&Handshake>,
+    now: i64,
+) -> Served {
+    if ders.is_empty() {
+        return Served::default();
+    }
+    run.fact("certificate", "chain", ders.len());
+    let certificates: Result<Vec<Certificate>, _> =
+        ders.iter().map(|der| Certificate::from_der(der)).collect();
+    let certificates = match certificates {
+        Ok(certificates) => certificates,
+        Err(error) => {
+            run.found(&rules::UNTRUSTED_CHAIN, format!("a certificate cannot be read: {error}"));
+            return Served::default();
+        }
+    };
+    let chain = Chain::from_certificates(certificates);
+    let Some(own) = chain.certificates().first() else { return Served::default() };
+    // When a certificate is over, that is one finding; whether it was trusted is another.
+    let verdict = roots.voucher(ders, time_of_validity(&chain, now));
+    facts(run, own, verdict.as_ref().ok().copied(), now);
+
+    let mut findings = chain.findings(now);
+    let is_about = |findings: &[Finding], rule: &Rule| findings.iter().any(|finding| finding.id() == rule.id);
+    // With the authorities at hand it is known whether an issuer is missing.
+    let guesses = [&of_tls::MISSING_INTERMEDIATE, &of_tls::ISSUER_ELSEWHERE];
+    findings.retain(|finding| guesses.iter().all(|rule| rule.id != finding.id()));
+    match &verdict {
+        Ok(_) => {}
+        Err(_) if own.is_self_signed() => {
+            findings.retain(|finding| finding.id() != of_tls::SELF_SIGNED.id);
+            let seen = format!("{} is its own issuer, and nobody vouches for it", name_of(own));
+            findings.push(Finding::new(&rules::UNTRUSTED_SELF_SIGNED, seen));
+        }
+        Err(Distrust::UnknownIssuer) => findings.push(unknown_issuer(run, &chain, "")),
+        // What is wrong with a certificate is said already, in better words.
+        Err(Distrust::OtherKey | Distrust::Other(_))
+            if findings.iter().any(|finding| finding.severity() == crate::Severity::Error) => {}
+        Err(Distrust::OtherKey) => {
+            let hint = "; an authority of that name is trusted, with another key: was it made anew?";
+            findings.push(unknown_issuer(run, &chain, hint));
+        }
+        Err(Distrust::Other(why)) => {
+            findings.push(Finding::new(&rules::UNTRUSTED_CHAIN, format!("the chain does not verify: {why}")));
+        }
+    }
+    if trust::is_for(own.der(), &run.url.host) == Some(false) && !is_about(&findings, &of_tls::NO_NAMES) {
+        findings.push(other_name(run, own));
+    }
+    let is_weak = [&of_tls::WEAK_KEY, &of_tls::RARE_KEY].iter().any(|rule| is_about(&findings, rule));
+    if handshake.is_some_and(|handshake| !handshake.has_proven_key) && !is_weak {
+        let seen = "the handshake was not signed with the key of the certificate";
+        findings.push(Finding::new(&rules::KEY_UNPROVEN, seen));
+    }
+    run.findings.extend(findings);
+    Served { voucher: verdict.ok(), validity: Some((own.not_before(), own.not_after())) }
+}
+
+/// The time nearest to `now` at which all certificates are valid, if there is one.
+fn time_of_validity(chain: &Chain, now: i64) -> i64 {
+    let certificates = chain.certificates();
+    let begins = certificates.iter().map(Certificate::not_before).max().unwrap_or(now);
+    let ends = certificates.iter().map(Certificate::not_after).min().unwrap_or(now);
+    now.max(begins).min(ends)
+}
+
+/// Nobody that is trusted has issued it: is one missing in between, or is the authority a private one?
+fn unknown_issuer(run: &Run<'_>, chain: &Chain, hint: &str) -> Finding {
+    let way = chain.in_order();
+    let top = way.last().or(chain.certificates().first());
+    let Some(top) = top else { return Finding::new(&rules::UNTRUSTED_AUTHORITY, "no certificate was sent") };
+    let issuer = shown_name(top.issuer());
+    let root = chain.certificates().iter().find(|root| root.is_self_signed() && top.is_issued_by(root));
+    let url = &run.url;
+    // Where `lockgate demo` puts it.
+    let file = if issuer.contains("lockgate demo CA") { "certs/ca.pem" } else { "ca.pem" };
+    let fix = format!(
+        "lockgate check {url} --ca {file}
+and so for every client: curl --cacert {file} …, NODE_EXTRA_CA_CERTS={file}, REQUESTS_CA_BUNDLE={file}, SSL_CERT_FILE={file}"
+    );
+    let unknown = |seen| Finding::new(&rules::UNTRUSTED_AUTHORITY, seen).fixed_by(fix);
+    match (root, top.issuers_at().first()) {
+        (Some(_), _) => unknown(format!("the authority is {issuer}, which is sent along and is not trusted{hint}")),
+        (None, Some(at)) => Finding::new(
+            &of_tls::MISSING_INTERMEDIATE,
+            format!(
+                "the certificate of {issuer} is missing: it has issued that of {}, was not sent, and is not trusted by itself; \
+                 it is at {}",
+                name_of(top),
+                shown(at)
+            ),
+        ),
+        (None, None) => unknown(format!(
+            "{} was issued by {issuer}, whose certificate is not trusted and was not sent{hint}",
+            name_of(top)
+        )),
+    }
+}
+
+fn other_name(run: &Run<'_>, own: &Certificate) -> Finding {
+    let addresses = own.ip_addresses().iter().map(ToString::to_string);
+    let names: Vec<String> = own.dns_names().iter().cloned().chain(addresses).collect();
+    let named: Vec<String> = names.iter().take(MOST_NAMED).map(|name| shown(name)).collect();
+    let more = match names.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let host = &run.url.host;
+    let seen = format!("{host} is not among its names: {}{more}", named.join(", "));
+    let finding = Finding::new(&rules::NAME_MISMATCH, seen);
+    match names.iter().find(|name| !name.contains('*')) {
+        Some(name) => {
+            let kind = if matches!(host, Host::Ip(_)) { "IP" } else { "DNS" };
+            let host = host.to_string();
+            let host = host.trim_matches(['[', ']']);
+            finding.fixed_by(format!(
+                "use a name that it has: https://{name}:{}{}\nor get a certificate for this one as well: openssl req … -addext \
+                 'subjectAltName=DNS:{name},{kind}:{host}'",
+                run.url.port, run.url.path
+            ))
+        }
+        None => finding,
+    }
+}
+
+fn facts(run: &mut Run<'_>, own: &Certificate, voucher: Option<Voucher>, now: i64) {
+    use std::fmt::Write;
+    let mut fingerprint = String::new();
+    for byte in own.fingerprint() {
+        // Nothing is wrong with writing to a String.
+        let _ = write!(fingerprint, "{byte:02x}");
+    }
+    let addresses: Vec<String> = own.ip_addresses().iter().map(ToString::to_string).collect();
+    const AREA: &str = "certificate";
+    run.fact(AREA, "trusted", voucher.map(Voucher::name));
+    run.fact(AREA, "subject", own.subject());
+    run.fact(AREA, "issuer", own.issuer());
+    run.fact(AREA, "serial", own.serial());
+    run.fact(AREA, "dns_names", own.dns_names());
+    run.fact(AREA, "ip_addresses", addresses);
+    run.fact(AREA, "not_before", own.not_before());
+    run.fact(AREA, "not_after", own.not_after());
+    run.fact(AREA, "days_left", (own.not_after() - now).div_euclid(DAY));
+    run.fact(AREA, "key", own.key());
+    run.fact(AREA, "signature", own.signature());
+    run.fact(AREA, "sha256", fingerprint);
+}
+
+/// Whether the server's certificate of another connection can be told from that of the first.
+pub(super) fn compare(run: &mut Run<'_>, first: &[Vec<u8>], other: &[Vec<u8>]) {
+    let read = |chain: &[Vec<u8>]| chain.first().and_then(|der| Certificate::from_der(der).ok());
+    let (Some(first), Some(other)) = (read(first), read(other)) else { return };
+    let is_same = first.issuer() == other.issuer() && first.serial() == other.serial();
+    let is_new = run.findings.iter().all(|finding| finding.id() != of_tls::REPEATED_SERIAL.id);
+    if first.der() != other.der() && is_same && is_new {
+        let seen = format!(
+            "two connections were shown different certificates of {} with the serial number {}",
+            shown_name(first.issuer()),
+            first.serial()
+        );
+        run.found(&of_tls::REPEATED_SERIAL, seen);
+    }
+}
+
+/// Whose certificate a chain begins with, for a sentence.
+pub(super) fn subject(chain: &[Vec<u8>]) -> String {
+    match chain.first().and_then(|der| Certificate::from_der(der).ok()) {
+        Some(certificate) => format!("the certificate of {}", name_of(&certificate)),
+        None => "no certificate".to_string(),
+    }
+}
+
+fn name_of(certificate: &Certificate) -> String {
+    shown_name(certificate.subject())
+}
+
+fn shown_name(name: &str) -> String {
+    if name.is_empty() {
+        "(no name)".to_string()
+    } else {
+        name.to_string()
+    }
+}

@@ -1,0 +1,172 @@
+//! The client of today that a check connects as: rustls, with a verifier that writes down what it is shown. It goes on with
+//! every server, trusted or not, because what is behind the handshake is to be looked at as well; so nothing secret is ever
+//! sent over it, and what it says about trust comes from `trust`, never from a handshake that succeeded.
+
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ClientSessionMemoryCache, ResolvesClientCert, Resumption};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature, CryptoProvider};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, SignatureScheme, StreamOwned,
+};
+
+use super::exchange::Conversation;
+use super::line::Line;
+use super::target::Host;
+use crate::tls::provider;
+
+pub(super) type Secured = Conversation<StreamOwned<ClientConnection, Line>>;
+
+/// What the handshake showed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Handshake {
+    /// DER, in the order sent. Empty when a session was resumed.
+    pub(super) chain: Vec<Vec<u8>>,
+    /// Whether the server has shown that it has the certificate's key. Keys of old kinds cannot be checked here.
+    pub(super) has_proven_key: bool,
+    pub(super) wants_certificate: bool,
+    pub(super) version: String,
+    pub(super) suite: String,
+    pub(super) protocol: Option<String>,
+    pub(super) is_resumed: bool,
+}
+
+/// Makes connections that remember each other's sessions.
+pub(super) struct Client {
+    config: Arc<ClientConfig>,
+    notes: Arc<Notes>,
+}
+
+impl Client {
+    pub(super) fn new() -> Result<Client, io::Error> {
+        let notes = Arc::new(Notes { provider: provider(), taken: Mutex::default() });
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .dangerous()
+            .with_custom_certificate_verifier(notes.clone())
+            .with_client_cert_resolver(notes.clone());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(8)));
+        Ok(Client { config: Arc::new(config), notes })
+    }
+
+    /// Performs a handshake, asking for this host's name; with an address no name is asked for.
+    pub(super) fn connect(&self, line: Line, host: &Host) -> Result<(Secured, Handshake), io::Error> {
+        self.notes.lock().clone_from(&Handshake::default());
+        let name = match host {
+            Host::Name(name) => ServerName::try_from(name.clone()).map_err(io::Error::other)?,
+            Host::Ip(address) => ServerName::from(*address),
+        };
+        let connection = ClientConnection::new(self.config.clone(), name).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(connection, line);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        let connection = &stream.conn;
+        let mut seen = self.notes.lock().clone();
+        seen.version = connection.protocol_version().map_or_else(String::new, |version| {
+            use rustls::ProtocolVersion::{TLSv1_2, TLSv1_3};
+            match version {
+                TLSv1_2 => "TLS 1.2".into(),
+                TLSv1_3 => "TLS 1.3".into(),
+                other => format!("{other:?}"),
+            }
+        });
+        seen.suite = connection
+            .negotiated_cipher_suite()
+            .map_or_else(String::new, |suite| super::suites::name(suite.suite().into()));
+        seen.protocol =
+            connection.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned());
+        seen.is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+        Ok((Conversation::new(stream), seen))
+    }
+}
+
+/// The alert that the server ended a handshake with, if that is what an error says.
+pub(super) fn alert_in(error: &io::Error) -> Option<u8> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        rustls::Error::AlertReceived(alert) => Some((*alert).into()),
+        _ => None,
+    }
+}
+
+/// Writes down what a server shows. It refuses nothing: see the module.
+struct Notes {
+    provider: Arc<CryptoProvider>,
+    taken: Mutex<Handshake>,
+}
+
+impl Notes {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Handshake> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, verdict: Result<HandshakeSignatureValid, rustls::Error>) -> HandshakeSignatureValid {
+        self.lock().has_proven_key = verdict.is_ok();
+        HandshakeSignatureValid::assertion()
+    }
+}
+
+impl fmt::Debug for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notes").finish_non_exhaustive()
+    }
+}
+
+impl ServerCertVerifier for Notes {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.lock().chain = std::iter::once(own).chain(others).map(|der| der.to_vec()).collect();
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        Ok(self.note(verify_tls12_signature(message, own, signed, algorithms)))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        Ok(self.note(verify_tls13_signature(message, own, signed, algorithms)))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
+        // Offered so that a server that has nothing better is looked at all the same.
+        schemes.extend([SignatureScheme::ECDSA_SHA1_Legacy, SignatureScheme::RSA_PKCS1_SHA1]);
+        schemes
+    }
+}
+
+impl ResolvesClientCert for Notes {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        self.lock().wants_certificate = true;
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        // What makes rustls ask for one, which is then noted.
+        true
+    }
+}

@@ -1,0 +1,133 @@
+//! The long text about a kind of finding, and the page of them all. Values only.
+
+use super::rules::TABLES;
+use crate::finding::{Rule, Severity};
+use crate::tls::certificate_rules;
+
+const CERTIFICATES: &str = "Certificates";
+
+/// What there is to know about a kind of finding.
+#[derive(Clone, Copy, Debug)]
+pub struct Explanation {
+    topic: &'static str,
+    rule: &'static Rule,
+    about: &'static str,
+}
+
+/// The explanation of the findings with this id; `None` when there are none.
+pub fn explain(id: &str) -> Option<Explanation> {
+    Explanation::all().find(|explanation| explanation.id() == id)
+}
+
+impl Explanation {
+    /// All there are, by topic.
+    pub fn all() -> impl Iterator<Item = Explanation> {
+        let own = TABLES.into_iter().flat_map(|(topic, entries)| {
+            entries.iter().map(move |entry| Explanation { topic, rule: entry.rule, about: entry.about })
+        });
+        let of_certificates = certificate_rules::TABLE;
+        own.chain(of_certificates.iter().map(|rule| Explanation { topic: CERTIFICATES, rule, about: "" }))
+    }
+
+    /// What it is about: `TLS`, `HTTP`, certificates.
+    pub fn topic(&self) -> &'static str {
+        self.topic
+    }
+
+    /// The name of the kind, such as `tls-1-0`.
+    pub fn id(&self) -> &'static str {
+        self.rule.id
+    }
+
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.rule.severity
+    }
+
+    /// Why it matters.
+    pub fn why(&self) -> &'static str {
+        self.rule.why
+    }
+
+    /// How it is found out, and what else there is to know. May be empty.
+    pub fn about(&self) -> &'static str {
+        self.about
+    }
+
+    /// The large clients that refuse it for this alone, of `Apple`, `Chrome` and `Firefox`.
+    pub fn refused_by(&self) -> &'static [&'static str] {
+        self.rule.refused_by
+    }
+
+    /// How to mend it; lines that begin with the name of a program are for that program.
+    pub fn fix(&self) -> &'static str {
+        self.rule.fix
+    }
+
+    /// Where that is laid down.
+    pub fn reference(&self) -> &'static str {
+        self.rule.reference
+    }
+}
+
+/// The page of all findings, in Markdown: `src/check/FINDINGS.md`.
+#[cfg(test)]
+fn page() -> String {
+    let mut out = String::from(
+        "# What a check can find\n\n\
+         Written by the tests from the tables in `src/check/rules` and `src/tls/findings/rules.rs`; to write it anew:\n\
+         `LOCKGATE_WRITE=1 cargo test --lib the_page_of_all_findings`. `lockgate check --explain ID` prints the same.\n",
+    );
+    let mut topic = "";
+    for explanation in Explanation::all() {
+        if explanation.topic != topic {
+            topic = explanation.topic;
+            out.push_str(&format!("\n## {topic}\n"));
+        }
+        out.push_str(&format!("\n### {} ({})\n\n", explanation.id(), explanation.severity()));
+        for part in [explanation.why(), explanation.about()].into_iter().filter(|part| !part.is_empty()) {
+            out.push_str(&format!("{part}\n\n"));
+        }
+        if !explanation.refused_by().is_empty() {
+            out.push_str(&format!("Refused by {}.\n\n", explanation.refused_by().join(", ")));
+        }
+        out.push_str(&format!("```text\n{}\n```\n\nSee {}.\n", explanation.fix(), explanation.reference()));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_page_of_all_findings_is_what_the_tables_say() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/check/FINDINGS.md");
+        if std::env::var_os("LOCKGATE_WRITE").is_some() {
+            std::fs::write(path, page()).unwrap();
+        }
+        let there = std::fs::read_to_string(path).unwrap();
+        assert!(there == page(), "{path} is not what the tables say; LOCKGATE_WRITE=1 writes it anew");
+    }
+
+    #[test]
+    fn every_finding_has_an_id_of_its_own_and_says_all_there_is_to_say() {
+        let mut ids = BTreeSet::new();
+        for explanation in Explanation::all() {
+            let id = explanation.id();
+            assert!(ids.insert(id), "{id} is there twice");
+            assert!(id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{id}");
+            for text in [explanation.why(), explanation.fix(), explanation.reference()] {
+                assert!(!text.is_empty() && !text.contains("  ") && text.trim() == text, "{id}: {text}");
+            }
+            assert!(explanation.why().ends_with('.'), "{id}");
+            let is_own = explanation.topic() != CERTIFICATES;
+            assert_eq!(is_own, !explanation.about().is_empty(), "{id}");
+            assert_eq!(explain(id).unwrap().id(), id);
+        }
+        assert!(ids.len() > 60, "{}", ids.len());
+        assert!(explain("nonsense").is_none());
+    }
+}

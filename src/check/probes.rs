@@ -1,0 +1,160 @@
+//! What TLS a server accepts, found out by hellos of which each offers one thing only. `Check` calls it.
+
+use serde_json::{json, Value};
+
+use super::flight::{alert_name, Answer, Flight};
+use super::hello::{Hello, Version, GROUPS, X25519MLKEM768};
+use super::rules;
+use super::run::Run;
+use super::suites::{self, Suite};
+use crate::finding::Rule;
+
+/// What the hellos have brought to light for others.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Whether anything at all was answered in TLS.
+    pub(super) is_tls: bool,
+    /// The first bytes of an answer that was none.
+    pub(super) foreign: Option<Vec<u8>>,
+    pub(super) accepted: Vec<Version>,
+    /// The certificates of the first flight in clear that had some.
+    pub(super) chain: Vec<Vec<u8>>,
+    /// In which words the server refused a hello of today.
+    pub(super) refusal: Option<String>,
+}
+
+/// RFC 7301 §3.2 and RFC 8446 §6: alerts that decide for a whole version.
+const PROTOCOL_VERSION: u8 = 70;
+
+/// Groups of cipher suites that nobody should accept, and what it means if one is.
+const WEAK: [(&[Suite], Version, &Rule, &str); 7] = [
+    (suites::NULL, Version::Tls12, &rules::NULL_CIPHER, "NULL ciphers"),
+    (suites::ANONYMOUS, Version::Tls12, &rules::ANONYMOUS_CIPHER, "ciphers without a certificate"),
+    (suites::EXPORT, Version::Tls10, &rules::EXPORT_CIPHER, "export ciphers"),
+    (suites::RC4, Version::Tls12, &rules::RC4_CIPHER, "RC4"),
+    (suites::DES, Version::Tls12, &rules::DES_CIPHER, "3DES"),
+    (suites::STATIC_RSA, Version::Tls12, &rules::NO_FORWARD_SECRECY, "RSA key exchange"),
+    (suites::CBC, Version::Tls12, &rules::CBC_CIPHER, "CBC ciphers"),
+];
+
+/// Asks for every version and every group of ciphers. Ends early when the port does not speak TLS.
+pub(super) fn look(run: &mut Run<'_>) -> Seen {
+    let mut seen = Seen::default();
+    (run.progress)("TLS versions");
+    let modern = suites::numbers(&[suites::MODERN, suites::CBC, suites::STATIC_RSA]);
+    let old = suites::numbers(&[suites::CBC, suites::STATIC_RSA, suites::DES, suites::RC4]);
+    let tls13 = suites::numbers(&[suites::TLS13]);
+    let mut refused_1_2 = false;
+    for (version, suites) in [
+        (Version::Tls13, &tls13),
+        (Version::Tls12, &modern),
+        (Version::Tls11, &old),
+        (Version::Tls10, &old),
+        (Version::Ssl3, &old),
+    ] {
+        let answer = ask(run, &mut seen, version, suites, &GROUPS, version.name());
+        refused_1_2 |= version == Version::Tls12 && answer == Some(Answer::Alert(PROTOCOL_VERSION));
+        if version == Version::Tls12 && !seen.is_tls && seen.foreign.is_some() {
+            return seen;
+        }
+    }
+    (run.progress)("weak ciphers");
+    let mut weak = Vec::new();
+    for (group, version, rule, words) in WEAK {
+        // Who refuses TLS 1.2 for its version, and older ones above, has nothing to choose these ciphers in.
+        if refused_1_2 && seen.accepted.iter().all(|version| *version >= Version::Tls13) {
+            break;
+        }
+        let offered = suites::numbers(&[group]);
+        if let Some(Answer::Accepted(flight)) = ask(run, &mut seen, version, &offered, &GROUPS, words) {
+            if offered.contains(&flight.suite) && flight.version < Version::Tls13 as u16 {
+                let name = suites::name(flight.suite);
+                run.found(rule, format!("the server accepts {words}: {name}"));
+                weak.push(Value::from(name));
+            }
+        }
+    }
+    run.fact("tls", "weak_ciphers", weak);
+    versions(run, &seen);
+
+    if seen.accepted.contains(&Version::Tls13) {
+        (run.progress)("post-quantum key exchange");
+        let answer =
+            ask(run, &mut seen, Version::Tls13, &tls13, &[X25519MLKEM768], "post-quantum key exchange");
+        let is_chosen =
+            matches!(&answer, Some(Answer::Accepted(flight)) if flight.group == Some(X25519MLKEM768));
+        run.fact("tls", "post_quantum", is_chosen);
+        if !is_chosen {
+            run.found(&rules::NO_POST_QUANTUM, "X25519MLKEM768 is not offered");
+        }
+    }
+    seen
+}
+
+/// What is to be said of the versions, once all hellos have been answered: weak ciphers are tried in old versions too.
+fn versions(run: &mut Run<'_>, seen: &Seen) {
+    let versions: serde_json::Map<String, Value> = Version::ALL
+        .into_iter()
+        .rev()
+        .map(|version| (version.name().to_string(), json!(seen.accepted.contains(&version))))
+        .collect();
+    run.fact("tls", "versions", versions);
+    for (version, rule) in
+        [(Version::Ssl3, &rules::SSL_3), (Version::Tls10, &rules::TLS_1_0), (Version::Tls11, &rules::TLS_1_1)]
+    {
+        if seen.accepted.contains(&version) {
+            run.found(rule, format!("the server speaks {} when it is asked to", version.name()));
+        }
+    }
+    if seen.accepted.contains(&Version::Tls12) && !seen.accepted.contains(&Version::Tls13) {
+        run.found(&rules::NO_TLS_1_3, "TLS 1.2 is the newest version that the server speaks");
+    }
+}
+
+/// Sends one hello and notes what its answer says beside the question. `None` when there was no connection.
+fn ask(
+    run: &mut Run<'_>,
+    seen: &mut Seen,
+    version: Version,
+    suites: &[u16],
+    groups: &[u16],
+    what: &str,
+) -> Option<Answer> {
+    let url = run.url.clone();
+    let hello = Hello { version, suites, groups, name: url.host.name(), protocols: &["http/1.1"] };
+    let answer = match run.offer(&hello) {
+        Ok(answer) => answer,
+        Err(error) => {
+            run.unknown(what, &error);
+            return None;
+        }
+    };
+    match &answer {
+        Answer::Accepted(flight) => accepted(run, seen, flight),
+        Answer::Alert(number) => {
+            seen.is_tls = true;
+            if version >= Version::Tls12 && seen.refusal.is_none() {
+                seen.refusal = Some(format!("{} was refused with {}", version.name(), alert_name(*number)));
+            }
+        }
+        Answer::Foreign(bytes) => seen.foreign = Some(bytes.clone()),
+        Answer::Closed => {}
+        Answer::Silent => run.unknown.push(format!("{what}: no answer in time")),
+    }
+    Some(answer)
+}
+
+fn accepted(run: &mut Run<'_>, seen: &mut Seen, flight: &Flight) {
+    seen.is_tls = true;
+    if let Some(version) = Version::of(flight.version).filter(|version| !seen.accepted.contains(version)) {
+        seen.accepted.push(version);
+    }
+    if seen.chain.is_empty() {
+        seen.chain.clone_from(&flight.certificates);
+    }
+    let is_new = run.findings.iter().all(|finding| finding.id() != rules::WEAK_DH.id);
+    if let Some(bits) = flight.dh_bits.filter(|&bits| bits < 2048 && is_new) {
+        let name = suites::name(flight.suite);
+        run.found(&rules::WEAK_DH, format!("with {name} the server's prime has {bits} bits"));
+    }
+}

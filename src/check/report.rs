@@ -1,0 +1,171 @@
+//! What a check has found, for programs and people. Values only; [`Check::run`](super::Check::run) makes it.
+
+use std::fmt;
+
+use serde_json::{json, Map, Value};
+
+use crate::finding::{Finding, Severity};
+
+/// The name and version of the JSON that [`Report::to_json`] makes. The number changes when something that is there now
+/// changes its meaning or goes; what is added does not change it.
+pub const SCHEMA: &str = "lockgate.check/1";
+
+/// How a check has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// There is nothing to mend. There may be notes.
+    Clean,
+    /// The worst is a warning.
+    Warnings,
+    /// There is at least one error.
+    Errors,
+}
+
+impl Verdict {
+    /// As it stands in reports: `clean`, `warnings` or `errors`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Clean => "clean",
+            Verdict::Warnings => "warnings",
+            Verdict::Errors => "errors",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a check has found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub(super) url: String,
+    pub(super) checked_at: i64,
+    pub(super) findings: Vec<Finding>,
+    pub(super) facts: Map<String, Value>,
+    pub(super) unknown: Vec<String>,
+    pub(super) connections: u32,
+}
+
+impl Report {
+    /// The URL that was checked, in its plainest form.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What is to be mended or known, the worst first.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// How many findings are of this severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity() == severity).count()
+    }
+
+    /// How it has ended, by the worst finding.
+    pub fn verdict(&self) -> Verdict {
+        match self.findings.iter().map(Finding::severity).max() {
+            Some(Severity::Error) => Verdict::Errors,
+            Some(Severity::Warning) => Verdict::Warnings,
+            Some(Severity::Note) | None => Verdict::Clean,
+        }
+    }
+
+    /// What was seen, whether good or bad: areas (`tls`, `certificate`, `https`, `http`), and in each of them values by
+    /// name, as described at [`to_json`](Report::to_json).
+    pub fn facts(&self) -> &Map<String, Value> {
+        &self.facts
+    }
+
+    /// What could not be found out, and why: a connection that failed, an answer that did not come in time.
+    pub fn unknown(&self) -> &[String] {
+        &self.unknown
+    }
+
+    /// How many connections were opened.
+    pub fn connections(&self) -> u32 {
+        self.connections
+    }
+
+    /// The whole in one sentence.
+    pub fn summary(&self) -> String {
+        let count = |severity, one: &str| match self.count(severity) {
+            1 => format!("1 {one}"),
+            many => format!("{many} {one}s"),
+        };
+        let open = match self.unknown.len() {
+            0 => String::new(),
+            1 => "; one thing could not be found out".to_string(),
+            many => format!("; {many} things could not be found out"),
+        };
+        let url = &self.url;
+        match self.verdict() {
+            Verdict::Clean => format!("The connection to {url} is secure{open}."),
+            Verdict::Warnings => {
+                format!(
+                    "The connection to {url} is secure, with {} to see to{open}.",
+                    count(Severity::Warning, "warning")
+                )
+            }
+            Verdict::Errors => {
+                format!(
+                    "The connection to {url} is not in order: {} to mend{open}.",
+                    count(Severity::Error, "error")
+                )
+            }
+        }
+    }
+
+    /// The report as JSON. Members that are there keep their meaning as long as `schema` says [`SCHEMA`]; others may come.
+    ///
+    /// | member | what it is |
+    /// |---|---|
+    /// | `schema` | `lockgate.check/1` |
+    /// | `url` | what was checked |
+    /// | `checked_at` | seconds since 1970-01-01 UTC |
+    /// | `verdict` | `clean`, `warnings` or `errors` |
+    /// | `summary` | the whole in one sentence |
+    /// | `connections` | how many were opened |
+    /// | `findings` | the worst first; of each `id`, `severity` (`error`, `warning`, `note`), `place` (or null), `seen`, `why`, `fix`, `reference`, and `refused_by`, clients that refuse it |
+    /// | `unknown` | what could not be found out, as texts |
+    /// | `facts.address` | the address and port that were connected to |
+    /// | `facts.tls` | `versions` (accepted, by name), `version`, `cipher` and `alpn` of a current client, `weak_ciphers`, `post_quantum`, `resumption`, `client_certificate`, `without_name`, `plain_http_answer` |
+    /// | `facts.certificate` | `trusted` (who vouches, or null), `chain` (how many were sent), `subject`, `issuer`, `serial`, `dns_names`, `ip_addresses`, `not_before`, `not_after`, `key`, `signature`, `sha256` |
+    /// | `facts.https` | `status`, `hsts`, `keep_alive`, `head_status`, `clock_ahead_seconds`, `openapi` |
+    /// | `facts.http` | `port`, `answer` (`none`, `redirect`, `content`, `refusal`), `status`, `location` |
+    ///
+    /// A fact that was not found out is missing.
+    pub fn to_json(&self) -> Value {
+        let findings: Vec<Value> = self
+            .findings
+            .iter()
+            .map(|finding| {
+                json!({
+                    "id": finding.id(),
+                    "severity": finding.severity().name(),
+                    "place": finding.place(),
+                    "seen": finding.seen(),
+                    "why": finding.why(),
+                    "refused_by": finding.refused_by(),
+                    "fix": finding.fix(),
+                    "reference": finding.reference(),
+                })
+            })
+            .collect();
+        json!({
+            "schema": SCHEMA,
+            "url": self.url,
+            "checked_at": self.checked_at,
+            "verdict": self.verdict().name(),
+            "summary": self.summary(),
+            "connections": self.connections,
+            "findings": findings,
+            "unknown": self.unknown,
+            "facts": self.facts,
+        })
+    }
+}

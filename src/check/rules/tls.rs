@@ -1,0 +1,163 @@
+//! What can be wrong with TLS itself.
+
+use super::{rules, Entry};
+use crate::finding::{Rule, Severity};
+
+rules! {
+    NO_TLS: "no-tls", Error;
+        why "Whatever is sent to this port can be read and changed by everyone on the way.";
+        about "A TLS hello was sent to the port of the URL, and what came back was no TLS. Most often plain HTTP is served there: \
+            the server was started without its certificate, or the port is that of its plain side.";
+        fix "lockgate: lockgate serve --cert fullchain.pem --key privkey.pem --https 8443
+nginx: listen 8443 ssl;
+Node: https.createServer({ cert, key }, app).listen(8443)";
+        see "RFC 9110 §4.2.2";
+    HANDSHAKE_FAILS: "handshake-fails", Error;
+        why "Current clients cannot connect at all.";
+        about "The client that was tried speaks TLS 1.3 and TLS 1.2 with ephemeral keys and authenticated encryption, as all \
+            current clients do. Reasons are a server that offers only older protocols or ciphers, one that demands a client \
+            certificate, and one that does not know the name that it was asked for. The other findings about TLS tell which.";
+        fix "lockgate: it offers TLS 1.3 and 1.2 by itself
+nginx: ssl_protocols TLSv1.2 TLSv1.3;
+Node: https.createServer({ minVersion: 'TLSv1.2', … })";
+        see "RFC 9325 §3.1";
+    SSL_3: "ssl-3", Error;
+        why "SSL 3.0 is broken (POODLE): what is encrypted with it can be read by whoever can make a client repeat itself.";
+        about "A hello of SSL 3.0 was answered with a whole flight of the handshake, so the server would really speak it.";
+        fix "nginx: ssl_protocols TLSv1.2 TLSv1.3;
+Apache: SSLProtocol -all +TLSv1.2 +TLSv1.3
+(lockgate and Node cannot speak it)";
+        see "RFC 7568";
+    TLS_1_0: "tls-1-0", Warning;
+        why "TLS 1.0 must not be used any more: it signs with SHA-1 and MD5, and audits (PCI DSS among them) fail with it.";
+        about "A hello of TLS 1.0 was answered with a whole flight of the handshake, without an alert. The hello is built here, \
+            byte by byte: asking a current library says nothing, since that cannot speak TLS 1.0 itself.";
+        fix "nginx: ssl_protocols TLSv1.2 TLSv1.3;
+Node: https.createServer({ minVersion: 'TLSv1.2', … })
+Apache: SSLProtocol -all +TLSv1.2 +TLSv1.3
+(lockgate cannot speak it)";
+        see "RFC 8996";
+    TLS_1_1: "tls-1-1", Warning;
+        why "TLS 1.1 must not be used any more: it signs with SHA-1 and MD5, and audits (PCI DSS among them) fail with it.";
+        about "A hello of TLS 1.1 was answered with a whole flight of the handshake, without an alert. The hello is built here, \
+            byte by byte: asking a current library says nothing, since that cannot speak TLS 1.1 itself.";
+        fix "nginx: ssl_protocols TLSv1.2 TLSv1.3;
+Node: https.createServer({ minVersion: 'TLSv1.2', … })
+Apache: SSLProtocol -all +TLSv1.2 +TLSv1.3
+(lockgate cannot speak it)";
+        see "RFC 8996";
+    NO_TLS_1_3: "no-tls-1-3", Note;
+        why "TLS 1.3 is a round trip faster, hides the certificate, and leaves no weak choices.";
+        about "A hello that offers TLS 1.3 alone was refused. TLS 1.2 with the right ciphers is secure as well.";
+        fix "lockgate: it offers TLS 1.3 by itself
+nginx (from 1.13 with OpenSSL 1.1.1): ssl_protocols TLSv1.2 TLSv1.3;
+Node (from 12): leave out maxVersion";
+        see "RFC 9325 §3.1.1";
+    RC4_CIPHER: "rc4-cipher", Error;
+        why "RC4 is broken: cookies and passwords that are sent often can be recovered from what was recorded.";
+        about "A hello that offers nothing but RC4 was accepted.";
+        fix "nginx: ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;
+Node: https.createServer({ ciphers: 'ECDHE+AESGCM:ECDHE+CHACHA20', … })
+(lockgate has no such cipher)";
+        see "RFC 7465";
+    DES_CIPHER: "des-cipher", Warning;
+        why "Blocks of 64 bits repeat after some gigabytes of one connection, and then give their contents away (SWEET32).";
+        about "A hello that offers nothing but 3DES and DES was accepted.";
+        fix "nginx: ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;
+Node: https.createServer({ ciphers: 'ECDHE+AESGCM:ECDHE+CHACHA20', … })
+(lockgate has no such cipher)";
+        see "CVE-2016-2183";
+    NULL_CIPHER: "null-cipher", Error;
+        why "With these ciphers nothing is encrypted at all.";
+        about "A hello that offers nothing but NULL ciphers was accepted.";
+        fix "nginx: ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;
+Node: https.createServer({ ciphers: 'ECDHE+AESGCM:ECDHE+CHACHA20', … })
+(lockgate has no such cipher)";
+        see "RFC 9325 §4.1";
+    EXPORT_CIPHER: "export-cipher", Error;
+        why "Keys of 40 to 56 bits are found within hours on one machine (FREAK, Logjam).";
+        about "A hello of TLS 1.0 that offers nothing but export ciphers was accepted.";
+        fix "nginx: ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;
+Node: https.createServer({ ciphers: 'ECDHE+AESGCM:ECDHE+CHACHA20', … })
+(lockgate has no such cipher)";
+        see "RFC 9325 §4.1";
+    ANONYMOUS_CIPHER: "anonymous-cipher", Error;
+        why "Without a certificate in the handshake whoever stands between client and server can be the server.";
+        about "A hello that offers nothing but anonymous key exchange was accepted.";
+        fix "nginx: ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;
+Node: https.createServer({ ciphers: 'ECDHE+AESGCM:ECDHE+CHACHA20', … })
+(lockgate has no such cipher)";
+        see "RFC 9325 §4.1";
+    NO_FORWARD_SECRECY: "no-forward-secrecy", Warning;
+        why "Who gets the private key one day can read everything that was recorded before.";
+        about "A hello that offers nothing but RSA key exchange was accepted: there the session's key is encrypted with the \
+            certificate's key. Clients that prefer it, and attackers that make them, get no forward secrecy.";
+        fix "nginx: ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;
+Node: https.createServer({ ciphers: 'ECDHE+AESGCM:ECDHE+CHACHA20', … })
+(lockgate has no such cipher)";
+        see "RFC 9325 §4.1";
+    CBC_CIPHER: "cbc-cipher", Note;
+        why "CBC in TLS has been attacked again and again (BEAST, Lucky 13); it is safe only in code that takes the same time always.";
+        about "A hello that offers nothing but AES in CBC mode with ephemeral keys was accepted. Every current client offers \
+            better ones, so these are for clients of before 2014.";
+        fix "nginx: ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20;
+Node: https.createServer({ ciphers: 'ECDHE+AESGCM:ECDHE+CHACHA20', … })
+(lockgate has no such cipher)";
+        see "RFC 9325 §4.2";
+    WEAK_DH: "weak-dh", Warning;
+        why "Diffie-Hellman over a prime below 2048 bits can be broken with much computing done once in advance (Logjam).";
+        about "The server chose an ephemeral Diffie-Hellman cipher in one of the handshakes, with a prime of that length.";
+        fix "nginx: ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; (or ssl_dhparam with 2048 bits)
+Node: https.createServer({ ciphers: 'ECDHE+AESGCM:ECDHE+CHACHA20', … })
+(lockgate has no such cipher)";
+        see "RFC 9325 §4.1";
+    NAME_NEEDED: "name-needed", Note;
+        why "A client that connects by address, as people do with devices, sends no name and gets no answer.";
+        about "A handshake without a server name (SNI) was refused, where one with the name succeeds.";
+        fix "lockgate: it serves its first certificate
+nginx: listen 8443 ssl default_server; in one server block with a certificate (and no ssl_reject_handshake)";
+        see "RFC 6066 §3";
+    OTHER_CERTIFICATE_WITHOUT_NAME: "other-certificate-without-name", Note;
+        why "Clients that send no name get a certificate that is not for the name, and refuse it.";
+        about "A handshake without a server name (SNI) was answered with another certificate than one with the name.";
+        fix "lockgate: give the pair that all others should get first: --cert first.pem --key first.key
+nginx: make the block with this name the default_server";
+        see "RFC 6066 §3";
+    NO_APPLICATION_PROTOCOL: "no-alpn", Note;
+        why "Without ALPN a client cannot be sure which protocol it speaks, which attacks across protocols (ALPACA) use.";
+        about "The client offered http/1.1 (ALPN), and the server chose nothing.";
+        fix "lockgate: it answers by itself
+nginx: it answers by itself from 1.21.4 on
+Node: it answers by itself";
+        see "RFC 7301 §3.2";
+    CLIENT_CERTIFICATE_ASKED: "client-certificate-asked", Note;
+        why "Browsers may show a dialogue to choose a certificate, and clients without one may be turned away.";
+        about "The server asked for a client certificate in the handshake. That is right where clients are known by their \
+            certificates, and a surprise elsewhere. What is behind it was looked at without one.";
+        fix "nothing, if clients are to be known by certificates; else
+nginx: ssl_verify_client off;
+Node: https.createServer({ requestCert: false, … })";
+        see "RFC 8446 §4.3.2";
+    NO_RESUMPTION: "no-resumption", Note;
+        why "Each new connection costs a whole handshake, which is most of the work of a small device.";
+        about "A second connection that offered the session of the first was given a new one.";
+        fix "lockgate: it resumes by itself
+nginx: ssl_session_cache shared:tls:1m; ssl_session_tickets on;
+Node: it resumes by itself; share ticketKeys when several processes serve";
+        see "RFC 8446 §2.2";
+    NO_POST_QUANTUM: "no-post-quantum", Note;
+        why "What is recorded today may be read once there are large quantum computers. Long-lived secrets should not wait.";
+        about "A TLS 1.3 hello that offers X25519MLKEM768 alone was refused. Chrome, Firefox and Apple's clients prefer that \
+            group since 2024 and 2025.";
+        fix "nginx: with OpenSSL 3.5 or later it is offered by itself
+Node: from 24.7 on
+lockgate: not yet";
+        see "draft-ietf-tls-ecdhe-mlkem";
+    PLAIN_HTTP_UNREADABLE: "plain-http-unreadable", Note;
+        why "Who types http:// before the address of an HTTPS port sees a broken connection, and no word about why.";
+        about "A plain HTTP request was sent to the TLS port, and no readable answer came.";
+        fix "lockgate: it answers 400 with the right address by itself
+nginx: it answers 400 by itself
+Node: it cannot; put the right address into the documentation";
+        see "RFC 9110 §15.5.1";
+}

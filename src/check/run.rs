@@ -1,0 +1,68 @@
+//! What a check knows while it is under way: whom it asks, and what it has found so far. The probes write into it.
+
+use std::io;
+
+use serde_json::{json, Map, Value};
+
+use super::flight::Answer;
+use super::hello::Hello;
+use super::line::{Dialer, Line};
+use super::target::Url;
+use crate::finding::{Finding, Rule};
+use crate::tls::provider;
+
+pub(super) struct Run<'a> {
+    pub(super) url: Url,
+    /// The port that connections for `url` go to, which may be another one than clients see.
+    pub(super) port: u16,
+    /// Where plain HTTP is tried; `None` for nowhere.
+    pub(super) plain_port: Option<u16>,
+    pub(super) dialer: Dialer,
+    pub(super) findings: Vec<Finding>,
+    /// By area, by name.
+    pub(super) facts: Map<String, Value>,
+    /// What could not be found out, and why.
+    pub(super) unknown: Vec<String>,
+    pub(super) progress: &'a dyn Fn(&str),
+}
+
+impl Run<'_> {
+    pub(super) fn found(&mut self, rule: &'static Rule, seen: impl Into<String>) {
+        self.findings.push(Finding::new(rule, seen));
+    }
+
+    /// With a fix that is for this very server.
+    pub(super) fn found_with(&mut self, rule: &'static Rule, seen: impl Into<String>, fix: String) {
+        self.findings.push(Finding::new(rule, seen).fixed_by(fix));
+    }
+
+    pub(super) fn fact(&mut self, area: &'static str, name: &'static str, value: impl Into<Value>) {
+        let area = self.facts.entry(area).or_insert_with(|| json!({}));
+        if let Some(area) = area.as_object_mut() {
+            area.insert(name.to_string(), value.into());
+        }
+    }
+
+    pub(super) fn unknown(&mut self, what: &str, why: &io::Error) {
+        self.unknown.push(format!("{what}: {why}"));
+    }
+
+    /// A connection to the port of the URL.
+    pub(super) fn dial(&mut self) -> io::Result<Line> {
+        self.dialer.dial(self.port)
+    }
+
+    /// Sends a hello on a connection of its own.
+    pub(super) fn offer(&mut self, hello: &Hello<'_>) -> io::Result<Answer> {
+        use std::io::Write;
+        let mut random = [0; 64];
+        provider().secure_random.fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
+        let mut line = self.dial()?;
+        // Whoever refuses at once may have closed already; what it said is still there to be read.
+        let sent = line.write_all(&hello.encode(&random));
+        match super::flight::read(&mut line) {
+            Answer::Closed if sent.is_err() => Ok(Answer::Closed),
+            answer => Ok(answer),
+        }
+    }
+}

@@ -1,0 +1,353 @@
+//! What a server says over TLS: the answer itself, its fields, HEAD, and whether the connection stays. `Check` calls it with
+//! a connection whose handshake is done.
+
+use std::io::{self, ErrorKind};
+
+use serde_json::Value;
+
+use super::client::{Client, Secured};
+use super::exchange::{Ask, Reply};
+use super::links;
+use super::rules;
+use super::run::Run;
+use super::target::{Host, Url};
+use super::trust::Voucher;
+use crate::http::date::{iso8601, parse_imf_fixdate};
+
+/// A difference of clocks that no network makes, in seconds.
+const CLOCKS_MAY_DIFFER: i64 = 120;
+/// Descriptions of the API that are looked for.
+const MOST_DESCRIPTIONS: usize = 3;
+
+/// What is known of the server's side before it is asked anything.
+pub(super) struct Context<'a> {
+    pub(super) client: &'a Client,
+    pub(super) voucher: Option<Voucher>,
+    /// This machine's clock, in seconds since 1970.
+    pub(super) now: i64,
+    /// The validity of the server's certificate.
+    pub(super) validity: Option<(i64, i64)>,
+}
+
+/// Asks over the connection, and over others when it does not stay. Whether there was an answer.
+pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -> bool {
+    (run.progress)("the answer over HTTPS");
+    let url = run.url.clone();
+    let mut talk = Talk { secured: Some(secured), client: context.client };
+    let reply = match talk.ask(run, "GET", &url.path) {
+        Ok(reply) => reply,
+        Err(error) => {
+            run.found(&rules::NO_ANSWER, format!("GET {}: {error}", url.path));
+            return false;
+        }
+    };
+    run.fact("https", "status", reply.status);
+    security(run, context, &reply);
+    cookies(run, &reply);
+    date(run, context, &reply);
+    if let Some(target) = reply.field("location").filter(|_| reply.is_redirect()) {
+        if url.join(target).is_ok_and(|target| !target.is_https) {
+            run.found(
+                &rules::HTTPS_REDIRECTS_TO_HTTP,
+                format!("{} leads to {}", reply.status, shown(target)),
+            );
+        }
+    }
+    let document: Option<Value> = serde_json::from_slice(&reply.body).ok();
+    if let Some(document) = &document {
+        named(run, &links::http_links(document, &url.host), "the answer links to");
+    }
+    if reply.is_success() {
+        head(run, &mut talk, &reply);
+    } else {
+        stays(run, reply.persists, None);
+    }
+    descriptions(run, &mut talk, &reply, document.as_ref());
+    true
+}
+
+/// Requests over one connection as long as it stays, then over another.
+struct Talk<'a> {
+    secured: Option<Secured>,
+    client: &'a Client,
+}
+
+impl Talk<'_> {
+    fn ask(&mut self, run: &mut Run<'_>, method: &str, path: &str) -> io::Result<Reply> {
+        let mut secured = match self.secured.take() {
+            Some(secured) => secured,
+            None => {
+                let line = run.dial()?;
+                self.client.connect(line, &run.url.host)?.0
+            }
+        };
+        secured.stream.sock.next_phase();
+        let host = run.url.authority();
+        let reply = secured.ask(&Ask { method, path, host: &host, fields: &[] })?;
+        if reply.persists && !secured.has_rest() {
+            self.secured = Some(secured);
+        }
+        Ok(reply)
+    }
+
+    fn has_connection(&self) -> bool {
+        self.secured.is_some()
+    }
+}
+
+/// RFC 6797.
+fn security(run: &mut Run<'_>, context: &Context<'_>, reply: &Reply) {
+    let mut fields = reply.all("strict-transport-security");
+    let field = fields.next().map(str::to_string);
+    let others_differ = fields.any(|other| Some(other) != field.as_deref());
+    run.fact("https", "hsts", field.clone());
+    let is_address = matches!(run.url.host, Host::Ip(_));
+    let is_public = context.voucher == Some(Voucher::Public);
+    let Some(field) = field else {
+        if is_public && !is_address && reply.status < 500 {
+            run.found(&rules::HSTS_MISSING, "the answer has no Strict-Transport-Security field");
+        }
+        return;
+    };
+    let Some(age) = max_age(&field).filter(|_| !others_differ) else {
+        run.found(&rules::HSTS_INVALID, format!("Strict-Transport-Security: {}", shown(&field)));
+        return;
+    };
+    // max-age=0 takes it back (RFC 6797 §6.1.1), which locks nobody out.
+    if age == 0 {
+        return;
+    }
+    if is_address {
+        let seen = format!("{} is an address, for which browsers ignore the field", run.url.host);
+        run.found(&rules::HSTS_LOCKS_OUT, seen);
+    } else if !is_public {
+        run.found(
+            &rules::HSTS_LOCKS_OUT,
+            format!(
+                "Strict-Transport-Security: {}, with a certificate that browsers do not trust by themselves",
+                shown(&field)
+            ),
+        );
+    }
+}
+
+fn max_age(field: &str) -> Option<u64> {
+    let mut ages = field.split(';').filter_map(|directive| {
+        let (name, value) = directive.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("max-age").then(|| value.trim().trim_matches('"'))
+    });
+    let age = ages.next()?;
+    let is_number = !age.is_empty() && age.bytes().all(|byte| byte.is_ascii_digit());
+    // More seconds than fit are as good as for ever.
+    (is_number && ages.next().is_none()).then(|| age.parse().unwrap_or(u64::MAX))
+}
+
+fn cookies(run: &mut Run<'_>, reply: &Reply) {
+    let names: Vec<String> = reply
+        .all("set-cookie")
+        .filter(|cookie| {
+            !cookie.split(';').skip(1).any(|attribute| attribute.trim().eq_ignore_ascii_case("secure"))
+        })
+        .map(|cookie| shown(cookie.split('=').next().unwrap_or_default().trim()))
+        .collect();
+    if !names.is_empty() {
+        // Values may be secrets; names are enough.
+        run.found(&rules::COOKIE_NOT_SECURE, format!("without Secure: {}", names.join(", ")));
+    }
+}
+
+fn date(run: &mut Run<'_>, context: &Context<'_>, reply: &Reply) {
+    let now = context.now;
+    let Some(theirs) = reply.field("date").and_then(parse_imf_fixdate) else {
+        let seen = match reply.field("date") {
+            Some(date) => format!("Date: {}, which is no date", shown(date)),
+            None => "the answer has no Date field".to_string(),
+        };
+        run.found(&rules::DATE_MISSING, seen);
+        return;
+    };
+    run.fact("https", "clock_ahead_seconds", theirs - now);
+    if (theirs - now).abs() <= CLOCKS_MAY_DIFFER {
+        return;
+    }
+    let is_within = |time: i64| context.validity.map(|(begins, ends)| (begins..=ends).contains(&time));
+    let likely = match (is_within(theirs), is_within(now)) {
+        (Some(false), Some(true)) => {
+            "; the certificate is not valid at the server's time, so the server's is likely wrong"
+        }
+        (Some(true), Some(false)) => {
+            "; the certificate is not valid at this machine's time, so this machine's is likely wrong"
+        }
+        _ => "",
+    };
+    run.found(
+        &rules::CLOCKS_DIFFER,
+        format!("the server's clock says {}, this machine's {}{likely}", iso8601(theirs), iso8601(now)),
+    );
+}
+
+fn stays(run: &mut Run<'_>, persists: bool, lost: Option<&io::Error>) {
+    run.fact("https", "keep_alive", persists && lost.is_none());
+    if !persists {
+        run.found(&rules::NO_KEEP_ALIVE, "the answer ends the connection");
+    } else if lost.is_some() {
+        run.found(&rules::NO_KEEP_ALIVE, "the connection was closed after the answer, which did not say so");
+    }
+}
+
+/// HEAD, on the same connection if that stays; and with it, whether it does.
+fn head(run: &mut Run<'_>, talk: &mut Talk<'_>, get: &Reply) {
+    let path = run.url.path.clone();
+    let had_connection = talk.has_connection();
+    let mut head = talk.ask(run, "HEAD", &path);
+    let lost = match &head {
+        Err(error) if had_connection && is_end(error) => {
+            let lost = io::Error::new(error.kind(), error.to_string());
+            head = talk.ask(run, "HEAD", &path);
+            Some(lost)
+        }
+        _ => None,
+    };
+    stays(run, get.persists, lost.as_ref());
+    let head = match head {
+        Ok(head) => head,
+        Err(error) => {
+            run.found(&rules::HEAD_REFUSED, format!("HEAD {path}: {error}"));
+            return;
+        }
+    };
+    run.fact("https", "head_status", head.status);
+    if !head.is_success() {
+        run.found(
+            &rules::HEAD_REFUSED,
+            format!("GET is answered with {}, HEAD with {}", get.status, head.status),
+        );
+        return;
+    }
+    // A body that should not be there stands where the next answer is looked for. The second answer tells as well whether
+    // the contents change by themselves.
+    let had_connection = talk.has_connection();
+    let second = talk.ask(run, "GET", &path);
+    if let Err(error) = &second {
+        if had_connection && error.kind() == ErrorKind::InvalidData {
+            run.found(
+                &rules::HEAD_WRONG,
+                "after the answer to HEAD came bytes that are no answer, such as a body",
+            );
+        }
+        return;
+    }
+    let length = |reply: &Reply| reply.field("content-length").map(str::to_string);
+    if let (Some(of_head), Some(of_get), Ok(second)) = (length(&head), length(get), &second) {
+        if of_head != of_get && length(second).as_ref() == Some(&of_get) {
+            let seen = format!("HEAD says Content-Length: {}, GET {}", shown(&of_head), shown(&of_get));
+            run.found(&rules::HEAD_WRONG, seen);
+        }
+    }
+}
+
+/// Whether a connection ended, which says nothing about the request.
+fn is_end(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::UnexpectedEof
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::NotConnected
+    )
+}
+
+/// Descriptions of the API that this server offers.
+fn descriptions(run: &mut Run<'_>, talk: &mut Talk<'_>, reply: &Reply, document: Option<&Value>) {
+    let url = run.url.clone();
+    let mut servers = document.filter(|document| links::is_openapi(document)).map(links::http_servers);
+    let mut places: Vec<String> = vec!["/openapi.json".to_string()];
+    places.extend(reply.all("link").filter_map(service_description).map(str::to_string));
+    places.extend(document.map(links::descriptions).unwrap_or_default());
+    let mut targets: Vec<Url> = Vec::new();
+    for place in places {
+        let Ok(target) = url.join(&place) else { continue };
+        let is_own = target.is_https && target.host == url.host && target.port == url.port;
+        if is_own && target.path != url.path && !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    for target in targets.into_iter().take(MOST_DESCRIPTIONS) {
+        // That there is none is no finding, so neither is a failure.
+        let Ok(reply) = talk.ask(run, "GET", &target.path) else { continue };
+        let Ok(found) = serde_json::from_slice::<Value>(&reply.body) else { continue };
+        if reply.is_success() && links::is_openapi(&found) {
+            run.fact("https", "openapi", target.path);
+            servers.get_or_insert_default().extend(links::http_servers(&found));
+        }
+    }
+    let servers = servers.unwrap_or_default();
+    if !servers.is_empty() {
+        let fix = format!("\"servers\": [{{ \"url\": \"{}\" }}]", url.origin());
+        run.found_with(&rules::OPENAPI_HTTP_SERVER, format!("it names {}", some_of(&servers)), fix);
+    }
+}
+
+/// `</openapi.json>; rel="service-desc"` (RFC 8631).
+fn service_description(field: &str) -> Option<&str> {
+    let (target, parameters) = field.trim().strip_prefix('<')?.split_once('>')?;
+    parameters.contains("service-desc").then_some(target)
+}
+
+fn named(run: &mut Run<'_>, found: &[String], words: &str) {
+    if !found.is_empty() {
+        run.found(&rules::HTTP_LINKS, format!("{words} {}", some_of(found)));
+    }
+}
+
+fn some_of(found: &[String]) -> String {
+    let named: Vec<String> = found.iter().take(links::MOST_NAMED).map(|text| shown(text)).collect();
+    match found.len().saturating_sub(links::MOST_NAMED) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+/// Words of the server, made fit for a terminal.
+pub(super) fn shown(text: &str) -> String {
+    let short: String = text.chars().take(120).collect();
+    let more = if short.len() < text.len() { "…" } else { "" };
+    format!("{}{more}", short.escape_debug().collect::<String>().replace("\\\"", "\"").replace("\\'", "'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_read_as_browsers_read_them() {
+        for (field, age) in [
+            ("max-age=31536000", Some(31_536_000)),
+            ("includeSubDomains; Max-Age = \"10\" ; preload", Some(10)),
+            ("max-age=0", Some(0)),
+            ("max-age=99999999999999999999999", Some(u64::MAX)),
+            ("max-age", None),
+            ("max-age=", None),
+            ("max-age=-1", None),
+            ("max-age=1; max-age=2", None),
+            ("includeSubDomains", None),
+            ("", None),
+        ] {
+            assert_eq!(max_age(field), age, "{field}");
+        }
+    }
+
+    #[test]
+    fn words_of_a_server_cannot_steer_a_terminal() {
+        assert_eq!(shown("a\u{1b}[31m\"b'"), "a\\u{1b}[31m\"b'");
+        assert_eq!(shown(&"ä".repeat(200)).chars().count(), 121);
+    }
+
+    #[test]
+    fn the_links_to_a_description_are_found() {
+        assert_eq!(service_description("</o.json>; rel=\"service-desc\""), Some("/o.json"));
+        assert_eq!(service_description("</o.json>; rel=next"), None);
+        assert_eq!(service_description("nonsense"), None);
+    }
+}

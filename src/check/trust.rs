@@ -1,0 +1,221 @@
+//! Whom a client would trust, and whether a chain as a server sends it leads there. Knows certificates and files; asks no
+//! network. `certificate` calls it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::target::Host;
+use crate::tls::provider;
+
+/// Where systems keep the authorities that they trust: Debian and its kin, Red Hat's, SUSE's, Alpine and the BSDs.
+const SYSTEM_FILES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// OpenSSL's variable, which curl, Python and others obey as well.
+const SYSTEM_VARIABLE: &str = "SSL_CERT_FILE";
+
+/// The authorities that count.
+#[derive(Debug, Default)]
+pub(super) struct Roots {
+    /// Those that every client has.
+    public: Vec<TrustAnchor<'static>>,
+    /// Those that this machine's programs trust beside; where they stand is for the report.
+    system: Vec<TrustAnchor<'static>>,
+    /// Those that were given.
+    given: Vec<TrustAnchor<'static>>,
+    /// The certificates of that file, which are trusted for themselves as well.
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+/// Who vouches for a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Voucher {
+    /// An authority that clients trust from the start.
+    Public,
+    /// One that is in this machine's store and not public.
+    System,
+    /// One of the file that was given.
+    Given,
+}
+
+impl Voucher {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Voucher::Public => "a public authority",
+            Voucher::System => "an authority of this machine's own store",
+            Voucher::Given => "an authority of the given file",
+        }
+    }
+}
+
+/// Why no authority vouches for a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Distrust {
+    /// None of those that are trusted has issued it, nor what was sent with it.
+    UnknownIssuer,
+    /// One that is trusted has the issuer's name, and another key.
+    OtherKey,
+    /// In webpki's words.
+    Other(String),
+}
+
+impl Roots {
+    /// Reads the authorities: Mozilla's, which are compiled in, this machine's, if it has any, and those of `given`.
+    pub(super) fn load(given: Option<&Path>, public: Option<&Path>) -> Result<Roots, (PathBuf, io::Error)> {
+        let mut roots = Roots { public: webpki_roots::TLS_SERVER_ROOTS.to_vec(), ..Roots::default() };
+        if let Some(path) = public {
+            roots.public = read(path).map_err(|error| (path.to_path_buf(), error))?.0;
+        }
+        if let Some(path) = given {
+            (roots.given, roots.pinned) = read(path).map_err(|error| (path.to_path_buf(), error))?;
+        }
+        let named = std::env::var_os(SYSTEM_VARIABLE).map(PathBuf::from);
+        let found = named.or_else(|| SYSTEM_FILES.iter().map(PathBuf::from).find(|path| path.is_file()));
+        if let Some(path) = found {
+            match read(&path) {
+                Ok((system, _)) => roots.system = system,
+                // A machine without a store of its own is no fault of the server that is checked.
+                Err(error) => log::debug!("{}: {error}", path.display()),
+            }
+        }
+        Ok(roots)
+    }
+
+    /// Who vouches for `chain`, the server's own certificate first, at `now` (seconds since 1970).
+    pub(super) fn voucher(&self, chain: &[Vec<u8>], now: i64) -> Result<Voucher, Distrust> {
+        if chain.first().is_some_and(|own| self.pinned.iter().any(|pinned| **pinned == own[..])) {
+            return Ok(Voucher::Given);
+        }
+        let mut why = Distrust::UnknownIssuer;
+        for (roots, voucher) in
+            [(&self.public, Voucher::Public), (&self.system, Voucher::System), (&self.given, Voucher::Given)]
+        {
+            match leads_to(chain, roots, now) {
+                Ok(()) => return Ok(voucher),
+                Err(Distrust::UnknownIssuer) => {}
+                Err(other) => why = other,
+            }
+        }
+        Err(why)
+    }
+}
+
+fn leads_to(chain: &[Vec<u8>], roots: &[TrustAnchor<'static>], now: i64) -> Result<(), Distrust> {
+    let ders: Vec<CertificateDer<'_>> = chain.iter().map(|der| CertificateDer::from(&der[..])).collect();
+    let Some((own, others)) = ders.split_first() else { return Err(Distrust::UnknownIssuer) };
+    let other = |error: webpki::Error| match error {
+        webpki::Error::UnknownIssuer => Distrust::UnknownIssuer,
+        webpki::Error::InvalidSignatureForPublicKey => Distrust::OtherKey,
+        error => Distrust::Other(error.to_string()),
+    };
+    let own = EndEntityCert::try_from(own).map_err(other)?;
+    let time = UnixTime::since_unix_epoch(Duration::from_secs(now.try_into().unwrap_or_default()));
+    let algorithms = provider().signature_verification_algorithms.all;
+    own.verify_for_usage(algorithms, roots, others, time, KeyUsage::server_auth(), None, None)
+        .map(|_| ())
+        .map_err(other)
+}
+
+/// Whether a certificate is for this host; `None` when it cannot be read.
+pub(super) fn is_for(own: &[u8], host: &Host) -> Option<bool> {
+    let der = CertificateDer::from(own);
+    let own = EndEntityCert::try_from(&der).ok()?;
+    let name = match host {
+        Host::Name(name) => ServerName::try_from(name.as_str()).ok()?,
+        Host::Ip(address) => ServerName::from(*address),
+    };
+    Some(own.verify_is_valid_for_subject_name(&name).is_ok())
+}
+
+type Authorities = (Vec<TrustAnchor<'static>>, Vec<CertificateDer<'static>>);
+
+fn read(path: &Path) -> io::Result<Authorities> {
+    let certificates = CertificateDer::pem_file_iter(path).map_err(as_io)?;
+    let (mut anchors, mut ders) = (Vec::new(), Vec::new());
+    for certificate in certificates {
+        let certificate = certificate.map_err(as_io)?;
+        // A store may hold certificates that nobody reads any more.
+        if let Ok(anchor) = webpki::anchor_from_trusted_cert(&certificate) {
+            anchors.push(anchor.to_owned());
+        }
+        ders.push(certificate);
+    }
+    if ders.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "holds no certificate; it must be PEM with the authority's BEGIN CERTIFICATE block",
+        ));
+    }
+    Ok((anchors, ders))
+}
+
+fn as_io(error: rustls::pki_types::pem::Error) -> io::Error {
+    match error {
+        rustls::pki_types::pem::Error::Io(error) => error,
+        other => io::Error::new(io::ErrorKind::InvalidData, format!("is no PEM: {other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn authority() -> CertifiedIssuer<'static, KeyPair> {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    fn anchor(der: &CertificateDer<'_>) -> Vec<TrustAnchor<'static>> {
+        vec![webpki::anchor_from_trusted_cert(der).unwrap().to_owned()]
+    }
+
+    #[test]
+    fn the_voucher_is_the_first_that_vouches_and_a_stranger_is_none() {
+        let authority = authority();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+        let own = params.signed_by(&key, &authority).unwrap().der().to_vec();
+        let here = anchor(authority.der());
+        let mut roots = Roots::default();
+        assert_eq!(roots.voucher(std::slice::from_ref(&own), NOW), Err(Distrust::UnknownIssuer));
+        roots.given = here.clone();
+        assert_eq!(roots.voucher(std::slice::from_ref(&own), NOW), Ok(Voucher::Given));
+        roots.system = here.clone();
+        assert_eq!(roots.voucher(std::slice::from_ref(&own), NOW), Ok(Voucher::System));
+        roots.public = here;
+        assert_eq!(roots.voucher(std::slice::from_ref(&own), NOW), Ok(Voucher::Public));
+        assert!(matches!(roots.voucher(&[b"no certificate".to_vec()], NOW), Err(Distrust::Other(_))));
+        assert_eq!(roots.voucher(&[], NOW), Err(Distrust::UnknownIssuer));
+
+        assert_eq!(is_for(&own, &Host::Name("localhost".into())), Some(true));
+        assert_eq!(is_for(&own, &Host::Name("other.example".into())), Some(false));
+        assert_eq!(is_for(&own, &Host::Ip("127.0.0.1".parse().unwrap())), Some(false));
+        assert_eq!(is_for(b"no certificate", &Host::Name("localhost".into())), None);
+    }
+
+    #[test]
+    fn a_file_without_an_authority_is_an_error_that_says_so() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let file = dir.path().join("ca.pem");
+        std::fs::write(&file, "nothing").unwrap();
+        let (path, error) = Roots::load(Some(&file), None).unwrap_err();
+        assert_eq!(path, file);
+        assert!(error.to_string().contains("holds no certificate"), "{error}");
+        std::fs::write(&file, authority().pem()).unwrap();
+        assert_eq!(Roots::load(Some(&file), None).unwrap().given.len(), 1);
+        assert!(Roots::load(Some(&dir.path().join("none")), None).is_err());
+    }
+}
