@@ -25,7 +25,7 @@ help:
 	@echo 'make bench-quick   lockgate, nginx, hyper and the floor only: three minutes once it is built;'
 	@echo '                BENCH="--servers lockgate,hyper --only keep_alive_64" for less'
 	@echo 'make instructions  instructions a request under callgrind, against the budget in tests/instructions.txt'
-	@echo 'make tls-quality   testssl.sh and sslyze against the built server: under a minute'
+	@echo 'make tls-quality   testssl.sh and sslyze against the built server, and beside lockgate check: some minutes'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
 	@echo 'make fuzz       random input to every parser and to the whole server, FUZZ_SECONDS=300 for each target;'
@@ -72,9 +72,9 @@ instructions:
 	cargo test --release --test instructions
 
 tls-quality:
-	@tests/install.sh testssl=testssl.sh python3=python3
+	@tests/install.sh testssl=testssl.sh python3=python3 nginx=nginx-light
 	@tests/install_sslyze.sh
-	cargo test --release --test tls_quality
+	cargo test --release --test tls_quality --test check_agreement
 
 drill:
 	cargo build --release --example drill_server

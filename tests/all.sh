@@ -35,7 +35,7 @@ tests() { cargo test --no-fail-fast 2>&1 | tee "$log"; }
 drills() {
     cargo build --quiet --release --example drill_server && cargo test --quiet --release --test drill 2>&1 | tee -a "$log"
 }
-tls_quality() { cargo test --quiet --release --test tls_quality 2>&1 | tee -a "$log"; }
+tls_quality() { cargo test --quiet --release --test tls_quality --test check_agreement 2>&1 | tee -a "$log"; }
 instructions() {
     cargo build --quiet --release --example bench_server && cargo test --quiet --release --test instructions
 }

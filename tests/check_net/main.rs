@@ -1,0 +1,14 @@
+//! `lockgate check` against servers of every kind: for each finding one that provokes it, and one like it that does not. Most
+//! are sites in this process, good but for the one thing that is tried; the same is then tried with OpenSSL, nginx and Node,
+//! and with the command as a user runs it.
+
+#[path = "../support_command/mod.rs"]
+mod support_command;
+
+mod certificate;
+mod certs;
+mod http;
+mod peers;
+mod site;
+mod tls;
+mod user;

@@ -1,0 +1,146 @@
+//! The command as a user meets it.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support_command::{lockgate, outcome, text, Server};
+
+#[test]
+fn a_new_user_is_told_what_to_do_and_then_it_is_clean() {
+    let dir = TempDir::new().unwrap();
+    let mut demo = Server::demo(dir.path(), &[]);
+    let (https, http) = (demo.https_port(), demo.http_port());
+    let (url, http) = (format!("https://localhost:{https}/api/data"), http.to_string());
+    let line = ["check", &url, "--http-port", &http, "--connect", "127.0.0.1"];
+
+    let (code, said, log) = outcome(lockgate(&line), b"");
+    assert_eq!((code, log.as_str()), (2, ""), "{said}");
+    assert!(said.contains(&format!("lockgate check {url} --ca certs/ca.pem")), "{said}");
+    assert!(said.trim_end().ends_with("is not in order: 1 error to mend."), "{said}");
+    assert!(!said.contains('\x1b'), "no colours when nobody looks: {said}");
+
+    let ca = dir.path().join("ca.pem");
+    let line = [&line[..], &["--ca", text(&ca)]].concat();
+    let (code, said, log) = outcome(lockgate(&line), b"");
+    assert_eq!((code, log.as_str()), (0, ""), "{said}");
+    assert!(said.trim_end().ends_with(&format!("The connection to {url} is secure.")), "{said}");
+
+    let (code, said, _) = outcome(lockgate(&[&line[..], &["--json"]].concat()), b"");
+    assert_eq!(code, 0);
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(report["schema"], "lockgate.check/1");
+    assert_eq!(report["verdict"], "clean");
+    assert_eq!(report["url"], url);
+    let ids: Vec<&str> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, ["no-post-quantum", "http-credentials-redirected"]);
+    for member in ["severity", "place", "seen", "why", "fix", "reference", "refused_by"] {
+        assert!(report["findings"][0].get(member).is_some(), "{member}");
+    }
+    assert!(report["connections"].as_u64().unwrap() <= 48);
+    for (area, names) in [
+        (
+            "tls",
+            &[
+                "versions",
+                "version",
+                "cipher",
+                "alpn",
+                "weak_ciphers",
+                "post_quantum",
+                "resumption",
+                "client_certificate",
+                "without_name",
+                "plain_http_answer",
+            ][..],
+        ),
+        (
+            "certificate",
+            &[
+                "trusted",
+                "chain",
+                "subject",
+                "issuer",
+                "serial",
+                "dns_names",
+                "ip_addresses",
+                "not_before",
+                "not_after",
+                "days_left",
+                "key",
+                "signature",
+                "sha256",
+            ],
+        ),
+        ("https", &["status", "hsts", "keep_alive", "head_status", "clock_ahead_seconds"]),
+        ("http", &["port", "answer", "status", "location"]),
+    ] {
+        for name in names {
+            assert!(report["facts"][area].get(name).is_some(), "{area}.{name}: {said}");
+        }
+    }
+}
+
+#[test]
+fn warnings_end_with_their_own_code() {
+    let dir = TempDir::new().unwrap();
+    let mut demo = Server::demo(dir.path(), &["--public-port", "1"]);
+    let (https, http) = (demo.https_port(), demo.http_port());
+    let url = format!("https://127.0.0.1:{https}/api/data");
+    let ca = dir.path().join("ca.pem");
+    let (code, said, _) =
+        outcome(lockgate(&["check", &url, "--ca", text(&ca), "--http-port", &http.to_string()]), b"");
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("http-redirect-port") && said.contains("leads to port 1"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_checked_has_its_own_code_and_says_why() {
+    let closed = {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let url = format!("https://127.0.0.1:{closed}/");
+    for (line, words) in [
+        (&["check", &url][..], "nothing accepts connections"),
+        (&["check", "http://127.0.0.1/"], "it is plain HTTP"),
+        (&["check", "127.0.0.1:8443"], "does not begin with https://"),
+        (&["check", "https://user:secret@localhost/"], "a user name or a password"),
+        (&["check", "https://localhost/", "--ca", "/nonexistent.pem"], "/nonexistent.pem"),
+    ] {
+        let (code, said, log) = outcome(lockgate(line), b"");
+        assert_eq!((code, said.as_str()), (3, ""), "{line:?}: {log}");
+        assert!(log.contains(words), "{log}");
+    }
+    for line in [
+        &["check"][..],
+        &["check", "a", "b"],
+        &["check", "--explain", "nonsense"],
+        &["check", "--http-port", "0"],
+    ] {
+        let (code, _, log) = outcome(lockgate(line), b"");
+        assert_eq!(code, 64, "{line:?}: {log}");
+    }
+}
+
+#[test]
+fn a_finding_is_explained() {
+    let (code, said, _) = outcome(lockgate(&["check", "--explain", "tls-1-0"]), b"");
+    assert_eq!(code, 0);
+    for words in ["tls-1-0 (warning)", "fix: nginx: ssl_protocols", "see: RFC 8996"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let (code, said, _) = outcome(lockgate(&["check", "--explain", "all"]), b"");
+    assert_eq!(code, 0);
+    for id in ["tls-1-0", "missing-intermediate", "http-foreign-host"] {
+        assert!(said.lines().any(|line| line.split(' ').next() == Some(id)), "{id}: {said}");
+    }
+    let (_, _, log) = outcome(lockgate(&["check", "--explain", "tls-1-O"]), b"");
+    assert!(log.contains("is tls-1-0 meant?"), "{log}");
+}
