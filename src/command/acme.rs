@@ -17,7 +17,7 @@ use super::say;
 use super::value::{self, Listen};
 
 /// What the options here say.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct FromAuthority {
     pub directory: Option<String>,
     pub accept_terms: bool,
@@ -293,21 +293,17 @@ fn obtain(arguments: &Arguments, urgency: Urgency) -> Result<ExitCode, Failure> 
 
 /// The same for the names and from the authority that the certificate is from.
 fn as_before(arguments: &Arguments, status: &AcmeStatus) -> Result<Arguments, Failure> {
-    let Some(directory) = status.authority.clone() else {
+    let (Some(directory), false) = (status.authority.clone(), status.names.is_empty()) else {
         return Err(Failure::usage("there is no certificate yet: give --acme URL and --name NAME"));
     };
-    let given = &arguments.acme;
+    let given = arguments.acme.clone();
     Ok(Arguments {
         state: arguments.state.clone(),
         names: status.names.clone(),
         acme: FromAuthority {
             directory: Some(directory),
-            profile: given.profile.clone().or_else(|| status.profile.clone()),
-            accept_terms: given.accept_terms,
-            ca: given.ca.clone(),
-            challenge: given.challenge,
-            chain: given.chain.clone(),
-            ..FromAuthority::default()
+            profile: given.profile.or_else(|| status.profile.clone()),
+            ..given
         },
         ..Arguments::default()
     })

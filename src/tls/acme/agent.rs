@@ -5,7 +5,7 @@
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{mpsc, Arc};
 use std::thread;
 use std::time::Duration;
@@ -70,6 +70,11 @@ impl Agent {
 
     pub(crate) fn challenge(&self) -> super::Challenge {
         self.settings.challenge
+    }
+
+    /// Where the certificate and all that belongs to it are kept.
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
     }
 
     pub(super) fn state(&self) -> State {
@@ -273,6 +278,8 @@ impl Agent {
     /// Notes when the certificate is to be renewed, as the authority says or else by its life.
     fn plan(&self, https: &Https, state: &State, book: &mut Book, found: &Found) -> Result<(), AcmeFault> {
         let (now, dice) = (time::now(), roll()?);
+        // Where nothing can be written down, the authority would be asked again and again.
+        state.save_book(book)?;
         let known = book.plan.take().filter(|plan| plan.certificate == found.held.name);
         let asked = session::directory(https, &self.settings.directory)
             .and_then(|directory| ari::ask(https, &directory, &found.leaf));
@@ -294,7 +301,8 @@ impl Agent {
             Err(AcmeFault::Stopped) => return Ok(()),
             Err(fault) => {
                 log::info!("ACME: the authority could not be asked when to renew: {fault}");
-                plan.ask_at = Some(now + ASK_AGAIN_AFTER_FAILURE);
+                let wait = schedule::wanted_wait(&fault).unwrap_or(0).max(ASK_AGAIN_AFTER_FAILURE);
+                plan.ask_at = Some(schedule::ask_at(now, Some(wait)));
             }
         }
         if known.is_none_or(|known| known.renew_at != plan.renew_at) {
