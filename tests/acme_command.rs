@@ -75,6 +75,7 @@ fn what_is_missing_is_named_and_so_are_the_terms() {
     let (code, _, message) = outcome(command(&words, &pebble, state.path()), b"");
     assert_eq!(code, 78, "{message}");
     assert!(message.contains("its terms of service have not been accepted; read data:"), "{message}");
+    assert_eq!(message.matches("terms of service").count(), 1, "{message}");
     assert!(status(state.path())["last_error"].as_str().unwrap().contains("terms of service"));
 
     let acme = ["--acme", "https://a.example/"];
@@ -137,6 +138,19 @@ fn a_certificate_that_has_run_out_is_renewed_and_what_is_known_of_it_is_shown() 
     // Nobody is there, but it is asked.
     assert_eq!(code, 1, "{message}");
     assert!(message.contains("https://localhost:1/directory"), "{message}");
+}
+
+#[test]
+fn who_looks_at_a_certificate_is_not_told_each_time_what_clients_object_to() {
+    let state = TempDir::new().unwrap();
+    let dir = state.path().join("acme");
+    fs::create_dir(&dir).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = parameters(&["a.example"], 1_000 * 86_400).self_signed(&key).unwrap().pem();
+    fs::write(dir.join("certificate.pem"), key.serialize_pem() + &certificate).unwrap();
+    let (code, shown, log) = outcome(lockgate(&["cert", "status", "--state", text(state.path())]), b"");
+    assert_eq!((code, &*log), (0, ""));
+    assert!(shown.contains("valid from"), "{shown}");
 }
 
 #[test]

@@ -210,8 +210,9 @@ pub(super) const RENEW: Spec = Spec {
 
 const RENEW_HELP: &str = "\
 Renews the certificate in the state directory when its time has come, or at once with --force,
-for the names and from the authority that it is from, unless others are given. Meant for a timer,
-where something else serves; lockgate serve --acme renews by itself.
+for the names and from the authority that it is from, unless others are given; an authority of
+your own needs --acme-ca again. Meant for a timer, where something else serves; lockgate serve --acme
+renews by itself.
 
   lockgate cert renew --state /var/lib/gateway
 ";

@@ -193,7 +193,9 @@ impl Agent {
                     Err(AcmeFault::Stopped) => return Ok(Duration::ZERO),
                     Err(fault) => {
                         let wait = seconds(self.note_failure(state, &mut book, &fault));
-                        told(&self.error(fault), wait);
+                        let error = self.error(fault);
+                        log::error!("ACME: {error}; next try in {} s", wait.as_secs());
+                        told(&error, wait);
                         return Ok(wait.min(LONGEST_REST_WITHOUT));
                     }
                 }
@@ -258,7 +260,7 @@ impl Agent {
         let unfit = |what: String| {
             AcmeFault::Unsupported(format!("the certificate that it issued is of no use: {what}"))
         };
-        let found = held::read(pem.as_bytes(), Some(&self.settings)).map_err(|error| match error {
+        let found = held::read(None, pem.as_bytes(), Some(&self.settings)).map_err(|error| match error {
             Error::Identity { fault: IdentityFault::NotYetValid { .. }, .. } => AcmeFault::Unfinished {
                 what: "waiting for the certificate to be valid by this machine's clock",
                 retry_after: None,
@@ -322,8 +324,6 @@ impl Agent {
         let wait = schedule::back_off(fault, book.failures, dice);
         book.not_before = Some(now + wait);
         (book.last_error, book.last_error_at) = (Some(fault.to_string()), Some(now));
-        let authority = &self.settings.directory;
-        log::error!("ACME: no certificate from {authority}, next try in {wait} s: {fault}");
         if let Err(fault) = state.save_book(book) {
             log::error!("ACME: {fault}");
             return wait.max(WITHOUT_STATE);
@@ -334,11 +334,11 @@ impl Agent {
     /// The certificate that is there and can be served with.
     fn found(&self, state: &State) -> Result<Option<Found>, AcmeFault> {
         let Some(file) = state.certificate()? else { return Ok(None) };
-        match held::read(&file, Some(&self.settings)) {
+        match held::read(Some(&state.certificate_file()), &file, Some(&self.settings)) {
             Ok(found) => Ok(Some(found)),
             Err(error) => {
                 // The source that is served from says it aloud, and once.
-                log::debug!("ACME: {}: {error}", state.certificate_file().display());
+                log::debug!("ACME: {error}");
                 Ok(None)
             }
         }

@@ -1,6 +1,8 @@
 //! The certificate that is there: one PEM file with a few words about where it is from, then its key, then its chain. It is
 //! written in one piece, so that no crash can part them.
 
+use std::path::Path;
+
 use zeroize::Zeroizing;
 
 use super::chain;
@@ -62,8 +64,8 @@ pub(super) struct Found {
 }
 
 /// Reads what [`write`] wrote. `settings` says what it should be like; without, it fits.
-pub(super) fn read(file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
-    let identity = Identity::from_pem(file, file)?;
+pub(super) fn read(path: Option<&Path>, file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
+    let identity = Identity::of_one_file(path, file)?;
     let words = Words::of(file);
     let fits = settings.is_none_or(|settings| {
         words.directory.as_ref() == Some(&settings.directory)

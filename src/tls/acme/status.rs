@@ -57,7 +57,7 @@ impl AcmeStatus {
         if let Some(file) = state.certificate().map_err(failed)? {
             let words = held::Words::of(&file);
             (status.authority, status.names, status.profile) = (words.directory, words.names, words.profile);
-            match held::read(&file, None) {
+            match held::read(Some(&state.certificate_file()), &file, None) {
                 Ok(found) => {
                     status.not_before = Some(found.held.not_before);
                     status.not_after = Some(found.held.not_after);
