@@ -295,7 +295,8 @@ fn who_is_told_of_a_renewal_may_reload_and_replace() {
         .on_identity_event(move |event| {
             let IdentityEvent::Renewed { .. } = event else { return };
             // The second time it is what is replaced here.
-            if let Some(sender) = sender.lock().unwrap().take() {
+            let first = sender.lock().unwrap().take();
+            if let Some(sender) = first {
                 let handle = own.get().unwrap();
                 handle.reload().unwrap();
                 handle.replace_identity(identity()).unwrap();
