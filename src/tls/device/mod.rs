@@ -13,7 +13,7 @@ pub(crate) mod scope;
 mod clock;
 mod fault;
 mod machine;
-mod names;
+pub(super) mod names;
 mod state;
 
 use std::net::IpAddr;
