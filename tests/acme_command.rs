@@ -4,13 +4,16 @@
 mod support_acme;
 mod support_command;
 
+use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
+use rcgen::KeyPair;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use support_acme::authority::parameters;
 use support_acme::pebble::{Options, Pebble};
 use support_command::client::Client;
 use support_command::{lockgate, outcome, text, Server};
@@ -72,6 +75,7 @@ fn what_is_missing_is_named_and_so_are_the_terms() {
     let (code, _, message) = outcome(command(&words, &pebble, state.path()), b"");
     assert_eq!(code, 78, "{message}");
     assert!(message.contains("its terms of service have not been accepted; read data:"), "{message}");
+    assert_eq!(message.matches("terms of service").count(), 1, "{message}");
     assert!(status(state.path())["last_error"].as_str().unwrap().contains("terms of service"));
 
     let acme = ["--acme", "https://a.example/"];
@@ -111,6 +115,42 @@ fn what_is_missing_is_named_and_so_are_the_terms() {
         assert_eq!(given, code, "{words:?}: {message}");
         assert!(message.contains(part), "{words:?}: {message}");
     }
+}
+
+#[test]
+fn a_certificate_that_has_run_out_is_renewed_and_what_is_known_of_it_is_shown() {
+    let state = TempDir::new().unwrap();
+    let dir = state.path().join("acme");
+    fs::create_dir(&dir).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = parameters(&["a.example"], 0);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+    let certificate = params.self_signed(&key).unwrap().pem();
+    let from = "lockgate: from https://localhost:1/directory\nlockgate: for a.example\n";
+    fs::write(dir.join("certificate.pem"), [from, &key.serialize_pem(), &certificate].concat()).unwrap();
+
+    let known = status(state.path());
+    assert_eq!(known["names"], serde_json::json!(["a.example"]), "{known}");
+    assert!(known["fault"].as_str().unwrap().contains("expired"), "{known}");
+    let words = ["cert", "renew", "--http", "127.0.0.1:0", "--state", text(state.path())];
+    let (code, _, message) = outcome(lockgate(&words), b"");
+    // Nobody is there, but it is asked.
+    assert_eq!(code, 1, "{message}");
+    assert!(message.contains("https://localhost:1/directory"), "{message}");
+}
+
+#[test]
+fn who_looks_at_a_certificate_is_not_told_each_time_what_clients_object_to() {
+    let state = TempDir::new().unwrap();
+    let dir = state.path().join("acme");
+    fs::create_dir(&dir).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = parameters(&["a.example"], 1_000 * 86_400).self_signed(&key).unwrap().pem();
+    fs::write(dir.join("certificate.pem"), key.serialize_pem() + &certificate).unwrap();
+    let (code, shown, log) = outcome(lockgate(&["cert", "status", "--state", text(state.path())]), b"");
+    assert_eq!((code, &*log), (0, ""));
+    assert!(shown.contains("valid from"), "{shown}");
 }
 
 #[test]

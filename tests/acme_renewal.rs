@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lockgate::{Acme, AcmeStatus, Challenge, Error, Identity, Urgency};
+use lockgate::{Acme, AcmeStatus, Challenge, Error, Identity, Router, Server, Urgency};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -156,6 +156,13 @@ fn an_authority_that_wants_to_be_left_alone_is_left_alone() {
     assert_eq!(status.next_attempt.unwrap() - status.last_error_at.unwrap(), 7_200);
     assert_eq!(stub.orders().len(), 1);
 
+    // Who is too busy for a nonce says so too.
+    let state = TempDir::new().unwrap();
+    stub.refuse_nonce("503 Service Unavailable\r\nRetry-After: 1800");
+    obtain(&acme(&stub, state.path()), Urgency::IfDue).unwrap_err();
+    let status = AcmeStatus::read(state.path()).unwrap();
+    assert_eq!(status.next_attempt.unwrap() - status.last_error_at.unwrap(), 1_800);
+
     // A server tells it, and waits.
     let state = TempDir::new().unwrap();
     stub.refuse_next("503 Service Unavailable\r\nRetry-After: 3600", "serverInternal");
@@ -165,6 +172,20 @@ fn an_authority_that_wants_to_be_left_alone_is_left_alone() {
     assert_eq!(retry_in, Duration::from_secs(3_600));
     serving.stop();
     assert_eq!(stub.orders().len(), 2);
+}
+
+#[test]
+fn two_certificates_are_not_kept_in_one_directory() {
+    let stub = Stub::start();
+    let state = TempDir::new().unwrap();
+    let identity = |name| Identity::acme(acme(&stub, state.path()).name(name)).unwrap();
+    let server = Server::builder(Router::new())
+        .https("127.0.0.1:0")
+        .redirect_http("127.0.0.1:0")
+        .identity(identity("b.example.org"))
+        .also_identity(identity("c.example.org"));
+    let error = server.bind().unwrap_err().to_string();
+    assert!(error.contains("keeps one certificate, and two are to be obtained there"), "{error}");
 }
 
 #[test]

@@ -277,7 +277,9 @@ fn a_state_directory_keeps_both() {
     assert!(said.contains("lockgate cert install ANSWER.pem --state state"), "{said}");
     site.write("request.pem", &request);
     site.answer("request.pem", "own.pem");
-    site.done("install between.pem own.pem --state state");
+    let (said, _) = site.done("install between.pem own.pem --state state");
+    let serve = "lockgate serve --cert state/installed/cert.pem --key state/installed/key.pem";
+    assert!(said.ends_with(&format!("{serve}\n")), "{said}");
     let mode = |name: &str| fs::metadata(site.path(name)).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode("state/installed"), 0o700);
     assert_eq!(mode("state/installed/key.pem"), 0o600);

@@ -553,8 +553,8 @@ fn options_that_do_not_go_together_are_named() {
             &["--device", "--state", "x", "--cert", "y", "--key", "z"],
             "--device and --cert do not go together",
         ),
-        (&["--state", "x"], "give --device too"),
-        (&["--name", "x"], "give --device too"),
+        (&["--state", "x"], "give --device or --acme URL too"),
+        (&["--name", "x"], "give --device or --acme URL too"),
     ] {
         let (code, _, errors) = outcome(lockgate(&[&["serve"][..], line].concat()), b"");
         assert!(code == 2 && errors.contains(words), "{line:?}: {code} {errors}");

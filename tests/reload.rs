@@ -8,11 +8,11 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use lockgate::{
-    Error, Expiry, Identity, IdentityEvent, IdentityFault, IdentitySource, Request, Router, Server,
+    Error, Expiry, Handle, Identity, IdentityEvent, IdentityFault, IdentitySource, Request, Router, Server,
 };
 use rustls::pki_types::{pem::PemObject, CertificateDer};
 use support::{identity, pem_pair, serve_as, Serving, SAFETY};
@@ -243,6 +243,72 @@ fn a_source_of_the_programs_own_is_asked_when_it_wants_to_be_and_may_panic() {
     expect(&events, "renewed");
     assert_ne!(serving.connect().certificate(), before);
     assert_eq!(asked.load(Ordering::SeqCst), 4);
+}
+
+/// Gives what is in its file, and panics once a server asks which file that is.
+struct FilesPanic {
+    identity: Identity,
+    asked: AtomicUsize,
+}
+
+impl IdentitySource for FilesPanic {
+    fn load(&self) -> Result<Identity, Error> {
+        Ok(self.identity.clone())
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        assert!(self.asked.fetch_add(1, Ordering::SeqCst) < 2, "a fault of the program's own");
+        Vec::new()
+    }
+}
+
+#[test]
+fn a_source_that_panics_does_not_end_the_care_for_the_others() {
+    let files = Files::new();
+    files.release("now");
+    let bad = FilesPanic { identity: identity(), asked: AtomicUsize::new(0) };
+    let (sender, events) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    let builder = Server::builder(Router::new().get("/", |_: &mut Request| "root"))
+        .identity(load(&files.path("now")))
+        .also_identity(Identity::from_source(bad).unwrap())
+        .on_identity_event(move |event| {
+            if matches!(event, IdentityEvent::Renewed { .. }) {
+                let _ = sender.lock().unwrap().send("renewed".to_string());
+            }
+        });
+    let serving = serve_as(builder);
+    let (certificate, key) = new_pair();
+    fs::write(files.path("now").join("tls.crt"), &certificate).unwrap();
+    fs::write(files.path("now").join("tls.key"), key).unwrap();
+    expect_renewed(&events);
+    serves(&serving, &certificate);
+}
+
+#[test]
+fn who_is_told_of_a_renewal_may_reload_and_replace() {
+    let handle = Arc::new(OnceLock::<Handle>::new());
+    let (sender, done) = mpsc::channel();
+    let (sender, own) = (Mutex::new(Some(sender)), handle.clone());
+    let builder = Server::builder(Router::new().get("/", |_: &mut Request| "root"))
+        .identity(identity())
+        .on_identity_event(move |event| {
+            let IdentityEvent::Renewed { .. } = event else { return };
+            // The second time it is what is replaced here.
+            let first = sender.lock().unwrap().take();
+            if let Some(sender) = first {
+                let handle = own.get().unwrap();
+                handle.reload().unwrap();
+                handle.replace_identity(identity()).unwrap();
+                sender.send(()).unwrap();
+            }
+        });
+    let serving = serve_as(builder);
+    handle.set(serving.handle.clone()).unwrap();
+    let replacing = serving.handle.clone();
+    let thread = std::thread::spawn(move || replacing.replace_identity(identity()));
+    done.recv_timeout(SAFETY).expect("it returns");
+    thread.join().unwrap().unwrap();
 }
 
 /// A certificate of this life, of which so much is over.

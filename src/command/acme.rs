@@ -17,7 +17,7 @@ use super::say;
 use super::value::{self, Listen};
 
 /// What the options here say.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct FromAuthority {
     pub directory: Option<String>,
     pub accept_terms: bool,
@@ -210,8 +210,9 @@ pub(super) const RENEW: Spec = Spec {
 
 const RENEW_HELP: &str = "\
 Renews the certificate in the state directory when its time has come, or at once with --force,
-for the names and from the authority that it is from, unless others are given. Meant for a timer,
-where something else serves; lockgate serve --acme renews by itself.
+for the names and from the authority that it is from, unless others are given; an authority of
+your own needs --acme-ca again. Meant for a timer, where something else serves; lockgate serve --acme
+renews by itself.
 
   lockgate cert renew --state /var/lib/gateway
 ";
@@ -293,21 +294,17 @@ fn obtain(arguments: &Arguments, urgency: Urgency) -> Result<ExitCode, Failure> 
 
 /// The same for the names and from the authority that the certificate is from.
 fn as_before(arguments: &Arguments, status: &AcmeStatus) -> Result<Arguments, Failure> {
-    let Some(directory) = status.authority.clone() else {
+    let (Some(directory), false) = (status.authority.clone(), status.names.is_empty()) else {
         return Err(Failure::usage("there is no certificate yet: give --acme URL and --name NAME"));
     };
-    let given = &arguments.acme;
+    let given = arguments.acme.clone();
     Ok(Arguments {
         state: arguments.state.clone(),
         names: status.names.clone(),
         acme: FromAuthority {
             directory: Some(directory),
-            profile: given.profile.clone().or_else(|| status.profile.clone()),
-            accept_terms: given.accept_terms,
-            ca: given.ca.clone(),
-            challenge: given.challenge,
-            chain: given.chain.clone(),
-            ..FromAuthority::default()
+            profile: given.profile.or_else(|| status.profile.clone()),
+            ..given
         },
         ..Arguments::default()
     })

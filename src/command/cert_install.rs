@@ -10,6 +10,7 @@ use super::args::Arguments;
 use super::cert_csr::{not_written, Places};
 use super::commands::{Operands, Spec};
 use super::exit::{self, Code, Failure};
+use super::value::shell_word;
 use super::{placing, say};
 
 pub(super) const SPEC: Spec = Spec {
@@ -72,7 +73,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     try_to_serve(arguments, &pem, &places.key)?;
     refuse_to_write_over(&places.cert)?;
     placing::replace(&places.cert, &pem, 0o644).map_err(|error| not_written(&places.cert, &error))?;
-    say(&report(&places.cert, &in_order, chain.certificates().len()));
+    say(&report(&places, &in_order, chain.certificates().len()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -129,8 +130,9 @@ fn refuse_to_write_over(cert: &Path) -> Result<(), Failure> {
     }
 }
 
-fn report(cert: &Path, in_order: &[Certificate], found: usize) -> String {
-    let mut text = format!("Installed in {}", cert.display());
+fn report(places: &Places, in_order: &[Certificate], found: usize) -> String {
+    let [cert, key] = [&places.cert, &places.key].map(|path| path.to_string_lossy());
+    let mut text = format!("Installed in {cert}");
     if let Some(own) = in_order.first() {
         let addresses = own.ip_addresses().iter().map(ToString::to_string);
         let names: Vec<String> = own.dns_names().iter().cloned().chain(addresses).collect();
@@ -144,6 +146,7 @@ fn report(cert: &Path, in_order: &[Certificate], found: usize) -> String {
     if left_out > 0 {
         text.push_str(&format!("; {left_out} left out (the root, or not needed)"));
     }
-    text.push_str(".\nA server that runs with this file takes it by itself.");
+    text.push_str(".\nA server that runs with this file takes it by itself. To start one: lockgate serve");
+    text.push_str(&format!(" --cert {} --key {}", shell_word(&cert), shell_word(&key)));
     text
 }

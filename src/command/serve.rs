@@ -89,9 +89,9 @@ fn check(arguments: &Arguments) -> Result<(), Failure> {
         }
         (true, None) => "--state DIR is missing: the device's authority and certificate are kept there",
         (true, Some(_)) => return Ok(()),
-        (false, Some(_)) => "--state is for what a server makes itself; give --device too",
+        (false, Some(_)) => "--state is for what a server makes or obtains itself; give --device or --acme URL too",
         (false, None) if !arguments.names.is_empty() => {
-            "--name is for a certificate that a server makes itself; give --device too"
+            "--name is for a certificate that a server makes or obtains itself; give --device or --acme URL too"
         }
         (false, None) if certs == keys && certs > 0 => return Ok(()),
         (false, None) => {

@@ -1,6 +1,7 @@
 //! The agents of identities that come from an authority: started with the server, stopped with it. And the same without a
 //! server, once, for a command.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread;
@@ -53,8 +54,17 @@ pub(super) fn check(
     redirects: bool,
     clients: Option<&Clients>,
 ) -> Result<(), Error> {
-    let agents = identities.iter().filter_map(Identity::origin).filter_map(Origin::agent);
-    for challenge in agents.map(|agent| agent.challenge()) {
+    let agents: Vec<_> = identities.iter().filter_map(Identity::origin).filter_map(Origin::agent).collect();
+    let mut directories = BTreeSet::new();
+    if let Some(agent) = agents.iter().find(|agent| !directories.insert(agent.state_dir())) {
+        let fault = format!(
+            "{} keeps one certificate, and two are to be obtained there; put all names into one, or give each a directory of \
+             its own",
+            agent.state_dir().display()
+        );
+        return Err(Error::Setting { setting: "state_dir", fault });
+    }
+    for challenge in agents.iter().map(|agent| agent.challenge()) {
         let fault = match challenge {
             Challenge::Http01 if !redirects => {
                 "http-01 is answered where plain HTTP is, which is nowhere; serve redirects too (redirect_http, --http), or \

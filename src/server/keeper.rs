@@ -162,7 +162,7 @@ impl Keeper {
     }
 
     fn put(&self, index: usize, identity: Identity) -> Result<(), Error> {
-        let _one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
         let mut identities = self.live.current().identities.clone();
         let Some(place) = identities.get_mut(index) else { return Ok(()) };
         let old = std::mem::replace(place, identity.clone());
@@ -171,6 +171,8 @@ impl Keeper {
             return Ok(());
         }
         self.live.replace(identities)?;
+        // Who is told may want to exchange another.
+        drop(one_at_a_time);
         log::info!("{identity:?}: in use for new connections");
         self.tell(&IdentityEvent::Renewed { identity: &identity });
         Ok(())

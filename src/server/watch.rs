@@ -26,7 +26,8 @@ pub(super) struct Watch {
     events: Events,
     waker: Arc<Waker>,
     folders: Option<notify::Folders>,
-    watched: BTreeSet<PathBuf>,
+    /// Whether all that were wanted last are watched.
+    sees_all: bool,
 }
 
 impl Watch {
@@ -36,7 +37,7 @@ impl Watch {
         let folders = notify::Folders::new(poll.registry(), FOLDERS)
             .inspect_err(|error| log::debug!("files are looked at from time to time: {error}"))
             .ok();
-        Ok(Watch { poll, events: Events::with_capacity(4), waker, folders, watched: BTreeSet::new() })
+        Ok(Watch { poll, events: Events::with_capacity(4), waker, folders, sees_all: true })
     }
 
     /// Ends a wait from another thread, the one that comes if there is none.
@@ -44,9 +45,9 @@ impl Watch {
         self.waker.clone()
     }
 
-    /// Whether a change ends a wait; else only time does.
+    /// Whether every change ends a wait; else only time does.
     pub(super) fn sees_changes(&self) -> bool {
-        self.folders.is_some()
+        self.folders.is_some() && self.sees_all
     }
 
     /// Watches these files from now on, and no others. To be called again after each wait: folders come and go.
@@ -54,7 +55,7 @@ impl Watch {
         let Some(notify) = &mut self.folders else { return };
         let folders: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_of(file)).collect();
         match notify.set(&folders) {
-            Ok(()) => self.watched = folders,
+            Ok(sees_all) => self.sees_all = sees_all,
             Err(error) => {
                 log::warn!("changed files are noticed only from time to time: the system watches no more folders ({error})");
                 self.folders = None;
@@ -141,7 +142,8 @@ mod notify {
             Ok(Folders { inotify, watches: BTreeMap::new() })
         }
 
-        pub(super) fn set(&mut self, folders: &BTreeSet<PathBuf>) -> io::Result<()> {
+        /// Whether all of them are watched now. Some may have just gone, and others may be passed through and not read.
+        pub(super) fn set(&mut self, folders: &BTreeSet<PathBuf>) -> io::Result<bool> {
             // Reading is no change, and neither is what is opened or only begun to be written.
             let changes = WatchFlags::CLOSE_WRITE
                 | WatchFlags::CREATE
@@ -162,7 +164,6 @@ mod notify {
                     Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::NOMEM)) => {
                         return Err(error.into())
                     }
-                    // It has just gone, or may not be read; the next look finds out more.
                     Err(error) => log::debug!("{}: cannot be watched: {error}", folder.display()),
                 }
             }
@@ -173,7 +174,7 @@ mod notify {
                 }
             }
             self.watches = now;
-            Ok(())
+            Ok(self.watches.len() == folders.len())
         }
 
         pub(super) fn forget_events(&mut self) {
@@ -197,7 +198,7 @@ mod notify {
             Err(ErrorKind::Unsupported.into())
         }
 
-        pub(super) fn set(&mut self, _: &BTreeSet<PathBuf>) -> io::Result<()> {
+        pub(super) fn set(&mut self, _: &BTreeSet<PathBuf>) -> io::Result<bool> {
             match *self {}
         }
 
@@ -237,6 +238,19 @@ mod tests {
         // A ring of links has no file, and no end either.
         symlink("ring", root.join("ring")).unwrap();
         assert_eq!(folders(&root.join("ring/cert.pem")), [root]);
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn a_folder_that_cannot_be_watched_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut watch = Watch::new().unwrap();
+        let folders = watch.folders.as_mut().unwrap();
+        let there = dir.path().to_path_buf();
+        assert!(folders.set(&[there.clone()].into()).unwrap());
+        // Gone is as good as forbidden, which nothing is for the superuser.
+        assert!(!folders.set(&[there.clone(), there.join("gone")].into()).unwrap());
+        assert!(folders.set(&[there].into()).unwrap());
     }
 
     #[test]

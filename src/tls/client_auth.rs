@@ -152,16 +152,16 @@ impl Clients {
         Ok(Clients { auth, stamp, verifier, first_due })
     }
 
-    /// From the files as they are now.
-    ///
-    /// # Errors
-    /// Those of [`load`](Clients::load).
     /// Whether a client without a certificate is refused.
     #[cfg(feature = "acme")]
     pub(crate) fn are_required(&self) -> bool {
         self.verifier.client_auth_mandatory()
     }
 
+    /// From the files as they are now.
+    ///
+    /// # Errors
+    /// Those of [`load`](Clients::load).
     pub(crate) fn load_again(&self) -> Result<Clients, Error> {
         Clients::load(self.auth.clone())
     }

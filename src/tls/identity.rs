@@ -112,6 +112,13 @@ impl Identity {
         check(part(certificate), part(key), now)
     }
 
+    /// From a key and its chain in one file that was made here, or is to be. The log is told nothing: it is read often.
+    #[cfg(feature = "acme")]
+    pub(super) fn of_one_file(file: Option<&Path>, pem: &[u8]) -> Result<Identity, Error> {
+        let part = Part { file, pem };
+        check(part, part, unix_now())
+    }
+
     /// Whether the certificate is for this host: a DNS name (RFC 9525: `*.example.org` covers one label), or an IPv4 or
     /// IPv6 address without brackets. Anything else is not, and neither is a name that stands in the subject only.
     pub fn is_valid_for(&self, host: &str) -> bool {

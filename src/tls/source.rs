@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -111,7 +112,7 @@ impl Origin {
     }
 
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let mut files = self.source.files();
+        let mut files = guarded(|| self.source.files());
         files.truncate(MOST_FILES);
         files
     }
@@ -122,8 +123,16 @@ impl Origin {
     }
 
     pub(crate) fn look_again(&self, current: &Identity, now: SystemTime) -> Option<Duration> {
-        self.source.look_again(current, now)
+        guarded(|| self.source.look_again(current, now))
     }
+}
+
+/// A source may be anybody's code; a panic of it must not end the care for the other certificates.
+fn guarded<T: Default>(ask: impl FnOnce() -> T) -> T {
+    panic::catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
+        log::error!("the source of a certificate panicked; its files and times are not known");
+        T::default()
+    })
 }
 
 /// What can be seen of files from outside. Two that differ say that a file was changed, replaced, made or removed.

@@ -27,6 +27,8 @@ struct State {
     /// The answers to the next orders, the first first; then they are accepted.
     refusals: Vec<String>,
     orders: Vec<Value>,
+    /// What the next question for a nonce gets.
+    nonce_refusal: Option<String>,
     /// The names of certificates that were asked about.
     asked: Vec<String>,
     certificate: String,
@@ -61,6 +63,12 @@ impl Stub {
         let problem = json!({"type": format!("urn:ietf:params:acme:error:{kind}"), "detail": "because"});
         let answer = respond(status_and_fields, &problem.to_string());
         self.state.lock().unwrap().refusals.push(answer);
+    }
+
+    /// The next question for a nonce gets this answer, from the status on.
+    pub fn refuse_nonce(&self, status_and_fields: &str) {
+        self.state.lock().unwrap().nonce_refusal =
+            Some(format!("HTTP/1.1 {status_and_fields}\r\nContent-Length: 0\r\n\r\n"));
     }
 
     /// The payloads of the orders so far, those refused among them.
@@ -112,7 +120,10 @@ fn answer(authority: &Authority, state: &mut State, request: &Request) -> Vec<u8
             }
             respond("200 OK", &directory.to_string())
         }
-        ("HEAD", "/nonce") => "HTTP/1.1 200 OK\r\nReplay-Nonce: nonce\r\n\r\n".to_string(),
+        ("HEAD", "/nonce") => {
+            let usual = || "HTTP/1.1 200 OK\r\nReplay-Nonce: nonce\r\n\r\n".to_string();
+            state.nonce_refusal.take().unwrap_or_else(usual)
+        }
         ("POST", "/account") => respond(&format!("201 Created\r\nLocation: {}", url("/account/1")), "{}"),
         ("POST", "/order") => {
             state.orders.push(payload(request));

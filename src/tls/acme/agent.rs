@@ -5,7 +5,7 @@
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{mpsc, Arc};
 use std::thread;
 use std::time::Duration;
@@ -70,6 +70,11 @@ impl Agent {
 
     pub(crate) fn challenge(&self) -> super::Challenge {
         self.settings.challenge
+    }
+
+    /// Where the certificate and all that belongs to it are kept.
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
     }
 
     pub(super) fn state(&self) -> State {
@@ -188,7 +193,9 @@ impl Agent {
                     Err(AcmeFault::Stopped) => return Ok(Duration::ZERO),
                     Err(fault) => {
                         let wait = seconds(self.note_failure(state, &mut book, &fault));
-                        told(&self.error(fault), wait);
+                        let error = self.error(fault);
+                        log::error!("ACME: {error}; next try in {} s", wait.as_secs());
+                        told(&error, wait);
                         return Ok(wait.min(LONGEST_REST_WITHOUT));
                     }
                 }
@@ -253,7 +260,7 @@ impl Agent {
         let unfit = |what: String| {
             AcmeFault::Unsupported(format!("the certificate that it issued is of no use: {what}"))
         };
-        let found = held::read(pem.as_bytes(), Some(&self.settings)).map_err(|error| match error {
+        let found = held::read(None, pem.as_bytes(), Some(&self.settings)).map_err(|error| match error {
             Error::Identity { fault: IdentityFault::NotYetValid { .. }, .. } => AcmeFault::Unfinished {
                 what: "waiting for the certificate to be valid by this machine's clock",
                 retry_after: None,
@@ -273,6 +280,8 @@ impl Agent {
     /// Notes when the certificate is to be renewed, as the authority says or else by its life.
     fn plan(&self, https: &Https, state: &State, book: &mut Book, found: &Found) -> Result<(), AcmeFault> {
         let (now, dice) = (time::now(), roll()?);
+        // Where nothing can be written down, the authority would be asked again and again.
+        state.save_book(book)?;
         let known = book.plan.take().filter(|plan| plan.certificate == found.held.name);
         let asked = session::directory(https, &self.settings.directory)
             .and_then(|directory| ari::ask(https, &directory, &found.leaf));
@@ -294,7 +303,8 @@ impl Agent {
             Err(AcmeFault::Stopped) => return Ok(()),
             Err(fault) => {
                 log::info!("ACME: the authority could not be asked when to renew: {fault}");
-                plan.ask_at = Some(now + ASK_AGAIN_AFTER_FAILURE);
+                let wait = schedule::wanted_wait(&fault).unwrap_or(0).max(ASK_AGAIN_AFTER_FAILURE);
+                plan.ask_at = Some(schedule::ask_at(now, Some(wait)));
             }
         }
         if known.is_none_or(|known| known.renew_at != plan.renew_at) {
@@ -314,8 +324,6 @@ impl Agent {
         let wait = schedule::back_off(fault, book.failures, dice);
         book.not_before = Some(now + wait);
         (book.last_error, book.last_error_at) = (Some(fault.to_string()), Some(now));
-        let authority = &self.settings.directory;
-        log::error!("ACME: no certificate from {authority}, next try in {wait} s: {fault}");
         if let Err(fault) = state.save_book(book) {
             log::error!("ACME: {fault}");
             return wait.max(WITHOUT_STATE);
@@ -326,11 +334,11 @@ impl Agent {
     /// The certificate that is there and can be served with.
     fn found(&self, state: &State) -> Result<Option<Found>, AcmeFault> {
         let Some(file) = state.certificate()? else { return Ok(None) };
-        match held::read(&file, Some(&self.settings)) {
+        match held::read(Some(&state.certificate_file()), &file, Some(&self.settings)) {
             Ok(found) => Ok(Some(found)),
             Err(error) => {
                 // The source that is served from says it aloud, and once.
-                log::debug!("ACME: {}: {error}", state.certificate_file().display());
+                log::debug!("ACME: {error}");
                 Ok(None)
             }
         }

@@ -1,6 +1,8 @@
 //! The certificate that is there: one PEM file with a few words about where it is from, then its key, then its chain. It is
 //! written in one piece, so that no crash can part them.
 
+use std::path::Path;
+
 use zeroize::Zeroizing;
 
 use super::chain;
@@ -28,6 +30,29 @@ pub(super) fn write(settings: &Settings, issued: &Issued) -> Zeroizing<String> {
     text.into()
 }
 
+/// What is said in the file before the key, which can be read when the certificate is of no use any more.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Words {
+    /// The authority that it is from.
+    pub directory: Option<String>,
+    /// What it was asked for.
+    pub names: Vec<String>,
+    pub profile: Option<String>,
+}
+
+impl Words {
+    pub(super) fn of(file: &[u8]) -> Words {
+        let word = |start: &str| {
+            let lines = file.split(|byte| *byte == b'\n').take(3);
+            let mut found = lines.filter_map(|line| std::str::from_utf8(line).ok()?.strip_prefix(start));
+            found.next().map(String::from)
+        };
+        let names = word(FOR).unwrap_or_default();
+        let names = names.split(", ").filter(|name| !name.is_empty()).map(String::from).collect();
+        Words { directory: word(FROM), names, profile: word(PROFILE) }
+    }
+}
+
 /// What the file holds, if it can be served with now.
 pub(super) struct Found {
     pub held: Held,
@@ -36,23 +61,15 @@ pub(super) struct Found {
     pub leaf: Vec<u8>,
     /// The authority that it is from.
     pub directory: Option<String>,
-    /// What it was asked for, with commas between.
-    pub names: Option<String>,
-    pub profile: Option<String>,
 }
 
 /// Reads what [`write`] wrote. `settings` says what it should be like; without, it fits.
-pub(super) fn read(file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
-    let identity = Identity::from_pem(file, file)?;
-    let word = |start: &str| {
-        let lines = file.split(|byte| *byte == b'\n').take(3);
-        let mut found = lines.filter_map(|line| std::str::from_utf8(line).ok()?.strip_prefix(start));
-        found.next().map(String::from)
-    };
-    let (directory, names, profile) = (word(FROM), word(FOR), word(PROFILE));
+pub(super) fn read(path: Option<&Path>, file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
+    let identity = Identity::of_one_file(path, file)?;
+    let words = Words::of(file);
     let fits = settings.is_none_or(|settings| {
-        directory.as_ref() == Some(&settings.directory)
-            && profile == settings.profile
+        words.directory.as_ref() == Some(&settings.directory)
+            && words.profile == settings.profile
             && settings.name_texts().iter().all(|name| identity.is_valid_for(name))
     });
     // There is one, or there were no identity.
@@ -60,5 +77,5 @@ pub(super) fn read(file: &[u8], settings: Option<&Settings>) -> Result<Found, Er
     let leaf = contents.certificates.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
     let (not_before, not_after) = (identity.not_before(), identity.not_after());
     let held = Held { name: chain::own_name(&leaf), not_before, not_after, fits };
-    Ok(Found { held, identity, leaf, directory, names, profile })
+    Ok(Found { held, identity, leaf, directory: words.directory })
 }

@@ -41,7 +41,7 @@ impl Directory {
             new_account: text(&json, "newAccount")?,
             new_order: text(&json, "newOrder")?,
             renewal_info: json["renewalInfo"].as_str().map(String::from),
-            terms: meta["termsOfService"].as_str().map(String::from),
+            terms: meta["termsOfService"].as_str().map(clean),
             external_account_required: meta["externalAccountRequired"].as_bool().unwrap_or(false),
             profiles: profiles.into_iter().flatten().map(|(name, _)| name.clone()).take(MOST).collect(),
         })
@@ -129,7 +129,7 @@ impl Authorization {
         let challenges = json["challenges"].as_array().map_or(&[][..], |all| all);
         Ok(Authorization {
             status,
-            identifier: text(&json["identifier"], "value")?,
+            identifier: clean(&text(&json["identifier"], "value")?),
             challenges: challenges.iter().take(MOST).filter_map(Offer::parse).collect(),
         })
     }
@@ -137,7 +137,8 @@ impl Authorization {
     pub(super) fn offer(&self, challenge: Challenge) -> Result<&Offer, Wrong> {
         self.challenges.iter().find(|offer| offer.kind == challenge.name()).ok_or_else(|| {
             let offered: Vec<&str> = self.challenges.iter().map(|offer| &*offer.kind).collect();
-            format!("no {} is offered for {}, only {}", challenge.name(), self.identifier, offered.join(", "))
+            let offered = clean(&offered.join(", "));
+            format!("no {} is offered for {}, only {offered}", challenge.name(), self.identifier)
         })
     }
 
@@ -268,7 +269,7 @@ fn texts(json: &Value, name: &str) -> Result<Vec<String>, Wrong> {
 }
 
 /// The authority's words go into errors and the log: in one line, and not without end.
-fn clean(text: &str) -> String {
+pub(super) fn clean(text: &str) -> String {
     let mut clean = text.replace(char::is_control, " ");
     if clean.len() > DETAIL_BYTES {
         let end = (0..=DETAIL_BYTES).rev().find(|end| clean.is_char_boundary(*end)).unwrap_or(0);
@@ -374,6 +375,10 @@ mod tests {
         assert_eq!(read.offer(Challenge::Http01).unwrap().token, "DGyRejmCefe7v4NfDGDKfA");
         let missing = read.offer(Challenge::TlsAlpn01).unwrap_err();
         assert_eq!(missing, "no tls-alpn-01 is offered for example.org, only dns-01, http-01");
+        let long =
+            json!({"status": "pending", "identifier": {"value": "a\nb".repeat(1_000)}, "challenges": []});
+        let missing = Authorization::parse(&bytes(&long)).unwrap().offer(Challenge::Http01).unwrap_err();
+        assert!(!missing.contains('\n') && missing.len() < 2 * DETAIL_BYTES, "{missing}");
     }
 
     #[test]

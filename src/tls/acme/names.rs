@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde_json::{json, Value};
 
+use crate::tls::device::names::dns_name;
+
 /// Let's Encrypt takes no more, and no appliance has so many.
 const MOST: usize = 100;
 
@@ -22,24 +24,14 @@ impl Identifier {
         if let Ok(address) = bare.parse() {
             return Ok(Identifier::Ip(address));
         }
-        let name = text.to_ascii_lowercase();
-        if name.starts_with("*.") {
+        if text.starts_with("*.") {
             return Err(format!(
                 "{text}: wildcards are proven by DNS only, which is not done here; name each host"
             ));
         }
-        let is_label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        if name.len() > 253 || !name.split('.').all(is_label) {
-            return Err(format!(
-                "{text:?} is neither a DNS name nor an IP address; write names in other scripts as xn--…"
-            ));
-        }
-        Ok(Identifier::Dns(name))
+        dns_name(text).map(Identifier::Dns).ok_or_else(|| {
+            format!("{text:?} is neither a DNS name nor an IP address; write names in other scripts as xn--…")
+        })
     }
 
     pub(super) fn json(&self) -> Value {
@@ -124,6 +116,7 @@ mod tests {
             (&["example..org"], "neither"),
             (&["-a.example"], "neither"),
             (&[""], "neither"),
+            (&["192.0.2.300"], "neither"),
             (&["a.example:80"], "neither"),
         ] {
             let message = parse(texts).unwrap_err();

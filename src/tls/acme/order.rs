@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 use super::base64url;
 use super::chain;
 use super::keys;
-use super::messages::{alternates, bounded, Authorization, AuthorizationStatus, Offer, Order, OrderStatus};
+use super::messages::{
+    alternates, bounded, clean, Authorization, AuthorizationStatus, Offer, Order, OrderStatus,
+};
 use super::names::Identifier;
 use super::session::{Answer, Session};
 use super::state::{Book, PendingOrder, State};
@@ -106,7 +108,7 @@ impl Work<'_> {
             if !known.contains(profile) {
                 let what = match known.is_empty() {
                     true => format!("it has no profiles, and so none that is called {profile}"),
-                    false => format!("it has no profile {profile}, only {}", known.join(", ")),
+                    false => format!("it has no profile {profile}, only {}", clean(&known.join(", "))),
                 };
                 return Err(AcmeFault::Unsupported(what));
             }

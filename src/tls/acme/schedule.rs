@@ -66,7 +66,9 @@ pub(super) fn next(now: i64, held: Option<&Held>, book: &Book, has_order: bool) 
     if obtain_at <= now {
         return Next::Obtain;
     }
-    match plan.filter(|_| wanted > now).and_then(|plan| plan.ask_at) {
+    // A time further away than any that is ever set comes from a clock that was wrong.
+    let sane = |at: i64| if at > now + MOST_BETWEEN_QUESTIONS { now } else { at };
+    match plan.filter(|_| wanted > now).and_then(|plan| plan.ask_at).map(sane) {
         Some(ask_at) if ask_at <= now => Next::Ask,
         Some(ask_at) => Next::Wait(obtain_at.min(ask_at)),
         None => Next::Wait(obtain_at),
@@ -99,11 +101,17 @@ pub(super) fn back_off(fault: &AcmeFault, failures: u32, dice: Dice) -> i64 {
     let doubled = first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(last);
     // A tenth more or less, so that a fleet that failed together does not try again together.
     let jittered = doubled + (doubled as f64 * 0.2 * (dice.0 - 0.5)) as i64;
-    let asked = match fault {
-        AcmeFault::Refused { retry_after, .. } | AcmeFault::Unfinished { retry_after, .. } => *retry_after,
+    jittered.max(wanted_wait(fault).unwrap_or(0)).min(LONGEST_SILENCE)
+}
+
+/// How many seconds the authority wants to be left alone, if it says so.
+pub(super) fn wanted_wait(fault: &AcmeFault) -> Option<i64> {
+    match fault {
+        AcmeFault::Refused { retry_after, .. } | AcmeFault::Unfinished { retry_after, .. } => {
+            retry_after.map(seconds)
+        }
         _ => None,
-    };
-    jittered.max(asked.map_or(0, seconds)).min(LONGEST_SILENCE)
+    }
 }
 
 /// When to renew without being told: at two thirds of the life, and up to a thirtieth of it before that.
@@ -185,6 +193,8 @@ mod tests {
         assert_eq!(with(plan(NOW + DAY, Some(NOW + HOUR))), Next::Wait(NOW + HOUR));
         assert_eq!(with(plan(NOW + DAY, Some(NOW))), Next::Ask);
         assert_eq!(with(plan(NOW, Some(NOW))), Next::Obtain);
+        // Asked last when the clock was ahead.
+        assert_eq!(with(plan(NOW + 20 * DAY, Some(NOW + 2 * DAY))), Next::Ask);
         assert_eq!(with(plan(NOW - DAY, None)), Next::Obtain);
     }
 

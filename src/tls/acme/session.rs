@@ -111,11 +111,8 @@ impl<'a> Session<'a> {
 
     fn new_nonce(&self) -> Result<String, AcmeFault> {
         let url = &self.directory.new_nonce;
-        let reply = self.https.ask(url, Ask::Head)?;
-        nonce_in(&reply).ok_or_else(|| AcmeFault::Unexpected {
-            url: url.clone(),
-            what: format!("the answer, with status {}, has no Replay-Nonce", reply.status),
-        })
+        let answer = granted(url, self.https.ask(url, Ask::Head)?)?;
+        nonce_in(&answer.reply).ok_or_else(|| answer.unexpected("the answer has no Replay-Nonce"))
     }
 }
 

@@ -2,8 +2,7 @@
 //! the device identity.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::agent::Agent;
@@ -16,19 +15,25 @@ use crate::tls::Identity;
 /// An identity whose certificate the agent, which it carries, obtains and renews.
 pub(in crate::tls) fn identity(acme: &Acme) -> Result<Identity, Error> {
     let agent = Arc::new(Agent::new(acme)?);
-    let source = AcmeSource {
-        certificate: agent.state().certificate_file(),
-        device: device(acme),
-        is_device: AtomicBool::new(false),
-    };
+    let source = AcmeSource::new(agent.state().certificate_file(), acme);
     Ok(Origin::ask(Arc::new(source))?.with_agent(Some(agent)))
 }
 
 struct AcmeSource {
     certificate: PathBuf,
     device: Device,
-    /// Whether the device identity is what was given last.
-    is_device: AtomicBool,
+    /// The same without the names that are wanted, for a CA that may not vouch for them.
+    nameless: Device,
+    given: Mutex<Given>,
+}
+
+/// What was given last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Nothing,
+    Device,
+    NamelessDevice,
+    Certificate,
 }
 
 /// See [`Device::name`].
@@ -42,23 +47,27 @@ fn device(acme: &Acme) -> Device {
 
 impl IdentitySource for AcmeSource {
     fn load(&self) -> Result<Identity, Error> {
+        // A panic while it is held leaves a whole value behind.
+        let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let fault = match Identity::load_files(&self.certificate, &self.certificate) {
             Ok(identity) => {
-                self.is_device.store(false, Ordering::Relaxed);
+                *given = Given::Certificate;
                 return Ok(identity);
             }
+            // Clients that trust the authority may go on with the one that they have seen; the device's own is for others.
+            Err(fault) if *given == Given::Certificate => return Err(fault),
             Err(fault) => fault,
         };
-        let identity = self.device()?;
-        let was_device = self.is_device.swap(true, Ordering::Relaxed);
+        let (identity, now) = self.device(*given)?;
         match &fault {
-            Error::Identity { fault: IdentityFault::Missing, .. } if was_device => {}
+            _ if *given == now => {}
             Error::Identity { fault: IdentityFault::Missing, .. } => log::warn!(
                 "there is no certificate from the authority yet: the device identity is served, which only those accept who \
                  trust its CA"
             ),
             fault => log::warn!("the device identity is served: {fault}"),
         }
+        *given = now;
         Ok(identity)
     }
 
@@ -69,20 +78,59 @@ impl IdentitySource for AcmeSource {
     }
 
     fn look_again(&self, current: &Identity, now: SystemTime) -> Option<Duration> {
-        self.is_device.load(Ordering::Relaxed).then(|| self.device.look_again(current, now)).flatten()
+        let given = *self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        (given != Given::Certificate).then(|| self.device.look_again(current, now)).flatten()
     }
 }
 
 impl AcmeSource {
+    fn new(certificate: PathBuf, acme: &Acme) -> AcmeSource {
+        let (device, nameless) = (device(acme), Device::new(&acme.state_dir));
+        AcmeSource { certificate, device, nameless, given: Mutex::new(Given::Nothing) }
+    }
+
     /// A CA that was made when other names were wanted does not vouch for these; a certificate for what it vouches for is
     /// better than none.
-    fn device(&self) -> Result<Identity, Error> {
+    fn device(&self, given: Given) -> Result<(Identity, Given), Error> {
         match self.device.load() {
             Err(fault @ Error::Device { fault: DeviceFault::OutsideOfCa { .. }, .. }) => {
-                log::warn!("the device identity is not for the names that are wanted: {fault}");
-                Device::new(self.device.state_dir()).load()
+                if given != Given::NamelessDevice {
+                    log::warn!("the device identity is not for the names that are wanted: {fault}");
+                }
+                Ok((self.nameless.load()?, Given::NamelessDevice))
             }
-            loaded => loaded,
+            loaded => Ok((loaded?, Given::Device)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn once_the_certificate_was_served_nothing_that_happens_to_its_file_brings_the_device_identity_back() {
+        let dir = TempDir::new().unwrap();
+        let acme = Acme::new("letsencrypt", dir.path()).name("a.example");
+        let file = dir.path().join("certificate.pem");
+        let source = AcmeSource::new(file.clone(), &acme);
+        let device = source.load().unwrap();
+        assert!(device.is_valid_for("localhost"));
+        assert!(source.look_again(&device, SystemTime::now()).is_some());
+        let made = rcgen::generate_simple_self_signed(vec!["a.example".to_string()]).unwrap();
+        fs::write(&file, made.signing_key.serialize_pem() + &made.cert.pem()).unwrap();
+        let certificate = source.load().unwrap();
+        assert!(!certificate.is_valid_for("localhost") && certificate.is_valid_for("a.example"));
+        assert!(source.look_again(&certificate, SystemTime::now()).is_none());
+        fs::write(&file, "damaged").unwrap();
+        assert!(source.load().is_err());
+        fs::remove_file(&file).unwrap();
+        assert!(source.load().is_err());
+        // A server that starts then has nothing better.
+        assert!(AcmeSource::new(file, &acme).load().unwrap().is_valid_for("localhost"));
     }
 }

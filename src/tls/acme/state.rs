@@ -2,7 +2,7 @@
 //! certificate, and what is known about its renewal. Everything is written whole under another name and then renamed, and
 //! readable by its owner alone from the first byte.
 //!
-//! Knows files and JSON; no network. `manager` and the steps it takes read and write here and nowhere else.
+//! Knows files and JSON; no network. `agent` and the steps it takes read and write here and nowhere else.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -82,11 +82,16 @@ pub(super) struct Plan {
 pub(super) struct Lock(#[allow(dead_code, reason = "it is the open file that holds the lock")] File);
 
 impl State {
-    /// Makes the folder, if it is not there.
+    /// Makes the folder and the one that it is in, if they are not there, and nothing above: a missing parent is a disk that
+    /// is not there.
     pub(super) fn open(state_dir: &Path) -> Result<State, AcmeFault> {
         let state = State::at(state_dir);
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&state.dir);
-        made.map_err(|source| failed(&state.dir, source))?;
+        for dir in [state_dir, &state.dir] {
+            match DirBuilder::new().mode(0o700).create(dir) {
+                Err(error) if !dir.is_dir() => return Err(failed(dir, error)),
+                _ => {}
+            }
+        }
         Ok(state)
     }
 
@@ -380,5 +385,8 @@ mod tests {
         fs::write(dir.path().join("acme"), "").unwrap();
         let message = State::open(dir.path()).unwrap_err().to_string();
         assert!(message.contains("acme: ") && message.contains("may write to"), "{message}");
+        // The disk that it is on may not be there.
+        let message = State::open(&dir.path().join("disk/state")).unwrap_err().to_string();
+        assert!(message.contains("disk/state: ") && !dir.path().join("disk").exists(), "{message}");
     }
 }

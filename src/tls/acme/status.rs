@@ -55,11 +55,10 @@ impl AcmeStatus {
         let failed = |fault| Error::Acme { authority: "an authority".into(), fault };
         let mut status = AcmeStatus::default();
         if let Some(file) = state.certificate().map_err(failed)? {
-            match held::read(&file, None) {
+            let words = held::Words::of(&file);
+            (status.authority, status.names, status.profile) = (words.directory, words.names, words.profile);
+            match held::read(Some(&state.certificate_file()), &file, None) {
                 Ok(found) => {
-                    (status.authority, status.profile) = (found.directory, found.profile);
-                    let names = found.names.unwrap_or_default();
-                    status.names = names.split(", ").map(String::from).collect();
                     status.not_before = Some(found.held.not_before);
                     status.not_after = Some(found.held.not_after);
                 }

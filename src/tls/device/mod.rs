@@ -13,20 +13,19 @@ pub(crate) mod scope;
 mod clock;
 mod fault;
 mod machine;
-mod names;
+pub(super) mod names;
 mod state;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use fault::DeviceFault;
 
 use self::machine::Machine;
 use self::names::{Name, MOST_NAMES};
-use self::state::{Purpose, State, Visit};
+use self::state::{Purpose, Served, State};
 use super::identity::unix_now;
 use super::{file, Certificate, Identity, IdentitySource};
 use crate::error::{Error, IdentityFault};
@@ -71,15 +70,15 @@ const LOOK_AGAIN_AT_THE_CLOCK: Duration = Duration::from_secs(10);
 ///
 /// Holds `ca.pem`, `ca-key.pem`, `cert.pem`, `key.pem` and `lock`. Made with mode 0700 when it is not there, if its parent
 /// is; the keys have mode 0600. Files are replaced whole, so a power cut at any moment does no harm, and several processes
-/// may share it. When it can no longer be written to, the certificate there is used as long as it is valid, with errors in
+/// with the same names may share it; with other names each keeps its own certificate, and the log says so. When it can no longer be written to, the certificate there is used as long as it is valid, with errors in
 /// the log. Whoever can read `ca-key.pem` can stand in for every device name above towards clients of this CA: keep it out of
 /// backups that others can read.
 #[derive(Debug)]
 pub struct Device {
     dir: PathBuf,
     names: Vec<String>,
-    /// Whether it has given an identity.
-    has_served: AtomicBool,
+    /// What it has given.
+    served: Mutex<Option<Served>>,
     /// Those that the machine had when it was last asked.
     addresses: Mutex<Vec<IpAddr>>,
 }
@@ -90,7 +89,7 @@ impl Device {
         Device {
             dir: state_dir.into(),
             names: Vec::new(),
-            has_served: AtomicBool::new(false),
+            served: Mutex::default(),
             addresses: Mutex::default(),
         }
     }
@@ -138,11 +137,17 @@ impl Device {
     /// As [`load`](IdentitySource::load), on this machine at this time.
     fn load_at(&self, machine: &Machine, now: i64) -> Result<Identity, Error> {
         let given = self.given()?;
-        let visit = if self.has_served.load(Ordering::SeqCst) { Visit::Later } else { Visit::First };
+        let before = self.served().clone();
         let purpose = Purpose { given: &given, machine, now };
-        let identity = State::of(&self.dir).ensure(&purpose, visit)?;
-        self.has_served.store(true, Ordering::SeqCst);
+        let served = State::of(&self.dir).ensure(&purpose, before.as_ref())?;
+        let identity = served.identity.clone();
+        *self.served() = Some(served);
         Ok(identity)
+    }
+
+    fn served(&self) -> MutexGuard<'_, Option<Served>> {
+        // It is exchanged as a whole.
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,7 +160,7 @@ impl IdentitySource for Device {
         drop(addresses);
         match error {
             // Not permitted, as a service may be kept from asking; or out of descriptors.
-            Some(error) if !self.has_served.load(Ordering::SeqCst) => {
+            Some(error) if self.served().is_none() => {
                 log::error!("the device's certificate is not for its addresses, which the system does not tell: {error}");
             }
             Some(error) => log::debug!("the machine's addresses are taken to be as before: {error}"),

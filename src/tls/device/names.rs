@@ -162,7 +162,7 @@ fn addresses(machine: &Machine) -> Vec<IpAddr> {
 }
 
 /// RFC 5280 §4.2.1.6: in the preferred name syntax (RFC 1034 §3.5, RFC 1123 §2.1). In lower case.
-fn dns_name(text: &str) -> Option<String> {
+pub(in crate::tls) fn dns_name(text: &str) -> Option<String> {
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let is_label = |label: &str| {
         (1..=LONGEST_LABEL).contains(&label.len())

@@ -51,11 +51,29 @@ pub(super) struct Purpose<'a> {
     pub(super) now: i64,
 }
 
-/// Whether this process has served with the state before.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Visit {
-    First,
-    Later,
+/// What this process serves with.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) identity: Identity,
+    /// What was wanted when it was made or found; none when it is not good for that.
+    names: Vec<String>,
+    /// Whether another process has put one for other names in its place.
+    is_contested: bool,
+}
+
+impl Served {
+    fn good(identity: Identity, wanted: &Wanted) -> Served {
+        Served { identity, names: wanted.names.clone(), is_contested: false }
+    }
+
+    /// Whether nothing but another process can be the reason that another leaf is there.
+    fn is_still_good(&self, ca: &Ca, wanted: &Wanted, now: i64) -> bool {
+        // An identity has a certificate.
+        let leaf = &self.identity.certified_key().cert[0];
+        self.names == wanted.names
+            && ca.vouches_for(leaf, now).is_ok()
+            && clock::is_due(lifetime(&self.identity), ca.lifetime(), now).is_none()
+    }
 }
 
 /// What is there.
@@ -81,47 +99,55 @@ impl State {
     }
 
     /// Makes sure that there is a leaf that is good for this, and loads it.
-    pub(super) fn ensure(&self, purpose: &Purpose<'_>, visit: Visit) -> Result<Identity, Error> {
-        let found = self.find(purpose);
-        let usable = match found {
+    /// `before` is what this process has from an earlier time.
+    pub(super) fn ensure(&self, purpose: &Purpose<'_>, before: Option<&Served>) -> Result<Served, Error> {
+        let usable = match self.find(purpose) {
             Ok(Found::Good(identity, wanted)) => {
-                if visit == Visit::First {
+                if before.is_none() {
                     self.report(&wanted);
                 }
-                return Ok(identity);
+                return Ok(Served::good(identity, &wanted));
             }
-            Ok(Found::Leaf { usable, .. }) => usable,
+            Ok(Found::Leaf { ca, wanted, usable, .. }) => {
+                // Two that take turns at replacing each other's would never end.
+                let kept = before.filter(|_| usable.is_some());
+                if let Some(kept) = kept.filter(|kept| kept.is_still_good(&ca, &wanted, purpose.now)) {
+                    self.report_contest(kept);
+                    return Ok(Served { is_contested: true, ..kept.clone() });
+                }
+                usable
+            }
             // Another process may have been halfway, which is known under the lock only.
             Ok(Found::NoCa(_)) | Err(_) => None,
         };
-        match (self.renew(purpose, visit), usable) {
+        match (self.renew(purpose, before.is_none()), usable) {
             // A device whose disk has become read-only must still be reached, to be repaired. A running server has its
             // identity, and repeats the error until somebody does.
             (Err(Error::Device { path, fault: fault @ DeviceFault::Io(_) }), Some(identity))
-                if visit == Visit::First =>
+                if before.is_none() =>
             {
                 log::error!(
                     "the device's certificate could not be renewed, and is used as it is: {}: {fault}",
                     path.display()
                 );
-                Ok(identity)
+                Ok(Served { identity, names: Vec::new(), is_contested: false })
             }
             (renewed, _) => renewed,
         }
     }
 
-    fn renew(&self, purpose: &Purpose<'_>, visit: Visit) -> Result<Identity, Error> {
-        if visit == Visit::First {
+    fn renew(&self, purpose: &Purpose<'_>, is_first: bool) -> Result<Served, Error> {
+        if is_first {
             self.make_directory()?;
         }
         let _lock = Lock::take(&self.dir.join("lock"))?;
         let (ca, wanted, why) = match self.find(purpose)? {
             Found::Good(identity, wanted) => {
                 self.report(&wanted);
-                return Ok(identity);
+                return Ok(Served::good(identity, &wanted));
             }
             Found::Leaf { ca, wanted, why, .. } => (*ca, wanted, why),
-            Found::NoCa(_) if visit == Visit::Later => return Err(fault(&self.ca, DeviceFault::CaGone)),
+            Found::NoCa(_) if !is_first => return Err(fault(&self.ca, DeviceFault::CaGone)),
             Found::NoCa(key) => {
                 let ca = self.make_ca(purpose, key)?;
                 let wanted = self.wanted(&ca, purpose)?;
@@ -133,7 +159,7 @@ impl State {
         match self.find(purpose)? {
             Found::Good(identity, wanted) => {
                 self.report(&wanted);
-                Ok(identity)
+                Ok(Served::good(identity, &wanted))
             }
             Found::Leaf { why, .. } => Err(fault(&self.certificate, DeviceFault::Make(why))),
             Found::NoCa(_) => Err(fault(&self.ca, DeviceFault::CaGone)),
@@ -190,14 +216,13 @@ impl State {
         if let Err(error) = ca.vouches_for(leaf, now) {
             return Ok((None, Some(format!("{} does not vouch for it ({error})", self.ca.display()))));
         }
-        let lifetime = Lifetime { not_before: identity.not_before(), not_after: identity.not_after() };
         let has_all = Certificate::read(leaf.clone()).is_ok_and(|leaf| {
             let addresses = leaf.ip_addresses().iter().map(ToString::to_string);
             let names: BTreeSet<String> = leaf.dns_names().iter().cloned().chain(addresses).collect();
             names.len() == wanted.names.len() && wanted.names.iter().all(|name| names.contains(name))
         });
         let why = if has_all {
-            clock::is_due(lifetime, ca.lifetime(), now).map(String::from)
+            clock::is_due(lifetime(&identity), ca.lifetime(), now).map(String::from)
         } else {
             Some(format!("its names are to be {}", wanted.names.join(", ")))
         };
@@ -298,9 +323,24 @@ impl State {
         }
     }
 
+    fn report_contest(&self, kept: &Served) {
+        if !kept.is_contested {
+            log::warn!(
+                "{}: another process has put a certificate for other names here; this one keeps its own for {}: give both the \
+                 same names, or each a state directory of its own",
+                self.certificate.display(),
+                kept.names.join(", ")
+            );
+        }
+    }
+
     fn cannot_make(&self, error: &MakeError) -> Error {
         fault(&self.dir, DeviceFault::Make(error.to_string()))
     }
+}
+
+fn lifetime(identity: &Identity) -> Lifetime {
+    Lifetime { not_before: identity.not_before(), not_after: identity.not_after() }
 }
 
 /// Nobody else writes to the directory while this is there. The file stays; the system gives the lock back when a process

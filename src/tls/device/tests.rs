@@ -191,6 +191,27 @@ fn a_leaf_follows_the_machines_addresses_and_names() {
 }
 
 #[test]
+fn two_processes_that_want_other_names_do_not_replace_each_others_leaf_for_ever() {
+    let home = Home::new();
+    let begin = now();
+    let (one, two) = (home.device().name("one.local"), home.device().name("two.local"));
+    let own = one.load_at(&machine(), begin).unwrap();
+    let of_two = two.load_at(&machine(), begin).unwrap();
+    assert!(is_for(&of_two, &["two.local"]) && !is_for(&of_two, &["one.local"]));
+    let before = home.contents();
+    for _ in 0..2 {
+        assert!(one.load_at(&machine(), begin).unwrap().has_the_chain_of(&own));
+        assert!(two.load_at(&machine(), begin).unwrap().has_the_chain_of(&of_two));
+    }
+    assert_eq!(home.contents(), before);
+    // It still follows the machine and the time.
+    let moved = one.load_at(&machine_with("printer", &["10.1.1.1"]), begin).unwrap();
+    assert!(is_for(&moved, &["one.local", "10.1.1.1"]));
+    let renewed = two.load_at(&machine(), begin + 60 * DAY).unwrap();
+    assert!(is_for(&renewed, &["two.local"]) && renewed.not_after() > of_two.not_after());
+}
+
+#[test]
 fn a_name_that_is_given_later_is_taken_up_if_the_ca_may_vouch_for_it() {
     let home = Home::new();
     home.device().name("gate.example").load_at(&machine(), now()).unwrap();
