@@ -211,8 +211,8 @@ pub(super) const RENEW: Spec = Spec {
 const RENEW_HELP: &str = "\
 Renews the certificate in the state directory when its time has come, or at once with --force,
 for the names and from the authority that it is from, unless others are given; an authority of
-your own needs --acme-ca again. Meant for a timer, where something else serves; lockgate serve --acme
-renews by itself.
+your own needs --acme-ca again. Meant for a timer, where something else serves; lockgate serve
+--acme renews by itself.
 
   lockgate cert renew --state /var/lib/gateway
 ";
