@@ -96,6 +96,7 @@ pub mod workshop {
     pub use crate::tls::device::draft::{is_ours, sync_directory, Draft, FileError};
     pub use crate::tls::device::making::{vouches, Ca, Key, Lifetime, MakeError};
     pub use crate::tls::device::scope::Scope;
+    pub use crate::tls::file::report_mode;
 }
 
 /// The README's example compiles as it is written.

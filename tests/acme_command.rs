@@ -6,6 +6,7 @@ mod support_command;
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -151,6 +152,19 @@ fn who_looks_at_a_certificate_is_not_told_each_time_what_clients_object_to() {
     let (code, shown, log) = outcome(lockgate(&["cert", "status", "--state", text(state.path())]), b"");
     assert_eq!((code, &*log), (0, ""));
     assert!(shown.contains("valid from"), "{shown}");
+}
+
+#[test]
+fn an_external_accounts_key_that_others_may_read_is_reported() {
+    let dir = TempDir::new().unwrap();
+    let (key, state) = (dir.path().join("eab.key"), dir.path().join("state"));
+    fs::write(&key, "c2VjcmV0").unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let authority =
+        ["--acme", "https://localhost:1/directory", "--name", "a.example", "--http", "127.0.0.1:0"];
+    let account = ["--state", text(&state), "--acme-eab-kid", "kid", "--acme-eab-key", text(&key)];
+    let (_, _, log) = outcome(lockgate(&[&["cert", "obtain"], &authority[..], &account].concat()), b"");
+    assert!(log.contains("mode 0644") && log.contains("chmod 600") && !log.contains("c2VjcmV0"), "{log}");
 }
 
 #[test]

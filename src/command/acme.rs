@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use lockgate::workshop::report_mode;
 use lockgate::{Acme, AcmeStatus, Challenge, Urgency};
 use serde_json::json;
 
@@ -270,6 +271,7 @@ pub(super) fn of(arguments: &Arguments) -> Result<Acme, Failure> {
     match (&given.eab_kid, &given.eab_key) {
         (None, None) => {}
         (Some(kid), Some(file)) => {
+            report_mode(file);
             let key = fs::read_to_string(file).map_err(|error| {
                 Failure::new(Code::Configuration, format!("{}: cannot be read: {error}", file.display()))
             })?;

@@ -33,7 +33,7 @@ pub(super) fn loose_mode_of(path: &Path) -> Option<u32> {
 
 /// Warns when others than its owner can get at a private key's file. One that cannot be opened is none of its business.
 #[cfg(feature = "device")]
-pub(super) fn report_mode(key: &Path) {
+pub fn report_mode(key: &Path) {
     if let Some(mode) = loose_mode_of(key) {
         log::warn!("{}", loose_mode_warning(mode, key));
     }

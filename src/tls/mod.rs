@@ -15,7 +15,7 @@ mod client_identity;
 mod der;
 #[cfg(feature = "device")]
 pub(crate) mod device;
-mod file;
+pub(crate) mod file;
 mod findings;
 mod identity;
 mod pem;

@@ -18,7 +18,7 @@ use super::https::Https;
 use super::order::{Issued, Work};
 use super::schedule::{self, Dice, Next};
 use super::session::{self, Session};
-use super::state::{Book, Plan, State};
+use super::state::{Book, Lock, Plan, State};
 use super::stop::Stop;
 use super::{account, ari, chain, time, Acme, Settings};
 use crate::error::{AcmeFault, Error, IdentityFault};
@@ -152,10 +152,36 @@ impl Agent {
 
     /// The thread's work, until it is to stop.
     fn work(&self, stop: &Stop, told: &Told) {
+        let https = match self.https(stop) {
+            Ok(https) => https,
+            Err(fault) => return log::error!("ACME: nothing is obtained or renewed: {fault}"),
+        };
+        let mut open: fn(&Path) -> Result<State, AcmeFault> = State::open;
+        while let Some((state, lock)) = self.take_directory(open, stop) {
+            // Where it is replaced, whoever comes there first may work with it.
+            while state.is_of_here(&lock) {
+                let rest = self.round(&https, &state, stop, told).unwrap_or_else(|fault| {
+                    log::error!("ACME: {fault}");
+                    Duration::from_secs(WITHOUT_STATE as u64)
+                });
+                if stop.wait(rest) {
+                    return;
+                }
+            }
+            open = State::reopen;
+        }
+    }
+
+    /// Waits until the state directory is there and nobody else's; `None` when it is to stop.
+    fn take_directory(
+        &self,
+        open: fn(&Path) -> Result<State, AcmeFault>,
+        stop: &Stop,
+    ) -> Option<(State, Lock)> {
         let mut is_told = false;
-        let (state, _lock) = loop {
-            match State::open(&self.state_dir).and_then(|state| state.lock().map(|lock| (state, lock))) {
-                Ok(ours) => break ours,
+        loop {
+            match open(&self.state_dir).and_then(|state| state.lock().map(|lock| (state, lock))) {
+                Ok(ours) => return Some(ours),
                 Err(fault) if !is_told => {
                     log::warn!("ACME: nothing is obtained or renewed here: {fault}");
                     is_told = true;
@@ -163,19 +189,8 @@ impl Agent {
                 Err(_) => {}
             }
             if stop.wait(UNTIL_UNLOCKED) {
-                return;
+                return None;
             }
-        };
-        let https = match self.https(stop) {
-            Ok(https) => https,
-            Err(fault) => return log::error!("ACME: nothing is obtained or renewed: {fault}"),
-        };
-        while !stop.is_set() {
-            let rest = self.round(&https, &state, stop, told).unwrap_or_else(|fault| {
-                log::error!("ACME: {fault}");
-                Duration::from_secs(WITHOUT_STATE as u64)
-            });
-            stop.wait(rest);
         }
     }
 

@@ -4,9 +4,9 @@
 //!
 //! Knows files and JSON; no network. `agent` and the steps it takes read and write here and nowhere else.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ring::digest;
@@ -79,19 +79,20 @@ pub(super) struct Plan {
 
 /// The right to work with the directory; given back when it is dropped, and by the system when the process dies.
 #[derive(Debug)]
-pub(super) struct Lock(#[allow(dead_code, reason = "it is the open file that holds the lock")] File);
+pub(super) struct Lock(File);
 
 impl State {
     /// Makes the folder and the one that it is in, if they are not there, and nothing above: a missing parent is a disk that
     /// is not there.
     pub(super) fn open(state_dir: &Path) -> Result<State, AcmeFault> {
+        make_directory(state_dir)?;
+        State::reopen(state_dir)
+    }
+
+    /// The same for one that was there: when it is gone, somebody has taken it away.
+    pub(super) fn reopen(state_dir: &Path) -> Result<State, AcmeFault> {
         let state = State::at(state_dir);
-        for dir in [state_dir, &state.dir] {
-            match DirBuilder::new().mode(0o700).create(dir) {
-                Err(error) if !dir.is_dir() => return Err(failed(dir, error)),
-                _ => {}
-            }
-        }
+        make_directory(&state.dir)?;
         Ok(state)
     }
 
@@ -101,7 +102,7 @@ impl State {
     }
 
     pub(super) fn lock(&self) -> Result<Lock, AcmeFault> {
-        let path = self.dir.join("lock");
+        let path = self.lock_file();
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = file.map_err(|source| failed(&path, source))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -109,6 +110,13 @@ impl State {
             Err(rustix::io::Errno::WOULDBLOCK) => Err(AcmeFault::InUse { file: path }),
             Err(error) => Err(failed(&path, error.into())),
         }
+    }
+
+    /// Whether it is for the directory that is there now. Another one may have taken its place.
+    pub(super) fn is_of_here(&self, lock: &Lock) -> bool {
+        let place = |found: Metadata| (found.dev(), found.ino());
+        let here = fs::metadata(self.lock_file()).map(place);
+        matches!((here, lock.0.metadata().map(place)), (Ok(here), Ok(held)) if here == held)
     }
 
     /// Key and chain in one file, so that no crash can leave one without the other.
@@ -247,6 +255,10 @@ impl State {
         self.dir.join(format!("account-{name}.json"))
     }
 
+    fn lock_file(&self) -> PathBuf {
+        self.dir.join("lock")
+    }
+
     fn order_file(&self) -> PathBuf {
         self.dir.join("order.json")
     }
@@ -281,6 +293,13 @@ impl State {
             .and_then(|()| Draft::write(path, bytes, DRAFT, 0o600)?.put_in_place())
             .and_then(|()| sync_directory(&self.dir))
             .map_err(|FileError { path, source }| AcmeFault::State { file: path, source })
+    }
+}
+
+fn make_directory(dir: &Path) -> Result<(), AcmeFault> {
+    match DirBuilder::new().mode(0o700).create(dir) {
+        Err(error) if !dir.is_dir() => Err(failed(dir, error)),
+        _ => Ok(()),
     }
 }
 
@@ -377,6 +396,22 @@ mod tests {
         assert!(refused.contains("another process uses this state directory"), "{refused}");
         drop(lock);
         state.lock().unwrap();
+    }
+
+    #[test]
+    fn a_directory_that_was_taken_away_is_noticed_and_never_made_again() {
+        let dir = TempDir::new().unwrap();
+        let state_dir = dir.path().join("state");
+        let state = State::open(&state_dir).unwrap();
+        let lock = state.lock().unwrap();
+        assert!(state.is_of_here(&lock));
+        fs::remove_dir_all(&state_dir).unwrap();
+        assert!(!state.is_of_here(&lock) && State::reopen(&state_dir).is_err());
+        // Empty, as a new disk is.
+        fs::create_dir(&state_dir).unwrap();
+        let state = State::reopen(&state_dir).unwrap();
+        let new = state.lock().unwrap();
+        assert!(state.is_of_here(&new) && !state.is_of_here(&lock));
     }
 
     #[test]
