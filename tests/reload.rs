@@ -311,6 +311,44 @@ fn who_is_told_of_a_renewal_may_reload_and_replace() {
     thread.join().unwrap().unwrap();
 }
 
+/// Takes its time for every answer but the first: until it is let go on.
+struct SlowSource {
+    first: Identity,
+    asked: Mutex<mpsc::Sender<()>>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+    times: AtomicUsize,
+}
+
+impl IdentitySource for SlowSource {
+    fn load(&self) -> Result<Identity, Error> {
+        if self.times.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Ok(self.first.clone());
+        }
+        self.asked.lock().unwrap().send(()).unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+        Ok(identity())
+    }
+}
+
+#[test]
+fn what_a_slow_source_gives_does_not_take_the_place_of_what_was_put_in_meanwhile() {
+    let (asked, was_asked) = mpsc::channel();
+    let (let_go, go_on) = mpsc::channel();
+    let times = AtomicUsize::new(0);
+    let (asked, go_on) = (Mutex::new(asked), Mutex::new(go_on));
+    let source = SlowSource { first: identity(), asked, go_on, times };
+    let (serving, events) = serve_identity(Identity::from_source(source).unwrap());
+    let handle = serving.handle.clone();
+    let reload = std::thread::spawn(move || handle.reload());
+    was_asked.recv_timeout(SAFETY).unwrap();
+    serving.handle.replace_identity(identity()).unwrap();
+    expect(&events, "renewed");
+    let chosen = serving.connect().certificate();
+    let_go.send(()).unwrap();
+    reload.join().unwrap().unwrap();
+    assert_eq!(serving.connect().certificate(), chosen);
+}
+
 /// A certificate of this life, of which so much is over.
 fn aged(life: Duration, over: Duration) -> Identity {
     let (certificate, key) = pem_pair(|params| {

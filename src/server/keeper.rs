@@ -132,7 +132,7 @@ impl Keeper {
 
     /// Serves with another identity in the first one's place.
     pub(crate) fn replace_default(&self, identity: Identity) -> Result<(), Error> {
-        self.put(0, identity)?;
+        self.put(0, identity, None)?;
         self.wake();
         Ok(())
     }
@@ -158,13 +158,19 @@ impl Keeper {
             let source = io::Error::other("the source of the certificate panicked");
             Err(Error::Io { doing: "asking for a certificate", source })
         })?;
-        self.put(index, identity)
+        self.put(index, identity, Some(origin))
     }
 
-    fn put(&self, index: usize, identity: Identity) -> Result<(), Error> {
+    /// Serves with this identity. When it comes from a source that was asked, only if the one in use still comes from there:
+    /// somebody may have put another in its place while the source was busy.
+    fn put(&self, index: usize, identity: Identity, asked: Option<&Origin>) -> Result<(), Error> {
         let one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
         let mut identities = self.live.current().identities.clone();
         let Some(place) = identities.get_mut(index) else { return Ok(()) };
+        let is_of = |asked| place.origin().is_some_and(|origin| origin.has_the_source_of(asked));
+        if !asked.is_none_or(is_of) {
+            return Ok(());
+        }
         let old = std::mem::replace(place, identity.clone());
         if identity.has_the_chain_of(&old) {
             self.live.note(identities);

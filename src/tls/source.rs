@@ -111,6 +111,10 @@ impl Origin {
         None
     }
 
+    pub(crate) fn has_the_source_of(&self, other: &Origin) -> bool {
+        Arc::ptr_eq(&self.source, &other.source)
+    }
+
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let mut files = guarded(|| self.source.files());
         files.truncate(MOST_FILES);
