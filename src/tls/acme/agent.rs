@@ -265,7 +265,11 @@ impl Agent {
             return Err(fault);
         }
         state.save_certificate(&pem)?;
-        *book = Book { last_order: book.last_order, ..Book::default() };
+        let hasty = match found {
+            Some(found) if schedule::is_young(&found.held, time::now()) => book.hasty.saturating_add(1),
+            _ => 0,
+        };
+        *book = Book { last_order: book.last_order, hasty, ..Book::default() };
         state.save_book(book)?;
         state.forget_order()
     }

@@ -12,7 +12,7 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// From one new order to the next, held across restarts: however often a device crashes, it is no storm.
+/// From one new order to the next, at least, held across restarts: however often a device crashes, it is no storm.
 pub(super) const ORDER_SPACING: i64 = 2 * MINUTE;
 /// After an attempt that never came to an order, such as without a network: doubled with each, up to the second.
 const FIRST_RETRY: i64 = 10;
@@ -82,10 +82,18 @@ pub(super) fn earliest(now: i64, book: &Book, has_order: bool) -> i64 {
     after_failure.into_iter().chain(earliest_order(now, book).filter(|_| !has_order)).max().unwrap_or(now)
 }
 
-/// Before this time no order may be made. `None` when any is far enough back.
+/// Before this time no order may be made. `None` when any is far enough back. After renewals of young certificates the
+/// spacing doubles, for an authority whose every suggestion is that it be renewed at once.
 pub(super) fn earliest_order(now: i64, book: &Book) -> Option<i64> {
-    let at = book.last_order? + ORDER_SPACING;
-    (at > now && at <= now + ORDER_SPACING).then_some(at)
+    let spacing = (ORDER_SPACING << book.hasty.saturating_sub(1).min(20)).min(LONGEST_SILENCE);
+    let at = book.last_order? + spacing;
+    (at > now && at <= now + spacing).then_some(at)
+}
+
+/// Whether a certificate that is asked for has had less than a third of its life.
+pub(super) fn is_young(held: &Held, now: i64) -> bool {
+    let life = held.not_after.saturating_sub(held.not_before).max(0);
+    held.fits && now < held.not_before + life / 3
 }
 
 /// How long to leave the authority alone after `failures` in a row, this one included.
@@ -196,6 +204,21 @@ mod tests {
         // Asked last when the clock was ahead.
         assert_eq!(with(plan(NOW + 20 * DAY, Some(NOW + 2 * DAY))), Next::Ask);
         assert_eq!(with(plan(NOW - DAY, None)), Next::Obtain);
+    }
+
+    #[test]
+    fn an_authority_that_wants_every_certificate_renewed_at_once_is_asked_more_and_more_rarely() {
+        let mut book = Book { last_order: Some(NOW), ..book(None) };
+        let mut waits = Vec::new();
+        for hasty in [0, 1, 2, 3, 10, 40] {
+            book.hasty = hasty;
+            waits.push(earliest_order(NOW, &book).unwrap() - NOW);
+        }
+        assert_eq!(waits, [120, 120, 240, 480, 61_440, DAY]);
+        let held = held(true);
+        let third = held.not_before + (held.not_after - held.not_before) / 3;
+        assert!(is_young(&held, third - 1) && !is_young(&held, third));
+        assert!(!is_young(&Held { fits: false, ..held }, third - 1));
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub(super) struct Book {
     pub plan: Option<Plan>,
     /// When an order was last made, or about to be made. Seconds since 1970, as all times here.
     pub last_order: Option<i64>,
+    /// Renewals in a row of a certificate that was still young.
+    pub hasty: u32,
     /// Attempts that failed since one succeeded.
     pub failures: u32,
     /// No attempt before this time.
@@ -218,6 +220,7 @@ impl State {
             Some(Book {
                 plan: plan(&json["plan"]),
                 last_order: json["last_order"].as_i64(),
+                hasty: json["hasty"].as_u64().and_then(|times| u32::try_from(times).ok()).unwrap_or(0),
                 failures: u32::try_from(json["failures"].as_u64()?).ok()?,
                 not_before: json["not_before"].as_i64(),
                 last_error: json["last_error"].as_str().map(String::from),
@@ -240,6 +243,7 @@ impl State {
         let json = json!({
             "plan": plan,
             "last_order": book.last_order,
+            "hasty": book.hasty,
             "failures": book.failures,
             "not_before": book.not_before,
             "last_error": book.last_error,
@@ -338,6 +342,7 @@ mod tests {
                 explanation: Some("https://example.com/why".into()),
             }),
             last_order: Some(1),
+            hasty: 7,
             failures: 2,
             not_before: Some(3),
             last_error: Some("no".into()),
