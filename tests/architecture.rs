@@ -148,11 +148,11 @@ fn rooms_know_only_whom_they_may_know() {
             &[],
         ),
         ("server", &["crate::command"], &[]),
-        // Clients, and readers of files; they have nothing to do with how one serves.
+        // Clients, and readers of files; they have nothing to do with how one serves, beside the limits that are checked before.
         (
             "check",
             &["mio", "threadpool", "crate::router", "crate::server", "crate::redirect", "crate::command"],
-            &[],
+            &["crate::server::limits"],
         ),
         // The command is one of those that embed the library.
         ("command", &["crate::http", "crate::router", "crate::server", "crate::tls", "crate::redirect"], &[]),

@@ -104,8 +104,13 @@ fn unknown_issuer(run: &Run<'_>, chain: &Chain, hint: &str) -> Finding {
     let url = &run.url;
     // Where `lockgate demo` puts it.
     let file = if issuer.contains("lockgate demo CA") { "certs/ca.pem" } else { "ca.pem" };
+    // As lockgate names the authorities that devices make.
+    let get = match issuer.contains(" device CA ") {
+        true => "lockgate cert ca --state DIR > ca.pem (on the device)\n",
+        false => "",
+    };
     let fix = format!(
-        "lockgate check {url} --ca {file}
+        "{get}lockgate check {url} --ca {file}
 and so for every client: curl --cacert {file} …, NODE_EXTRA_CA_CERTS={file}, REQUESTS_CA_BUNDLE={file}, SSL_CERT_FILE={file}"
     );
     let unknown = |seen| Finding::new(&rules::UNTRUSTED_AUTHORITY, seen).fixed_by(fix);

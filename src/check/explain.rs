@@ -1,6 +1,8 @@
 //! The long text about a kind of finding, and the page of them all. Values only.
 
 use super::rules::TABLES;
+#[cfg(test)]
+use super::source;
 use crate::finding::{Rule, Severity};
 use crate::tls::certificate_rules;
 
@@ -75,7 +77,8 @@ impl Explanation {
 fn page() -> String {
     let mut out = String::from(
         "# What a check can find\n\n\
-         Written by the tests from the tables in `src/check/rules` and `src/tls/findings/rules.rs`; to write it anew:\n\
+         Written by the tests from the tables in `src/check/rules`, `src/check/source/findings.rs` and\n\
+         `src/tls/findings/rules.rs`, which `lockgate cert show` reads too; to write it anew:\n\
          `LOCKGATE_WRITE=1 cargo test --lib the_page_of_all_findings`. `lockgate check --explain ID` prints the same.\n",
     );
     let mut topic = "";
@@ -92,6 +95,13 @@ fn page() -> String {
             out.push_str(&format!("Refused by {}.\n\n", explanation.refused_by().join(", ")));
         }
         out.push_str(&format!("```text\n{}\n```\n\nSee {}.\n", explanation.fix(), explanation.reference()));
+    }
+    out.push_str("\n## The code of clients\n");
+    for explanation in source::Explanation::all() {
+        let (id, severity, title) = (explanation.id(), explanation.severity(), explanation.title());
+        out.push_str(&format!("\n### {id} ({severity})\n\n{title}. {}\n\n", explanation.why()));
+        out.push_str(&format!("```text\n{}\n```\n\n", explanation.long().trim_end()));
+        out.push_str(&format!("To mend it: {}.\n\nSee {}.\n", explanation.fix(), explanation.reference()));
     }
     out
 }
@@ -126,6 +136,9 @@ mod tests {
             let is_own = explanation.topic() != CERTIFICATES;
             assert_eq!(is_own, !explanation.about().is_empty(), "{id}");
             assert_eq!(explain(id).unwrap().id(), id);
+        }
+        for explanation in source::Explanation::all() {
+            assert!(ids.insert(explanation.id()), "{} is there twice", explanation.id());
         }
         assert!(ids.len() > 60, "{}", ids.len());
         assert!(explain("nonsense").is_none());

@@ -1,6 +1,6 @@
 //! Is the connection to an HTTPS API really secure, and if not, what is wrong with it and how is it mended? With the feature
 //! `check`; `lockgate check` is this on the command line, and a device can check itself with it. [`source`] looks for the
-//! same in the code of clients.
+//! same in the code of clients, and [`Before`] at what is to be served before it is.
 //!
 //! ```no_run
 //! use lockgate::check::{Check, Verdict};
@@ -31,6 +31,7 @@
 //!
 //! All kinds of findings, with the long texts about them, are listed in `src/check/FINDINGS.md`; [`explain`] gives one.
 
+mod before;
 mod certificate;
 mod client;
 mod exchange;
@@ -50,6 +51,7 @@ mod suites;
 mod target;
 mod trust;
 
+pub use before::Before;
 pub use explain::{explain, Explanation};
 pub use report::{Report, Verdict, SCHEMA};
 
@@ -183,7 +185,8 @@ impl Check {
         })?;
         run.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
         Ok(Report {
-            url: run.url.to_string(),
+            kind: report::Kind::Url,
+            subject: run.url.to_string(),
             checked_at: now,
             findings: run.findings,
             facts: run.facts,

@@ -39,10 +39,20 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// What was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A server, by its URL.
+    Url,
+    /// What is to be served.
+    Before,
+}
+
 /// What a check has found.
 #[derive(Clone, Debug)]
 pub struct Report {
-    pub(super) url: String,
+    pub(super) kind: Kind,
+    pub(super) subject: String,
     pub(super) checked_at: i64,
     pub(super) findings: Vec<Finding>,
     pub(super) facts: Map<String, Value>,
@@ -51,9 +61,9 @@ pub struct Report {
 }
 
 impl Report {
-    /// The URL that was checked, in its plainest form.
-    pub fn url(&self) -> &str {
-        &self.url
+    /// What was checked: a URL in its plainest form, or the files that are to be served with.
+    pub fn subject(&self) -> &str {
+        &self.subject
     }
 
     /// What is to be mended or known, the worst first.
@@ -102,21 +112,23 @@ impl Report {
             1 => "; one thing could not be found out".to_string(),
             many => format!("; {many} things could not be found out"),
         };
-        let url = &self.url;
+        let subject = &self.subject;
+        let (good, bad) = match self.kind {
+            Kind::Url => {
+                let what = format!("The connection to {subject}");
+                (format!("{what} is secure"), format!("{what} is not in order"))
+            }
+            Kind::Before => (
+                format!("With {subject} all is ready to serve"),
+                format!("With {subject} it cannot be served well"),
+            ),
+        };
         match self.verdict() {
-            Verdict::Clean => format!("The connection to {url} is secure{open}."),
+            Verdict::Clean => format!("{good}{open}."),
             Verdict::Warnings => {
-                format!(
-                    "The connection to {url} is secure, with {} to see to{open}.",
-                    count(Severity::Warning, "warning")
-                )
+                format!("{good}, with {} to see to{open}.", count(Severity::Warning, "warning"))
             }
-            Verdict::Errors => {
-                format!(
-                    "The connection to {url} is not in order: {} to mend{open}.",
-                    count(Severity::Error, "error")
-                )
-            }
+            Verdict::Errors => format!("{bad}: {} to mend{open}.", count(Severity::Error, "error")),
         }
     }
 
@@ -125,7 +137,9 @@ impl Report {
     /// | member | what it is |
     /// |---|---|
     /// | `schema` | `lockgate.check/1` |
-    /// | `url` | what was checked |
+    /// | `kind` | `url`, or `before` for [`Before`](super::Before) |
+    /// | `url` | of a URL: what was checked |
+    /// | `subject` | before it is served: what was checked, in words |
     /// | `checked_at` | seconds since 1970-01-01 UTC |
     /// | `verdict` | `clean`, `warnings` or `errors` |
     /// | `summary` | the whole in one sentence |
@@ -137,6 +151,11 @@ impl Report {
     /// | `facts.certificate` | `trusted` (who vouches, or null), `chain` (how many were sent), `subject`, `issuer`, `serial`, `dns_names`, `ip_addresses`, `not_before`, `not_after`, `key`, `signature`, `sha256` |
     /// | `facts.https` | `status`, `hsts`, `keep_alive`, `head_status`, `clock_ahead_seconds`, `openapi` |
     /// | `facts.http` | `port`, `answer` (`none`, `redirect`, `content`, `refusal`), `status`, `location` |
+    ///
+    /// Before it is served the facts are others: `clock` (seconds since 1970-01-01 UTC), `certificates` (of each `file`,
+    /// `subject`, `not_after`, `days_left`), `connections` (that the limits leave), `memory` (`ceiling_bytes`,
+    /// `machine_bytes` or null), and `listeners.https` and `listeners.http` (`free`, `taken`, `already served`,
+    /// `not permitted`, `not of this machine`, `fails`).
     ///
     /// A fact that was not found out is missing.
     pub fn to_json(&self) -> Value {
@@ -156,9 +175,14 @@ impl Report {
                 })
             })
             .collect();
+        let (kind, subject) = match self.kind {
+            Kind::Url => ("url", "url"),
+            Kind::Before => ("before", "subject"),
+        };
         json!({
             "schema": SCHEMA,
-            "url": self.url,
+            "kind": kind,
+            subject: self.subject,
             "checked_at": self.checked_at,
             "verdict": self.verdict().name(),
             "summary": self.summary(),

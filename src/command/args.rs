@@ -53,6 +53,8 @@ pub(super) struct Arguments {
     pub out: Option<PathBuf>,
     /// Where settings beside those of the command line are.
     pub config: Option<PathBuf>,
+    /// What is wrong with the settings of a server that is checked before it serves.
+    pub settings_fault: Option<String>,
     pub client_ca: Option<PathBuf>,
     pub client_auth: Option<ClientDemand>,
     pub client_crls: Vec<PathBuf>,
@@ -98,6 +100,7 @@ impl Default for Arguments {
             names: Vec::new(),
             out: None,
             config: None,
+            settings_fault: None,
             client_ca: None,
             client_auth: None,
             client_crls: Vec::new(),
@@ -214,7 +217,11 @@ fn arguments_of(command: Command, parser: &mut lexopt::Parser) -> Result<Argumen
     if Command::SERVING.contains(&command) && !given.iter().any(|given| given.option.name == "help") {
         given = with_settings(command, given)?;
     }
-    take(&mut arguments, given)?;
+    if command == Command::Check && given.iter().any(|given| BEFORE.contains(&given.option.name)) {
+        take_to_be_checked(&mut arguments, given)?;
+    } else {
+        take(&mut arguments, given)?;
+    }
     let given = arguments.operands.len();
     match command.spec().operands {
         Operands::Some { name, what, least, .. } if given < least && !arguments.help => {
@@ -222,6 +229,22 @@ fn arguments_of(command: Command, parser: &mut lexopt::Parser) -> Result<Argumen
             Err(Failure::usage(format!("{name} is missing: give {what}, as in {usage}")))
         }
         _ => Ok(arguments),
+    }
+}
+
+/// The options that make `check` look at what is to be served.
+pub(super) const BEFORE: [&str; 4] = ["config", "cert", "key", "device"];
+
+/// As `serve` would take it, with the file and the environment; what is wrong there is what `check` was asked for.
+fn take_to_be_checked(arguments: &mut Arguments, given: Vec<Given>) -> Result<(), Failure> {
+    let on_the_line: Vec<Given> = given.clone();
+    let whole = with_settings(Command::Serve, given).and_then(|all| take(arguments, all));
+    match whole {
+        Err(failure) if failure.code == Code::Configuration => {
+            arguments.settings_fault = Some(failure.message);
+            take(arguments, on_the_line)
+        }
+        other => other,
     }
 }
 

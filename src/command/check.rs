@@ -1,5 +1,5 @@
-//! `lockgate check`: is the connection really secure, in plain words. What is checked (a server, or the code of clients) has
-//! a file of its own.
+//! `lockgate check`: is the connection really secure, in plain words. What is checked (a server, what is to be served, or the
+//! code of clients) has a file of its own.
 
 use std::process::ExitCode;
 
@@ -8,12 +8,12 @@ use lockgate::check::{explain, source, Explanation};
 use super::args::{meant, Arguments};
 use super::commands::{Operands, Spec};
 use super::exit::{Code, Failure};
-use super::{check_report, check_source, check_url, check_url_report, say};
+use super::{check_before, check_report, check_source, check_url, check_url_report, say};
 
 pub(super) const SPEC: Spec = Spec {
     name: "check",
-    synopsis: "URL [OPTIONS] | --source DIR [OPTIONS] | --explain ID",
-    summary: "Says what is wrong with an HTTPS server or the code of its clients, and how to mend it.",
+    synopsis: "URL | --config FILE | --cert FILE --key FILE | --source DIR | --explain ID",
+    summary: "Says what is wrong with a server, its settings or its clients' code, and how to mend it.",
     text: HELP,
     operands: Operands::Some { name: "URL", what: "the URL of an HTTPS API", least: 0, most: 1 },
     exit_codes: &[
@@ -37,7 +37,15 @@ other, within 90 s, and sends nothing that could change anything on the server.
 
 Trusted are Mozilla's authorities, those of this machine (SSL_CERT_FILE, or its own store), and
 those of --ca. The JSON is described at lockgate::check::Report::to_json; its schema member says
-lockgate.check/1.
+lockgate.check/1, its kind url or before.
+
+With --config, or --cert and --key, or --device and --state, it says what would be wrong if
+lockgate serve were started with the same, and with the same environment: files and their modes,
+certificates, the state directory, ports (each is opened and closed at once), the clock, limits.
+Nothing is written, and nothing is asked of the network.
+
+  lockgate check --config lockgate.toml
+  lockgate check --cert fullchain.pem --key privkey.pem --https 443 --http 80
 
 With --source it looks through source and configuration instead, for http:// addresses that the
 program asks, and for the check of certificates switched off: JavaScript and TypeScript, Python,
@@ -72,9 +80,23 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let is_of_source = arguments.fix || arguments.yes || arguments.sarif || !arguments.hosts.is_empty();
     let is_of_url = arguments.ca.is_some() || arguments.connect.is_some();
+    let is_before = arguments.config.is_some()
+        || arguments.device
+        || !arguments.certs.is_empty()
+        || !arguments.keys.is_empty();
+    if is_before {
+        return match (&arguments.operands[..], &arguments.source) {
+            _ if is_of_source || is_of_url => Err(usage(
+                "--ca and --connect go with a URL, --host, --fix, --yes and --sarif with --source; neither with --config or --cert",
+            )),
+            ([], None) => check_before::run(arguments),
+            _ => Err(usage("of a URL, --source and --config or --cert give one")),
+        };
+    }
     match (&arguments.operands[..], &arguments.source) {
         ([], None) => Err(usage(
-            "what to check is missing: give the URL of an HTTPS API, such as https://localhost:8443/api/data, or give --source DIR",
+            "what to check is missing: give the URL of an HTTPS API, such as https://localhost:8443/api/data; or --config FILE \
+             or --cert FILE --key FILE, before it is served; or give --source DIR",
         )),
         ([], Some(_)) if is_of_url => Err(usage("--ca and --connect go with a URL, and not with --source")),
         ([], Some(root)) => check_source::run(arguments, root),

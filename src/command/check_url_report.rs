@@ -48,7 +48,7 @@ impl Paint {
 
 /// The whole report.
 pub(super) fn text(report: &Report, paint: Paint) -> String {
-    let mut out = format!("{}\n\n", paint.with("1", report.url()));
+    let mut out = format!("{}\n\n", paint.with("1", report.subject()));
     for (area, words) in seen(report) {
         out.push_str(&format!("  {area:<12} {words}\n"));
     }
@@ -134,6 +134,25 @@ fn seen(report: &Report) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(address) = facts.get("address").and_then(Value::as_str) {
         lines.push(("address", format!("{address}, {} connections", report.connections())));
+    }
+    if let Some(certificates) = facts.get("certificates").and_then(Value::as_array) {
+        for certificate in certificates {
+            let text =
+                |name: &str| certificate.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
+            let days = certificate.get("days_left").and_then(Value::as_i64).unwrap_or_default();
+            lines.push(("certificate", format!("{}: {}, {days} days left", text("file"), text("subject"))));
+        }
+    }
+    for (area, name) in [("HTTPS", "https"), ("plain HTTP", "http")] {
+        if let Some(state) = text("listeners", name) {
+            lines.push((area, format!("the port is {state}")));
+        }
+    }
+    if let Some(ceiling) = fact("memory", "ceiling_bytes").and_then(Value::as_u64) {
+        let connections = facts.get("connections").and_then(Value::as_u64).unwrap_or_default();
+        let of = fact("memory", "machine_bytes").and_then(Value::as_u64);
+        let of = of.map_or_else(String::new, |of| format!(" of {} MiB", of >> 20));
+        lines.push(("limits", format!("{connections} connections; at most {} MiB{of}", ceiling >> 20)));
     }
     if let Some(versions) = fact("tls", "versions").and_then(Value::as_object) {
         let mut accepted: Vec<&str> = versions

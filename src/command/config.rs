@@ -20,6 +20,7 @@ use super::options::{self, Kind, Opt};
 const MOST_BYTES: u64 = 1 << 20;
 
 /// An option with its value, and where it was given.
+#[derive(Clone)]
 pub(super) struct Given {
     pub option: &'static Opt,
     /// `None` for one that takes none.

@@ -8,6 +8,7 @@ mod cert_csr;
 mod cert_install;
 mod cert_show;
 mod check;
+mod check_before;
 mod check_report;
 mod check_sarif;
 mod check_source;

@@ -52,7 +52,9 @@ const KEY: Kind = Kind::Value {
 
 /// The options that are no limits.
 pub(super) const GENERAL: &[Opt] = &[
-    Opt::new(
+    Opt {
+        of: &[Command::Serve, Command::Demo, Command::Check],
+        ..Opt::new(
         "config",
         "A file with settings, as TOML: each option by its name without the dashes, such as \
          idle-timeout = \"20s\". Options given here come before it, and so does the environment \
@@ -62,10 +64,11 @@ pub(super) const GENERAL: &[Opt] = &[
             accepted: "the path of a TOML file",
             default: None,
             set: |arguments, value| path(value).map(|path| arguments.config = Some(path)),
-        },
-    ),
+        },    )
+    },
+
     Opt {
-        of: &[Command::Serve],
+        of: &[Command::Serve, Command::Check],
         many: true,
         ..Opt::new(
             "cert",
@@ -80,7 +83,7 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
-        of: &[Command::Serve],
+        of: &[Command::Serve, Command::Check],
         many: true,
         ..Opt::new(
             "key",
@@ -137,7 +140,7 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
-        of: &[Command::Serve],
+        of: &[Command::Serve, Command::Check],
         ..Opt::new(
             "device",
             "Serve with a certificate that this device makes itself, for its host name, NAME.local, localhost, each \
@@ -153,6 +156,7 @@ pub(super) const GENERAL: &[Opt] = &[
             Command::CertObtain,
             Command::CertRenew,
             Command::CertStatus,
+            Command::Check,
         ],
         ..Opt::new(
             "state",
@@ -167,7 +171,7 @@ pub(super) const GENERAL: &[Opt] = &[
         )
     },
     Opt {
-        of: &[Command::Serve, Command::CertObtain, Command::CertRenew],
+        of: &[Command::Serve, Command::CertObtain, Command::CertRenew, Command::Check],
         many: true,
         ..Opt::new(
             "name",
@@ -385,7 +389,9 @@ pub(super) const GENERAL: &[Opt] = &[
             },
         )
     },
-    Opt::new(
+    Opt {
+        of: &[Command::Serve, Command::Demo, Command::Check],
+        ..Opt::new(
         "https",
         "Where HTTPS is served. A port alone stands for all of this machine's addresses, 0 \
          for any free port.",
@@ -394,9 +400,12 @@ pub(super) const GENERAL: &[Opt] = &[
             accepted: value::LISTEN,
             default: Some("[::]:8443"),
             set: |arguments, value| Listen::parse(value.to_str()?).map(|listen| arguments.https = listen),
-        },
-    ),
-    Opt::new(
+        },    )
+    },
+
+    Opt {
+        of: &[Command::Serve, Command::Demo, Command::Check],
+        ..Opt::new(
         "http",
         "Where plain HTTP is answered with redirects to HTTPS; off for nowhere.",
         Kind::Value {
@@ -410,8 +419,9 @@ pub(super) const GENERAL: &[Opt] = &[
                 };
                 Some(())
             },
-        },
-    ),
+        },    )
+    },
+
     Opt::new(
         "public-name",
         "The host that redirects lead to, whatever host the request names. Without it, the \

@@ -73,7 +73,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// Whether the options go together.
-fn check(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
     let (certs, keys) = (arguments.certs.len(), arguments.keys.len());
     if arguments.acme.directory.is_some() {
         return match arguments.device || certs + keys > 0 {
@@ -140,7 +140,7 @@ pub(super) fn check_client_options(arguments: &Arguments) -> Result<(), Failure>
     )))
 }
 
-fn client_auth(arguments: &Arguments) -> Option<ClientAuth> {
+pub(super) fn client_auth(arguments: &Arguments) -> Option<ClientAuth> {
     let authorities = arguments.client_ca.as_ref()?;
     let clients = match arguments.client_auth.unwrap_or(ClientDemand::Required) {
         ClientDemand::Required => ClientAuth::required(authorities),

@@ -277,7 +277,11 @@ impl ServerBuilder {
                     stop.clone(),
                     ledger.clone(),
                 )?;
-                (Some(redirect_address), Some(redirect), Some(StopRedirect { stop, waker }))
+                (
+                    Some(redirect_address),
+                    Some(redirect),
+                    Some(StopRedirect { stop, waker, state: Arc::default() }),
+                )
             }
         };
         let most_workers = self.limits.workers + self.limits.reserve_workers;
@@ -321,11 +325,8 @@ impl ServerBuilder {
             Err(_) => now.current,
         };
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        self.limits.redirect_connections = self.limits.redirect_connections.min((limit / 8).max(1));
-        let redirects = if self.redirect.is_some() { self.limits.redirect_connections } else { 0 };
-        let rest = limit - redirects;
-        // A quarter of a small limit, and no more than 64, is for what else is open: handlers' files, the log, a reload.
-        let connections = self.limits.connections.min((rest - (rest / 4).min(64)).max(1));
+        let (redirects, connections) = self.limits.within_open_files(limit, self.redirect.is_some());
+        self.limits.redirect_connections = redirects;
         if connections < self.limits.connections {
             log::info!("the open-file limit leaves room for {connections} connections (limit connections)");
         }

@@ -152,6 +152,12 @@ impl Crew {
         }
     }
 
+    /// How many workers are inside a handler, and how many there may be.
+    pub(crate) fn busy(&self) -> (usize, usize) {
+        let is_busy = |worker: &&Worker| worker.entered.load(Ordering::Relaxed) != 0;
+        (self.workers.iter().filter(is_busy).count(), self.workers.len())
+    }
+
     pub(crate) fn wake_all(&self) {
         for thread in
             self.workers.iter().filter_map(|worker| worker.thread.get()).chain(self.supervisor.get())

@@ -6,6 +6,7 @@
 //! still while the machine slept, is noticed then. The server starts it and stops it; a [`Handle`](super::shutdown::Handle)
 //! uses what it is made of from other threads.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mio::Waker;
 
+use super::health::IdentityFailure;
 use super::watch::Watch;
 use crate::error::Error;
 use crate::tls::{Clients, Expiry, Identity, Live, Origin, Serving, Stamp};
@@ -77,6 +79,19 @@ pub(crate) struct Keeper {
     stopped: AtomicBool,
     /// Held while identities are exchanged.
     exchange: Mutex<()>,
+    /// What failed last, and has not succeeded since.
+    failures: Mutex<BTreeMap<Subject, IdentityFailure>>,
+}
+
+/// What an attempt was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
+    /// The identity at this place.
+    Identity(usize),
+    /// What an authority gives in its stead. That the same is read again does not make up for it.
+    Renewal(usize),
+    /// The files that clients' certificates are checked with.
+    Clients,
 }
 
 /// The thread's own part.
@@ -109,7 +124,8 @@ impl Keeper {
         let wards = serving.identities.iter().map(|_| Ward::new(Instant::now())).collect();
         let clients = serving.clients.as_ref().map(|_| Ward::new(Instant::now()));
         let (waker, stopped, exchange) = (watch.waker(), AtomicBool::new(false), Mutex::new(()));
-        let keeper = Arc::new(Keeper { live, listener, waker, stopped, exchange });
+        let failures = Mutex::default();
+        let keeper = Arc::new(Keeper { live, listener, waker, stopped, exchange, failures });
         Ok((keeper.clone(), Rounds { keeper, watch, wards, clients }))
     }
 
@@ -132,7 +148,9 @@ impl Keeper {
 
     /// Serves with another identity in the first one's place.
     pub(crate) fn replace_default(&self, identity: Identity) -> Result<(), Error> {
-        self.put(0, identity, None)?;
+        let outcome = self.put(0, identity, None);
+        self.note(Subject::Identity(0), &outcome);
+        outcome?;
         self.wake();
         Ok(())
     }
@@ -148,8 +166,27 @@ impl Keeper {
         }
     }
 
+    /// The last attempt at this, if it failed.
+    pub(super) fn failure(&self, subject: Subject) -> Option<IdentityFailure> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).get(&subject).cloned()
+    }
+
+    fn note(&self, subject: Subject, outcome: &Result<(), Error>) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Ok(()) => failures.remove(&subject),
+            Err(error) => failures.insert(subject, IdentityFailure::now(error)),
+        };
+    }
+
     /// Asks the source of one identity again, and serves with what it gives.
     fn ask_again(&self, index: usize) -> Result<(), Error> {
+        let outcome = self.try_again(index);
+        self.note(Subject::Identity(index), &outcome);
+        outcome
+    }
+
+    fn try_again(&self, index: usize) -> Result<(), Error> {
         let serving = self.live.current();
         let Some(origin) = serving.identities.get(index).and_then(Identity::origin) else { return Ok(()) };
         // A source may be anybody's code; a panic of it must not end the care for the other certificates.
@@ -177,6 +214,7 @@ impl Keeper {
             return Ok(());
         }
         self.live.replace(identities)?;
+        self.note(Subject::Renewal(index), &Ok(()));
         // Who is told may want to exchange another.
         drop(one_at_a_time);
         log::info!("{identity:?}: in use for new connections");
@@ -186,6 +224,12 @@ impl Keeper {
 
     /// Reads the files for clients' certificates again, and serves with what they hold.
     fn read_clients_again(&self) -> Result<(), Error> {
+        let outcome = self.try_clients_again();
+        self.note(Subject::Clients, &outcome);
+        outcome
+    }
+
+    fn try_clients_again(&self) -> Result<(), Error> {
         let _one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(clients) = &self.live.current().clients else { return Ok(()) };
         self.live.replace_clients(clients.load_again()?)?;
@@ -196,6 +240,9 @@ impl Keeper {
     /// Tells that an identity could not be renewed, by whoever tried.
     #[cfg(feature = "acme")]
     pub(super) fn tell_failure(&self, index: usize, error: &Error, retry_in: Duration) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.insert(Subject::Renewal(index), IdentityFailure::now(error));
+        drop(failures);
         if let Some(identity) = self.live.current().identities.get(index) {
             self.tell(&IdentityEvent::Failed { identity, error, retry_in });
         }

@@ -127,6 +127,12 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 impl Limits {
     /// Refuses limits that no server can keep, by their name.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every limit that is out of its range.
+    pub(crate) fn faults(&self) -> Vec<Error> {
+        let mut faults = Vec::new();
         let counts = [
             ("connections", self.connections, 1, 10_000_000),
             ("connections_per_address", self.connections_per_address, 1, 10_000_000),
@@ -146,7 +152,7 @@ impl Limits {
         for (setting, value, least, most) in counts {
             if !(least..=most).contains(&value) {
                 let fault = format!("{value} is out of range; it may be from {least} to {most}");
-                return Err(Error::Setting { setting, fault });
+                faults.push(Error::Setting { setting, fault });
             }
         }
         let timers = [
@@ -162,16 +168,55 @@ impl Limits {
         for (setting, value) in timers {
             if value < Duration::from_millis(1) || value > LONGEST {
                 let fault = format!("{value:?} is out of range; it may be from 1 ms to 365 days");
-                return Err(Error::Setting { setting, fault });
+                faults.push(Error::Setting { setting, fault });
             }
         }
-        Ok(())
+        faults
+    }
+
+    /// What so many open files leave room for: connections to the redirect, if there is one, and HTTPS connections.
+    pub(crate) fn within_open_files(&self, files: usize, redirects: bool) -> (usize, usize) {
+        let redirect = self.redirect_connections.min((files / 8).max(1));
+        let rest = files - if redirects { redirect } else { 0 };
+        // A quarter of a small limit, and no more than 64, is for what else is open: handlers' files, the log, a reload.
+        (redirect, self.connections.min((rest - (rest / 4).min(64)).max(1)))
+    }
+
+    /// The most memory that a server with so many connections takes, in bytes, beside what handlers hold: SECURITY.md,
+    /// "Memory".
+    #[cfg(any(test, feature = "check"))]
+    pub(crate) fn memory_ceiling(&self, connections: usize) -> u64 {
+        const KIB: u64 = 1024;
+        let (workers, connections) = ((self.workers + self.reserve_workers) as u64, connections as u64);
+        let busy = (72 * KIB).max(self.head_bytes as u64 + KIB);
+        (8 * KIB * KIB)
+            .saturating_add(workers.saturating_mul(128 * KIB))
+            .saturating_add(connections.saturating_mul(12 * KIB + busy))
+            .saturating_add(self.body_memory_bytes as u64)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_ceiling_of_memory_is_what_the_page_on_security_says() {
+        let limits = Limits { connections: 500, workers: 4, ..Limits::default() };
+        // "with 500 the ceiling is 90 MiB"
+        assert_eq!(limits.memory_ceiling(500) >> 20, 89);
+        let large = Limits { head_bytes: 1024 * 1024, ..limits };
+        assert_eq!(large.memory_ceiling(1) - large.memory_ceiling(0), (12 + 1024 + 1) * 1024);
+    }
+
+    #[test]
+    fn a_small_limit_of_open_files_leaves_some_for_others() {
+        let limits = Limits::default();
+        assert_eq!(limits.within_open_files(1_000_000, true), (1_024, 10_000));
+        assert_eq!(limits.within_open_files(1_024, true), (128, 896 - 64));
+        assert_eq!(limits.within_open_files(1_024, false), (128, 1_024 - 64));
+        assert_eq!(limits.within_open_files(1, false), (1, 1));
+    }
 
     #[test]
     fn the_defaults_are_accepted_and_a_limit_out_of_range_is_named() {

@@ -15,6 +15,7 @@ mod connection;
 mod crew;
 mod desk;
 mod exchange;
+pub(crate) mod health;
 pub(crate) mod keeper;
 pub(crate) mod ledger;
 pub(crate) mod limits;

@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use mio::Waker;
 
 use super::accept::Acceptor;
 use super::crew::Crew;
-use super::keeper::Rounds;
+use super::health::{self, Health, IdentityHealth, RedirectHealth, RedirectState};
+use super::keeper::{Rounds, Subject};
 use super::Shared;
 use crate::error::Error;
 use crate::redirect::Redirect;
@@ -32,6 +33,7 @@ pub struct Handle {
 pub(crate) struct StopRedirect {
     pub stop: Arc<AtomicBool>,
     pub waker: Arc<Waker>,
+    pub state: Arc<RedirectState>,
 }
 
 impl Handle {
@@ -71,6 +73,50 @@ impl Handle {
     /// [`Error::Io`] when the operating system has no random numbers; then nothing has changed.
     pub fn replace_identity(&self, identity: Identity) -> Result<(), Error> {
         self.shared.keeper.replace_default(identity)
+    }
+
+    /// How the server is now: its certificates and what failed when they were renewed, the redirect, and how full it is. To
+    /// be served or shown by the device itself.
+    ///
+    /// Looks at what is in memory, and checks the signatures of the chains in use anew: less work than a handshake, for each
+    /// identity. No connection waits for it.
+    ///
+    /// ```
+    /// use std::sync::{Arc, OnceLock};
+    ///
+    /// use lockgate::{Handle, Request, Response, Router, StatusCode};
+    ///
+    /// // There is no handle before there is a server, and no server before there are routes.
+    /// let handle: Arc<OnceLock<Handle>> = Arc::default();
+    /// let asked = handle.clone();
+    /// let router = Router::new().get("/api/health", move |_: &mut Request| match asked.get() {
+    ///     Some(handle) => Response::json(&handle.health().to_json()),
+    ///     None => Response::new(StatusCode::SERVICE_UNAVAILABLE),
+    /// });
+    /// // … and once it is bound: handle.set(server.handle())
+    /// # let _ = router;
+    /// ```
+    pub fn health(&self) -> Health {
+        let (shared, clock) = (&self.shared, SystemTime::now());
+        let identities = shared.tls.current().identities.clone();
+        let of = |(index, identity): (usize, &Identity)| {
+            let failure = |subject| shared.keeper.failure(subject);
+            let failure = failure(Subject::Identity(index)).or_else(|| failure(Subject::Renewal(index)));
+            IdentityHealth::of(identity, clock, failure)
+        };
+        let (workers, most_workers) = shared.crew.busy();
+        let open = shared.lot.lock().open;
+        Health {
+            at: health::unix(clock),
+            identities: identities.iter().enumerate().map(of).collect(),
+            clients_failure: shared.keeper.failure(Subject::Clients),
+            redirect: self.redirect.as_ref().map_or(RedirectHealth::Off, |redirect| redirect.state.health()),
+            connections: open,
+            most_connections: shared.connections,
+            workers,
+            most_workers,
+            is_draining: shared.is_draining(),
+        }
     }
 
     /// The identity that is in use for clients that ask for no other by name.
@@ -131,7 +177,14 @@ pub(crate) fn run(
     let starting = |source| Error::Io { doing: "starting a thread", source };
     Crew::start(shared).map_err(starting)?;
     let redirect = redirect
-        .map(|redirect| thread::Builder::new().name("lockgate-http".into()).spawn(move || redirect.run()))
+        .map(|redirect| {
+            let state = handle.redirect.as_ref().map(|redirect| redirect.state.clone()).unwrap_or_default();
+            let runs = state.run();
+            thread::Builder::new().name("lockgate-http".into()).spawn(move || {
+                let _runs = runs;
+                redirect.run()
+            })
+        })
         .transpose()
         .inspect_err(|_| end(shared))
         .map_err(starting)?;

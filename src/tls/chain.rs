@@ -209,20 +209,28 @@ impl Chain {
 /// Warns of what clients will object to, in what a server is about to send.
 pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>, now: i64) {
     let place = file.map_or_else(|| "the certificate".to_string(), |file| file.display().to_string());
-    let certificates = match read_all(certificates.to_vec()) {
-        Ok(certificates) => certificates,
+    let chain = match of_served(certificates, file) {
+        Ok(chain) => chain,
         Err(fault) => {
             log::warn!("{place}: {fault}");
             return;
         }
     };
-    let chain = Chain { file: file.map(Path::to_path_buf), ..Chain::from_certificates(certificates) };
     for finding in chain.findings(now) {
         // How much of its life is left, the server says, at the start and again later.
         if finding.severity() >= Severity::Warning && finding.id() != findings::EXPIRES_SOON.id {
             log::warn!("{place}: {finding}");
         }
     }
+}
+
+/// What a server sends, to be looked at.
+pub(super) fn of_served(
+    certificates: &[CertificateDer<'static>],
+    file: Option<&Path>,
+) -> Result<Chain, IdentityFault> {
+    let certificates = read_all(certificates.to_vec())?;
+    Ok(Chain { file: file.map(Path::to_path_buf), ..Chain::from_certificates(certificates) })
 }
 
 fn read_all(ders: Vec<CertificateDer<'static>>) -> Result<Vec<Certificate>, IdentityFault> {

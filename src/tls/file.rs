@@ -27,7 +27,7 @@ pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 /// The mode of a private key's file when it lets others at it.
-pub(super) fn loose_mode_of(path: &Path) -> Option<u32> {
+pub(crate) fn loose_mode_of(path: &Path) -> Option<u32> {
     File::open(path).ok().and_then(|file| loose_mode(&file))
 }
 

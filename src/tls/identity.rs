@@ -18,6 +18,7 @@ use super::challenges::Challenges;
 use super::source::{IdentitySource, Origin, PemFiles};
 use super::{chain, der, file, pem, provider};
 use crate::error::{Error, IdentityFault};
+use crate::finding::Finding;
 use crate::http::date::iso8601;
 
 /// A certificate chain and its private key, checked.
@@ -99,6 +100,21 @@ impl Identity {
 
     pub(super) fn load_files(certificate: &Path, key: &Path) -> Result<Identity, Error> {
         load_files(certificate, key, unix_now())
+    }
+
+    /// Whether these could be served with at `now`. The log is told nothing.
+    #[cfg(feature = "check")]
+    pub(crate) fn try_files(certificate: &Path, key: &Path, now: i64) -> Result<(), Error> {
+        let (certificate_pem, key_pem) = (file::read(certificate)?, file::read(key)?);
+        let certificate = Part { file: Some(certificate), pem: &certificate_pem };
+        check(certificate, Part { file: Some(key), pem: &key_pem }, now).map(drop)
+    }
+
+    /// What clients object to, as far as the certificates tell.
+    pub(crate) fn findings(&self, now: i64) -> Vec<Finding> {
+        // Each was found to be whole when it was loaded.
+        chain::of_served(&self.inner.certified.cert, None)
+            .map_or_else(|_| Vec::new(), |chain| chain.findings(now))
     }
 
     /// From the contents of two files that were made here, at `now` in seconds since 1970.

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "acme")]
 pub(crate) mod acme;
+#[cfg(any(feature = "check", feature = "device"))]
+pub(crate) mod built;
 mod certificate;
 mod chain;
 mod challenges;
@@ -29,8 +31,10 @@ pub use chain::Chain;
 pub use client_auth::ClientAuth;
 pub(crate) use client_auth::{refused, Clients, Refused};
 pub use client_identity::ClientIdentity;
+#[cfg(all(feature = "check", feature = "device"))]
+pub(crate) use file::loose_mode_of;
 #[cfg(feature = "check")]
-pub(crate) use findings::rules as certificate_rules;
+pub(crate) use findings::{rules as certificate_rules, shell_word};
 pub use identity::{Expiry, Identity};
 pub(crate) use resolver::{Live, Serving, ALPN_CHALLENGE};
 pub use source::IdentitySource;

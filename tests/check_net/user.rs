@@ -144,3 +144,51 @@ fn a_finding_is_explained() {
     let (_, _, log) = outcome(lockgate(&["check", "--explain", "tls-1-O"]), b"");
     assert!(log.contains("is tls-1-0 meant?"), "{log}");
 }
+
+#[test]
+fn what_is_to_be_served_is_checked_before_and_known_again_while_it_is() {
+    let dir = TempDir::new().unwrap();
+    let mut demo = Server::demo(dir.path(), &[]);
+    let (https, http) = (demo.https_port(), demo.http_port());
+    let config = dir.path().join("lockgate.toml");
+    let settings = format!(
+        "cert = \"cert.pem\"\nkey = \"key.pem\"\nhttps = \"127.0.0.1:{https}\"\nhttp = \"127.0.0.1:{http}\"\nconnections = 100\n"
+    );
+    std::fs::write(&config, &settings).unwrap();
+    let line = ["check", "--config", text(&config), "--json"];
+    let found = |line: &[&str]| -> (i32, Vec<String>) {
+        let (code, said, log) = outcome(lockgate(line), b"");
+        assert_eq!(log, "");
+        let report: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((&report["schema"], &report["kind"]), (&"lockgate.check/1".into(), &"before".into()));
+        let ids = report["findings"].as_array().unwrap().iter();
+        (code, ids.map(|finding| finding["id"].as_str().unwrap().to_string()).collect())
+    };
+    let (code, ids) = found(&line);
+    assert_eq!((code, ids.iter().filter(|id| *id == "already-served").count()), (0, 2), "{ids:?}");
+    demo.stop();
+    assert_eq!(found(&line), (0, vec!["redirect-port".to_string()]));
+    assert_eq!(found(&[&line[..], &["--http", "off"]].concat()), (0, vec!["redirect-off".to_string()]));
+
+    std::fs::write(&config, format!("{settings}idle-timeot = 1\n")).unwrap();
+    assert_eq!(found(&line), (2, vec!["setting-unusable".to_string()]));
+    std::fs::write(&config, format!("{settings}head-fields = 257\n")).unwrap();
+    assert_eq!(found(&line), (2, vec!["limit-out-of-range".to_string(), "redirect-port".to_string()]));
+    std::fs::write(&config, "cert = \"cert.pem\"\n").unwrap();
+    assert_eq!(found(&line).0, 2);
+    std::fs::remove_file(&config).unwrap();
+    let (code, _, log) = outcome(lockgate(&line), b"");
+    assert!(code == 3 && log.contains("lockgate.toml: cannot be read"), "{code} {log}");
+    for line in [
+        &["check", "--cert", "cert.pem"][..],
+        &["check", "--cert", "a", "--key", "b", "https://localhost/"],
+        &["check", "--cert", "a", "--key", "b", "--source", "."],
+        &["check", "--cert", "a", "--key", "b", "--ca", "c"],
+        &["check", "--device"],
+    ] {
+        let (code, _, log) = outcome(lockgate(line), b"");
+        assert_eq!(code, 64, "{line:?}: {log}");
+    }
+    let (code, said, _) = outcome(lockgate(&["check", "--explain", "memory-short"]), b"");
+    assert!(code == 0 && said.contains("memory-short (warning)"), "{said}");
+}

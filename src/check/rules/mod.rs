@@ -1,10 +1,12 @@
 //! Every kind of finding of this check, in tables: the report, `lockgate check --explain` and `FINDINGS.md` read them. Ids
 //! never change their meaning. Values only.
 
+mod before;
 mod certificate;
 mod http;
 mod tls;
 
+pub(super) use before::*;
 pub(super) use certificate::*;
 pub(super) use http::*;
 pub(super) use tls::*;
@@ -37,5 +39,9 @@ macro_rules! rules {
 use rules;
 
 /// All of this check's own, by what they are about.
-pub(super) const TABLES: [(&str, &[Entry]); 3] =
-    [("TLS", tls::TABLE), ("The certificate as it is served", certificate::TABLE), ("HTTP", http::TABLE)];
+pub(super) const TABLES: [(&str, &[Entry]); 4] = [
+    ("TLS", tls::TABLE),
+    ("The certificate as it is served", certificate::TABLE),
+    ("HTTP", http::TABLE),
+    ("Before it is served", before::TABLE),
+];

@@ -182,6 +182,31 @@ impl Acme {
         self
     }
 
+    /// Whether it can be worked with: its settings, and the file of roots.
+    #[cfg(feature = "check")]
+    pub(crate) fn inspect(&self) -> Result<(), Error> {
+        self.check()?;
+        self.roots().map(drop)
+    }
+
+    #[cfg(feature = "check")]
+    pub(crate) fn proof(&self) -> Challenge {
+        self.challenge
+    }
+
+    #[cfg(feature = "check")]
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// The authority's directory, if its terms have still to be accepted: without an account there they have.
+    #[cfg(feature = "check")]
+    pub(crate) fn lacks_terms(&self) -> Option<&str> {
+        let has_account = AcmeStatus::read(&self.state_dir)
+            .is_ok_and(|status| status.accounts.iter().any(|(authority, _)| *authority == self.directory));
+        (!self.accept_terms && !has_account).then_some(&self.directory)
+    }
+
     /// All of it checked.
     fn check(&self) -> Result<Settings, Error> {
         let wrong = |setting, fault| Error::Setting { setting, fault };

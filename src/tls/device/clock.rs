@@ -3,32 +3,15 @@
 //! Appliances have no battery for their clock: they wake up in 1970, and learn the time when the network is there, or
 //! never. Their clients have better clocks. Called by `state`.
 
+use super::super::built;
 use super::making::Lifetime;
+
+pub(super) use built::BUILT;
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 /// 365 days.
 const YEAR: i64 = 365 * DAY;
-
-/// 2026-05-01: none of this was there before. To be moved on with each release.
-const RELEASED: i64 = 1_777_593_600;
-
-/// No clock that is right stands before this: the day above, or when the program was built if `SOURCE_DATE_EPOCH` said so
-/// and that is later.
-pub(super) const BUILT: i64 = {
-    let built = match option_env!("SOURCE_DATE_EPOCH") {
-        Some(text) => match i64::from_str_radix(text, 10) {
-            Ok(seconds) => seconds,
-            Err(_) => RELEASED,
-        },
-        None => RELEASED,
-    };
-    if built > RELEASED {
-        built
-    } else {
-        RELEASED
-    }
-};
 
 /// How long a certificate lives; Apple's clients refuse more than 825 days.
 pub(super) const LEAF_LIFETIME: i64 = 90 * DAY;

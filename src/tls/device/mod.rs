@@ -120,6 +120,14 @@ impl Device {
         making::read_ca(&pem).map_err(|what| fault(DeviceFault::CaUnusable(what)))
     }
 
+    /// Whether a server could begin with it at `now`, as far as reading tells. Nothing is made or written.
+    #[cfg(feature = "check")]
+    pub(crate) fn inspect(&self, now: i64) -> Result<(), Error> {
+        let given = self.given()?;
+        let (machine, _) = Machine::now(&[]);
+        State::of(&self.dir).inspect(&Purpose { given: &given, machine: &machine, now })
+    }
+
     /// The directory that it is kept in.
     pub fn state_dir(&self) -> &Path {
         &self.dir

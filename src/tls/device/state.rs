@@ -194,6 +194,25 @@ impl State {
         })
     }
 
+    /// Whether [`ensure`](State::ensure) could do its work, as far as reading tells.
+    #[cfg(feature = "check")]
+    pub(super) fn inspect(&self, purpose: &Purpose<'_>) -> Result<(), Error> {
+        if let Found::Leaf { .. } | Found::NoCa(_) = self.find(purpose)? {
+            self.may_be_replaced()?;
+        }
+        Ok(())
+    }
+
+    /// Whether nobody else's files stand where the leaf and its key go.
+    fn may_be_replaced(&self) -> Result<(), Error> {
+        for path in [&self.certificate, &self.key] {
+            if !is_ours(path, MARK)? {
+                return Err(fault(path, DeviceFault::NotOurs));
+            }
+        }
+        Ok(())
+    }
+
     /// The leaf, if it can be used, and why it is to be replaced, if it is.
     fn check_leaf(
         &self,
@@ -272,11 +291,7 @@ impl State {
     /// With the key that is there, so that a renewal replaces one file, which is done or is not done. A key that cannot be
     /// used is replaced.
     fn make_leaf(&self, ca: &Ca, wanted: &Wanted, now: i64) -> Result<(), Error> {
-        for path in [&self.certificate, &self.key] {
-            if !is_ours(path, MARK)? {
-                return Err(fault(path, DeviceFault::NotOurs));
-            }
-        }
+        self.may_be_replaced()?;
         let key = match read(&self.key)?.and_then(|pem| Key::read(&pem)) {
             Some(key) => key,
             None => {

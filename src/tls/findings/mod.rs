@@ -361,7 +361,7 @@ fn day((year, month, day): (i64, u32, u32)) -> i64 {
 }
 
 /// A path as a shell takes it for one word, to paste.
-fn shell_word(path: &Path) -> String {
+pub(crate) fn shell_word(path: &Path) -> String {
     let path = path.to_string_lossy();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(&byte);
     if !path.is_empty() && path.bytes().all(is_plain) {

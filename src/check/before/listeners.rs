@@ -1,0 +1,189 @@
+//! The ports: whether a server could have them, by opening each and closing it at once; and when one is taken, whether this
+//! very server has it already.
+
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::super::client::Client;
+use super::super::line::Dialer;
+use super::super::rules;
+use super::super::target::Host;
+use super::Looking;
+use crate::finding::{Finding, Rule};
+
+/// For connecting to what has the port, and for its handshake; it is on this machine.
+const PHASE: Duration = Duration::from_secs(2);
+
+impl Looking<'_> {
+    pub(super) fn listeners(&mut self) {
+        let before = self.before;
+        let https = addresses(&before.https);
+        let http = before.redirect.as_deref().map(addresses);
+        let collide = match (&https, &http) {
+            (Ok(https), Some(Ok(http))) => {
+                https.iter().any(|https| http.iter().any(|http| collides(*https, *http)))
+            }
+            _ => false,
+        };
+        let is_itself = self.listener("HTTPS", &before.https, https, false);
+        match (&before.redirect, http) {
+            (Some(address), Some(_)) if collide => {
+                let https = &before.https;
+                self.found(
+                    &rules::ONE_PORT_FOR_BOTH,
+                    format!("HTTPS is to be on {https} and plain HTTP on {address}"),
+                );
+            }
+            (Some(address), Some(found)) => {
+                let port = found.as_ref().ok().and_then(|found| found.first()).map(SocketAddr::port);
+                self.listener("HTTP", address, found, is_itself);
+                if let Some(port) = port.filter(|&port| port != 80) {
+                    self.found(&rules::REDIRECT_PORT, format!("redirects are answered on port {port}"));
+                }
+            }
+            _ => self.found(&rules::REDIRECT_OFF, "plain HTTP is answered nowhere"),
+        }
+    }
+
+    /// Tries one. Whether this very server has it: `by_itself` says that it is expected to.
+    fn listener(
+        &mut self,
+        name: &'static str,
+        address: &str,
+        found: io::Result<Vec<SocketAddr>>,
+        by_itself: bool,
+    ) -> bool {
+        let opened = found.and_then(|candidates| open(&candidates));
+        let error = match opened {
+            Ok(()) => {
+                self.state_of(name, "free");
+                return false;
+            }
+            Err(error) => error,
+        };
+        let is_taken = error.kind() == ErrorKind::AddrInUse;
+        if is_taken && (by_itself || (name == "HTTPS" && self.serves_already(address))) {
+            self.state_of(name, "already served");
+            let seen = match by_itself {
+                true => {
+                    format!("the port of {address} is taken, most likely by the same server, for plain HTTP")
+                }
+                false => format!(
+                    "what listens on {address} shows one of these certificates: this is served already"
+                ),
+            };
+            self.found(&rules::ALREADY_SERVED, seen);
+            return true;
+        }
+        let (rule, state) = of_error(error.kind());
+        self.state_of(name, state);
+        let seen = match error.kind() {
+            ErrorKind::AddrInUse => {
+                format!("{name}: another program has the port of {address}, or a lockgate that runs with other certificates")
+            }
+            ErrorKind::PermissionDenied => format!("{name}: this user may not open the port of {address}"),
+            ErrorKind::AddrNotAvailable => {
+                format!("{name}: this machine does not have the address of {address}")
+            }
+            _ => format!("{name}: nothing can listen on {address}: {error}"),
+        };
+        self.findings.push(Finding::new(rule, seen));
+        false
+    }
+
+    fn state_of(&mut self, name: &str, state: &str) {
+        let listeners = self.facts.entry("listeners").or_insert_with(|| json!({}));
+        if let Some(listeners) = listeners.as_object_mut() {
+            listeners.insert(name.to_lowercase(), state.into());
+        }
+    }
+
+    /// Whether what listens there shows a certificate that is to be served.
+    fn serves_already(&mut self, address: &str) -> bool {
+        let Ok(found) = addresses(address) else { return false };
+        let Some(first) = found.first() else { return false };
+        let ip = match first.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let mut addresses = vec![SocketAddr::new(ip, first.port())];
+        if first.ip().is_unspecified() && first.is_ipv6() {
+            addresses.push((Ipv4Addr::LOCALHOST, first.port()).into());
+        }
+        let mut dialer = Dialer::to(addresses, PHASE, Instant::now() + PHASE);
+        let shown = Client::new()
+            .and_then(|client| client.connect(dialer.dial(first.port())?, &Host::Ip(ip)))
+            .map(|(_, handshake)| handshake.chain);
+        self.connections += dialer.opened();
+        shown.is_ok_and(|chain| chain.first().is_some_and(|first| self.own.contains(first)))
+    }
+}
+
+fn addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
+    let found: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
+    if found.is_empty() {
+        return Err(io::Error::new(ErrorKind::AddrNotAvailable, "the name has no address"));
+    }
+    Ok(found)
+}
+
+/// As the server does it: the first that can be had.
+fn open(candidates: &[SocketAddr]) -> io::Result<()> {
+    let mut failure = io::Error::from(ErrorKind::AddrNotAvailable);
+    for candidate in candidates {
+        match TcpListener::bind(candidate) {
+            Ok(_) => return Ok(()),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+/// Which finding it is that a port cannot be had for this reason, and its state in a word.
+fn of_error(kind: ErrorKind) -> (&'static Rule, &'static str) {
+    match kind {
+        ErrorKind::AddrInUse => (&rules::PORT_TAKEN, "taken"),
+        ErrorKind::PermissionDenied => (&rules::PORT_NOT_PERMITTED, "not permitted"),
+        ErrorKind::AddrNotAvailable => (&rules::ADDRESS_NOT_OURS, "not of this machine"),
+        _ => (&rules::LISTENER_FAILS, "fails"),
+    }
+}
+
+/// Whether one listener stands in the way of the other. Port 0 is another one each time.
+fn collides(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port()
+        && a.port() != 0
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_a_finding_of_its_own() {
+        for (kind, id) in [
+            (ErrorKind::AddrInUse, "port-taken"),
+            (ErrorKind::PermissionDenied, "port-not-permitted"),
+            (ErrorKind::AddrNotAvailable, "address-not-ours"),
+            (ErrorKind::InvalidInput, "listener-fails"),
+        ] {
+            assert_eq!(of_error(kind).0.id, id);
+        }
+    }
+
+    #[test]
+    fn listeners_collide_on_one_port_when_their_addresses_meet() {
+        let collide = |a: &str, b: &str| collides(a.parse().unwrap(), b.parse().unwrap());
+        assert!(collide("[::]:443", "0.0.0.0:443"));
+        assert!(collide("127.0.0.1:443", "127.0.0.1:443"));
+        assert!(collide("127.0.0.1:443", "[::]:443"));
+        assert!(!collide("127.0.0.1:443", "127.0.0.2:443"));
+        assert!(!collide("[::]:443", "[::]:80"));
+        assert!(!collide("[::]:0", "[::]:0"));
+    }
+}

@@ -1,0 +1,311 @@
+//! Each finding provoked once, and once not.
+
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
+use tempfile::TempDir;
+
+use super::*;
+use crate::check::Verdict;
+
+const NOW: i64 = built::BUILT + 86_400;
+const DAY: i64 = 86_400;
+
+fn machine() -> Machine {
+    Machine { now: NOW, memory: Some(1 << 40), open_files: 1_000_000 }
+}
+
+fn pair(dir: &TempDir, begins: i64, ends: i64) -> (PathBuf, PathBuf) {
+    let mut params = CertificateParams::new(["localhost".to_string()]).unwrap();
+    let at = |time: i64| rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(time as u64);
+    (params.not_before, params.not_after) = (at(begins), at(ends));
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().unwrap();
+    let files = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    fs::write(&files.0, params.signed_by(&key, &authority()).unwrap().pem()).unwrap();
+    write_private(&files.1, &key.serialize_pem());
+    files
+}
+
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "authority");
+    (params.not_before, params.not_after) =
+        (rcgen::date_time_ymd(1970, 1, 1), rcgen::date_time_ymd(2120, 1, 1));
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn write_private(path: &Path, contents: &str) {
+    fs::write(path, contents).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Good in every way that is not of the test; ports that are free and another each time.
+fn good(dir: &TempDir) -> Before {
+    let (cert, key) = pair(dir, NOW - DAY, NOW + 90 * DAY);
+    Before::new().pem_files(cert, key).https("127.0.0.1:0").redirect_http("127.0.0.1:0")
+}
+
+fn ids(before: &Before, machine: &Machine) -> Vec<&'static str> {
+    let report = before.run_on(machine);
+    let mut ids: Vec<_> = report.findings().iter().map(Finding::id).collect();
+    // Ports in tests are never 80.
+    ids.retain(|id| *id != "redirect-port");
+    ids
+}
+
+#[test]
+fn what_is_in_order_is_clean() {
+    let dir = TempDir::new().unwrap();
+    let report = good(&dir).run_on(&machine());
+    let ids: Vec<_> = report.findings().iter().map(Finding::id).collect();
+    assert_eq!((ids, report.verdict()), (vec!["redirect-port"], Verdict::Clean));
+    let json = report.to_json();
+    assert_eq!((&json["schema"], &json["kind"]), (&"lockgate.check/1".into(), &"before".into()));
+    assert_eq!(json["facts"]["listeners"], json!({"https": "free", "http": "free"}));
+    assert_eq!(json["facts"]["certificates"][0]["days_left"], 90);
+    assert!(report.summary().ends_with("all is ready to serve."), "{}", report.summary());
+}
+
+#[test]
+fn certificates_and_keys_that_cannot_be_used_are_told_once_and_in_the_servers_words() {
+    let dir = TempDir::new().unwrap();
+    let before = good(&dir);
+    let cert = dir.path().join("cert.pem");
+    let key = dir.path().join("key.pem");
+    fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(ids(&before, &machine()), ["key-file-mode"]);
+
+    let swapped = Before::new().pem_files(&key, &cert).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
+    assert_eq!(ids(&swapped, &machine()), ["identity-unusable"]);
+    assert!(swapped.run_on(&machine()).findings()[0].seen().contains("the two are swapped"));
+
+    for (now, id) in [(NOW + 91 * DAY, "expired"), (NOW - 2 * DAY, "not-yet-valid")] {
+        let found = ids(&before, &Machine { now, ..machine() });
+        assert!(found.contains(&id) && !found.contains(&"identity-unusable"), "{found:?}");
+    }
+    write_private(&key, &KeyPair::generate().unwrap().serialize_pem());
+    assert_eq!(ids(&before, &machine()), ["key-mismatch"]);
+    fs::remove_file(&key).unwrap();
+    let report = before.run_on(&machine());
+    assert_eq!(report.findings()[0].id(), "identity-unusable");
+    assert!(report.findings()[0].place().unwrap().ends_with("key.pem"), "{:?}", report.findings()[0]);
+}
+
+#[test]
+fn a_place_names_the_file() {
+    let dir = TempDir::new().unwrap();
+    let (cert, key) = pair(&dir, NOW - 95 * DAY, NOW + 5 * DAY);
+    let report = Before::new().pem_files(&cert, key).https("127.0.0.1:0").run_on(&machine());
+    let found = report.findings().iter().find(|finding| finding.id() == "expires-soon").unwrap();
+    assert_eq!(found.place(), Some(&*format!("{}, certificate 1", cert.display())));
+}
+
+#[test]
+fn settings_that_are_wrong_or_missing() {
+    assert_eq!(ids(&Before::new().https("127.0.0.1:0"), &machine()), ["setting-unusable", "redirect-off"]);
+    let dir = TempDir::new().unwrap();
+    let before = good(&dir).setting_fault("lockgate.toml:1: is not TOML");
+    assert_eq!(ids(&before, &machine()), ["setting-unusable"]);
+}
+
+#[test]
+fn a_clock_that_cannot_be_right() {
+    let dir = TempDir::new().unwrap();
+    let before = good(&dir);
+    for (now, is_found) in [(built::BUILT - 1, true), (built::BUILT, false)] {
+        let found = ids(&before, &Machine { now, ..machine() });
+        assert_eq!(found.contains(&"clock-implausible"), is_found, "{found:?}");
+    }
+}
+
+#[test]
+fn limits_open_files_and_memory() {
+    let dir = TempDir::new().unwrap();
+    let limits = |change: fn(&mut Limits)| {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        good(&dir).limits(limits)
+    };
+    let wrong = limits(|limits| (limits.head_fields, limits.workers) = (257, 0));
+    assert_eq!(ids(&wrong, &machine()), ["limit-out-of-range", "limit-out-of-range"]);
+    let few = Machine { open_files: 1_024, ..machine() };
+    assert_eq!(ids(&good(&dir), &few), ["connections-cut-down"]);
+    assert_eq!(ids(&limits(|limits| limits.connections = 832), &few), [""; 0]);
+    let small = Machine { memory: Some(256 << 20), ..machine() };
+    assert_eq!(ids(&good(&dir), &small), ["memory-short"]);
+    assert_eq!(ids(&limits(|limits| limits.connections = 500), &small), [""; 0]);
+    let unknown = good(&dir).run_on(&Machine { memory: None, ..machine() });
+    assert_eq!((unknown.verdict(), unknown.unknown().len()), (Verdict::Clean, 1));
+}
+
+#[test]
+fn memory_is_read_as_the_system_writes_it() {
+    assert_eq!(total_of("MemTotal:        2048 kB\nMemFree: 1 kB\n"), Some(2 << 20));
+    assert_eq!(total_of("MemFree: 1 kB\n"), None);
+}
+
+#[test]
+fn ports_that_are_taken_shared_or_elsewhere() {
+    let dir = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    // Who waits for an answer of something that says nothing waits for two seconds; a port that answers ends it sooner.
+    std::thread::spawn(move || while taken.accept().is_ok() {});
+    assert_eq!(ids(&good(&dir).https(&address), &machine()), ["port-taken"]);
+    assert_eq!(ids(&good(&dir).redirect_http(&address), &machine()), ["port-taken"]);
+    let free = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().to_string()
+    };
+    let both = good(&dir).https(&free).redirect_http(&free);
+    assert_eq!(ids(&both, &machine()), ["one-port-for-both"]);
+    // TEST-NET-1 (RFC 5737) is nobody's.
+    assert_eq!(ids(&good(&dir).https("192.0.2.1:0"), &machine()), ["address-not-ours"]);
+    assert_eq!(ids(&good(&dir).https("nonsense"), &machine()), ["listener-fails"]);
+}
+
+#[test]
+fn a_server_that_runs_with_the_same_certificate_is_known_again() {
+    let dir = TempDir::new().unwrap();
+    let (cert, key) = pair(&dir, 0, 4_000_000_000);
+    let server = crate::Server::builder(crate::Router::new())
+        .https("127.0.0.1:0")
+        .redirect_http("127.0.0.1:0")
+        .identity(Identity::from_pem_files(&cert, &key).unwrap())
+        .bind()
+        .unwrap();
+    let (https, http) = (server.local_addr().to_string(), server.redirect_addr().unwrap().to_string());
+    let running = server.spawn().unwrap();
+    let before = Before::new().pem_files(cert, key).https(&https).redirect_http(&http);
+    let report = before.run_on(&machine());
+    let found: Vec<_> = report.findings().iter().map(Finding::id).collect();
+    assert_eq!(found.iter().filter(|id| **id == "already-served").count(), 2, "{found:?}");
+    assert!(!found.contains(&"port-taken") && report.connections() > 0, "{found:?}");
+    // With another certificate it is another server.
+    let other = TempDir::new().unwrap();
+    let found = ids(&good(&other).https(&https), &machine());
+    assert_eq!(found, ["port-taken"]);
+    running.handle().stop();
+    running.join().unwrap();
+}
+
+#[test]
+fn the_redirect_is_off_or_elsewhere() {
+    let dir = TempDir::new().unwrap();
+    let (cert, key) = pair(&dir, NOW - DAY, NOW + 90 * DAY);
+    let off = Before::new().pem_files(cert, key).https("127.0.0.1:0");
+    assert_eq!(ids(&off, &machine()), ["redirect-off"]);
+    for (address, is_found) in [("127.0.0.1:80", false), ("127.0.0.1:0", true)] {
+        let report = good(&dir).redirect_http(address).run_on(&machine());
+        assert_eq!(
+            report.findings().iter().any(|finding| finding.id() == "redirect-port"),
+            is_found,
+            "{address}"
+        );
+    }
+}
+
+#[test]
+fn files_for_clients() {
+    let dir = TempDir::new().unwrap();
+    let ca = dir.path().join("ca.pem");
+    let issuer = authority();
+    fs::write(&ca, issuer.pem()).unwrap();
+    assert_eq!(ids(&good(&dir).client_auth(ClientAuth::required(&ca)), &machine()), [""; 0]);
+    let crl = dir.path().join("crl");
+    fs::write(&crl, "damaged").unwrap();
+    let before = good(&dir).client_auth(ClientAuth::required(&ca).crl(&crl));
+    assert_eq!(ids(&before, &machine()), ["client-auth-unusable"]);
+    let missing = good(&dir).client_auth(ClientAuth::required(dir.path().join("none")));
+    assert_eq!(ids(&missing, &machine()), ["client-auth-unusable"]);
+
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2020, 1, 1),
+        next_update: rcgen::date_time_ymd(2100, 1, 1),
+        crl_number: rcgen::SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    fs::write(&crl, list.signed_by(&issuer).unwrap().pem().unwrap()).unwrap();
+    assert_eq!(ids(&before, &machine()), [""; 0]);
+    // In 2095; the certificate is over as well by then.
+    let late = Machine { now: 3_944_678_400, ..machine() };
+    assert!(ids(&before, &late).contains(&"client-crl-due"));
+}
+
+#[cfg(feature = "device")]
+mod with_a_state {
+    use crate::IdentitySource;
+
+    use super::*;
+
+    fn of(device: Device) -> Before {
+        Before::new().device(device).https("127.0.0.1:0").redirect_http("127.0.0.1:0")
+    }
+
+    /// By the machine's own clock, since the device's certificate is made by it.
+    fn today() -> Machine {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        Machine { now, ..machine() }
+    }
+
+    #[test]
+    fn a_state_directory_that_is_not_there_or_cannot_be() {
+        let dir = TempDir::new().unwrap();
+        assert_eq!(ids(&of(Device::new(dir.path().join("state"))), &today()), ["state-missing"]);
+        assert!(!dir.path().join("state").exists(), "nothing is made");
+        assert_eq!(ids(&of(Device::new(dir.path().join("a/b"))), &today()), ["state-unusable"]);
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert_eq!(ids(&of(Device::new(dir.path().join("file"))), &today()), ["state-unusable"]);
+    }
+
+    #[test]
+    fn a_device_that_has_served() {
+        let dir = TempDir::new().unwrap();
+        let state = dir.path().join("state");
+        Device::new(&state).load().unwrap();
+        let files = || fs::read_dir(&state).unwrap().count();
+        let (before, there) = (of(Device::new(&state)), files());
+        assert_eq!(ids(&before, &today()), [""; 0]);
+        assert_eq!(
+            ids(&of(Device::new(&state).name("outside.example.com")), &today()),
+            ["device-ca-unusable"]
+        );
+        assert_eq!(ids(&of(Device::new(&state).name("not a name")), &today()), ["setting-unusable"]);
+
+        fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(ids(&before, &today()), ["state-open-to-others"]);
+        fs::set_permissions(&state, Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(state.join("ca-key.pem"), Permissions::from_mode(0o640)).unwrap();
+        assert_eq!(ids(&before, &today()), ["key-file-mode"]);
+        write_private(&state.join("ca-key.pem"), "damaged");
+        assert_eq!(ids(&before, &today()), ["device-ca-unusable"]);
+        assert_eq!(files(), there, "nothing is written");
+    }
+
+    #[cfg(feature = "acme")]
+    #[test]
+    fn a_certificate_from_an_authority() {
+        let dir = TempDir::new().unwrap();
+        Device::new(dir.path()).load().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+        let acme = || Acme::new("letsencrypt", dir.path()).name("gateway.example.org");
+        let of = |acme: Acme| Before::new().acme(acme).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
+        assert_eq!(ids(&of(acme().accept_terms()), &today()), [""; 0]);
+        assert_eq!(ids(&of(acme()), &today()), ["acme-terms-not-accepted"]);
+        let silent = Before::new().acme(acme().accept_terms()).https("127.0.0.1:0");
+        assert_eq!(ids(&silent, &today()), ["acme-challenge-unanswered", "redirect-off"]);
+        let alpn = Before::new()
+            .acme(acme().accept_terms().challenge(crate::Challenge::TlsAlpn01))
+            .https("127.0.0.1:0");
+        assert_eq!(ids(&alpn, &today()), ["redirect-off"]);
+        assert_eq!(ids(&of(acme().accept_terms().contact("nobody")), &today()), ["setting-unusable"]);
+    }
+}

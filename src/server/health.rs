@@ -1,0 +1,224 @@
+//! How a running server is: its certificates, its redirect, and how full it is. Values for a device to serve or to show;
+//! [`Handle::health`](super::shutdown::Handle::health) makes them. Nothing of a key is in them.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{json, Value};
+
+use crate::finding::{Finding, Severity};
+use crate::tls::{Expiry, Identity};
+
+/// How a server is at one moment.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Health {
+    /// When. Seconds since 1970-01-01 UTC, as all times here.
+    pub at: i64,
+    /// Of each identity in use, the default first.
+    pub identities: Vec<IdentityHealth>,
+    /// Why the files of [`ClientAuth`](crate::ClientAuth) could not be read again, if the last attempt failed; those in use
+    /// are older.
+    pub clients_failure: Option<IdentityFailure>,
+    /// Whether plain HTTP is answered with redirects.
+    pub redirect: RedirectHealth,
+    /// HTTPS connections that are open.
+    pub connections: usize,
+    /// How many may be: [`Limits::connections`](crate::Limits::connections), or what the open-file limit leaves.
+    pub most_connections: usize,
+    /// Workers that are inside a handler, the one that asks among them.
+    pub workers: usize,
+    /// How many may be: [`Limits::workers`](crate::Limits::workers) and
+    /// [`Limits::reserve_workers`](crate::Limits::reserve_workers).
+    pub most_workers: usize,
+    /// Whether it has been told to stop.
+    pub is_draining: bool,
+}
+
+/// How one identity is.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct IdentityHealth {
+    /// The DNS names that the certificate is for.
+    pub dns_names: Vec<String>,
+    /// The certificate's first second.
+    pub not_before: i64,
+    /// The certificate's last second.
+    pub not_after: i64,
+    /// How much of its life is left.
+    pub expiry: Expiry,
+    /// What clients object to, the worst first. Files are not looked at.
+    pub findings: Vec<Finding>,
+    /// Why there is no newer one, if the last attempt to renew or reload it failed.
+    pub failure: Option<IdentityFailure>,
+}
+
+/// An attempt that failed; it is forgotten once one succeeds.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct IdentityFailure {
+    /// When.
+    pub at: i64,
+    /// What was wrong, as it stands in the log.
+    pub error: String,
+}
+
+/// How the redirect is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RedirectHealth {
+    /// There is none.
+    Off,
+    /// The server does not run yet.
+    Waiting,
+    /// It answers.
+    Running,
+    /// It has ended: because the server stops, or, in one that does not, because it failed.
+    Down,
+}
+
+/// The same, as the threads share it.
+#[derive(Debug, Default)]
+pub(crate) struct RedirectState(AtomicU8);
+
+impl RedirectState {
+    const RUNNING: u8 = 1;
+    const DOWN: u8 = 2;
+
+    /// It runs, until what this returns is dropped.
+    pub(super) fn run(self: Arc<Self>) -> RedirectRuns {
+        self.0.store(RedirectState::RUNNING, Ordering::SeqCst);
+        RedirectRuns(self)
+    }
+
+    pub(super) fn health(&self) -> RedirectHealth {
+        match self.0.load(Ordering::SeqCst) {
+            RedirectState::RUNNING => RedirectHealth::Running,
+            RedirectState::DOWN => RedirectHealth::Down,
+            _ => RedirectHealth::Waiting,
+        }
+    }
+}
+
+/// Held by the redirect's thread, however that ends.
+pub(super) struct RedirectRuns(Arc<RedirectState>);
+
+impl Drop for RedirectRuns {
+    fn drop(&mut self) {
+        self.0 .0.store(RedirectState::DOWN, Ordering::SeqCst);
+    }
+}
+
+impl Health {
+    /// The worst of it: an error for a certificate that is refused by clients, or a redirect that has ended by itself; a
+    /// warning for one that is running out, and for a renewal or reload that failed. `None` and notes are good.
+    pub fn worst(&self) -> Option<Severity> {
+        let of_identities = self.identities.iter().flat_map(IdentityHealth::severities);
+        let of_clients = self.clients_failure.iter().map(|_| Severity::Warning);
+        let is_down = self.redirect == RedirectHealth::Down && !self.is_draining;
+        of_identities.chain(of_clients).chain(is_down.then_some(Severity::Error)).max()
+    }
+
+    /// The same as JSON. Members that are there keep their meaning as long as `schema` says `lockgate.health/1`; others may
+    /// come.
+    ///
+    /// | member | what it is |
+    /// |---|---|
+    /// | `schema` | `lockgate.health/1` |
+    /// | `at` | seconds since 1970-01-01 UTC |
+    /// | `status` | `good`, `warning` or `error`: the worst of it |
+    /// | `identities` | of each `dns_names`, `not_before`, `not_after`, `seconds_left`, `expiry` (`distant`, `due`, `imminent`, `expired`), `findings` (`id`, `severity`, `place`, `seen`, `fix`), `failure` (`at` and `error`, or null) |
+    /// | `clients_failure` | `at` and `error`, or null |
+    /// | `redirect` | `off`, `waiting`, `running` or `down` |
+    /// | `connections` | `open` and `most` |
+    /// | `workers` | `busy` and `most` |
+    /// | `draining` | whether it has been told to stop |
+    pub fn to_json(&self) -> Value {
+        let status = match self.worst() {
+            Some(Severity::Error) => "error",
+            Some(Severity::Warning) => "warning",
+            Some(Severity::Note) | None => "good",
+        };
+        let redirect = match self.redirect {
+            RedirectHealth::Off => "off",
+            RedirectHealth::Waiting => "waiting",
+            RedirectHealth::Running => "running",
+            RedirectHealth::Down => "down",
+        };
+        json!({
+            "schema": "lockgate.health/1",
+            "at": self.at,
+            "status": status,
+            "identities": self.identities.iter().map(|identity| identity.to_json(self.at)).collect::<Vec<_>>(),
+            "clients_failure": self.clients_failure.as_ref().map(IdentityFailure::to_json),
+            "redirect": redirect,
+            "connections": {"open": self.connections, "most": self.most_connections},
+            "workers": {"busy": self.workers, "most": self.most_workers},
+            "draining": self.is_draining,
+        })
+    }
+}
+
+impl IdentityHealth {
+    pub(super) fn of(
+        identity: &Identity,
+        clock: SystemTime,
+        failure: Option<IdentityFailure>,
+    ) -> IdentityHealth {
+        IdentityHealth {
+            dns_names: identity.dns_names().to_vec(),
+            not_before: identity.not_before(),
+            not_after: identity.not_after(),
+            expiry: identity.expiry(clock),
+            findings: identity.findings(unix(clock)),
+            failure,
+        }
+    }
+
+    fn severities(&self) -> impl Iterator<Item = Severity> + '_ {
+        let failed = self.failure.iter().map(|_| Severity::Warning);
+        self.findings.iter().map(Finding::severity).chain(failed)
+    }
+
+    fn to_json(&self, at: i64) -> Value {
+        let finding = |finding: &Finding| {
+            json!({
+                "id": finding.id(),
+                "severity": finding.severity().name(),
+                "place": finding.place(),
+                "seen": finding.seen(),
+                "fix": finding.fix(),
+            })
+        };
+        let expiry = match self.expiry {
+            Expiry::Distant => "distant",
+            Expiry::Due => "due",
+            Expiry::Imminent => "imminent",
+            Expiry::Expired => "expired",
+        };
+        json!({
+            "dns_names": self.dns_names,
+            "not_before": self.not_before,
+            "not_after": self.not_after,
+            "seconds_left": self.not_after.saturating_sub(at),
+            "expiry": expiry,
+            "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
+            "failure": self.failure.as_ref().map(IdentityFailure::to_json),
+        })
+    }
+}
+
+impl IdentityFailure {
+    pub(super) fn now(error: impl ToString) -> IdentityFailure {
+        IdentityFailure { at: unix(SystemTime::now()), error: error.to_string() }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({"at": self.at, "error": self.error})
+    }
+}
+
+pub(super) fn unix(clock: SystemTime) -> i64 {
+    clock.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX))
+}

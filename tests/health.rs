@@ -1,0 +1,154 @@
+//! A device can say how it is: healthy, then with a certificate that runs out, then with a reload that failed and was mended.
+
+mod support;
+
+use std::fs;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use lockgate::{
+    ClientAuth, Expiry, Handle, Identity, RedirectHealth, Request, Response, Router, Server, Severity,
+};
+use rcgen::{BasicConstraints, ExtendedKeyUsagePurpose, IsCa};
+use support::{pem_pair, serve_as, Gate};
+use tempfile::TempDir;
+
+const DAY: i64 = 24 * 3600;
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs().try_into().unwrap()
+}
+
+/// A pair in two files of this folder, valid between these days from now.
+fn write_pair(dir: &TempDir, begins: i64, ends: i64) {
+    let at = |days: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs((now() + days * DAY) as u64);
+    let (certificate, key) = pem_pair(|params| {
+        (params.not_before, params.not_after) = (at(begins), at(ends));
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+    });
+    fs::write(dir.path().join("cert.pem"), certificate).unwrap();
+    fs::write(dir.path().join("key.pem"), key).unwrap();
+}
+
+fn identity(dir: &TempDir) -> Identity {
+    Identity::from_pem_files(dir.path().join("cert.pem"), dir.path().join("key.pem")).unwrap()
+}
+
+#[test]
+fn a_device_serves_how_it_is_and_a_failed_reload_is_told_until_it_is_mended() {
+    let dir = TempDir::new().unwrap();
+    write_pair(&dir, -1, 90);
+    let handle: Arc<OnceLock<Handle>> = Arc::default();
+    let asked = handle.clone();
+    let router = Router::new()
+        .get("/health", move |_: &mut Request| Response::json(&asked.get().unwrap().health().to_json()));
+    let serving = serve_as(Server::builder(router).identity(identity(&dir)));
+    handle.set(serving.handle.clone()).unwrap();
+
+    let health = serving.handle.health();
+    let one = &health.identities[0];
+    assert_eq!((one.expiry, one.failure.is_none(), health.identities.len()), (Expiry::Distant, true, 1));
+    assert!(health.worst() <= Some(Severity::Note), "{health:?}");
+    assert!(!health.is_draining && health.clients_failure.is_none());
+
+    let mut client = serving.connect();
+    let served: serde_json::Value = serde_json::from_slice(&client.get("/health").body).unwrap();
+    assert_eq!(served["status"], "good", "{served:#}");
+    assert_eq!(served["schema"], "lockgate.health/1");
+    assert_eq!(served["connections"]["open"], 1);
+    assert_eq!(served["workers"]["busy"], 1, "the one that asks");
+    assert_eq!(served["identities"][0]["expiry"], "distant");
+    assert!(served["workers"]["most"].as_u64() > Some(1) && served["connections"]["most"].as_u64() > Some(1));
+
+    // Little is left of this one.
+    write_pair(&dir, -95, 5);
+    serving.handle.reload().unwrap();
+    let health = serving.handle.health();
+    let ids: Vec<_> = health.identities[0].findings.iter().map(|finding| finding.id()).collect();
+    assert!(ids.contains(&"expires-soon"), "{ids:?}");
+    assert_eq!((health.identities[0].expiry, health.worst()), (Expiry::Imminent, Some(Severity::Warning)));
+
+    fs::write(dir.path().join("cert.pem"), "damaged").unwrap();
+    serving.handle.reload().unwrap_err();
+    let health = serving.handle.health();
+    let failure = health.identities[0].failure.as_ref().unwrap();
+    assert!(failure.error.contains("cert.pem") && (failure.at - now()).abs() < DAY, "{failure:?}");
+    let json = health.to_json();
+    assert_eq!(json["status"], "warning");
+    assert!(json["identities"][0]["failure"]["error"].as_str().unwrap().contains("cert.pem"), "{json:#}");
+    assert_eq!(health.identities[0].expiry, Expiry::Imminent, "the old one is still in use");
+
+    write_pair(&dir, -1, 90);
+    serving.handle.reload().unwrap();
+    let health = serving.handle.health();
+    assert!(health.identities[0].failure.is_none() && health.worst() <= Some(Severity::Note), "{health:?}");
+    assert_eq!(health.to_json()["identities"][0]["failure"], serde_json::Value::Null);
+    let shown = format!("{health:?}{}", health.to_json());
+    assert!(!shown.contains("PRIVATE KEY"), "{shown}");
+}
+
+#[test]
+fn files_for_clients_that_cannot_be_read_again_are_told_and_mended() {
+    let dir = TempDir::new().unwrap();
+    write_pair(&dir, -1, 90);
+    let (authority, _) = pem_pair(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
+    let ca = dir.path().join("ca.pem");
+    fs::write(&ca, &authority).unwrap();
+    let builder =
+        Server::builder(Router::new()).identity(identity(&dir)).client_auth(ClientAuth::optional(&ca));
+    let serving = serve_as(builder);
+    assert!(serving.handle.health().clients_failure.is_none());
+    fs::write(&ca, "damaged").unwrap();
+    serving.handle.reload().unwrap_err();
+    let health = serving.handle.health();
+    assert!(health.clients_failure.as_ref().unwrap().error.contains("ca.pem"), "{health:?}");
+    assert_eq!(health.worst(), Some(Severity::Warning), "{health:?}");
+    fs::write(&ca, &authority).unwrap();
+    serving.handle.reload().unwrap();
+    assert!(serving.handle.health().clients_failure.is_none());
+}
+
+#[test]
+fn workers_in_handlers_and_the_end_are_seen() {
+    let gate = Gate::new();
+    let passing = gate.clone();
+    let router = Router::new().get("/", move |_: &mut Request| {
+        passing.pass();
+        "passed"
+    });
+    let dir = TempDir::new().unwrap();
+    write_pair(&dir, -1, 90);
+    let server = Server::builder(router)
+        .https("127.0.0.1:0")
+        .redirect_http("127.0.0.1:0")
+        .identity(identity(&dir))
+        .bind()
+        .unwrap();
+    let (address, handle) = (server.local_addr(), server.handle());
+    assert_eq!(handle.health().redirect, RedirectHealth::Waiting, "it does not run before the server does");
+    assert!(handle.health().worst() <= Some(Severity::Note));
+    let running = server.spawn().unwrap();
+    let mut client = support::Client::connect(address).unwrap();
+    client.send("GET / HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    gate.wait_for(1);
+    let health = handle.health();
+    assert_eq!((health.workers, health.connections, health.is_draining), (1, 1, false));
+    // Its thread was started before the one that has accepted.
+    assert_eq!(health.redirect, RedirectHealth::Running);
+    handle.stop();
+    assert!(handle.health().is_draining);
+    gate.open();
+    assert_eq!(client.reply().text(), "passed");
+    running.join().unwrap();
+    let health = handle.health();
+    assert_eq!((health.redirect, health.workers), (RedirectHealth::Down, 0));
+}
+
+#[test]
+fn a_server_without_a_redirect_says_so() {
+    let dir = TempDir::new().unwrap();
+    write_pair(&dir, -1, 90);
+    let server = Server::builder(Router::new()).https("127.0.0.1:0").identity(identity(&dir)).bind().unwrap();
+    assert_eq!(server.handle().health().redirect, RedirectHealth::Off);
+}
