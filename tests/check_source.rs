@@ -182,12 +182,15 @@ fn json_has_what_the_help_promises() {
     let report = in_json(dir.path(), &[]);
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let named = |names: &str| names.split(' ').map(str::to_string).collect::<BTreeSet<_>>();
-    let top = "version kind root findings more allowed files bytes skipped errors warnings notes";
+    let top = "schema kind root findings more allowed files bytes skipped errors warnings notes";
     assert_eq!(keys(&report), named(top));
     let of_finding =
         "id severity place file line column end_column text host seen why refused_by fix reference";
     assert_eq!(keys(&report["findings"][0]), named(of_finding));
-    assert_eq!((report["version"].as_u64(), report["kind"].as_str()), (Some(1), Some("source")));
+    assert_eq!(
+        (report["schema"].as_str(), report["kind"].as_str()),
+        (Some("lockgate.check/1"), Some("source"))
+    );
     assert_eq!((report["errors"].as_u64(), report["warnings"].as_u64()), (Some(1), Some(1)));
     assert_eq!(report["findings"][1]["host"], "api.acme.io");
     assert_eq!(report["skipped"][0]["path"], "b/node_modules");

@@ -65,13 +65,13 @@ A comment `lockgate:allow ID reason` allows what is in its line, or in the next 
 alone. The file .lockgate-allow at the tree's root allows more: lines of ID PATH [TEXT], the path
 as in .gitignore, the text a part of the line. What allows nothing is a note.
 
-With --source --json writes one object: version (1), kind (\"source\"), root, findings, more (how
-many beyond the first 10,000 are not listed), allowed, files, bytes, skipped (path, reason),
-errors, warnings and notes (their numbers). A finding has id, severity (note, warning, error),
-place (file:line:column), file, line, column and end_column (from 1, in characters), text (the
-line, trimmed and cut), host (or null), seen, why, refused_by, fix, reference. Fields may be
-added in the same version, and none changes. --sarif writes SARIF 2.1.0, which code-scanning
-services take.
+With --source --json writes one object: schema (\"lockgate.check/1\"), kind (\"source\"), root,
+findings, more (how many beyond the first 10,000 are not listed), allowed, files, bytes, skipped
+(path, reason), errors, warnings and notes (their numbers). A finding has id, severity (note,
+warning, error), place (file:line:column), file, line, column and end_column (from 1, in
+characters), text (the line, trimmed and cut), host (or null), seen, why, refused_by, fix,
+reference. Fields may be added in the same schema, and none changes. --sarif writes
+SARIF 2.1.0, which code-scanning services take.
 ";
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {

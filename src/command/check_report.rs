@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
+use lockgate::check;
 use lockgate::check::source::{Explanation, Report, Skip, SourceFinding};
 use lockgate::Severity;
 use serde_json::{json, Value};
@@ -182,7 +183,7 @@ pub(super) fn in_json(root: &Path, report: &Report) -> String {
         .map(|skipped| json!({"path": skipped.path, "reason": skipped.why.reason()}))
         .collect();
     let whole = json!({
-        "version": 1,
+        "schema": check::SCHEMA,
         "kind": "source",
         "root": root.to_string_lossy(),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
