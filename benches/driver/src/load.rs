@@ -20,7 +20,7 @@ use crate::Outcome;
 
 const THREADS: usize = 2;
 /// How long it may take until every connection has had its first answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a thread looks whether it is to go on.
 const TICK: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 

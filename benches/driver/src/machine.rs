@@ -16,12 +16,15 @@ pub fn describe(place: &Place, servers: &[Server], rounds: usize, time: Duration
     let kib: u64 = memory.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
     let versions: Map<String, Value> =
         servers.iter().map(|server| (server.name().to_string(), server.version(place).into())).collect();
+    // Of the last minute: what else kept the machine busy.
+    let busy = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     json!({
         "cores": place.cores,
         "cpu": model.unwrap_or("?").trim(),
         "memory_mib": kib / 1024,
         "kernel": kernel.trim(),
+        "load_before": busy.split_whitespace().next().unwrap_or("?"),
         "rustc": first_line(Command::new("rustc").arg("--version")),
         "openssl": first_line(Command::new("openssl").arg("version")).split(" (").next(),
         "rounds": rounds,
@@ -33,13 +36,15 @@ pub fn describe(place: &Place, servers: &[Server], rounds: usize, time: Duration
 pub fn text(machine: &Value) -> String {
     let of = |name: &str| machine[name].as_str().map_or_else(|| machine[name].to_string(), str::to_string);
     let mut text = format!(
-        "{} cores, {}, {} MiB, Linux {}; {}; {}. Medians of {} rounds of {} s, in parentheses the least and the most.\n\n",
+        "{} cores, {}, {} MiB, Linux {}; {}; {}; load average before the run {}. Medians of {} rounds of {} s, in \
+         parentheses the least and the most.\n\n",
         of("cores"),
         of("cpu"),
         of("memory_mib"),
         of("kernel"),
         of("rustc"),
         of("openssl"),
+        of("load_before"),
         of("rounds"),
         of("seconds")
     );

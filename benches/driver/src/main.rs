@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
+use serde_json::Value;
 
 use client::Client;
 use operations::Operation;
@@ -73,8 +74,10 @@ fn main() -> Outcome<()> {
     fs::write(place.work.join("api/data"), servers::DATA)?;
 
     let mut bench = Bench { place, certificate: made.cert.der().clone(), results: Results::default() };
+    // Before the run, whose own load is not what a reader should know.
+    let machine = machine::describe(&bench.place, &plan.servers, plan.rounds, plan.time);
     bench.run(&plan);
-    bench.report(&plan)
+    bench.report(&plan, &machine)
 }
 
 impl Plan {
@@ -316,15 +319,14 @@ impl Bench {
         }
     }
 
-    fn report(&self, plan: &Plan) -> Outcome<()> {
+    fn report(&self, plan: &Plan, machine: &Value) -> Outcome<()> {
         let sections = plan.sections();
         let out = self.place.root.join("target/bench");
         fs::create_dir_all(&out)?;
-        let machine = machine::describe(&self.place, &plan.servers, plan.rounds, plan.time);
-        let json = serde_json::to_string_pretty(&self.results.json(&machine, &sections))?;
+        let json = serde_json::to_string_pretty(&self.results.json(machine, &sections))?;
         fs::write(out.join("results.json"), json)?;
 
-        let mut text = machine::text(&machine);
+        let mut text = machine::text(machine);
         text += &format!("\n### What was to be reached\n\n{}", self.results.targets(&plan.servers));
         for section in &sections {
             let table = self.results.table(section, &plan.servers);

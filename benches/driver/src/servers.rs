@@ -80,7 +80,7 @@ impl Server {
             (Server::Haproxy | Server::Caddy | Server::Lighttpd, "post_1mib" | "post_json" | "block_1ms") => {
                 Some(NO_PROGRAM)
             }
-            (Server::Express, "handshake_resumed") => {
+            (Server::Express | Server::Lighttpd, "handshake_resumed") => {
                 Some("gives no new ticket to who resumes, so a client that uses each once soon has none")
             }
             (Server::TinyHttp | Server::Express, "block_1ms") => Some("has no pool for what blocks"),
