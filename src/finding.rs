@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde_json::{json, Value};
+
 /// How bad a [`Finding`] is. The later ones are the worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -109,6 +111,21 @@ impl Finding {
     /// Where that is laid down: a section of an RFC, or a vendor's page by its title.
     pub fn reference(&self) -> &'static str {
         self.rule.reference
+    }
+
+    /// For programs: an object with `id`, `severity` (`note`, `warning`, `error`), `place` (or null), `seen`, `why`,
+    /// `refused_by`, `fix` and `reference`. Members may be added.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "id": self.id(),
+            "severity": self.severity().name(),
+            "place": self.place(),
+            "seen": self.seen(),
+            "why": self.why(),
+            "refused_by": self.refused_by(),
+            "fix": self.fix(),
+            "reference": self.reference(),
+        })
     }
 }
 

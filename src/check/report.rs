@@ -159,22 +159,7 @@ impl Report {
     ///
     /// A fact that was not found out is missing.
     pub fn to_json(&self) -> Value {
-        let findings: Vec<Value> = self
-            .findings
-            .iter()
-            .map(|finding| {
-                json!({
-                    "id": finding.id(),
-                    "severity": finding.severity().name(),
-                    "place": finding.place(),
-                    "seen": finding.seen(),
-                    "why": finding.why(),
-                    "refused_by": finding.refused_by(),
-                    "fix": finding.fix(),
-                    "reference": finding.reference(),
-                })
-            })
-            .collect();
+        let findings: Vec<Value> = self.findings.iter().map(Finding::to_json).collect();
         let (kind, subject) = match self.kind {
             Kind::Url => ("url", "url"),
             Kind::Before => ("before", "subject"),

@@ -191,24 +191,12 @@ fn in_json(file: &str, chain: &Chain, findings: &[Finding]) -> Value {
             "sha256": value::show_fingerprint(&certificate.fingerprint()),
         })
     };
-    let finding = |finding: &Finding| {
-        json!({
-            "id": finding.id(),
-            "severity": finding.severity().name(),
-            "place": finding.place(),
-            "seen": finding.seen(),
-            "why": finding.why(),
-            "refused_by": finding.refused_by(),
-            "fix": finding.fix(),
-            "reference": finding.reference(),
-        })
-    };
     json!({
         "version": 1,
         "file": file,
         "key_matches": chain.has_certificate_of_key(),
         "certificates": chain.certificates().iter().enumerate().map(certificate).collect::<Vec<_>>(),
-        "findings": findings.iter().map(finding).collect::<Vec<_>>(),
+        "findings": findings.iter().map(Finding::to_json).collect::<Vec<_>>(),
         "errors": count(findings, Severity::Error),
         "warnings": count(findings, Severity::Warning),
         "notes": count(findings, Severity::Note),

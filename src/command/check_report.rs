@@ -159,23 +159,14 @@ pub(super) fn explained(explanation: &Explanation) -> String {
 
 pub(super) fn in_json(root: &Path, report: &Report) -> String {
     let finding = |found: &SourceFinding| -> Value {
-        let finding = &found.finding;
-        json!({
-            "id": finding.id(),
-            "severity": finding.severity().name(),
-            "place": finding.place(),
-            "file": found.file,
-            "line": found.line,
-            "column": found.column,
-            "end_column": found.end_column,
-            "text": found.text,
-            "host": Some(&found.host).filter(|host| !host.is_empty()),
-            "seen": finding.seen(),
-            "why": finding.why(),
-            "refused_by": finding.refused_by(),
-            "fix": finding.fix(),
-            "reference": finding.reference(),
-        })
+        let mut json = found.finding.to_json();
+        json["file"] = json!(found.file);
+        json["line"] = json!(found.line);
+        json["column"] = json!(found.column);
+        json["end_column"] = json!(found.end_column);
+        json["text"] = json!(found.text);
+        json["host"] = json!(Some(&found.host).filter(|host| !host.is_empty()));
+        json
     };
     let skipped: Vec<Value> = report
         .skipped
