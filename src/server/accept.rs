@@ -11,6 +11,9 @@ use log::Level;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_nodelay;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use rustix::net::{acceptfrom_with, SocketFlags};
 
 use super::census::Admission;
 use super::connection::Connection;
@@ -41,6 +44,7 @@ impl Acceptor {
     pub(crate) fn new(listener: TcpListener) -> Result<Acceptor, Error> {
         let open = || -> io::Result<(Poll, Waker)> {
             listener.set_nonblocking(true)?;
+            set_tcp_nodelay(&listener, true)?;
             let poll = Poll::new()?;
             poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
             let waker = Waker::new(poll.registry(), WAKER)?;
@@ -75,7 +79,9 @@ impl Acceptor {
             }
             // The log's sums are told by this thread, which has the most time.
             let sums = shared.ledger.settle(Instant::now());
-            if let Err(error) = self.poll.poll(&mut events, pause.into_iter().chain(sums).min()) {
+            let deadline = shared.lot.until_unwatched_deadline(Instant::now());
+            let timeout = [pause, sums, deadline].into_iter().flatten().min();
+            if let Err(error) = self.poll.poll(&mut events, timeout) {
                 if error.kind() != ErrorKind::Interrupted {
                     log::error!("waiting for connections failed: {error}");
                     std::thread::sleep(LONGEST_PAUSE);
@@ -90,7 +96,7 @@ impl Acceptor {
         let mut left = if stopping { BACKLOG } else { usize::MAX };
         while left > 0 && (stopping || !shared.is_draining()) {
             left -= 1;
-            match self.listener.accept() {
+            match accept(&self.listener) {
                 Ok((tcp, peer)) => admit(shared, tcp, peer),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 // One connection went wrong before it was taken; the others have nothing to do with it.
@@ -127,6 +133,23 @@ const SCARCE: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NO
 
 fn is_one_of(error: &io::Error, known: &[Errno]) -> bool {
     error.raw_os_error().is_some_and(|code| known.iter().any(|known| known.raw_os_error() == code))
+}
+
+/// The next connection that waits; it never blocks. Its TCP_NODELAY, without which it would wait 40 ms for the peer's delayed
+/// acknowledgement, is the listener's: it is inherited.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (socket, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer = peer.ok_or(Errno::AFNOSUPPORT)?;
+    Ok((socket.into(), peer.try_into()?))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (tcp, peer) = listener.accept()?;
+    tcp.set_nonblocking(true)?;
+    tcp.set_nodelay(true)?;
+    Ok((tcp, peer))
 }
 
 /// Takes a connection in, or closes it when a cap is reached.
@@ -166,9 +189,6 @@ fn begin(
     admission: Admission,
     now: Instant,
 ) -> io::Result<()> {
-    tcp.set_nonblocking(true)?;
-    // Without it a new connection waits 40 ms for the peer's delayed acknowledgement.
-    tcp.set_nodelay(true)?;
     // Before the configuration is asked for: if they change in between, the client is checked once more.
     let rules = shared.tls.rules();
     let transport = Transport::new(tcp, shared.tls.config())?;
@@ -176,4 +196,24 @@ fn begin(
     let deadline = now + shared.limits.handshake_timeout.as_millis() as Millis;
     let connection = Connection::new(peer, transport, rules, now, deadline, admission);
     shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::Unserved(now) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_accepted_connection_does_not_block_nor_delay() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let acceptor = Acceptor::new(listener).unwrap();
+        let client = TcpStream::connect(acceptor.listener.local_addr().unwrap()).unwrap();
+        let (tcp, peer) = accept(&acceptor.listener).unwrap();
+        assert_eq!(peer, client.local_addr().unwrap());
+        assert!(tcp.nodelay().unwrap());
+        let flags = rustix::fs::fcntl_getfl(&tcp).unwrap();
+        assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
+        let flags = rustix::io::fcntl_getfd(&tcp).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        assert_eq!(accept(&acceptor.listener).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
 }

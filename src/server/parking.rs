@@ -203,14 +203,15 @@ impl Lot {
     }
 
     /// Takes a new connection in. Parks it first and listens for its events after, or one would come before the
-    /// connection is there.
+    /// connection is there. Who takes connections in has to look at [`until_unwatched_deadline`](Lot::until_unwatched_deadline).
     pub(crate) fn admit(&self, mut connection: Box<Connection>, parking: Parking) -> io::Result<()> {
         let descriptor = connection.as_raw_fd();
-        let (key, wake) = {
+        let key = {
             let mut state = self.lock();
             let key = state.take_slot();
             connection.set_key(key);
-            (key, state.park(connection, parking))
+            let _sleeps_past_it = state.park(connection, parking);
+            key
         };
         let listened = self.registry.register(&mut SourceFd(&descriptor), Token(key), Interest::READABLE);
         if listened.is_err() {
@@ -221,10 +222,22 @@ impl Lot {
                 drop(connection);
             }
         }
-        if wake {
-            self.wake_watcher();
-        }
         listened
+    }
+
+    /// How long it is until a deadline that the watcher would sleep past, because it began to watch before there was that
+    /// deadline; wakes it when it is time. To wake it for each new connection would cost two system calls and a change of
+    /// threads, and for nothing: the client's first bytes wake it, and then it sees all deadlines.
+    pub(crate) fn until_unwatched_deadline(&self, now: Instant) -> Option<Duration> {
+        let now = self.millis(now);
+        let state = self.lock();
+        let (at, _) = state.timers.first().filter(|&(at, _)| state.watching && at < state.watch_ends)?;
+        drop(state);
+        if at <= now {
+            self.wake_watcher();
+            return None;
+        }
+        Some(Duration::from_millis(at - now))
     }
 
     /// Also listens for room to write, from now on. What comes before the connection is parked is kept for it.
