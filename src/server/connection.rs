@@ -305,7 +305,7 @@ impl Connection {
                             // Others get their turn; or the last handler blocked, and another worker is at work.
                             return Ok(Break(Flow::Again));
                         }
-                        if self.transport.wants_write() && self.transport.flush()? == Flushed::Blocked {
+                        if self.transport.is_blocked() && self.transport.flush()? == Flushed::Blocked {
                             // Who does not read responses gets no further ones.
                             let sending = Sending::new(Source::Nothing, After::KeepAlive, None);
                             return Ok(self.begin_sending(sending, desk));
@@ -481,8 +481,7 @@ impl Connection {
         if self.transport.is_handshaking() {
             return;
         }
-        self.transport.queue_close_notify();
-        if let Err(error) = self.transport.flush() {
+        if let Err(error) = self.transport.say_goodbye() {
             log::trace!("{}: {error}", self.peer);
         }
     }

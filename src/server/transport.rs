@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
-use rustix::net::{sendmsg, SendAncillaryBuffer, SendFlags};
+use rustix::net::{send, sendmsg, SendAncillaryBuffer, SendFlags};
 use rustls::pki_types::CertificateDer;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
 
@@ -45,7 +45,18 @@ struct Socket {
     writes_left: usize,
     first: First,
     sent: u64,
+    /// Whether what TLS wants to send now can wait for the first response, and whether some of it does.
+    holds_back: bool,
+    holds_tickets: bool,
+    /// How the socket is written to.
+    flags: SendFlags,
 }
+
+/// The last bytes go out with the end of the stream in one segment, where the system knows how.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const LAST: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::MORE);
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const LAST: SendFlags = SendFlags::NOSIGNAL;
 
 /// What the first byte of the connection said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +79,10 @@ impl Transport {
             writes_left: 0,
             first: First::Unseen,
             sent: 0,
+            holds_back: false,
+            holds_tickets: false,
+            // Not every program that embeds this ignores SIGPIPE.
+            flags: SendFlags::NOSIGNAL,
         };
         Ok(Transport { stream: StreamOwned::new(connection, socket) })
     }
@@ -89,11 +104,41 @@ impl Transport {
 
     /// Reads plaintext; performs the handshake first, while there is one to do. `WouldBlock` when the socket has no more;
     /// 0 when the peer has closed, cleanly or not.
+    ///
+    /// The ticket that rustls has for the client at the end of a handshake is not sent when a request has come already: it
+    /// goes out with the response. When none has, the next read sends it.
     pub(crate) fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        match self.stream.read(out) {
+        self.stream.sock.holds_back = self.awaits_finished();
+        let mut result = self.stream.read(out);
+        if std::mem::take(&mut self.stream.sock.holds_back) && self.stream.sock.holds_tickets {
+            result = match result {
+                // rustls took it for a socket that is full, and looked no further.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.stream.conn.reader().read(out),
+                Err(error) => {
+                    // An alert that says why, which rustls does not wait for either.
+                    if let Err(unsent) = self.flush() {
+                        log::trace!("an alert could not be sent: {unsent}");
+                    }
+                    Err(error)
+                }
+                Ok(read) => Ok(read),
+            };
+        }
+        match result {
             Err(error) if error.kind() == ErrorKind::UnexpectedEof && !self.is_handshaking() => Ok(0),
             result => result,
         }
+    }
+
+    /// Whether all that a TLS 1.3 handshake needs from this side is sent, so that only tickets (and alerts) are left.
+    fn awaits_finished(&self) -> bool {
+        let conn = &self.stream.conn;
+        let has_answered =
+            matches!(conn.handshake_kind(), Some(HandshakeKind::Full | HandshakeKind::Resumed));
+        conn.is_handshaking()
+            && !conn.wants_write()
+            && has_answered
+            && conn.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -108,6 +153,11 @@ impl Transport {
     /// Whether something waits to be sent.
     pub(crate) fn wants_write(&self) -> bool {
         self.stream.conn.wants_write()
+    }
+
+    /// Whether something waits to be sent that the socket did not take.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.wants_write() && !self.stream.sock.holds_tickets
     }
 
     /// Encrypts `plaintext`; [`flush`](Transport::flush) sends it.
@@ -149,6 +199,13 @@ impl Transport {
     /// Queues the alert that says that nothing more will come (RFC 8446 §6.1).
     pub(crate) fn queue_close_notify(&mut self) {
         self.stream.conn.send_close_notify();
+    }
+
+    /// Sends that alert, if the socket takes it, for the connection to be dropped next.
+    pub(crate) fn say_goodbye(&mut self) -> io::Result<Flushed> {
+        self.queue_close_notify();
+        self.stream.sock.flags = LAST;
+        self.flush()
     }
 
     /// Says on the socket that nothing more will come. Fails only when the peer is gone, which the next read tells too.
@@ -242,8 +299,16 @@ impl Read for Socket {
 }
 
 impl Socket {
-    fn note_sent(&mut self, result: io::Result<usize>) -> io::Result<usize> {
-        let sent = result?;
+    fn send(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        if self.holds_back {
+            self.holds_tickets = true;
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        self.holds_tickets = false;
+        let sent = match slices {
+            [one] => send(&self.tcp, one, self.flags)?,
+            _ => sendmsg(&self.tcp, slices, &mut SendAncillaryBuffer::default(), self.flags)?,
+        };
         self.sent += sent as u64;
         self.writes_left = self.writes_left.saturating_sub(sent);
         Ok(sent)
@@ -252,23 +317,158 @@ impl Socket {
 
 impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let result = self.tcp.write(bytes);
-        self.note_sent(result)
+        self.send(&[io::IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        let result = match slices {
-            [one] => self.tcp.write(one),
-            // writev knows no way to spare a program SIGPIPE, and not every program that embeds this ignores it.
-            _ => {
-                let mut nothing = SendAncillaryBuffer::default();
-                sendmsg(&self.tcp, slices, &mut nothing, SendFlags::NOSIGNAL).map_err(io::Error::from)
-            }
-        };
-        self.note_sent(result)
+        // writev knows no flags.
+        self.send(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use rustls::pki_types::ServerName;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+    use super::*;
+    use crate::tls::{Identity, Live};
+
+    /// Both ends of a connection, on this thread.
+    struct Ends {
+        client: ClientConnection,
+        tcp: TcpStream,
+        server: Transport,
+    }
+
+    impl Ends {
+        /// The client has read all that the server needed to say, and its Finished is not sent yet.
+        fn before_finished() -> Ends {
+            let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+            let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+            let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+            let live = Live::new(vec![identity], None).unwrap();
+            let mut roots = RootCertStore::empty();
+            roots.add(made.cert.der().clone()).unwrap();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let name = ServerName::try_from("localhost").unwrap();
+
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            for socket in [&tcp, &accepted] {
+                socket.set_nodelay(true).unwrap();
+                socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            }
+            let mut ends = Ends {
+                client: ClientConnection::new(Arc::new(config), name).unwrap(),
+                tcp,
+                server: Transport::new(accepted, live.config()).unwrap(),
+            };
+            ends.send();
+            assert_eq!(ends.read(), Err(ErrorKind::WouldBlock));
+            ends.receive();
+            assert!(!ends.client.is_handshaking() && ends.client.wants_write());
+            ends
+        }
+
+        /// All that the client has to send.
+        fn send(&mut self) {
+            while self.client.wants_write() {
+                self.client.write_tls(&mut self.tcp).unwrap();
+            }
+        }
+
+        /// A turn of the server's when something has come, with one read.
+        fn read(&mut self) -> Result<Vec<u8>, ErrorKind> {
+            let tcp = &self.server.stream.sock.tcp;
+            tcp.set_nonblocking(false).unwrap();
+            assert!(tcp.peek(&mut [0]).unwrap() > 0);
+            tcp.set_nonblocking(true).unwrap();
+            self.server.begin_turn(true, false);
+            self.read_on()
+        }
+
+        fn read_on(&mut self) -> Result<Vec<u8>, ErrorKind> {
+            let mut plain = [0; 100];
+            let read = self.server.read(&mut plain).map_err(|error| error.kind())?;
+            Ok(plain[..read].to_vec())
+        }
+
+        /// What the server has sent in one go.
+        fn receive(&mut self) {
+            assert!(self.client.read_tls(&mut self.tcp).unwrap() > 0);
+            self.client.process_new_packets().unwrap();
+        }
+    }
+
+    #[test]
+    fn the_ticket_goes_out_with_the_first_response() {
+        let mut ends = Ends::before_finished();
+        ends.client.writer().write_all(b"request").unwrap();
+        ends.send();
+        assert_eq!(ends.read().unwrap(), b"request");
+        assert!(ends.server.wants_write() && !ends.server.is_blocked());
+        let sent = ends.server.sent();
+        ends.server.queue(b"response").unwrap();
+        assert_eq!(ends.server.flush().unwrap(), Flushed::All);
+        ends.receive();
+        assert_eq!(ends.client.tls13_tickets_received(), 1);
+        let mut response = [0; 8];
+        ends.client.reader().read_exact(&mut response).unwrap();
+        assert_eq!(&response, b"response");
+        let record = 5 + "response".len() + 1 + 16;
+        assert!(ends.server.sent() - sent > record as u64, "the ticket was not sent before");
+    }
+
+    #[test]
+    fn the_ticket_does_not_wait_for_a_request_that_is_not_there() {
+        let mut ends = Ends::before_finished();
+        ends.send();
+        assert_eq!(ends.read(), Err(ErrorKind::WouldBlock));
+        assert!(!ends.server.is_handshaking());
+        assert_eq!(ends.read_on(), Err(ErrorKind::WouldBlock));
+        ends.receive();
+        assert_eq!(ends.client.tls13_tickets_received(), 1);
+        assert!(!ends.server.wants_write());
+    }
+
+    #[test]
+    fn an_alert_in_place_of_the_ticket_is_sent_at_once() {
+        let mut ends = Ends::before_finished();
+        // A record that nobody has encrypted (RFC 8446 §5.2).
+        ends.tcp.write_all(&[[0x17, 3, 3, 0, 32].as_slice(), &[0; 32]].concat()).unwrap();
+        assert_eq!(ends.read(), Err(ErrorKind::InvalidData));
+        let mut alert = [0; 5];
+        ends.tcp.read_exact(&mut alert).unwrap();
+        assert!(!ends.server.wants_write());
+    }
+
+    #[test]
+    fn the_last_words_come_with_the_end() {
+        let mut ends = Ends::before_finished();
+        ends.send();
+        assert_eq!(ends.read(), Err(ErrorKind::WouldBlock));
+        assert_eq!(ends.server.say_goodbye().unwrap(), Flushed::All);
+        let Ends { mut client, mut tcp, server } = ends;
+        drop(server);
+        while client.read_tls(&mut tcp).unwrap() > 0 {
+            if client.process_new_packets().unwrap().peer_has_closed() {
+                return;
+            }
+        }
+        panic!("the end came without a close_notify");
     }
 }
