@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +16,23 @@ use crate::Outcome;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The client's side of TLS: TLS 1.3, AES-256-GCM and X25519 first, http/1.1; so that every server does the same cryptography.
+/// Whether clients offer AES-256-GCM alone, so that every server does the same cryptography. Set by the command line.
+pub static SAME_SUITE: AtomicBool = AtomicBool::new(false);
+
+/// The client's side of TLS: TLS 1.3, X25519 first, http/1.1, and the cipher suites that rustls offers, in its order
+/// (AES-256-GCM, AES-128-GCM, ChaCha20). Which is used is the server's choice.
 pub fn tls(certificate: &CertificateDer<'static>, resumption: Resumption) -> Outcome<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone())?;
+    let usual = ring::default_provider();
     let provider = CryptoProvider {
-        cipher_suites: vec![ring::cipher_suite::TLS13_AES_256_GCM_SHA384],
+        cipher_suites: if SAME_SUITE.load(Ordering::Relaxed) {
+            vec![ring::cipher_suite::TLS13_AES_256_GCM_SHA384]
+        } else {
+            usual.cipher_suites
+        },
         kx_groups: vec![ring::kx_group::X25519, ring::kx_group::SECP256R1],
-        ..ring::default_provider()
+        ..usual
     };
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
@@ -131,14 +141,17 @@ impl Client {
         }
     }
 
-    /// That it is what is to be measured: TLS 1.3, and http/1.1 if anything was agreed on.
-    pub fn check(&self) -> Outcome<()> {
+    /// That it is what is to be measured: TLS 1.3, and http/1.1 if anything was agreed on. The cipher suite.
+    pub fn check(&self) -> Outcome<&'static str> {
         let connection = &self.stream.conn;
         if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
             return Err(format!("it speaks {:?}", connection.protocol_version()).into());
         }
         match connection.alpn_protocol() {
-            None | Some(b"http/1.1") => Ok(()),
+            None | Some(b"http/1.1") => {
+                let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+                Ok(suite.unwrap_or("?"))
+            }
             Some(other) => Err(format!("it agreed on {}", String::from_utf8_lossy(other)).into()),
         }
     }

@@ -13,12 +13,14 @@ mod process;
 mod results;
 mod servers;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -73,7 +75,12 @@ fn main() -> Outcome<()> {
     fs::create_dir(place.work.join("api"))?;
     fs::write(place.work.join("api/data"), servers::DATA)?;
 
-    let mut bench = Bench { place, certificate: made.cert.der().clone(), results: Results::default() };
+    let mut bench = Bench {
+        place,
+        certificate: made.cert.der().clone(),
+        results: Results::default(),
+        suites: BTreeMap::new(),
+    };
     // Before the run, whose own load is not what a reader should know.
     let machine = machine::describe(&bench.place, &plan.servers, plan.rounds, plan.time);
     bench.run(&plan);
@@ -122,6 +129,7 @@ impl Plan {
                         return Err(format!("--only {value}: not all of them are known here").into());
                     }
                 }
+                "--same-suite" => client::SAME_SUITE.store(true, Ordering::Relaxed),
                 "--update-readme" => plan.update_readme = true,
                 _ => return Err(format!("unknown argument: {argument}").into()),
             }
@@ -173,6 +181,8 @@ struct Bench {
     place: Place,
     certificate: CertificateDer<'static>,
     results: Results,
+    /// What each server has chosen of what the client offers.
+    suites: BTreeMap<Server, &'static str>,
 }
 
 /// A server that answers.
@@ -237,7 +247,7 @@ impl Bench {
         let config = client::tls(&self.certificate, Resumption::disabled())?;
         let mut client = Client::connect(running.port, &config)?;
         let body = client.ask(operation.one_request())?;
-        client.check()?;
+        self.suites.insert(server, client.check()?);
         if !operation.accepts(&body) {
             let start = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
             return Err(format!("it answers with {} bytes: {start}", body.len()).into());
@@ -319,6 +329,16 @@ impl Bench {
         }
     }
 
+    fn suites_text(&self) -> String {
+        let mut servers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (server, suite) in &self.suites {
+            servers.entry(suite).or_default().push(server.name());
+        }
+        let lines: Vec<String> =
+            servers.iter().map(|(suite, servers)| format!("{suite}: {}", servers.join(", "))).collect();
+        format!("- cipher suites: {}\n", lines.join("; "))
+    }
+
     fn report(&self, plan: &Plan, machine: &Value) -> Outcome<()> {
         let sections = plan.sections();
         let out = self.place.root.join("target/bench");
@@ -327,6 +347,7 @@ impl Bench {
         fs::write(out.join("results.json"), json)?;
 
         let mut text = machine::text(machine);
+        text += &self.suites_text();
         text += &format!("\n### What was to be reached\n\n{}", self.results.targets(&plan.servers));
         for section in &sections {
             let table = self.results.table(section, &plan.servers);
