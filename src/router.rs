@@ -163,27 +163,33 @@ impl Router {
 
     /// What answers a request.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {
-        if !is_known(method) && !self.root.any(&|methods| methods.endpoint(method).is_some()) {
-            let problem =
-                Problem::new(StatusCode::NOT_IMPLEMENTED).detail("This server does not know the method.");
-            return Found::Answer(problem.into_response());
-        }
-        if path == "*" {
-            return Found::Answer(Response::new(StatusCode::NO_CONTENT).with_header(
-                ALLOW,
-                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            ));
-        }
         let mut values = [Span::default(); MOST_PARAMS];
-        let Some(methods) = self.root.find(path, 1, &mut values, 0) else {
-            return Found::Answer(
-                Problem::new(StatusCode::NOT_FOUND).detail("Nothing is served at this path.").into_response(),
-            );
-        };
-        if let Some(endpoint) = methods.endpoint(method) {
+        let methods = if path == "*" { None } else { self.root.find(path, 1, &mut values, 0) };
+        if let Some((methods, endpoint)) = methods.and_then(|found| Some((found, found.endpoint(method)?))) {
             let names = (!methods.names.is_empty()).then(|| methods.names.clone());
             return Found::Handler(endpoint, Params { names, values });
         }
+        Found::Answer(self.answer(method, path, methods))
+    }
+
+    /// The answer when no handler is for the path and the method.
+    fn answer(&self, method: &Method, path: &str, methods: Option<&Methods>) -> Response {
+        if !is_known(method) && !self.root.any(&|methods| methods.endpoint(method).is_some()) {
+            return Problem::new(StatusCode::NOT_IMPLEMENTED)
+                .detail("This server does not know the method.")
+                .into_response();
+        }
+        if path == "*" {
+            return Response::new(StatusCode::NO_CONTENT).with_header(
+                ALLOW,
+                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+            );
+        }
+        let Some(methods) = methods else {
+            return Problem::new(StatusCode::NOT_FOUND)
+                .detail("Nothing is served at this path.")
+                .into_response();
+        };
         let response = if *method == Method::OPTIONS {
             Response::new(StatusCode::NO_CONTENT)
         } else {
@@ -191,7 +197,7 @@ impl Router {
                 .detail("The path is served, with other methods.")
                 .into_response()
         };
-        Found::Answer(response.with_header(ALLOW, methods.allow()))
+        response.with_header(ALLOW, methods.allow())
     }
 
     /// How many handlers there are; their indices are below this.
@@ -279,7 +285,7 @@ impl Node {
         params: usize,
     ) -> Option<&Methods> {
         let rest = path.get(start..)?;
-        let (segment, next) = match rest.find('/') {
+        let (segment, next) = match rest.bytes().position(|byte| byte == b'/') {
             Some(length) => (&rest[..length], Some(start + length + 1)),
             None => (rest, None),
         };
@@ -353,18 +359,18 @@ impl Methods {
 
 /// The methods of RFC 9110 §9 and PATCH (RFC 5789).
 fn is_known(method: &Method) -> bool {
-    [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::PATCH,
-        Method::OPTIONS,
-        Method::TRACE,
-        Method::CONNECT,
-    ]
-    .contains(method)
+    matches!(
+        *method,
+        Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::PUT
+            | Method::DELETE
+            | Method::PATCH
+            | Method::OPTIONS
+            | Method::TRACE
+            | Method::CONNECT
+    )
 }
 
 #[cfg(any(test, fuzzing))]

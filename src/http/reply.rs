@@ -50,13 +50,14 @@ pub(crate) fn write_head(
         (false, None, Version::Http11) => Framing::Chunked,
         (false, None, Version::Http10) => Framing::UntilClose,
     };
-    let wants_close = response
-        .fields
-        .get_all(CONNECTION)
-        .iter()
-        .any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
+    let fields = response.fields.as_deref();
+    let wants_close = fields.is_some_and(|fields| {
+        fields.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    });
     let keep_alive = exchange.keep_alive && framing != Framing::UntilClose && !wants_close;
 
+    // Enough for nearly every head.
+    out.reserve(512);
     if status == StatusCode::OK {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     } else {
@@ -77,11 +78,12 @@ pub(crate) fn write_head(
         (Framing::Chunked, _) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         _ => {}
     }
-    if !response.fields.contains_key(DATE) {
+    let has = |name| fields.is_some_and(|fields| fields.contains_key(name));
+    if !has(DATE) {
         write_field(out, b"date: ", date);
     }
     // A browser that guesses could run what a client has put into a value as a page of this origin.
-    if !bodiless && length != Some(0) && !response.fields.contains_key(X_CONTENT_TYPE_OPTIONS) {
+    if !bodiless && length != Some(0) && !has(X_CONTENT_TYPE_OPTIONS) {
         out.extend_from_slice(b"x-content-type-options: nosniff\r\n");
     }
     match (keep_alive, exchange.version) {
@@ -89,7 +91,7 @@ pub(crate) fn write_head(
         (true, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
         (true, Version::Http11) => {}
     }
-    for (name, value) in &response.fields {
+    for (name, value) in fields.into_iter().flatten() {
         // Framing and the connection's life are the server's; a handler's own word on them would be a second one.
         if *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == CONNECTION {
             continue;

@@ -30,7 +30,8 @@ pub struct Response {
     pub(crate) status: StatusCode,
     /// Apart from the other fields, because nearly every response has it and nothing else.
     pub(crate) content_type: Option<HeaderValue>,
-    pub(crate) fields: HeaderMap,
+    /// All others; most responses have none.
+    pub(crate) fields: Option<Box<HeaderMap>>,
     pub(crate) body: Payload,
 }
 
@@ -55,7 +56,7 @@ impl Payload {
 impl Response {
     /// A response with an empty body.
     pub fn new(status: StatusCode) -> Response {
-        Response { status, content_type: None, fields: HeaderMap::new(), body: Payload::Static(b"") }
+        Response { status, content_type: None, fields: None, body: Payload::Static(b"") }
     }
 
     /// 200 with `value` as JSON. A value that cannot be written as JSON (a map whose keys are not strings) becomes a 500
@@ -96,7 +97,7 @@ impl Response {
     }
 
     fn of(content_type: HeaderValue, body: Payload) -> Response {
-        Response { status: StatusCode::OK, content_type: Some(content_type), fields: HeaderMap::new(), body }
+        Response { status: StatusCode::OK, content_type: Some(content_type), fields: None, body }
     }
 
     /// Changes the status.
@@ -136,7 +137,7 @@ impl Response {
     ) -> Response {
         match field {
             Some((name, value)) if name == CONTENT_TYPE => self.content_type = Some(value),
-            Some((name, value)) => put(&mut self.fields, name, value),
+            Some((name, value)) => put(self.fields.get_or_insert_default(), name, value),
             None => return Response::new(StatusCode::INTERNAL_SERVER_ERROR).into_problem(),
         }
         self
@@ -152,7 +153,7 @@ impl Response {
         if name.eq_ignore_ascii_case(CONTENT_TYPE.as_str()) {
             self.content_type.as_ref()
         } else {
-            self.fields.get(name)
+            self.fields.as_ref()?.get(name)
         }
     }
 

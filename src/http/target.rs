@@ -31,7 +31,7 @@ pub(crate) struct Authority {
 impl Target {
     pub(crate) fn parse(head: &[u8], span: Span, method: &Method) -> Result<Target, Refusal> {
         let target = span.of(head);
-        if let Some(bad) = target.iter().find(|&&byte| !is_target_byte(byte)) {
+        if let Some(bad) = target.iter().find(|&&byte| !is(TARGET_BYTE, byte)) {
             return Err(Refusal::bad_request(match bad {
                 b'#' => "the target holds a fragment, which clients keep to themselves",
                 _ => "the target holds a character that must be percent-encoded",
@@ -76,7 +76,7 @@ impl Target {
                 "the path begins with //, which other programs take for a host",
             ));
         }
-        let (path, query) = match memchr::memchr(b'?', bytes) {
+        let (path, query) = match bytes.iter().position(|&byte| byte == b'?') {
             Some(mark) => {
                 let mark = span.start + mark as u32;
                 (Span { start: span.start, end: mark }, Some(Span { start: mark + 1, end: span.end }))
@@ -104,7 +104,7 @@ impl Authority {
         } else {
             let end = bytes.iter().position(|&byte| byte == b':').unwrap_or(bytes.len());
             let name = &bytes[..end];
-            if name.is_empty() || name.len() > 255 || !name.iter().all(|&byte| is_name_byte(byte)) {
+            if name.is_empty() || name.len() > 255 || !name.iter().all(|&byte| is(NAME_BYTE, byte)) {
                 return Err(NOT_A_HOST);
             }
             (Span { start: span.start, end: span.start + end as u32 }, end)
@@ -114,8 +114,8 @@ impl Authority {
             [b':', digits @ ..]
                 if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && !digits.is_empty() =>
             {
-                let digits = std::str::from_utf8(digits).map_err(|_| NOT_A_HOST)?;
-                Some(digits.parse::<u16>().map_err(|_| NOT_A_HOST)?)
+                let number = digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+                Some(u16::try_from(number).map_err(|_| NOT_A_HOST)?)
             }
             _ => return Err(NOT_A_HOST),
         };
@@ -127,7 +127,14 @@ impl Authority {
 /// ways is refused: an encoded slash or backslash, control characters, and dot segments, which clients resolve before
 /// they send (RFC 3986 §5.2.4; strict).
 pub(crate) fn decode_path(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
-    let decoded = if memchr::memchr(b'%', raw).is_none() {
+    // Most paths have neither, and one look tells.
+    let (mut encoded, mut dotted, mut previous) = (false, false, 0);
+    for &byte in raw {
+        encoded |= byte == b'%';
+        dotted |= byte == b'.' && previous == b'/';
+        previous = byte;
+    }
+    let decoded = if !encoded {
         Cow::Borrowed(std::str::from_utf8(raw).map_err(|_| Refusal::bad_request("the path is not ASCII"))?)
     } else {
         let mut bytes = Vec::with_capacity(raw.len());
@@ -153,7 +160,7 @@ pub(crate) fn decode_path(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
             .map_err(|_| Refusal::bad_request("the path is not UTF-8 when it is percent-decoded"))?;
         Cow::Owned(text)
     };
-    if has_dot_segment(decoded.as_bytes()) {
+    if (encoded || dotted) && has_dot_segment(decoded.as_bytes()) {
         return Err(Refusal::bad_request(
             "the path holds a dot segment (/./ or /../); clients resolve them first",
         ));
@@ -162,8 +169,7 @@ pub(crate) fn decode_path(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
 }
 
 fn has_dot_segment(path: &[u8]) -> bool {
-    memchr::memmem::find(path, b"/.").is_some()
-        && path.split(|&byte| byte == b'/').any(|segment| segment == b"." || segment == b"..")
+    path.split(|&byte| byte == b'/').any(|segment| segment == b"." || segment == b"..")
 }
 
 /// The pairs of a query, decoded as browsers encode them: `+` is a space, a stray `%` stands for itself, and what is not
@@ -221,12 +227,30 @@ fn scheme_length(target: &[u8]) -> Option<usize> {
 
 /// Visible ASCII less what no client sends unencoded: fragments, quotes, angle brackets and backslashes. `|`, `^`, `{`,
 /// `}` and the backtick are let through, because browsers send them in queries.
-fn is_target_byte(byte: u8) -> bool {
+const fn is_target_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\')
 }
 
-fn is_name_byte(byte: u8) -> bool {
+const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
+}
+
+/// Both as a table, in which a request's bytes are looked up.
+const KINDS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] =
+            (is_target_byte(byte as u8) as u8 * TARGET_BYTE) | (is_name_byte(byte as u8) as u8 * NAME_BYTE);
+        byte += 1;
+    }
+    table
+};
+const TARGET_BYTE: u8 = 1;
+const NAME_BYTE: u8 = 2;
+
+fn is(kind: u8, byte: u8) -> bool {
+    KINDS[usize::from(byte)] & kind != 0
 }
 
 #[cfg(any(test, fuzzing))]
