@@ -222,13 +222,13 @@ impl State {
 
 impl Shared {
     /// Around a handler, from its worker's side: before the call.
-    pub(crate) fn enter_handler(self: &Arc<Self>, me: Option<usize>, handler: Option<usize>, now: Instant) {
+    pub(crate) fn enter_handler(self: &Arc<Self>, me: Option<usize>, handler: Option<usize>, now: Millis) {
         let Some(me) = me else { return };
         if handler.is_some_and(|handler| self.crew.expects_slow(handler)) {
             self.crew.release(self, me);
         }
         let worker = &self.crew.workers[me];
-        worker.entered.store(self.lot.millis(now).max(1), Ordering::SeqCst);
+        worker.entered.store(now.max(1), Ordering::SeqCst);
         if self.crew.supervisor_sleeps.load(Ordering::SeqCst)
             && self.crew.supervisor_sleeps.swap(false, Ordering::SeqCst)
         {
@@ -266,20 +266,20 @@ impl Shared {
 /// How long a worker's turns take lately, from one watch to the next.
 #[derive(Default)]
 struct Pace {
-    resumed: Option<Instant>,
+    resumed: Option<Duration>,
     turns: u32,
     average: Duration,
 }
 
 impl Pace {
-    fn resume(&mut self) {
-        self.resumed = Some(Instant::now());
+    fn resume(&mut self, now: Duration) {
+        self.resumed = Some(now);
         self.turns = 0;
     }
 
-    fn rest(&mut self) {
+    fn rest(&mut self, now: Duration) {
         if let (Some(resumed), 1..) = (self.resumed, self.turns) {
-            self.average = (self.average * 3 + resumed.elapsed() / self.turns) / 4;
+            self.average = (self.average * 3 + now.saturating_sub(resumed) / self.turns) / 4;
         }
     }
 
@@ -309,6 +309,7 @@ fn work(shared: &Arc<Shared>, me: usize) {
                 while !worker.permit.load(Ordering::Acquire) && !shared.is_stopped() {
                     thread::park();
                 }
+                desk.look();
                 state = shared.lot.lock();
                 continue;
             }
@@ -319,10 +320,10 @@ fn work(shared: &Arc<Shared>, me: usize) {
             pace.turns += 1;
             state = put_back(shared, outcome, Some(me));
         } else if !state.watching {
-            pace.rest();
+            pace.rest(desk.look());
             state.watching = true;
-            state = shared.lot.watch(state, None);
-            pace.resume();
+            state = shared.lot.watch(state, &mut desk.clock, None);
+            pace.resume(desk.clock.elapsed());
             // This worker takes one of them; whoever finds none left watches next.
             if state.permits > 0 && pace.time_for(state.ready.len().saturating_sub(1)) >= WORTH_A_CALL {
                 let call = state.call(&shared.crew);
@@ -433,11 +434,12 @@ fn relieve(shared: &Arc<Shared>, input: &mut Input, desk: &mut Desk<'_>) {
         thread::sleep(TICK);
         return;
     }
+    desk.look();
     if state.ready.is_empty() {
         state.watching = true;
-        state = shared.lot.watch(state, Some(TICK));
+        state = shared.lot.watch(state, &mut desk.clock, Some(TICK));
     }
-    let now = shared.lot.millis(Instant::now());
+    let now = desk.millis();
     let longest = shared.limits.queue_timeout.as_millis() as Millis;
     let mut turns = state.ready.len();
     loop {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::clock::{whole_millis, Clock};
 use super::limits::Limits;
 use super::parking::Millis;
 use super::Shared;
@@ -32,10 +33,10 @@ pub(crate) struct Desk<'s> {
     pub scratch: Vec<u8>,
     /// Requests that may still be answered in this turn.
     pub requests_left: u32,
-    /// The time as it was when it was last asked.
-    now: Instant,
+    pub clock: Clock,
     date: [u8; IMF_FIXDATE_LENGTH],
-    date_until: Instant,
+    /// Until when the date holds, since the clock's start.
+    date_until: Duration,
 }
 
 /// Bytes that were read from a connection and are not used yet.
@@ -53,37 +54,35 @@ pub(crate) const PIECE_BYTES: usize = 16 * 1024 - 32;
 
 impl<'s> Desk<'s> {
     pub(crate) fn new(shared: &'s Arc<Shared>, me: Option<usize>) -> Desk<'s> {
-        let now = Instant::now();
         Desk {
             output: Vec::with_capacity(4 * 1024),
             scratch: vec![0; PIECE_BYTES],
             shared,
             me,
             requests_left: 0,
-            now,
+            clock: shared.lot.clock(),
             date: imf_fixdate(0),
-            date_until: now,
+            date_until: Duration::ZERO,
         }
     }
 
-    /// Looks at the clock.
-    pub(crate) fn look(&mut self) -> Instant {
-        self.now = Instant::now();
-        self.now
+    /// Looks at the clock: the time since its start.
+    pub(crate) fn look(&mut self) -> Duration {
+        self.clock.look()
     }
 
     /// The time as of the last look.
     pub(crate) fn now(&self) -> Instant {
-        self.now
+        self.clock.now()
     }
 
     pub(crate) fn millis(&self) -> Millis {
-        self.shared.lot.millis(self.now)
+        self.clock.millis()
     }
 
     /// The time after `wait`, in the lot's milliseconds.
     pub(crate) fn after(&self, wait: Duration) -> Millis {
-        self.millis() + wait.as_millis() as Millis
+        self.millis() + whole_millis(wait)
     }
 
     /// The largest body that is kept in memory before its handler is called, in bytes.
@@ -94,11 +93,11 @@ impl<'s> Desk<'s> {
 
     /// The value of Date; it is made anew once a second, so a clock that is set shows within one.
     pub(crate) fn date(&mut self) -> [u8; IMF_FIXDATE_LENGTH] {
-        if self.now >= self.date_until {
+        if self.clock.elapsed() >= self.date_until {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             self.date = imf_fixdate(since_1970.as_secs() as i64);
-            self.date_until =
-                self.now + Duration::from_secs(1) - Duration::from_nanos(since_1970.subsec_nanos().into());
+            let left = Duration::from_secs(1) - Duration::from_nanos(since_1970.subsec_nanos().into());
+            self.date_until = self.clock.elapsed() + left;
         }
         self.date
     }

@@ -586,11 +586,10 @@ fn judge<'s, 'h>(
 
 /// Calls a handler. A panic in it costs the client a 500 and nobody else anything.
 fn call(endpoint: &Endpoint, request: &mut Request<'_>, desk: &mut Desk<'_>) -> Response {
-    // As of the last look: what has been done since then is little.
-    let began = desk.now();
-    desk.shared.enter_handler(desk.me, Some(endpoint.index), began);
+    let began = desk.look();
+    desk.shared.enter_handler(desk.me, Some(endpoint.index), desk.millis());
     let response = panic::catch_unwind(AssertUnwindSafe(|| endpoint.call(request)));
-    let took = desk.look() - began;
+    let took = desk.look().saturating_sub(began);
     desk.shared.leave_handler(desk.me, Some(endpoint.index), took);
     response.unwrap_or_else(|_| {
         log::error!("the handler of {} {} panicked; the client gets a 500", request.method(), request.path());

@@ -11,6 +11,7 @@ mod budget;
 pub(crate) mod builder;
 mod census;
 mod client;
+mod clock;
 mod connection;
 mod crew;
 mod desk;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
+use super::clock::{whole_millis, Clock};
 use super::connection::Connection;
 use super::timers::Timers;
 
@@ -194,7 +195,11 @@ impl Lot {
     }
 
     pub(crate) fn millis(&self, at: Instant) -> Millis {
-        at.saturating_duration_since(self.start).as_millis() as Millis
+        whole_millis(at.saturating_duration_since(self.start))
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::since(self.start)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -247,13 +252,14 @@ impl Lot {
     }
 
     /// Waits for connections to become ready, at most `limit`, and moves them to the ready queue. The caller has set
-    /// `watching`; it is cleared here.
+    /// `watching`; it is cleared here. The caller has looked at the clock; it is looked at again after the wait.
     pub(crate) fn watch<'l>(
         &'l self,
         mut state: MutexGuard<'l, State>,
+        clock: &mut Clock,
         limit: Option<Duration>,
     ) -> MutexGuard<'l, State> {
-        let now = self.millis(Instant::now());
+        let now = clock.millis();
         let next = state.timers.first().map(|(at, _)| at);
         state.watch_ends = next.unwrap_or(Millis::MAX);
         state.watches = state.watches.wrapping_add(1);
@@ -274,7 +280,8 @@ impl Lot {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
-        let now = self.millis(Instant::now());
+        clock.look();
+        let now = clock.millis();
         let mut awaited = Vec::new();
         let mut state = self.lock();
         state.watching = false;

@@ -199,15 +199,15 @@ impl Sending {
 
 /// Asks a handler's reader for the next piece, as code that may block.
 fn read_piece(reader: &mut dyn Read, most: usize, desk: &mut Desk<'_>) -> io::Result<usize> {
-    let now = desk.look();
-    desk.shared.enter_handler(desk.me, None, now);
+    let began = desk.look();
+    desk.shared.enter_handler(desk.me, None, desk.millis());
     let result = loop {
         match reader.read(&mut desk.scratch[..most]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => break result,
         }
     };
-    desk.shared.leave_handler(desk.me, None, desk.look() - now);
+    desk.shared.leave_handler(desk.me, None, desk.look().saturating_sub(began));
     result.map_err(|error| {
         log::error!("a response's reader failed, and the connection was cut: {error}");
         io::ErrorKind::Other.into()

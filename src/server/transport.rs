@@ -108,6 +108,9 @@ impl Transport {
     /// The ticket that rustls has for the client at the end of a handshake is not sent when a request has come already: it
     /// goes out with the response. When none has, the next read sends it.
     pub(crate) fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if !self.is_handshaking() {
+            return self.read_data(out);
+        }
         self.stream.sock.holds_back = self.awaits_finished();
         let mut result = self.stream.read(out);
         if std::mem::take(&mut self.stream.sock.holds_back) && self.stream.sock.holds_tickets {
@@ -139,6 +142,40 @@ impl Transport {
             && !conn.wants_write()
             && has_answered
             && conn.protocol_version() == Some(ProtocolVersion::TLSv1_3)
+    }
+
+    /// What `StreamOwned` does once the handshake is done, without asking a socket again that has said it has no more.
+    fn read_data(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let StreamOwned { conn, sock } = &mut self.stream;
+        loop {
+            // What could not be sent before. What the socket does not take now, the turn's end waits for.
+            while conn.wants_write() {
+                match conn.write_tls(sock) {
+                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => return Err(error),
+                }
+            }
+            // There is plaintext, or the peer has closed its side.
+            if !conn.wants_read() {
+                match conn.reader().read(out) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    result => return result,
+                }
+            }
+            if !sock.may_read() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            if conn.read_tls(sock)? == 0 {
+                return Ok(0);
+            }
+            if let Err(error) = conn.process_new_packets() {
+                // An alert that says why, if the socket takes it.
+                let _ = conn.write_tls(sock);
+                return Err(io::Error::new(ErrorKind::InvalidData, error));
+            }
+        }
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -264,7 +301,7 @@ impl AsRawFd for Transport {
 
 impl Read for Socket {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if !self.readable || self.reads_left == 0 {
+        if !self.may_read() {
             return Err(ErrorKind::WouldBlock.into());
         }
         let read = loop {
@@ -299,6 +336,10 @@ impl Read for Socket {
 }
 
 impl Socket {
+    fn may_read(&self) -> bool {
+        self.readable && self.reads_left > 0
+    }
+
     fn send(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         if self.holds_back {
             self.holds_tickets = true;

@@ -269,6 +269,25 @@ impl Client {
         peeked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
+    /// Sends this and, in the same write, the alert that nothing more will come. TCP stays open both ways.
+    pub fn send_last(&mut self, bytes: impl AsRef<[u8]>) {
+        let mut wire = Vec::new();
+        self.tls.writer().write_all(bytes.as_ref()).unwrap();
+        self.tls.send_close_notify();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut wire).unwrap();
+        }
+        self.tcp.write_all(&wire).unwrap();
+    }
+
+    /// Changes the keys that it sends with, and asks the server to do the same (RFC 8446 §4.6.3).
+    pub fn update_keys(&mut self) {
+        self.tls.refresh_traffic_keys().unwrap();
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut self.tcp).unwrap();
+        }
+    }
+
     /// Says that nothing more will be sent, in TLS and in TCP; the other direction stays open.
     pub fn finish(&mut self) {
         self.tls.send_close_notify();
