@@ -127,15 +127,13 @@ impl Authority {
 /// ways is refused: an encoded slash or backslash, control characters, and dot segments, which clients resolve before
 /// they send (RFC 3986 §5.2.4; strict).
 pub(crate) fn decode_path(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
+    let plain = |raw| std::str::from_utf8(raw).map_err(|_| Refusal::bad_request("the path is not ASCII"));
     // Most paths have neither, and one look tells.
-    let (mut encoded, mut dotted, mut previous) = (false, false, 0);
-    for &byte in raw {
-        encoded |= byte == b'%';
-        dotted |= byte == b'.' && previous == b'/';
-        previous = byte;
+    if !raw.iter().any(|byte| matches!(byte, b'%' | b'.')) {
+        return plain(raw).map(Cow::Borrowed);
     }
-    let decoded = if !encoded {
-        Cow::Borrowed(std::str::from_utf8(raw).map_err(|_| Refusal::bad_request("the path is not ASCII"))?)
+    let decoded = if memchr::memchr(b'%', raw).is_none() {
+        Cow::Borrowed(plain(raw)?)
     } else {
         let mut bytes = Vec::with_capacity(raw.len());
         let mut rest = raw;
@@ -160,7 +158,7 @@ pub(crate) fn decode_path(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
             .map_err(|_| Refusal::bad_request("the path is not UTF-8 when it is percent-decoded"))?;
         Cow::Owned(text)
     };
-    if (encoded || dotted) && has_dot_segment(decoded.as_bytes()) {
+    if has_dot_segment(decoded.as_bytes()) {
         return Err(Refusal::bad_request(
             "the path holds a dot segment (/./ or /../); clients resolve them first",
         ));
