@@ -229,9 +229,11 @@ fn in_order(suites: &[SupportedCipherSuite], has_aes: bool) -> Vec<SupportedCiph
 /// Whether the processor has the instructions that AES-GCM is made of.
 fn has_aes() -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-    let has_aes = is_x86_feature_detected!("aes") && is_x86_feature_detected!("pclmulqdq");
+    let has_aes =
+        std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq");
     #[cfg(target_arch = "aarch64")]
-    let has_aes = is_aarch64_feature_detected!("aes");
+    let has_aes =
+        std::arch::is_aarch64_feature_detected!("aes") && std::arch::is_aarch64_feature_detected!("pmull");
     #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
     let has_aes = false;
     has_aes

@@ -16,20 +16,25 @@ use crate::Outcome;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Whether clients offer AES-256-GCM alone, so that every server does the same cryptography. Set by the command line.
-pub static SAME_SUITE: AtomicBool = AtomicBool::new(false);
+/// Whether clients offer AES-256-GCM first, as OpenSSL and rustls do, and not AES-128-GCM, as browsers do. Set by the
+/// command line.
+pub static AES_256_FIRST: AtomicBool = AtomicBool::new(false);
 
-/// The client's side of TLS: TLS 1.3, X25519 first, http/1.1, and the cipher suites that rustls offers, in its order
-/// (AES-256-GCM, AES-128-GCM, ChaCha20). Which is used is the server's choice.
+/// The client's side of TLS: TLS 1.3, X25519 first, http/1.1, and cipher suites in the order of browsers, which every server
+/// here follows or has itself; so they all do the same cryptography.
 pub fn tls(certificate: &CertificateDer<'static>, resumption: Resumption) -> Outcome<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone())?;
     let usual = ring::default_provider();
     let provider = CryptoProvider {
-        cipher_suites: if SAME_SUITE.load(Ordering::Relaxed) {
-            vec![ring::cipher_suite::TLS13_AES_256_GCM_SHA384]
-        } else {
+        cipher_suites: if AES_256_FIRST.load(Ordering::Relaxed) {
             usual.cipher_suites
+        } else {
+            vec![
+                ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
+                ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
+                ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+            ]
         },
         kx_groups: vec![ring::kx_group::X25519, ring::kx_group::SECP256R1],
         ..usual

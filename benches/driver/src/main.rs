@@ -129,7 +129,7 @@ impl Plan {
                         return Err(format!("--only {value}: not all of them are known here").into());
                     }
                 }
-                "--same-suite" => client::SAME_SUITE.store(true, Ordering::Relaxed),
+                "--aes-256-first" => client::AES_256_FIRST.store(true, Ordering::Relaxed),
                 "--update-readme" => plan.update_readme = true,
                 _ => return Err(format!("unknown argument: {argument}").into()),
             }
