@@ -17,6 +17,7 @@ pub const CERTUTIL: Peer = Peer { program: "certutil", package: "libnss3-tools" 
 pub const CHROMIUM: Peer = Peer { program: "chromium", package: "chromium" };
 pub const CURL: Peer = Peer { program: "curl", package: "curl" };
 pub const FAKETIME: Peer = Peer { program: "faketime", package: "faketime" };
+pub const GIT: Peer = Peer { program: "git", package: "git" };
 pub const HAPROXY: Peer = Peer { program: "haproxy", package: "haproxy" };
 pub const NGINX: Peer = Peer { program: "nginx", package: "nginx-light" };
 pub const NODE: Peer = Peer { program: "node", package: "nodejs" };

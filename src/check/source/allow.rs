@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
-
 use super::findings::{Explanation, UNUSED_ALLOW};
+use super::pattern::Pattern;
 use super::place::Source;
 use super::report::SourceFinding;
 use super::tokens::{Kind, Region};
@@ -114,9 +113,18 @@ struct Entry {
     line: u64,
     written: String,
     id: String,
-    paths: Gitignore,
+    paths: Pattern,
     text: String,
     is_used: bool,
+}
+
+impl Entry {
+    /// Whether it is about this file, or a folder that it is in.
+    fn fits(&self, file: &str) -> bool {
+        let file = file.as_bytes();
+        let slashes = memchr::memchr_iter(b'/', file);
+        self.paths.fits(file, false) || slashes.into_iter().any(|slash| self.paths.fits(&file[..slash], true))
+    }
 }
 
 impl AllowFile {
@@ -148,12 +156,8 @@ impl AllowFile {
                     "there is no finding {id:?} (lockgate check --explain all lists them)"
                 )));
             }
-            let mut paths = GitignoreBuilder::new("");
-            let paths = paths.add_line(None, glob).and_then(|paths| paths.build());
-            let paths = paths.map_err(|error| wrong(&format!("the path {glob:?}: {error}")))?;
-            if paths.num_ignores() != 1 {
-                return Err(wrong(&format!("the path {glob:?} fits nothing")));
-            }
+            let paths = Pattern::read(glob.as_bytes()).filter(|paths| !paths.is_negated);
+            let paths = paths.ok_or_else(|| wrong(&format!("the path {glob:?} fits nothing")))?;
             let (id, text) = (id.to_string(), text.trim().to_string());
             entries.push(Entry { line: number, written: line.to_string(), id, paths, text, is_used: false });
         }
@@ -164,9 +168,8 @@ impl AllowFile {
     pub(super) fn allows(&mut self, found: &SourceFinding) -> bool {
         let mut is_allowed = false;
         for entry in &mut self.entries {
-            let fits = entry.id == found.finding.id()
-                && entry.paths.matched_path_or_any_parents(Path::new(&found.file), false).is_ignore()
-                && found.text.contains(&entry.text);
+            let fits =
+                entry.id == found.finding.id() && entry.fits(&found.file) && found.text.contains(&entry.text);
             entry.is_used |= fits;
             is_allowed |= fits;
         }

@@ -42,7 +42,9 @@ mod allow;
 mod findings;
 mod fix;
 mod hosts;
+mod ignored;
 mod languages;
+mod pattern;
 mod place;
 mod report;
 mod rules;
@@ -102,7 +104,7 @@ impl Scan {
     pub fn run(&self) -> Result<Report, Error> {
         let (files, skipped) = walk::files(&self.root)?;
         let mut allow_file = AllowFile::of(&self.root)?;
-        let words = Words::new()?;
+        let words = Words::new();
         let mut report = Report { skipped, ..Report::default() };
         for looked_at in self.look_at_all(&words, &files) {
             report.files += usize::from(looked_at.bytes.is_some());
@@ -133,7 +135,7 @@ impl Scan {
                 can_be_rewritten: false,
             });
         }
-        report.skipped.sort_by(|one, other| one.path.cmp(&other.path));
+        report.skipped.sort_unstable_by(|one, other| one.path.cmp(&other.path));
         Ok(report)
     }
 
@@ -172,7 +174,7 @@ impl Scan {
             }
             all
         });
-        all.sort_by_key(|(index, _)| *index);
+        all.sort_unstable_by_key(|(index, _)| *index);
         all.into_iter().map(|(_, looked_at)| looked_at).collect()
     }
 

@@ -1,6 +1,5 @@
 //! One file: the words of interest in it, found in one pass, and what the rules say of each.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use memchr::memchr_iter;
 
 use super::allow::{self, Comment};
@@ -13,7 +12,6 @@ use super::rules::urls::{candidate, is_asked, offers_plain_schemes, Candidate};
 use super::rules::{idioms, Idiom};
 use super::tokens::Lexer;
 use crate::finding::{Finding, Severity};
-use crate::Error;
 
 /// Findings and allow comments of one file that are kept; a file that has more is data.
 const MOST_IN_A_FILE: usize = 1000;
@@ -23,10 +21,12 @@ const MOST_SHOWN: usize = 200;
 const HTTP: &str = "http://";
 const SCHEMES: &str = "schemes";
 
-/// All words of interest as one automaton.
+/// All words of interest, to be found in one pass.
 pub(super) struct Words {
-    automaton: AhoCorasick,
-    uses: Vec<Use>,
+    /// A bit for each two bytes that a word begins with.
+    starts: Box<[u64]>,
+    /// In the order of their first two bytes; of those that begin alike, the longer first.
+    words: Vec<(&'static [u8], Use)>,
 }
 
 enum Use {
@@ -36,26 +36,63 @@ enum Use {
     Idioms(Vec<&'static Idiom>),
 }
 
+/// Where a word stands.
+struct Hit<'a> {
+    at: usize,
+    end: usize,
+    word_use: &'a Use,
+}
+
 impl Words {
-    pub(super) fn new() -> Result<Words, Error> {
-        let mut words = vec![HTTP, SCHEMES, allow::MARK];
-        let mut uses = vec![Use::Url, Use::Schemes, Use::Allow];
+    pub(super) fn new() -> Words {
+        let mut words = vec![
+            (HTTP.as_bytes(), Use::Url),
+            (SCHEMES.as_bytes(), Use::Schemes),
+            (allow::MARK.as_bytes(), Use::Allow),
+        ];
         for idiom in idioms() {
-            match words.iter().position(|word| *word == idiom.needle).and_then(|index| uses.get_mut(index)) {
-                Some(Use::Idioms(idioms)) => idioms.push(idiom),
-                _ => {
-                    words.push(idiom.needle);
-                    uses.push(Use::Idioms(vec![idiom]));
-                }
+            let needle = idiom.needle.as_bytes();
+            match words.iter_mut().find(|(word, _)| *word == needle) {
+                Some((_, Use::Idioms(idioms))) => idioms.push(idiom),
+                _ => words.push((needle, Use::Idioms(vec![idiom]))),
             }
         }
-        let automaton = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(words)
-            .map_err(|error| Error::Check { what: "the rules".into(), fault: error.to_string() })?;
-        Ok(Words { automaton, uses })
+        words.sort_unstable_by_key(|(word, _)| (start_of(word), std::cmp::Reverse(word.len())));
+        let mut starts = vec![0; (usize::from(u16::MAX) + 1) / 64].into_boxed_slice();
+        for start in words.iter().filter_map(|(word, _)| start_of(word)) {
+            starts[usize::from(start / 64)] |= 1 << (start % 64);
+        }
+        Words { starts, words }
     }
+
+    /// The words in a text from its start on: of those at one place the longest, and after it the next.
+    fn hits<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Hit<'a>> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            while let Some(start) = text.get(next..).and_then(start_of) {
+                if self.starts[usize::from(start / 64)] & (1 << (start % 64)) != 0 {
+                    if let Some((word, word_use)) = self.word_at(&text[next..], start) {
+                        let at = next;
+                        next += word.len();
+                        return Some(Hit { at, end: next, word_use });
+                    }
+                }
+                next += 1;
+            }
+            None
+        })
+    }
+
+    fn word_at(&self, text: &[u8], start: u16) -> Option<&(&'static [u8], Use)> {
+        let from = self.words.partition_point(|(word, _)| start_of(word) < Some(start));
+        let alike = self.words[from..].iter().take_while(|(word, _)| start_of(word) == Some(start));
+        alike.into_iter().find(|(word, _)| text.starts_with(word))
+    }
+}
+
+/// The first two bytes; every word has as many.
+fn start_of(text: &[u8]) -> Option<u16> {
+    text.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
 }
 
 /// What was found in a file.
@@ -72,9 +109,7 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
     let mut comments = Vec::new();
     let mut lexer = Lexer::new(source.bytes, source.language.syntax());
     let mut position = Position::default();
-    for hit in words.automaton.find_iter(source.bytes) {
-        let (at, end) = (hit.start(), hit.end());
-        let Some(word_use) = words.uses.get(hit.pattern().as_usize()) else { continue };
+    for Hit { at, end, word_use } in words.hits(source.bytes) {
         let mut place = || Place { source, at, end, region: lexer.region_at(at) };
         let seen = match word_use {
             Use::Url => {
@@ -271,12 +306,12 @@ mod tests {
 
     #[test]
     fn no_word_hides_another() {
-        let words = Words::new().unwrap();
+        let words = Words::new();
         for idiom in idioms() {
             let alone = [idiom.needle];
             for word in if idiom.words.is_empty() { &alone } else { idiom.words } {
-                let is_found = words.automaton.find_iter(word).any(|hit| {
-                    matches!(&words.uses[hit.pattern().as_usize()], Use::Idioms(idioms)
+                let is_found = words.hits(word.as_bytes()).any(|hit| {
+                    matches!(hit.word_use, Use::Idioms(idioms)
                         if idioms.iter().any(|found| std::ptr::eq(*found, idiom)))
                 });
                 assert!(is_found, "{word} is hidden by another word");

@@ -9,13 +9,15 @@
 //!
 //! What was left out for another reason than git's is in the report.
 
-use std::fs::{self, File};
+use std::ffi::OsString;
+use std::fs::{self, File, FileType};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ignore::WalkBuilder;
 use rustix::fs::{Mode, OFlags};
 
+use super::ignored::{self, Ignored};
 use super::report::{Skip, Skipped};
 use crate::Error;
 
@@ -33,70 +35,80 @@ const HIDDEN: &[&str] = &[".git", ".hg", ".svn", ".jj"];
 
 /// The files of a tree in the order of their paths, and what was left out.
 pub(super) fn files(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), Error> {
-    let fault =
-        |error: io::Error| Error::Check { what: root.display().to_string(), fault: error.to_string() };
-    fs::metadata(root).map_err(fault)?;
-    let whole = fs::canonicalize(root).map_err(fault)?;
-    let is_in_repository = whole.ancestors().any(|folder| folder.join(".git").exists());
-    let mut skipped = Vec::new();
+    let fault = |fault: String| Error::Check { what: root.display().to_string(), fault };
+    let unreadable = |error: io::Error| fault(error.to_string());
+    if !fs::metadata(root).map_err(unreadable)?.is_dir() {
+        return Ok((vec![root.to_path_buf()], Vec::new()));
+    }
+    let whole = fs::canonicalize(root).map_err(unreadable)?;
+    let mut walk = Walk { ignored: Ignored::above(&whole), skipped: Vec::new(), open: Vec::new() };
     let mut files = Vec::new();
-    let (sender, others) = std::sync::mpsc::channel();
-    let walk = WalkBuilder::new(root)
-        .hidden(false)
-        .ignore(false)
-        .git_global(false)
-        .require_git(false)
-        .parents(is_in_repository)
-        .follow_links(false)
-        .sort_by_file_name(Ord::cmp)
-        .filter_entry(move |entry| {
-            let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
-            let name = entry.file_name().to_string_lossy();
-            if entry.depth() == 0 || !is_folder {
-                return true;
+    walk.enter(root, root.to_path_buf(), whole);
+    while let Some(folder) = walk.open.last_mut() {
+        let Some((name, kind)) = folder.entries.next() else {
+            walk.open.pop();
+            walk.ignored.leave();
+            continue;
+        };
+        let (path, whole) = (folder.path.join(&name), folder.whole.join(&name));
+        if walk.ignored.has(whole.as_os_str().as_bytes(), kind.is_dir()) {
+            continue;
+        }
+        if kind.is_file() {
+            if files.len() == MOST_FILES {
+                return Err(fault(format!(
+                    "it has more than {MOST_FILES} files; check its parts one by one"
+                )));
             }
-            let is_of_others = OTHERS.contains(&name.as_ref());
-            if is_of_others {
-                // The receiver lives as long as the walk.
-                let _ = sender.send(entry.path().to_path_buf());
-            }
-            !is_of_others && !HIDDEN.contains(&name.as_ref())
-        })
-        .build();
-    for entry in walk {
-        match entry {
-            Ok(entry) if entry.file_type().is_some_and(|kind| kind.is_file()) => {
-                if files.len() == MOST_FILES {
-                    return Err(Error::Check {
-                        what: root.display().to_string(),
-                        fault: format!("it has more than {MOST_FILES} files; check its parts one by one"),
-                    });
-                }
-                files.push(entry.into_path());
-            }
-            Ok(entry) => {
-                // A pattern of .gitignore that cannot be understood: git passes over it too.
-                if let Some(error) = entry.error() {
-                    log::debug!("{}: {error}", entry.path().display());
-                }
-            }
-            Err(error) => {
-                let path = path_of(&error).unwrap_or_else(|| root.to_path_buf());
-                skipped
-                    .push(Skipped { path: relative(root, &path), why: Skip::Unreadable(error.to_string()) });
+            files.push(path);
+        } else if kind.is_dir() {
+            let name = name.to_string_lossy();
+            if OTHERS.contains(&name.as_ref()) {
+                walk.skipped.push(Skipped { path: relative(root, &path), why: Skip::OthersCode });
+            } else if !HIDDEN.contains(&name.as_ref()) {
+                walk.enter(root, path, whole);
             }
         }
     }
-    skipped
-        .extend(others.try_iter().map(|path| Skipped { path: relative(root, &path), why: Skip::OthersCode }));
-    Ok((files, skipped))
+    Ok((files, walk.skipped))
 }
 
-fn path_of(error: &ignore::Error) -> Option<PathBuf> {
-    match error {
-        ignore::Error::WithPath { path, .. } => Some(path.clone()),
-        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => path_of(err),
-        _ => None,
+/// A walk through a tree, on its way.
+struct Walk {
+    ignored: Ignored,
+    skipped: Vec<Skipped>,
+    /// The folder where it is, and those above it.
+    open: Vec<Folder>,
+}
+
+struct Folder {
+    /// As it was asked for.
+    path: PathBuf,
+    /// From the system's root, without links.
+    whole: PathBuf,
+    /// What is still to be visited.
+    entries: std::vec::IntoIter<(OsString, FileType)>,
+}
+
+impl Walk {
+    /// Goes into a folder, if it can be read.
+    fn enter(&mut self, root: &Path, path: PathBuf, whole: PathBuf) {
+        let mut entries = Vec::new();
+        let read = fs::read_dir(&path).and_then(|found| {
+            for entry in found {
+                let entry = entry?;
+                entries.push((entry.file_name(), entry.file_type()?));
+            }
+            Ok(())
+        });
+        if let Err(error) = read {
+            let why = Skip::Unreadable(error.to_string());
+            self.skipped.push(Skipped { path: relative(root, &path), why });
+        }
+        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        let has = |name: &str| entries.iter().any(|entry| entry.0 == name);
+        self.ignored.enter(&whole, has(ignored::FILE), has(ignored::REPOSITORY));
+        self.open.push(Folder { path, whole, entries: entries.into_iter() });
     }
 }
 

@@ -1,0 +1,337 @@
+//! One line of a `.gitignore`: what it means, and whether it fits a path. As gitignore(5) has it, and git's own wildmatch.c where
+//! that leaves something open; `tests/check_ignored.rs` holds both against git.
+//!
+//! In bytes, as git: `?` is one byte. A pattern is never tried again and again: what a match takes grows with the length of the
+//! pattern times that of the path, whatever is in them.
+
+/// No path that can be opened is longer (Linux, PATH_MAX); of a pattern that is, it is said that it fits nothing.
+const MOST_BYTES: usize = 4096;
+
+/// A pattern.
+pub(super) struct Pattern {
+    pieces: Box<[Piece]>,
+    /// `!`: what it fits is not ignored.
+    pub(super) is_negated: bool,
+    /// A slash at the end: it fits folders only.
+    is_of_folders: bool,
+    /// Without a slash before its end it fits the name alone, at any depth.
+    is_of_names: bool,
+}
+
+enum Piece {
+    Byte(u8),
+    /// `?`
+    Any,
+    /// `[…]`: a bit for each byte; never a slash.
+    Class(Box<[u64; 4]>),
+    /// `*`: within a name.
+    Star,
+    /// `**` at the end: anything.
+    Deep,
+    /// `**/`: nothing, or anything up to a slash.
+    Folders,
+}
+
+impl Pattern {
+    /// Reads a line without its end; `None` for an empty one, for a comment, and for what fits nothing.
+    pub(super) fn read(line: &[u8]) -> Option<Pattern> {
+        let line = without_spaces_at_end(line);
+        if line.first() == Some(&b'#') || line.len() > MOST_BYTES {
+            return None;
+        }
+        let (is_negated, glob) = match line.strip_prefix(b"!") {
+            Some(glob) => (true, glob),
+            None => (false, line),
+        };
+        let (is_of_folders, glob) = match glob.strip_suffix(b"/") {
+            Some(glob) => (true, glob),
+            None => (false, glob),
+        };
+        let is_of_names = !glob.contains(&b'/');
+        let glob = glob.strip_prefix(b"/").unwrap_or(glob);
+        if glob.is_empty() {
+            return None;
+        }
+        Some(Pattern { pieces: pieces_of(glob)?.into(), is_negated, is_of_folders, is_of_names })
+    }
+
+    /// Whether it fits a path, which begins below the folder of the pattern's file.
+    pub(super) fn fits(&self, path: &[u8], is_folder: bool) -> bool {
+        if self.is_of_folders && !is_folder {
+            return false;
+        }
+        let name = path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+        let text = if self.is_of_names { &path[name..] } else { path };
+        let takes = |pieces: &[Piece], text: &[u8]| {
+            pieces.len() == text.len() && pieces.iter().zip(text).all(|(piece, &byte)| piece.takes(byte))
+        };
+        let Some(first) = self.pieces.iter().position(Piece::is_wide) else {
+            return takes(&self.pieces, text);
+        };
+        // What stands before the first wide piece and after the last has one place only. Most paths fail there.
+        let after = self.pieces.iter().rposition(Piece::is_wide).map_or(first, |last| last + 1);
+        let tail = self.pieces.len() - after;
+        if text.len() < first + tail {
+            return false;
+        }
+        let (front, back) = (&text[..first], &text[text.len() - tail..]);
+        takes(&self.pieces[..first], front)
+            && takes(&self.pieces[after..], back)
+            && between(&self.pieces[first..after], &text[first..text.len() - tail])
+    }
+}
+
+impl Piece {
+    fn is_wide(&self) -> bool {
+        matches!(self, Piece::Star | Piece::Deep | Piece::Folders)
+    }
+
+    /// Whether it takes just this byte.
+    fn takes(&self, byte: u8) -> bool {
+        match self {
+            Piece::Byte(wanted) => *wanted == byte,
+            Piece::Any => byte != b'/',
+            Piece::Class(bits) => byte != b'/' && has(bits, byte),
+            Piece::Star | Piece::Deep | Piece::Folders => false,
+        }
+    }
+}
+
+/// Whether pieces that begin and end with a wide one fit a text: all ways at once, byte by byte.
+fn between(pieces: &[Piece], text: &[u8]) -> bool {
+    match pieces {
+        [Piece::Star] => return !text.contains(&b'/'),
+        [Piece::Deep] => return true,
+        [Piece::Folders] => return text.last().is_none_or(|&last| last == b'/'),
+        _ => {}
+    }
+    let mut now = vec![false; pieces.len() + 1];
+    let mut next = now.clone();
+    reach(pieces, &mut now, 0);
+    for &byte in text {
+        next.fill(false);
+        for (at, piece) in pieces.iter().enumerate().filter(|(at, _)| now[*at]) {
+            match piece {
+                Piece::Star if byte == b'/' => {}
+                Piece::Star | Piece::Deep => reach(pieces, &mut next, at),
+                Piece::Folders => {
+                    next[at] = true;
+                    if byte == b'/' {
+                        reach(pieces, &mut next, at + 1);
+                    }
+                }
+                one if one.takes(byte) => reach(pieces, &mut next, at + 1),
+                _ => {}
+            }
+        }
+        std::mem::swap(&mut now, &mut next);
+    }
+    now[pieces.len()]
+}
+
+/// Notes that what comes before `at` is done, and what comes before any piece after it that may be nothing.
+fn reach(pieces: &[Piece], places: &mut [bool], at: usize) {
+    let wide = pieces[at..].iter().take_while(|piece| piece.is_wide()).count();
+    places[at..=at + wide].fill(true);
+}
+
+/// gitignore(5): "Trailing spaces are ignored unless they are quoted with backslash".
+fn without_spaces_at_end(line: &[u8]) -> &[u8] {
+    let mut end = 0;
+    let mut at = 0;
+    while let Some(&byte) = line.get(at) {
+        at += if byte == b'\\' { 2 } else { 1 };
+        if byte != b' ' {
+            end = at;
+        }
+    }
+    line.get(..end).unwrap_or(line)
+}
+
+/// `None` when it is wrong, and so fits nothing.
+fn pieces_of(glob: &[u8]) -> Option<Vec<Piece>> {
+    let mut pieces = Vec::with_capacity(glob.len());
+    let mut at = 0;
+    while let Some(&byte) = glob.get(at) {
+        at += 1;
+        pieces.push(match byte {
+            b'\\' => {
+                at += 1;
+                Piece::Byte(*glob.get(at - 1)?)
+            }
+            b'?' => Piece::Any,
+            b'*' => {
+                let begins_name = at == 1 || glob[at - 2] == b'/';
+                let more = glob[at..].iter().take_while(|&&byte| byte == b'*').count();
+                at += more;
+                match &glob[at..] {
+                    _ if more == 0 || !begins_name => Piece::Star,
+                    [b'/', ..] => {
+                        at += 1;
+                        Piece::Folders
+                    }
+                    [] | [b'\\', b'/', ..] => Piece::Deep,
+                    _ => Piece::Star,
+                }
+            }
+            b'[' => {
+                let (bits, end) = class(glob, at)?;
+                at = end;
+                Piece::Class(Box::new(bits))
+            }
+            _ => Piece::Byte(byte),
+        });
+    }
+    Some(pieces)
+}
+
+/// The set that begins at `at`, after a `[`, and where it has ended.
+fn class(glob: &[u8], mut at: usize) -> Option<([u64; 4], usize)> {
+    let is_negated = matches!(glob.get(at), Some(b'!' | b'^'));
+    at += usize::from(is_negated);
+    let mut bits = [0; 4];
+    // What a `-` would begin a range with.
+    let mut before = None;
+    loop {
+        let byte = *glob.get(at)?;
+        before = match (byte, before) {
+            (b'\\', _) => {
+                at += 1;
+                let byte = *glob.get(at)?;
+                put(&mut bits, byte);
+                Some(byte)
+            }
+            (b'-', Some(from)) if glob.get(at + 1).is_some_and(|&next| next != b']') => {
+                at += 1 + usize::from(glob.get(at + 1) == Some(&b'\\'));
+                for byte in from..=*glob.get(at)? {
+                    put(&mut bits, byte);
+                }
+                None
+            }
+            (b'[', _) if glob.get(at + 1) == Some(&b':') => {
+                let name = &glob[at + 2..];
+                let name = &name[..name.iter().position(|&byte| byte == b']')?];
+                match name.strip_suffix(b":") {
+                    Some(word) => {
+                        let is_in = named(word)?;
+                        (0..=u8::MAX).filter(|byte| is_in(*byte)).for_each(|byte| put(&mut bits, byte));
+                        at += 2 + name.len();
+                        None
+                    }
+                    None => {
+                        put(&mut bits, byte);
+                        Some(byte)
+                    }
+                }
+            }
+            _ => {
+                put(&mut bits, byte);
+                Some(byte)
+            }
+        };
+        at += 1;
+        // The first byte of a set is in it, also a `]`.
+        if *glob.get(at)? == b']' {
+            break;
+        }
+    }
+    if is_negated {
+        bits = bits.map(|word: u64| !word);
+    }
+    Some((bits, at + 1))
+}
+
+fn put(bits: &mut [u64; 4], byte: u8) {
+    bits[usize::from(byte / 64)] |= 1 << (byte % 64);
+}
+
+fn has(bits: &[u64; 4], byte: u8) -> bool {
+    bits[usize::from(byte / 64)] & (1 << (byte % 64)) != 0
+}
+
+/// The classes of POSIX, in ASCII. git knows no vertical tab and no form feed for a space.
+fn named(word: &[u8]) -> Option<fn(u8) -> bool> {
+    Some(match word {
+        b"alnum" => |byte| byte.is_ascii_alphanumeric(),
+        b"alpha" => |byte| byte.is_ascii_alphabetic(),
+        b"blank" => |byte| matches!(byte, b' ' | b'\t'),
+        b"cntrl" => |byte| byte.is_ascii_control(),
+        b"digit" => |byte| byte.is_ascii_digit(),
+        b"graph" => |byte| byte.is_ascii_graphic(),
+        b"lower" => |byte| byte.is_ascii_lowercase(),
+        b"print" => |byte| byte.is_ascii_graphic() || byte == b' ',
+        b"punct" => |byte| byte.is_ascii_punctuation(),
+        b"space" => |byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'),
+        b"upper" => |byte| byte.is_ascii_uppercase(),
+        b"xdigit" => |byte| byte.is_ascii_hexdigit(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn fits(line: &str, path: &str) -> bool {
+        let (path, is_folder) = match path.strip_suffix('/') {
+            Some(path) => (path, true),
+            None => (path, false),
+        };
+        Pattern::read(line.as_bytes()).is_some_and(|pattern| pattern.fits(path.as_bytes(), is_folder))
+    }
+
+    #[test]
+    fn a_pattern_fits_what_the_manual_says() {
+        for (line, yes, no) in [
+            ("a", &["a", "x/a", "a/"][..], &["ab", "a/x"][..]),
+            ("/a", &["a"], &["x/a"]),
+            ("a/", &["a/", "x/a/"], &["a"]),
+            ("a/b", &["a/b"], &["x/a/b"]),
+            ("*.py", &["a.py", "x/.py"], &["a.pyc"]),
+            ("a?c", &["abc"], &["ac", "a/c", "aéc"]),
+            ("x/*", &["x/a"], &["x/a/b", "x"]),
+            ("**/a/b", &["a/b", "x/a/b", "x/y/a/b"], &["xa/b"]),
+            ("a/**", &["a/b", "a/b/c"], &["a", "x/a/b"]),
+            ("a/**/b", &["a/b", "a/x/b", "a/x/y/b"], &["ab", "a/xb"]),
+            ("a**b", &["ab", "axxb", "x/axb"], &["a/b"]),
+            ("/a*b*c", &["abc", "axbxbc"], &["abcd", "ab/c"]),
+            ("**", &["a", "a/b"], &[]),
+            ("[a-c]x", &["ax", "cx"], &["dx", "-x"]),
+            ("[!a-c]x", &["dx"], &["ax", "/x"]),
+            ("[]-]x", &["]x", "-x"], &["ax"]),
+            ("[[:digit:]_]", &["4", "_"], &["a", ":"]),
+            ("\\#a ", &["#a"], &["#a "]),
+            ("a\\ ", &["a "], &["a"]),
+            ("\\!a", &["!a"], &["a"]),
+        ] {
+            for path in yes {
+                assert!(fits(line, path), "{line} {path}");
+            }
+            for path in no {
+                assert!(!fits(line, path), "{line} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_or_says_nothing_fits_nothing() {
+        let long = "a".repeat(MOST_BYTES + 1);
+        for line in ["", "  ", "# a", "!", "/", "!/", "[a", "[a-", "a\\", "[[:nothing:]]", "[[:alpha:", &long]
+        {
+            assert!(Pattern::read(line.as_bytes()).is_none(), "{line}");
+        }
+    }
+
+    /// Tried one after the other, the ways in which these could fit would not be at an end this year.
+    #[test]
+    fn no_pattern_takes_longer_than_its_length_times_the_paths() {
+        for (line, path) in [
+            ("/".to_string() + &"*a".repeat(500) + "*b*", "a".repeat(4000)),
+            ("/".to_string() + &"**/a/".repeat(500) + "**/b/**", "a/".repeat(2000) + "a"),
+            ("/".to_string() + &"**/*a*/".repeat(300) + "b*", "aa/".repeat(1300) + "a"),
+        ] {
+            assert!(!fits(&line, &path), "{line}");
+        }
+    }
+}
