@@ -3,6 +3,7 @@
 //! Knows nothing of what is checked. The kinds of findings stand in tables beside the checks that find them
 //! (`tls::findings::rules` for certificates), so that a report, a log line and the documentation say the same.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use serde_json::{json, Value};
@@ -127,6 +128,11 @@ impl Finding {
             "reference": self.reference(),
         })
     }
+}
+
+/// Puts what is worse first, and leaves the order of what is equally bad.
+pub(crate) fn worst_first(findings: &mut [Finding]) {
+    findings.sort_by_key(|finding| Reverse(finding.severity()));
 }
 
 /// For a log line: `place: seen (id); fix`.

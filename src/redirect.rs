@@ -67,8 +67,36 @@ pub(crate) struct Settings {
     pub head_fields: usize,
 }
 
+/// Serves until it is told to stop.
+pub(crate) type Serve = Box<dyn FnOnce() -> Result<(), Error> + Send>;
+
+/// [`open`]. The server has it from who asks for a redirect, so that a program without one does not link it.
+pub(crate) type Open = fn(
+    TcpListener,
+    Settings,
+    Box<IsOwn>,
+    Option<Box<Challenges>>,
+    Arc<AtomicBool>,
+    Arc<Ledger>,
+) -> Result<(Serve, Arc<Waker>), Error>;
+
+/// Takes over a bound listener. `is_own` says of a host, an IPv6 address without brackets, whether the certificate is
+/// for it; `challenges` gives what an authority is to find for a token, where one may ask. To stop it: set `stop`, then
+/// wake the waker.
+pub(crate) fn open(
+    listener: TcpListener,
+    settings: Settings,
+    is_own: Box<IsOwn>,
+    challenges: Option<Box<Challenges>>,
+    stop: Arc<AtomicBool>,
+    ledger: Arc<Ledger>,
+) -> Result<(Serve, Arc<Waker>), Error> {
+    let (redirect, waker) = Redirect::new(listener, settings, is_own, challenges, stop, ledger)?;
+    Ok((Box::new(move || redirect.run()), waker))
+}
+
 /// The redirect, ready to run.
-pub(crate) struct Redirect {
+struct Redirect {
     /// `None` once it is stopping.
     listener: Option<TcpListener>,
     poll: Poll,
@@ -106,10 +134,7 @@ struct Clerk {
 }
 
 impl Redirect {
-    /// Takes over a bound listener. `is_own` says of a host, an IPv6 address without brackets, whether the certificate is
-    /// for it; `challenges` gives what an authority is to find for a token, where one may ask. To stop it: set `stop`, then
-    /// wake the waker.
-    pub(crate) fn new(
+    fn new(
         listener: TcpListener,
         settings: Settings,
         is_own: Box<IsOwn>,
@@ -136,7 +161,7 @@ impl Redirect {
     }
 
     /// Serves until it is told to stop; then answers what has arrived whole, and ends within a second.
-    pub(crate) fn run(mut self) -> Result<(), Error> {
+    fn run(mut self) -> Result<(), Error> {
         let mut events = Events::with_capacity(256);
         let mut scratch = vec![0; HEAD_BYTES];
         while !self.stop.load(Ordering::Acquire) {

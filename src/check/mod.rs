@@ -183,7 +183,7 @@ impl Check {
         look(&mut run, &roots, now).map_err(|error| {
             fault(format!("nothing accepts connections on port {port} of {}: {error}", run.url.host))
         })?;
-        run.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+        crate::finding::worst_first(&mut run.findings);
         Ok(Report {
             kind: report::Kind::Url,
             subject: run.url.to_string(),

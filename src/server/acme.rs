@@ -12,7 +12,7 @@ use super::ledger::Ledger;
 use super::limits::Limits;
 use super::Shared;
 use crate::error::Error;
-use crate::redirect::{Redirect, Settings};
+use crate::redirect::{self, Settings};
 use crate::tls::acme::{Acme, Agent, AtWork, Challenge, Urgency};
 use crate::tls::{Clients, Identity, Origin};
 
@@ -116,11 +116,10 @@ impl Acme {
         let is_own = Box::new(|_: &str| false);
         let stop = Arc::new(AtomicBool::new(false));
         let ledger = Arc::new(Ledger::new(|| {}));
-        let (redirect, waker) =
-            Redirect::new(listener, settings, is_own, Some(answers), stop.clone(), ledger)?;
+        let (serve, waker) = redirect::open(listener, settings, is_own, Some(answers), stop.clone(), ledger)?;
         let thread = thread::Builder::new()
             .name("lockgate-http".into())
-            .spawn(move || redirect.run())
+            .spawn(serve)
             .map_err(|source| Error::Io { doing: "starting a thread", source })?;
         let obtained = agent.once(urgency);
         stop.store(true, Ordering::Release);

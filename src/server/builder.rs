@@ -20,7 +20,7 @@ use super::shutdown::{self, Handle, Running, StopRedirect};
 use super::streaming::Streams;
 use super::Shared;
 use crate::error::Error;
-use crate::redirect::{self, Redirect};
+use crate::redirect;
 use crate::router::Router;
 use crate::tls::{ClientAuth, Clients, Identity, Live};
 
@@ -41,7 +41,7 @@ pub enum HttpCredentials {
 pub struct ServerBuilder {
     router: Router,
     https: String,
-    redirect: Option<String>,
+    redirect: Option<(String, redirect::Open)>,
     public_name: Option<String>,
     public_port: Option<u16>,
     credentials: HttpCredentials,
@@ -59,7 +59,7 @@ pub struct Server {
     address: SocketAddr,
     redirect_address: Option<SocketAddr>,
     acceptor: Acceptor,
-    redirect: Option<Redirect>,
+    redirect: Option<redirect::Serve>,
     rounds: Rounds,
     handle: Handle,
 }
@@ -134,7 +134,7 @@ impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerBuilder")
             .field("https", &self.https)
-            .field("redirect", &self.redirect)
+            .field("redirect", &self.redirect.as_ref().map(|(address, _)| address))
             .field("identity", &self.identity)
             .field("client_auth", &self.client_auth)
             .field("limits", &self.limits)
@@ -152,7 +152,7 @@ impl ServerBuilder {
 
     /// Where plain HTTP is answered with redirects to HTTPS. Defaults to nowhere.
     pub fn redirect_http(mut self, address: impl Into<String>) -> Self {
-        self.redirect = Some(address.into());
+        self.redirect = Some((address.into(), redirect::open));
         self
     }
 
@@ -260,23 +260,16 @@ impl ServerBuilder {
         let acceptor = Acceptor::new(listener)?;
         let listening = acceptor.waker.clone();
         let ledger = Arc::new(Ledger::new(move || shutdown::wake(&listening)));
-        let redirect_listener =
-            self.redirect.as_deref().map(|address| listen("HTTP", "redirect_http", address)).transpose()?;
-        let (redirect_address, redirect, stop_redirect) = match redirect_listener {
+        let (redirect_address, redirect, stop_redirect) = match self.redirect.take() {
             None => (None, None, None),
-            Some((listener, redirect_address)) => {
+            Some((asked, open)) => {
+                let (listener, redirect_address) = listen("HTTP", "redirect_http", &asked)?;
                 let settings = self.redirect_settings(address.port());
                 let names = tls.clone();
                 let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
                 let stop = Arc::new(AtomicBool::new(false));
-                let (redirect, waker) = Redirect::new(
-                    listener,
-                    settings,
-                    is_own,
-                    challenges(&tls),
-                    stop.clone(),
-                    ledger.clone(),
-                )?;
+                let (redirect, waker) =
+                    open(listener, settings, is_own, challenges(&tls), stop.clone(), ledger.clone())?;
                 (
                     Some(redirect_address),
                     Some(redirect),

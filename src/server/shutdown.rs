@@ -14,7 +14,7 @@ use super::health::{self, Health, IdentityHealth, RedirectHealth, RedirectState}
 use super::keeper::{Rounds, Subject};
 use super::Shared;
 use crate::error::Error;
-use crate::redirect::Redirect;
+use crate::redirect;
 use crate::tls::Identity;
 
 /// How long the end waits for threads that have nothing more to do.
@@ -170,7 +170,7 @@ impl Running {
 pub(crate) fn run(
     handle: Handle,
     acceptor: Acceptor,
-    redirect: Option<Redirect>,
+    redirect: Option<redirect::Serve>,
     rounds: Rounds,
 ) -> Result<(), Error> {
     let shared = &handle.shared;
@@ -182,7 +182,7 @@ pub(crate) fn run(
             let runs = state.run();
             thread::Builder::new().name("lockgate-http".into()).spawn(move || {
                 let _runs = runs;
-                redirect.run()
+                redirect()
             })
         })
         .transpose()

@@ -50,12 +50,17 @@ const MOST_REVOCATION_LISTS: usize = MOST_FILES - 1;
 /// The files are read when the server binds, and again when they change and at [`Handle::reload`](crate::Handle::reload);
 /// what cannot be used then leaves the old. A client whose session was resumed by a ticket, or whose connection is older than
 /// the files or a minute, is checked again before its next request, and gets 403 if it would not be let in any more.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ClientAuth {
     demand: Demand,
     authorities: PathBuf,
     revocation_lists: Vec<PathBuf>,
+    /// [`load_at`](ClientAuth::load_at), by way of who asks for this, so that a program that does not ask does not link it.
+    load_at: fn(&ClientAuth, i64) -> Result<Loaded, Error>,
 }
+
+/// What decides about clients, and the list that has to be replaced first.
+type Loaded = (Arc<dyn ClientCertVerifier>, Option<Due>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Demand {
@@ -83,7 +88,7 @@ impl ClientAuth {
     }
 
     fn new(demand: Demand, authorities: PathBuf) -> ClientAuth {
-        ClientAuth { demand, authorities, revocation_lists: Vec::new() }
+        ClientAuth { demand, authorities, revocation_lists: Vec::new(), load_at: ClientAuth::load_at }
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -91,7 +96,7 @@ impl ClientAuth {
     }
 
     /// What the files hold.
-    fn load_at(&self, now: i64) -> Result<(Arc<dyn ClientCertVerifier>, Option<Due>), Error> {
+    fn load_at(&self, now: i64) -> Result<Loaded, Error> {
         let authorities = read_authorities(&self.authorities, now)?;
         let mut lists: Vec<RevocationList> = Vec::new();
         for path in &self.revocation_lists {
@@ -128,6 +133,16 @@ impl ClientAuth {
     }
 }
 
+impl fmt::Debug for ClientAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientAuth")
+            .field("demand", &self.demand)
+            .field("authorities", &self.authorities)
+            .field("revocation_lists", &self.revocation_lists)
+            .finish()
+    }
+}
+
 /// A [`ClientAuth`] with its files read and found to be good.
 #[derive(Clone)]
 pub(crate) struct Clients {
@@ -148,7 +163,7 @@ impl Clients {
             return Err(Error::Setting { setting: "client_auth", fault });
         }
         let stamp = Stamp::of(&auth.files());
-        let (verifier, first_due) = auth.load_at(unix(SystemTime::now()))?;
+        let (verifier, first_due) = (auth.load_at)(&auth, unix(SystemTime::now()))?;
         Ok(Clients { auth, stamp, verifier, first_due })
     }
 

@@ -19,7 +19,7 @@ use serde_json::{json, Map, Value};
 use super::report::{Kind, Report};
 use super::rules;
 use crate::error::{Error, IdentityFault};
-use crate::finding::{Finding, Rule};
+use crate::finding::{self, Finding, Rule};
 use crate::http::date::iso8601;
 use crate::tls::{built, certificate_rules as of_tls, shell_word, Chain, Clients, Expiry, Identity};
 #[cfg(feature = "acme")]
@@ -179,7 +179,7 @@ impl Before {
             looking.listeners();
         }
         let mut findings = looking.findings;
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+        finding::worst_first(&mut findings);
         Report {
             kind: Kind::Before,
             subject: self.subject(),

@@ -14,7 +14,7 @@ use self::rules::*;
 use super::certificate::Certificate;
 use super::chain::{Chain, Way};
 use super::x509::{Hash, PublicKey};
-use crate::finding::Finding;
+use crate::finding::{self, Finding};
 use crate::http::date::{days_from_civil, iso8601};
 
 const DAY: i64 = 86_400;
@@ -42,7 +42,7 @@ pub(super) fn of(chain: &Chain, now: i64) -> Vec<Finding> {
         check.step(step);
     }
     let mut findings = check.findings;
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+    finding::worst_first(&mut findings);
     findings
 }
 
