@@ -23,9 +23,9 @@ const SCHEMES: &str = "schemes";
 
 /// All words of interest, to be found in one pass.
 pub(super) struct Words {
-    /// A bit for each two bytes that a word begins with.
+    /// A bit for each [`start_of`] a word.
     starts: Box<[u64]>,
-    /// In the order of their first two bytes; of those that begin alike, the longer first.
+    /// In the order of that; of those that begin alike, the longer first.
     words: Vec<(&'static [u8], Use)>,
 }
 
@@ -90,9 +90,9 @@ impl Words {
     }
 }
 
-/// The first two bytes; every word has as many.
+/// Made of the first three bytes, which every word has: few places in a text begin as a word does.
 fn start_of(text: &[u8]) -> Option<u16> {
-    text.first_chunk().map(|bytes| u16::from_be_bytes(*bytes))
+    text.first_chunk().map(|[one, two, three]| u16::from_be_bytes([*one, *two]) ^ (u16::from(*three) << 4))
 }
 
 /// What was found in a file.
