@@ -12,7 +12,7 @@ STATE ?= target/device
 # Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
 BENCH ?=
 
-.PHONY: help run-demo run-device test bench bench-quick bench-programs instructions tls-quality drill soak fuzz clean
+.PHONY: help run-demo run-device test bench bench-quick bench-programs instructions sizes tls-quality drill soak fuzz clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -25,6 +25,7 @@ help:
 	@echo 'make bench-quick   lockgate, nginx, hyper and the floor only: three minutes once it is built;'
 	@echo '                BENCH="--servers lockgate,hyper --only keep_alive_64" for less'
 	@echo 'make instructions  instructions a request under callgrind, against the budget in tests/instructions.txt'
+	@echo 'make sizes      how large the command and the smallest embedding example are, and whether that is too large'
 	@echo 'make tls-quality   testssl.sh and sslyze against the built server, and beside lockgate check: some minutes'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
@@ -70,6 +71,11 @@ instructions:
 	@tests/install.sh valgrind=valgrind
 	cargo build --release --example bench_server
 	cargo test --release --test instructions
+
+sizes:
+	cargo build --release
+	cargo build --profile small --no-default-features --example smallest
+	@tests/sizes.sh
 
 tls-quality:
 	@tests/install.sh testssl=testssl.sh python3=python3 nginx=nginx-light

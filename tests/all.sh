@@ -72,6 +72,14 @@ elif command -v valgrind >/dev/null; then
 else
     echo 'left out: instructions a request: needs valgrind' >>"$left_out"
 fi
+# Costs two more builds of everything.
+if [ "$(uname -m)" != x86_64 ]; then
+    echo "left out: sizes: the most that they may be is for x86-64" >>"$left_out"
+elif [ "${CI:-}" = true ] || [ -d "$target/small" ]; then
+    check sizes make --no-print-directory sizes
+else
+    echo 'left out: sizes: make sizes, or in CI' >>"$left_out"
+fi
 if [ "${CI:-}" = true ] || [ -d "$target/bench/build" ]; then
     check 'the benchmark' benchmark
 else
