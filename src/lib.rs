@@ -41,7 +41,8 @@
 //! One for the listener (the one that calls [`Server::run`]), one for the redirect, one supervisor, one that looks after
 //! the certificates, and the workers: one per core, and as many of the reserve as were ever needed. An idle server makes no
 //! system call but for a look at its certificates once an hour. A certificate from an authority has one more,
-//! `lockgate-acme`, which looks at the clock every 10 min.
+//! `lockgate-acme`, which looks at the clock every 10 min. [What it costs](costs): threads, memory, and limits for a small
+//! device.
 //!
 //! # Logging
 //!
@@ -60,6 +61,14 @@
 
 #[cfg(feature = "check")]
 pub mod check;
+/// How it is fast, and what it costs.
+///
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("costs.md")]
+pub mod costs {
+    #[allow(unused_imports)]
+    use crate::{Limits, Request, Response};
+}
 mod error;
 mod finding;
 #[cfg(any(test, fuzzing))]

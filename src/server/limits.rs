@@ -182,10 +182,24 @@ impl Limits {
         (redirect, self.connections.min((rest - (rest / 4).min(64)).max(1)))
     }
 
-    /// The most memory that a server with so many connections takes, in bytes, beside what handlers hold: SECURITY.md,
-    /// "Memory".
-    #[cfg(any(test, feature = "check"))]
-    pub(crate) fn memory_ceiling(&self, connections: usize) -> u64 {
+    /// The most memory that a server with these limits takes, in bytes, beside what handlers hold: 8 MiB, 128 KiB for each
+    /// worker, 84 KiB for each connection (more when [`head_bytes`](Limits::head_bytes) is over 71 KiB), and
+    /// [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB.
+    ///
+    /// ```
+    /// let mut limits = lockgate::Limits::default();
+    /// limits.connections = 100;
+    /// limits.workers = 1;
+    /// limits.reserve_workers = 8;
+    /// limits.body_memory_bytes = 1024 * 1024;
+    /// assert!(limits.memory_ceiling() < 20 * 1024 * 1024);
+    /// ```
+    pub fn memory_ceiling(&self) -> u64 {
+        self.memory_with(self.connections)
+    }
+
+    /// The same with so many connections.
+    pub(crate) fn memory_with(&self, connections: usize) -> u64 {
         const KIB: u64 = 1024;
         let (workers, connections) = ((self.workers + self.reserve_workers) as u64, connections as u64);
         let busy = (72 * KIB).max(self.head_bytes as u64 + KIB);
@@ -204,9 +218,9 @@ mod tests {
     fn the_ceiling_of_memory_is_what_the_page_on_security_says() {
         let limits = Limits { connections: 500, workers: 4, ..Limits::default() };
         // "with 500 the ceiling is 90 MiB"
-        assert_eq!(limits.memory_ceiling(500) >> 20, 89);
+        assert_eq!(limits.memory_ceiling() >> 20, 89);
         let large = Limits { head_bytes: 1024 * 1024, ..limits };
-        assert_eq!(large.memory_ceiling(1) - large.memory_ceiling(0), (12 + 1024 + 1) * 1024);
+        assert_eq!(large.memory_with(1) - large.memory_with(0), (12 + 1024 + 1) * 1024);
     }
 
     #[test]

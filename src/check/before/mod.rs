@@ -417,7 +417,7 @@ impl Looking<'_> {
                 format!("{files} open files leave room for {connections} connections of {wanted}"),
             );
         }
-        let ceiling = limits.memory_ceiling(connections);
+        let ceiling = limits.memory_with(connections);
         self.facts
             .insert("memory".into(), json!({"ceiling_bytes": ceiling, "machine_bytes": self.machine.memory}));
         match self.machine.memory {
