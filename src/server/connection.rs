@@ -263,7 +263,10 @@ impl Connection {
 
     fn shake_hands(&mut self, rules: u64, input: &mut Input, desk: &mut Desk<'_>) -> Turn {
         match self.transport.read(input.room()) {
-            Ok(0) => return Ok(Break(Flow::Close)),
+            Ok(0) => {
+                self.say_goodbye();
+                return Ok(Break(Flow::Close));
+            }
             Ok(read) => input.filled(read),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 if self.transport.is_handshaking() {
