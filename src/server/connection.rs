@@ -301,13 +301,23 @@ impl Connection {
     ) -> Turn {
         let limits = &desk.shared.limits;
         loop {
-            let unread = input.unread();
+            let (unread, fields) = input.unread_and_fields();
             let start = head::empty_line(unread);
             if unread.len() > start {
                 if !std::mem::replace(&mut self.head_begun, true) && self.served {
                     self.deadline = desk.after(limits.head_timeout);
                 }
-                match head::scan(unread, self.scanned.max(start)) {
+                // Once only, so that a head in small pieces is not read from its beginning with each.
+                let whole = (self.scanned == 0)
+                    .then(|| {
+                        head::read_whole(&unread[start..], limits.head_bytes, limits.head_fields, fields)
+                    })
+                    .flatten();
+                let scanned = match &whole {
+                    Some((_, length)) => Ok(Scan::Complete(start + length)),
+                    None => head::scan(unread, self.scanned.max(start)),
+                };
+                match scanned {
                     Ok(Scan::Complete(end)) if end - start <= limits.head_bytes => {
                         if desk.requests_left == 0 || !desk.shared.has_permit(desk.me) {
                             // Others get their turn; or the last handler blocked, and another worker is at work.
@@ -321,7 +331,8 @@ impl Connection {
                         desk.requests_left -= 1;
                         self.scanned = 0;
                         input.consume(start);
-                        return self.exchange(end - start, since, input, desk, handlers);
+                        let line = whole.map(|(line, _)| line);
+                        return self.exchange(end - start, line, since, input, desk, handlers);
                     }
                     Ok(Scan::Incomplete(from)) if unread.len() - start < limits.head_bytes => {
                         self.scanned = from;

@@ -105,10 +105,12 @@ enum Verdict<'s, 'h> {
 }
 
 impl Connection {
-    /// The head of a request is whole: the first `length` bytes of the input.
+    /// The head of a request is whole: the first `length` bytes of the input. If it has been read, `line` and the input's
+    /// fields are what it says.
     pub(super) fn exchange(
         &mut self,
         length: usize,
+        line: Option<Line>,
         since: &mut Millis,
         input: &mut Input,
         desk: &mut Desk<'_>,
@@ -116,7 +118,8 @@ impl Connection {
     ) -> Turn {
         let (unread, fields) = input.unread_and_fields();
         let (head, rest) = unread.split_at(length);
-        let (used, turn) = match head::parse(head, desk.shared.limits.head_fields, fields) {
+        let line = line.map_or_else(|| head::parse(head, desk.shared.limits.head_fields, fields), Ok);
+        let (used, turn) = match line {
             Ok(line) => self.begin_exchange(Asked { head, fields, line }, rest, since, desk, handlers),
             Err(refusal) => (unread.len(), self.refuse(refusal, &head::method(head), desk)),
         };

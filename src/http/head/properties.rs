@@ -19,6 +19,9 @@ pub(crate) fn hold(input: &[u8]) {
     });
     assert_eq!(search(input, &mut by_content), found);
     assert_eq!(search_simply(input), found.map_err(|_| ()));
+    for most in [input.len(), input.len() / 2] {
+        reads_whole_what_is_scanned_and_parsed(input, most);
+    }
     if let Ok(Some((start, end))) = found {
         assert!(start < end && end <= input.len());
         parsed(&input[start..end]);
@@ -45,6 +48,23 @@ fn search(input: &[u8], ends: &mut dyn Iterator<Item = usize>) -> Result<Option<
         }
     }
     Ok(None)
+}
+
+/// Reading in one pass finds what two find, or leaves it to them.
+fn reads_whole_what_is_scanned_and_parsed(input: &[u8], most: usize) {
+    let start = empty_line(input);
+    let (mut fields, mut again) = (Vec::new(), Vec::new());
+    let whole = read_whole(&input[start..], most, FIELDS, &mut fields);
+    let expected = match scan(input, start) {
+        Ok(Scan::Complete(end)) if end - start <= most => {
+            parse(&input[start..end], FIELDS, &mut again).ok().map(|line| (line, end - start))
+        }
+        _ => None,
+    };
+    assert_eq!(whole, expected);
+    if whole.is_some() {
+        assert_eq!(fields, again);
+    }
 }
 
 fn search_simply(input: &[u8]) -> Result<Option<(usize, usize)>, ()> {
