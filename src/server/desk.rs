@@ -49,8 +49,9 @@ pub(crate) struct Input {
     fields: Vec<Field>,
 }
 
-/// How much of a response's reader is taken at a time; less than a TLS record, so that chunk framing fits in with it.
-pub(crate) const PIECE_BYTES: usize = 16 * 1024 - 32;
+/// How much of a response's reader is taken at a time; less than a TLS record, so that chunk framing fits in with it, and
+/// four of them with it are less than the kernel sends on as one.
+pub(crate) const PIECE_BYTES: usize = 16 * 1024 - 256;
 
 impl<'s> Desk<'s> {
     pub(crate) fn new(shared: &'s Arc<Shared>, me: Option<usize>) -> Desk<'s> {
