@@ -53,7 +53,7 @@ struct Kind {
     /// What is sent at once, and how many requests that is.
     request: String,
     requests: usize,
-    body: &'static str,
+    body: String,
     connections: Connections,
     /// How often it is sent in the short run, and in the long one.
     times: [usize; 2],
@@ -67,10 +67,11 @@ enum Connections {
 }
 
 fn kinds() -> Vec<Kind> {
-    let kept = |name, request: String, requests, body| {
+    let kept = |name, request: String, requests, body: &str| {
         let (connections, times) = (Connections::Kept, [100 / requests, 600 / requests]);
-        Kind { name, request, requests, body, connections, times }
+        Kind { name, request, requests, body: body.into(), connections, times }
     };
+    let large = |name, request, body: &str| Kind { times: [10, 60], ..kept(name, request, 1, body) };
     let handshake =
         |name, connections| Kind { connections, times: [10, 60], ..kept(name, GET.into(), 1, DATA) };
     let readings = "{\"sensor\":17,\"celsius\":21.5,\"ok\":true,\"tags\":[\"roof\",\"north\"],\"note\":null}";
@@ -82,11 +83,16 @@ fn kinds() -> Vec<Kind> {
         "POST /json HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
         json.len()
     );
+    let mib = "x".repeat(1024 * 1024);
+    let upload =
+        format!("POST /len HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{mib}", mib.len());
     vec![
         kept("get", GET.into(), 1, DATA),
         kept("browser", BROWSER.into(), 1, DATA),
         kept("pipelined", GET.repeat(10), 10, DATA),
         kept("json", json, 1, "{\"members\":2}"),
+        large("get_1mib", GET.replace("/api/data", "/large"), &mib),
+        large("post_1mib", upload, "{\"length\":1048576}"),
         handshake("handshake_full", Connections::Fresh),
         handshake("handshake_resumed", Connections::Resumed),
     ]
@@ -239,7 +245,7 @@ impl Server {
                 HandshakeKind::Full
             };
             for _ in 0..kind.requests {
-                read_response(client, kind.body)?;
+                read_response(client, &kind.body)?;
             }
             if client.conn.handshake_kind() != Some(expected) {
                 return Err(
