@@ -22,7 +22,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::error::Error;
-use crate::http::date::imf_fixdate;
+use crate::http::reply::Common;
 use crate::http::Refusal;
 use crate::server::builder::HttpCredentials;
 use crate::server::ledger::{Ledger, Sort};
@@ -414,7 +414,7 @@ impl Clerk {
         }
         // A clock before 1970 is an appliance's clock that was never set; any date is as wrong as another then.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        answer.into_wire(&imf_fixdate(i64::try_from(now).unwrap_or(0)))
+        answer.into_wire(&Common::new(i64::try_from(now).unwrap_or(0)))
     }
 }
 

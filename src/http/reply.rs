@@ -3,7 +3,7 @@
 use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
 use ::http::{Method, StatusCode};
 
-use super::date::IMF_FIXDATE_LENGTH;
+use super::date::{imf_fixdate, IMF_FIXDATE_LENGTH};
 use super::head::Version;
 use super::response::Response;
 
@@ -33,12 +33,32 @@ pub(crate) struct Written {
     pub keep_alive: bool,
 }
 
+const DATE_NAME: &[u8; 6] = b"date: ";
+const AFTER_DATE: &[u8; 35] = b"\r\nx-content-type-options: nosniff\r\n";
+const DATE_LINE_LENGTH: usize = DATE_NAME.len() + IMF_FIXDATE_LENGTH + 2;
+
+/// The lines that nearly every head has in common, as they stand in it: Date, and that a body is what its type says.
+#[derive(Debug, Clone)]
+pub(crate) struct Common([u8; DATE_NAME.len() + IMF_FIXDATE_LENGTH + AFTER_DATE.len()]);
+
+impl Common {
+    pub(crate) fn new(unix_seconds: i64) -> Common {
+        let mut lines = [0; DATE_NAME.len() + IMF_FIXDATE_LENGTH + AFTER_DATE.len()];
+        let (name, rest) = lines.split_at_mut(DATE_NAME.len());
+        let (date, after) = rest.split_at_mut(IMF_FIXDATE_LENGTH);
+        name.copy_from_slice(DATE_NAME);
+        date.copy_from_slice(&imf_fixdate(unix_seconds));
+        after.copy_from_slice(AFTER_DATE);
+        Common(lines)
+    }
+}
+
 /// Appends the head of `response` to `out`.
 pub(crate) fn write_head(
     out: &mut Vec<u8>,
     response: &Response,
     exchange: Exchange<'_>,
-    date: &[u8; IMF_FIXDATE_LENGTH],
+    common: &Common,
 ) -> Written {
     let status = response.status;
     let length = response.body.length();
@@ -79,13 +99,11 @@ pub(crate) fn write_head(
         _ => {}
     }
     let has = |name| fields.is_some_and(|fields| fields.contains_key(name));
-    if !has(DATE) {
-        write_field(out, b"date: ", date);
-    }
     // A browser that guesses could run what a client has put into a value as a page of this origin.
-    if !bodiless && length != Some(0) && !has(X_CONTENT_TYPE_OPTIONS) {
-        out.extend_from_slice(b"x-content-type-options: nosniff\r\n");
-    }
+    let nosniff = !bodiless && length != Some(0) && !has(X_CONTENT_TYPE_OPTIONS);
+    let from = if has(DATE) { DATE_LINE_LENGTH } else { 0 };
+    let to = if nosniff { common.0.len() } else { DATE_LINE_LENGTH };
+    out.extend_from_slice(&common.0[from..to]);
     match (keep_alive, exchange.version) {
         (false, _) => out.extend_from_slice(b"connection: close\r\n"),
         (true, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
@@ -132,12 +150,11 @@ pub(crate) fn chunk_size_line(length: usize) -> impl AsRef<[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::date::imf_fixdate;
 
     fn head(response: &Response, method: Method, version: Version, keep_alive: bool) -> (String, Written) {
         let mut out = Vec::new();
         let exchange = Exchange { method: &method, version, keep_alive };
-        let written = write_head(&mut out, response, exchange, &imf_fixdate(784_111_777));
+        let written = write_head(&mut out, response, exchange, &Common::new(784_111_777));
         (String::from_utf8(out).unwrap(), written)
     }
 

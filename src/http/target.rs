@@ -102,9 +102,8 @@ impl Authority {
                 .ok_or(NOT_A_HOST)?;
             (Span { start: span.start + 1, end: span.start + close as u32 }, close + 1)
         } else {
-            let end = bytes.iter().position(|&byte| byte == b':').unwrap_or(bytes.len());
-            let name = &bytes[..end];
-            if name.is_empty() || name.len() > 255 || !name.iter().all(|&byte| is(NAME_BYTE, byte)) {
+            let end = bytes.iter().position(|&byte| !is(NAME_BYTE, byte)).unwrap_or(bytes.len());
+            if end == 0 || end > 255 {
                 return Err(NOT_A_HOST);
             }
             (Span { start: span.start, end: span.start + end as u32 }, end)

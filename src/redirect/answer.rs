@@ -5,9 +5,8 @@ use ::http::header::LOCATION;
 use ::http::{HeaderName, Method, StatusCode};
 
 use crate::error::Error;
-use crate::http::date::IMF_FIXDATE_LENGTH;
 use crate::http::head::{self, Field, Line, Span, Version};
-use crate::http::reply::{write_head, Exchange, Framing};
+use crate::http::reply::{write_head, Common, Exchange, Framing};
 use crate::http::response::{IntoResponse, Response};
 use crate::http::target::Authority;
 use crate::http::Refusal;
@@ -150,10 +149,10 @@ pub(super) fn refuse(received: &[u8], refusal: Refusal) -> Answer {
 
 impl Answer {
     /// The answer as it goes out.
-    pub(super) fn into_wire(self, date: &[u8; IMF_FIXDATE_LENGTH]) -> Vec<u8> {
+    pub(super) fn into_wire(self, common: &Common) -> Vec<u8> {
         let mut out = Vec::new();
         let exchange = Exchange { method: &self.method, version: self.version, keep_alive: false };
-        let written = write_head(&mut out, &self.response, exchange, date);
+        let written = write_head(&mut out, &self.response, exchange, common);
         if written.framing != Framing::None {
             // All bodies made here are in memory, and reading those cannot fail.
             out.extend(self.response.into_bytes().unwrap_or_default());
@@ -249,7 +248,6 @@ fn in_brackets_if_ipv6(host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::date::imf_fixdate;
 
     fn settings() -> Settings {
         Settings {
@@ -328,7 +326,7 @@ mod tests {
     fn a_challenge_is_answered_and_an_unknown_token_is_nowhere_else() {
         let ask = |method: &str, path: &str, host: &str| {
             let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            String::from_utf8(ask(&settings(), &head).into_wire(&imf_fixdate(0))).unwrap()
+            String::from_utf8(ask(&settings(), &head).into_wire(&Common::new(0))).unwrap()
         };
         // An authority may ask for a name that is not the certificate's yet.
         let answer = ask("GET", "/.well-known/acme-challenge/known", "new.example");
@@ -389,7 +387,7 @@ mod tests {
 
             let refused = ask(&refusing, &head);
             assert_eq!(refused.credentials, [name], "{field}");
-            let wire = String::from_utf8(refused.into_wire(&imf_fixdate(0))).unwrap();
+            let wire = String::from_utf8(refused.into_wire(&Common::new(0))).unwrap();
             assert!(wire.starts_with("HTTP/1.1 403 "), "{wire}");
             assert!(wire.contains("must be changed"), "{wire}");
             assert!(!wire.contains("location") && !wire.contains("s3cret"), "{wire}");
@@ -404,7 +402,7 @@ mod tests {
 
     #[test]
     fn answers_close_the_connection_and_those_to_head_have_no_body() {
-        let wire = |head: &str| String::from_utf8(ask(&settings(), head).into_wire(&imf_fixdate(0))).unwrap();
+        let wire = |head: &str| String::from_utf8(ask(&settings(), head).into_wire(&Common::new(0))).unwrap();
         assert_eq!(
             wire("POST /a HTTP/1.1\r\nHost: device.local\r\n\r\n"),
             "HTTP/1.1 308 Permanent Redirect\r\ncontent-length: 0\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\

@@ -9,8 +9,8 @@ use super::clock::{whole_millis, Clock};
 use super::limits::Limits;
 use super::parking::Millis;
 use super::Shared;
-use crate::http::date::{imf_fixdate, IMF_FIXDATE_LENGTH};
 use crate::http::head::Field;
+use crate::http::reply::Common;
 
 /// What a worker does with a request that is ready for its handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +34,9 @@ pub(crate) struct Desk<'s> {
     /// Requests that may still be answered in this turn.
     pub requests_left: u32,
     pub clock: Clock,
-    date: [u8; IMF_FIXDATE_LENGTH],
-    /// Until when the date holds, since the clock's start.
-    date_until: Duration,
+    pub common: Common,
+    /// Until when their date holds, since the clock's start.
+    common_until: Duration,
 }
 
 /// Bytes that were read from a connection and are not used yet.
@@ -62,8 +62,8 @@ impl<'s> Desk<'s> {
             me,
             requests_left: 0,
             clock: shared.lot.clock(),
-            date: imf_fixdate(0),
-            date_until: Duration::ZERO,
+            common: Common::new(0),
+            common_until: Duration::ZERO,
         }
     }
 
@@ -92,15 +92,15 @@ impl<'s> Desk<'s> {
         (limits.body_buffer_bytes as u64).min(limits.body_bytes)
     }
 
-    /// The value of Date; it is made anew once a second, so a clock that is set shows within one.
-    pub(crate) fn date(&mut self) -> [u8; IMF_FIXDATE_LENGTH] {
-        if self.clock.elapsed() >= self.date_until {
+    /// Sees to it that the lines which heads have in common say the time; they are made anew once a second, so a clock that
+    /// is set shows within one.
+    pub(crate) fn renew_common(&mut self) {
+        if self.clock.elapsed() >= self.common_until {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.date = imf_fixdate(since_1970.as_secs() as i64);
+            self.common = Common::new(since_1970.as_secs() as i64);
             let left = Duration::from_secs(1) - Duration::from_nanos(since_1970.subsec_nanos().into());
-            self.date_until = self.clock.elapsed() + left;
+            self.common_until = self.clock.elapsed() + left;
         }
-        self.date
     }
 }
 

@@ -418,8 +418,8 @@ impl Connection {
         // Requests that came before the wish to stop are answered, pipelined ones too.
         let keep_alive = keep_alive && (self.has_more || !desk.shared.is_draining());
         let exchange = Exchange { method: &line.method, version: line.version, keep_alive };
-        let date = desk.date();
-        let written = write_head(&mut desk.output, &response, exchange, &date);
+        desk.renew_common();
+        let written = write_head(&mut desk.output, &response, exchange, &desk.common);
         let after = if written.keep_alive { After::KeepAlive } else { After::Close };
         let record = record.map(|record| Record { status: response.status, ..record });
         let source = match (written.framing, response.body) {
@@ -463,8 +463,8 @@ impl Connection {
     pub(super) fn write_refusal(&mut self, refusal: Refusal, method: &Method, desk: &mut Desk<'_>) {
         let response = refusal.into_response();
         let exchange = Exchange { method, version: Version::Http11, keep_alive: false };
-        let date = desk.date();
-        let written = write_head(&mut desk.output, &response, exchange, &date);
+        desk.renew_common();
+        let written = write_head(&mut desk.output, &response, exchange, &desk.common);
         if let (Framing::Length(_), Payload::Bytes(bytes)) = (written.framing, &response.body) {
             desk.output.extend_from_slice(bytes);
         }
