@@ -152,8 +152,9 @@ impl Connection {
         handlers: Handlers,
     ) -> Outcome {
         let expired = reason == Reason::Expired;
-        // Whoever was ready in the same watch comes soon after: no look for each.
-        if expired || desk.millis() < since {
+        // Whoever was ready in the same watch comes soon after: no look for each. In a stop, which was wished for before or
+        // after a turn, each has its own.
+        if expired || desk.millis() < since || desk.shared.is_draining() {
             desk.look();
         }
         desk.output.clear();
