@@ -91,7 +91,7 @@ impl Connection {
                 // A reader may block like a handler, and so it is a worker's, not the supervisor's.
                 return Ok(Break(Flow::Queue));
             }
-            while has_room && ahead < AHEAD_BYTES {
+            while has_room && ahead + PIECE_BYTES <= AHEAD_BYTES {
                 match sending.queue_piece(&mut self.transport, desk)? {
                     0 => break,
                     queued => ahead += queued,
@@ -154,7 +154,7 @@ impl Sending {
             }
             Source::Bytes(bytes) => {
                 let at = self.taken as usize;
-                let piece = &bytes[at..bytes.len().min(at + AHEAD_BYTES)];
+                let piece = &bytes[at..bytes.len().min(at + AHEAD_BYTES.saturating_sub(written))];
                 transport.queue_both(&desk.output, piece)?;
                 self.taken += piece.len() as u64;
                 let queued = written + piece.len();
