@@ -23,7 +23,8 @@ use super::transport::Transport;
 use super::Shared;
 use crate::error::Error;
 
-/// How many connections the system may hold for the listener; it takes fewer when its own limit is lower.
+/// How many connections the system may hold for the listener; it takes fewer when its own limit is lower. Also how many
+/// are accepted before the listener's thread sees to its other work.
 pub(super) const BACKLOG: usize = 4_096;
 
 const LISTENER: Token = Token(0);
@@ -61,8 +62,12 @@ impl Acceptor {
         let mut pause = None;
         loop {
             let stopping = shared.is_draining();
+            let mut more_wait = false;
             pause = match self.accept_all(shared, stopping) {
-                Ok(()) => None,
+                Ok(ran_out) => {
+                    more_wait = !ran_out;
+                    None
+                }
                 Err(error) => {
                     let next = pause.map_or(FIRST_PAUSE, |pause: Duration| (pause * 2).min(LONGEST_PAUSE));
                     if pause.is_none() {
@@ -80,7 +85,8 @@ impl Acceptor {
             // The log's sums are told by this thread, which has the most time.
             let sums = shared.ledger.settle(Instant::now());
             let deadline = shared.lot.until_unwatched_deadline(Instant::now());
-            let timeout = [pause, sums, deadline].into_iter().flatten().min();
+            let at_once = more_wait.then_some(Duration::ZERO);
+            let timeout = [pause, sums, deadline, at_once].into_iter().flatten().min();
             if let Err(error) = self.poll.poll(&mut events, timeout) {
                 if error.kind() != ErrorKind::Interrupted {
                     log::error!("waiting for connections failed: {error}");
@@ -90,15 +96,15 @@ impl Acceptor {
         }
     }
 
-    /// Accepts until nobody waits, or until the server is to stop; then as many as may have waited at that time. An error
-    /// is one that will come again at once.
-    fn accept_all(&self, shared: &Arc<Shared>, stopping: bool) -> io::Result<()> {
-        let mut left = if stopping { BACKLOG } else { usize::MAX };
+    /// Accepts until nobody waits, at most as many as may have waited when it began, or until the server is to stop. Whether
+    /// nobody waits. An error is one that will come again at once.
+    fn accept_all(&self, shared: &Arc<Shared>, stopping: bool) -> io::Result<bool> {
+        let mut left = BACKLOG;
         while left > 0 && (stopping || !shared.is_draining()) {
             left -= 1;
             match accept(&self.listener) {
                 Ok((tcp, peer)) => admit(shared, tcp, peer),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
                 // One connection went wrong before it was taken; the others have nothing to do with it.
                 Err(error) if is_one_of(&error, &ABOUT_ONE) => log::debug!("a connection was lost: {error}"),
                 Err(error) if is_one_of(&error, &SCARCE) => {
@@ -111,7 +117,7 @@ impl Acceptor {
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -425,7 +425,9 @@ impl State {
         if slot.signals.any() || missed_the_drain {
             let mut signals = std::mem::take(&mut slot.signals);
             signals.readable |= missed_the_drain;
-            self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: parking.now });
+            // Later than its worker's clock, which it has been looked at by: so that whoever takes it looks again.
+            let since = parking.now + 1;
+            self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since });
             return false;
         }
         slot.deadline = parking.deadline;
