@@ -154,7 +154,7 @@ fn pieces_of(glob: &[u8]) -> Option<Vec<Piece>> {
     let mut at = 0;
     while let Some(&byte) = glob.get(at) {
         at += 1;
-        pieces.push(match byte {
+        let piece = match byte {
             b'\\' => {
                 at += 1;
                 Piece::Byte(*glob.get(at - 1)?)
@@ -168,6 +168,10 @@ fn pieces_of(glob: &[u8]) -> Option<Vec<Piece>> {
                     _ if more == 0 || !begins_name => Piece::Star,
                     [b'/', ..] => {
                         at += 1;
+                        // Two say no more than one, and a run of them would be gone through for each slash.
+                        if matches!(pieces.last(), Some(Piece::Folders)) {
+                            continue;
+                        }
                         Piece::Folders
                     }
                     [] | [b'\\', b'/', ..] => Piece::Deep,
@@ -180,7 +184,8 @@ fn pieces_of(glob: &[u8]) -> Option<Vec<Piece>> {
                 Piece::Class(Box::new(bits))
             }
             _ => Piece::Byte(byte),
-        });
+        };
+        pieces.push(piece);
     }
     Some(pieces)
 }
@@ -330,6 +335,7 @@ mod tests {
             ("/".to_string() + &"*a".repeat(500) + "*b*", "a".repeat(4000)),
             ("/".to_string() + &"**/a/".repeat(500) + "**/b/**", "a/".repeat(2000) + "a"),
             ("/".to_string() + &"**/*a*/".repeat(300) + "b*", "aa/".repeat(1300) + "a"),
+            ("/".to_string() + &"**/".repeat(1300) + "b*", "a/".repeat(2000) + "a"),
         ] {
             assert!(!fits(&line, &path), "{line}");
         }
