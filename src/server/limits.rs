@@ -182,8 +182,9 @@ impl Limits {
         (redirect, self.connections.min((rest - (rest / 4).min(64)).max(1)))
     }
 
-    /// The most memory that a server with these limits takes, in bytes, beside what handlers hold: 8 MiB, 128 KiB for each
-    /// worker, 84 KiB for each connection (more when [`head_bytes`](Limits::head_bytes) is over 71 KiB), and
+    /// The most memory that a server with these limits takes, in bytes, beside what handlers hold and the certificates that
+    /// clients have shown: 8 MiB, 128 KiB for each worker, 84 KiB for each connection (both more when
+    /// [`head_bytes`](Limits::head_bytes) is over 64 KiB), 10 KiB for each connection to the redirect, and
     /// [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB.
     ///
     /// ```
@@ -204,7 +205,8 @@ impl Limits {
         let (workers, connections) = ((self.workers + self.reserve_workers) as u64, connections as u64);
         let busy = (72 * KIB).max(self.head_bytes as u64 + KIB);
         (8 * KIB * KIB)
-            .saturating_add(workers.saturating_mul(128 * KIB))
+            .saturating_add(workers.saturating_mul((128 * KIB).max(self.head_bytes as u64 + 64 * KIB)))
+            .saturating_add((self.redirect_connections as u64).saturating_mul(10 * KIB))
             .saturating_add(connections.saturating_mul(12 * KIB + busy))
             .saturating_add(self.body_memory_bytes as u64)
     }
@@ -217,8 +219,8 @@ mod tests {
     #[test]
     fn the_ceiling_of_memory_is_what_the_page_on_security_says() {
         let limits = Limits { connections: 500, workers: 4, ..Limits::default() };
-        // "with 500 the ceiling is 90 MiB"
-        assert_eq!(limits.memory_ceiling() >> 20, 89);
+        // "with 500 the ceiling is 100 MiB"
+        assert_eq!(limits.memory_ceiling() >> 20, 99);
         let large = Limits { head_bytes: 1024 * 1024, ..limits };
         assert_eq!(large.memory_with(1) - large.memory_with(0), (12 + 1024 + 1) * 1024);
     }

@@ -10,7 +10,7 @@ use crate::resets;
 use crate::server::Server;
 use crate::{Size, Verdict};
 
-/// The formula of SECURITY.md, in KiB: what a server with these limits takes at most.
+/// The formula of SECURITY.md, in KiB: what a server with these limits takes at most, without a redirect.
 fn ceiling_kib(connections: u64, head_kib: u64, body_memory_kib: u64, workers: u64) -> u64 {
     const PROCESS: u64 = 8 * 1024;
     const WORKER: u64 = 128;
