@@ -436,8 +436,8 @@ impl Ward {
     fn next(&self, now: Instant) -> Duration {
         let settled = self.unsettled.as_ref().map(|(_, _, since)| *since + SETTLED);
         let retry = self.failure.as_ref().map(|(_, _, retry)| *retry);
-        let again = if retry.is_none() { self.again } else { None };
-        let next = [settled, retry, again].into_iter().flatten().min();
+        // Files that have changed are waited for, whatever else is due.
+        let next = settled.or(retry).or(self.again);
         next.map_or(LONGEST_REST, |next| next.saturating_duration_since(now))
     }
 }
@@ -467,6 +467,10 @@ mod tests {
         assert_eq!(ward.next(begin), LONGEST_REST);
         assert!(!ward.should_ask(half, known, begin));
         assert_eq!(ward.next(begin), SETTLED);
+        // What is due meanwhile is not asked for either, and so no reason to look at once, again and again.
+        ward.again = Some(begin);
+        assert_eq!(ward.next(begin), SETTLED);
+        ward.again = None;
         assert!(!ward.should_ask(whole, known, begin + SETTLED - MS));
         assert!(!ward.should_ask(whole, known, begin + SETTLED));
         assert!(ward.should_ask(whole, known, begin + 2 * SETTLED));

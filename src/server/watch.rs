@@ -20,6 +20,9 @@ const FOLDERS: Token = Token(1);
 /// Symbolic links that are followed on the way to a file, as Linux does.
 const MOST_LINKS: usize = 40;
 
+/// How often folders are looked for that change while they are; then the keeper looks from time to time.
+const MOST_SETS: usize = 8;
+
 /// What the keeper waits with.
 pub(super) struct Watch {
     poll: Poll,
@@ -53,14 +56,27 @@ impl Watch {
     /// Watches these files from now on, and no others. To be called again after each wait: folders come and go.
     pub(super) fn set(&mut self, files: &[PathBuf]) {
         let Some(notify) = &mut self.folders else { return };
-        let folders: BTreeSet<PathBuf> = files.iter().flat_map(|file| folders_of(file)).collect();
-        match notify.set(&folders) {
-            Ok(sees_all) => self.sees_all = sees_all,
-            Err(error) => {
-                log::warn!("changed files are noticed only from time to time: the system watches no more folders ({error})");
-                self.folders = None;
+        let find = || -> BTreeSet<PathBuf> { files.iter().flat_map(|file| folders_of(file)).collect() };
+        let mut folders = find();
+        for _ in 0..MOST_SETS {
+            match notify.set(&folders) {
+                Ok(sees_all) => self.sees_all = sees_all,
+                Err(error) => {
+                    log::warn!(
+                        "changed files are noticed only from time to time: the system watches no more folders ({error})"
+                    );
+                    self.folders = None;
+                    return;
+                }
+            }
+            // A folder that was made after it was looked for, and before the one above it was watched, is not seen by
+            // either; nor is a link that was exchanged then.
+            let before = std::mem::replace(&mut folders, find());
+            if folders == before {
+                return;
             }
         }
+        self.sees_all = false;
     }
 
     /// Until something may have changed, the waker is used, or the time is over.
@@ -177,6 +193,16 @@ mod notify {
             Ok(self.watches.len() == folders.len())
         }
 
+        #[cfg(test)]
+        pub(super) fn watches(&self, folder: &Path) -> bool {
+            self.watches.contains_key(folder)
+        }
+
+        #[cfg(test)]
+        pub(super) fn has_events(&mut self) -> bool {
+            self.inotify.read(&mut [0; 4096]).is_ok()
+        }
+
         pub(super) fn forget_events(&mut self) {
             let mut events = [0; 4096];
             // At most what the kernel keeps (16,384 events), and it ends with WouldBlock.
@@ -251,6 +277,26 @@ mod tests {
         // Gone is as good as forbidden, which nothing is for the superuser.
         assert!(!folders.set(&[there.clone(), there.join("gone")].into()).unwrap());
         assert!(folders.set(&[there].into()).unwrap());
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn a_folder_that_is_made_while_it_is_looked_for_is_watched_too() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..300 {
+            let folder = dir.path().join(number.to_string());
+            let file = folder.join("cert.pem");
+            let mut watch = Watch::new().unwrap();
+            let made = std::thread::spawn({
+                let folder = folder.clone();
+                move || fs::create_dir(folder).unwrap()
+            });
+            watch.set(std::slice::from_ref(&file));
+            made.join().unwrap();
+            // Either the folder is watched, or that it was made is an event.
+            let notify = watch.folders.as_mut().unwrap();
+            assert!(notify.watches(&folder) || notify.has_events(), "{number}");
+        }
     }
 
     #[test]
