@@ -192,6 +192,7 @@ impl Limits {
     /// limits.connections = 100;
     /// limits.workers = 1;
     /// limits.reserve_workers = 8;
+    /// limits.redirect_connections = 32;
     /// limits.body_memory_bytes = 1024 * 1024;
     /// assert!(limits.memory_ceiling() < 20 * 1024 * 1024);
     /// ```

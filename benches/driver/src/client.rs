@@ -20,8 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// command line.
 pub static AES_256_FIRST: AtomicBool = AtomicBool::new(false);
 
-/// The client's side of TLS: TLS 1.3, X25519 first, http/1.1, and cipher suites in the order of browsers, which every server
-/// here follows or has itself; so they all do the same cryptography.
+/// The client's side of TLS: TLS 1.3, X25519 first, http/1.1, and cipher suites in the order of browsers, which nearly
+/// every server here follows or has itself; so they do the same cryptography.
 pub fn tls(certificate: &CertificateDer<'static>, resumption: Resumption) -> Outcome<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone())?;
