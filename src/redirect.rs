@@ -71,27 +71,25 @@ pub(crate) struct Settings {
 pub(crate) type Serve = Box<dyn FnOnce() -> Result<(), Error> + Send>;
 
 /// [`open`]. The server has it from who asks for a redirect, so that a program without one does not link it.
-pub(crate) type Open = fn(
-    TcpListener,
-    Settings,
-    Box<IsOwn>,
-    Option<Box<Challenges>>,
-    Arc<AtomicBool>,
-    Arc<Ledger>,
-) -> Result<(Serve, Arc<Waker>), Error>;
+pub(crate) type Open = fn(Opening) -> Result<(Serve, Arc<Waker>), Error>;
 
-/// Takes over a bound listener. `is_own` says of a host, an IPv6 address without brackets, whether the certificate is
-/// for it; `challenges` gives what an authority is to find for a token, where one may ask. To stop it: set `stop`, then
-/// wake the waker.
-pub(crate) fn open(
-    listener: TcpListener,
-    settings: Settings,
-    is_own: Box<IsOwn>,
-    challenges: Option<Box<Challenges>>,
-    stop: Arc<AtomicBool>,
-    ledger: Arc<Ledger>,
-) -> Result<(Serve, Arc<Waker>), Error> {
-    let (redirect, waker) = Redirect::new(listener, settings, is_own, challenges, stop, ledger)?;
+/// What a redirect is made of.
+pub(crate) struct Opening {
+    /// Bound.
+    pub listener: TcpListener,
+    pub settings: Settings,
+    /// Says of a host, an IPv6 address without brackets, whether the certificate is for it.
+    pub is_own: Box<IsOwn>,
+    /// Gives what an authority is to find for a token, where one may ask.
+    pub challenges: Option<Box<Challenges>>,
+    /// To stop it: set this, then wake the waker.
+    pub stop: Arc<AtomicBool>,
+    pub ledger: Arc<Ledger>,
+}
+
+/// Takes over a bound listener.
+pub(crate) fn open(opening: Opening) -> Result<(Serve, Arc<Waker>), Error> {
+    let (redirect, waker) = Redirect::new(opening)?;
     Ok((Box::new(move || redirect.run()), waker))
 }
 
@@ -134,14 +132,8 @@ struct Clerk {
 }
 
 impl Redirect {
-    fn new(
-        listener: TcpListener,
-        settings: Settings,
-        is_own: Box<IsOwn>,
-        challenges: Option<Box<Challenges>>,
-        stop: Arc<AtomicBool>,
-        ledger: Arc<Ledger>,
-    ) -> Result<(Redirect, Arc<Waker>), Error> {
+    fn new(opening: Opening) -> Result<(Redirect, Arc<Waker>), Error> {
+        let Opening { listener, settings, is_own, challenges, stop, ledger } = opening;
         let rules = Rules::new(&settings)?;
         let (poll, waker) = prepare(&listener)
             .map_err(|source| Error::Io { doing: "preparing the redirect's listener", source })?;

@@ -37,8 +37,15 @@ impl Running {
         let stop = Arc::new(AtomicBool::new(false));
         let is_own = Box::new(|host: &str| host == "localhost");
         let ledger = Arc::new(Ledger::new(|| {}));
-        let (mut redirect, waker) =
-            Redirect::new(listener, settings, is_own, None, stop.clone(), ledger).unwrap();
+        let (mut redirect, waker) = Redirect::new(Opening {
+            listener,
+            settings,
+            is_own,
+            challenges: None,
+            stop: stop.clone(),
+            ledger,
+        })
+        .unwrap();
         redirect.lifetime = lifetime;
         Running { address, stop, waker, thread: Some(std::thread::spawn(move || redirect.run())) }
     }

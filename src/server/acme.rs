@@ -116,7 +116,14 @@ impl Acme {
         let is_own = Box::new(|_: &str| false);
         let stop = Arc::new(AtomicBool::new(false));
         let ledger = Arc::new(Ledger::new(|| {}));
-        let (serve, waker) = redirect::open(listener, settings, is_own, Some(answers), stop.clone(), ledger)?;
+        let (serve, waker) = redirect::open(redirect::Opening {
+            listener,
+            settings,
+            is_own,
+            challenges: Some(answers),
+            stop: stop.clone(),
+            ledger,
+        })?;
         let thread = thread::Builder::new()
             .name("lockgate-http".into())
             .spawn(serve)

@@ -268,8 +268,10 @@ impl ServerBuilder {
                 let names = tls.clone();
                 let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
                 let stop = Arc::new(AtomicBool::new(false));
-                let (redirect, waker) =
-                    open(listener, settings, is_own, challenges(&tls), stop.clone(), ledger.clone())?;
+                let (challenges, ledger) = (challenges(&tls), ledger.clone());
+                let opening =
+                    redirect::Opening { listener, settings, is_own, challenges, stop: stop.clone(), ledger };
+                let (redirect, waker) = open(opening)?;
                 (
                     Some(redirect_address),
                     Some(redirect),

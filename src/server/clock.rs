@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::parking::Millis;
 
 /// A clock that stands still between looks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Clock {
     start: Instant,
     elapsed: Duration,
