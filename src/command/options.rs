@@ -590,8 +590,13 @@ pub(super) const LIMITS: &[Opt] = &[
     ),
     Opt::new(
         "write-timeout",
-        "Without any progress in sending a response.",
+        "Without any progress in sending a response, and in all, prolonged by --write-min-rate.",
         Kind::Time(|l| &mut l.write_timeout),
+    ),
+    Opt::new(
+        "write-min-rate",
+        "Bytes a second that prolong --write-timeout.",
+        Kind::LongSize(|l| &mut l.write_min_rate),
     ),
     Opt::new(
         "drain-timeout",

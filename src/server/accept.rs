@@ -110,7 +110,7 @@ impl Acceptor {
                 Err(error) if is_one_of(&error, &SCARCE) => {
                     // Another connection has what is missing.
                     match shared.lot.make_room(shared.limits.stall_timeout) {
-                        Some(connection) => connection.close_idle(),
+                        Some(connection) => connection.close_for_another(),
                         None => return Err(error),
                     }
                 }
@@ -174,7 +174,7 @@ fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
                 let peer = connection.peer();
                 let line = format_args!("{peer}: closed to make room for another (limit connections)");
                 shared.log_refusal("connections", now, line);
-                connection.close_idle();
+                connection.close_for_another();
             }
             None => {
                 let line = format_args!("{peer}: closed, too many connections (limit connections)");
@@ -201,7 +201,7 @@ fn begin(
     let now = shared.lot.millis(now);
     let deadline = now + shared.limits.handshake_timeout.as_millis() as Millis;
     let connection = Connection::new(peer, transport, rules, now, deadline, admission);
-    shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::Unserved(now) })
+    shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::Head(now) })
 }
 
 #[cfg(test)]

@@ -280,11 +280,12 @@ impl ServerBuilder {
             }
         };
         let most_workers = self.limits.workers + self.limits.reserve_workers;
-        let lot = Lot::new(self.limits.workers)
+        let readers = self.limits.readers();
+        let lot = Lot::new(self.limits.workers, readers)
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
         let shared = Arc::new(Shared {
             connections,
-            crew: Crew::new(most_workers, self.router.handlers()),
+            crew: Crew::new(most_workers, readers, self.router.handlers()),
             census: Census::new(self.limits.connections_per_address, self.limits.count_loopback),
             rate: match self.limits.requests_per_address {
                 0 => None,

@@ -17,49 +17,70 @@ pub(crate) struct Census {
 #[derive(Debug)]
 pub(crate) struct Admission(Option<(Counts, IpAddr)>);
 
-type Counts = Arc<Mutex<HashMap<IpAddr, usize>>>;
+type Counts = Arc<Mutex<HashMap<Network, usize>>>;
+
+/// Who is counted as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Network {
+    /// An IPv4 address, or the /64 of an IPv6 address: what one subscriber has at least.
+    Address(IpAddr),
+    /// The /48 of an IPv6 address: what one subscriber has at most (RFC 6177).
+    Site([u16; 3]),
+}
+
+/// A site may have so many times what an address may.
+pub(super) const SITE_FACTOR: usize = 10;
+
+impl Network {
+    /// What this address is counted as, the narrower first.
+    pub(super) fn of(address: IpAddr) -> (Network, Option<Network>) {
+        match address {
+            IpAddr::V4(_) => (Network::Address(address), None),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                let network = IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0));
+                (Network::Address(network), Some(Network::Site([a, b, c])))
+            }
+        }
+    }
+}
 
 impl Census {
     pub(crate) fn new(most: usize, count_loopback: bool) -> Census {
         Census { counts: Arc::default(), most, count_loopback }
     }
 
-    /// One more for this address, unless it has as many as it may.
+    /// One more for this address, unless it, or the site that it belongs to, has as many as it may.
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Admission> {
         if address.is_loopback() && !self.count_loopback {
             return Some(Admission(None));
         }
-        let network = network_of(address);
+        let (network, site) = Network::of(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(network).or_insert(0);
-        if *count >= self.most {
+        let has = |network: &Network| counts.get(network).copied().unwrap_or_default();
+        let most_of_site = self.most.saturating_mul(SITE_FACTOR);
+        if has(&network) >= self.most || site.is_some_and(|site| has(&site) >= most_of_site) {
             return None;
         }
-        *count += 1;
-        Some(Admission(Some((self.counts.clone(), network))))
+        for network in [Some(network), site].into_iter().flatten() {
+            *counts.entry(network).or_insert(0) += 1;
+        }
+        Some(Admission(Some((self.counts.clone(), address))))
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let Some((counts, network)) = &self.0 else { return };
+        let Some((counts, address)) = &self.0 else { return };
+        let (network, site) = Network::of(*address);
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(network) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(network);
+        for network in [Some(network), site].into_iter().flatten() {
+            if let Some(count) = counts.get_mut(&network) {
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&network);
+                }
             }
-        }
-    }
-}
-
-/// What one subscriber has: an IPv4 address, or the /64 of an IPv6 address.
-pub(super) fn network_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
     }
 }
@@ -82,6 +103,21 @@ mod tests {
         let _other = admit("2001:db8::2").unwrap();
         assert!(admit("2001:db8::3").is_none());
         assert!(admit("2001:db8:0:1::3").is_some());
+    }
+
+    #[test]
+    fn a_site_has_ten_times_what_an_address_has_however_many_addresses_it_has() {
+        let census = Census::new(2, false);
+        let admit = |text: &str| census.admit(text.parse().unwrap());
+        let mut held: Vec<_> = (0..20)
+            .map(|n| admit(&format!("2001:db8:1:{n:x}::1")).unwrap_or_else(|| panic!("{n}")))
+            .collect();
+        assert!(admit("2001:db8:1:ffff::1").is_none());
+        assert!(admit("2001:db8:2::1").is_some(), "another site has its own");
+        held.pop();
+        held.push(admit("2001:db8:1:ffff::1").unwrap());
+        drop(held);
+        assert!(census.counts.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -12,8 +12,10 @@ use ::http::{Method, StatusCode};
 
 use super::census::Admission;
 use super::client::Client;
+use super::clock::whole_millis;
 use super::desk::{Desk, Handlers, Input};
 use super::exchange::{refusal_of, Collecting};
+use super::limits::Limits;
 use super::parking::{Idle, Millis, Parking, Ready, Reason, Signals};
 use super::sending::{After, Sending, Source};
 use super::transport::{client_refused, Flushed, Transport};
@@ -54,6 +56,10 @@ pub(crate) struct Connection {
     pub(super) counted: bool,
     /// Whether more has come than the request that is being answered.
     pub(super) has_more: bool,
+    /// Whether the request at hand has waited in the queue for a worker.
+    pub(super) was_queued: bool,
+    /// The body of the request that is being answered from its head alone: it is read past before the next head.
+    pub(super) unwanted: Option<Box<Collecting>>,
     pub(super) deadline: Millis,
     listens_for_writable: bool,
     _admission: Admission,
@@ -82,6 +88,8 @@ pub(super) enum Flow {
     Again,
     /// A whole request, or the rest of a response, waits for a worker.
     Queue,
+    /// The rest of a response waits until its reader may be asked.
+    AwaitReader,
     Close,
 }
 
@@ -93,6 +101,7 @@ pub(crate) enum Outcome {
     Park(Box<Connection>, Parking),
     Queue(Ready),
     Again(Ready),
+    AwaitReader(Box<Connection>),
     /// It is gone; the key's place is free.
     Closed(usize),
 }
@@ -119,6 +128,8 @@ impl Connection {
             served: false,
             counted: false,
             has_more: false,
+            was_queued: false,
+            unwanted: None,
             deadline,
             listens_for_writable: false,
             _admission: admission,
@@ -137,9 +148,26 @@ impl Connection {
         self.peer
     }
 
-    /// Ends an idle connection: says goodbye if the socket takes it, and is gone.
-    pub(crate) fn close_idle(mut self: Box<Self>) {
-        self.say_goodbye();
+    /// Ends a connection that makes room: says goodbye if the socket takes it, and is gone. A response that is not sent
+    /// whole is cut without that, or the client could take the part for the whole.
+    pub(crate) fn close_for_another(mut self: Box<Self>) {
+        if !matches!(self.stage, Stage::Sending(_)) {
+            self.say_goodbye();
+        }
+    }
+
+    /// What the connection is worth, while it is parked, when room is needed.
+    fn idle(&self, now: Millis, limits: &Limits) -> Idle {
+        match &self.stage {
+            Stage::Handshake { .. } => Idle::Head(self.accepted),
+            Stage::Head if !self.served => Idle::Head(self.accepted),
+            Stage::Head if self.head_begun => {
+                Idle::Head(self.deadline.saturating_sub(whole_millis(limits.head_timeout)))
+            }
+            Stage::Head | Stage::Linger { .. } => Idle::Since(now),
+            Stage::Body(collecting) => collecting.idle(now, limits.body_min_rate),
+            Stage::Sending(sending) => sending.idle(now, limits.write_min_rate),
+        }
     }
 
     /// Gives the connection a turn: it does all that it can without waiting.
@@ -183,12 +211,8 @@ impl Connection {
         let now = desk.millis();
         match flow {
             Flow::Wait => {
-                let idle = match self.stage {
-                    Stage::Head if self.served && !self.head_begun => Idle::Since(now),
-                    Stage::Handshake { .. } | Stage::Head if !self.served => Idle::Unserved(self.accepted),
-                    _ => Idle::No,
-                };
-                let parking = Parking { now, deadline: self.deadline, idle };
+                let parking =
+                    Parking { now, deadline: self.deadline, idle: self.idle(now, &desk.shared.limits) };
                 Outcome::Park(self, parking)
             }
             Flow::Again => {
@@ -198,11 +222,13 @@ impl Connection {
                 Outcome::Again(Ready { connection: self, reason, since: desk.millis() })
             }
             Flow::Queue => {
+                self.was_queued = true;
                 let reason = Reason::Signals(Signals::default());
                 // A response has been begun, so it is never refused for having waited too long.
                 let since = if matches!(self.stage, Stage::Sending(_)) { now } else { since };
                 Outcome::Queue(Ready { connection: self, reason, since })
             }
+            Flow::AwaitReader => Outcome::AwaitReader(self),
             Flow::Close => {
                 let key = self.key;
                 drop(self);
@@ -252,7 +278,7 @@ impl Connection {
                 Stage::Head => self.read_head(&mut since, input, desk, handlers),
                 Stage::Body(_) => self.collect_body(&mut since, input, desk, handlers),
                 Stage::Sending(_) => {
-                    let turn = self.send(desk);
+                    let turn = self.send(input.unread().len(), desk);
                     // A request behind it has not waited for a worker while this one sent.
                     since = desk.millis();
                     turn
@@ -378,6 +404,10 @@ impl Connection {
         self.counted = false;
         self.scanned = 0;
         self.deadline = desk.after(desk.shared.limits.idle_timeout);
+        if let Some(collecting) = self.unwanted.take() {
+            self.stage = Stage::Body(collecting);
+            self.deadline = desk.after(desk.shared.limits.body_timeout);
+        }
     }
 
     /// Encrypts and sends the responses that are written, as far as the socket takes them.
@@ -448,6 +478,10 @@ impl Connection {
                     Refusal::over("head_timeout", LATE, "the request's head did not arrive in time");
                 return self.refuse(refusal, &head::method(input.unread()), desk);
             }
+            Stage::Body(collecting) if collecting.is_answered() => {
+                self.say_goodbye();
+                "body_timeout"
+            }
             Stage::Body(collecting) => {
                 let fault = BodyFault::TimedOut { limit: desk.shared.limits.body_timeout };
                 let method = collecting.method().clone();
@@ -464,7 +498,7 @@ impl Connection {
                 "head_timeout"
             }
             Stage::Handshake { .. } => "handshake_timeout",
-            Stage::Sending(_) => "write_timeout",
+            Stage::Sending(sending) => sending.limit_met(desk.millis(), desk.shared.limits.write_timeout),
         };
         let peer = self.peer;
         desk.shared.log_refusal(

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use log::Level;
 use threadpool::ThreadPool;
 
 use super::connection::Outcome;
 use super::desk::{Desk, Handlers, Input};
-use super::parking::{Millis, Phase, Ready, State};
+use super::ledger::Sort;
+use super::parking::{Entry, Millis, Phase, Ready, State};
 use super::Shared;
 
 /// How often the supervisor looks while handlers run. At 2 ms it took 1.3 % of a busy server's CPU, most of it in switching.
@@ -34,11 +36,17 @@ const SLOW_SCORE: u8 = 8;
 const EXPECTED_SLOW: u8 = 12;
 const MOST_SCORE: u8 = 64;
 
+/// After the system has refused a worker its thread, none is tried for so long.
+const REFUSED_FOR: Duration = Duration::from_secs(1);
+
 /// All that is known about the workers.
 pub(crate) struct Crew {
     /// Made with the first worker.
     pool: Mutex<Option<ThreadPool>>,
+    /// Those that there may be, and as many more as there are places for readers: a worker inside a reader whose client is
+    /// gone has one in its place.
     workers: Box<[Worker]>,
+    most: usize,
     /// How slow each handler was lately.
     scores: Box<[AtomicU8]>,
     supervisor: OnceLock<Thread>,
@@ -51,7 +59,7 @@ struct Worker {
     permit: AtomicBool,
     /// When it went into the handler it is in, in milliseconds of the lot and never 0; 0 outside handlers.
     entered: AtomicU64,
-    thread: OnceLock<Thread>,
+    thread: Mutex<Option<Thread>>,
 }
 
 /// What is to be done, without the lock, to get one more worker going.
@@ -62,10 +70,12 @@ enum Call {
 }
 
 impl Crew {
-    pub(crate) fn new(most: usize, handlers: usize) -> Crew {
+    /// At most so many workers, not counting those in `readers` whose clients are gone.
+    pub(crate) fn new(most: usize, readers: usize, handlers: usize) -> Crew {
         Crew {
             pool: Mutex::new(None),
-            workers: (0..most).map(|_| Worker::default()).collect(),
+            workers: (0..most + readers).map(|_| Worker::default()).collect(),
+            most,
             scores: (0..handlers).map(|_| AtomicU8::new(0)).collect(),
             supervisor: OnceLock::new(),
             supervisor_sleeps: AtomicBool::new(false),
@@ -124,44 +134,83 @@ impl Crew {
     fn perform(&self, shared: &Arc<Shared>, call: Call) {
         match call {
             Call::Nobody => {}
-            Call::Wake(worker) => {
-                if let Some(thread) = self.workers[worker].thread.get() {
-                    thread.unpark();
-                }
-            }
+            Call::Wake(worker) => self.workers[worker].unpark(),
             Call::Start(worker) => {
-                let started = panic::catch_unwind(AssertUnwindSafe(|| {
-                    let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-                    // The pool panics when the system refuses a thread.
-                    let pool = pool.get_or_insert_with(|| ThreadPool::with_name("lockgate-worker".into(), 1));
-                    // Another worker with a higher number may have come first; a smaller pool would end its thread.
-                    pool.set_num_threads(pool.max_count().max(worker + 1));
-                    let shared = shared.clone();
-                    pool.execute(move || work(&shared, worker));
-                }));
-                if started.is_err() {
-                    log::error!("the system refused another worker thread; going on with {worker} of them");
+                if let Err(error) = self.start_thread(shared, worker) {
                     self.workers[worker].permit.store(false, Ordering::Release);
+                    let now = Instant::now();
                     let mut state = shared.lot.lock();
                     state.alive -= 1;
                     state.permits += 1;
-                    // The pool cannot be trusted to start one later.
-                    state.threads_refused = true;
+                    state.unused.push(worker);
+                    state.refused_at = Some(now);
+                    let running = state.running();
+                    drop(state);
+                    let sort =
+                        Sort { target: "lockgate::server", level: Level::Error, what: "a thread refused" };
+                    let line = format_args!(
+                        "the system refused another worker thread ({error}); going on with {running} of them, and trying again"
+                    );
+                    shared.ledger.write(sort, now, line);
                 }
             }
+        }
+    }
+
+    /// Starts the thread of a worker.
+    fn start_thread(&self, shared: &Arc<Shared>, worker: usize) -> Result<(), String> {
+        let mut held = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = held.as_ref().map(ThreadPool::max_count);
+        let pool = &mut *held;
+        // The pool panics when the system refuses a thread.
+        let started = panic::catch_unwind(AssertUnwindSafe(|| match pool {
+            Some(pool) => pool.set_num_threads(pool.max_count() + 1),
+            None => *pool = Some(ThreadPool::with_name("lockgate-worker".into(), 1)),
+        }));
+        match (started, held.as_mut()) {
+            (Ok(()), Some(pool)) => {
+                let shared = shared.clone();
+                pool.execute(move || work(&shared, worker));
+                Ok(())
+            }
+            (started, pool) => {
+                // It has counted the thread that it did not get.
+                if let (Some(pool), Some(before)) = (pool, before) {
+                    pool.set_num_threads(before);
+                }
+                let why = started.err().and_then(|panic| panic.downcast::<String>().ok());
+                Err(why.map_or_else(|| "unknown".into(), |why| *why))
+            }
+        }
+    }
+
+    /// The worker's thread ends.
+    fn retire_thread(&self) {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pool.as_mut() {
+            // A thread of the pool ends between two jobs when there are more of them than there may be.
+            pool.set_num_threads((pool.max_count() - 1).max(1));
         }
     }
 
     /// How many workers are inside a handler, and how many there may be.
     pub(crate) fn busy(&self) -> (usize, usize) {
         let is_busy = |worker: &&Worker| worker.entered.load(Ordering::Relaxed) != 0;
-        (self.workers.iter().filter(is_busy).count(), self.workers.len())
+        (self.workers.iter().filter(is_busy).count(), self.most)
     }
 
     pub(crate) fn wake_all(&self) {
-        for thread in
-            self.workers.iter().filter_map(|worker| worker.thread.get()).chain(self.supervisor.get())
-        {
+        self.workers.iter().for_each(Worker::unpark);
+        if let Some(supervisor) = self.supervisor.get() {
+            supervisor.unpark();
+        }
+    }
+}
+
+impl Worker {
+    fn unpark(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = &*thread {
             thread.unpark();
         }
     }
@@ -176,9 +225,11 @@ impl State {
         let call = if let Some(worker) = self.asleep.pop() {
             Call::Wake(worker)
         } else if self.may_start(crew) {
-            self.started += 1;
             self.alive += 1;
-            Call::Start(self.started - 1)
+            Call::Start(self.unused.pop().unwrap_or_else(|| {
+                self.started += 1;
+                self.started - 1
+            }))
         } else {
             return Call::Nobody;
         };
@@ -196,7 +247,18 @@ impl State {
     }
 
     fn may_start(&self, crew: &Crew) -> bool {
-        self.started < crew.workers.len() && !self.threads_refused
+        self.running() < self.most_running(crew)
+            && self.refused_at.is_none_or(|refused| refused.elapsed() >= REFUSED_FOR)
+    }
+
+    /// How many workers have a thread.
+    fn running(&self) -> usize {
+        self.started - self.unused.len()
+    }
+
+    /// How many may have one. Each that is inside a reader whose client is gone has another in its place.
+    fn most_running(&self, crew: &Crew) -> usize {
+        crew.most + self.abandoned_readers()
     }
 
     /// Puts a connection where its turn has left it. True when the watcher must be woken.
@@ -208,8 +270,10 @@ impl State {
             }
             Outcome::Queue(ready) if self.phase < Phase::Stopped => self.queue.push_back(ready),
             Outcome::Again(ready) if self.phase < Phase::Stopped => self.ready.push_back(ready),
+            Outcome::AwaitReader(connection) if self.phase < Phase::Stopped => self.await_reader(connection),
             Outcome::Closed(key) => self.release_slot(key),
             Outcome::Park(connection, ..)
+            | Outcome::AwaitReader(connection)
             | Outcome::Queue(Ready { connection, .. })
             | Outcome::Again(Ready { connection, .. }) => {
                 self.release_slot(connection.key());
@@ -242,6 +306,26 @@ impl Shared {
         self.crew.workers[me].entered.store(0, Ordering::Release);
         if let Some(handler) = handler {
             self.crew.score(handler, took);
+        }
+    }
+
+    /// Before a response's reader is asked for more.
+    pub(crate) fn enter_reader(&self, key: usize) -> Entry {
+        self.lot.lock().enter_reader(key)
+    }
+
+    /// After the reader has returned.
+    pub(crate) fn leave_reader(self: &Arc<Self>, key: usize) {
+        let mut state = self.lot.lock();
+        if state.leave_reader(key) {
+            // This worker may go on with its own response for long.
+            let call = state.call(&self.crew);
+            let wake = matches!(call, Call::Nobody) && state.is_overlooked();
+            drop(state);
+            self.crew.perform(self, call);
+            if wake {
+                self.lot.wake_watcher();
+            }
         }
     }
 
@@ -292,13 +376,25 @@ impl Pace {
 /// A worker's life.
 fn work(shared: &Arc<Shared>, me: usize) {
     let worker = &shared.crew.workers[me];
-    // Set once: a worker's number is given to one thread only.
-    let _ = worker.thread.set(thread::current());
+    *worker.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current());
     let mut input = Input::new(&shared.limits);
     let mut desk = Desk::new(shared, Some(me));
     let mut pace = Pace::default();
     let mut state = shared.lot.lock();
     while state.phase < Phase::Stopped {
+        if state.running() > state.most_running(&shared.crew) {
+            // It stood in for one that was inside a reader and has come back.
+            if worker.permit.swap(false, Ordering::AcqRel) {
+                state.permits += 1;
+            }
+            state.unused.push(me);
+            let call = state.call(&shared.crew);
+            state.alive -= 1;
+            drop(state);
+            shared.crew.retire_thread();
+            shared.crew.perform(shared, call);
+            return;
+        }
         if !worker.permit.load(Ordering::Acquire) {
             if state.permits > 0 && state.has_work() {
                 state.permits -= 1;

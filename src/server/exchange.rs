@@ -11,10 +11,9 @@ use std::time::Duration;
 use ::http::{Method, StatusCode};
 
 use super::budget::Share;
-use super::census::network_of;
 use super::connection::{Connection, Flow, Stage, Turn};
 use super::desk::{Desk, Handlers, Input};
-use super::parking::Millis;
+use super::parking::{Idle, Millis};
 use super::sending::{After, Record, Sending, Source};
 use super::streaming::{Framed, Full, Streaming};
 use super::transport::Flushed;
@@ -22,7 +21,7 @@ use crate::error::BodyFault;
 use crate::http::chunked::{Decoder, Found};
 use crate::http::head::{self, BodyLength, Field, Line, Version};
 use crate::http::reply::{write_head, Exchange, Framing};
-use crate::http::request::{Body, Params, Request};
+use crate::http::request::{Body, Params, Presence, Request};
 use crate::http::response::{IntoResponse, Payload, Response};
 use crate::http::target;
 use crate::http::Refusal;
@@ -70,11 +69,20 @@ const STREAMS_BUSY: Refusal = Refusal::over(
     StatusCode::SERVICE_UNAVAILABLE,
     "too many large bodies are being received; try again",
 );
+const READERS_BUSY: Refusal = Refusal::over(
+    "reserve_workers",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "as many responses are being streamed as may be at a time; try again",
+);
 const STREAMS_OF_ADDRESS: Refusal = Refusal::over(
     "streaming_bodies_per_address",
     StatusCode::TOO_MANY_REQUESTS,
     "too many large bodies are being received from this address; try again",
 );
+
+/// A request that has waited this long may have lost its client, in milliseconds. Below it, to ask the system would cost
+/// more than it saves.
+const WORTH_A_LOOK: Millis = 5;
 
 /// A request whose body has not come whole yet.
 pub(super) struct Collecting {
@@ -87,6 +95,8 @@ pub(super) struct Collecting {
     framed: Framed,
     began: Millis,
     owes_continue: bool,
+    /// How much of the body was dropped, when the request is answered already and the connection is kept.
+    dropped: Option<u64>,
 }
 
 /// A request's head, and what was found out about it.
@@ -161,8 +171,7 @@ impl Connection {
             BodyLength::Fixed(length) if length <= (rest.len() as u64).min(desk.kept_bytes()) => {
                 let length = length as usize;
                 self.has_more = rest.len() > length;
-                let body = Body::Buffered { bytes: Cow::Borrowed(&rest[..length]), read: 0 };
-                match self.answer(&asked, body, since, desk, handlers) {
+                match self.answer(&asked, Cow::Borrowed(&rest[..length]), since, desk, handlers) {
                     Ok(Break(Flow::Queue)) => (0, Ok(Break(Flow::Queue))),
                     turn => (head_length + length, turn),
                 }
@@ -173,21 +182,15 @@ impl Connection {
                     BodyLength::Chunked => Framed::Chunked(Decoder::new()),
                 };
                 let expects_continue = asked.line.expects_continue && rest.is_empty();
-                if expects_continue {
-                    // The body is asked for only when somebody wants it.
-                    match judge(desk.shared, &asked, *since, desk, Handlers::Call) {
-                        Verdict::Call { .. } | Verdict::Defer => {}
-                        Verdict::Answer(response) => {
-                            let record = record(&asked.line, asked.head, desk);
-                            let turn = self.respond(response, &asked.line, false, record, desk);
-                            return (head_length, turn);
-                        }
-                        Verdict::Refuse(refusal) => {
-                            return (head_length, self.refuse(refusal, &asked.line.method, desk));
-                        }
+                // Nobody has to send a body that nobody wants.
+                let answer = match judge(desk.shared, &asked, *since, desk, Handlers::Call) {
+                    Verdict::Call { .. } | Verdict::Defer => None,
+                    Verdict::Answer(response) => Some(response),
+                    Verdict::Refuse(refusal) => {
+                        return (head_length, self.refuse(refusal, &asked.line.method, desk));
                     }
-                }
-                let collecting = Collecting {
+                };
+                let mut collecting = Box::new(Collecting {
                     head: asked.head.to_vec(),
                     fields: asked.fields.to_vec(),
                     line: asked.line,
@@ -196,10 +199,22 @@ impl Connection {
                     framed,
                     began: desk.millis(),
                     owes_continue: expects_continue,
+                    dropped: None,
+                });
+                let Some(response) = answer else {
+                    self.stage = Stage::Body(collecting);
+                    self.deadline = desk.after(limits.body_timeout);
+                    return (head_length, Ok(Continue(())));
                 };
-                self.stage = Stage::Body(Box::new(collecting));
-                self.deadline = desk.after(limits.body_timeout);
-                (head_length, Ok(Continue(())))
+                let line = collecting.line.clone();
+                let record = record(&line, &collecting.head, desk);
+                // A client that waits for 100 Continue may send the body all the same, or not (RFC 9110 §10.1.1).
+                let keep_alive = line.keep_alive && !expects_continue;
+                collecting.dropped = Some(0);
+                collecting.head = Vec::new();
+                collecting.fields = Vec::new();
+                self.unwanted = Some(collecting);
+                (head_length, self.respond(response, &line, keep_alive, record, desk))
             }
         }
     }
@@ -212,6 +227,17 @@ impl Connection {
             self.log_refused_client(why, desk);
         }
         checked.is_ok()
+    }
+
+    /// Whether the client has gone while its request waited. One that has only said that it sends nothing more is there.
+    fn has_left(&mut self, since: Millis, desk: &Desk<'_>) -> bool {
+        let has_waited =
+            std::mem::take(&mut self.was_queued) || desk.millis().saturating_sub(since) >= WORTH_A_LOOK;
+        let left = has_waited && self.transport.is_broken();
+        if left {
+            log::debug!("{}: the client has left before its request's turn came", self.peer);
+        }
+        left
     }
 
     fn client_identity(&self) -> Option<Arc<ClientIdentity>> {
@@ -227,7 +253,7 @@ impl Connection {
         {
             return true;
         }
-        rate.allows(network_of(address), desk.now())
+        rate.allows(address, desk.now())
     }
 
     /// Takes in what has come of a body; answers when it is whole, or when it turns out too large to be kept in memory.
@@ -246,8 +272,23 @@ impl Connection {
         loop {
             let ended = match collecting.take_in(input, buffer) {
                 Ok(ended) => ended,
+                Err(fault) if collecting.dropped.is_some() => {
+                    log::debug!("{}: closed, because the rest of a body is malformed: {fault}", self.peer);
+                    let sending = Sending::new(Source::Nothing, After::Close, None);
+                    return Ok(self.begin_sending(sending, desk));
+                }
                 Err(fault) => return self.refuse(refusal_of(&fault), collecting.method(), desk),
             };
+            if let Some(dropped) = collecting.dropped {
+                if ended {
+                    self.begin_head(desk);
+                    return Ok(Continue(()));
+                }
+                if dropped > limits.body_bytes || desk.shared.is_draining() {
+                    let sending = Sending::new(Source::Nothing, After::Close, None);
+                    return Ok(self.begin_sending(sending, desk));
+                }
+            }
             if collecting.body.len() as u64 > limits.body_bytes {
                 return self.refuse(TOO_LARGE, collecting.method(), desk);
             }
@@ -300,7 +341,7 @@ impl Connection {
             self.stage = Stage::Body(collecting);
             return Ok(Break(Flow::Queue));
         }
-        self.answer(&asked, Body::Buffered { bytes: Cow::Owned(bytes), read: 0 }, since, desk, handlers)
+        self.answer(&asked, Cow::Owned(bytes), since, desk, handlers)
     }
 
     /// The body is larger than is kept in memory: the handler reads it from the connection.
@@ -315,6 +356,7 @@ impl Connection {
         let shared = desk.shared;
         let line = collecting.line.clone();
         let (endpoint, params, path) = match judge(shared, &collecting.asked(), *since, desk, handlers) {
+            Verdict::Call { .. } if self.has_left(*since, desk) => return Ok(Break(Flow::Close)),
             Verdict::Call { endpoint, params, path } => (endpoint, params, path.into_owned()),
             Verdict::Answer(response) => {
                 let record = record(&line, &collecting.head, desk);
@@ -353,6 +395,8 @@ impl Connection {
         let mut request =
             Request::from_wire(&head, &fields, line.clone(), Cow::Owned(path), body, peer, client);
         request.set_params(params);
+        let is_gone = || shared.lot.lock().is_gone(key);
+        request.set_presence(Presence::Asked(&is_gone));
         let response = call(endpoint, &mut request, desk);
         drop(request);
         let (ended, fault) = streaming.finish();
@@ -368,7 +412,7 @@ impl Connection {
     fn answer<'h>(
         &mut self,
         asked: &Asked<'h>,
-        body: Body<'h>,
+        body: Cow<'h, [u8]>,
         since: &mut Millis,
         desk: &mut Desk<'_>,
         handlers: Handlers,
@@ -376,6 +420,7 @@ impl Connection {
         let shared = desk.shared;
         let record = record(&asked.line, asked.head, desk);
         let response = match judge(shared, asked, *since, desk, handlers) {
+            Verdict::Call { .. } if self.has_left(*since, desk) => return Ok(Break(Flow::Close)),
             Verdict::Call { endpoint, params, path } => {
                 if shared.crew.expects_slow(endpoint.index) {
                     // Earlier responses do not wait for a handler that is known to take its time.
@@ -383,9 +428,13 @@ impl Connection {
                 }
                 let line = asked.line.clone();
                 let client = self.client_identity();
+                let key = self.key();
+                let is_gone = || shared.lot.lock().is_gone(key);
+                let body = Body::Buffered { bytes: body, read: 0 };
                 let mut request =
                     Request::from_wire(asked.head, asked.fields, line, path, body, self.peer, client);
                 request.set_params(params);
+                request.set_presence(Presence::Asked(&is_gone));
                 call(endpoint, &mut request, desk)
             }
             Verdict::Answer(response) => response,
@@ -419,13 +468,19 @@ impl Connection {
         let keep_alive = keep_alive && (self.has_more || !desk.shared.is_draining());
         let exchange = Exchange { method: &line.method, version: line.version, keep_alive };
         desk.renew_common();
+        let begun = desk.output.len();
         let written = write_head(&mut desk.output, &response, exchange, &desk.common);
         let after = if written.keep_alive { After::KeepAlive } else { After::Close };
         let record = record.map(|record| Record { status: response.status, ..record });
         let source = match (written.framing, response.body) {
-            (Framing::None, _) => Source::Nothing,
+            (Framing::None, _) | (_, Payload::Reader { length: Some(0), .. }) => Source::Nothing,
             (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
             (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
+            (_, Payload::Reader { .. }) if !desk.shared.lot.lock().take_reader_place(self.key()) => {
+                desk.output.truncate(begun);
+                self.log_refusal(READERS_BUSY, desk);
+                return self.respond(READERS_BUSY.into_response(), line, keep_alive, record, desk);
+            }
             (framing, Payload::Reader { reader, length }) => {
                 Source::Reader { reader, left: length, chunked: framing == Framing::Chunked }
             }
@@ -485,6 +540,19 @@ impl Collecting {
         left + self.body.len() as u64
     }
 
+    /// What the connection is worth when room is needed.
+    pub(super) fn idle(&self, now: Millis, min_rate: u64) -> Idle {
+        match self.dropped {
+            Some(_) => Idle::Since(now),
+            None => Idle::Moving { since: self.began, bytes: self.body.len() as u64, min_rate },
+        }
+    }
+
+    /// Whether the request is answered, and the rest of its body is only read past.
+    pub(super) fn is_answered(&self) -> bool {
+        self.dropped.is_some()
+    }
+
     fn asked(&self) -> Asked<'_> {
         Asked { head: &self.head, fields: &self.fields, line: self.line.clone() }
     }
@@ -492,12 +560,16 @@ impl Collecting {
     /// Takes what the input holds of the body; whether that was the rest of it. Of a body that is larger than is kept in
     /// memory it takes no more than shows that.
     fn take_in(&mut self, input: &mut Input, buffer: u64) -> Result<bool, BodyFault> {
+        let keep = |body: &mut Vec<u8>, dropped: &mut Option<u64>, piece: &[u8]| match dropped {
+            Some(dropped) => *dropped += piece.len() as u64,
+            None => body.extend_from_slice(piece),
+        };
         loop {
             let unread = input.unread();
             match &mut self.framed {
                 Framed::Fixed { left } => {
                     let length = (unread.len() as u64).min(*left) as usize;
-                    self.body.extend_from_slice(&unread[..length]);
+                    keep(&mut self.body, &mut self.dropped, &unread[..length]);
                     input.consume(length);
                     *left -= length as u64;
                     return Ok(*left == 0);
@@ -507,7 +579,7 @@ impl Collecting {
                         // One byte more than is kept shows it; how much has come at once must not decide the answer.
                         let most = (buffer + 1).saturating_sub(self.body.len() as u64);
                         let length = (range.len() as u64).min(most) as usize;
-                        self.body.extend_from_slice(&unread[range.start..][..length]);
+                        keep(&mut self.body, &mut self.dropped, &unread[range.start..][..length]);
                         decoder.take(length);
                         input.consume(range.start + length);
                         if self.body.len() as u64 > buffer {
@@ -534,7 +606,7 @@ impl Collecting {
         input: &mut Input,
     ) -> std::io::Result<usize> {
         match &mut self.framed {
-            Framed::Fixed { left } => {
+            Framed::Fixed { left } if self.dropped.is_none() => {
                 let have = self.body.len();
                 self.body.resize(have + (*left).min(BODY_STEP_BYTES as u64) as usize, 0);
                 let result = transport.read(&mut self.body[have..]);
@@ -543,7 +615,7 @@ impl Collecting {
                 *left -= read as u64;
                 result
             }
-            Framed::Chunked(_) => {
+            Framed::Fixed { .. } | Framed::Chunked(_) => {
                 let result = transport.read(input.room());
                 input.filled(*result.as_ref().unwrap_or(&0));
                 result

@@ -17,20 +17,22 @@ use crate::http::head::MOST_FIELDS;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Open HTTPS connections. When they are reached, another one makes room: the oldest that has not sent a whole
-    /// request head within [`stall_timeout`](Limits::stall_timeout) of its coming, else the longest-idle kept-alive one. Only when there is none is a new
-    /// connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves.
-    /// Defaults to 10,000.
+    /// Open HTTPS connections. When they are reached, another one makes room: the one whose request head has taken the
+    /// longest beyond [`stall_timeout`](Limits::stall_timeout); else the longest-idle kept-alive one; else, beyond the same time,
+    /// the one whose body comes, or whose response goes, the slowest, if that is less than
+    /// [`body_min_rate`](Limits::body_min_rate) or [`write_min_rate`](Limits::write_min_rate). Only when there is none is a
+    /// new connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves. Defaults to 10,000.
     pub connections: usize,
-    /// Open HTTPS connections from one address, an IPv6 address counted by its /64. One more is closed at once.
-    /// Defaults to 256.
+    /// Open HTTPS connections from one address, an IPv6 address counted by its /64 and, ten times as many, by its /48. One
+    /// more is closed at once. Defaults to 256.
     pub connections_per_address: usize,
     /// Whether [`connections_per_address`](Limits::connections_per_address),
     /// [`requests_per_address`](Limits::requests_per_address) and
     /// [`streaming_bodies_per_address`](Limits::streaming_bodies_per_address) also count loopback addresses. Defaults to
     /// `false`.
     pub count_loopback: bool,
-    /// Requests a second from one address, an IPv6 address counted by its /64; one more gets 429 with `Retry-After`. A
+    /// Requests a second from one address, an IPv6 address counted by its /64 and, ten times as many, by its /48; one more
+    /// gets 429 with `Retry-After`. A
     /// second's worth may come at once. Loopback addresses are not counted unless
     /// [`count_loopback`](Limits::count_loopback) says so. 0 for no limit; defaults to 0; at most 1,000,000.
     pub requests_per_address: usize,
@@ -39,7 +41,10 @@ pub struct Limits {
 
     /// Worker threads that are active at a time. Defaults to the number of cores.
     pub workers: usize,
-    /// Further worker threads, started when handlers block and kept from then on. Defaults to 64.
+    /// Further worker threads, started when handlers block and kept from then on. Half of them, and never fewer than
+    /// [`workers`](Limits::workers), may be inside readers of streamed responses ([`Response::reader`](crate::Response::reader))
+    /// at a time; the next such response becomes a 503 with `Retry-After`, and one that has begun waits. A worker inside a reader
+    /// whose client is gone does not count: up to as many further threads stand in for those. Defaults to 64.
     pub reserve_workers: usize,
     /// Requests that may wait for a worker when all of them are inside handlers; one more gets 503 with `Retry-After`.
     /// Defaults to 1,024.
@@ -47,8 +52,9 @@ pub struct Limits {
     /// How long a request may wait for a worker; after that it gets 503 with `Retry-After`. Defaults to 1 s.
     pub queue_timeout: Duration,
 
-    /// From the accepted connection to the end of its first request's head, when room is needed for another. Who takes
-    /// longer than this is closed only then. Defaults to 2 s.
+    /// How long a connection is left alone when room is needed for another: from its coming to the end of its first request's
+    /// head, from the first byte of a further head to its end, and for a body or a response until its rate counts. A slower
+    /// one is closed only when its place is needed. Defaults to 2 s.
     pub stall_timeout: Duration,
     /// From the accepted connection to the end of the TLS handshake. Defaults to 10 s.
     pub handshake_timeout: Duration,
@@ -63,8 +69,13 @@ pub struct Limits {
     pub body_min_rate: u64,
     /// Between a response and the next request on a kept-alive connection. Defaults to 60 s.
     pub idle_timeout: Duration,
-    /// Without any progress in sending a response. Defaults to 30 s.
+    /// Without any progress in sending a response, and the time that a client may take in all, prolonged by what
+    /// [`write_min_rate`](Limits::write_min_rate) allows for what it has taken: the connection is cut. Only the time counts
+    /// in which the client takes nothing; a reader that is slow to give is not the client's doing. Defaults to 30 s.
     pub write_timeout: Duration,
+    /// Bytes a second that prolong [`write_timeout`](Limits::write_timeout): at the default a client that reads 60 KiB once
+    /// it is waited for has 60 s more. Defaults to 1,024; at least 1.
+    pub write_min_rate: u64,
     /// From the wish to stop to the end, whatever is still open. Defaults to 10 s.
     pub drain_timeout: Duration,
 
@@ -84,8 +95,8 @@ pub struct Limits {
     /// Handlers that may at a time be reading bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes), so
     /// that clients who stall cannot take all workers; a further such request gets 503 with `Retry-After`. Defaults to 32.
     pub streaming_bodies: usize,
-    /// How many of those may read bodies from one address, an IPv6 address counted by its /64, so that one address cannot
-    /// keep the uploads of all others out; a further such request from it gets 429 with `Retry-After`. Loopback addresses
+    /// How many of those may read bodies from one address, an IPv6 address counted by its /64 and, ten times as many, by its
+    /// /48, so that one address cannot keep the uploads of all others out; a further such request from it gets 429 with `Retry-After`. Loopback addresses
     /// are not counted unless [`count_loopback`](Limits::count_loopback) says so. Defaults to 8.
     pub streaming_bodies_per_address: usize,
 }
@@ -109,6 +120,7 @@ impl Default for Limits {
             body_min_rate: 1_024,
             idle_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(30),
+            write_min_rate: 1_024,
             drain_timeout: Duration::from_secs(10),
             head_bytes: 16 * 1024,
             head_fields: 64,
@@ -148,6 +160,7 @@ impl Limits {
             ("streaming_bodies", self.streaming_bodies, 1, 4_096),
             ("streaming_bodies_per_address", self.streaming_bodies_per_address, 1, 4_096),
             ("body_min_rate", usize::try_from(self.body_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
+            ("write_min_rate", usize::try_from(self.write_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
         ];
         for (setting, value, least, most) in counts {
             if !(least..=most).contains(&value) {
@@ -172,6 +185,12 @@ impl Limits {
             }
         }
         faults
+    }
+
+    /// How many workers may be inside readers of streamed responses at a time: half of the reserve, so that the other half
+    /// stays for requests, and never fewer than the workers that are active at a time.
+    pub(crate) fn readers(&self) -> usize {
+        self.workers.max(self.reserve_workers / 2)
     }
 
     /// What so many open files leave room for: connections to the redirect, if there is one, and HTTPS connections.

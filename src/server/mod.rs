@@ -22,6 +22,7 @@ pub(crate) mod ledger;
 pub(crate) mod limits;
 mod parking;
 mod rate;
+mod readers;
 mod sending;
 pub(crate) mod shutdown;
 mod streaming;

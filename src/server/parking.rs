@@ -14,6 +14,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use super::clock::{whole_millis, Clock};
 use super::connection::Connection;
+use super::readers::Readers;
 use super::timers::Timers;
 
 /// How many ready connections one watch takes at most.
@@ -32,11 +33,15 @@ pub(crate) type Millis = u64;
 pub(crate) struct Signals {
     pub readable: bool,
     pub writable: bool,
+    /// The client sends nothing more. It may still read.
     pub hung_up: bool,
+    /// The connection is reset, or broken in another way: nobody reads an answer.
+    pub gone: bool,
 }
 
 impl Signals {
-    pub(crate) const READABLE: Signals = Signals { readable: true, writable: false, hung_up: false };
+    pub(crate) const READABLE: Signals =
+        Signals { readable: true, writable: false, hung_up: false, gone: false };
 
     fn any(self) -> bool {
         self.readable || self.writable || self.hung_up
@@ -46,6 +51,7 @@ impl Signals {
         self.readable |= other.readable;
         self.writable |= other.writable;
         self.hung_up |= other.hung_up;
+        self.gone |= other.gone;
     }
 }
 
@@ -75,14 +81,42 @@ pub(crate) struct Parking {
 }
 
 /// What a parked connection is worth when room is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Idle {
-    /// In the middle of a request.
+    /// It makes no room.
     No,
-    /// Accepted at that time, and has not sent a whole request head yet.
-    Unserved(Millis),
-    /// Kept alive between two requests, since then.
+    /// Since then it is expected to send a whole request head.
+    Head(Millis),
+    /// Kept alive between two requests, or answered for the last time, since then.
     Since(Millis),
+    /// It sends a body or takes a response, since then so many bytes; less than `min_rate` bytes a second is slow.
+    Moving { since: Millis, bytes: u64, min_rate: u64 },
+}
+
+impl Idle {
+    /// Which makes room first: the lowest. `None` for one that makes no room now.
+    fn rank(self, now: Millis, stalled_after: Millis) -> Option<(u8, u64)> {
+        let stalled = |since| now.saturating_sub(since) >= stalled_after;
+        match self {
+            Idle::Head(since) if stalled(since) => Some((0, since)),
+            Idle::Since(since) => Some((1, since)),
+            Idle::Moving { since, bytes, min_rate } if stalled(since) => {
+                let rate = bytes.saturating_mul(1_000) / now.saturating_sub(since).max(1);
+                (rate < min_rate).then_some((2, rate))
+            }
+            Idle::No | Idle::Head(_) | Idle::Moving { .. } => None,
+        }
+    }
+}
+
+/// What becomes of an attempt to ask a response's reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Entered,
+    /// As many workers as may be are inside readers.
+    Full,
+    /// The client is gone, so nobody needs what the reader has.
+    Gone,
 }
 
 /// Where a connection is.
@@ -93,11 +127,21 @@ enum Seat {
     Parked(Box<Connection>),
     /// With a worker that waits in a handler for more of the request's body.
     Awaited(Thread),
+    /// With a worker that is inside the reader of its response.
+    InReader,
+    /// The same, and its client is gone: the worker counts as an extra one until the reader returns.
+    InAbandonedReader,
+    /// In the middle of a response, whose reader may be asked when another one has returned.
+    AwaitsReader(Box<Connection>),
 }
 
 struct Slot {
     seat: Seat,
     signals: Signals,
+    /// Whether the client is gone; once so, always so.
+    gone: bool,
+    /// Whether it has one of the places for readers.
+    has_reader_place: bool,
     deadline: Millis,
     idle: Idle,
 }
@@ -127,6 +171,7 @@ pub(crate) struct State {
     pub(crate) ready: VecDeque<Ready>,
     /// Whole requests, and responses whose reader may block, that no worker was free for.
     pub(crate) queue: VecDeque<Ready>,
+    readers: Readers,
     pub(crate) watching: bool,
     /// How many watches there have been, modulo what fits.
     pub(crate) watches: u32,
@@ -141,10 +186,11 @@ pub(crate) struct State {
     pub(crate) permits: usize,
     /// Workers that wait to be called, the last to fall asleep last.
     pub(crate) asleep: Vec<usize>,
-    /// Workers whose threads were started.
+    /// How many numbers were given to workers so far, and those of them that no worker has now.
     pub(crate) started: usize,
-    /// Whether the system has refused a worker its thread; then no further one is started.
-    pub(crate) threads_refused: bool,
+    pub(crate) unused: Vec<usize>,
+    /// When the system last refused a worker its thread.
+    pub(crate) refused_at: Option<Instant>,
     /// Workers whose threads have not ended.
     pub(crate) alive: usize,
 }
@@ -160,7 +206,8 @@ pub(crate) enum Phase {
 }
 
 impl Lot {
-    pub(crate) fn new(permits: usize) -> io::Result<Lot> {
+    /// A lot for so many permits, with so many places for readers of responses.
+    pub(crate) fn new(permits: usize, readers: usize) -> io::Result<Lot> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, WAKER)?;
@@ -172,6 +219,7 @@ impl Lot {
             candidates: Vec::new(),
             ready: VecDeque::with_capacity(BATCH),
             queue: VecDeque::new(),
+            readers: Readers::new(readers),
             watching: false,
             watches: 0,
             watch_ends: Millis::MAX,
@@ -181,7 +229,8 @@ impl Lot {
             permits,
             asleep: Vec::new(),
             started: 0,
-            threads_refused: false,
+            unused: Vec::new(),
+            refused_at: None,
             alive: 0,
         };
         Ok(Lot {
@@ -290,6 +339,8 @@ impl Lot {
                 readable: event.is_readable(),
                 writable: event.is_writable(),
                 hung_up: event.is_read_closed() || event.is_error(),
+                // Both directions are closed, which a client's FIN alone does not do.
+                gone: event.is_error() || event.is_write_closed(),
             };
             state.signal(event.token().0, signals, now, &mut awaited);
         }
@@ -328,8 +379,9 @@ impl Lot {
         }
     }
 
-    /// Takes out a connection to make room for a new one: the oldest that has stalled before its first request, else the
-    /// longest-idle kept-alive one. Never one that has only just come, nor one with a request under way.
+    /// Takes out a connection to make room for a new one: the one whose head has stalled for longest, else the longest-idle
+    /// kept-alive one, else the one whose body comes, or whose response goes, the slowest, if that is less than the least
+    /// rate. Never one that has only just come, nor one whose request a worker has.
     pub(crate) fn make_room(&self, stall_timeout: Duration) -> Option<Box<Connection>> {
         let now = self.millis(Instant::now());
         let mut state = self.lock();
@@ -389,6 +441,7 @@ impl Lot {
             state.release_slot(ready.connection.key());
             dropped.push(ready.connection);
         }
+        dropped.extend(state.take_waiting_readers());
         drop(state);
         self.wake_watcher();
         awaited.iter().for_each(Thread::unpark);
@@ -433,6 +486,11 @@ impl State {
         slot.deadline = parking.deadline;
         slot.idle = parking.idle;
         slot.seat = Seat::Parked(connection);
+        // Whoever waits for its socket needs no place meanwhile.
+        if std::mem::take(&mut slot.has_reader_place) {
+            self.readers.give_back();
+            self.admit_readers();
+        }
         let first = self.timers.no_later_than(key, parking.deadline);
         first && self.watching && parking.deadline < self.watch_ends
     }
@@ -442,8 +500,15 @@ impl State {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        slot.seat = Seat::Free;
+        let seat = std::mem::replace(&mut slot.seat, Seat::Free);
         slot.signals = Signals::default();
+        if std::mem::take(&mut slot.has_reader_place) {
+            match seat {
+                Seat::InAbandonedReader => self.readers.give_back_abandoned(),
+                _ => self.readers.give_back(),
+            }
+            self.admit_readers();
+        }
         self.timers.remove(key);
         self.free.push(key);
         self.open -= 1;
@@ -451,7 +516,14 @@ impl State {
 
     fn take_slot(&mut self) -> usize {
         self.open += 1;
-        let slot = Slot { seat: Seat::Away, signals: Signals::default(), deadline: 0, idle: Idle::No };
+        let slot = Slot {
+            seat: Seat::Away,
+            signals: Signals::default(),
+            gone: false,
+            has_reader_place: false,
+            deadline: 0,
+            idle: Idle::No,
+        };
         match self.free.pop() {
             Some(key) => {
                 self.slots[key] = slot;
@@ -479,6 +551,7 @@ impl State {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
+        slot.gone |= signals.gone && !matches!(slot.seat, Seat::Free);
         match std::mem::replace(&mut slot.seat, Seat::Away) {
             Seat::Parked(connection) => {
                 self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
@@ -488,8 +561,20 @@ impl State {
                 slot.signals.add(signals);
                 awaited.push(thread);
             }
+            Seat::InReader if signals.gone && self.readers.abandon() => {
+                slot.seat = Seat::InAbandonedReader;
+                self.admit_readers();
+            }
+            Seat::AwaitsReader(connection) if signals.gone => {
+                self.readers.forget(key);
+                self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
+            }
             // An event of a connection that has gone since.
             Seat::Free => slot.seat = Seat::Free,
+            other @ (Seat::InReader | Seat::InAbandonedReader | Seat::AwaitsReader(_)) => {
+                slot.signals.add(signals);
+                slot.seat = other;
+            }
         }
     }
 
@@ -525,14 +610,9 @@ impl State {
                     return Some(key);
                 }
             }
-            let mut candidates: Vec<(Idle, usize)> = (self.slots.iter().enumerate())
-                .filter(|(_, slot)| match slot.idle {
-                    Idle::No => false,
-                    Idle::Unserved(accepted) => now.saturating_sub(accepted) >= stalled_after,
-                    Idle::Since(_) => true,
-                })
+            let mut candidates: Vec<((u8, u64), usize)> = (self.slots.iter().enumerate())
                 .filter(|(_, slot)| matches!(slot.seat, Seat::Parked(_)))
-                .map(|(key, slot)| (slot.idle, key))
+                .filter_map(|(key, slot)| Some((slot.idle.rank(now, stalled_after)?, key)))
                 .collect();
             if candidates.len() > CANDIDATES {
                 candidates.select_nth_unstable(CANDIDATES);
@@ -543,9 +623,99 @@ impl State {
                 return None;
             }
             candidates.sort_unstable_by(|one, other| other.cmp(one));
-            self.candidates = candidates;
+            let slots = &self.slots;
+            self.candidates = candidates.into_iter().map(|(_, key)| (slots[key].idle, key)).collect();
         }
         None
+    }
+
+    /// Whether the client of this connection is known to be gone.
+    pub(crate) fn is_gone(&self, key: usize) -> bool {
+        self.slots.get(key).is_some_and(|slot| slot.gone)
+    }
+
+    /// How many workers are inside readers whose clients are gone.
+    pub(crate) fn abandoned_readers(&self) -> usize {
+        self.readers.abandoned()
+    }
+
+    /// Takes a place for the reader of a response that is about to begin. False when there is none.
+    #[must_use]
+    pub(crate) fn take_reader_place(&mut self, key: usize) -> bool {
+        let Some(slot) = self.slots.get_mut(key) else { return false };
+        slot.has_reader_place = slot.has_reader_place || self.readers.take();
+        slot.has_reader_place
+    }
+
+    /// A worker is about to ask the connection's reader for more.
+    pub(crate) fn enter_reader(&mut self, key: usize) -> Entry {
+        if self.is_gone(key) {
+            return Entry::Gone;
+        }
+        if !self.take_reader_place(key) {
+            return Entry::Full;
+        }
+        self.slots[key].seat = Seat::InReader;
+        Entry::Entered
+    }
+
+    /// The reader has returned. Whether others go on that have waited for its place.
+    pub(crate) fn leave_reader(&mut self, key: usize) -> bool {
+        let Some(slot) = self.slots.get_mut(key) else { return false };
+        slot.has_reader_place = false;
+        match std::mem::replace(&mut slot.seat, Seat::Away) {
+            Seat::InAbandonedReader => self.readers.give_back_abandoned(),
+            _ => self.readers.give_back(),
+        }
+        self.admit_readers()
+    }
+
+    /// The connection goes on with its response when there is a place for its reader.
+    pub(crate) fn await_reader(&mut self, connection: Box<Connection>) {
+        let key = connection.key();
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        slot.seat = Seat::AwaitsReader(connection);
+        self.readers.wait(key);
+        // A place may have been given back since it was asked for.
+        self.admit_readers();
+    }
+
+    /// Lets those go on that wait for a place, as far as there are places.
+    fn admit_readers(&mut self) -> bool {
+        let mut admitted = false;
+        while let Some(key) = self.readers.next() {
+            match self.slots.get_mut(key).map(|slot| (std::mem::replace(&mut slot.seat, Seat::Away), slot)) {
+                Some((Seat::AwaitsReader(connection), slot)) => {
+                    slot.has_reader_place = true;
+                    let reason = Reason::Signals(Signals::default());
+                    self.queue.push_back(Ready { connection, reason, since: 0 });
+                    admitted = true;
+                }
+                other => {
+                    if let Some((seat, slot)) = other {
+                        slot.seat = seat;
+                    }
+                    self.readers.give_back();
+                }
+            }
+        }
+        admitted
+    }
+
+    fn take_waiting_readers(&mut self) -> Vec<Box<Connection>> {
+        let mut taken = Vec::new();
+        for key in 0..self.slots.len() {
+            let slot = &mut self.slots[key];
+            match std::mem::replace(&mut slot.seat, Seat::Away) {
+                Seat::AwaitsReader(connection) => {
+                    self.readers.forget(key);
+                    self.release_slot(key);
+                    taken.push(connection);
+                }
+                other => slot.seat = other,
+            }
+        }
+        taken
     }
 
     fn take_queues(&mut self) -> Vec<Ready> {

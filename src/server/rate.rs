@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::census::{Network, SITE_FACTOR};
+
 /// 64 KiB in all. One busy address takes one other in 8,192 with it.
 const BUCKETS: usize = 8_192;
 
@@ -33,13 +35,20 @@ impl Rate {
         }
     }
 
-    /// Whether the network that the address belongs to may ask once more at this time.
-    pub(crate) fn allows(&self, network: IpAddr, now: Instant) -> bool {
+    /// Whether this address may ask once more at this time: its network, and the site that belongs to.
+    pub(crate) fn allows(&self, address: IpAddr, now: Instant) -> bool {
         let now = now.saturating_duration_since(self.start).as_micros() as u64;
+        let (network, site) = Network::of(address);
+        self.pour(network, self.interval, now)
+            && site.is_none_or(|site| self.pour(site, (self.interval / SITE_FACTOR as u64).max(1), now))
+    }
+
+    /// Adds `interval` to a bucket, if it has room for it.
+    fn pour(&self, network: Network, interval: u64, now: u64) -> bool {
         let bucket = &self.empty_at[self.hasher.hash_one(network) as usize % BUCKETS];
         let poured = bucket.fetch_update(Ordering::AcqRel, Ordering::Acquire, |empty_at| {
-            let filled = empty_at.max(now) + self.interval;
-            (filled - now <= FULL.max(self.interval)).then_some(filled)
+            let filled = empty_at.max(now) + interval;
+            (filled - now <= FULL.max(interval)).then_some(filled)
         });
         poured.is_ok()
     }
@@ -58,15 +67,25 @@ mod tests {
         let now = rate.start + Duration::from_secs(5);
         let allowed = (0..100).filter(|_| rate.allows(one, now)).count();
         assert_eq!(allowed, 10);
-        if rate.hasher.hash_one::<IpAddr>(one) as usize % BUCKETS
-            != rate.hasher.hash_one::<IpAddr>(other) as usize % BUCKETS
-        {
+        let bucket = |address| rate.hasher.hash_one(Network::of(address).0) as usize % BUCKETS;
+        if bucket(one) != bucket(other) {
             assert!(rate.allows(other, now));
         }
         let later = now + Duration::from_millis(300);
         assert_eq!((0..100).filter(|_| rate.allows(one, later)).count(), 3);
         let much_later = later + Duration::from_micros(FULL);
         assert_eq!((0..100).filter(|_| rate.allows(one, much_later)).count(), 10);
+    }
+
+    #[test]
+    fn a_site_has_ten_times_what_a_network_has() {
+        let rate = Rate::new(1);
+        let ask = |n: u32| rate.allows(format!("2001:db8:1:{n:x}::1").parse().unwrap(), rate.start);
+        let allowed = (0..100).filter(|&n| ask(n)).count();
+        // A network that shares its bucket with another of them is refused by that one.
+        assert!((5..=10).contains(&allowed), "{allowed}");
+        let other = "2001:db8:2::1".parse().unwrap();
+        assert!(rate.allows(other, rate.start + Duration::from_micros(FULL)));
     }
 
     #[test]

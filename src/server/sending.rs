@@ -4,13 +4,17 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 use std::ops::ControlFlow::{Break, Continue};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ::http::{Method, StatusCode};
 
+use super::clock::whole_millis;
 use super::connection::{Connection, Flow, Stage, Turn};
 use super::desk::{Desk, PIECE_BYTES};
+use super::parking::{Entry, Idle, Millis};
 use super::transport::{Flushed, Transport};
+use super::Shared;
 use crate::http::reply::chunk_size_line;
 
 /// How much is encrypted before the socket has to take it, in bytes. With the head and what TLS adds it stays below the
@@ -18,14 +22,80 @@ use crate::http::reply::chunk_size_line;
 /// time those travel alone, which costs a quarter of the CPU of a large response.
 const AHEAD_BYTES: usize = 4 * PIECE_BYTES;
 
+/// The most that a chunk has beside its data: its size in hexadecimal, and two line ends.
+const CHUNK_FRAMING_BYTES: usize = 10;
+/// A reader that took longer than this is expected to do so again.
+const SLOW_READER: Duration = Duration::from_millis(1);
+
 pub(super) struct Sending {
     source: Source,
     after: After,
     record: Option<Record>,
     /// Of the body, in bytes.
     taken: u64,
-    /// What the transport had sent when progress was last noted.
+    pace: Pace,
+    /// Whether the reader took its time when it was last asked.
+    slow_reader: bool,
+}
+
+/// How the client takes a response. Only the time in which the socket takes nothing more counts: a slow reader is not the
+/// client's doing.
+#[derive(Debug, Default)]
+struct Pace {
+    /// What the transport had sent when progress was last noted, and when that was.
     mark: u64,
+    progress: Millis,
+    /// Since when the socket takes nothing more, and what had been sent then.
+    blocked: Option<(Millis, u64)>,
+    /// How long it has taken nothing before that, and how much was sent in that time.
+    waited: Millis,
+    moved: u64,
+}
+
+impl Pace {
+    /// So much has been sent by now.
+    fn sent(&mut self, sent: u64, now: Millis) {
+        if sent != self.mark {
+            self.mark = sent;
+            self.progress = now;
+        }
+    }
+
+    /// The socket has taken everything.
+    fn flows(&mut self, now: Millis) {
+        if self.blocked.is_some() {
+            (self.waited, self.moved) = self.total(now);
+            self.blocked = None;
+        }
+    }
+
+    /// The socket takes nothing more.
+    fn is_blocked(&mut self, now: Millis) {
+        self.blocked.get_or_insert((now, self.mark));
+    }
+
+    /// For how long the client has been waited for in all, and how much it took in that time.
+    fn total(&self, now: Millis) -> (Millis, u64) {
+        match self.blocked {
+            Some((since, mark)) => {
+                (self.waited + now.saturating_sub(since), self.moved + self.mark.saturating_sub(mark))
+            }
+            None => (self.waited, self.moved),
+        }
+    }
+
+    /// When the client has made no progress for too long.
+    fn stall_deadline(&self, timeout: Millis) -> Millis {
+        self.progress.saturating_add(timeout)
+    }
+
+    /// When the client has taken less than `min_rate` bytes a second for too long.
+    fn rate_deadline(&self, now: Millis, timeout: Millis, min_rate: u64) -> Millis {
+        let (waited, moved) = self.total(now);
+        now.saturating_add(timeout)
+            .saturating_add(moved.saturating_mul(1_000) / min_rate.max(1))
+            .saturating_sub(waited)
+    }
 }
 
 /// What is still to be sent.
@@ -58,7 +128,22 @@ pub(super) struct Record {
 
 impl Sending {
     pub(super) fn new(source: Source, after: After, record: Option<Record>) -> Sending {
-        Sending { source, after, record, taken: 0, mark: 0 }
+        Sending { source, after, record, taken: 0, pace: Pace::default(), slow_reader: false }
+    }
+
+    /// What the connection is worth when room is needed.
+    pub(super) fn idle(&self, now: Millis, min_rate: u64) -> Idle {
+        let (waited, bytes) = self.pace.total(now);
+        Idle::Moving { since: now.saturating_sub(waited), bytes, min_rate }
+    }
+
+    /// Which limit the client has met, given that the deadline has passed.
+    pub(super) fn limit_met(&self, now: Millis, timeout: Duration) -> &'static str {
+        if self.pace.stall_deadline(whole_millis(timeout)) <= now {
+            "write_timeout"
+        } else {
+            "write_min_rate"
+        }
     }
 
     /// Whether it is the connection's last.
@@ -73,43 +158,60 @@ impl Connection {
         mut sending: Sending,
         desk: &Desk<'_>,
     ) -> std::ops::ControlFlow<Flow> {
-        sending.mark = self.transport.sent();
+        sending.pace = Pace { mark: self.transport.sent(), progress: desk.millis(), ..Pace::default() };
         self.deadline = desk.after(desk.shared.limits.write_timeout);
         self.stage = Stage::Sending(Box::new(sending));
         Continue(())
     }
 
-    pub(super) fn send(&mut self, desk: &mut Desk<'_>) -> Turn {
+    /// Sends what there is to send until the socket takes no more. `unread` is how many bytes of further requests are held
+    /// meanwhile.
+    pub(super) fn send(&mut self, unread: usize, desk: &mut Desk<'_>) -> Turn {
+        let key = self.key();
         let Stage::Sending(sending) = &mut self.stage else {
             return Ok(Continue(()));
         };
         loop {
-            let mut ahead = 0;
             // What an earlier turn could not send goes first, alone.
-            let has_room = !self.transport.wants_write();
-            if has_room && desk.me.is_none() && matches!(sending.source, Source::Reader { .. }) {
-                // A reader may block like a handler, and so it is a worker's, not the supervisor's.
-                return Ok(Break(Flow::Queue));
-            }
-            while has_room && ahead + PIECE_BYTES <= AHEAD_BYTES {
-                match sending.queue_piece(&mut self.transport, desk)? {
-                    0 => break,
-                    queued => ahead += queued,
+            if !self.transport.wants_write() {
+                // What is written already, such as the head, goes out before the reader is asked, which may block.
+                let asks_reader = desk.output.is_empty() && matches!(sending.source, Source::Reader { .. });
+                if asks_reader && desk.me.is_none() {
+                    // A reader may block like a handler, and so it is a worker's, not the supervisor's.
+                    return Ok(Break(Flow::Queue));
                 }
+                if asks_reader && desk.shared.is_stopped() {
+                    return Ok(Break(Flow::Close));
+                }
+                if asks_reader {
+                    match desk.shared.enter_reader(key) {
+                        Entry::Entered => {}
+                        Entry::Full => return Ok(Break(Flow::AwaitReader)),
+                        Entry::Gone => return Ok(Break(Flow::Close)),
+                    }
+                }
+                // Both together are bounded, however much of further requests has come.
+                let most = AHEAD_BYTES.saturating_sub(unread).max(PIECE_BYTES);
+                sending.queue_piece(key, most, &mut self.transport, desk)?;
             }
             let finished = matches!(sending.source, Source::Nothing) && desk.output.is_empty();
             if finished && sending.closes() {
                 self.transport.queue_close_notify();
             }
             let flushed = self.transport.flush()?;
-            if self.transport.sent() != sending.mark {
-                sending.mark = self.transport.sent();
+            if self.transport.sent() != sending.pace.mark {
                 desk.look();
-                self.deadline = desk.after(desk.shared.limits.write_timeout);
+                sending.pace.sent(self.transport.sent(), desk.millis());
             }
             if flushed == Flushed::Blocked {
+                let limits = &desk.shared.limits;
+                let (now, timeout) = (desk.millis(), whole_millis(limits.write_timeout));
+                sending.pace.is_blocked(now);
+                let rate_deadline = sending.pace.rate_deadline(now, timeout, limits.write_min_rate);
+                self.deadline = sending.pace.stall_deadline(timeout).min(rate_deadline);
                 return self.wait(desk);
             }
+            sending.pace.flows(desk.millis());
             if finished {
                 break;
             }
@@ -143,42 +245,39 @@ impl Connection {
 }
 
 impl Sending {
-    /// Encrypts what is written already together with the next piece of the body: the number of bytes, 0 when there was
-    /// nothing left.
-    fn queue_piece(&mut self, transport: &mut Transport, desk: &mut Desk<'_>) -> io::Result<usize> {
+    /// Encrypts what is written already, and the next piece of the body behind it: at most `most` bytes in all. A reader is
+    /// asked only when nothing is written, and what it gives is a piece of its own.
+    fn queue_piece(
+        &mut self,
+        key: usize,
+        most: usize,
+        transport: &mut Transport,
+        desk: &mut Desk<'_>,
+    ) -> io::Result<()> {
         let written = desk.output.len();
-        let queued = match &mut self.source {
-            Source::Nothing => {
-                transport.queue(&desk.output)?;
-                written
-            }
+        match &mut self.source {
             Source::Bytes(bytes) => {
                 let at = self.taken as usize;
-                let piece = &bytes[at..bytes.len().min(at + AHEAD_BYTES.saturating_sub(written))];
-                transport.queue_both(&desk.output, piece)?;
+                let piece = &bytes[at..bytes.len().min(at + most.saturating_sub(written))];
+                transport.queue_all(&[&desk.output, piece])?;
                 self.taken += piece.len() as u64;
-                let queued = written + piece.len();
                 if self.taken as usize == bytes.len() {
                     self.source = Source::Nothing;
                 }
-                queued
             }
-            Source::Reader { reader, left, chunked } => {
-                let most = left.map_or(PIECE_BYTES as u64, |left| left.min(PIECE_BYTES as u64)) as usize;
-                let read = if most == 0 { 0 } else { read_piece(reader.as_mut(), most, desk)? };
+            Source::Reader { reader, left, chunked } if written == 0 => {
+                let most =
+                    left.map_or(u64::MAX, |left| left).min((most - CHUNK_FRAMING_BYTES) as u64) as usize;
+                let read = read_piece(reader.as_mut(), most, key, &mut self.slow_reader, desk)?;
                 self.taken += read as u64;
-                if *chunked && read > 0 {
-                    desk.output.extend_from_slice(chunk_size_line(read).as_ref());
-                    desk.output.extend_from_slice(&desk.scratch[..read]);
-                    desk.output.extend_from_slice(b"\r\n");
-                    transport.queue(&desk.output)?;
-                } else if *chunked {
-                    desk.output.extend_from_slice(b"0\r\n\r\n");
-                    transport.queue(&desk.output)?;
-                } else {
-                    transport.queue_both(&desk.output, &desk.scratch[..read])?;
+                let piece = &desk.scratch[..read];
+                match (*chunked, read) {
+                    (true, 0) => transport.queue(b"0\r\n\r\n")?,
+                    (true, _) => {
+                        transport.queue_all(&[chunk_size_line(read).as_ref(), piece, b"\r\n"])?;
+                    }
+                    (false, _) => transport.queue(piece)?,
                 }
-                let queued = desk.output.len() + if *chunked { 0 } else { read };
                 if let Some(left) = left {
                     *left -= read as u64;
                     if read == 0 && *left > 0 {
@@ -191,17 +290,38 @@ impl Sending {
                 if read == 0 || *left == Some(0) {
                     self.source = Source::Nothing;
                 }
-                queued
             }
-        };
+            Source::Nothing | Source::Reader { .. } => transport.queue(&desk.output)?,
+        }
         desk.output.clear();
-        Ok(queued)
+        Ok(())
     }
 }
 
-/// Asks a handler's reader for the next piece, as code that may block.
-fn read_piece(reader: &mut dyn Read, most: usize, desk: &mut Desk<'_>) -> io::Result<usize> {
+/// Asks a handler's reader for the next piece, as code that may block. The connection has a place for that, and gives it up
+/// here.
+fn read_piece(
+    reader: &mut dyn Read,
+    most: usize,
+    key: usize,
+    slow: &mut bool,
+    desk: &mut Desk<'_>,
+) -> io::Result<usize> {
+    /// Gives the place up even if the reader panics.
+    struct Inside<'s>(&'s Arc<Shared>, usize);
+    impl Drop for Inside<'_> {
+        fn drop(&mut self) {
+            self.0.leave_reader(self.1);
+        }
+    }
+    let inside = Inside(desk.shared, key);
+    if desk.scratch.len() < most {
+        desk.scratch.resize(most, 0);
+    }
     let began = desk.look();
+    if *slow {
+        desk.shared.about_to_block(desk.me);
+    }
     desk.shared.enter_handler(desk.me, None, desk.millis());
     let result = loop {
         match reader.read(&mut desk.scratch[..most]) {
@@ -209,7 +329,10 @@ fn read_piece(reader: &mut dyn Read, most: usize, desk: &mut Desk<'_>) -> io::Re
             result => break result,
         }
     };
-    desk.shared.leave_handler(desk.me, None, desk.look().saturating_sub(began));
+    let took = desk.look().saturating_sub(began);
+    desk.shared.leave_handler(desk.me, None, took);
+    drop(inside);
+    *slow = took >= SLOW_READER;
     result.map_err(|error| {
         log::error!("a response's reader failed, and the connection was cut: {error}");
         io::ErrorKind::Other.into()

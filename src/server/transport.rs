@@ -202,10 +202,10 @@ impl Transport {
         self.stream.conn.writer().write_all(plaintext)
     }
 
-    /// Encrypts two stretches as if they were one, so that a head and its body share a record.
-    pub(crate) fn queue_both(&mut self, first: &[u8], second: &[u8]) -> io::Result<()> {
-        let total = first.len() + second.len();
-        let slices = [io::IoSlice::new(first), io::IoSlice::new(second)];
+    /// Encrypts stretches as if they were one, so that a head and its body share a record.
+    pub(crate) fn queue_all<const N: usize>(&mut self, stretches: &[&[u8]; N]) -> io::Result<()> {
+        let total = stretches.iter().map(|stretch| stretch.len()).sum::<usize>();
+        let slices = stretches.map(io::IoSlice::new);
         // Without a buffer limit the writer takes all that it is given.
         let taken = self.stream.conn.writer().write_vectored(&slices)?;
         if taken == total {
@@ -271,6 +271,11 @@ impl Transport {
     /// The certificates that the client has shown and that were verified, its own first; none when it has shown none.
     pub(crate) fn client_chain(&self) -> &[CertificateDer<'static>] {
         self.stream.conn.peer_certificates().unwrap_or_default()
+    }
+
+    /// Whether the connection is reset, or broken in another way, as far as the system knows. Asks the system.
+    pub(crate) fn is_broken(&self) -> bool {
+        !matches!(self.stream.sock.tcp.take_error(), Ok(None))
     }
 
     /// Whether the session was begun in an earlier connection.

@@ -219,7 +219,8 @@ impl Client {
         assert_eq!((String::from_utf8_lossy(&rest).as_ref(), end), ("", End::Goodbye));
     }
 
-    fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, End> {
+    /// All that comes until this mark, the mark included.
+    pub fn take_until(&mut self, mark: &[u8]) -> Result<Vec<u8>, End> {
         let mut from = 0;
         loop {
             if let Some(at) = self.received[from..].windows(mark.len()).position(|window| window == mark) {
@@ -309,6 +310,10 @@ impl Client {
 
     pub fn reset(self) {
         reset(self.tcp);
+    }
+
+    pub fn into_tcp(self) -> TcpStream {
+        self.tcp
     }
 }
 
