@@ -276,21 +276,159 @@ fn a_connection_that_is_busy_or_has_just_come_makes_no_room() {
 }
 
 #[test]
-fn who_has_stalled_before_the_first_request_makes_room_before_who_is_idle() {
+fn a_head_that_has_stalled_makes_room_before_who_is_idle_be_it_the_first_or_a_later_one() {
     let serving = within(|limits| {
         limits.connections = 3;
         limits.stall_timeout = Duration::from_millis(1);
+        // So that nobody is closed for anything else.
+        limits.handshake_timeout = SAFETY * 2;
+        limits.head_timeout = SAFETY * 2;
     });
-    // In the middle of a request: it never makes room.
-    let mut busy = serving.connect();
-    busy.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: local");
-    assert_eq!(busy.reply().status, 200);
-    let mut silent = [serving.connect_silently(), serving.connect_silently()];
+    let mut later = serving.connect();
+    later.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HTTP/1.1\r\nHost: local");
+    assert_eq!(later.reply().status, 200);
+    let mut silent = serving.connect_silently();
     let mut idle = served_when_there_is_room(&serving);
-    assert_eq!(silent[0].read(&mut [0; 64]).unwrap(), 0);
-    let mut newcomer = served_when_there_is_room(&serving);
-    assert_eq!(silent[1].read(&mut [0; 64]).unwrap(), 0);
-    assert_eq!((idle.get("/").status, newcomer.get("/").status), (200, 200));
+    let mut next = served_when_there_is_room(&serving);
+    later.expect_goodbye();
+    let mut last = served_when_there_is_room(&serving);
+    assert_eq!(silent.read(&mut [0; 64]).unwrap(), 0);
+    for client in [&mut idle, &mut next, &mut last] {
+        assert_eq!(client.get("/").status, 200);
+    }
+}
+
+/// Closed to make room for another, and the log says so.
+fn assert_made_room(client: &Client) {
+    client.assert_limit_named("connections");
+}
+
+#[test]
+fn a_place_that_is_held_by_a_slow_body_or_a_slow_reader_makes_room_after_the_idle_ones() {
+    const PLACES: usize = 8;
+    let gate = Gate::new();
+    let inside = gate.clone();
+    let router = router().get("/wait", move |_: &mut Request| {
+        inside.pass();
+        "waited"
+    });
+    let serving = serve_within(router, |limits| {
+        limits.connections = PLACES;
+        limits.stall_timeout = Duration::from_millis(1);
+        limits.body_timeout = SAFETY * 2;
+        limits.write_timeout = SAFETY * 2;
+        limits.idle_timeout = SAFETY * 2;
+    });
+    let mut held: Vec<Client> = Vec::new();
+    for number in 0..PLACES - 1 {
+        let mut client = serving.connect();
+        match number % 3 {
+            0 => client.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nx"),
+            1 => client.send("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"),
+            _ => client.send(get("/endless")),
+        }
+        held.push(client);
+    }
+    let mut idle = served_when_there_is_room(&serving);
+    // Every place is taken; as many as there are come, and stay.
+    let mut come: Vec<Client> = Vec::new();
+    for number in 1..=PLACES {
+        let mut client = served_when_there_is_room(&serving);
+        client.send(get("/wait"));
+        gate.wait_for(number);
+        come.push(client);
+    }
+    idle.expect_goodbye();
+    assert_made_room(&idle);
+    for (number, client) in held.iter_mut().enumerate() {
+        let (rest, end) = client.rest();
+        let is_response = number % 3 == 2;
+        assert_eq!(rest.is_empty(), !is_response, "{number}");
+        // Part of a response must not look like the whole.
+        let expected: &[End] = if is_response { &[End::Cut, End::Reset] } else { &[End::Goodbye] };
+        assert!(expected.contains(&end), "{number}: {end:?}");
+        assert_made_room(client);
+    }
+    gate.open();
+    for client in &mut come {
+        assert_eq!(client.reply().text(), "waited");
+    }
+}
+
+#[test]
+fn a_reader_below_the_least_rate_is_cut_whatever_progress_it_makes() {
+    let serving = within(|limits| {
+        limits.write_timeout = SHORT;
+        limits.write_min_rate = 1_000_000_000;
+    });
+    let mut client = serving.connect();
+    client.send(get("/endless"));
+    let deadline = Instant::now() + SAFETY;
+    // It reads all the time, and so makes progress, but not at such a rate.
+    let end = loop {
+        assert!(Instant::now() < deadline, "it is never cut");
+        if let Err(end) = client.receive() {
+            break end;
+        }
+        client.forget();
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert!(matches!(end, End::Cut | End::Reset), "{end:?}");
+    client.wait_for_limit("write_min_rate");
+}
+
+#[test]
+fn what_is_refused_without_its_body_is_answered_from_the_head_at_once() {
+    for body_buffer_bytes in [0, 64 * 1024] {
+        let serving = within(|limits| limits.body_buffer_bytes = body_buffer_bytes);
+        for (request, status) in
+            [("POST /missing", 404), ("PUT /", 405), ("GET /missing", 404), ("DELETE /endless", 405)]
+        {
+            let mut client = serving.connect();
+            client.send(format!("{request} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\na"));
+            let reply = client.reply();
+            assert_eq!((reply.status, reply.closes()), (status, false), "{request}");
+            // The rest of the body is no request, and the next one is served.
+            client.send("bcdeGET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            assert_eq!(client.reply().text(), "root", "{request}");
+
+            let mut client = serving.connect();
+            client.send(format!("{request} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na"));
+            assert_eq!(client.reply().status, status, "{request}");
+            client.send("bc\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            assert_eq!(client.reply().text(), "root", "{request}");
+
+            // What is no chunk ends the connection, and so does more than a body may have.
+            let mut client = serving.connect();
+            client.send(format!("{request} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na"));
+            assert_eq!(client.reply().status, status, "{request}");
+            client.send("bcd");
+            client.expect_goodbye();
+            let mut client = serving.connect();
+            client.send(format!("{request} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"));
+            assert_eq!(client.reply().status, status, "{request}");
+            client.send(&chunked(&vec![b'x'; 1024 * 1024 + 1_000], 100_000));
+            client.expect_goodbye();
+        }
+    }
+}
+
+#[test]
+fn a_place_that_is_held_by_the_rest_of_an_unwanted_body_makes_room() {
+    let serving = within(|limits| {
+        limits.connections = 20;
+        limits.workers = 1;
+        limits.reserve_workers = 0;
+    });
+    let mut held: Vec<Client> = (0..20).map(|_| serving.connect()).collect();
+    for client in &mut held {
+        client.send("POST /missing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nx");
+        assert_eq!(client.reply().status, 404);
+    }
+    let mut come: Vec<Client> = (0..20).map(|_| served_when_there_is_room(&serving)).collect();
+    for client in &mut come {
+        assert_eq!(client.get("/").status, 200);
+    }
 }
 
 #[test]

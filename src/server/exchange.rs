@@ -289,18 +289,20 @@ impl Connection {
                     return Ok(self.begin_sending(sending, desk));
                 }
             }
-            if collecting.body.len() as u64 > limits.body_bytes {
-                return self.refuse(TOO_LARGE, collecting.method(), desk);
-            }
-            if !collecting.memory.cover(collecting.body.capacity()) {
-                return self.refuse(BODY_MEMORY_BUSY, collecting.method(), desk);
-            }
-            // How much of it has come at once must not decide how it is read.
-            if collecting.known_bytes() > buffer {
-                return self.answer_streaming(collecting, since, input, desk, handlers);
-            }
-            if ended {
-                return self.answer_collected(collecting, since, input, desk, handlers);
+            if !collecting.is_answered() {
+                if collecting.body.len() as u64 > limits.body_bytes {
+                    return self.refuse(TOO_LARGE, collecting.method(), desk);
+                }
+                if !collecting.memory.cover(collecting.body.capacity()) {
+                    return self.refuse(BODY_MEMORY_BUSY, collecting.method(), desk);
+                }
+                // How much of it has come at once must not decide how it is read.
+                if collecting.known_bytes() > buffer {
+                    return self.answer_streaming(collecting, since, input, desk, handlers);
+                }
+                if ended {
+                    return self.answer_collected(collecting, since, input, desk, handlers);
+                }
             }
             if std::mem::replace(&mut collecting.owes_continue, false) {
                 desk.output.extend_from_slice(CONTINUE);

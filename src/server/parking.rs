@@ -723,3 +723,29 @@ impl State {
         std::mem::take(&mut self.ready).into_iter().chain(queued).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stalled_heads_make_room_first_then_idle_ones_then_the_slowest_and_nobody_else() {
+        let moving = |since, bytes| Idle::Moving { since, bytes, min_rate: 1_024 };
+        let (now, stalled_after) = (100_000, 2_000);
+        let order = [
+            Idle::Head(90_000),
+            Idle::Head(98_000),
+            Idle::Since(50_000),
+            Idle::Since(100_000),
+            moving(90_000, 0),
+            moving(90_000, 100),
+            moving(98_000, 100),
+            moving(70_000, 1_023 * 30),
+        ];
+        let ranks: Vec<_> = order.iter().map(|idle| idle.rank(now, stalled_after)).collect();
+        assert!(ranks.iter().all(Option::is_some) && ranks.is_sorted(), "{ranks:?}");
+        for none in [Idle::No, Idle::Head(98_001), moving(98_001, 0), moving(70_000, 1_024 * 30), moving(0, u64::MAX)] {
+            assert_eq!(none.rank(now, stalled_after), None, "{none:?}");
+        }
+    }
+}

@@ -262,6 +262,11 @@ impl Client {
         }
     }
 
+    /// Drops what has come and was not looked at.
+    pub fn forget(&mut self) {
+        self.received.clear();
+    }
+
     /// Whether nothing has come after this long.
     pub fn stays_silent_for(&mut self, time: Duration) -> bool {
         self.tcp.set_read_timeout(Some(time)).unwrap();
