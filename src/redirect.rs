@@ -406,7 +406,7 @@ impl Clerk {
         }
         // A clock before 1970 is an appliance's clock that was never set; any date is as wrong as another then.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        answer.into_wire(&Common::new(i64::try_from(now).unwrap_or(0)))
+        answer.into_wire(&Common::new(i64::try_from(now).unwrap_or(0), None))
     }
 }
 

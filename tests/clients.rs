@@ -432,6 +432,46 @@ fn node_gets_posts_and_reuses_its_connection() {
     );
 }
 
+/// An agent that may keep its connections for longer than the server does sends a request just as the server closes, unless it
+/// is told for how long they are kept.
+#[test]
+fn nodes_agent_posts_around_the_end_of_a_kept_connection_and_none_is_reset() {
+    const SCRIPT: &str = r#"
+        const https = require('https');
+        const ca = require('fs').readFileSync(process.argv[1]);
+        const [url, idle] = [process.argv[2], Number(process.argv[3])];
+        const wait = time => new Promise(resolve => setTimeout(resolve, time));
+        const post = agent => new Promise(resolve => {
+            const request = https.request(url, { method: 'POST', agent, ca, headers: { 'Content-Length': 5 } }, response => {
+                response.resume();
+                response.on('end', () => resolve(request.reusedSocket ? 'reused' : 'new'));
+            });
+            request.on('error', error => resolve(error.code));
+            request.write('a');
+            request.end('bcde');
+        });
+        const one = async number => {
+            const agent = new https.Agent({ keepAlive: true, maxSockets: 1, timeout: 60000 });
+            await wait(number * 5);
+            const outcomes = [await post(agent), await post(agent)];
+            await wait(idle - 6 + number % 13);
+            outcomes.push(await post(agent));
+            agent.destroy();
+            return outcomes.join(' ');
+        };
+        Promise.all(Array.from({ length: 100 }, (_, number) => one(number))).then(outcomes => {
+            const counts = {};
+            for (const outcome of outcomes) counts[outcome] = (counts[outcome] || 0) + 1;
+            console.log(JSON.stringify(counts));
+        });
+    "#;
+    let site = Site::serve(&["--idle-timeout", "3s"]);
+    let line = ["-e", SCRIPT, site.ca(), &site.https("/api/data"), "3000"];
+    let test = "nodes_agent_posts_around_the_end_of_a_kept_connection_and_none_is_reset";
+    let Some(node) = NODE.command(test, &line) else { return };
+    assert_eq!(outcome(node, b""), (0, "{\"new reused new\":100}\n".into(), String::new()));
+}
+
 #[test]
 fn node_is_answered_by_the_command_as_by_the_reference() {
     const SCRIPT: &str = r#"

@@ -1,7 +1,9 @@
 //! A response's head as bytes (RFC 9112 §4): the status line, the fields that frame it, and the handler's own.
 
+use std::time::Duration;
+
 use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
-use ::http::{Method, StatusCode};
+use ::http::{HeaderName, Method, StatusCode};
 
 use super::date::{imf_fixdate, IMF_FIXDATE_LENGTH};
 use super::head::Version;
@@ -33,24 +35,43 @@ pub(crate) struct Written {
     pub keep_alive: bool,
 }
 
+/// RFC 2068 §19.7.1.1, and what clients make of it today: `timeout` in seconds.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
 const DATE_NAME: &[u8; 6] = b"date: ";
 const AFTER_DATE: &[u8; 35] = b"\r\nx-content-type-options: nosniff\r\n";
 const DATE_LINE_LENGTH: usize = DATE_NAME.len() + IMF_FIXDATE_LENGTH + 2;
 
-/// The lines that nearly every head has in common, as they stand in it: Date, and that a body is what its type says.
+/// The lines that nearly every head has in common, as they stand in it: that the connection is kept and for how long, Date,
+/// and that a body is what its type says.
 #[derive(Debug, Clone)]
-pub(crate) struct Common([u8; DATE_NAME.len() + IMF_FIXDATE_LENGTH + AFTER_DATE.len()]);
+pub(crate) struct Common {
+    lines: Vec<u8>,
+    /// Where the date begins.
+    date: usize,
+}
 
 impl Common {
-    pub(crate) fn new(unix_seconds: i64) -> Common {
-        let mut lines = [0; DATE_NAME.len() + IMF_FIXDATE_LENGTH + AFTER_DATE.len()];
-        let (name, rest) = lines.split_at_mut(DATE_NAME.len());
-        let (date, after) = rest.split_at_mut(IMF_FIXDATE_LENGTH);
-        name.copy_from_slice(DATE_NAME);
-        date.copy_from_slice(&imf_fixdate(unix_seconds));
-        after.copy_from_slice(AFTER_DATE);
-        Common(lines)
+    /// `kept_for` is how long a client may count on the connection, in seconds.
+    pub(crate) fn new(unix_seconds: i64, kept_for: Option<u64>) -> Common {
+        // The second field is about the connection, and so the first one names it (RFC 9110 §7.6.1).
+        let mut lines = kept_for.map_or_else(Vec::new, |seconds| {
+            format!("connection: keep-alive\r\nkeep-alive: timeout={seconds}\r\n").into_bytes()
+        });
+        let date = lines.len();
+        lines.extend_from_slice(DATE_NAME);
+        lines.extend_from_slice(&imf_fixdate(unix_seconds));
+        lines.extend_from_slice(AFTER_DATE);
+        Common { lines, date }
     }
+}
+
+/// How long a client is told that it may keep a connection, of one that is kept for `idle_timeout`: a tenth less, and at least
+/// a second, so that no request is on its way when the server closes. `None` when there is no such whole second.
+pub(crate) fn kept_for(idle_timeout: Duration) -> Option<u64> {
+    let seconds = idle_timeout.as_secs();
+    let told = seconds.saturating_sub((seconds / 10).max(1));
+    (told > 0).then_some(told)
 }
 
 /// Appends the head of `response` to `out`.
@@ -101,17 +122,25 @@ pub(crate) fn write_head(
     let has = |name| fields.is_some_and(|fields| fields.contains_key(name));
     // A browser that guesses could run what a client has put into a value as a page of this origin.
     let nosniff = !bodiless && length != Some(0) && !has(X_CONTENT_TYPE_OPTIONS);
-    let from = if has(DATE) { DATE_LINE_LENGTH } else { 0 };
-    let to = if nosniff { common.0.len() } else { DATE_LINE_LENGTH };
-    out.extend_from_slice(&common.0[from..to]);
+    let kept = keep_alive && common.date > 0;
+    let after_date = common.date + DATE_LINE_LENGTH;
+    let from = if kept { 0 } else { common.date };
+    let to = if nosniff { common.lines.len() } else { after_date };
+    if has(DATE) {
+        out.extend_from_slice(&common.lines[from..common.date]);
+        out.extend_from_slice(&common.lines[after_date..to]);
+    } else {
+        out.extend_from_slice(&common.lines[from..to]);
+    }
     match (keep_alive, exchange.version) {
         (false, _) => out.extend_from_slice(b"connection: close\r\n"),
-        (true, Version::Http10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
-        (true, Version::Http11) => {}
+        (true, Version::Http10) if !kept => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (true, _) => {}
     }
     for (name, value) in fields.into_iter().flatten() {
         // Framing and the connection's life are the server's; a handler's own word on them would be a second one.
-        if *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == CONNECTION {
+        if *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == CONNECTION || *name == KEEP_ALIVE
+        {
             continue;
         }
         out.extend_from_slice(name.as_str().as_bytes());
@@ -154,7 +183,7 @@ mod tests {
     fn head(response: &Response, method: Method, version: Version, keep_alive: bool) -> (String, Written) {
         let mut out = Vec::new();
         let exchange = Exchange { method: &method, version, keep_alive };
-        let written = write_head(&mut out, response, exchange, &Common::new(784_111_777));
+        let written = write_head(&mut out, response, exchange, &Common::new(784_111_777, Some(54)));
         (String::from_utf8(out).unwrap(), written)
     }
 
@@ -165,7 +194,7 @@ mod tests {
         assert_eq!(
             text,
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\
-             date: Sun, 06 Nov 1994 08:49:37 GMT\r\nx-content-type-options: nosniff\r\nx-b: 2\r\n\r\n"
+             connection: keep-alive\r\nkeep-alive: timeout=54\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\nx-content-type-options: nosniff\r\nx-b: 2\r\n\r\n"
         );
         assert_eq!(written, Written { framing: Framing::Length(7), keep_alive: true });
         let (as_head, written) = head(&response, Method::HEAD, Version::Http11, true);
@@ -208,6 +237,36 @@ mod tests {
             assert!(text.contains(has), "{text}");
             assert_eq!(text.contains("content-length"), matches!(framing, Framing::Length(_)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_connection_that_is_kept_says_for_how_long_and_a_handler_cannot() {
+        let own = Response::text("x").with_header("keep-alive", "timeout=777").with_header("date", "today");
+        for (version, keep_alive, expected) in [
+            (Version::Http11, true, "connection: keep-alive\r\nkeep-alive: timeout=54\r\n"),
+            (Version::Http10, true, "connection: keep-alive\r\nkeep-alive: timeout=54\r\n"),
+            (Version::Http11, false, "connection: close\r\n"),
+            (Version::Http10, false, "connection: close\r\n"),
+        ] {
+            for response in [&Response::text("x"), &Response::new(StatusCode::NO_CONTENT), &own] {
+                let (text, _) = head(response, Method::GET, version, keep_alive);
+                assert!(text.contains(expected), "{text}");
+                assert_eq!(text.matches("connection: ").count(), 1, "{text}");
+                assert_eq!(text.matches("keep-alive: ").count(), usize::from(keep_alive), "{text}");
+                assert_eq!(text.matches("date: ").count(), 1, "{text}");
+            }
+        }
+        let (text, _) = head(&own, Method::GET, Version::Http11, true);
+        assert!(text.contains("date: today\r\n") && text.contains("nosniff"), "{text}");
+    }
+
+    #[test]
+    fn what_clients_are_told_is_a_little_less_than_the_limit() {
+        let told = |millis| kept_for(Duration::from_millis(millis));
+        assert_eq!(
+            [60_000, 300_000, 10_000, 5_500, 2_000, 1_999, 1].map(told),
+            [Some(54), Some(270), Some(9), Some(4), Some(1), None, None]
+        );
     }
 
     #[test]

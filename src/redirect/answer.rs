@@ -326,7 +326,7 @@ mod tests {
     fn a_challenge_is_answered_and_an_unknown_token_is_nowhere_else() {
         let ask = |method: &str, path: &str, host: &str| {
             let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            String::from_utf8(ask(&settings(), &head).into_wire(&Common::new(0))).unwrap()
+            String::from_utf8(ask(&settings(), &head).into_wire(&Common::new(0, None))).unwrap()
         };
         // An authority may ask for a name that is not the certificate's yet.
         let answer = ask("GET", "/.well-known/acme-challenge/known", "new.example");
@@ -387,7 +387,7 @@ mod tests {
 
             let refused = ask(&refusing, &head);
             assert_eq!(refused.credentials, [name], "{field}");
-            let wire = String::from_utf8(refused.into_wire(&Common::new(0))).unwrap();
+            let wire = String::from_utf8(refused.into_wire(&Common::new(0, None))).unwrap();
             assert!(wire.starts_with("HTTP/1.1 403 "), "{wire}");
             assert!(wire.contains("must be changed"), "{wire}");
             assert!(!wire.contains("location") && !wire.contains("s3cret"), "{wire}");
@@ -402,7 +402,8 @@ mod tests {
 
     #[test]
     fn answers_close_the_connection_and_those_to_head_have_no_body() {
-        let wire = |head: &str| String::from_utf8(ask(&settings(), head).into_wire(&Common::new(0))).unwrap();
+        let wire =
+            |head: &str| String::from_utf8(ask(&settings(), head).into_wire(&Common::new(0, None))).unwrap();
         assert_eq!(
             wire("POST /a HTTP/1.1\r\nHost: device.local\r\n\r\n"),
             "HTTP/1.1 308 Permanent Redirect\r\ncontent-length: 0\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\

@@ -10,7 +10,7 @@ use super::limits::Limits;
 use super::parking::Millis;
 use super::Shared;
 use crate::http::head::Field;
-use crate::http::reply::Common;
+use crate::http::reply::{kept_for, Common};
 
 /// What a worker does with a request that is ready for its handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl<'s> Desk<'s> {
             me,
             requests_left: 0,
             clock: shared.lot.clock(),
-            common: Common::new(0),
+            common: Common::new(0, kept_for(shared.limits.idle_timeout)),
             common_until: Duration::ZERO,
         }
     }
@@ -97,7 +97,8 @@ impl<'s> Desk<'s> {
     pub(crate) fn renew_common(&mut self) {
         if self.clock.elapsed() >= self.common_until {
             let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.common = Common::new(since_1970.as_secs() as i64);
+            let kept_for = kept_for(self.shared.limits.idle_timeout);
+            self.common = Common::new(since_1970.as_secs() as i64, kept_for);
             let left = Duration::from_secs(1) - Duration::from_nanos(since_1970.subsec_nanos().into());
             self.common_until = self.clock.elapsed() + left;
         }

@@ -208,8 +208,13 @@ impl Connection {
                 };
                 let line = collecting.line.clone();
                 let record = record(&line, &collecting.head, desk);
-                // A client that waits for 100 Continue may send the body all the same, or not (RFC 9110 §10.1.1).
-                let keep_alive = line.keep_alive && !expects_continue;
+                // To read past a large body costs more than another connection. A client that waits for 100 Continue may
+                // send the body all the same, or not (RFC 9110 §10.1.1).
+                let is_short = match line.body {
+                    BodyLength::Fixed(length) => length <= desk.kept_bytes(),
+                    BodyLength::Chunked => true,
+                };
+                let keep_alive = line.keep_alive && is_short && !expects_continue;
                 collecting.dropped = Some(0);
                 collecting.head = Vec::new();
                 collecting.fields = Vec::new();
@@ -280,11 +285,13 @@ impl Connection {
                 Err(fault) => return self.refuse(refusal_of(&fault), collecting.method(), desk),
             };
             if let Some(dropped) = collecting.dropped {
-                if ended {
+                // However much of it has come at once.
+                let is_too_long = dropped > buffer;
+                if ended && !is_too_long {
                     self.begin_head(desk);
                     return Ok(Continue(()));
                 }
-                if dropped > limits.body_bytes || desk.shared.is_draining() {
+                if is_too_long || desk.shared.is_draining() {
                     let sending = Sending::new(Source::Nothing, After::Close, None);
                     return Ok(self.begin_sending(sending, desk));
                 }

@@ -67,7 +67,9 @@ pub struct Limits {
     /// Bytes a second that prolong [`body_timeout`](Limits::body_timeout): at the default a client that has sent 60 KiB
     /// has 60 s more. Defaults to 1,024; at least 1.
     pub body_min_rate: u64,
-    /// Between a response and the next request on a kept-alive connection. Defaults to 60 s.
+    /// Between a response and the next request on a kept-alive connection. Clients are told a tenth less (`Keep-Alive:
+    /// timeout=54`), and at least a second less, so that they send no request just as the server closes; below 2 s they are told
+    /// nothing. Defaults to 60 s.
     pub idle_timeout: Duration,
     /// Without any progress in sending a response, and the time that a client may take in all, prolonged by what
     /// [`write_min_rate`](Limits::write_min_rate) allows for what it has taken: the connection is cut. Only the time counts
@@ -202,13 +204,13 @@ impl Limits {
     }
 
     /// The most memory that a server with these limits takes, in bytes, beside what handlers hold and the certificates that
-    /// clients have shown: 8 MiB, 128 KiB for each worker, 84 KiB for each connection (both more when
-    /// [`head_bytes`](Limits::head_bytes) is over 64 KiB), 10 KiB for each connection to the redirect, and
-    /// [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB.
+    /// clients have shown: 8 MiB, 176 KiB for each worker and each that may stand in for one inside an abandoned reader,
+    /// 103 KiB for each connection (both more when [`head_bytes`](Limits::head_bytes) is over 52 KiB), 10 KiB for each
+    /// connection to the redirect, and [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB.
     ///
     /// ```
     /// let mut limits = lockgate::Limits::default();
-    /// limits.connections = 100;
+    /// limits.connections = 80;
     /// limits.workers = 1;
     /// limits.reserve_workers = 8;
     /// limits.redirect_connections = 32;
@@ -222,12 +224,16 @@ impl Limits {
     /// The same with so many connections.
     pub(crate) fn memory_with(&self, connections: usize) -> u64 {
         const KIB: u64 = 1024;
-        let (workers, connections) = ((self.workers + self.reserve_workers) as u64, connections as u64);
-        let busy = (72 * KIB).max(self.head_bytes as u64 + KIB);
+        let workers = (self.workers + self.reserve_workers + self.readers()) as u64;
+        let (connections, head) = (connections as u64, self.head_bytes as u64);
+        // Part of a record (RFC 8446 §5.2: 16 KiB and 256 bytes), beside what the connection has when it is idle.
+        let tls = 12 * KIB + 19 * KIB;
+        // What is encrypted ahead of the socket and what has come of further requests, both together; or a head and a piece.
+        let busy = (72 * KIB).max(head + 20 * KIB);
         (8 * KIB * KIB)
-            .saturating_add(workers.saturating_mul((128 * KIB).max(self.head_bytes as u64 + 64 * KIB)))
+            .saturating_add(workers.saturating_mul((176 * KIB).max(head + 112 * KIB)))
             .saturating_add((self.redirect_connections as u64).saturating_mul(10 * KIB))
-            .saturating_add(connections.saturating_mul(12 * KIB + busy))
+            .saturating_add(connections.saturating_mul(tls + busy))
             .saturating_add(self.body_memory_bytes as u64)
     }
 }
@@ -239,10 +245,10 @@ mod tests {
     #[test]
     fn the_ceiling_of_memory_is_what_the_page_on_security_says() {
         let limits = Limits { connections: 500, workers: 4, ..Limits::default() };
-        // "with 500 the ceiling is 100 MiB"
-        assert_eq!(limits.memory_ceiling() >> 20, 99);
+        // "with 500 the ceiling is 118 MiB"
+        assert_eq!((limits.memory_ceiling() + (1 << 19)) >> 20, 118);
         let large = Limits { head_bytes: 1024 * 1024, ..limits };
-        assert_eq!(large.memory_with(1) - large.memory_with(0), (12 + 1024 + 1) * 1024);
+        assert_eq!(large.memory_with(1) - large.memory_with(0), (31 + 1024 + 20) * 1024);
     }
 
     #[test]

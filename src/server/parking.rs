@@ -744,7 +744,9 @@ mod tests {
         ];
         let ranks: Vec<_> = order.iter().map(|idle| idle.rank(now, stalled_after)).collect();
         assert!(ranks.iter().all(Option::is_some) && ranks.is_sorted(), "{ranks:?}");
-        for none in [Idle::No, Idle::Head(98_001), moving(98_001, 0), moving(70_000, 1_024 * 30), moving(0, u64::MAX)] {
+        for none in
+            [Idle::No, Idle::Head(98_001), moving(98_001, 0), moving(70_000, 1_024 * 30), moving(0, u64::MAX)]
+        {
             assert_eq!(none.rank(now, stalled_after), None, "{none:?}");
         }
     }

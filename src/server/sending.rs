@@ -34,6 +34,8 @@ pub(super) struct Sending {
     /// Of the body, in bytes.
     taken: u64,
     pace: Pace,
+    /// How many bytes of further requests are decrypted already and not read yet.
+    decrypted: usize,
     /// Whether the reader took its time when it was last asked.
     slow_reader: bool,
 }
@@ -128,7 +130,7 @@ pub(super) struct Record {
 
 impl Sending {
     pub(super) fn new(source: Source, after: After, record: Option<Record>) -> Sending {
-        Sending { source, after, record, taken: 0, pace: Pace::default(), slow_reader: false }
+        Sending { source, after, record, taken: 0, pace: Pace::default(), decrypted: 0, slow_reader: false }
     }
 
     /// What the connection is worth when room is needed.
@@ -159,6 +161,7 @@ impl Connection {
         desk: &Desk<'_>,
     ) -> std::ops::ControlFlow<Flow> {
         sending.pace = Pace { mark: self.transport.sent(), progress: desk.millis(), ..Pace::default() };
+        sending.decrypted = self.transport.decrypted();
         self.deadline = desk.after(desk.shared.limits.write_timeout);
         self.stage = Stage::Sending(Box::new(sending));
         Continue(())
@@ -191,7 +194,7 @@ impl Connection {
                     }
                 }
                 // Both together are bounded, however much of further requests has come.
-                let most = AHEAD_BYTES.saturating_sub(unread).max(PIECE_BYTES);
+                let most = AHEAD_BYTES.saturating_sub(unread + sending.decrypted).max(PIECE_BYTES);
                 sending.queue_piece(key, most, &mut self.transport, desk)?;
             }
             let finished = matches!(sending.source, Source::Nothing) && desk.output.is_empty();

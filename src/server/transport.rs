@@ -187,6 +187,12 @@ impl Transport {
         self.stream.conn.alpn_protocol() == Some(ALPN_CHALLENGE)
     }
 
+    /// How many bytes are decrypted and not read yet.
+    pub(crate) fn decrypted(&mut self) -> usize {
+        // Nothing new has come, so it only looks. What is wrong with what has come, the next read tells.
+        self.stream.conn.process_new_packets().map_or(0, |state| state.plaintext_bytes_to_read())
+    }
+
     /// Whether something waits to be sent.
     pub(crate) fn wants_write(&self) -> bool {
         self.stream.conn.wants_write()

@@ -43,7 +43,7 @@ pub struct Verdict {
 /// A drill by its name.
 type Drill = (&'static str, fn(Size) -> Verdict);
 
-const DRILLS: [Drill; 19] = [
+const DRILLS: [Drill; 20] = [
     ("silent clients", |size| crowd::drill(&[crowd::Kind::Silent], size)),
     ("half a ClientHello", |size| crowd::drill(&[crowd::Kind::HalfHello], size)),
     ("a head in drips", |size| crowd::drill(&[crowd::Kind::DrippingHead], size)),
@@ -59,6 +59,7 @@ const DRILLS: [Drill; 19] = [
     ("stop with dead peers", stop::with_dead_peers),
     ("handlers that misbehave", handlers::drill),
     ("memory ceiling", memory::ceiling),
+    ("memory ceiling, all on one connection", memory::everything_at_once),
     ("kill -9 while the demo writes certificates", crash::demo),
     ("kill -9 while a device writes its state", crash::device),
     ("reload", reload::drill),

@@ -13,11 +13,12 @@ use crate::{Size, Verdict};
 /// The formula of SECURITY.md, in KiB: what a server with these limits takes at most, without a redirect.
 fn ceiling_kib(connections: u64, head_kib: u64, body_memory_kib: u64, workers: u64) -> u64 {
     const PROCESS: u64 = 8 * 1024;
-    const WORKER: u64 = 128;
-    const TLS: u64 = 12;
-    /// Encrypted ahead of the socket, with TLS framing.
-    const AHEAD: u64 = 72;
-    PROCESS + workers * WORKER + connections * (TLS + AHEAD.max(head_kib + 1)) + body_memory_kib
+    const WORKER: u64 = 176;
+    /// An idle connection, and part of a record.
+    const TLS: u64 = 12 + 19;
+    /// Encrypted ahead of the socket, with TLS framing, and further requests that have come.
+    const BUSY: u64 = 72;
+    PROCESS + workers * WORKER + connections * (TLS + BUSY.max(head_kib + 20)) + body_memory_kib
 }
 
 pub fn ceiling(size: Size) -> Verdict {
@@ -67,6 +68,73 @@ pub fn ceiling(size: Size) -> Verdict {
         ),
         faults,
     }
+}
+
+/// One connection with all at once: a large response that nobody reads, a record's worth of further requests behind it, and
+/// part of one more record.
+pub fn everything_at_once(size: Size) -> Verdict {
+    let connections = size.pick(200, 1_000);
+    let body_memory_kib = 1024;
+    let server = Server::example(&[
+        &format!("connections={connections}"),
+        &format!("body_memory_bytes={}", body_memory_kib * 1024),
+    ]);
+    let mut faults = Vec::new();
+    let mut held = Vec::new();
+    for number in 0..connections {
+        match all_but_the_end(&server.target) {
+            Ok(tls) => held.push(tls),
+            Err(error) => faults.push(format!("connection {number}: {error}")),
+        }
+    }
+    // Each has been looked at once, so that the buffer for its unfinished record has grown.
+    thread::sleep(Duration::from_millis(500));
+    for (tls, end) in &mut held {
+        if let Err(error) = tls.sock.write_all(end) {
+            faults.push(format!("the end of a request: {error}"));
+        }
+    }
+    thread::sleep(Duration::from_secs(1));
+    let footprint = server.footprint();
+    let ceiling = ceiling_kib(connections, 16, body_memory_kib, footprint.threads);
+    if footprint.memory_kib > ceiling {
+        faults.push("over the ceiling".to_string());
+    }
+    // Or the responses have not begun, and nothing was tried.
+    let least = 3 * 1024 + connections * 64;
+    if footprint.memory_kib < least {
+        faults.push(format!("less than {} MiB, so the buffers were not full", least / 1024));
+    }
+    Verdict {
+        figures: format!(
+            "{} connections, each with an unread response, a record of further requests and part of another: {} KiB, the ceiling {} KiB",
+            held.len(),
+            footprint.memory_kib,
+            ceiling
+        ),
+        faults,
+    }
+}
+
+/// Sends a request and a record of further ones behind it, but for the last byte; also returns what is to follow: that byte,
+/// and a part of the next record.
+fn all_but_the_end(target: &Target) -> std::io::Result<(Tls, Vec<u8>)> {
+    const RECORD: usize = 16 * 1024;
+    let mut tls = target.tls()?;
+    tls.write_all(b"GET /zeros/10485760 HTTP/1.1\r\nHost: localhost\r\n")?;
+    tls.flush()?;
+    let mut rest = b"\r\nGET /api/data HTTP/1.1\r\nHost: localhost\r\nX-Long: ".to_vec();
+    rest.resize(RECORD, b'x');
+    tls.conn.writer().write_all(&rest)?;
+    let mut wire = Vec::new();
+    while tls.conn.wants_write() {
+        tls.conn.write_tls(&mut wire)?;
+    }
+    let mut end = wire.split_off(wire.len() - 1);
+    tls.sock.write_all(&wire)?;
+    end.extend_from_slice(&[0x17, 3, 3, 0x41, 0]);
+    end.resize(2_000, 0);
+    Ok((tls, end))
 }
 
 fn unread_response(target: &Target) -> std::io::Result<Tls> {

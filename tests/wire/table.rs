@@ -74,6 +74,8 @@ pub enum Then {
     Kept,
     /// It is closed, and the marker that follows is not taken for a request.
     Closed,
+    /// By the last answer's word the connection is kept; what follows on it ends it.
+    Ended,
 }
 
 /// Where a row applies.
@@ -90,7 +92,7 @@ pub enum Port {
 }
 
 pub use Port::{Both, Clear, Redirect, Tls};
-pub use Then::{Closed, Kept};
+pub use Then::{Closed, Ended, Kept};
 
 pub fn rows() -> Vec<Row> {
     [lines::rows(), fields::rows(), framing::rows(), exchanges::rows(), asks::rows(), ends::rows()].concat()

@@ -108,10 +108,10 @@ or lower the limit: connections = N";
     MEMORY_SHORT: "memory-short", Warning;
         why "With everything full the server would take more memory than the machine has, and the system would end it, or \
             something else.";
-        about "The ceiling of lockgate's memory follows from its limits (SECURITY.md, Memory): 8 MiB, 128 KiB a worker, 12 KiB a \
+        about "The ceiling of lockgate's memory follows from its limits (SECURITY.md, Memory): 8 MiB, 176 KiB a worker, 31 KiB a \
             connection and 72 KiB more while it is busy, and body_memory_bytes. It is compared with this machine's memory, or \
             the part of it that this program may use (cgroup).";
-        fix "connections = 500 (a ceiling of 90 MiB)";
+        fix "connections = 500 (a ceiling of 108 MiB)";
         see "SECURITY.md, Memory";
     REDIRECT_OFF: "redirect-off", Note;
         why "Who types a name without https:// gets no answer.";

@@ -1,6 +1,6 @@
 //! Several requests on a connection, requests in several pieces, and requests that are too large.
 
-use super::{close, get, group, in_chunks, post, request, row, Closed, Group, Kept, Row, Tls};
+use super::{close, get, group, in_chunks, post, request, row, Closed, Ended, Group, Kept, Row, Tls};
 use crate::{BODY_BUFFER_BYTES, BODY_BYTES, HEAD_BYTES};
 
 /// What a head may have at the redirect.
@@ -366,7 +366,7 @@ fn limits() -> Vec<Row> {
             ]
             .concat(),
             &[404],
-            Closed,
+            Ended,
         ),
         row(
             "a body that nobody reads for its size",

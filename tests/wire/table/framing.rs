@@ -1,6 +1,6 @@
 //! Where a request's body ends: Content-Length, Transfer-Encoding, and chunks with their trailers.
 
-use super::{group, in_chunks, post, request, row, Closed, Group, Kept, Row, Step, Tls};
+use super::{group, in_chunks, post, request, row, Closed, Ended, Group, Kept, Row, Step, Tls};
 
 pub fn rows() -> Vec<Row> {
     [
@@ -354,8 +354,8 @@ fn chunks() -> Vec<Row> {
             "9112 §7.1",
             [request("POST /missing", "Transfer-Encoding: chunked\r\n"), b"3\r\nabcd\r\n0\r\n\r\n".into()]
                 .concat(),
-            &[400],
-            Closed,
+            &[404],
+            Ended,
         )
         .at_redirect(&[308]),
         row("a size that is no overflow", "9112 §7.1", in_chunks("ffffffffffffffff\r\nabc"), &[], Closed)
