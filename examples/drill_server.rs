@@ -31,6 +31,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Some(bytes) => Response::reader_with_length(io::repeat(0).take(bytes), bytes),
             None => StatusCode::BAD_REQUEST.into_response(),
         })
+        .get("/events/{ms}", |request| match number(request, "ms") {
+            Some(ms) => Response::reader(Events(Duration::from_millis(ms))),
+            None => StatusCode::BAD_REQUEST.into_response(),
+        })
         .get("/sleep/{ms}", |request| match number(request, "ms") {
             Some(ms) => {
                 thread::sleep(Duration::from_millis(ms));
@@ -60,6 +64,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn number(request: &Request, name: &str) -> Option<u64> {
     request.param(name).parse().ok()
+}
+
+/// An event each time so much has passed, for ever.
+struct Events(Duration);
+
+impl Read for Events {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        thread::sleep(self.0);
+        (&b"an event\n"[..]).read(out)
+    }
 }
 
 struct Fails;

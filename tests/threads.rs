@@ -23,10 +23,11 @@ fn address_space() -> u64 {
 fn a_thread_that_the_system_has_refused_is_tried_again() {
     let gate = Gate::new();
     let inside = gate.clone();
-    let router = Router::new().get("/quick", |_: &mut Request| "quick").get("/wait", move |_: &mut Request| {
-        inside.pass();
-        "waited"
-    });
+    let router =
+        Router::new().get("/quick", |_: &mut Request| "quick").get("/wait", move |_: &mut Request| {
+            inside.pass();
+            "waited"
+        });
     let serving = serve_within(router, |limits| {
         limits.workers = 1;
         limits.reserve_workers = 8;

@@ -9,6 +9,7 @@ mod crowd;
 mod handlers;
 mod load;
 mod memory;
+mod places;
 mod reload;
 mod resets;
 mod scarcity;
@@ -43,7 +44,7 @@ pub struct Verdict {
 /// A drill by its name.
 type Drill = (&'static str, fn(Size) -> Verdict);
 
-const DRILLS: [Drill; 20] = [
+const DRILLS: [Drill; 22] = [
     ("silent clients", |size| crowd::drill(&[crowd::Kind::Silent], size)),
     ("half a ClientHello", |size| crowd::drill(&[crowd::Kind::HalfHello], size)),
     ("a head in drips", |size| crowd::drill(&[crowd::Kind::DrippingHead], size)),
@@ -51,6 +52,8 @@ const DRILLS: [Drill; 20] = [
     ("slow readers", |size| crowd::drill(&[crowd::Kind::SlowReader], size)),
     ("idle connections", |size| crowd::drill(&[crowd::Kind::Idle], size)),
     ("all of them, to the cap", crowd::drill_all),
+    ("places held by slow bodies and slow readers", places::slow),
+    ("streams whose clients leave", places::abandoned_streams),
     ("resets", resets::drill),
     ("no descriptors left", scarcity::descriptors),
     ("blocking handlers", scarcity::blocking),

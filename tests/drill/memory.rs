@@ -101,7 +101,7 @@ pub fn everything_at_once(size: Size) -> Verdict {
         faults.push("over the ceiling".to_string());
     }
     // Or the responses have not begun, and nothing was tried.
-    let least = 3 * 1024 + connections * 64;
+    let least = 3 * 1024 + connections * 48;
     if footprint.memory_kib < least {
         faults.push(format!("less than {} MiB, so the buffers were not full", least / 1024));
     }
