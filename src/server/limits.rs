@@ -245,8 +245,8 @@ mod tests {
     #[test]
     fn the_ceiling_of_memory_is_what_the_page_on_security_says() {
         let limits = Limits { connections: 500, workers: 4, ..Limits::default() };
-        // "with 500 the ceiling is 118 MiB"
-        assert_eq!((limits.memory_ceiling() + (1 << 19)) >> 20, 118);
+        // "with 500 the ceiling is 117 MiB"
+        assert_eq!((limits.memory_ceiling() + (1 << 19)) >> 20, 117);
         let large = Limits { head_bytes: 1024 * 1024, ..limits };
         assert_eq!(large.memory_with(1) - large.memory_with(0), (31 + 1024 + 20) * 1024);
     }
