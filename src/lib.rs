@@ -70,6 +70,7 @@ pub mod costs {
     use crate::{Limits, Request, Response};
 }
 mod error;
+mod escape;
 mod finding;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -107,6 +108,10 @@ pub mod workshop {
     pub use crate::tls::device::making::{vouches, Ca, Key, Lifetime, MakeError};
     pub use crate::tls::device::scope::Scope;
     pub use crate::tls::file::report_mode;
+    /// What of foreign text may be shown.
+    pub mod escape {
+        pub use crate::escape::{bounded, bounded_of, hides, json, line, line_of, lines_of, path, shown};
+    }
 }
 
 /// The README's example compiles as it is written.
