@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::escape;
+
 /// What can go wrong in lockgate, from building a server to reading a request's body in a handler.
 ///
 /// In a handler it is also an answer: it implements [`IntoResponse`](crate::IntoResponse), so `?` on
@@ -259,9 +261,36 @@ impl Error {
     }
 }
 
+/// As the message is put together, with file names and others' words as they are. What is displayed is one line of it.
+struct Raw<'a, T>(&'a T);
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        escape::shown(&Raw(self)).fmt(f)
+    }
+}
+
+impl fmt::Display for IdentityFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escape::shown(&Raw(self)).fmt(f)
+    }
+}
+
+impl fmt::Display for AcmeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escape::shown(&Raw(self)).fmt(f)
+    }
+}
+
+impl fmt::Display for BodyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escape::shown(&Raw(self)).fmt(f)
+    }
+}
+
+impl fmt::Display for Raw<'_, Error> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
             Error::Listen { listener, address, source } => {
                 write!(f, "cannot listen for {listener} on {address}: ")?;
                 match source.kind() {
@@ -291,9 +320,9 @@ impl fmt::Display for Error {
     }
 }
 
-impl fmt::Display for IdentityFault {
+impl fmt::Display for Raw<'_, IdentityFault> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        match self.0 {
             IdentityFault::Missing => f.write_str("there is no such file; give the path of an existing PEM file"),
             IdentityFault::Unreadable(source) => match source.kind() {
                 io::ErrorKind::IsADirectory => f.write_str("is a directory; give the path of the PEM file in it"),
@@ -356,9 +385,9 @@ impl fmt::Display for IdentityFault {
     }
 }
 
-impl fmt::Display for AcmeFault {
+impl fmt::Display for Raw<'_, AcmeFault> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        match self.0 {
             AcmeFault::TermsNotAccepted { terms } => write!(
                 f,
                 "its terms of service have not been accepted; read {terms}, and if you agree say so with accept_terms (--accept-terms)"
@@ -405,9 +434,9 @@ impl fmt::Display for AcmeFault {
     }
 }
 
-impl fmt::Display for BodyFault {
+impl fmt::Display for Raw<'_, BodyFault> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        match self.0 {
             BodyFault::TooLarge { limit } => {
                 write!(f, "the body is larger than the {limit} bytes accepted here")
             }

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde_json::{json, Value};
 
+use crate::escape;
+
 /// How bad a [`Finding`] is. The later ones are the worse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -60,17 +62,17 @@ pub struct Finding {
 
 impl Finding {
     pub(crate) fn new(rule: &'static Rule, seen: impl Into<String>) -> Finding {
-        Finding { rule, at: None, seen: seen.into(), fix: None }
+        Finding { rule, at: None, seen: escape::line(&seen.into()).to_string(), fix: None }
     }
 
     /// Where it was found.
     pub(crate) fn at(self, place: impl Into<String>) -> Finding {
-        Finding { at: Some(place.into()), ..self }
+        Finding { at: Some(escape::line(&place.into()).to_string()), ..self }
     }
 
     /// A fix that fits better than the one for all of its kind.
     pub(crate) fn fixed_by(self, fix: impl Into<String>) -> Finding {
-        Finding { fix: Some(fix.into()), ..self }
+        Finding { fix: Some(escape::lines_of(fix.into().as_bytes()).to_string()), ..self }
     }
 
     /// The name of its kind, such as `missing-intermediate`: in kebab case, and the same in every later version.
@@ -88,8 +90,8 @@ impl Finding {
         self.at.as_deref()
     }
 
-    /// What was seen, as a clause. Names that come from a certificate are escaped for a terminal, and one finding quotes
-    /// only a few of them.
+    /// What was seen, as a clause. It is one line, and what would steer a terminal or turn the direction of writing is escaped,
+    /// as in [`place`](Finding::place) and [`fix`](Finding::fix). One finding quotes only a few of a certificate's names.
     pub fn seen(&self) -> &str {
         &self.seen
     }

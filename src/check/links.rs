@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::target::{Host, Url};
+use crate::escape;
 
 /// Strings that are looked at in one document, and the depth to which.
 const MOST_STRINGS: usize = 20_000;
@@ -38,7 +39,7 @@ pub(super) fn http_links(document: &Value, checked: &Host) -> Vec<String> {
         // What stands behind the first blank is prose.
         let Ok(url) = Url::parse(text.split_whitespace().next().unwrap_or_default()) else { return };
         if is_link(&url, checked) {
-            found.push(text.chars().filter(|c| !c.is_control()).take(200).collect());
+            found.push(escape::bounded(text, 200).to_string());
         }
     });
     found
@@ -49,7 +50,7 @@ pub(super) fn http_servers(document: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for server in document["servers"].as_array().into_iter().flatten().take(100) {
         if let Some(url) = server["url"].as_str().filter(|url| starts_with_http(url)) {
-            found.push(url.chars().filter(|c| !c.is_control()).take(200).collect());
+            found.push(escape::bounded(url, 200).to_string());
         }
     }
     let schemes = document["schemes"].as_array().into_iter().flatten();

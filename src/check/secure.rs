@@ -12,6 +12,7 @@ use super::rules;
 use super::run::Run;
 use super::target::{Host, Url};
 use super::trust::Voucher;
+use crate::escape;
 use crate::http::date::{iso8601, parse_imf_fixdate};
 
 /// A difference of clocks that no network makes, in seconds.
@@ -311,9 +312,7 @@ fn some_of(found: &[String]) -> String {
 
 /// Words of the server, made fit for a terminal.
 pub(super) fn shown(text: &str) -> String {
-    let short: String = text.chars().take(120).collect();
-    let more = if short.len() < text.len() { "…" } else { "" };
-    format!("{}{more}", short.escape_debug().collect::<String>().replace("\\\"", "\"").replace("\\'", "'"))
+    escape::bounded(text, 120).to_string()
 }
 
 #[cfg(test)]
@@ -341,7 +340,7 @@ mod tests {
     #[test]
     fn words_of_a_server_cannot_steer_a_terminal() {
         assert_eq!(shown("a\u{1b}[31m\"b'"), "a\\u{1b}[31m\"b'");
-        assert_eq!(shown(&"ä".repeat(200)).chars().count(), 121);
+        assert_eq!(shown(&"ä".repeat(200)), "ä".repeat(120) + "… (160 bytes more)");
     }
 
     #[test]

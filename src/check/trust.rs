@@ -10,6 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::target::Host;
+use crate::escape;
 use crate::tls::provider;
 
 /// Where systems keep the authorities that they trust: Debian and its kin, Red Hat's, SUSE's, Alpine and the BSDs.
@@ -83,7 +84,7 @@ impl Roots {
             match read(&path) {
                 Ok((system, _)) => roots.system = system,
                 // A machine without a store of its own is no fault of the server that is checked.
-                Err(error) => log::debug!("{}: {error}", path.display()),
+                Err(error) => log::debug!("{}: {error}", escape::path(&path)),
             }
         }
         Ok(roots)

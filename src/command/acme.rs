@@ -15,6 +15,7 @@ use super::commands::{Command, Operands, Spec};
 use super::exit::{Code, Failure, Meaning};
 use super::options::{path, text, Kind, Opt};
 use super::say;
+use super::terminal::say_json;
 use super::value::{self, Listen};
 
 /// What the options here say.
@@ -341,6 +342,6 @@ fn status(arguments: &Arguments) -> Result<ExitCode, Failure> {
         "last_error_at": status.last_error_at,
         "next_attempt": status.next_attempt,
     });
-    say(&json.to_string());
+    say_json(&json.to_string());
     Ok(ExitCode::SUCCESS)
 }

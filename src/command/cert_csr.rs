@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use lockgate::workshop::escape;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SanType,
@@ -96,7 +97,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     tell(&format!(
         "The key is in {} and stays there. When the authority has answered: lockgate cert install ANSWER.pem {}",
-        places.key.display(),
+        escape::path(&places.key),
         places.named
     ));
     Ok(ExitCode::SUCCESS)
@@ -148,7 +149,7 @@ fn key(path: &Path) -> Result<KeyPair, Failure> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(not_written(path, &error)),
     }
-    tell(&format!("{}: is there already, and the request is for this key", path.display()));
+    tell(&format!("{}: is there already, and the request is for this key", escape::path(path)));
     let unusable = |what: &str| {
         let path = path.display();
         Failure::new(

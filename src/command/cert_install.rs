@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
+use lockgate::workshop::escape;
 use lockgate::{iso8601, Certificate, Chain, Error, Identity, IdentityFault};
 
 use super::args::Arguments;
@@ -131,7 +132,7 @@ fn refuse_to_write_over(cert: &Path) -> Result<(), Failure> {
 }
 
 fn report(places: &Places, in_order: &[Certificate], found: usize) -> String {
-    let [cert, key] = [&places.cert, &places.key].map(|path| path.to_string_lossy());
+    let [cert, key] = [&places.cert, &places.key].map(|path| escape::path(path).to_string());
     let mut text = format!("Installed in {cert}");
     if let Some(own) = in_order.first() {
         let addresses = own.ip_addresses().iter().map(ToString::to_string);

@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use lockgate::workshop::escape;
 use lockgate::{iso8601, Certificate, Chain, Finding, Severity};
 use serde_json::{json, Value};
 
 use super::args::Arguments;
 use super::commands::{Operands, Spec};
 use super::exit::{Code, Failure};
+use super::terminal::say_json;
 use super::{help, say, value};
 
 pub(super) const SPEC: Spec = Spec {
@@ -57,12 +59,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let now = value::unix_now();
     let findings = chain.findings(now);
-    let name = file.display().to_string();
-    say(&if arguments.json {
-        format!("{:#}", in_json(&name, &chain, &findings))
+    if arguments.json {
+        say_json(&format!("{:#}", in_json(&file.to_string_lossy(), &chain, &findings)));
     } else {
-        for_people(&name, &chain, &findings, now)
-    });
+        say(&for_people(&escape::path(file).to_string(), &chain, &findings, now));
+    }
     Ok(ExitCode::from(match findings.iter().map(Finding::severity).max() {
         Some(Severity::Error) => ERRORS,
         Some(Severity::Warning) => WARNINGS,

@@ -7,17 +7,18 @@ use lockgate::check::{Before, Verdict};
 use lockgate::Device;
 
 use super::args::Arguments;
-use super::check_url_report::{self, Paint};
+use super::check_url_report;
 use super::exit::{Code, Failure};
-use super::{acme, say, serve};
+use super::terminal::{say_json, say_painted, Paint};
+use super::{acme, serve};
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let report = before(arguments)?.run();
-    say(&if arguments.json {
-        format!("{:#}", report.to_json())
+    if arguments.json {
+        say_json(&format!("{:#}", report.to_json()));
     } else {
-        check_url_report::text(&report, Paint::for_stdout())
-    });
+        say_painted(&check_url_report::text(&report, Paint::for_stdout()));
+    }
     Ok(match report.verdict() {
         Verdict::Clean => ExitCode::SUCCESS,
         Verdict::Warnings => ExitCode::from(1),

@@ -1,48 +1,15 @@
 //! A report of `lockgate check --source` for people, and as JSON.
 
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal};
 use std::path::Path;
 
 use lockgate::check;
 use lockgate::check::source::{Explanation, Report, Skip, SourceFinding};
+use lockgate::workshop::escape;
 use lockgate::Severity;
 use serde_json::{json, Value};
 
-/// Whether the text is coloured.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Colour {
-    No,
-    Yes,
-}
-
-impl Colour {
-    /// On a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
-    pub(super) fn of_stdout() -> Colour {
-        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        if io::stdout().is_terminal() && !refused {
-            Colour::Yes
-        } else {
-            Colour::No
-        }
-    }
-
-    fn paint(self, code: &str, text: &str) -> String {
-        match self {
-            Colour::Yes => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            Colour::No => text.to_string(),
-        }
-    }
-
-    fn severity(self, severity: Severity) -> String {
-        let code = match severity {
-            Severity::Error => "1;31",
-            Severity::Warning => "1;33",
-            _ => "36",
-        };
-        self.paint(code, severity.name())
-    }
-}
+use super::terminal::Paint;
 
 /// `1 file`, `2 files`, `2 addresses`.
 pub(super) fn counted(count: usize, noun: &str) -> String {
@@ -53,7 +20,7 @@ pub(super) fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-pub(super) fn for_people(report: &Report, colour: Colour) -> String {
+pub(super) fn for_people(report: &Report, paint: Paint) -> String {
     let mut text = String::new();
     let mut explained = BTreeSet::new();
     for found in &report.findings {
@@ -61,8 +28,8 @@ pub(super) fn for_people(report: &Report, colour: Colour) -> String {
         let place = finding.place().unwrap_or(&found.file);
         text.push_str(&format!(
             "{}: {}: {} ({})\n    {}\n",
-            colour.paint("1", place),
-            colour.severity(finding.severity()),
+            paint.with("1", place),
+            paint.severity(finding.severity(), finding.severity().name()),
             finding.seen(),
             finding.id(),
             found.text
@@ -88,21 +55,13 @@ fn skipped(report: &Report) -> String {
             text.push_str(&format!("not looked at: {more} more; --json lists them\n"));
             break;
         }
-        let path: String = skipped.path.chars().flat_map(escaped).collect();
-        text.push_str(&format!("not looked at: {path}: {}\n", skipped.why.reason()));
+        let (path, reason) = (escape::line(&skipped.path), skipped.why.reason());
+        text.push_str(&format!("not looked at: {path}: {}\n", escape::line(&reason)));
     }
     if !text.is_empty() {
         text.push('\n');
     }
     text
-}
-
-fn escaped(character: char) -> Vec<char> {
-    if character.is_control() {
-        character.escape_default().collect()
-    } else {
-        vec![character]
-    }
 }
 
 /// The one sentence at the end.

@@ -9,7 +9,8 @@ use lockgate::Severity;
 
 use super::args::Arguments;
 use super::exit::{Code, Failure};
-use super::{check_report, check_sarif, say};
+use super::terminal::{say, say_json, say_painted, show_diff, Paint};
+use super::{check_report, check_sarif};
 
 const WARNINGS: u8 = 1;
 const ERRORS: u8 = 2;
@@ -31,14 +32,14 @@ pub(super) fn run(arguments: &Arguments, root: &Path) -> Result<ExitCode, Failur
     }
     let mut report = scan.run()?;
     if arguments.json {
-        say(&check_report::in_json(root, &report));
+        say_json(&check_report::in_json(root, &report));
     } else if arguments.sarif {
-        say(&check_sarif::of(&report));
+        say_json(&check_sarif::of(&report));
     } else {
         if arguments.fix && rewrite(root, &report, arguments.yes)? {
             report = scan.run()?;
         }
-        say(&check_report::for_people(&report, check_report::Colour::of_stdout()));
+        say_painted(&check_report::for_people(&report, Paint::for_stdout()));
     }
     Ok(ExitCode::from(match report.worst() {
         Some(Severity::Error) => ERRORS,
@@ -60,7 +61,7 @@ fn rewrite(root: &Path, report: &Report, yes: bool) -> Result<bool, Failure> {
         return Ok(false);
     }
     for fix in &fixes {
-        show(&fix.diff());
+        show_diff(&fix.diff());
     }
     let count: usize = fixes.iter().map(Fix::count).sum();
     let (addresses, files) =
@@ -74,22 +75,6 @@ fn rewrite(root: &Path, report: &Report, yes: bool) -> Result<bool, Failure> {
     }
     say(&format!("Rewrote {addresses} in {files}.\n"));
     Ok(true)
-}
-
-/// A difference with the files' own bytes, so that `patch` takes it; on a terminal only what does no harm there.
-fn show(diff: &[u8]) {
-    let mut stdout = io::stdout().lock();
-    let is_terminal = stdout.is_terminal();
-    let harmless = |byte: &u8| if byte.is_ascii_control() && !b"\n\t".contains(byte) { b'?' } else { *byte };
-    let text: Vec<u8> = if is_terminal {
-        let text = String::from_utf8_lossy(diff);
-        text.replace("\r\n", "\n").bytes().map(|byte| harmless(&byte)).collect()
-    } else {
-        diff.to_vec()
-    };
-    if let Err(error) = stdout.write_all(&text).and_then(|()| stdout.flush()) {
-        log::debug!("stdout is closed: {error}");
-    }
 }
 
 /// Asks, if somebody is there to answer.

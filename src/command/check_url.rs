@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use lockgate::check::{Check, Verdict};
 
 use super::args::Arguments;
-use super::check_url_report::{self, Paint};
+use super::check_url_report;
 use super::exit::Failure;
-use super::say;
+use super::terminal::{say_json, say_painted, Paint};
 
 pub(super) fn run(arguments: &Arguments, url: &str) -> Result<ExitCode, Failure> {
     let mut check = Check::new(url).http_port(arguments.http_port);
@@ -29,9 +29,9 @@ pub(super) fn run(arguments: &Arguments, url: &str) -> Result<ExitCode, Failure>
     }
     let report = outcome?;
     if arguments.json {
-        say(&format!("{:#}", report.to_json()));
+        say_json(&format!("{:#}", report.to_json()));
     } else {
-        say(&check_url_report::text(&report, Paint::for_stdout()));
+        say_painted(&check_url_report::text(&report, Paint::for_stdout()));
     }
     Ok(match report.verdict() {
         Verdict::Clean => ExitCode::SUCCESS,

@@ -1,54 +1,19 @@
 //! A check's report as text for people: a few lines of what was seen, what is wrong with it, and one sentence at the end.
 
 use lockgate::check::{Explanation, Report};
+use lockgate::workshop::escape;
 use lockgate::{Finding, Severity};
 use serde_json::Value;
+
+use super::terminal::Paint;
 
 /// Where lines end, if a word allows it.
 const WIDTH: usize = 96;
 
-/// Whether colours are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Paint {
-    Colours,
-    Plain,
-}
-
-impl Paint {
-    /// Colours for a terminal whose user has not declined them (no-color.org).
-    pub(super) fn for_stdout() -> Paint {
-        use std::io::IsTerminal;
-        let is_declined = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        if is_declined || !std::io::stdout().is_terminal() {
-            Paint::Plain
-        } else {
-            Paint::Colours
-        }
-    }
-
-    /// With the codes of ECMA-48 SGR around it.
-    fn with(self, code: &str, text: &str) -> String {
-        match self {
-            Paint::Colours => format!("\x1b[{code}m{text}\x1b[0m"),
-            Paint::Plain => text.to_string(),
-        }
-    }
-
-    fn severity(self, severity: Severity, text: &str) -> String {
-        let code = match severity {
-            Severity::Note => "36",
-            Severity::Warning => "1;33",
-            // And whatever is worse.
-            _ => "1;31",
-        };
-        self.with(code, text)
-    }
-}
-
 /// The whole report.
 pub(super) fn text(report: &Report, paint: Paint) -> String {
-    let mut out = format!("{}\n\n", paint.with("1", report.subject()));
+    let subject = escape::line(report.subject()).to_string();
+    let mut out = format!("{}\n\n", paint.with("1", &subject));
     for (area, words) in seen(report) {
         out.push_str(&format!("  {area:<12} {words}\n"));
     }
@@ -75,13 +40,13 @@ pub(super) fn text(report: &Report, paint: Paint) -> String {
         out.push_str("\nNot found out:\n");
     }
     for unknown in report.unknown() {
-        out.push_str(&format!("  {}\n", wrapped(unknown, 2, 4)));
+        out.push_str(&format!("  {}\n", wrapped(&escape::line(unknown).to_string(), 2, 4)));
     }
     if !report.findings().is_empty() {
         out.push_str("\nMore about a finding: lockgate check --explain ID\n");
     }
     let worst = report.findings().iter().map(Finding::severity).max().filter(|worst| *worst > Severity::Note);
-    let summary = report.summary();
+    let summary = escape::line(&report.summary()).to_string();
     out.push('\n');
     out.push_str(&match worst {
         Some(worst) => paint.severity(worst, &summary),
@@ -130,15 +95,15 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
 fn seen(report: &Report) -> Vec<(&'static str, String)> {
     let facts = report.facts();
     let fact = |area: &str, name: &str| facts.get(area).and_then(|area| area.get(name));
-    let text = |area: &str, name: &str| fact(area, name).and_then(Value::as_str).map(str::to_string);
+    let text = |area: &str, name: &str| fact(area, name).and_then(Value::as_str).map(shown);
     let mut lines = Vec::new();
-    if let Some(address) = facts.get("address").and_then(Value::as_str) {
+    if let Some(address) = facts.get("address").and_then(Value::as_str).map(shown) {
         lines.push(("address", format!("{address}, {} connections", report.connections())));
     }
     if let Some(certificates) = facts.get("certificates").and_then(Value::as_array) {
         for certificate in certificates {
             let text =
-                |name: &str| certificate.get(name).and_then(Value::as_str).unwrap_or_default().to_string();
+                |name: &str| certificate.get(name).and_then(Value::as_str).map(shown).unwrap_or_default();
             let days = certificate.get("days_left").and_then(Value::as_i64).unwrap_or_default();
             lines.push(("certificate", format!("{}: {}, {days} days left", text("file"), text("subject"))));
         }
@@ -161,7 +126,11 @@ fn seen(report: &Report) -> Vec<(&'static str, String)> {
             .map(|(name, _)| name.as_str())
             .collect();
         accepted.sort_by(|a, b| b.cmp(a));
-        let mut words = if accepted.is_empty() { "no version".to_string() } else { accepted.join(", ") };
+        let mut words = if accepted.is_empty() {
+            "no version".to_string()
+        } else {
+            escape::line(&accepted.join(", ")).to_string()
+        };
         if let Some(cipher) = text("tls", "cipher") {
             words.push_str(&format!("; a current client gets {cipher}"));
         }
@@ -187,7 +156,7 @@ fn seen(report: &Report) -> Vec<(&'static str, String)> {
     }
     if let (Some(port), Some(answer)) = (fact("http", "port"), text("http", "answer")) {
         let words = match (answer.as_str(), text("http", "location")) {
-            ("redirect", Some(location)) => format!("a redirect to {}", printable(&location)),
+            ("redirect", Some(location)) => format!("a redirect to {location}"),
             ("content", _) => "contents".to_string(),
             ("refusal", _) => format!("a refusal ({})", fact("http", "status").unwrap_or(&Value::Null)),
             (answer, _) => format!("{answer} (nothing answers)"),
@@ -197,8 +166,9 @@ fn seen(report: &Report) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(120).collect()
+/// A fact in words of the server that is checked.
+fn shown(text: &str) -> String {
+    escape::bounded(text, 200).to_string()
 }
 
 /// With a capital in front and a point behind.
@@ -251,10 +221,9 @@ mod tests {
         assert_eq!(sentence("Is it so?"), "Is it so?");
         assert_eq!(sentence(""), ".");
     }
-
     #[test]
-    fn colours_are_there_only_when_they_are_wanted() {
-        assert_eq!(Paint::Plain.severity(Severity::Error, "x"), "x");
-        assert_eq!(Paint::Colours.severity(Severity::Error, "x"), "\u{1b}[1;31mx\u{1b}[0m");
+    fn a_redirect_of_the_server_cannot_steer_a_terminal() {
+        assert_eq!(shown("https://a\u{9b}31m\u{202e}/"), r"https://a\u{9b}31m\u{202e}/");
+        assert_eq!(shown(&"é".repeat(300)), "é".repeat(200) + "… (200 bytes more)");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use lockgate::workshop::escape;
 use lockgate::Identity;
 
 use super::args::Arguments;
@@ -44,7 +45,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let certificates = demo_certs::ensure(&arguments.dir)
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
     if let Freshness::Made { because } = &certificates.freshness {
-        let dir = arguments.dir.display();
+        let dir = escape::path(&arguments.dir);
         say(&format!("Made a demo CA and a certificate for localhost in {dir}: {because}."));
     }
     let signals = Signals::catch()?;

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use lockgate::workshop::escape;
 use lockgate::{AcmeFault, Error};
 
 use super::options;
@@ -61,9 +62,8 @@ impl Failure {
 
     /// Tells the user, in one line whatever the names in it hold.
     pub(super) fn report(self) -> ExitCode {
-        let line = self.message.replace(char::is_control, " ");
         // Who has closed stderr cannot be told; the exit code still says it.
-        let _ = writeln!(io::stderr(), "lockgate: {line}");
+        let _ = writeln!(io::stderr(), "lockgate: {}", escape::line(&self.message));
         ExitCode::from(self.code as u8)
     }
 }

@@ -24,13 +24,14 @@ mod options;
 mod placing;
 mod serve;
 mod signals;
+mod terminal;
 mod value;
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
-use args::{Arguments, Topic, Wish};
+use args::{Topic, Wish};
 use exit::Failure;
+use terminal::{say, start_log, tell};
 
 /// Does what the command line says; the exit code tells how it went.
 pub(crate) fn main() -> ExitCode {
@@ -52,33 +53,4 @@ fn fulfil(wish: Wish) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Writes to stdout. That nobody reads it (a closed pipe) is no reason to stop serving.
-fn say(text: &str) {
-    let mut stdout = io::stdout().lock();
-    if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
-        log::debug!("stdout is closed: {error}");
-    }
-}
-
-/// Writes to stderr, for people, beside what stdout holds for programs.
-fn tell(text: &str) {
-    if let Err(error) = writeln!(io::stderr(), "{text}") {
-        log::debug!("stderr is closed: {error}");
-    }
-}
-
-/// `RUST_LOG` says what is logged; when it is not set, `-v` and `-q` do.
-fn start_log(arguments: &Arguments) {
-    let level = match arguments.verbosity {
-        ..=-3 => "off",
-        -2 => "error",
-        -1 => "warn",
-        0 => "info",
-        1 => "debug",
-        2.. => "trace",
-    };
-    let environment = env_logger::Env::default().default_filter_or(level);
-    env_logger::Builder::from_env(environment).init();
 }

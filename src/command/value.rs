@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lockgate::workshop::escape;
+
 pub(super) const TIME: &str = "a time: 500ms, 60s, 2m, or a plain number of seconds";
 pub(super) const SIZE: &str = "a size: 64KiB, 1MiB, or a plain number of bytes";
 pub(super) const COUNT: &str = "a whole number";
@@ -111,13 +113,13 @@ pub(super) fn show_fingerprint(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
-/// `path` as a shell takes it for one word.
+/// `path` as a shell takes it for one word, to be shown: in one line, whatever is in it.
 pub(super) fn shell_word(path: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(&byte);
     if !path.is_empty() && path.bytes().all(is_plain) {
         path.to_string()
     } else {
-        format!("'{}'", path.replace('\'', r"'\''"))
+        format!("'{}'", escape::line(&path.replace('\'', r"'\''")))
     }
 }
 

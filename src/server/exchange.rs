@@ -18,6 +18,7 @@ use super::sending::{After, Record, Sending, Source};
 use super::streaming::{Framed, Full, Streaming};
 use super::transport::Flushed;
 use crate::error::BodyFault;
+use crate::escape;
 use crate::http::chunked::{Decoder, Found};
 use crate::http::head::{self, BodyLength, Field, Line, Version};
 use crate::http::reply::{write_head, Exchange, Framing};
@@ -676,7 +677,8 @@ fn call(endpoint: &Endpoint, request: &mut Request<'_>, desk: &mut Desk<'_>) -> 
     let took = desk.look().saturating_sub(began);
     desk.shared.leave_handler(desk.me, Some(endpoint.index), took);
     response.unwrap_or_else(|_| {
-        log::error!("the handler of {} {} panicked; the client gets a 500", request.method(), request.path());
+        let path = escape::line(request.path());
+        log::error!("the handler of {} {path} panicked; the client gets a 500", request.method());
         StatusCode::INTERNAL_SERVER_ERROR.into_response()
     })
 }

@@ -20,6 +20,7 @@ use mio::Waker;
 use super::health::IdentityFailure;
 use super::watch::Watch;
 use crate::error::Error;
+use crate::escape;
 use crate::tls::{Clients, Expiry, Identity, Live, Origin, Serving, Stamp};
 
 /// Without a reason before, this long from one look at everything to the next.
@@ -360,6 +361,7 @@ impl Rounds {
 fn say(identity: &Identity, expiry: Expiry, clock: SystemTime) {
     let left = identity.left(clock);
     let names = identity.dns_names().join(", ");
+    let names = escape::line(&names);
     match expiry {
         Expiry::Distant => {}
         Expiry::Due => log::info!("the certificate for {names} has {} left, less than a third of its life: renew it", days(left)),

@@ -15,6 +15,7 @@ use super::desk::{Desk, PIECE_BYTES};
 use super::parking::{Entry, Idle, Millis};
 use super::transport::{Flushed, Transport};
 use super::Shared;
+use crate::escape;
 use crate::http::reply::chunk_size_line;
 
 /// How much is encrypted before the socket has to take it, in bytes. With the head and what TLS adds it stays below the
@@ -236,6 +237,7 @@ impl Connection {
     /// One line a request, never the query, which may hold secrets.
     pub(super) fn log_access(&self, record: &Record, bytes: u64) {
         let Record { method, path, status, began } = record;
+        let path = escape::line(path);
         log::info!(
             target: "lockgate::access",
             "{method} {path} {} {bytes} {}us {} {}",
@@ -337,7 +339,7 @@ fn read_piece(
     drop(inside);
     *slow = took >= SLOW_READER;
     result.map_err(|error| {
-        log::error!("a response's reader failed, and the connection was cut: {error}");
+        log::error!("a response's reader failed, and the connection was cut: {}", escape::shown(&error));
         io::ErrorKind::Other.into()
     })
 }

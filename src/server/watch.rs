@@ -180,7 +180,7 @@ mod notify {
                     Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::NOMEM)) => {
                         return Err(error.into())
                     }
-                    Err(error) => log::debug!("{}: cannot be watched: {error}", folder.display()),
+                    Err(error) => log::debug!("{}: cannot be watched: {error}", crate::escape::path(folder)),
                 }
             }
             for watch in self.watches.values() {

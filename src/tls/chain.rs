@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use super::certificate::Certificate;
 use super::{der, file, findings, identity, pem};
 use crate::error::{Error, IdentityFault};
+use crate::escape;
 use crate::finding::{Finding, Severity};
 
 /// A path is followed so far and no further: clients give up sooner.
@@ -212,14 +213,14 @@ pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>
     let chain = match of_served(certificates, file) {
         Ok(chain) => chain,
         Err(fault) => {
-            log::warn!("{place}: {fault}");
+            log::warn!("{}: {fault}", escape::line(&place));
             return;
         }
     };
     for finding in chain.findings(now) {
         // How much of its life is left, the server says, at the start and again later.
         if finding.severity() >= Severity::Warning && finding.id() != findings::EXPIRES_SOON.id {
-            log::warn!("{place}: {finding}");
+            log::warn!("{}: {finding}", escape::line(&place));
         }
     }
 }

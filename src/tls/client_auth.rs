@@ -20,6 +20,7 @@ use super::source::{Stamp, MOST_FILES};
 use super::x509::Facts;
 use super::{der, file, pem, provider, Expiry};
 use crate::error::{Error, IdentityFault};
+use crate::escape;
 use crate::http::date::iso8601;
 
 /// What is looked after of a source's files, less the file of the authorities.
@@ -107,7 +108,7 @@ impl ClientAuth {
                 log::warn!(
                     "{}: there is no revocation list of the authority at place {}, so clients with certificates that it \
                      has issued are refused",
-                    self.authorities.display(),
+                    escape::path(&self.authorities),
                     index + 1
                 );
             }
@@ -232,7 +233,7 @@ fn read_authorities(path: &Path, now: i64) -> Result<Vec<CertificateDer<'static>
             if der::validity(certificate).is_ok_and(|validity| now > validity.not_after) {
                 log::warn!(
                     "{}: the authority at place {place} has expired; it still vouches for clients here",
-                    path.display()
+                    escape::path(path)
                 );
             }
         }

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::{Error, IdentityFault};
+use crate::escape;
 
 /// The largest file that is read for a certificate or a key: 1 MiB. Real ones hold a few kilobytes; the bound is there
 /// for a path that names something else, such as a log or a device.
@@ -76,7 +77,7 @@ fn loose_mode(_file: &File) -> Option<u32> {
 }
 
 fn loose_mode_warning(mode: u32, path: &Path) -> String {
-    let path = path.display();
+    let path = escape::path(path);
     format!("{path}: others than its owner may read or write this private key (mode {mode:04o}); run: chmod 600 {path}")
 }
 

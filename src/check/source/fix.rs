@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::report::Report;
 use super::walk;
+use crate::escape;
 use crate::Error;
 
 /// Lines of the file that a difference shows around a change.
@@ -89,14 +90,17 @@ impl Fix {
         after
     }
 
-    /// The difference in the unified format, as `patch -p1` takes it, with the file's own bytes.
+    /// The difference in the unified format, as `patch -p1` takes it, with the file's own bytes. Its name is in one line, so
+    /// that `patch` does not find a file whose name has control characters in it.
     pub fn diff(&self) -> Vec<u8> {
         let after = self.after();
         let before: Vec<&[u8]> = self.before.split_inclusive(|byte| *byte == b'\n').collect();
         let after: Vec<&[u8]> = after.split_inclusive(|byte| *byte == b'\n').collect();
         // No line comes or goes, so that the same numbers count on both sides.
         let changed: Vec<usize> = (0..before.len()).filter(|&line| before[line] != after[line]).collect();
-        let mut text = format!("--- a/{0}\n+++ b/{0}\n", self.shown_path).into_bytes();
+        // A line end in a name would begin a difference of another file.
+        let name = escape::line(&self.shown_path);
+        let mut text = format!("--- a/{name}\n+++ b/{name}\n").into_bytes();
         let mut next = 0;
         while let Some(&first) = changed.get(next) {
             let mut last = first;

@@ -111,7 +111,7 @@ fn git_folder(folder: &Path) -> PathBuf {
 fn patterns_in(file: &Path) -> Vec<Pattern> {
     let mut contents = Vec::new();
     if let Some(skip) = walk::read(file, &mut contents) {
-        log::debug!("{}: {}", file.display(), skip.reason());
+        log::debug!("{}: {}", crate::escape::path(file), crate::escape::line(&skip.reason()));
         return Vec::new();
     }
     let text = contents.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&contents);

@@ -11,6 +11,7 @@ use super::report::SourceFinding;
 use super::rules::urls::{candidate, is_asked, offers_plain_schemes, Candidate};
 use super::rules::{idioms, Idiom};
 use super::tokens::Lexer;
+use crate::escape;
 use crate::finding::{Finding, Severity};
 
 /// Findings and allow comments of one file that are kept; a file that has more is data.
@@ -283,20 +284,10 @@ fn line_around(source: &Source<'_>, at: usize) -> String {
     format!("{mark}{}{cut}", shown(format!("{start}{end}").trim_end().as_bytes()))
 }
 
-/// Text from a file as a terminal may get it: control characters and those that turn the direction of writing are escaped.
+/// Text from a file as a terminal may get it. A tab is a space: source lines are indented with them.
 pub(super) fn shown(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for character in String::from_utf8_lossy(bytes).chars() {
-        match character {
-            '\t' => text.push(' '),
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' => {
-                text.extend(character.escape_unicode());
-            }
-            _ if character.is_control() => text.extend(character.escape_default()),
-            _ => text.push(character),
-        }
-    }
-    text
+    let spaced: Vec<u8> = bytes.iter().map(|&byte| if byte == b'\t' { b' ' } else { byte }).collect();
+    escape::line_of(&spaced).to_string()
 }
 
 #[cfg(test)]

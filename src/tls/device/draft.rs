@@ -90,7 +90,10 @@ impl Drop for Draft {
             return;
         }
         if let Err(error) = fs::remove_file(&self.temporary) {
-            log::warn!("{}: is left over and cannot be removed: {error}", self.temporary.display());
+            log::warn!(
+                "{}: is left over and cannot be removed: {error}",
+                crate::escape::path(&self.temporary)
+            );
         }
     }
 }

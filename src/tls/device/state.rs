@@ -23,6 +23,7 @@ use super::machine::Machine;
 use super::making::{Ca, CaFault, Key, Lifetime, MakeError};
 use super::names::{self, Name, Wanted};
 use crate::error::{Error, IdentityFault};
+use crate::escape;
 
 /// The first line of the leaf and its key, which are written over when they are renewed. The CA's files have none: its
 /// certificate is carried to all kinds of programs, and neither is ever written over.
@@ -127,8 +128,9 @@ impl State {
                 if before.is_none() =>
             {
                 log::error!(
-                    "the device's certificate could not be renewed, and is used as it is: {}: {fault}",
-                    path.display()
+                    "the device's certificate could not be renewed, and is used as it is: {}: {}",
+                    escape::path(&path),
+                    escape::shown(&fault)
                 );
                 Ok(Served { identity, names: Vec::new(), is_contested: false })
             }
@@ -155,7 +157,8 @@ impl State {
             }
         };
         self.make_leaf(&ca, &wanted, purpose.now)?;
-        log::info!("{}: made the device's certificate: {why}", self.certificate.display());
+        let (path, why) = (escape::path(&self.certificate), escape::line(&why));
+        log::info!("{path}: made the device's certificate: {why}");
         match self.find(purpose)? {
             Found::Good(identity, wanted) => {
                 self.report(&wanted);
@@ -279,7 +282,7 @@ impl State {
         let ca = Ca::make(&title, &scope, clock::of_ca(purpose.now), key);
         let ca = ca.map_err(|error| self.cannot_make(&error))?;
         self.write(&self.ca, ca.pem().as_bytes(), 0o644)?;
-        let path = self.ca.display();
+        let path = escape::path(&self.ca);
         if self.certificate.exists() {
             log::warn!("{path}: made a new device CA ({}): clients that trusted the former one refuse this device until they trust this one", ca.name());
         } else {
@@ -333,7 +336,7 @@ impl State {
             log::warn!(
                 "the device's certificate is not for {}, which its CA may not vouch for or are too many; a CA made with --name \
                  may, and clients can use another name or address",
-                wanted.left_out.join(", ")
+                escape::line(&wanted.left_out.join(", "))
             );
         }
     }
@@ -343,8 +346,8 @@ impl State {
             log::warn!(
                 "{}: another process has put a certificate for other names here; this one keeps its own for {}: give both the \
                  same names, or each a state directory of its own",
-                self.certificate.display(),
-                kept.names.join(", ")
+                escape::path(&self.certificate),
+                escape::line(&kept.names.join(", "))
             );
         }
     }
@@ -395,7 +398,7 @@ fn try_lock(file: &File) -> io::Result<()> {
 /// Whether others than its owner may exchange the files in a directory.
 fn open_to_others(dir: &Path) -> Option<String> {
     let mode = fs::metadata(dir).ok()?.permissions().mode() & 0o7777;
-    let dir = dir.display();
+    let dir = escape::path(dir);
     (mode & 0o022 != 0).then(|| {
         format!("{dir}: others than its owner may exchange the device's keys in it (mode {mode:04o}); run: chmod 700 {dir}")
     })

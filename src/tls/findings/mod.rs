@@ -14,6 +14,7 @@ use self::rules::*;
 use super::certificate::Certificate;
 use super::chain::{Chain, Way};
 use super::x509::{Hash, PublicKey};
+use crate::escape;
 use crate::finding::{self, Finding};
 use crate::http::date::{days_from_civil, iso8601};
 
@@ -367,6 +368,6 @@ pub(crate) fn shell_word(path: &Path) -> String {
     if !path.is_empty() && path.bytes().all(is_plain) {
         path.into_owned()
     } else {
-        format!("'{}'", path.replace('\'', r"'\''"))
+        format!("'{}'", escape::line(&path.replace('\'', r"'\''")))
     }
 }

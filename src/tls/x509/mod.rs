@@ -14,6 +14,8 @@ pub(super) use extensions::Extensions;
 
 use std::net::IpAddr;
 
+use crate::escape;
+
 use super::der::{self, Reader, Validity, INTEGER, SEQUENCE, VERSION};
 
 /// What every function here says is wrong: a clause about the certificate.
@@ -188,19 +190,17 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Text of a certificate, with what would change how it is shown written as an escape: control characters, and those that
-/// turn the direction of text around or are invisible.
-fn shown(text: &str, escape: impl Fn(char, &mut String)) -> String {
+/// Text of a certificate, with each character that [`hides`](escape::hides) written as RFC 4514 §2.4 writes bytes: `\1B`.
+fn shown(text: &str, push: impl Fn(char, &mut String)) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let hides = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || hides {
+        if escape::hides(c) {
             let mut bytes = [0; 4];
             for byte in c.encode_utf8(&mut bytes).bytes() {
                 out.push_str(&format!("\\{byte:02X}"));
             }
         } else {
-            escape(c, &mut out);
+            push(c, &mut out);
         }
     }
     out

@@ -22,7 +22,7 @@ pub(crate) fn hold(input: &[u8]) {
         .chain(&extensions.unknown_critical);
     let mut length = 0;
     for text in shown {
-        assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}'), "{text:?}");
+        assert!(!text.chars().any(crate::escape::hides), "{text:?}");
         length += text.len();
     }
     assert!(length <= 24 * input.len(), "{length} of {}", input.len());

@@ -1,0 +1,135 @@
+//! What the command writes to a terminal: text without what would steer it, and colours where they are wanted.
+//!
+//! Everything that is written to stdout and stderr goes through here, so that file names, certificates and the words of servers
+//! cannot take hold of a terminal, whatever a report has put in. Every command calls it.
+
+use std::io::{self, IsTerminal, Write};
+
+use lockgate::workshop::escape;
+use lockgate::Severity;
+
+use super::args::Arguments;
+
+/// Whether colours are used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Paint {
+    Colours,
+    Plain,
+}
+
+impl Paint {
+    pub(super) fn for_stdout() -> Paint {
+        Paint::of(io::stdout().is_terminal())
+    }
+
+    fn for_stderr() -> Paint {
+        Paint::of(io::stderr().is_terminal())
+    }
+
+    /// Colours are for a terminal that has them, unless its user has declined them: `NO_COLOR` is set and not empty
+    /// (<https://no-color.org>), or `TERM` is `dumb`.
+    fn of(is_terminal: bool) -> Paint {
+        let is_declined = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        if is_terminal && !is_declined {
+            Paint::Colours
+        } else {
+            Paint::Plain
+        }
+    }
+
+    /// With the codes of ECMA-48 SGR around it.
+    pub(super) fn with(self, code: &str, text: &str) -> String {
+        match self {
+            Paint::Colours => format!("\x1b[{code}m{text}\x1b[0m"),
+            Paint::Plain => text.to_string(),
+        }
+    }
+
+    pub(super) fn severity(self, severity: Severity, text: &str) -> String {
+        let code = match severity {
+            Severity::Note => "36",
+            Severity::Warning => "1;33",
+            // And whatever is worse.
+            _ => "1;31",
+        };
+        self.with(code, text)
+    }
+}
+
+/// Writes text of one line or more to stdout.
+pub(super) fn say(text: &str) {
+    say_painted(&escape::lines_of(text.as_bytes()).to_string());
+}
+
+/// Writes JSON to stdout, with what a terminal must not get as `\uXXXX`.
+pub(super) fn say_json(written: &str) {
+    say_painted(&escape::json(written).to_string());
+}
+
+/// Writes to stdout what has colours in it. Its parts that come from elsewhere are escaped already.
+pub(super) fn say_painted(text: &str) {
+    write(format!("{text}\n").as_bytes());
+}
+
+/// Writes a difference between files to stdout. `patch` gets the files' own bytes through a pipe, a terminal gets them escaped.
+pub(super) fn show_diff(diff: &[u8]) {
+    if io::stdout().is_terminal() {
+        write(escape::lines_of(diff).to_string().as_bytes());
+    } else {
+        write(diff);
+    }
+}
+
+/// That nobody reads it (a closed pipe) is no reason to stop serving.
+fn write(bytes: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        log::debug!("stdout is closed: {error}");
+    }
+}
+
+/// Writes to stderr, for people, beside what stdout holds for programs.
+pub(super) fn tell(text: &str) {
+    if let Err(error) = writeln!(io::stderr(), "{}", escape::lines_of(text.as_bytes())) {
+        log::debug!("stderr is closed: {error}");
+    }
+}
+
+/// `RUST_LOG` says what is logged; when it is not set, `-v` and `-q` do. A line of the log is one line.
+pub(super) fn start_log(arguments: &Arguments) {
+    let level = match arguments.verbosity {
+        ..=-3 => "off",
+        -2 => "error",
+        -1 => "warn",
+        0 => "info",
+        1 => "debug",
+        2.. => "trace",
+    };
+    let environment = env_logger::Env::default().default_filter_or(level);
+    let mut builder = env_logger::Builder::from_env(environment);
+    if std::env::var_os("RUST_LOG_STYLE").is_none() {
+        builder.write_style(match Paint::for_stderr() {
+            Paint::Colours => env_logger::WriteStyle::Always,
+            Paint::Plain => env_logger::WriteStyle::Never,
+        });
+    }
+    builder.format(|line, record| {
+        let (time, level, target) = (line.timestamp(), record.level(), record.target());
+        let style = line.default_level_style(level);
+        // Also for the lines of other crates, which escape nothing.
+        writeln!(line, "[{time} {style}{level:<5}{style:#} {target}] {}", escape::shown(record.args()))
+    });
+    builder.init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_there_only_when_they_are_wanted() {
+        assert_eq!(Paint::Plain.severity(Severity::Error, "x"), "x");
+        assert_eq!(Paint::Colours.severity(Severity::Error, "x"), "\u{1b}[1;31mx\u{1b}[0m");
+    }
+}
