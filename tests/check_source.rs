@@ -294,6 +294,86 @@ fn code_of_others_links_and_what_is_no_text_are_left_out_and_told() {
 }
 
 #[test]
+fn pipes_and_devices_in_the_place_of_files_are_neither_waited_for_nor_read() {
+    let dirty = "o = { rejectUnauthorized: false };\n";
+    let pipe = |path: &Path| assert_eq!(outcome(of_program("mkfifo", &[text(path)]), b"").0, 0);
+    let zero = |path: &Path| symlink("/dev/zero", path).unwrap();
+    for put in [&pipe as &dyn Fn(&Path), &zero] {
+        // The file that says where the repository is, and all that this may lead to.
+        let dir = tree(&[("x.js", dirty)]);
+        put(&dir.path().join(".git"));
+        assert_eq!(places(dir.path(), &[]), ["x.js:1:7 verification-off"]);
+        let dir = tree(&[("x.js", dirty), (".git", "gitdir: own\n"), ("own/HEAD", "")]);
+        put(&dir.path().join("own/commondir"));
+        assert_eq!(places(dir.path(), &[]).len(), 1);
+        let dir = tree(&[("x.js", dirty), (".git/info/x", ""), ("below/x.js", dirty)]);
+        put(&dir.path().join(".git/info/exclude"));
+        put(&dir.path().join(".gitignore"));
+        put(&dir.path().join("below/.gitignore"));
+        // Sources, by name and by their first line.
+        put(&dir.path().join("a.js"));
+        put(&dir.path().join("script"));
+        assert_eq!(places(dir.path(), &[]).len(), 2);
+        // From below, too.
+        assert_eq!(places(&dir.path().join("below"), &[]).len(), 1);
+        // What is asked for by name cannot be read, and nor can what the user has written.
+        let source = dir.path().join("a.js");
+        let (code, said) = check(&source, &[]);
+        assert!(code == 3 && said.contains("not looked at: a.js: cannot be read: it is "), "{code} {said}");
+        put(&dir.path().join(".lockgate-allow"));
+        let (code, _, said) = outcome(lockgate(&["check", "--source", text(dir.path())]), b"");
+        assert!(code == 3 && said.contains(".lockgate-allow: cannot be read: it is "), "{code} {said}");
+    }
+    // A pointer is a path and no more.
+    let dir = tree(&[("x.js", dirty), (".git", &format!("gitdir: {}", "own/".repeat(1 << 20)))]);
+    assert_eq!(places(dir.path(), &[]).len(), 1);
+}
+
+#[test]
+fn a_repository_elsewhere_says_what_is_ignored() {
+    let dirty = "o = { rejectUnauthorized: false };\n";
+    let dir = tree(&[
+        ("tree/x.js", dirty),
+        ("tree/y.js", dirty),
+        ("tree/.git", "gitdir: ../own/worktrees/tree\n"),
+        ("own/worktrees/tree/commondir", "../..\n"),
+        ("own/info/exclude", "y.js\n"),
+    ]);
+    assert_eq!(places(&dir.path().join("tree"), &[]), ["x.js:1:7 verification-off"]);
+}
+
+#[test]
+fn many_patterns_of_git_are_applied_and_too_many_are_told() {
+    let dirty = "o = { rejectUnauthorized: false };\n";
+    let many: String = (0..40_000).map(|n| format!("/some/folder/{n}\n*.e{n}\nname{n}.js\n")).collect();
+    let dir = tree(&[(".gitignore", &many), ("name39999.js", dirty), ("name40000.js", dirty)]);
+    assert_eq!(places(dir.path(), &[]), ["name40000.js:1:7 verification-off"]);
+    let wild = "*a*b*c*js\n".repeat(200_000);
+    let dir = tree(&[
+        ("sub/.gitignore", &wild),
+        ("sub/abc.js", dirty),
+        (".gitignore", "*a*z*js\n"),
+        ("az.js", dirty),
+    ]);
+    assert_eq!(places(dir.path(), &[]), ["sub/abc.js:1:7 verification-off"]);
+    let (code, said) = check(dir.path(), &[]);
+    assert_eq!(code, 2);
+    assert!(
+        said.contains(
+            "not looked at: sub/.gitignore: too many patterns, so that what they ignore is looked at\n"
+        ),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_allow_file_without_an_end_is_refused() {
+    let dir = tree(&[(".lockgate-allow", &"hostname-check-off *.py\n".repeat(1001))]);
+    let (code, _, said) = outcome(lockgate(&["check", "--source", text(dir.path())]), b"");
+    assert!(code == 3 && said.contains("line 1001: there are more than 1000 entries"), "{said}");
+}
+
+#[test]
 fn what_cannot_be_read_is_told_and_is_not_called_clean() {
     let dir = tree(&[("tree/a.py", "x = 1\n"), ("tree/shut/b.py", "")]);
     let (program, source) = (dir.path().join("lockgate"), dir.path().join("tree"));

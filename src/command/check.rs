@@ -57,13 +57,14 @@ JSON, TOML, ini, XML.
   lockgate check --explain plain-http-url
 
 What git ignores is left out, and so are node_modules, bower_components, vendor, third_party,
-site-packages, Pods, Carthage, symbolic links, minified and binary files, and files over 2 MiB.
+site-packages, Pods, Carthage, symbolic links, pipes and devices, minified and binary files, and
+files over 2 MiB. An ignore file with too many wildcards is not applied, and named.
 In test code (by its folder and name) nothing is said of http://, and a check switched off is a
 note.
 
 A comment `lockgate:allow ID reason` allows what is in its line, or in the next when it stands
-alone. The file .lockgate-allow at the tree's root allows more: lines of ID PATH [TEXT], the path
-as in .gitignore, the text a part of the line. What allows nothing is a note.
+alone. The file .lockgate-allow at the tree's root allows more: at most 1,000 lines of ID PATH
+[TEXT], the path as in .gitignore, the text a part of the line. What allows nothing is a note.
 
 With --source --json writes one object: schema (\"lockgate.check/1\"), kind (\"source\"), root,
 findings, more (how many beyond the first 10,000 are not listed), allowed, files, bytes, skipped

@@ -15,6 +15,8 @@ use crate::Error;
 pub(super) const MARK: &str = "lockgate:allow";
 /// The name of the file at the tree's root.
 pub(super) const FILE: &str = ".lockgate-allow";
+/// Entries that the file may have: each finding is held against all of them.
+const MOST_ENTRIES: usize = 1000;
 
 /// An allow comment.
 pub(super) struct Comment {
@@ -158,6 +160,11 @@ impl AllowFile {
             }
             let paths = Pattern::read(glob.as_bytes()).filter(|paths| !paths.is_negated);
             let paths = paths.ok_or_else(|| wrong(&format!("the path {glob:?} fits nothing")))?;
+            if entries.len() == MOST_ENTRIES {
+                return Err(wrong(&format!(
+                    "there are more than {MOST_ENTRIES} entries; allow whole folders, or check parts of the tree"
+                )));
+            }
             let (id, text) = (id.to_string(), text.trim().to_string());
             entries.push(Entry { line: number, written: line.to_string(), id, paths, text, is_used: false });
         }

@@ -2,51 +2,78 @@
 //!
 //! Called by `walk`, which tells of each folder that it enters and leaves. The last pattern of a file that fits decides, and the
 //! file nearest to the path before those above it. What is above a repository's own folder does not count in it.
+//!
+//! Whoever wrote the tree wrote these files, too: they are read as regular files only, and within bounds. One that is beyond
+//! them is not applied, so that more is looked at rather than less, and the report says so.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::pattern::Pattern;
-use super::walk;
+use super::ignore_list::IgnoreList;
+use super::report::Skip;
+use super::walk::{self, Links};
+use crate::escape;
 
 pub(super) const FILE: &str = ".gitignore";
 pub(super) const REPOSITORY: &str = ".git";
+
+/// What all files together may have that count at one place, in bytes.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+/// The parts (bytes, `*`, sets) of patterns that must be tried one by one, of all files together that count at one place. GitHub's
+/// collection of templates has less than a tenth of it.
+const MOST_TRIED: usize = 32 * 1024;
+/// No path that can be opened is longer (Linux, PATH_MAX), and `gitdir: ` stands before it.
+const MOST_POINTER_BYTES: u64 = 4096 + 16;
 
 /// The patterns that count where the walk is.
 #[derive(Default)]
 pub(super) struct Ignored {
     levels: Vec<Level>,
+    /// Files that are not applied, and why; `walk` takes them.
+    pub(super) not_applied: Vec<(PathBuf, Skip)>,
 }
 
 /// Those of one folder.
 struct Level {
     /// Where a path begins below this folder, in bytes.
     start: usize,
-    patterns: Vec<Pattern>,
+    own: IgnoreList,
     /// What is written for this repository but not in its tree; `None` where none begins.
-    excluded: Option<Vec<Pattern>>,
+    excluded: Option<IgnoreList>,
+    /// Bytes of the files.
+    bytes: usize,
 }
 
 impl Ignored {
     /// With the patterns that stand above a folder, as far up as its repository goes.
     pub(super) fn above(folder: &Path) -> Ignored {
-        let mut levels = Vec::new();
-        for above in folder.ancestors() {
-            let is_repository = above.join(REPOSITORY).exists();
-            if above != folder {
-                levels.push(Level::of(above, true, is_repository));
-            }
-            if is_repository {
-                levels.reverse();
-                return Ignored { levels };
+        let is_repository = |folder: &&Path| folder.join(REPOSITORY).exists();
+        let mut ignored = Ignored::default();
+        if let Some(top) = folder.ancestors().find(is_repository) {
+            let mut between: Vec<&Path> =
+                folder.ancestors().skip(1).take_while(|above| above.starts_with(top)).collect();
+            between.reverse();
+            for above in between {
+                ignored.enter(above, true, above == top);
             }
         }
-        Ignored::default()
+        ignored
     }
 
     /// Goes into a folder, of which is known whether these two are in it.
     pub(super) fn enter(&mut self, folder: &Path, has_file: bool, is_repository: bool) {
-        self.levels.push(Level::of(folder, has_file, is_repository));
+        let length = folder.as_os_str().len();
+        let start = if folder.parent().is_some() { length + 1 } else { length };
+        self.levels.push(Level { start, own: IgnoreList::default(), excluded: None, bytes: 0 });
+        // The pattern file of a tree is none of its links, as git has it; it follows them here.
+        let exclude = is_repository.then(|| fs::canonicalize(git_folder(folder).join("info/exclude")));
+        let excluded = exclude.map(|file| file.map(|file| self.read(&file)).unwrap_or_default());
+        let own = if has_file { self.read(&folder.join(FILE)) } else { IgnoreList::default() };
+        if let Some(level) = self.levels.last_mut() {
+            (level.own, level.excluded) = (own, excluded);
+        }
     }
 
     pub(super) fn leave(&mut self) {
@@ -55,66 +82,70 @@ impl Ignored {
 
     /// Whether a path in the folder that was entered last is ignored.
     pub(super) fn has(&self, path: &[u8], is_folder: bool) -> bool {
-        let mut excluded = None;
         for level in self.levels.iter().rev() {
             let below = path.get(level.start..).unwrap_or_default();
-            if let Some(pattern) = last_fit(&level.patterns, below, is_folder) {
-                return !pattern.is_negated;
+            if let Some(is_ignored) = level.own.ignores(below, is_folder) {
+                return is_ignored;
             }
-            if let Some(patterns) = &level.excluded {
-                excluded = last_fit(patterns, below, is_folder);
-                break;
+            if let Some(excluded) = &level.excluded {
+                return excluded.ignores(below, is_folder).unwrap_or(false);
             }
         }
-        excluded.is_some_and(|pattern| !pattern.is_negated)
+        false
     }
-}
 
-impl Level {
-    fn of(folder: &Path, has_file: bool, is_repository: bool) -> Level {
-        let length = folder.as_os_str().len();
-        Level {
-            start: if folder.parent().is_some() { length + 1 } else { length },
-            patterns: if has_file { patterns_in(&folder.join(FILE)) } else { Vec::new() },
-            excluded: is_repository.then(|| {
-                // git follows a link here, and does not in the tree.
-                let file = fs::canonicalize(git_folder(folder).join("info/exclude"));
-                file.map(|file| patterns_in(&file)).unwrap_or_default()
-            }),
+    /// The patterns of a file of the level that was entered last; none when it is not there.
+    fn read(&mut self, file: &Path) -> IgnoreList {
+        let mut contents = Vec::new();
+        match walk::read(file, &mut contents) {
+            // git does not follow a link in a tree either. Nothing is looked at less for it.
+            Some(why @ Skip::Unreadable(_)) => {
+                log::debug!("{}: {}", escape::path(file), escape::line(&why.reason()));
+                return IgnoreList::default();
+            }
+            Some(why) => {
+                self.not_applied.push((file.to_path_buf(), why));
+                return IgnoreList::default();
+            }
+            None => {}
+        }
+        let (bytes, parts) = self.levels.iter().fold((0, 0), |(bytes, parts), level| {
+            let excluded = level.excluded.as_ref().map_or(0, |list| list.parts);
+            (bytes + level.bytes, parts + level.own.parts + excluded)
+        });
+        let list = IgnoreList::read(&contents, MOST_TRIED.saturating_sub(parts));
+        match list.ok().filter(|_| bytes + contents.len() <= MOST_BYTES) {
+            Some(list) => {
+                if let Some(level) = self.levels.last_mut() {
+                    level.bytes += contents.len();
+                }
+                list
+            }
+            None => {
+                self.not_applied.push((file.to_path_buf(), Skip::TooManyPatterns));
+                IgnoreList::default()
+            }
         }
     }
-}
-
-fn last_fit<'a>(patterns: &'a [Pattern], path: &[u8], is_folder: bool) -> Option<&'a Pattern> {
-    patterns.iter().rev().find(|pattern| pattern.fits(path, is_folder))
 }
 
 /// Where git keeps what belongs to a repository: in a submodule and in a further working tree, `.git` is a file that says it.
 fn git_folder(folder: &Path) -> PathBuf {
     let git = folder.join(REPOSITORY);
-    let named = |file: &Path, prefix: &str| {
-        let text = fs::read_to_string(file).ok()?;
-        Some(PathBuf::from(text.trim_end_matches(['\r', '\n']).strip_prefix(prefix)?))
-    };
     if git.is_dir() {
         return git;
     }
-    let Some(own) = named(&git, "gitdir: ") else { return git };
+    let Some(own) = pointer(&git, b"gitdir: ") else { return git };
     let own = folder.join(own);
-    match named(&own.join("commondir"), "") {
+    match pointer(&own.join("commondir"), b"") {
         Some(common) => own.join(common),
         None => own,
     }
 }
 
-/// The patterns of a file; none when it cannot be read.
-fn patterns_in(file: &Path) -> Vec<Pattern> {
-    let mut contents = Vec::new();
-    if let Some(skip) = walk::read(file, &mut contents) {
-        log::debug!("{}: {}", crate::escape::path(file), crate::escape::line(&skip.reason()));
-        return Vec::new();
-    }
-    let text = contents.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&contents);
-    let lines = text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    lines.filter_map(Pattern::read).collect()
+/// The path that a file holds after this prefix; `None` when it is no such file.
+fn pointer(file: &Path, prefix: &[u8]) -> Option<PathBuf> {
+    let contents = walk::contents(file, Links::Followed, MOST_POINTER_BYTES).ok()?;
+    let end = contents.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
+    Some(PathBuf::from(OsStr::from_bytes(contents[..end].strip_prefix(prefix)?)))
 }

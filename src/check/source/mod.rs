@@ -13,7 +13,11 @@
 //!
 //! It is made for few false alarms: what may be a name, a link for people or a sentence is left alone, and a setting counts
 //! only when it is plainly off. So silence is no proof. What was looked at by a person is allowed by a comment,
-//! `lockgate:allow ID reason`, or by a line `ID PATH [TEXT]` in the file `.lockgate-allow`.
+//! `lockgate:allow ID reason`, or by a line `ID PATH [TEXT]` in the file `.lockgate-allow`, which has at most 1,000.
+//!
+//! Only regular files are opened, sources of at most 2 MiB. Of git's ignore files that count at one place, 8 MiB and 32 KiB of
+//! patterns that cannot be looked up (those with more than one `*` in front) are applied; what is beyond is in
+//! [`Report::skipped`].
 //!
 //! # How well it finds
 //!
@@ -42,6 +46,7 @@ mod allow;
 mod findings;
 mod fix;
 mod hosts;
+mod ignore_list;
 mod ignored;
 mod languages;
 mod pattern;

@@ -13,9 +13,21 @@ pub(super) struct Pattern {
     /// `!`: what it fits is not ignored.
     pub(super) is_negated: bool,
     /// A slash at the end: it fits folders only.
-    is_of_folders: bool,
+    pub(super) is_of_folders: bool,
     /// Without a slash before its end it fits the name alone, at any depth.
     is_of_names: bool,
+}
+
+/// What a pattern asks, for one who holds many against a path at once.
+pub(super) enum Shape {
+    /// The name, at any depth.
+    Name(Box<[u8]>),
+    /// The whole path.
+    Path(Box<[u8]>),
+    /// What the name ends with.
+    Ending(Box<[u8]>),
+    /// Something else; the number of its parts.
+    Other(usize),
 }
 
 enum Piece {
@@ -53,6 +65,22 @@ impl Pattern {
             return None;
         }
         Some(Pattern { pieces: pieces_of(glob)?.into(), is_negated, is_of_folders, is_of_names })
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        let literal = |pieces: &[Piece]| -> Option<Box<[u8]>> {
+            let byte = |piece: &Piece| match piece {
+                Piece::Byte(byte) => Some(*byte),
+                _ => None,
+            };
+            pieces.iter().map(byte).collect()
+        };
+        let other = Shape::Other(self.pieces.len());
+        match (&self.pieces[..], self.is_of_names) {
+            ([Piece::Star, ending @ ..], true) => literal(ending).map_or(other, Shape::Ending),
+            (pieces, true) => literal(pieces).map_or(other, Shape::Name),
+            (pieces, false) => literal(pieces).map_or(other, Shape::Path),
+        }
     }
 
     /// Whether it fits a path, which begins below the folder of the pattern's file.
@@ -105,34 +133,72 @@ fn between(pieces: &[Piece], text: &[u8]) -> bool {
         [Piece::Folders] => return text.last().is_none_or(|&last| last == b'/'),
         _ => {}
     }
-    let mut now = vec![false; pieces.len() + 1];
-    let mut next = now.clone();
-    reach(pieces, &mut now, 0);
+    let (mut one, mut other) = (Places::within(pieces.len()), Places::within(pieces.len()));
+    let (mut now, mut next) = (&mut one, &mut other);
+    now.reach(pieces, 0);
     for &byte in text {
-        next.fill(false);
-        for (at, piece) in pieces.iter().enumerate().filter(|(at, _)| now[*at]) {
-            match piece {
+        next.clear();
+        for at in now.iter().take_while(|&at| at < pieces.len()) {
+            match &pieces[at] {
                 Piece::Star if byte == b'/' => {}
-                Piece::Star | Piece::Deep => reach(pieces, &mut next, at),
+                Piece::Star | Piece::Deep => next.reach(pieces, at),
                 Piece::Folders => {
-                    next[at] = true;
+                    next.add(at);
                     if byte == b'/' {
-                        reach(pieces, &mut next, at + 1);
+                        next.reach(pieces, at + 1);
                     }
                 }
-                one if one.takes(byte) => reach(pieces, &mut next, at + 1),
+                one if one.takes(byte) => next.reach(pieces, at + 1),
                 _ => {}
             }
         }
         std::mem::swap(&mut now, &mut next);
     }
-    now[pieces.len()]
+    now.has(pieces.len())
 }
 
-/// Notes that what comes before `at` is done, and what comes before any piece after it that may be nothing.
-fn reach(pieces: &[Piece], places: &mut [bool], at: usize) {
-    let wide = pieces[at..].iter().take_while(|piece| piece.is_wide()).count();
-    places[at..=at + wide].fill(true);
+/// Places between the pieces of a pattern, a bit each: nothing is allocated for a pattern that is tried.
+struct Places {
+    words: [u64; MOST_BYTES / 64 + 1],
+    /// Words that are in use.
+    used: usize,
+}
+
+impl Places {
+    /// None of the places up to the one after so many pieces.
+    fn within(pieces: usize) -> Places {
+        Places { words: [0; MOST_BYTES / 64 + 1], used: pieces / 64 + 1 }
+    }
+
+    fn clear(&mut self) {
+        self.words[..self.used].fill(0);
+    }
+
+    fn add(&mut self, at: usize) {
+        self.words[at / 64] |= 1 << (at % 64);
+    }
+
+    fn has(&self, at: usize) -> bool {
+        self.words[at / 64] & (1 << (at % 64)) != 0
+    }
+
+    /// Notes that what comes before `at` is done, and what comes before any piece after it that may be nothing.
+    fn reach(&mut self, pieces: &[Piece], at: usize) {
+        let wide = pieces[at..].iter().take_while(|piece| piece.is_wide()).count();
+        (at..=at + wide).for_each(|at| self.add(at));
+    }
+
+    /// In ascending order.
+    fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words[..self.used].iter().enumerate().flat_map(|(index, &word)| {
+            let mut left = word;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros() as usize)?;
+                left &= left - 1;
+                Some(index * 64 + bit)
+            })
+        })
+    }
 }
 
 /// gitignore(5): "Trailing spaces are ignored unless they are quoted with backslash".

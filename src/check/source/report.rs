@@ -49,6 +49,8 @@ pub enum Skip {
     Minified,
     /// Its name is one of those under which others' code is kept.
     OthersCode,
+    /// It is an ignore file of git with more patterns than are applied; what they ignore is looked at.
+    TooManyPatterns,
     /// It could not be read; what the operating system said.
     Unreadable(String),
 }
@@ -61,6 +63,7 @@ impl Skip {
             Skip::Binary => "binary".into(),
             Skip::Minified => "minified".into(),
             Skip::OthersCode => "code of others".into(),
+            Skip::TooManyPatterns => "too many patterns, so that what they ignore is looked at".into(),
             Skip::Unreadable(error) => format!("cannot be read: {error}"),
         }
     }

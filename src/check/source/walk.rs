@@ -5,7 +5,7 @@
 //!   up as the repository goes. A file that git tracks although a pattern ignores it is left out too.
 //! - Folders with code of others are left out by their names, ignored or not: see [`OTHERS`]. The tree's root may be one.
 //! - Symbolic links are not followed: what they lead to is in the tree under its own name, or not a part of it.
-//! - Files over 2 MiB, binary ones and minified ones are left out.
+//! - Files over 2 MiB, binary ones and minified ones are left out, and whatever is no regular file.
 //!
 //! What was left out for another reason than git's is in the report.
 
@@ -41,7 +41,8 @@ pub(super) fn files(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), Error> 
         return Ok((vec![root.to_path_buf()], Vec::new()));
     }
     let whole = fs::canonicalize(root).map_err(unreadable)?;
-    let mut walk = Walk { ignored: Ignored::above(&whole), skipped: Vec::new(), open: Vec::new() };
+    let ignored = Ignored::above(&whole);
+    let mut walk = Walk { root: whole.clone(), ignored, skipped: Vec::new(), open: Vec::new() };
     let mut files = Vec::new();
     walk.enter(root, root.to_path_buf(), whole);
     while let Some(folder) = walk.open.last_mut() {
@@ -75,6 +76,8 @@ pub(super) fn files(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), Error> 
 
 /// A walk through a tree, on its way.
 struct Walk {
+    /// From the system's root, without links.
+    root: PathBuf,
     ignored: Ignored,
     skipped: Vec<Skipped>,
     /// The folder where it is, and those above it.
@@ -108,6 +111,10 @@ impl Walk {
         entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
         let has = |name: &str| entries.iter().any(|entry| entry.0 == name);
         self.ignored.enter(&whole, has(ignored::FILE), has(ignored::REPOSITORY));
+        for (file, why) in self.ignored.not_applied.drain(..) {
+            let file = file.strip_prefix(&self.root).unwrap_or(&file);
+            self.skipped.push(Skipped { path: file.to_string_lossy().into_owned(), why });
+        }
         self.open.push(Folder { path, whole, entries: entries.into_iter() });
     }
 }
@@ -131,15 +138,9 @@ pub(super) fn is_minified(name: &str) -> bool {
 /// not followed and not waited for.
 pub(super) fn read(path: &Path, contents: &mut Vec<u8>) -> Option<Skip> {
     contents.clear();
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from).map(File::from);
-    let read = opened.and_then(|file| {
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is no file any more"));
-        }
-        if metadata.len() > MOST_FILE_BYTES {
-            return Ok(Some(Skip::TooLarge(metadata.len())));
+    let read = open(path, Links::Refused).and_then(|(file, length)| {
+        if length > MOST_FILE_BYTES {
+            return Ok(Some(Skip::TooLarge(length)));
         }
         file.take(MOST_FILE_BYTES + 1).read_to_end(contents)?;
         Ok(None)
@@ -152,5 +153,46 @@ pub(super) fn read(path: &Path, contents: &mut Vec<u8>) -> Option<Skip> {
             memchr::memchr(0, probe).is_some().then_some(Skip::Binary)
         }
         Err(error) => Some(Skip::Unreadable(error.to_string())),
+    }
+}
+
+/// What becomes of a link in a file's place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Links {
+    Followed,
+    Refused,
+}
+
+/// A file's contents, when it has at most so many bytes.
+pub(super) fn contents(path: &Path, links: Links, most: u64) -> io::Result<Vec<u8>> {
+    let (file, _) = open(path, links)?;
+    let mut contents = Vec::new();
+    file.take(most + 1).read_to_end(&mut contents)?;
+    if contents.len() as u64 > most {
+        return Err(io::Error::other(format!("it is larger than {most} bytes")));
+    }
+    Ok(contents)
+}
+
+/// Opens a regular file, and nothing else: a pipe has no end, and to open a device may already do something. Its length, too.
+fn open(path: &Path, links: Links) -> io::Result<(File, u64)> {
+    const NO_FILE: &str = "it is not a regular file";
+    let (before, no_link) = match links {
+        Links::Followed => (fs::metadata(path)?, OFlags::empty()),
+        Links::Refused => (fs::symlink_metadata(path)?, OFlags::NOFOLLOW),
+    };
+    if before.is_symlink() {
+        return Err(io::Error::other("it is a symbolic link, which is not followed"));
+    }
+    if !before.is_file() {
+        return Err(io::Error::other(NO_FILE));
+    }
+    // Something else may have taken its place.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | no_link;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let now = file.metadata()?;
+    match now.is_file() {
+        true => Ok((file, now.len())),
+        false => Err(io::Error::other(NO_FILE)),
     }
 }
