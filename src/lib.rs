@@ -77,6 +77,7 @@ mod finding;
 pub mod fuzzing;
 mod http;
 mod redirect;
+mod regular_file;
 mod router;
 mod server;
 mod tls;
@@ -111,6 +112,10 @@ pub mod workshop {
     /// What of foreign text may be shown.
     pub mod escape {
         pub use crate::escape::{bounded, bounded_of, hides, json, line, line_of, lines_of, path, shown};
+    }
+    /// Reading without being held up.
+    pub mod regular_file {
+        pub use crate::regular_file::{open, read_text, Links};
     }
 }
 

@@ -2,10 +2,10 @@
 //! `cert status`.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use lockgate::workshop::regular_file::{self, Links};
 use lockgate::workshop::report_mode;
 use lockgate::{Acme, AcmeStatus, Challenge, Urgency};
 use serde_json::json;
@@ -34,6 +34,9 @@ pub(super) struct FromAuthority {
 }
 
 const ALL: &[Command] = &[Command::Serve, Command::CertObtain, Command::CertRenew];
+
+/// A key of an account elsewhere, in base64url: a hundred bytes.
+const MOST_KEY_BYTES: u64 = 1 << 16;
 
 pub(super) const OPTIONS: &[Opt] = &[
     of_all(
@@ -273,7 +276,7 @@ pub(super) fn of(arguments: &Arguments) -> Result<Acme, Failure> {
         (None, None) => {}
         (Some(kid), Some(file)) => {
             report_mode(file);
-            let key = fs::read_to_string(file).map_err(|error| {
+            let key = regular_file::read_text(file, Links::Followed, MOST_KEY_BYTES).map_err(|error| {
                 Failure::new(Code::Configuration, format!("{}: cannot be read: {error}", file.display()))
             })?;
             acme = acme.external_account(kid, key);

@@ -1,9 +1,9 @@
 //! `lockgate check --config FILE`, or `--cert FILE --key FILE`: what would be wrong if it were served. `check` calls it.
 
-use std::fs::File;
 use std::process::ExitCode;
 
 use lockgate::check::{Before, Verdict};
+use lockgate::workshop::regular_file::{self, Links};
 use lockgate::Device;
 
 use super::args::Arguments;
@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 fn before(arguments: &Arguments) -> Result<Before, Failure> {
     if let Some(message) = &arguments.settings_fault {
         let file = arguments.config.as_ref();
-        return match file.map(File::open) {
+        return match file.map(|file| regular_file::open(file, Links::Followed)) {
             Some(Err(_)) => Err(Failure::new(Code::NotChecked, message)),
             _ => Ok(Before::new().setting_fault(message)),
         };

@@ -6,9 +6,9 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use lockgate::workshop::regular_file::{self, Links};
 use toml::de::{DeTable, DeValue};
 
 use super::args::meant;
@@ -84,18 +84,8 @@ pub(super) fn from_environment(
 /// What a file says. Paths in it are relative to its folder.
 pub(super) fn from_file(command: Command, path: &Path) -> Result<Vec<Given>, Failure> {
     let fault = |what: String| Failure::new(Code::Configuration, format!("{}: {what}", path.display()));
-    let length = fs::metadata(path).map(|found| found.len());
-    let text = match length {
-        Ok(length) if length > MOST_BYTES => {
-            return Err(fault(
-                "is larger than 1 MiB; give the path of the TOML file with the settings".into(),
-            ))
-        }
-        Ok(_) => fs::read_to_string(path),
-        Err(error) => Err(error),
-    };
-    let text =
-        text.map_err(|error| fault(format!("cannot be read: {error}; give the path of a TOML file")))?;
+    let text = regular_file::read_text(path, Links::Followed, MOST_BYTES)
+        .map_err(|error| fault(format!("cannot be read: {error}; give the path of a TOML file")))?;
     read(command, path, &text)
 }
 

@@ -42,13 +42,13 @@ When plain HTTP cannot have port 80, port 8080 is taken instead.
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     serve::check_client_options(arguments)?;
+    let signals = Signals::catch()?;
     let certificates = demo_certs::ensure(&arguments.dir)
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
     if let Freshness::Made { because } = &certificates.freshness {
         let dir = escape::path(&arguments.dir);
         say(&format!("Made a demo CA and a certificate for localhost in {dir}: {because}."));
     }
-    let signals = Signals::catch()?;
     let identities = vec![Identity::from_pem_files(&certificates.certificate, &certificates.key)?];
     let server = match (serve::open(arguments, identities.clone(), arguments.http), arguments.http) {
         (Ok(server), _) => server,

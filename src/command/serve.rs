@@ -190,9 +190,7 @@ pub(super) fn open(
 pub(super) fn until_stopped(server: Server, signals: Signals, advice: Option<String>) -> Result<(), Failure> {
     let https = server.local_addr().port();
     let http = server.redirect_addr().map(|address| address.port());
-    signals.obey(server.handle()).map_err(|error| {
-        Failure::new(Code::Runtime, format!("the thread for signals cannot be started: {error}"))
-    })?;
+    signals.serve(server.handle());
     say(&format!("HTTPS API server running on https://localhost:{https}"));
     if let Some(http) = http {
         say(&format!("Redirecting http://localhost:{http} to https://localhost:{https}"));

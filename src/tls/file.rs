@@ -8,6 +8,7 @@ use std::path::Path;
 
 use crate::error::{Error, IdentityFault};
 use crate::escape;
+use crate::regular_file::{self, Links};
 
 /// The largest file that is read for a certificate or a key: 1 MiB. Real ones hold a few kilobytes; the bound is there
 /// for a path that names something else, such as a log or a device.
@@ -29,7 +30,7 @@ pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// The mode of a private key's file when it lets others at it.
 pub(crate) fn loose_mode_of(path: &Path) -> Option<u32> {
-    File::open(path).ok().and_then(|file| loose_mode(&file))
+    open(path).ok().and_then(|file| loose_mode(&file))
 }
 
 /// Warns when others than its owner can get at a private key's file. One that cannot be opened is none of its business.
@@ -41,7 +42,8 @@ pub fn report_mode(key: &Path) {
 }
 
 fn open(path: &Path) -> Result<File, Error> {
-    File::open(path).map_err(|error| fault(path, error))
+    // Links are how certbot and Kubernetes exchange files.
+    regular_file::open(path, Links::Followed).map(|(file, _)| file).map_err(|error| fault(path, error))
 }
 
 fn contents(file: &File, path: &Path) -> Result<Vec<u8>, Error> {
@@ -62,7 +64,7 @@ fn fault(path: &Path, error: io::Error) -> Error {
     Error::identity(path.to_path_buf(), fault)
 }
 
-/// Asked of the open file, so that it is about the key that is read. Pipes have no mode worth speaking of.
+/// Asked of the open file, so that it is about the key that is read.
 #[cfg(unix)]
 fn loose_mode(file: &File) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;

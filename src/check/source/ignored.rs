@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 
 use super::ignore_list::IgnoreList;
 use super::report::Skip;
-use super::walk::{self, Links};
+use super::walk;
 use crate::escape;
+use crate::regular_file::{self, Links};
 
 pub(super) const FILE: &str = ".gitignore";
 pub(super) const REPOSITORY: &str = ".git";
@@ -145,7 +146,7 @@ fn git_folder(folder: &Path) -> PathBuf {
 
 /// The path that a file holds after this prefix; `None` when it is no such file.
 fn pointer(file: &Path, prefix: &[u8]) -> Option<PathBuf> {
-    let contents = walk::contents(file, Links::Followed, MOST_POINTER_BYTES).ok()?;
+    let contents = regular_file::read(file, Links::Followed, MOST_POINTER_BYTES).ok()?;
     let end = contents.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
     Some(PathBuf::from(OsStr::from_bytes(contents[..end].strip_prefix(prefix)?)))
 }

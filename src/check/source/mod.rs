@@ -16,7 +16,7 @@
 //! `lockgate:allow ID reason`, or by a line `ID PATH [TEXT]` in the file `.lockgate-allow`, which has at most 1,000.
 //!
 //! Only regular files are opened, sources of at most 2 MiB. Of git's ignore files that count at one place, 8 MiB and 32 KiB of
-//! patterns that cannot be looked up (those with more than one `*` in front) are applied; what is beyond is in
+//! patterns with wildcards, other than one `*` in front, are applied; what is beyond is in
 //! [`Report::skipped`].
 //!
 //! # How well it finds

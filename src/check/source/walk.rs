@@ -10,15 +10,14 @@
 //! What was left out for another reason than git's is in the report.
 
 use std::ffi::OsString;
-use std::fs::{self, File, FileType};
+use std::fs::{self, FileType};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
-
 use super::ignored::{self, Ignored};
 use super::report::{Skip, Skipped};
+use crate::regular_file::{self, Links};
 use crate::Error;
 
 /// The largest file that is looked at: 2 MiB. Code that people write has a tenth of that.
@@ -138,7 +137,7 @@ pub(super) fn is_minified(name: &str) -> bool {
 /// not followed and not waited for.
 pub(super) fn read(path: &Path, contents: &mut Vec<u8>) -> Option<Skip> {
     contents.clear();
-    let read = open(path, Links::Refused).and_then(|(file, length)| {
+    let read = regular_file::open(path, Links::Refused).and_then(|(file, length)| {
         if length > MOST_FILE_BYTES {
             return Ok(Some(Skip::TooLarge(length)));
         }
@@ -153,46 +152,5 @@ pub(super) fn read(path: &Path, contents: &mut Vec<u8>) -> Option<Skip> {
             memchr::memchr(0, probe).is_some().then_some(Skip::Binary)
         }
         Err(error) => Some(Skip::Unreadable(error.to_string())),
-    }
-}
-
-/// What becomes of a link in a file's place.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Links {
-    Followed,
-    Refused,
-}
-
-/// A file's contents, when it has at most so many bytes.
-pub(super) fn contents(path: &Path, links: Links, most: u64) -> io::Result<Vec<u8>> {
-    let (file, _) = open(path, links)?;
-    let mut contents = Vec::new();
-    file.take(most + 1).read_to_end(&mut contents)?;
-    if contents.len() as u64 > most {
-        return Err(io::Error::other(format!("it is larger than {most} bytes")));
-    }
-    Ok(contents)
-}
-
-/// Opens a regular file, and nothing else: a pipe has no end, and to open a device may already do something. Its length, too.
-fn open(path: &Path, links: Links) -> io::Result<(File, u64)> {
-    const NO_FILE: &str = "it is not a regular file";
-    let (before, no_link) = match links {
-        Links::Followed => (fs::metadata(path)?, OFlags::empty()),
-        Links::Refused => (fs::symlink_metadata(path)?, OFlags::NOFOLLOW),
-    };
-    if before.is_symlink() {
-        return Err(io::Error::other("it is a symbolic link, which is not followed"));
-    }
-    if !before.is_file() {
-        return Err(io::Error::other(NO_FILE));
-    }
-    // Something else may have taken its place.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | no_link;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    let now = file.metadata()?;
-    match now.is_file() {
-        true => Ok((file, now.len())),
-        false => Err(io::Error::other(NO_FILE)),
     }
 }

@@ -4,9 +4,9 @@
 //!
 //! Knows files and JSON; no network. `agent` and the steps it takes read and write here and nowhere else.
 
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ring::digest;
@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::base64url;
 use crate::error::AcmeFault;
+use crate::regular_file::{self, Links};
 use crate::tls::device::draft::{sync_directory, Draft, FileError};
 
 /// No file that is written here comes near this.
@@ -105,8 +106,7 @@ impl State {
 
     pub(super) fn lock(&self) -> Result<Lock, AcmeFault> {
         let path = self.lock_file();
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = file.map_err(|source| failed(&path, source))?;
+        let file = regular_file::open_lock(&path).map_err(|source| failed(&path, source))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Lock(file)),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(AcmeFault::InUse { file: path }),
@@ -283,7 +283,8 @@ impl State {
 
     fn read(&self, path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, AcmeFault> {
         let mut bytes = Zeroizing::new(Vec::new());
-        match File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)) {
+        let opened = regular_file::open(path, Links::Followed);
+        match opened.and_then(|(file, _)| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)) {
             Ok(_) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(failed(path, source)),

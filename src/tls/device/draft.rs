@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::regular_file::{self, Links};
+
 /// A file written whole under a temporary name, to be renamed. Removed when it is dropped before that.
 #[derive(Debug)]
 pub struct Draft {
@@ -120,7 +122,8 @@ pub fn sync_directory(dir: &Path) -> Result<(), FileError> {
 /// When it cannot be read.
 pub fn is_ours(path: &Path, mark: &[u8]) -> Result<bool, FileError> {
     let mut start = Vec::new();
-    match File::open(path).and_then(|file| file.take(mark.len() as u64).read_to_end(&mut start)) {
+    let opened = regular_file::open(path, Links::Followed);
+    match opened.and_then(|(file, _)| file.take(mark.len() as u64).read_to_end(&mut start)) {
         // An empty file, or one cut off in its first line, holds nothing that could be lost.
         Ok(_) => Ok(mark.starts_with(&start)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),

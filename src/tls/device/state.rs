@@ -6,9 +6,9 @@
 //! fits to its key and to the CA. Two processes never write at the same time. Called by [`Device`](super::Device).
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use super::making::{Ca, CaFault, Key, Lifetime, MakeError};
 use super::names::{self, Name, Wanted};
 use crate::error::{Error, IdentityFault};
 use crate::escape;
+use crate::regular_file;
 
 /// The first line of the leaf and its key, which are written over when they are renewed. The CA's files have none: its
 /// certificate is carried to all kinds of programs, and neither is ever written over.
@@ -369,9 +370,7 @@ struct Lock {
 
 impl Lock {
     fn take(path: &Path) -> Result<Lock, Error> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(path).map_err(|error| fault(path, DeviceFault::Io(error)))?;
+        let file = regular_file::open_lock(path).map_err(|error| fault(path, DeviceFault::Io(error)))?;
         let until = Instant::now() + LONGEST_WAIT;
         loop {
             match try_lock(&file) {
