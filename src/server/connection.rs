@@ -20,9 +20,10 @@ use super::parking::{Idle, Millis, Parking, Ready, Reason, Signals};
 use super::sending::{After, Sending, Source};
 use super::transport::{client_refused, Flushed, Transport};
 use crate::error::BodyFault;
+use crate::escape;
 use crate::http::head::{self, Scan};
 use crate::http::Refusal;
-use crate::tls::Refused;
+use crate::tls::{self, Failed, Refused};
 
 /// How long a closed connection is kept while the client still sends, so that it can read the last response (RFC 9112
 /// §9.6): from the last byte that came, and in all. What comes is dropped undecrypted. There is no bound in bytes, because
@@ -264,7 +265,7 @@ impl Connection {
                 Err(error) => {
                     match client_refused(&error) {
                         Some(why) => self.log_refused_client(&why, desk),
-                        None => log::debug!("{}: {error}", self.peer),
+                        None => self.log_failure(&error, desk),
                     }
                     if error.kind() != ErrorKind::InvalidData || matches!(self.stage, Stage::Linger { .. }) {
                         return Flow::Close;
@@ -291,6 +292,9 @@ impl Connection {
     fn shake_hands(&mut self, rules: u64, input: &mut Input, desk: &mut Desk<'_>) -> Turn {
         match self.transport.read(input.room()) {
             Ok(0) => {
+                if self.transport.is_handshaking() {
+                    self.log_failed_handshake(tls::LEFT, desk);
+                }
                 self.say_goodbye();
                 return Ok(Break(Flow::Close));
             }
@@ -469,6 +473,24 @@ impl Connection {
         desk.shared.log_refusal(why.what, desk.now(), format_args!("{peer}: refused, {why}"));
     }
 
+    /// A read has failed. Of a handshake, and where a client refuses only after it (TLS 1.3), an operator can learn why.
+    fn log_failure(&self, error: &io::Error, desk: &Desk<'_>) {
+        let failed = match self.stage {
+            Stage::Handshake { .. } if self.transport.has_begun() => tls::failed_handshake(error),
+            Stage::Head if !self.served && !self.head_begun => tls::client_alert(error),
+            _ => None,
+        };
+        if let Some(failed) = failed {
+            self.log_failed_handshake(failed, desk);
+        }
+        log::debug!("{}: {}", self.peer, escape::shown(error));
+    }
+
+    fn log_failed_handshake(&self, failed: Failed, desk: &Desk<'_>) {
+        let peer = self.peer;
+        desk.shared.log_refusal(failed.what, desk.now(), format_args!("{peer}: no handshake, {failed}"));
+    }
+
     /// The deadline has passed.
     fn expire(&mut self, input: &Input, desk: &mut Desk<'_>) -> Turn {
         const LATE: StatusCode = StatusCode::REQUEST_TIMEOUT;
@@ -543,7 +565,11 @@ impl Connection {
     /// Someone speaks something else than TLS. HTTP gets an answer that it can read.
     fn answer_in_clear(&mut self, first_byte: u8, desk: &mut Desk<'_>) -> Turn {
         if !first_byte.is_ascii_alphabetic() {
-            log::debug!("{}: neither TLS nor HTTP", self.peer);
+            match first_byte {
+                // A load balancer's look at the port begins so (PROXY protocol, version 2), and would be said every second.
+                b'\r' => log::debug!("{}: neither TLS nor HTTP", self.peer),
+                _ => self.log_failed_handshake(tls::NO_TLS, desk),
+            }
             return Ok(Break(Flow::Close));
         }
         let refusal = Refusal::bad_request(

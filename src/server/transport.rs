@@ -261,6 +261,11 @@ impl Transport {
         self.stream.sock.read(scratch)
     }
 
+    /// Whether the client has sent the beginning of a handshake: who only looks whether the port is open has not.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.stream.sock.first == First::Tls
+    }
+
     /// The first byte that came, if it does not begin a TLS handshake.
     pub(crate) fn first_byte_not_tls(&self) -> Option<u8> {
         match self.stream.sock.first {

@@ -19,6 +19,7 @@ mod der;
 pub(crate) mod device;
 pub(crate) mod file;
 mod findings;
+mod handshake;
 mod identity;
 mod pem;
 mod resolver;
@@ -35,6 +36,7 @@ pub use client_identity::ClientIdentity;
 pub(crate) use file::loose_mode_of;
 #[cfg(feature = "check")]
 pub(crate) use findings::{rules as certificate_rules, shell_word};
+pub(crate) use handshake::{client_alert, failed_handshake, Failed, LEFT, NO_TLS};
 pub use identity::{Expiry, Identity};
 pub(crate) use resolver::{Live, Serving, ALPN_CHALLENGE};
 pub use source::IdentitySource;
