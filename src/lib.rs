@@ -48,9 +48,8 @@
 //!
 //! Through the `log` crate. *error*: something of the program's own is wrong (a handler panicked, the system refused a
 //! thread). *warn*: an operator should know (credentials came over plain HTTP, accepting fails, a stop had to cut
-//! connections). *info*: a request was refused or a connection cut by a limit, which the line names; a handshake failed, with
-//! what to do about it; starting to stop; and
-//! with [`ServerBuilder::access_log`] a line a request, target `lockgate::access`: method, path without the query, status,
+//! connections). *info*: a request was refused or a connection cut by a limit, which the line names; a handshake failed,
+//! with what to do about it; starting to stop; and with [`ServerBuilder::access_log`] a line a request, target `lockgate::access`: method, path without the query, status,
 //! body bytes, microseconds, peer, TLS version. *debug*: what else clients do wrong below HTTP. Keys, credentials, queries and
 //! bodies are never logged.
 //!

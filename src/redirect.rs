@@ -22,6 +22,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::error::Error;
+use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
 use crate::http::reply::Common;
 use crate::http::Refusal;
 use crate::server::builder::HttpCredentials;
@@ -29,13 +30,13 @@ use crate::server::ledger::{Ledger, Sort};
 
 pub(crate) use answer::Challenges;
 use answer::{Answer, IsOwn, Rules};
-use connection::{Connection, Progress, Reason};
+use connection::{Connection, Progress, Reason, Reply};
 
 const TARGET: &str = "lockgate::redirect";
 
-/// From accept to the end of a connection, whatever it does.
+/// From accept to the end of a connection, whatever it does, at most.
 const LIFETIME: Duration = Duration::from_secs(10);
-/// A request's head. Redirects need no more, and this bounds what a full table can hold.
+/// A request's head, at most. Redirects need no more, and this bounds what a full table can hold.
 const HEAD_BYTES: usize = 8 * 1024;
 /// How long and how much is read past after the answer, so that the client sees it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -63,6 +64,10 @@ pub(crate) struct Settings {
     pub credential_headers: Vec<String>,
     /// Open connections, at most; a further one takes the place of the oldest.
     pub connections: usize,
+    /// Bytes in a head, at most; never more than 8 KiB.
+    pub head_bytes: usize,
+    /// From accept to the end of a connection; never more than 10 s.
+    pub head_timeout: Duration,
     /// Fields in a head, at most.
     pub head_fields: usize,
 }
@@ -121,6 +126,13 @@ enum Accepting {
     Resting { until: Instant, rest: Duration },
 }
 
+/// Whether a request is counted among those with credentials.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IsNew {
+    Yes,
+    No,
+}
+
 /// Writes the answers and keeps the log.
 struct Clerk {
     rules: Rules,
@@ -135,6 +147,7 @@ impl Redirect {
     fn new(opening: Opening) -> Result<(Redirect, Arc<Waker>), Error> {
         let Opening { listener, settings, is_own, challenges, stop, ledger } = opening;
         let rules = Rules::new(&settings)?;
+        let lifetime = settings.head_timeout.min(LIFETIME);
         let (poll, waker) = prepare(&listener)
             .map_err(|source| Error::Io { doing: "preparing the redirect's listener", source })?;
         let redirect = Redirect {
@@ -143,7 +156,7 @@ impl Redirect {
             stop,
             clerk: Clerk { rules, is_own, challenges, ledger, leaks: 0 },
             most_connections: settings.connections,
-            lifetime: LIFETIME,
+            lifetime,
             open: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             next_number: 0,
@@ -357,37 +370,57 @@ impl Redirect {
     fn remove(&mut self, number: usize) -> Option<Connection> {
         let connection = self.open.remove(&number)?;
         self.deadlines.remove(&(connection.deadline, number));
+        self.clerk.give_up(connection.peer, connection.unanswered());
         Some(connection)
     }
 }
 
 impl Clerk {
     /// Answers a whole head.
-    fn answer(&mut self, peer: SocketAddr, head: &[u8]) -> Vec<u8> {
+    fn answer(&mut self, peer: SocketAddr, head: &[u8]) -> Reply {
         let answer = answer::answer(head, &self.rules, &*self.is_own, self.challenges.as_deref());
-        if !answer.credentials.is_empty() {
-            self.leaks = self.leaks.saturating_add(1);
-            let names: Vec<&str> = answer.credentials.iter().map(|name| name.as_str()).collect();
-            let (names, leaks) = (names.join(", "), self.leaks);
-            let line = format_args!(
-                "{peer}: sent credentials over plain HTTP ({names}), where anyone on the way can read them; change them, \
-                 and give the client the https URL (such requests so far: {leaks})"
-            );
-            self.log(Level::Warn, "credentials over plain HTTP", Instant::now(), line);
-        }
         self.finish(peer, answer)
     }
 
     /// Refuses what never became a whole head.
-    fn refuse(&mut self, peer: SocketAddr, received: &[u8], refusal: Refusal) -> Vec<u8> {
-        self.finish(peer, answer::refuse(received, refusal))
+    fn refuse(&mut self, peer: SocketAddr, received: &[u8], refusal: Refusal) -> Reply {
+        let answer = answer::refuse(received, refusal, &self.rules);
+        self.finish(peer, answer)
+    }
+
+    /// Nobody answers this any more. What was in it was on the wire all the same.
+    fn give_up(&mut self, peer: SocketAddr, received: &[u8]) {
+        let mut credentials = self.rules.credential_names.scan(received);
+        self.tell_of(peer, &mut credentials, IsNew::Yes);
+    }
+
+    /// More has come of a request that is answered already.
+    fn look_on(&mut self, peer: SocketAddr, credentials: &mut CredentialScan, received: &[u8]) {
+        let is_new = if credentials.has_found() { IsNew::No } else { IsNew::Yes };
+        credentials.go_on(&self.rules.credential_names, received);
+        self.tell_of(peer, credentials, is_new);
+    }
+
+    /// Warns of credentials that have not been told yet.
+    fn tell_of(&mut self, peer: SocketAddr, credentials: &mut CredentialScan, is_new: IsNew) {
+        let names = credentials.news(&self.rules.credential_names);
+        if names.is_empty() {
+            return;
+        }
+        if is_new == IsNew::Yes {
+            self.leaks = self.leaks.saturating_add(1);
+        }
+        let (notice, leaks) = (Notice(&names), self.leaks);
+        let line = format_args!("{peer}: {notice} (such requests so far: {leaks})");
+        self.log(Level::Warn, IN_CLEAR, Instant::now(), line);
     }
 
     fn log(&self, level: Level, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
         self.ledger.write(Sort { target: TARGET, level, what }, now, line);
     }
 
-    fn finish(&self, peer: SocketAddr, answer: Answer) -> Vec<u8> {
+    fn finish(&mut self, peer: SocketAddr, mut answer: Answer) -> Reply {
+        self.tell_of(peer, &mut answer.credentials, IsNew::Yes);
         match (&answer.refusal, &answer.refused_host) {
             (None, _) if answer.is_challenge => {
                 log::debug!(target: TARGET, "{peer}: a name was validated (http-01)");
@@ -406,7 +439,8 @@ impl Clerk {
         }
         // A clock before 1970 is an appliance's clock that was never set; any date is as wrong as another then.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        answer.into_wire(&Common::new(i64::try_from(now).unwrap_or(0), None))
+        let credentials = answer.credentials.clone();
+        Reply { bytes: answer.into_wire(&Common::new(i64::try_from(now).unwrap_or(0), None)), credentials }
     }
 }
 

@@ -471,7 +471,7 @@ pub(super) const GENERAL: &[Opt] = &[
         ..Opt::new(
             "credential-header",
             "A further header that carries credentials, beside Authorization, \
-             Proxy-Authorization, Cookie and X-Api-Key. May be given several times.",
+             Proxy-Authorization, Cookie, X-Api-Key and others of that kind. May be given several times.",
             Kind::Value {
                 name: "NAME",
                 accepted: "the name of a header, such as X-Device-Token",

@@ -2,6 +2,7 @@
 //! no TLS; the server and the redirect call it.
 
 pub(crate) mod chunked;
+pub(crate) mod clear_credentials;
 pub(crate) mod date;
 pub(crate) mod head;
 pub(crate) mod reply;

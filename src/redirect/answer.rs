@@ -2,20 +2,18 @@
 //! redirect's thread calls it, and the tables below try it.
 
 use ::http::header::LOCATION;
-use ::http::{HeaderName, Method, StatusCode};
+use ::http::{Method, StatusCode};
 
 use crate::error::Error;
-use crate::http::head::{self, Field, Line, Span, Version};
+use crate::http::clear_credentials::{CredentialNames, CredentialScan};
+use crate::http::head::{self, Line, Span, Version};
 use crate::http::reply::{write_head, Common, Exchange, Framing};
 use crate::http::response::{IntoResponse, Response};
 use crate::http::target::Authority;
 use crate::http::Refusal;
 use crate::server::builder::HttpCredentials;
 
-use super::Settings;
-
-/// Names that carry credentials whoever the API's author is; others are added by `Settings::credential_headers`.
-const CREDENTIAL_HEADERS: [&str; 4] = ["authorization", "proxy-authorization", "cookie", "x-api-key"];
+use super::{Settings, HEAD_BYTES};
 
 const NO_HOST: Refusal = Refusal::bad_request(
     "the request names no host, and this server has no public name configured to redirect to",
@@ -51,7 +49,8 @@ pub(super) struct Rules {
     /// `:8443`, or nothing for the port that https has by itself.
     port_suffix: String,
     credentials: HttpCredentials,
-    credential_headers: Vec<HeaderName>,
+    pub credential_names: CredentialNames,
+    pub head_bytes: usize,
     head_fields: usize,
 }
 
@@ -64,8 +63,8 @@ pub(super) struct Answer {
     pub is_challenge: bool,
     /// The host a redirect was refused for; checked to be a name or an address, so that it may stand in the log.
     pub refused_host: Option<String>,
-    /// The names of the fields that carried credentials, once each; their values go nowhere.
-    pub credentials: Vec<HeaderName>,
+    /// What carried credentials; their values go nowhere.
+    pub credentials: CredentialScan,
     method: Method,
     version: Version,
 }
@@ -83,21 +82,13 @@ impl Rules {
             443 => String::new(),
             port => format!(":{port}"),
         };
-        let mut credential_headers: Vec<_> = CREDENTIAL_HEADERS.map(HeaderName::from_static).into();
-        for name in &settings.credential_headers {
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::Setting {
-                setting: "credential_header",
-                fault: format!("{name:?} is not the name of a header field; give one such as X-Device-Token"),
-            })?;
-            if !credential_headers.contains(&name) {
-                credential_headers.push(name);
-            }
-        }
+        let credential_names = CredentialNames::new(&settings.credential_headers)?;
         Ok(Rules {
             public_host,
             port_suffix,
             credentials: settings.credentials,
-            credential_headers,
+            credential_names,
+            head_bytes: settings.head_bytes.min(HEAD_BYTES),
             head_fields: settings.head_fields,
         })
     }
@@ -108,10 +99,10 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Opt
     let mut fields = Vec::new();
     let parsed = head::parse(head, rules.head_fields, &mut fields);
     // Also of a head that is refused: the credentials have been on the wire all the same.
-    let credentials = credentials_in(head, &fields, rules);
+    let credentials = rules.credential_names.scan(head);
     let (outcome, method, version) = match parsed {
         Ok(line) => {
-            let outcome = if rules.credentials == HttpCredentials::Refuse && !credentials.is_empty() {
+            let outcome = if rules.credentials == HttpCredentials::Refuse && credentials.has_found() {
                 Err((LEAKED, None))
             } else if let Some(challenge) = challenges.and_then(|answers| challenge(head, &line, answers)) {
                 challenge.map(Found::Challenge).ok_or((NO_CHALLENGE, None))
@@ -135,13 +126,13 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Opt
 }
 
 /// Answers what never became a whole head.
-pub(super) fn refuse(received: &[u8], refusal: Refusal) -> Answer {
+pub(super) fn refuse(received: &[u8], refusal: Refusal, rules: &Rules) -> Answer {
     Answer {
         response: refusal.into_response(),
         refusal: Some(refusal),
         is_challenge: false,
         refused_host: None,
-        credentials: Vec::new(),
+        credentials: rules.credential_names.scan(received),
         method: method_hint(received),
         version: Version::Http11,
     }
@@ -205,14 +196,6 @@ fn location(
     Ok(location)
 }
 
-/// Which of the names that carry credentials are there; never the client's own spelling of them.
-fn credentials_in(head: &[u8], fields: &[Field], rules: &Rules) -> Vec<HeaderName> {
-    let is_there = |name: &&HeaderName| {
-        fields.iter().any(|field| field.name.of(head).eq_ignore_ascii_case(name.as_str().as_bytes()))
-    };
-    rules.credential_headers.iter().filter(is_there).cloned().collect()
-}
-
 /// What can be said of the method of a request that is not understood: an answer to HEAD must not have a body.
 fn method_hint(received: &[u8]) -> Method {
     if received.starts_with(b"HEAD ") {
@@ -247,6 +230,7 @@ fn in_brackets_if_ipv6(host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::LIFETIME;
     use super::*;
 
     fn settings() -> Settings {
@@ -256,6 +240,8 @@ mod tests {
             credentials: HttpCredentials::Warn,
             credential_headers: vec!["X-Device-Token".into()],
             connections: 10,
+            head_bytes: HEAD_BYTES,
+            head_timeout: LIFETIME,
             head_fields: 64,
         }
     }
@@ -373,6 +359,7 @@ mod tests {
     #[test]
     fn credentials_in_clear_are_named_and_refused_if_that_is_asked_for() {
         let refusing = Settings { credentials: HttpCredentials::Refuse, ..settings() };
+        let names = Rules::new(&settings()).unwrap().credential_names;
         for (field, name) in [
             ("AUTHORIZATION: Bearer s3cret", "authorization"),
             ("Proxy-Authorization: Basic s3cret", "proxy-authorization"),
@@ -381,23 +368,26 @@ mod tests {
             ("x-device-token: s3cret", "x-device-token"),
         ] {
             let head = format!("GET / HTTP/1.1\r\nHost: device.local\r\n{field}\r\n\r\n");
-            let warned = ask(&settings(), &head);
-            assert_eq!(warned.credentials, [name], "{field}");
+            let mut warned = ask(&settings(), &head);
+            assert_eq!(warned.credentials.news(&names), [name], "{field}");
             assert!(warned.refusal.is_none(), "{field}");
 
-            let refused = ask(&refusing, &head);
-            assert_eq!(refused.credentials, [name], "{field}");
+            let mut refused = ask(&refusing, &head);
+            assert_eq!(refused.credentials.news(&names), [name], "{field}");
             let wire = String::from_utf8(refused.into_wire(&Common::new(0, None))).unwrap();
             assert!(wire.starts_with("HTTP/1.1 403 "), "{wire}");
             assert!(wire.contains("must be changed"), "{wire}");
             assert!(!wire.contains("location") && !wire.contains("s3cret"), "{wire}");
         }
         let plain = "GET /?authorization HTTP/1.1\r\nHost: device.local\r\nX-Cookie: a\r\n\r\n";
-        assert!(ask(&refusing, plain).credentials.is_empty());
+        assert!(!ask(&refusing, plain).credentials.has_found());
         assert!(outcome(&refusing, plain).is_ok());
         // A refused request has leaked them too.
-        let hostless = ask(&settings(), "GET / HTTP/1.1\r\nCookie: a\r\n\r\n");
-        assert_eq!(hostless.credentials, ["cookie"]);
+        let mut hostless = ask(&settings(), "GET / HTTP/1.1\r\nCookie: a\r\n\r\n");
+        assert_eq!(hostless.credentials.news(&names), ["cookie"]);
+        // So has one with them in its URL.
+        let query = ask(&refusing, "GET /?access_token=s3cret HTTP/1.1\r\nHost: device.local\r\n\r\n");
+        assert_eq!(query.refusal.unwrap().status, StatusCode::FORBIDDEN);
     }
 
     #[test]

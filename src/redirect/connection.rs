@@ -8,7 +8,8 @@ use std::time::Instant;
 use ::http::StatusCode;
 use mio::Interest;
 
-use super::{Clerk, HEAD_BYTES, LINGER_BYTES, TARGET};
+use super::{Clerk, LINGER_BYTES, TARGET};
+use crate::http::clear_credentials::CredentialScan;
 use crate::http::head::{empty_line, scan, too_large, Scan};
 use crate::http::Refusal;
 
@@ -16,11 +17,8 @@ use crate::http::Refusal;
 const TLS_HANDSHAKE: u8 = 0x16;
 
 const CUT_SHORT: Refusal = Refusal::bad_request("the connection's input ended before the head did");
-const TIMED_OUT: Refusal = Refusal::over(
-    "10 s for a connection to the redirect",
-    StatusCode::REQUEST_TIMEOUT,
-    "the request's head did not arrive in time",
-);
+const TIMED_OUT: Refusal =
+    Refusal::over("head_timeout", StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time");
 
 pub(super) struct Connection {
     pub stream: TcpStream,
@@ -30,9 +28,19 @@ pub(super) struct Connection {
 }
 
 enum State {
-    Head { buffer: Vec<u8>, scanned: usize },
-    Answer { bytes: Vec<u8>, sent: usize },
-    Linger { discarded: usize },
+    Head {
+        buffer: Vec<u8>,
+        scanned: usize,
+    },
+    /// Credentials may still come, when what is answered was no whole head.
+    Answer {
+        reply: Reply,
+        sent: usize,
+    },
+    Linger {
+        credentials: CredentialScan,
+        discarded: usize,
+    },
 }
 
 /// What a connection needs before it can go on.
@@ -51,6 +59,12 @@ pub(super) enum Reason {
     TlsHello,
     StillSending,
     Failed(io::Error),
+}
+
+/// What goes out, and what was found of credentials in the request.
+pub(super) struct Reply {
+    pub bytes: Vec<u8>,
+    pub credentials: CredentialScan,
 }
 
 /// How much of a head is there.
@@ -73,21 +87,27 @@ impl Connection {
                     Ok(0) if buffer.is_empty() => return Progress::Ended(Reason::ClientLeft),
                     Ok(0) => Ok(clerk.refuse(self.peer, buffer, CUT_SHORT)),
                     Ok(count) => {
-                        let room = HEAD_BYTES.saturating_sub(buffer.len());
-                        buffer.extend(scratch.iter().take(count.min(room)));
-                        match receive(buffer, scanned) {
+                        let most = clerk.rules.head_bytes;
+                        let room = most.saturating_sub(buffer.len());
+                        let (kept, beyond) = scratch[..count].split_at(count.min(room));
+                        buffer.extend_from_slice(kept);
+                        match receive(buffer, scanned, most) {
                             Ok(Received::Part) => continue,
                             Ok(Received::Tls) => return Progress::Ended(Reason::TlsHello),
                             Ok(Received::Whole { start, end }) => {
                                 Ok(clerk.answer(self.peer, buffer.get(start..end).unwrap_or_default()))
                             }
-                            Err(refusal) => Ok(clerk.refuse(self.peer, buffer, refusal)),
+                            Err(refusal) => {
+                                let mut reply = clerk.refuse(self.peer, buffer, refusal);
+                                clerk.look_on(self.peer, &mut reply.credentials, beyond);
+                                Ok(reply)
+                            }
                         }
                     }
                     Err(error) => Err((error, Progress::Waits(Interest::READABLE))),
                 }
-                .map(|bytes| State::Answer { bytes, sent: 0 }),
-                State::Answer { bytes, sent } => {
+                .map(|reply| State::Answer { reply, sent: 0 }),
+                State::Answer { reply: Reply { bytes, credentials }, sent } => {
                     match (&self.stream).write(bytes.get(*sent..).unwrap_or_default()) {
                         Ok(count) => {
                             *sent += count;
@@ -98,15 +118,16 @@ impl Connection {
                             // the system send a reset, which takes the answer from the client (RFC 9112 §9.6).
                             self.stream
                                 .shutdown(Shutdown::Write)
-                                .map(|()| State::Linger { discarded: 0 })
+                                .map(|()| State::Linger { credentials: credentials.clone(), discarded: 0 })
                                 .map_err(|error| (error, Progress::Lingers))
                         }
                         Err(error) => Err((error, Progress::Waits(Interest::READABLE | Interest::WRITABLE))),
                     }
                 }
-                State::Linger { discarded } => match (&self.stream).read(scratch) {
+                State::Linger { credentials, discarded } => match (&self.stream).read(scratch) {
                     Ok(0) => return Progress::Ended(Reason::Done),
                     Ok(count) => {
+                        clerk.look_on(self.peer, credentials, &scratch[..count]);
                         *discarded += count;
                         if *discarded > LINGER_BYTES {
                             return Progress::Ended(Reason::StillSending);
@@ -125,6 +146,14 @@ impl Connection {
         }
     }
 
+    /// What has come of a head that was not answered.
+    pub(super) fn unanswered(&self) -> &[u8] {
+        match &self.state {
+            State::Head { buffer, .. } if buffer.first() != Some(&TLS_HANDSHAKE) => buffer,
+            State::Head { .. } | State::Answer { .. } | State::Linger { .. } => &[],
+        }
+    }
+
     /// Whether nothing has been answered yet.
     pub(super) fn is_unanswered(&self) -> bool {
         matches!(self.state, State::Head { .. })
@@ -134,8 +163,9 @@ impl Connection {
     pub(super) fn expire(&mut self, clerk: &mut Clerk) {
         if let State::Head { buffer, .. } = &self.state {
             if !buffer.is_empty() {
-                let bytes = clerk.refuse(self.peer, buffer, TIMED_OUT);
-                let told = (&self.stream).write(&bytes).and_then(|_| self.stream.shutdown(Shutdown::Write));
+                let reply = clerk.refuse(self.peer, buffer, TIMED_OUT);
+                let told =
+                    (&self.stream).write(&reply.bytes).and_then(|_| self.stream.shutdown(Shutdown::Write));
                 if let Err(error) = told {
                     log::debug!(target: TARGET, "{}: could not be told that its time is over: {error}", self.peer);
                 }
@@ -144,17 +174,15 @@ impl Connection {
     }
 }
 
-/// Looks at what has come so far; `scanned` remembers how far an earlier look came.
-fn receive(buffer: &[u8], scanned: &mut usize) -> Result<Received, Refusal> {
+/// Looks at what has come so far; `scanned` remembers how far an earlier look came, and a head has at most `most` bytes.
+fn receive(buffer: &[u8], scanned: &mut usize, most: usize) -> Result<Received, Refusal> {
     if buffer.first() == Some(&TLS_HANDSHAKE) {
         return Ok(Received::Tls);
     }
     let start = empty_line(buffer);
     match scan(buffer, start.max(*scanned))? {
         Scan::Complete(end) => Ok(Received::Whole { start, end }),
-        Scan::Incomplete(_) if buffer.len() >= HEAD_BYTES => {
-            Err(Refusal { limit: Some("8 KiB for a head at the redirect"), ..too_large(buffer) })
-        }
+        Scan::Incomplete(_) if buffer.len() >= most => Err(too_large(buffer)),
         Scan::Incomplete(from) => {
             *scanned = from;
             Ok(Received::Part)
@@ -164,13 +192,14 @@ fn receive(buffer: &[u8], scanned: &mut usize) -> Result<Received, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::HEAD_BYTES;
     use super::*;
 
     /// What comes of bytes that arrive one at a time: the head, or the status of the refusal.
     fn drip(bytes: &[u8]) -> Result<Option<&[u8]>, u16> {
         let mut scanned = 0;
         for length in 1..=bytes.len() {
-            match receive(&bytes[..length], &mut scanned) {
+            match receive(&bytes[..length], &mut scanned, HEAD_BYTES) {
                 Ok(Received::Whole { start, end }) => return Ok(Some(&bytes[start..end])),
                 Ok(Received::Part) => {}
                 Ok(Received::Tls) => return Err(0),

@@ -32,6 +32,8 @@ impl Running {
             credentials: HttpCredentials::Warn,
             credential_headers: Vec::new(),
             connections,
+            head_bytes: HEAD_BYTES,
+            head_timeout: LIFETIME,
             head_fields: 64,
         };
         let stop = Arc::new(AtomicBool::new(false));

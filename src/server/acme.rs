@@ -108,6 +108,8 @@ impl Acme {
             credentials: HttpCredentials::default(),
             credential_headers: Vec::new(),
             connections: limits.redirect_connections,
+            head_bytes: limits.head_bytes,
+            head_timeout: limits.head_timeout,
             head_fields: limits.head_fields,
         };
         let board = agent.challenges().clone();

@@ -20,6 +20,7 @@ use super::shutdown::{self, Handle, Running, StopRedirect};
 use super::streaming::Streams;
 use super::Shared;
 use crate::error::Error;
+use crate::http::clear_credentials::CredentialNames;
 use crate::redirect;
 use crate::router::Router;
 use crate::tls::{ClientAuth, Clients, Identity, Live};
@@ -28,6 +29,11 @@ use crate::tls::{ClientAuth, Clients, Identity, Live};
 const MOST_FURTHER_IDENTITIES: usize = 1_000;
 
 /// What the redirect does with a request that carries credentials over plain HTTP, where anyone on the way can read them.
+///
+/// Credentials are fields such as `Authorization` and `Cookie` (see [`credential_header`](ServerBuilder::credential_header)),
+/// parameters of the query such as `access_token` (RFC 6750 §2.3), `token`, `api_key` and `password`, and a user in the URL. A
+/// warning is also written of a request that is refused for another reason, however broken it is, and of plain HTTP to the HTTPS
+/// port. It names what was sent, and never shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum HttpCredentials {
     /// Redirect, and warn in the log. The default.
@@ -176,7 +182,9 @@ impl ServerBuilder {
         self
     }
 
-    /// A further header that carries credentials, beside `Authorization`, `Proxy-Authorization`, `Cookie` and `X-Api-Key`.
+    /// A further header that carries credentials, beside `Authorization`, `Proxy-Authorization`, `Cookie`, `X-Api-Key` and others
+    /// of that kind (`Api-Key`, `X-Auth-Token`, `X-Access-Token`, `X-Amz-Security-Token`, `X-Goog-Api-Key`, `X-Vault-Token`,
+    /// `Private-Token`). In any case of letters.
     pub fn credential_header(mut self, name: impl Into<String>) -> Self {
         self.credential_headers.push(name.into());
         self
@@ -256,6 +264,7 @@ impl ServerBuilder {
         let (keeper, rounds) = Keeper::new(tls.clone(), self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 
+        let credential_names = CredentialNames::new(&self.credential_headers)?;
         let (listener, address) = listen("HTTPS", "https", &self.https)?;
         let acceptor = Acceptor::new(listener)?;
         let listening = acceptor.waker.clone();
@@ -302,6 +311,7 @@ impl ServerBuilder {
             tls,
             keeper,
             access_log: self.access_log,
+            credential_names,
             lot,
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
@@ -336,6 +346,8 @@ impl ServerBuilder {
             credentials: self.credentials,
             credential_headers: std::mem::take(&mut self.credential_headers),
             connections: self.limits.redirect_connections,
+            head_bytes: self.limits.head_bytes,
+            head_timeout: self.limits.head_timeout,
             head_fields: self.limits.head_fields,
         }
     }

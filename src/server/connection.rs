@@ -15,12 +15,14 @@ use super::client::Client;
 use super::clock::whole_millis;
 use super::desk::{Desk, Handlers, Input};
 use super::exchange::{refusal_of, Collecting};
+use super::ledger::Sort;
 use super::limits::Limits;
 use super::parking::{Idle, Millis, Parking, Ready, Reason, Signals};
 use super::sending::{After, Sending, Source};
 use super::transport::{client_refused, Flushed, Transport};
 use crate::error::BodyFault;
 use crate::escape;
+use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
 use crate::http::head::{self, Scan};
 use crate::http::Refusal;
 use crate::tls::{self, Failed, Refused};
@@ -62,6 +64,8 @@ pub(crate) struct Connection {
     /// The body of the request that is being answered from its head alone: it is read past before the next head.
     pub(super) unwanted: Option<Box<Collecting>>,
     pub(super) deadline: Millis,
+    /// What is found of credentials in a request that came in clear.
+    in_clear: Option<Box<CredentialScan>>,
     listens_for_writable: bool,
     _admission: Admission,
 }
@@ -132,6 +136,7 @@ impl Connection {
             was_queued: false,
             unwanted: None,
             deadline,
+            in_clear: None,
             listens_for_writable: false,
             _admission: admission,
         }
@@ -543,12 +548,29 @@ impl Connection {
         loop {
             match self.transport.discard(&mut desk.scratch) {
                 Ok(0) => return Ok(Break(Flow::Close)),
-                Ok(_) => self.deadline = desk.after(LINGER).min(until),
+                Ok(read) => {
+                    if let Some(credentials) = &mut self.in_clear {
+                        credentials.go_on(&desk.shared.credential_names, &desk.scratch[..read]);
+                        self.log_credentials(desk);
+                    }
+                    self.deadline = desk.after(LINGER).min(until);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return if desk.millis() < until { self.wait(desk) } else { Ok(Break(Flow::Close)) };
                 }
                 Err(_) => return Ok(Break(Flow::Close)),
             }
+        }
+    }
+
+    /// Warns of credentials that came in clear and have not been told yet.
+    fn log_credentials(&mut self, desk: &Desk<'_>) {
+        let Some(credentials) = &mut self.in_clear else { return };
+        let names = credentials.news(&desk.shared.credential_names);
+        if !names.is_empty() {
+            let (peer, notice) = (self.peer, Notice(&names));
+            let sort = Sort { target: "lockgate::server", level: log::Level::Warn, what: IN_CLEAR };
+            desk.shared.ledger.write(sort, desk.now(), format_args!("{peer}: {notice}"));
         }
     }
 
@@ -576,6 +598,9 @@ impl Connection {
             "this port speaks HTTPS, and the request came over plain HTTP: use https://",
         );
         self.log_refusal(refusal, desk);
+        let received = self.transport.take_foreign();
+        self.in_clear = Some(Box::new(desk.shared.credential_names.scan(&received)));
+        self.log_credentials(desk);
         self.write_refusal(refusal, &Method::GET, desk);
         self.transport.send_in_clear(&desk.output)?;
         desk.output.clear();

@@ -59,7 +59,8 @@ pub struct Limits {
     /// From the accepted connection to the end of the TLS handshake. Defaults to 10 s.
     pub handshake_timeout: Duration,
     /// From the end of the handshake, and on a kept-alive connection from a request's first byte, to the end of its head:
-    /// 408, or a plain close when nothing was sent. Defaults to 10 s.
+    /// 408, or a plain close when nothing was sent. Defaults to 10 s. A connection to the redirect has this from its beginning to
+    /// its end, and no more than 10 s.
     pub head_timeout: Duration,
     /// From the head's end to the body's end, prolonged by what [`body_min_rate`](Limits::body_min_rate) allows for the
     /// bytes that have come: 408. Defaults to 30 s.
@@ -82,7 +83,7 @@ pub struct Limits {
     pub drain_timeout: Duration,
 
     /// A request's head, in bytes, request line and last empty line included: 431, or 414 when the request line alone is
-    /// longer. Defaults to 16 KiB.
+    /// longer. Defaults to 16 KiB. At the redirect no more than 8 KiB.
     pub head_bytes: usize,
     /// Fields in a request's head: 431. Defaults to 64; at most 256.
     pub head_fields: usize,

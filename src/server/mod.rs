@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::http::clear_credentials::CredentialNames;
 use crate::router::Router;
 use crate::tls::Live;
 use limits::Limits;
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) tls: Arc<Live>,
     pub(crate) keeper: Arc<keeper::Keeper>,
     pub(crate) access_log: bool,
+    pub(crate) credential_names: CredentialNames,
     pub(crate) lot: parking::Lot,
     pub(crate) crew: crew::Crew,
     pub(crate) census: census::Census,

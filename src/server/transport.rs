@@ -44,6 +44,8 @@ struct Socket {
     reads_left: u32,
     writes_left: usize,
     first: First,
+    /// What came first, when it is no TLS.
+    foreign: Vec<u8>,
     sent: u64,
     /// Whether what TLS wants to send now can wait for the first response, and whether some of it does.
     holds_back: bool,
@@ -78,6 +80,7 @@ impl Transport {
             reads_left: 0,
             writes_left: 0,
             first: First::Unseen,
+            foreign: Vec::new(),
             sent: 0,
             holds_back: false,
             holds_tickets: false,
@@ -274,6 +277,11 @@ impl Transport {
         }
     }
 
+    /// What came with the first byte, when it does not begin a TLS handshake. Given once.
+    pub(crate) fn take_foreign(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.stream.sock.foreign)
+    }
+
     /// Sends bytes as they are, without TLS, as far as the socket takes them at once.
     pub(crate) fn send_in_clear(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.sock.write_all(bytes)
@@ -339,6 +347,7 @@ impl Read for Socket {
                 Some(&HANDSHAKE_RECORD) => self.first = First::Tls,
                 Some(&byte) => {
                     self.first = First::Other(byte);
+                    self.foreign = out[..read].to_vec();
                     return Err(io::Error::new(
                         ErrorKind::InvalidData,
                         "the first byte does not begin a TLS handshake",

@@ -1,0 +1,349 @@
+//! Credentials in a request that came in clear, where anyone on the way can read them: found for a warning, and never shown.
+//!
+//! Also in a head that no parser takes: with a wrong line before them, too large, cut off, or with a query that nobody expects.
+//! What was sent was on the wire all the same. So the bytes are read as they come, whatever they are, in bounded space: names in
+//! the places where names stand. Knows bytes; the redirect calls it, and the HTTPS port for plain HTTP.
+
+use std::fmt;
+
+use ::http::HeaderName;
+
+use crate::error::Error;
+
+/// Fields that carry credentials whoever the API's author is.
+const FIELDS: [&str; 11] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "x-api-key",
+    "api-key",
+    "x-auth-token",
+    "x-access-token",
+    "x-amz-security-token",
+    "x-goog-api-key",
+    "x-vault-token",
+    "private-token",
+];
+/// Parameters of a query that do so. RFC 6750 §2.3 has the first one.
+const PARAMETERS: [&str; 12] = [
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "auth_token",
+    "token",
+    "api_key",
+    "api-key",
+    "apikey",
+    "client_secret",
+    "password",
+    "passwd",
+    "jwt",
+];
+/// Of a name that is read; a longer one is none of those that are looked for.
+const LONGEST: usize = 64;
+
+/// What counts.
+#[derive(Clone, Debug)]
+pub(crate) struct CredentialNames {
+    fields: Vec<HeaderName>,
+}
+
+/// One thing that was found. Shown in the program's own words only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Found {
+    Field(u16),
+    Parameter(u16),
+    User,
+}
+
+/// A request that is being read.
+#[derive(Clone, Debug)]
+pub(crate) struct CredentialScan {
+    place: Place,
+    /// The name that is being read, as far as it is needed.
+    name: [u8; LONGEST],
+    length: usize,
+    /// Each once.
+    found: Vec<Found>,
+    /// How many of them have been told.
+    told: usize,
+}
+
+/// Where the next byte stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Method {
+        is_empty: bool,
+    },
+    /// Before the query, and not in a path: how many slashes have come, and how many bytes after the last.
+    Authority {
+        slashes: u8,
+        bytes: usize,
+    },
+    Path,
+    ParameterName,
+    ParameterValue(u16),
+    /// The rest of a parameter.
+    Parameter,
+    FieldName,
+    FieldValue(u16),
+    Host {
+        bytes: usize,
+    },
+    /// The rest of a line.
+    Line,
+    /// Behind the head.
+    End,
+}
+
+impl CredentialNames {
+    /// With further fields beside [`FIELDS`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] for a name that no field can have.
+    pub(crate) fn new(further: &[String]) -> Result<CredentialNames, Error> {
+        let mut fields: Vec<_> = FIELDS.map(HeaderName::from_static).into();
+        for name in further {
+            let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::Setting {
+                setting: "credential_header",
+                fault: format!("{name:?} is not the name of a header field; give one such as X-Device-Token"),
+            })?;
+            if !fields.contains(&field) && fields.len() < usize::from(u16::MAX) {
+                fields.push(field);
+            }
+        }
+        Ok(CredentialNames { fields })
+    }
+
+    /// Reads the beginning of a request, or all of it.
+    pub(crate) fn scan(&self, received: &[u8]) -> CredentialScan {
+        let mut scan = CredentialScan {
+            place: Place::Method { is_empty: true },
+            name: [0; LONGEST],
+            length: 0,
+            found: Vec::new(),
+            told: 0,
+        };
+        scan.go_on(self, received);
+        scan
+    }
+}
+
+impl CredentialScan {
+    /// Reads what has come next.
+    pub(crate) fn go_on(&mut self, names: &CredentialNames, received: &[u8]) {
+        for &byte in received {
+            if self.place == Place::End {
+                return;
+            }
+            self.place = self.next(names, byte);
+        }
+    }
+
+    /// Whether anything was found.
+    pub(crate) fn has_found(&self) -> bool {
+        !self.found.is_empty()
+    }
+
+    /// What has been found since this was asked last, in the program's own words; empty when nothing was.
+    pub(crate) fn news<'a>(&mut self, names: &'a CredentialNames) -> Vec<&'a str> {
+        let mut new = self.found.split_off(self.told);
+        new.sort_unstable();
+        let words = new.iter().filter_map(|found| match *found {
+            Found::Field(index) => names.fields.get(usize::from(index)).map(HeaderName::as_str),
+            Found::Parameter(index) => PARAMETERS.get(usize::from(index)).copied(),
+            Found::User => Some("a user in the URL"),
+        });
+        let words = words.collect();
+        self.found.append(&mut new);
+        self.told = self.found.len();
+        words
+    }
+
+    fn next(&mut self, names: &CredentialNames, byte: u8) -> Place {
+        match (self.place, byte) {
+            // Empty lines may come before a request (RFC 9112 §2.2).
+            (Place::Method { is_empty: true }, b'\r' | b'\n') => self.place,
+            (Place::Method { .. }, b' ' | b'\t') => Place::Authority { slashes: 0, bytes: 0 },
+            (Place::Method { .. }, b'\n') => self.name_begins(Place::FieldName),
+            (Place::Method { .. }, _) => Place::Method { is_empty: false },
+            (Place::FieldName, b'\n') if self.is_empty_line() => Place::End,
+            (_, b'\n') => self.name_begins(Place::FieldName),
+            (Place::Authority { .. } | Place::Path, b'?') => self.name_begins(Place::ParameterName),
+            // A target begins with its path, or that follows `http://host`.
+            (Place::Authority { slashes: 0, bytes: 0 } | Place::Authority { slashes: 2, .. }, b'/') => {
+                Place::Path
+            }
+            (Place::Authority { slashes, .. }, b'/') => Place::Authority { slashes: slashes + 1, bytes: 0 },
+            (Place::Authority { .. }, b' ' | b'\t') => self.place,
+            (Place::Authority { slashes, bytes }, _) => {
+                if byte == b'@' && bytes > 0 {
+                    self.find(Found::User);
+                }
+                Place::Authority { slashes, bytes: bytes.saturating_add(1) }
+            }
+            (Place::ParameterName | Place::ParameterValue(_) | Place::Parameter, b'&' | b';' | b'#') => {
+                self.name_begins(Place::ParameterName)
+            }
+            (Place::ParameterName, b'=') => {
+                let name = self.decoded_name();
+                PARAMETERS
+                    .iter()
+                    .position(|known| known.eq_ignore_ascii_case(&name))
+                    .map_or(Place::Parameter, |index| Place::ParameterValue(index as u16))
+            }
+            (Place::ParameterValue(index), _) => {
+                if !byte.is_ascii_whitespace() {
+                    self.find(Found::Parameter(index));
+                }
+                Place::Parameter
+            }
+            (Place::FieldName, b':') => {
+                let name = self.name().trim_ascii();
+                if name.eq_ignore_ascii_case(b"host") {
+                    return Place::Host { bytes: 0 };
+                }
+                let known = |field: &HeaderName| field.as_str().as_bytes().eq_ignore_ascii_case(name);
+                names
+                    .fields
+                    .iter()
+                    .position(known)
+                    .map_or(Place::Line, |index| Place::FieldValue(index as u16))
+            }
+            (Place::FieldValue(_), b' ' | b'\t' | b'\r') => self.place,
+            (Place::FieldValue(index), _) => {
+                self.find(Found::Field(index));
+                Place::Line
+            }
+            (Place::Host { bytes }, _) => {
+                if byte == b'@' && bytes > 0 {
+                    self.find(Found::User);
+                }
+                Place::Host { bytes: bytes.saturating_add(usize::from(!byte.is_ascii_whitespace())) }
+            }
+            (Place::ParameterName | Place::FieldName, _) => {
+                if let Some(room) = self.name.get_mut(self.length) {
+                    *room = byte;
+                }
+                self.length = self.length.saturating_add(1);
+                self.place
+            }
+            (Place::Path | Place::Parameter | Place::Line | Place::End, _) => self.place,
+        }
+    }
+
+    fn name_begins(&mut self, place: Place) -> Place {
+        self.length = 0;
+        place
+    }
+
+    /// Empty for a name that is longer than any that is looked for.
+    fn name(&self) -> &[u8] {
+        self.name.get(..self.length).unwrap_or_default()
+    }
+
+    fn decoded_name(&self) -> String {
+        let pair = super::target::query_pairs(self.name()).next();
+        pair.map(|(name, _)| name.into_owned()).unwrap_or_default()
+    }
+
+    fn is_empty_line(&self) -> bool {
+        self.length == 0 || self.length == 1 && self.name[0] == b'\r'
+    }
+
+    fn find(&mut self, found: Found) {
+        if !self.found.contains(&found) {
+            self.found.push(found);
+        }
+    }
+}
+
+/// What lines about it have in common, for the limit on them.
+pub(crate) const IN_CLEAR: &str = "credentials over plain HTTP";
+
+/// For the log: which credentials, by these names, and what to do now.
+pub(crate) struct Notice<'a>(pub(crate) &'a [&'a str]);
+
+impl fmt::Display for Notice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "sent credentials over plain HTTP ({}), where anyone on the way can read them; change them, and give the client the \
+             https URL",
+            self.0.join(", ")
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> CredentialNames {
+        CredentialNames::new(&["X-Device-Token".to_string()]).unwrap()
+    }
+
+    fn found(head: &str) -> Vec<String> {
+        let names = names();
+        let whole: Vec<String> =
+            names.scan(head.as_bytes()).news(&names).iter().map(ToString::to_string).collect();
+        // However it comes.
+        let mut scan = names.scan(b"");
+        head.as_bytes().chunks(1).for_each(|byte| scan.go_on(&names, byte));
+        assert_eq!(scan.news(&names), whole, "{head:?}");
+        assert!(scan.news(&names).is_empty() && scan.has_found() != whole.is_empty());
+        whole
+    }
+
+    #[test]
+    fn credentials_are_found_wherever_they_stand() {
+        for (head, expected) in [
+            ("GET / HTTP/1.1\r\nHost: a\r\nAUTHORIZATION: Bearer s\r\n\r\n", &["authorization"][..]),
+            ("GET / HTTP/1.1\r\ncookie:s=1\r\nX-API-KEY:\ts\r\n\r\n", &["cookie", "x-api-key"]),
+            ("GET / HTTP/1.1\r\nx-device-token: s\r\n\r\n", &["x-device-token"]),
+            // No parser takes these.
+            ("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nAuthorization: s\r\n\r\n", &["authorization"]),
+            ("GET / HTTP/1.1\r\nno colon\r\nProxy-Authorization: s\r\n\r\n", &["proxy-authorization"]),
+            ("GET / HTTP/1.1\nAuthorization : s\n\n", &["authorization"]),
+            ("GET / HTTP/1.1\r\n Cookie: s\r\n", &["cookie"]),
+            ("GET / HTTP/1.1\r\nAuthorization: s", &["authorization"]),
+            ("nonsense\r\nCookie: s", &["cookie"]),
+            ("\r\n\r\nGET / HTTP/1.1\r\nCookie: s\r\n\r\n", &["cookie"]),
+            // In the query, and in the URL.
+            ("GET /a?access_token=s HTTP/1.1\r\n\r\n", &["access_token"]),
+            ("GET /a?b=c&API_KEY=s&token=t HTTP/1.1\r\n\r\n", &["token", "api_key"]),
+            ("GET /a b?x&password=s HTTP/1.1\r\n\r\n", &["password"]),
+            ("GET /?access%5Ftoken=s", &["access_token"]),
+            ("GET http://u:s@host/ HTTP/1.1\r\n\r\n", &["a user in the URL"]),
+            ("GET / HTTP/1.1\r\nHost: u:s@host\r\n\r\n", &["a user in the URL"]),
+            ("CONNECT u@host:443 HTTP/1.1\r\n\r\n", &["a user in the URL"]),
+            ("GET http://u@h/?token=s HTTP/1.1\r\nCookie: s", &["cookie", "token", "a user in the URL"]),
+        ] {
+            assert_eq!(found(head), expected, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_none_is_left_alone() {
+        for head in [
+            "",
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET /@scope/x?q=a@b HTTP/1.1\r\nHost: a\r\nFrom: a@b\r\n\r\n",
+            "GET http://host/@x HTTP/1.1\r\n\r\n",
+            "GET /?token HTTP/1.1\r\n\r\n",
+            "GET /?token= HTTP/1.1\r\n\r\n",
+            "GET /?tokens=1&my_token=2&authorization=3 HTTP/1.1\r\n\r\n",
+            "GET /token=s HTTP/1.1\r\nX-Cookie: s\r\nAuthorization:\r\nCookie: \r\n\r\n",
+            "GET / HTTP/1.1\r\nAuthorization",
+            // Behind the head is a body.
+            "POST / HTTP/1.1\r\n\r\nCookie: s\r\n",
+            "GET / HTTP/1.1\n\nCookie: s\r\n",
+        ] {
+            assert_eq!(found(head), [""; 0], "{head:?}");
+        }
+        let long =
+            format!("GET /?{}token=s HTTP/1.1\r\n{}cookie: s\r\n\r\n", "x".repeat(1000), "x".repeat(1000));
+        assert_eq!(found(&long), [""; 0]);
+    }
+}
