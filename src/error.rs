@@ -83,7 +83,7 @@ pub enum Error {
 pub enum IdentityFault {
     /// There is no such file.
     Missing,
-    /// The file is there, and cannot be read.
+    /// The file is there, and cannot be read; or it is no regular file: pipes, sockets and devices are not opened.
     Unreadable(io::Error),
     /// The file holds no certificate.
     NoCertificate,

@@ -49,13 +49,14 @@
 //! Through the `log` crate. *error*: something of the program's own is wrong (a handler panicked, the system refused a
 //! thread). *warn*: an operator should know (credentials came over plain HTTP, accepting fails, a stop had to cut
 //! connections). *info*: a request was refused or a connection cut by a limit, which the line names; a handshake failed,
-//! with what to do about it; starting to stop; and with [`ServerBuilder::access_log`] a line a request, target `lockgate::access`: method, path without the query, status,
-//! body bytes, microseconds, peer, TLS version. *debug*: what else clients do wrong below HTTP. Keys, credentials, queries and
-//! bodies are never logged.
+//! with what to do about it; starting to stop; and with [`ServerBuilder::access_log`] a line a request, target
+//! `lockgate::access`: method, path without the query, status, body bytes, microseconds, peer, TLS version. *debug*: what else
+//! clients do wrong below HTTP. Keys, credentials, queries and bodies are never logged. Text of others is one line, in which
+//! control characters, and what turns the direction of writing or is not seen, are escaped: `\u{1b}`.
 //!
 //! Lines about clients that were refused or cut are bounded, so that nobody can fill a disk with them: 20 a minute of
-//! each sort (the limit that was met, or the status), then one line that says how many more there were. A line a request
-//! and the program's own faults are not.
+//! each sort (the limit that was met, the status, or why a handshake failed), then one line that says how many more there
+//! were. A line a request and the program's own faults are not.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -358,7 +358,11 @@ impl Redirect {
             Reason::Done => {}
             Reason::ClientLeft => log::debug!(target: TARGET, "{peer}: left without a request"),
             Reason::TlsHello => {
-                log::debug!(target: TARGET, "{peer}: closed, it speaks TLS to the port for plain HTTP");
+                const WHAT: &str = "TLS to the port for plain HTTP";
+                let port = self.clerk.rules.public_port;
+                let line =
+                    format_args!("{peer}: closed, it speaks {WHAT}: give it https:// with port {port}");
+                self.clerk.log(Level::Info, WHAT, Instant::now(), line);
             }
             Reason::StillSending => {
                 log::debug!(target: TARGET, "{peer}: closed, it kept sending after the answer");

@@ -5,6 +5,7 @@ mod support;
 mod support_command;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -97,14 +98,21 @@ fn colours_are_for_a_terminal_that_has_them() {
         (&[("TERM", "xterm"), ("NO_COLOR", "")], true),
     ];
     let missing = dir.path().join("missing.pem");
+    // Warned of in the log, before it is refused as another's.
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    fs::write(&cert, support::pem_pair(|_| {}).0).unwrap();
+    fs::write(&key, support::pem_pair(|_| {}).1).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o646)).unwrap();
     for (variables, is_coloured) in settings {
         for arguments in [
             &["check", "--source", text(dir.path())][..],
             &["check", "--cert", text(&missing), "--key", text(&missing)],
+            &["serve", "--cert", text(&cert), "--key", text(&key)],
         ] {
             let mut command = lockgate(arguments);
             command.env_remove("NO_COLOR").envs(variables.iter().copied());
             let Some(said) = on_a_terminal(command) else { return };
+            assert!(arguments[0] == "check" || said.contains(" lockgate::tls::file] "), "{said}");
             assert_eq!(said.contains("\u{1b}["), is_coloured, "{variables:?} {said:?}");
         }
     }

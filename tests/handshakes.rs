@@ -1,4 +1,4 @@
-//! A handshake that fails leaves one line in the log that says whose it was and what to do about it, whoever of the two ended
+//! A handshake that fails leaves one line in the log that says whose it was and what to do about it, whichever of the two ended
 //! it; and many of a kind leave few.
 
 mod support;
@@ -171,6 +171,22 @@ fn what_is_no_handshake_is_named_and_a_look_at_the_port_is_not() {
     serving.join().unwrap();
     let about = |line: &str| silent.iter().any(|peer| line.starts_with(&format!("{peer}: no handshake")));
     assert_eq!(lines(about), [""; 0]);
+}
+
+#[test]
+fn tls_to_the_port_for_plain_http_is_named_with_the_right_port() {
+    let serving = server();
+    let mut tcp = connect_plain(serving.redirect).unwrap();
+    tcp.write_all(&[0x16, 3, 1, 0, 200, 1]).unwrap();
+    let _ = tcp.read(&mut [0; 100]);
+    let client = tcp.local_addr().unwrap();
+    let port = serving.address.port();
+    // The line is there before the end of the connection is.
+    let said = lines(|line| line.starts_with(&format!("{client}: ")));
+    let expected = format!(
+        "{client}: closed, it speaks TLS to the port for plain HTTP: give it https:// with port {port}"
+    );
+    assert!(said.contains(&expected), "{said:?}");
 }
 
 #[test]

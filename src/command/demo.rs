@@ -47,7 +47,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
     if let Freshness::Made { because } = &certificates.freshness {
         let dir = escape::path(&arguments.dir);
-        say(&format!("Made a demo CA and a certificate for localhost in {dir}: {because}."));
+        say(&format!("Made a demo CA and a certificate for localhost in {dir}: {}.", escape::line(because)));
     }
     let identities = vec![Identity::from_pem_files(&certificates.certificate, &certificates.key)?];
     let server = match (serve::open(arguments, identities.clone(), arguments.http), arguments.http) {

@@ -10,7 +10,7 @@ use ::http::HeaderName;
 
 use crate::error::Error;
 
-/// Fields that carry credentials whoever the API's author is.
+/// Fields that carry credentials in most APIs.
 const FIELDS: [&str; 11] = [
     "authorization",
     "proxy-authorization",

@@ -48,6 +48,7 @@ pub(super) struct Rules {
     public_host: Option<String>,
     /// `:8443`, or nothing for the port that https has by itself.
     port_suffix: String,
+    pub public_port: u16,
     credentials: HttpCredentials,
     pub credential_names: CredentialNames,
     pub head_bytes: usize,
@@ -86,6 +87,7 @@ impl Rules {
         Ok(Rules {
             public_host,
             port_suffix,
+            public_port: settings.public_port,
             credentials: settings.credentials,
             credential_names,
             head_bytes: settings.head_bytes.min(HEAD_BYTES),

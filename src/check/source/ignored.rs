@@ -3,7 +3,7 @@
 //! Called by `walk`, which tells of each folder that it enters and leaves. The last pattern of a file that fits decides, and the
 //! file nearest to the path before those above it. What is above a repository's own folder does not count in it.
 //!
-//! Whoever wrote the tree wrote these files, too: they are read as regular files only, and within bounds. One that is beyond
+//! These files are of the same author as the tree: they are read as regular files only, and within bounds. One that is beyond
 //! them is not applied, so that more is looked at rather than less, and the report says so.
 
 use std::ffi::OsStr;
