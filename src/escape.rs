@@ -2,7 +2,7 @@
 //!
 //! File names, source lines, header fields, names in certificates, messages of panics and texts of servers can hold characters
 //! that steer a terminal, begin a new log line, or make text look like other text. Everything of foreign origin goes through here
-//! before it is shown or logged, so that there is one set of such characters: see [`hides`].
+//! before it is shown or logged, so that there is one set of such characters: see `hides`.
 //!
 //! All of it writes straight to the formatter and allocates nothing. To escape twice changes nothing, as a backslash stays what
 //! it is. Knows text only. Everybody calls it; the command calls it through `workshop`.
@@ -29,43 +29,43 @@ pub fn hides(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Text in one line: `\n`, `\r` and `\t` for these three, `\u{..}` for every other character that [`hides`].
+/// Text in one line: `\n`, `\r` and `\t` for these three, `\u{..}` for every other character that `hides`.
 pub fn line(text: &str) -> Escaped<'_> {
     line_of(text.as_bytes())
 }
 
-/// As [`line`], for bytes that should be UTF-8: those that are not are written as `\x..`.
+/// As `line`, for bytes that should be UTF-8: those that are not are written as `\x..`.
 pub fn line_of(bytes: &[u8]) -> Escaped<'_> {
     Escaped { bytes, most: usize::MAX, layout: Layout::Line }
 }
 
-/// As [`line`], but no more than the first `most` characters of the text. What is left out is counted: `abc… (12 bytes more)`.
+/// As `line`, but no more than the first `most` characters of the text. What is left out is counted: `abc… (12 bytes more)`.
 pub fn bounded(text: &str, most: usize) -> Escaped<'_> {
     bounded_of(text.as_bytes(), most)
 }
 
-/// As [`bounded`], for bytes that should be UTF-8. A byte that is none counts as a character.
+/// As `bounded`, for bytes that should be UTF-8. A byte that is none counts as a character.
 pub fn bounded_of(bytes: &[u8], most: usize) -> Escaped<'_> {
     Escaped { bytes, most, layout: Layout::Line }
 }
 
-/// The name of a file, as [`line_of`] writes it.
+/// The name of a file, as `line_of` writes it.
 pub fn path(path: &Path) -> Escaped<'_> {
     line_of(path.as_os_str().as_encoded_bytes())
 }
 
-/// Text that keeps its lines: as [`line_of`], but LF, CR LF and tabs stay as they are.
+/// Text that keeps its lines: as `line_of`, but LF, CR LF and tabs stay as they are.
 pub fn lines_of(bytes: &[u8]) -> Escaped<'_> {
     Escaped { bytes, most: usize::MAX, layout: Layout::Lines }
 }
 
-/// JSON that is already written, with every character that [`hides`] as `\uXXXX`: the same when it is parsed (RFC 8259 §7). The
+/// JSON that is already written, with every character that `hides` as `\uXXXX`: the same when it is parsed (RFC 8259 §7). The
 /// line ends between its parts stay.
 pub fn json(written: &str) -> Json<'_> {
     Json(written)
 }
 
-/// What [`line`] and the others return; it is made for `{}`.
+/// What `line` and the others return; it is made for `{}`.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a> {
     bytes: &'a [u8],

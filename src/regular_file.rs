@@ -47,7 +47,7 @@ pub fn open(path: &Path, links: Links) -> io::Result<(File, u64)> {
 ///
 /// # Errors
 ///
-/// As [`open`], and when it is larger.
+/// As `open`, and when it is larger.
 pub fn read(path: &Path, links: Links, most: u64) -> io::Result<Vec<u8>> {
     let (file, _) = open(path, links)?;
     let mut contents = Vec::new();
@@ -62,11 +62,11 @@ pub fn read(path: &Path, links: Links, most: u64) -> io::Result<Vec<u8>> {
     Ok(contents)
 }
 
-/// As [`read`], as text.
+/// As `read`, as text.
 ///
 /// # Errors
 ///
-/// As [`read`], and when it is not UTF-8.
+/// As `read`, and when it is not UTF-8.
 pub fn read_text(path: &Path, links: Links, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, links, most)?).map_err(|_| io::Error::other("it is not UTF-8"))
 }
@@ -76,7 +76,7 @@ pub fn read_text(path: &Path, links: Links, most: u64) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// As [`open`].
+/// As `open`.
 pub fn open_lock(path: &Path) -> io::Result<File> {
     if let Ok(found) = fs::symlink_metadata(path) {
         refuse_other_kinds(&found)?;

@@ -190,7 +190,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Text of a certificate, with each character that [`hides`](escape::hides) written as RFC 4514 §2.4 writes bytes: `\1B`.
+/// Text of a certificate, with each character that `hides` written as RFC 4514 §2.4 writes bytes: `\1B`.
 fn shown(text: &str, push: impl Fn(char, &mut String)) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
