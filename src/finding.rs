@@ -5,6 +5,7 @@
 
 use std::cmp::Reverse;
 use std::fmt;
+use std::path::Path;
 
 use serde_json::{json, Value};
 
@@ -144,5 +145,16 @@ impl fmt::Display for Finding {
             write!(f, "{place}: ")?;
         }
         write!(f, "{} ({}); {}", self.seen, self.id(), self.fix())
+    }
+}
+
+/// A path as a shell takes it for one word, to paste.
+pub(crate) fn shell_word(path: &Path) -> String {
+    let path = path.to_string_lossy();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(&byte);
+    if !path.is_empty() && path.bytes().all(is_plain) {
+        path.into_owned()
+    } else {
+        format!("'{}'", escape::line(&path.replace('\'', r"'\''")))
     }
 }

@@ -1,7 +1,7 @@
 //! What `Chain` says of certificates: every kind of finding is provoked once, beside the like of it that does not.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -148,6 +148,38 @@ fn names_usages_and_form_of_the_servers_own() {
     // The sign's zero does not count.
     assert_eq!(serial(&[0xff; 20]), none);
     assert_eq!(serial(&[1]), none);
+}
+
+/// Names that a configuration file makes by a slip: `DNS:DNS:x`, a URL where a host belongs.
+#[test]
+fn names_that_no_client_can_ask_for_are_an_error_each() {
+    let named = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect();
+        let root = authority("root", None, |_| {});
+        let (pem, _) = leaf(Some(&root), |p| p.subject_alt_names = names);
+        let found = Chain::from_pem(pem.as_bytes()).unwrap().findings(NOW);
+        found.iter().map(|found| (found.id(), found.severity(), found.seen().to_string())).collect::<Vec<_>>()
+    };
+    for name in [
+        "DNS:x",
+        "https://x",
+        "x:8443",
+        "x/admin",
+        "192.168.1.0/24",
+        "*.*.example",
+        "x.example.",
+        "a b",
+        "a\0b",
+    ] {
+        let found = named(&["good.example", name]);
+        assert_eq!(found.len(), 1, "{found:?}");
+        let (id, severity, seen) = &found[0];
+        assert_eq!((*id, *severity), ("unmatchable-name", Severity::Error));
+        assert!(seen.contains(&name.replace('\0', "\\00")) && !seen.contains('\0'), "{seen}");
+    }
+    assert_eq!(named(&["DNS:a", "b:1", "good.example"]).len(), 2);
+    assert_eq!(named(&["DNS:a"; 100]).len(), 5);
+    assert_eq!(named(&["good.example", "*.good.example", "my_box.lan", "localhost"]), []);
 }
 
 #[test]
@@ -332,7 +364,7 @@ fn the_key_and_its_file() {
     let certificate = write("cert.pem", &own, 0o644);
     assert_eq!(with(&certificate, &write("key.pem", &key, 0o600)), []);
     assert_eq!(with(&certificate, &write("another.pem", &another, 0o600))[0].0, "key-mismatch");
-    let open = write("it's open.pem", &key, 0o640);
+    let open = write("it's open.pem", &key, 0o644);
     let quoted = open.to_str().unwrap().replace('\'', r"'\''");
     assert_eq!(with(&certificate, &open), [("key-file-mode".into(), format!("chmod 600 '{quoted}'"))]);
 
@@ -343,6 +375,13 @@ fn the_key_and_its_file() {
     assert!(chain.findings(NOW).is_empty());
     fs::set_permissions(&both, fs::Permissions::from_mode(0o644)).unwrap();
     assert_eq!(Chain::from_pem_file(&both).unwrap().findings(NOW)[0].id(), "key-file-mode");
+    // As systemd's credentials and fsGroup have it; said of root's files only when the tests are run as root.
+    if fs::metadata(&both).unwrap().uid() == 0 {
+        for mode in [0o440, 0o640] {
+            fs::set_permissions(&both, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(Chain::from_pem_file(&both).unwrap().findings(NOW).is_empty(), "{mode:o}");
+        }
+    }
 
     // The key says which is the server's own, whatever stands first.
     let two = write("two.pem", &(leaf(Some(&root), |_| {}).0 + &own), 0o644);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustls::pki_types::CertificateDer;
 
 use super::certificate::Certificate;
+use super::file::LooseMode;
 use super::{der, file, findings, identity, pem};
 use crate::error::{Error, IdentityFault};
 use crate::escape;
@@ -36,7 +37,7 @@ pub(super) struct ChainKey {
     public: Vec<u8>,
     pub(super) file: Option<PathBuf>,
     /// The mode of its file, when that lets others at it.
-    pub(super) loose_mode: Option<u32>,
+    pub(super) loose_mode: Option<LooseMode>,
 }
 
 /// The way from the server's own certificate to the last issuer that is there. Numbers are places in the chain, from 0.

@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::error::{Error, IdentityFault};
 use crate::escape;
 use crate::regular_file::{self, Links};
+use crate::finding::shell_word;
 
 /// The largest file that is read for a certificate or a key: 1 MiB. Real ones hold a few kilobytes; the bound is there
 /// for a path that names something else, such as a log or a device.
@@ -22,22 +23,71 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
 /// All of a private key's file. Warns when others than its owner can get at it.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     let file = open(path)?;
-    if let Some(mode) = loose_mode(&file) {
-        log::warn!("{}", loose_mode_warning(mode, path));
+    if let Some(loose) = loose_mode(&file) {
+        log::warn!("{}", loose.warning(path));
     }
     contents(&file, path)
 }
 
 /// The mode of a private key's file when it lets others at it.
-pub(crate) fn loose_mode_of(path: &Path) -> Option<u32> {
+pub(crate) fn loose_mode_of(path: &Path) -> Option<LooseMode> {
     open(path).ok().and_then(|file| loose_mode(&file))
+}
+
+/// A private key's file that others than its owner can get at, and who has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LooseMode {
+    mode: u32,
+    owner: u32,
+    group: u32,
+    /// Who runs this program, and with which group.
+    user: u32,
+    users_group: u32,
+}
+
+const ROOT: u32 = 0;
+
+impl LooseMode {
+    /// A key that root owns and its group may read is in order: so a service gets it that runs as a user of its own (systemd's
+    /// credentials, fsGroup in Kubernetes, the group ssl-cert).
+    fn is_loose(self) -> bool {
+        let forbidden = if self.owner == ROOT { 0o026 } else { 0o066 };
+        self.mode & forbidden != 0
+    }
+
+    /// What was seen, as a clause.
+    pub(crate) fn seen(self) -> String {
+        let mode = self.mode;
+        match (mode & 0o006, self.owner) {
+            (0, ROOT) => format!("its group may write this private key (mode {mode:04o})"),
+            _ => format!("others than its owner may read or write this private key (mode {mode:04o})"),
+        }
+    }
+
+    /// The command that mends it and leaves the key readable for this program.
+    pub(crate) fn fix(self, path: &Path) -> String {
+        let file = shell_word(path);
+        let Self { owner, group, user, users_group, .. } = self;
+        match owner {
+            // Nobody else is in that group.
+            ROOT if user == ROOT && group == ROOT => format!("chmod 600 {file}"),
+            ROOT if user == ROOT || group == users_group => format!("chmod 640 {file}"),
+            ROOT => format!("chgrp {users_group} {file} && chmod 640 {file}"),
+            _ if user == ROOT || owner == user => format!("chmod 600 {file}"),
+            _ => format!("chown {user} {file} && chmod 600 {file}"),
+        }
+    }
+
+    fn warning(self, path: &Path) -> String {
+        format!("{}: {}; run: {}", escape::path(path), self.seen(), self.fix(path))
+    }
 }
 
 /// Warns when others than its owner can get at a private key's file. One that cannot be opened is none of its business.
 #[cfg(feature = "device")]
 pub fn report_mode(key: &Path) {
-    if let Some(mode) = loose_mode_of(key) {
-        log::warn!("{}", loose_mode_warning(mode, key));
+    if let Some(loose) = loose_mode_of(key) {
+        log::warn!("{}", loose.warning(key));
     }
 }
 
@@ -66,21 +116,22 @@ fn fault(path: &Path, error: io::Error) -> Error {
 
 /// Asked of the open file, so that it is about the key that is read.
 #[cfg(unix)]
-fn loose_mode(file: &File) -> Option<u32> {
-    use std::os::unix::fs::PermissionsExt;
+fn loose_mode(file: &File) -> Option<LooseMode> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let metadata = file.metadata().ok().filter(|metadata| metadata.is_file())?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    (mode & 0o066 != 0).then_some(mode)
+    let found = LooseMode {
+        mode: metadata.permissions().mode() & 0o7777,
+        owner: metadata.uid(),
+        group: metadata.gid(),
+        user: rustix::process::geteuid().as_raw(),
+        users_group: rustix::process::getegid().as_raw(),
+    };
+    found.is_loose().then_some(found)
 }
 
 #[cfg(not(unix))]
-fn loose_mode(_file: &File) -> Option<u32> {
+fn loose_mode(_file: &File) -> Option<LooseMode> {
     None
-}
-
-fn loose_mode_warning(mode: u32, path: &Path) -> String {
-    let path = escape::path(path);
-    format!("{path}: others than its owner may read or write this private key (mode {mode:04o}); run: chmod 600 {path}")
 }
 
 #[cfg(test)]
@@ -132,16 +183,44 @@ mod tests {
         fs::write(&path, "").unwrap();
         let warning = |mode| {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            loose_mode_of(&path).map(|mode| loose_mode_warning(mode, &path))
+            loose_mode_of(&path).map(|loose| loose.warning(&path))
         };
-        for mode in [0o640, 0o604, 0o620, 0o602, 0o777] {
+        for mode in [0o604, 0o620, 0o602, 0o644, 0o660, 0o777] {
             let warning = warning(mode).unwrap();
             assert!(warning.starts_with(&format!("{}: ", path.display())), "{warning}");
             assert!(warning.contains(&format!("mode {mode:04o}")), "{warning}");
+            // Its owner runs this.
             assert!(warning.ends_with(&format!("chmod 600 {}", path.display())), "{warning}");
         }
         for mode in [0o600, 0o400, 0o711] {
             assert_eq!(warning(mode), None, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_root_that_its_group_may_read_is_in_order_and_no_remedy_takes_it_from_the_service() {
+        let loose = |mode, owner, group, user, users_group| {
+            let found = LooseMode { mode, owner, group, user, users_group };
+            found.is_loose().then(|| found.fix(Path::new("k")))
+        };
+        for (mode, user, users_group) in
+            [(0o440, 1000, 1000), (0o640, 1000, 112), (0o440, 0, 0), (0o640, 0, 0)]
+        {
+            assert_eq!(loose(mode, 0, 112, user, users_group), None, "{mode:o}");
+        }
+        for (mode, owner, group, user, users_group, fix) in [
+            // Through its group the service reads it, whoever has run this.
+            (0o444, 0, 112, 1000, 112, "chmod 640 k"),
+            (0o660, 0, 112, 1000, 112, "chmod 640 k"),
+            (0o644, 0, 112, 0, 0, "chmod 640 k"),
+            (0o644, 0, 0, 0, 0, "chmod 600 k"),
+            // It is read because everybody may.
+            (0o644, 0, 0, 1000, 1000, "chgrp 1000 k && chmod 640 k"),
+            (0o640, 1000, 1000, 1000, 1000, "chmod 600 k"),
+            (0o640, 1000, 1000, 0, 0, "chmod 600 k"),
+            (0o640, 1001, 112, 1000, 112, "chown 1000 k && chmod 600 k"),
+        ] {
+            assert_eq!(loose(mode, owner, group, user, users_group).as_deref(), Some(fix), "{mode:o}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub use client_identity::ClientIdentity;
 #[cfg(all(feature = "check", feature = "device"))]
 pub(crate) use file::loose_mode_of;
 #[cfg(feature = "check")]
-pub(crate) use findings::{rules as certificate_rules, shell_word};
+pub(crate) use findings::rules as certificate_rules;
 pub(crate) use handshake::{client_alert, failed_handshake, Failed, LEFT, NO_TLS};
 pub use identity::{Expiry, Identity};
 pub(crate) use resolver::{Live, Serving, ALPN_CHALLENGE};

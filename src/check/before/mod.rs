@@ -19,9 +19,9 @@ use serde_json::{json, Map, Value};
 use super::report::{Kind, Report};
 use super::rules;
 use crate::error::{Error, IdentityFault};
-use crate::finding::{self, Finding, Rule};
+use crate::finding::{self, shell_word, Finding, Rule};
 use crate::http::date::iso8601;
-use crate::tls::{built, certificate_rules as of_tls, shell_word, Chain, Clients, Expiry, Identity};
+use crate::tls::{built, certificate_rules as of_tls, Chain, Clients, Expiry, Identity};
 #[cfg(feature = "acme")]
 use crate::Acme;
 #[cfg(feature = "device")]

@@ -8,8 +8,8 @@ use rustix::fs::Access;
 use super::super::rules;
 use super::Looking;
 use crate::error::Error;
-use crate::finding::Finding;
-use crate::tls::{certificate_rules as of_tls, loose_mode_of, shell_word, Chain};
+use crate::finding::{shell_word, Finding};
+use crate::tls::{certificate_rules as of_tls, loose_mode_of, Chain};
 use crate::Device;
 
 pub(super) fn look(looking: &mut Looking<'_>, device: &Device) {
@@ -29,12 +29,9 @@ pub(super) fn look(looking: &mut Looking<'_>, device: &Device) {
         looking.findings.push(Finding::new(&rules::STATE_OPEN, seen).at(shown).fixed_by(fix));
     }
     for key in ["ca-key.pem", "key.pem"].map(|name| dir.join(name)) {
-        if let Some(mode) = loose_mode_of(&key) {
-            let seen = format!("others than its owner may read or write this private key (mode {mode:04o})");
-            let fix = format!("chmod 600 {}", shell_word(&key));
-            looking
-                .findings
-                .push(Finding::new(&of_tls::KEY_FILE_MODE, seen).at(key.display().to_string()).fixed_by(fix));
+        if let Some(loose) = loose_mode_of(&key) {
+            let finding = Finding::new(&of_tls::KEY_FILE_MODE, loose.seen()).at(key.display().to_string());
+            looking.findings.push(finding.fixed_by(loose.fix(&key)));
         }
     }
     match device.inspect(looking.machine.now) {

@@ -283,7 +283,7 @@ mod with_a_state {
         fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
         assert_eq!(ids(&before, &today()), ["state-open-to-others"]);
         fs::set_permissions(&state, Permissions::from_mode(0o700)).unwrap();
-        fs::set_permissions(state.join("ca-key.pem"), Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(state.join("ca-key.pem"), Permissions::from_mode(0o660)).unwrap();
         assert_eq!(ids(&before, &today()), ["key-file-mode"]);
         write_private(&state.join("ca-key.pem"), "damaged");
         assert_eq!(ids(&before, &today()), ["device-ca-unusable"]);

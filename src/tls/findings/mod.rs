@@ -2,11 +2,11 @@
 //!
 //! Knows what is in the certificates and what time it is; asks no network and trusts nobody. Called by `chain`.
 
+mod names;
 pub(crate) mod rules;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::Path;
 
 pub(super) use self::rules::EXPIRES_SOON;
 
@@ -15,7 +15,7 @@ use super::certificate::Certificate;
 use super::chain::{Chain, Way};
 use super::x509::{Hash, PublicKey};
 use crate::escape;
-use crate::finding::{self, Finding};
+use crate::finding::{self, shell_word, Finding};
 use crate::http::date::{days_from_civil, iso8601};
 
 const DAY: i64 = 86_400;
@@ -75,10 +75,9 @@ impl<'a> Check<'a> {
                 format!("{key_is} does not belong to the certificate of {subject}"),
             ));
         }
-        if let (Some(mode), Some(file)) = (key.loose_mode, file) {
-            let seen = format!("others than its owner may read or write this private key (mode {mode:04o})");
-            let fix = format!("chmod 600 {}", shell_word(file));
-            self.add(Finding::new(&KEY_FILE_MODE, seen).at(file.display().to_string()).fixed_by(fix));
+        if let (Some(loose), Some(file)) = (key.loose_mode, file) {
+            let finding = Finding::new(&KEY_FILE_MODE, loose.seen()).at(file.display().to_string());
+            self.add(finding.fixed_by(loose.fix(file)));
         }
     }
 
@@ -287,6 +286,13 @@ impl<'a> Check<'a> {
             };
             self.add(Finding::new(&NO_NAMES, format!("it is for no name and no address{subject}")));
         }
+        let faults = extensions.dns_names.iter().filter_map(|name| Some((name, names::fault(name)?)));
+        for (name, what) in faults.take(MOST_NAMED) {
+            self.add(Finding::new(
+                &UNMATCHABLE_NAME,
+                format!("no client can ask for the DNS name {}: {what}", brief(name)),
+            ));
+        }
         if let Some(address) = extensions.dns_names.iter().find(|name| name.parse::<IpAddr>().is_ok()) {
             let seen = format!("the address {address} is written as a DNS name");
             let address =
@@ -353,21 +359,19 @@ impl<'a> Check<'a> {
     }
 }
 
+/// A name as it is quoted, with its end left out when it is long.
+fn brief(name: &str) -> String {
+    const MOST: usize = 80;
+    match name.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_string(),
+    }
+}
+
 fn place_name(place: usize) -> String {
     format!("certificate {}", place + 1)
 }
 
 fn day((year, month, day): (i64, u32, u32)) -> i64 {
     days_from_civil(year, month, day) * DAY
-}
-
-/// A path as a shell takes it for one word, to paste.
-pub(crate) fn shell_word(path: &Path) -> String {
-    let path = path.to_string_lossy();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(&byte);
-    if !path.is_empty() && path.bytes().all(is_plain) {
-        path.into_owned()
-    } else {
-        format!("'{}'", escape::line(&path.replace('\'', r"'\''")))
-    }
 }

@@ -59,6 +59,12 @@ rules! {
              no server at all.";
         fix "request it again with its names as subjectAltName: lockgate cert csr --name NAME --key new-key.pem --out request.pem";
         see "RFC 9525 §6.1";
+    UNMATCHABLE_NAME: "unmatchable-name", Error, refused by ALL;
+        why "Clients compare the host of a URL with the certificate's names, and no host is called that. So the certificate is \
+             for one name less than it seems.";
+        fix "request it again with the name alone, without scheme, port, path or kind: lockgate cert csr --name NAME --key \
+             new-key.pem --out request.pem";
+        see "RFC 9525 §6.3, RFC 5280 §4.2.1.6";
     CA_AS_LEAF: "ca-as-leaf", Error, refused by &["Firefox"];
         why "It is an authority's certificate. Firefox (MOZILLA_PKIX_ERROR_CA_CERT_USED_AS_END_ENTITY) and clients with rustls \
              refuse it as a server's; and whoever gets its key can issue certificates that its clients trust.";
@@ -143,7 +149,7 @@ rules! {
         see "RFC 5280 §4.1.2.2";
     KEY_FILE_MODE: "key-file-mode", Warning, refused by &[];
         why "Whoever can read the key can pose as this server.";
-        fix "let only its owner read it: chmod 600 FILE";
+        fix "let only its owner read it (chmod 600 FILE), or root's file its group (chmod 640 FILE)";
         see "CWE-732";
     RARE_KEY: "rare-key", Warning, refused by &["Chrome"];
         why "Not every client can check it: no browser takes Ed25519 in certificates, and Chrome does not take P-521. curl, \
