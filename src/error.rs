@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::escape;
+use crate::finding::shell_word;
 
 /// What can go wrong in lockgate, from building a server to reading a request's body in a handler.
 ///
@@ -94,17 +95,37 @@ pub enum IdentityFault {
     /// The private key is encrypted with a passphrase.
     EncryptedKey,
     /// The private key is whole, and of a kind that TLS cannot sign with here.
-    UnsupportedKey,
+    UnsupportedKey {
+        /// Its kind, such as `RSA of 1024 bits`.
+        kind: String,
+    },
+    /// The private key is of a kind that is supported, and written in a way that cannot be read here.
+    UnreadableKey {
+        /// What is unusual about it, as a clause.
+        what: &'static str,
+    },
+    /// The private key is written without its public half (RFC 5915 §3 makes that optional), and there is no certificate
+    /// beside it to take that from.
+    KeyWithoutPublicHalf,
+    /// The file holds what was asked for in another form than PEM (DER, PKCS#7, PKCS#12), or something else, such as a
+    /// request.
+    OtherForm {
+        /// What it is, and what to do, as a clause.
+        what: &'static str,
+        /// The command that writes it as PEM, with `FILE` and `NEW` in the places of the paths; empty when there is none.
+        conversion: &'static str,
+    },
     /// The private key does not belong to the certificate.
     KeyMismatch,
-    /// The certificate's validity is over. Seconds since 1970-01-01 UTC.
+    /// The certificate's validity is over, where one in use or to be put in place is valid or would have to be. Seconds since
+    /// 1970-01-01 UTC.
     Expired {
         /// The certificate's notAfter.
         not_after: i64,
         /// This machine's clock.
         now: i64,
     },
-    /// The certificate's validity has not begun. Seconds since 1970-01-01 UTC.
+    /// The certificate's validity has not begun, as for [`Expired`](IdentityFault::Expired). Seconds since 1970-01-01 UTC.
     NotYetValid {
         /// The certificate's notBefore.
         not_before: i64,
@@ -304,7 +325,9 @@ impl fmt::Display for Raw<'_, Error> {
                     _ => write!(f, "{source}"),
                 }
             }
-            Error::Identity { file: Some(file), fault } => write!(f, "{}: {fault}", file.display()),
+            Error::Identity { file: Some(file), fault } => {
+                write!(f, "{}: {}", file.display(), fault.said_of(file))
+            }
             Error::Identity { file: None, fault } => {
                 write!(f, "the PEM given as certificate and key: {fault}")
             }
@@ -319,6 +342,57 @@ impl fmt::Display for Raw<'_, Error> {
         }
     }
 }
+
+/// A command for a file, with the paths in the places of `FILE` and `NEW`: to paste, and never written over the file itself.
+pub(crate) fn command_for(command: &str, file: Option<&Path>) -> String {
+    let Some(file) = file else { return command.to_string() };
+    let new = match file.extension().is_some_and(|extension| extension == "pem") {
+        true => file.with_extension("new.pem"),
+        false => {
+            let mut name = file.as_os_str().to_owned();
+            name.push(".pem");
+            name.into()
+        }
+    };
+    let words: Vec<String> = command
+        .split(' ')
+        .map(|word| match word {
+            "FILE" => shell_word(file),
+            "NEW" => shell_word(&new),
+            word => word.to_string(),
+        })
+        .collect();
+    words.join(" ")
+}
+
+impl IdentityFault {
+    /// The same with the file in the commands that it names.
+    pub(crate) fn said_of(&self, file: &Path) -> String {
+        let text = self.to_string();
+        match self.command() {
+            Some(command) => text.replace(command, &command_for(command, Some(file))),
+            None => text,
+        }
+    }
+
+    /// The command that the message names, for this file.
+    #[cfg(feature = "check")]
+    pub(crate) fn command_for(&self, file: &Path) -> Option<String> {
+        self.command().map(|command| command_for(command, Some(file)))
+    }
+
+    /// A command in the message, with `FILE` and `NEW` in the places of the paths.
+    fn command(&self) -> Option<&'static str> {
+        match self {
+            IdentityFault::EncryptedKey | IdentityFault::UnreadableKey { .. } => Some(REWRITE_KEY),
+            IdentityFault::OtherForm { conversion, .. } if !conversion.is_empty() => Some(conversion),
+            _ => None,
+        }
+    }
+}
+
+/// Reads every form that OpenSSL knows, and writes PKCS#8.
+const REWRITE_KEY: &str = "openssl pkey -in FILE -out NEW";
 
 impl fmt::Display for Raw<'_, IdentityFault> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -340,12 +414,27 @@ impl fmt::Display for Raw<'_, IdentityFault> {
             IdentityFault::Swapped => {
                 f.write_str("holds a private key where the certificate belongs; the two are swapped, give the certificate first")
             }
-            IdentityFault::EncryptedKey => f.write_str(
-                "the private key is encrypted with a passphrase; write it without one (openssl pkey -in KEY -out NEW) and protect the file by its mode, 0600",
+            IdentityFault::EncryptedKey => write!(
+                f,
+                "the private key is encrypted with a passphrase; write it without one ({REWRITE_KEY}) and protect the file by its mode, 0600",
             ),
-            IdentityFault::UnsupportedKey => f.write_str(
-                "the private key is of a kind that is not supported; it must be ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits",
+            IdentityFault::UnsupportedKey { kind } => write!(
+                f,
+                "the private key is of a kind that is not supported, {kind}; it must be ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits with an exponent of 65537 or more; make another with its request: lockgate cert csr --name NAME --key new-key.pem",
             ),
+            IdentityFault::UnreadableKey { what } => {
+                write!(f, "the private key is written in a way that is not read here ({what}); write it again: {REWRITE_KEY}")
+            }
+            IdentityFault::KeyWithoutPublicHalf => f.write_str(
+                "the private key is written without its public half, and there is no certificate beside it to take that from; give its certificate too",
+            ),
+            IdentityFault::OtherForm { what, conversion } => {
+                write!(f, "cannot be used: {what}")?;
+                if conversion.is_empty() {
+                    return Ok(());
+                }
+                write!(f, ": {conversion}")
+            }
             IdentityFault::KeyMismatch => {
                 f.write_str("the private key does not belong to the certificate; give the key that the certificate was requested with")
             }

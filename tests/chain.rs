@@ -183,6 +183,35 @@ fn names_that_no_client_can_ask_for_are_an_error_each() {
 }
 
 #[test]
+fn what_is_not_read_of_a_file_is_told() {
+    let root = authority("root", None, |_| {});
+    let (own, _) = leaf(Some(&root), |_| {});
+    let found = |contents: &[u8]| {
+        let found = Chain::from_pem(contents).unwrap().findings(NOW);
+        found.iter().map(|found| (found.id(), found.place().map(String::from))).collect::<Vec<_>>()
+    };
+    assert_eq!(found(own.as_bytes()), []);
+    let odd = format!("text\n{own}-----BEGIN THING-----\nAAAA\n-----END THING-----\n");
+    let line = format!("line {}", own.lines().count() + 2);
+    assert_eq!(found(odd.as_bytes()), [("unread-part", Some(line))]);
+    let chain = Chain::from_pem(own.as_bytes()).unwrap();
+    assert_eq!(found(chain.certificates()[0].der()), [("not-pem", None)]);
+    // However much of it there is.
+    let many = format!("{own}{}", "-----BEGIN THING-----\nAAAA\n-----END THING-----\n".repeat(1_000));
+    assert_eq!(found(many.as_bytes()).len(), 16);
+}
+
+/// A clock that stands before the day of the build says nothing of validity.
+#[test]
+fn by_a_clock_that_cannot_be_right_no_certificate_is_over_or_early() {
+    let root = authority("root", None, |_| {});
+    let (own, _) = leaf(Some(&root), |_| {});
+    assert_eq!(ids_at(0, &own), [""; 0]);
+    assert_eq!(ids_at(NOW - 2 * DAY, &own), ["not-yet-valid"]);
+    assert_eq!(ids_at(NOW + 90 * DAY, &own), ["expired"]);
+}
+
+#[test]
 fn validity_and_lifetime() {
     let none: &[&str] = &[];
     let valid = |from: i64, to: i64| {

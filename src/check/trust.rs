@@ -5,14 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::target::Host;
+use crate::error::IdentityFault;
 use crate::escape;
 use crate::regular_file::{self, Links};
-use crate::tls::provider;
+use crate::tls::{authorities, provider};
 
 /// Where systems keep the authorities that they trust: Debian and its kin, Red Hat's, SUSE's, Alpine and the BSDs.
 const SYSTEM_FILES: [&str; 4] = [
@@ -23,7 +23,6 @@ const SYSTEM_FILES: [&str; 4] = [
 ];
 /// OpenSSL's variable, which curl, Python and others obey as well.
 const SYSTEM_VARIABLE: &str = "SSL_CERT_FILE";
-
 /// The authorities that count.
 #[derive(Debug, Default)]
 pub(super) struct Roots {
@@ -144,30 +143,20 @@ type Authorities = (Vec<TrustAnchor<'static>>, Vec<CertificateDer<'static>>);
 
 fn read(path: &Path) -> io::Result<Authorities> {
     let contents = regular_file::read(path, Links::Followed, MOST_FILE_BYTES)?;
-    let certificates = CertificateDer::pem_slice_iter(&contents);
-    let (mut anchors, mut ders) = (Vec::new(), Vec::new());
-    for certificate in certificates {
-        let certificate = certificate.map_err(as_io)?;
-        // A store may hold certificates that nobody reads any more.
-        if let Ok(anchor) = webpki::anchor_from_trusted_cert(&certificate) {
-            anchors.push(anchor.to_owned());
-        }
-        ders.push(certificate);
-    }
-    if ders.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "holds no certificate; it must be PEM with the authority's BEGIN CERTIFICATE block",
-        ));
-    }
+    let ders = authorities(&contents).map_err(|fault| {
+        let what = match fault {
+            IdentityFault::NoAuthority => {
+                "holds no certificate; it must be PEM with the authority's BEGIN CERTIFICATE block"
+                    .to_string()
+            }
+            fault => fault.said_of(path),
+        };
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    })?;
+    // A store may hold certificates that nobody reads any more.
+    let anchors = ders.iter().filter_map(|der| webpki::anchor_from_trusted_cert(der).ok());
+    let anchors = anchors.map(|anchor| anchor.to_owned()).collect();
     Ok((anchors, ders))
-}
-
-fn as_io(error: rustls::pki_types::pem::Error) -> io::Error {
-    match error {
-        rustls::pki_types::pem::Error::Io(error) => error,
-        other => io::Error::new(io::ErrorKind::InvalidData, format!("is no PEM: {other:?}")),
-    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use rcgen::{
     SanType,
 };
 
+use lockgate::Chain;
+
 use super::args::Arguments;
 use super::commands::{Operands, Spec};
 use super::exit::{self, Code, Failure};
@@ -157,10 +159,18 @@ fn key(path: &Path) -> Result<KeyPair, Failure> {
             format!("{path}: {what}; give the path of a key that is not there yet"),
         )
     };
-    let text = fs::read_to_string(path).map_err(|error| unusable(&format!("cannot be read ({error})")))?;
-    // What rcgen says of a key is not passed on.
-    KeyPair::from_pem(&text)
-        .map_err(|_| unusable("is no private key in PKCS#8 that a request can be made for"))
+    let contents = fs::read(path).map_err(|error| unusable(&format!("cannot be read ({error})")))?;
+    // What rcgen says of a key is not passed on; what it does not take may be a good one in an older form.
+    KeyPair::from_pem(&String::from_utf8_lossy(&contents)).map_err(|_| {
+        let why = match Chain::from_certificates([]).with_key_file(path) {
+            Ok(_) => {
+                let file = shell_word(&path.to_string_lossy());
+                format!("it is in an older form; write it anew: openssl pkey -in {file} -out new-key.pem")
+            }
+            Err(error) => error.to_string().replacen(&format!("{}: ", path.display()), "", 1),
+        };
+        unusable(&format!("is no private key in PKCS#8 that a request can be made for ({why})"))
+    })
 }
 
 fn request(names: &[SanType], key: &KeyPair) -> Result<String, rcgen::Error> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use lockgate::workshop::escape;
 use lockgate::{iso8601, Certificate, Chain, Error, Identity, IdentityFault};
@@ -31,8 +32,8 @@ pub(super) const SPEC: Spec = Spec {
 };
 
 const HELP: &str = "\
-Takes what the authority has sent, in one file or several, as PEM or DER, in any order, with or
-without the root. Finds the certificate that belongs to the key, puts its issuers after it in their
+Takes what the authority has sent, in one file or several, as PEM, DER or PKCS#7 (.p7b), in any
+order, with or without the root. Finds the certificate that belongs to the key, puts its issuers after it in their
 order, leaves out the root and what does not belong to it, and puts the whole in place at once: a
 server that runs with these files takes it by itself, and never sees half of it. What does not match
 the key, or cannot be served with now, is refused, and what is in place stays there.
@@ -63,7 +64,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     let mut found = Vec::new();
     for answer in &arguments.operands {
-        found.extend_from_slice(Chain::from_pem_file(answer)?.certificates());
+        found.extend_from_slice(Chain::from_answer_file(answer)?.certificates());
     }
     let chain = Chain::from_certificates(found).with_key_file(&places.key)?;
     if chain.has_certificate_of_key() != Some(true) {
@@ -105,11 +106,13 @@ fn try_to_serve(arguments: &Arguments, pem: &str, key: &Path) -> Result<(), Fail
         file: Some(key.to_path_buf()),
         fault: IdentityFault::Unreadable(source),
     })?;
+    let unusable = |fault: IdentityFault| {
+        Err(Failure::new(Code::Configuration, format!("{}: {fault}", answers(arguments))))
+    };
     match Identity::from_pem(pem.as_bytes(), &key_pem) {
-        Ok(_) => Ok(()),
-        Err(Error::Identity { fault, .. }) => {
-            Err(Failure::new(Code::Configuration, format!("{}: {fault}", answers(arguments))))
-        }
+        // A server would start with it, and clients would refuse it.
+        Ok(identity) => identity.clock_fault(SystemTime::now()).map_or(Ok(()), unusable),
+        Err(Error::Identity { fault, .. }) => unusable(fault),
         Err(other) => Err(other.into()),
     }
 }

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lockgate::workshop::{
     is_ours, sync_directory, vouches, Ca, Draft, FileError, Key, Lifetime, MakeError, Scope,
 };
-use lockgate::Identity;
+use lockgate::{iso8601, Certificate, Chain, Identity};
 
 /// What the demo answers to, and what its CA may vouch for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -120,13 +120,19 @@ impl Files {
             return Err(format!("{} is not there", missing.display()));
         }
         let certificate = self.certificate.display();
+        let chain = Chain::from_pem_file(&self.certificate).map_err(|error| error.to_string())?;
+        // Looked at first: the log need not hear of one that is about to be made anew.
+        let ends = chain.certificates().first().map_or(i64::MIN, Certificate::not_after);
+        if ends < now {
+            return Err(format!("{certificate} expired at {}", iso8601(ends)));
+        }
+        if ends.saturating_sub(now) < LEAST_LEFT {
+            return Err(format!("{certificate} expires within a day"));
+        }
         let identity =
             Identity::from_pem_files(&self.certificate, &self.key).map_err(|error| error.to_string())?;
         if let Some(name) = NAMES.into_iter().find(|name| !identity.is_valid_for(name)) {
             return Err(format!("{certificate} is not for {name}"));
-        }
-        if identity.not_after().saturating_sub(now) < LEAST_LEFT {
-            return Err(format!("{certificate} expires within a day"));
         }
         let read = |path| fs::read(path).map_err(|error| format!("{error}"));
         read(&self.ca)

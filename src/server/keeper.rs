@@ -209,6 +209,7 @@ impl Keeper {
         if !asked.is_none_or(is_of) {
             return Ok(());
         }
+        identity.may_replace(place, SystemTime::now())?;
         let old = std::mem::replace(place, identity.clone());
         if identity.has_the_chain_of(&old) {
             self.live.note(identities);

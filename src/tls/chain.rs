@@ -5,14 +5,18 @@
 
 use std::path::{Path, PathBuf};
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::certificate::Certificate;
 use super::file::LooseMode;
-use super::{der, file, findings, identity, pem};
+use super::form::{self, Form, Wanted};
+use super::pem::Unread;
+use super::validity::{self, Standing};
+use super::{file, findings, key, pem};
 use crate::error::{Error, IdentityFault};
 use crate::escape;
 use crate::finding::{Finding, Severity};
+use crate::http::date::iso8601;
 
 /// A path is followed so far and no further: clients give up sooner.
 const LONGEST_PATH: usize = 10;
@@ -28,6 +32,10 @@ pub struct Chain {
     certificates: Vec<Certificate>,
     pub(super) file: Option<PathBuf>,
     pub(super) key: Option<ChainKey>,
+    /// What is not read of its file.
+    pub(super) unread: Vec<Unread>,
+    /// Its file holds one certificate in DER, which a server does not take.
+    pub(super) is_der: bool,
 }
 
 /// What is known of the private key.
@@ -38,6 +46,8 @@ pub(super) struct ChainKey {
     pub(super) file: Option<PathBuf>,
     /// The mode of its file, when that lets others at it.
     pub(super) loose_mode: Option<LooseMode>,
+    /// What is not read of its file.
+    pub(super) unread: Vec<Unread>,
 }
 
 /// The way from the server's own certificate to the last issuer that is there. Numbers are places in the chain, from 0.
@@ -79,32 +89,60 @@ impl Chain {
 
     /// Certificates that the program has already.
     pub fn from_certificates(certificates: impl IntoIterator<Item = Certificate>) -> Chain {
-        Chain { certificates: certificates.into_iter().collect(), file: None, key: None }
+        Chain {
+            certificates: certificates.into_iter().collect(),
+            file: None,
+            key: None,
+            unread: Vec::new(),
+            is_der: false,
+        }
+    }
+
+    /// What an authority has sent: as [`from_pem_file`](Chain::from_pem_file), and PKCS#7 (RFC 2315) in DER or PEM besides. A
+    /// private key in it is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_pem_file`](Chain::from_pem_file).
+    pub fn from_answer_file(path: impl AsRef<Path>) -> Result<Chain, Error> {
+        let path = path.as_ref();
+        let contents = file::read(path)?;
+        let read = || {
+            let mut found = pem::read(&contents)?;
+            if form::of(&contents) == Some(Form::Pkcs7) {
+                found.pkcs7.push(contents.clone());
+            }
+            let bags = found.pkcs7.iter().filter_map(|bag| form::certificates_of_pkcs7(bag)).flatten();
+            let in_bags: Vec<CertificateDer<'static>> = bags.map(CertificateDer::from).collect();
+            if in_bags.is_empty() {
+                return Chain::read(&contents);
+            }
+            found.certificates.extend(in_bags);
+            Ok(Chain::from_certificates(read_all(found.certificates)?))
+        };
+        read().map_err(|fault| Error::identity(path.to_path_buf(), fault))
     }
 
     fn read(contents: &[u8]) -> Result<Chain, IdentityFault> {
         let found = pem::read(contents)?;
-        let mut ders = found.certificates;
-        if ders.is_empty() && der::is_one_sequence(contents) {
+        let mut ders = found.certificates.clone();
+        let is_der = ders.is_empty() && form::of(contents) == Some(Form::Certificate);
+        if is_der {
             ders.push(contents.to_vec().into());
         }
         if ders.is_empty() {
-            return Err(match found.key {
-                pem::Key::Absent if pem::holds_pkcs7(contents) => IdentityFault::Malformed(
-                    "it is PKCS#7; write its certificates as PEM: openssl pkcs7 -print_certs -in FILE -out NEW"
-                        .to_string(),
-                ),
-                _ => IdentityFault::NoCertificate,
-            });
+            return Err(form::nothing(contents, &found, Wanted::Certificate));
         }
-        let certificates = read_all(ders)?;
         let key = match found.key {
-            pem::Key::Plain(private_key) => {
-                Some(ChainKey { public: identity::public_half(private_key)?, file: None, loose_mode: None })
-            }
+            pem::Key::Plain(private_key) => Some(ChainKey {
+                public: public_half(private_key, &ders)?,
+                file: None,
+                loose_mode: None,
+                unread: Vec::new(),
+            }),
             pem::Key::Absent | pem::Key::Encrypted => None,
         };
-        Ok(Chain { certificates, file: None, key })
+        Ok(Chain { certificates: read_all(ders)?, file: None, key, unread: found.unread, is_der })
     }
 
     /// With the private key of this PEM file, so that it is checked too. Its public half is kept, the rest forgotten.
@@ -117,14 +155,23 @@ impl Chain {
         let path = path.as_ref();
         let contents = file::read(path)?;
         let loose_mode = file::loose_mode_of(path);
-        let public = match pem::read(&contents).map(|found| found.key) {
-            Ok(pem::Key::Plain(private_key)) => identity::public_half(private_key),
-            Ok(pem::Key::Encrypted) => Err(IdentityFault::EncryptedKey),
-            Ok(pem::Key::Absent) => Err(IdentityFault::NoKey),
-            Err(fault) => Err(fault),
+        let ders: Vec<CertificateDer<'_>> =
+            self.certificates.iter().map(|certificate| certificate.der().into()).collect();
+        let read = || {
+            let found = pem::read(&contents)?;
+            let public = match found.key {
+                pem::Key::Plain(private_key) => public_half(private_key, &ders)?,
+                pem::Key::Encrypted => return Err(IdentityFault::EncryptedKey),
+                pem::Key::Absent => return Err(form::nothing(&contents, &found, Wanted::Key)),
+            };
+            Ok((public, found.unread))
         };
-        let public = public.map_err(|fault| Error::identity(path.to_path_buf(), fault))?;
-        self.key = Some(ChainKey { public, file: Some(path.to_path_buf()), loose_mode });
+        let (public, mut unread) = read().map_err(|fault| Error::identity(path.to_path_buf(), fault))?;
+        if self.file.as_deref() == Some(path) {
+            // It is told already.
+            unread.clear();
+        }
+        self.key = Some(ChainKey { public, file: Some(path.to_path_buf()), loose_mode, unread });
         Ok(self)
     }
 
@@ -139,8 +186,22 @@ impl Chain {
     }
 
     /// All that is wrong with it at `now` (seconds since 1970-01-01 UTC), what is worse first.
+    ///
+    /// Nothing is said of validity while `now` is before the day this program was built, since such a clock says nothing.
     pub fn findings(&self, now: i64) -> Vec<Finding> {
         findings::of(self, now)
+    }
+
+    /// The same, of what is to be served: that a certificate begins within five minutes is none.
+    pub(crate) fn findings_of_served(&self, now: i64) -> Vec<Finding> {
+        let is_early = |certificate: &Certificate| {
+            validity::standing(certificate.facts.validity, now) == Standing::Early
+        };
+        let mut findings = findings::of(self, now);
+        if !self.certificates.iter().any(is_early) {
+            findings.retain(|finding| finding.id() != findings::NOT_YET_VALID.id);
+        }
+        findings
     }
 
     /// The certificates as a server should send them (RFC 8446 §4.4.2): its own first, then each one's issuer, without the
@@ -208,6 +269,16 @@ impl Chain {
     }
 }
 
+/// The certificates of a file with authorities, read as those of a server are.
+#[cfg(feature = "check")]
+pub(crate) fn authorities(contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityFault> {
+    let found = pem::read(contents)?;
+    if found.certificates.is_empty() {
+        return Err(form::nothing(contents, &found, Wanted::Authority));
+    }
+    Ok(found.certificates)
+}
+
 /// Warns of what clients will object to, in what a server is about to send.
 pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>, now: i64) {
     let place = file.map_or_else(|| "the certificate".to_string(), |file| file.display().to_string());
@@ -218,11 +289,23 @@ pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>
             return;
         }
     };
-    for finding in chain.findings(now) {
+    if !validity::is_plausible(now) {
+        log::warn!(
+            "{}: this machine's clock says {}, before the day this program was built; whether the certificate is valid \
+             now is not judged",
+            escape::line(&place),
+            iso8601(now)
+        );
+    }
+    for finding in chain.findings_of_served(now) {
         // How much of its life is left, the server says, at the start and again later.
-        if finding.severity() >= Severity::Warning && finding.id() != findings::EXPIRES_SOON.id {
-            log::warn!("{}: {finding}", escape::line(&place));
+        if finding.severity() < Severity::Warning || finding.id() == findings::EXPIRES_SOON.id {
+            continue;
         }
+        let is_of_clock =
+            [&findings::EXPIRED, &findings::NOT_YET_VALID].iter().any(|rule| rule.id == finding.id());
+        let level = if is_of_clock { log::Level::Error } else { log::Level::Warn };
+        log::log!(level, "{}: {finding}", escape::line(&place));
     }
 }
 
@@ -245,4 +328,15 @@ fn read_all(ders: Vec<CertificateDer<'static>>) -> Result<Vec<Certificate>, Iden
         })
     };
     ders.into_iter().enumerate().map(read).collect()
+}
+
+/// Of a key that lacks its public half, and to which no certificate belongs, nothing: it belongs to another.
+fn public_half(
+    private_key: PrivateKeyDer<'static>,
+    chain: &[CertificateDer<'_>],
+) -> Result<Vec<u8>, IdentityFault> {
+    match key::public_half(private_key, chain) {
+        Err(IdentityFault::KeyMismatch) => Ok(Vec::new()),
+        public => public,
+    }
 }

@@ -15,6 +15,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{CertificateError, RootCertStore};
 
+use super::form::{self, Wanted};
 use super::revocation::{self, Due, RevocationList};
 use super::source::{Stamp, MOST_FILES};
 use super::x509::Facts;
@@ -223,9 +224,14 @@ fn unix(clock: SystemTime) -> i64 {
 fn read_authorities(path: &Path, now: i64) -> Result<Vec<CertificateDer<'static>>, Error> {
     let text = file::read(path)?;
     let read = || {
-        let certificates = pem::read(&text)?.certificates;
+        let contents = pem::read(&text)?;
+        let certificates = &contents.certificates;
         if certificates.is_empty() {
-            return Err(IdentityFault::NoAuthority);
+            return Err(form::nothing(&text, &contents, Wanted::Authority));
+        }
+        // Passed over in silence, an authority would be missing, and its clients be refused.
+        for unread in &contents.unread {
+            log::warn!("{}: line {}: {}", path.display(), unread.line, unread.said_of(Some(path)));
         }
         for (index, certificate) in certificates.iter().enumerate() {
             let place = index + 1;
@@ -237,7 +243,7 @@ fn read_authorities(path: &Path, now: i64) -> Result<Vec<CertificateDer<'static>
                 );
             }
         }
-        Ok(certificates)
+        Ok(contents.certificates)
     };
     read().map_err(|fault| Error::identity(path.to_path_buf(), fault))
 }

@@ -5,18 +5,22 @@
 //! and go nowhere else: not into an error, a log line or `Debug`.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::sign::CertifiedKey;
 use rustls::InconsistentKeys;
 use webpki::EndEntityCert;
 
 use super::challenges::Challenges;
+use super::form::{self, Wanted};
+use super::key;
+use super::pem::Unread;
 use super::source::{IdentitySource, Origin, PemFiles};
-use super::{chain, der, file, pem, provider};
+use super::validity::{self, Standing};
+use super::{chain, der, file, pem};
 use crate::error::{Error, IdentityFault};
 use crate::finding::Finding;
 use crate::http::date::iso8601;
@@ -34,8 +38,16 @@ use crate::http::date::iso8601;
 ///
 /// PEM. The certificate's file holds the server's own certificate first, then the intermediate certificates that lead
 /// to the authority (certbot's `fullchain.pem`). The key is ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits,
-/// as PKCS#8 or in the older EC and RSA forms, without a passphrase. Both may stand in one file, whose path is then
-/// given twice.
+/// as PKCS#8 or in the older EC and RSA forms, whichever of them its label says, without a passphrase. An EC key may lack
+/// its public half when the certificate is beside it. Both may stand in one file, whose path is then given twice.
+///
+/// # The clock
+///
+/// A certificate whose validity is over or has not begun is accepted all the same, with an error in the log: clients have
+/// clocks of their own, and a device whose clock is wrong must be reachable to have it set.
+/// [`clock_fault`](Identity::clock_fault) says so too, and so does [`Health`](crate::Health). Nothing is said within five
+/// minutes of its start, and nothing is judged by a clock that stands before the day this program was built. A running
+/// server never exchanges one that is valid for one that is not.
 #[derive(Clone)]
 pub struct Identity {
     inner: Arc<Inner>,
@@ -43,6 +55,8 @@ pub struct Identity {
 }
 
 struct Inner {
+    /// Of the certificate.
+    file: Option<PathBuf>,
     certified: Arc<CertifiedKey>,
     dns_names: Vec<String>,
     validity: der::Validity,
@@ -52,13 +66,15 @@ impl Identity {
     /// Reads a certificate and its private key from two PEM files, at most 1 MiB each.
     ///
     /// A key file that other users of the machine may read or write is used all the same, with a warning in the log
-    /// that names the file and the remedy.
+    /// that names the file and the remedy; one that root owns and its group may read is in order. A part of a file that
+    /// looks like PEM and is not read is warned of with its line.
     ///
     /// # Errors
     ///
     /// [`Error::Identity`] with the file at fault, when a file cannot be read, when there is no certificate or no key
-    /// in it, when the two are swapped, damaged or do not belong together, when the key is encrypted or of a kind that
-    /// is not supported, and when this machine's clock is outside the certificate's validity.
+    /// in it, when it is in another form than PEM, when the two are swapped, damaged or do not belong together, and when
+    /// the key is encrypted or of a kind that is not supported. That the certificate's validity is over, or has not begun,
+    /// is none.
     pub fn from_pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Identity, Error> {
         let (certificate, key) = (certificate.as_ref().to_path_buf(), key.as_ref().to_path_buf());
         Identity::from_source(PemFiles { certificate, key })
@@ -98,23 +114,31 @@ impl Identity {
         super::acme::identity(&acme)
     }
 
-    pub(super) fn load_files(certificate: &Path, key: &Path) -> Result<Identity, Error> {
+    /// Of two files of the user's own, whatever the clock says.
+    pub(super) fn from_own_files(certificate: &Path, key: &Path) -> Result<Identity, Error> {
         load_files(certificate, key, unix_now())
     }
 
-    /// Whether these could be served with at `now`. The log is told nothing.
+    /// Of two files that must be valid now, since there is something else to serve with.
+    #[cfg(feature = "acme")]
+    pub(super) fn load_files(certificate: &Path, key: &Path) -> Result<Identity, Error> {
+        let now = unix_now();
+        load_files(certificate, key, now)?.valid_at(now)
+    }
+
+    /// Whether these could be served with. The log is told nothing.
     #[cfg(feature = "check")]
-    pub(crate) fn try_files(certificate: &Path, key: &Path, now: i64) -> Result<(), Error> {
+    pub(crate) fn try_files(certificate: &Path, key: &Path) -> Result<(), Error> {
         let (certificate_pem, key_pem) = (file::read(certificate)?, file::read(key)?);
         let certificate = Part { file: Some(certificate), pem: &certificate_pem };
-        check(certificate, Part { file: Some(key), pem: &key_pem }, now).map(drop)
+        check(certificate, Part { file: Some(key), pem: &key_pem }).map(drop)
     }
 
     /// What clients object to, as far as the certificates tell.
     pub(crate) fn findings(&self, now: i64) -> Vec<Finding> {
         // Each was found to be whole when it was loaded.
         chain::of_served(&self.inner.certified.cert, None)
-            .map_or_else(|_| Vec::new(), |chain| chain.findings(now))
+            .map_or_else(|_| Vec::new(), |chain| chain.findings_of_served(now))
     }
 
     /// From the contents of two files that were made here, at `now` in seconds since 1970.
@@ -125,14 +149,14 @@ impl Identity {
         now: i64,
     ) -> Result<Identity, Error> {
         let part = |(file, pem)| Part { file: Some(file), pem };
-        check(part(certificate), part(key), now)
+        check(part(certificate), part(key))?.identity.valid_at(now)
     }
 
     /// From a key and its chain in one file that was made here, or is to be. The log is told nothing: it is read often.
     #[cfg(feature = "acme")]
     pub(super) fn of_one_file(file: Option<&Path>, pem: &[u8]) -> Result<Identity, Error> {
         let part = Part { file, pem };
-        check(part, part, unix_now())
+        check(part, part)?.identity.valid_at(unix_now())
     }
 
     /// Whether the certificate is for this host: a DNS name (RFC 9525: `*.example.org` covers one label), or an IPv4 or
@@ -174,6 +198,51 @@ impl Identity {
             left if left < life / 3 => Expiry::Due,
             _ => Expiry::Distant,
         }
+    }
+
+    /// What is wrong with the certificate's validity at `now`: [`Expired`](IdentityFault::Expired), or
+    /// [`NotYetValid`](IdentityFault::NotYetValid) when it begins in more than five minutes. `None` as well while `now` is
+    /// before the day this program was built, since such a clock says nothing.
+    pub fn clock_fault(&self, now: SystemTime) -> Option<IdentityFault> {
+        self.fault_at(unix(now))
+    }
+
+    fn fault_at(&self, now: i64) -> Option<IdentityFault> {
+        let (not_before, not_after) = (self.not_before(), self.not_after());
+        match validity::standing(self.inner.validity, now) {
+            Standing::Unjudged | Standing::Valid => None,
+            Standing::Over => Some(IdentityFault::Expired { not_after, now }),
+            Standing::Early => Some(IdentityFault::NotYetValid { not_before, now }),
+        }
+    }
+
+    /// The same, if it is valid at this very time.
+    #[cfg(feature = "device")]
+    fn valid_at(self, now: i64) -> Result<Identity, Error> {
+        let (not_before, not_after) = (self.not_before(), self.not_after());
+        let fault = if now > not_after {
+            IdentityFault::Expired { not_after, now }
+        } else if now < not_before {
+            IdentityFault::NotYetValid { not_before, now }
+        } else {
+            return Ok(self);
+        };
+        Err(Error::identity(self.inner.file.clone(), fault))
+    }
+
+    /// Whether this one may take the place of `old` in a running server at `now`: what clients accept is not exchanged for
+    /// what they refuse, and what is over not for what was over before it.
+    pub(crate) fn may_replace(&self, old: &Identity, now: SystemTime) -> Result<(), Error> {
+        let Some(fault) = self.clock_fault(now) else { return Ok(()) };
+        let is_better = match (&fault, old.clock_fault(now)) {
+            (_, None) => false,
+            (IdentityFault::Expired { .. }, Some(_)) => self.not_after() >= old.not_after(),
+            (_, Some(_)) => true,
+        };
+        if is_better {
+            return Ok(());
+        }
+        Err(Error::identity(self.inner.file.clone(), fault))
     }
 
     /// How much of the certificate's life is left at `now`; zero when it is over.
@@ -257,18 +326,29 @@ fn load_files(certificate: &Path, key: &Path, now: i64) -> Result<Identity, Erro
 
 /// As [`check`]; the log is told what clients will object to.
 fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Error> {
-    let identity = check(certificate, key, now)?;
+    let Checked { identity, unread } = check(certificate, key)?;
+    for (file, unread) in &unread {
+        let place = file.as_ref().map_or_else(|| "the PEM".to_string(), |file| file.display().to_string());
+        log::warn!("{place}: line {}: {}", unread.line, unread.said_of(file.as_deref()));
+    }
     chain::warn(&identity.inner.certified.cert, certificate.file, now);
     Ok(identity)
 }
 
-/// From PEM to an identity that is good to serve with at `now` (seconds since 1970).
-fn check(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Error> {
-    let (chain, private_key) = chain_and_key(certificate, key)?;
+/// What is good to serve with.
+struct Checked {
+    identity: Identity,
+    /// What is not read of the two files.
+    unread: Vec<(Option<PathBuf>, Unread)>,
+}
+
+/// From PEM to an identity that can be served with, whatever the clock says.
+fn check(certificate: Part<'_>, key: Part<'_>) -> Result<Checked, Error> {
+    let Read { chain, key: private_key, unread } = chain_and_key(certificate, key)?;
     let validity = check_chain(&chain).map_err(|fault| certificate.fault(fault))?;
     // There is a first certificate, or check_chain had refused.
     let dns_names = names(&chain[0]).map_err(|fault| certificate.fault(fault))?;
-    let signing_key = signing_key(private_key).map_err(|fault| key.fault(fault))?;
+    let signing_key = key::signing_key(private_key, &chain).map_err(|fault| key.fault(fault))?;
     let certified = CertifiedKey::new(chain, signing_key);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
@@ -282,25 +362,20 @@ fn check(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Err
         }
         Err(error) => return Err(certificate.fault(IdentityFault::Malformed(error.to_string()))),
     }
-    if now > validity.not_after {
-        let not_after = validity.not_after;
-        return Err(certificate.fault(IdentityFault::Expired { not_after, now }));
-    }
-    if now < validity.not_before {
-        let not_before = validity.not_before;
-        return Err(certificate.fault(IdentityFault::NotYetValid { not_before, now }));
-    }
-    Ok(Identity {
-        inner: Arc::new(Inner { certified: Arc::new(certified), dns_names, validity }),
-        origin: None,
-    })
+    let file = certificate.file.map(Path::to_path_buf);
+    let inner = Arc::new(Inner { file, certified: Arc::new(certified), dns_names, validity });
+    Ok(Checked { identity: Identity { inner, origin: None }, unread })
 }
 
-/// At least one certificate, and a private key.
-fn chain_and_key(
-    certificate: Part<'_>,
-    key: Part<'_>,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Error> {
+/// The contents of the two files.
+struct Read {
+    /// At least one.
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    unread: Vec<(Option<PathBuf>, Unread)>,
+}
+
+fn chain_and_key(certificate: Part<'_>, key: Part<'_>) -> Result<Read, Error> {
     let certificates = pem::read(certificate.pem).map_err(|fault| certificate.fault(fault))?;
     let keys = pem::read(key.pem).map_err(|fault| key.fault(fault))?;
     if certificates.certificates.is_empty() {
@@ -310,14 +385,24 @@ fn chain_and_key(
         return Err(certificate.fault(if swapped {
             IdentityFault::Swapped
         } else {
-            IdentityFault::NoCertificate
+            form::nothing(certificate.pem, &certificates, Wanted::Certificate)
         }));
     }
-    match keys.key {
-        pem::Key::Plain(private_key) => Ok((certificates.certificates, private_key)),
-        pem::Key::Encrypted => Err(key.fault(IdentityFault::EncryptedKey)),
-        pem::Key::Absent => Err(key.fault(IdentityFault::NoKey)),
+    let private_key = match keys.key {
+        pem::Key::Plain(private_key) => private_key,
+        pem::Key::Encrypted => return Err(key.fault(IdentityFault::EncryptedKey)),
+        pem::Key::Absent => return Err(key.fault(form::nothing(key.pem, &keys, Wanted::Key))),
+    };
+    let of = |part: Part<'_>, unread: Vec<Unread>| {
+        let file = part.file.map(Path::to_path_buf);
+        unread.into_iter().map(move |unread| (file.clone(), unread))
+    };
+    let is_one_file = certificate.pem == key.pem;
+    let mut unread: Vec<_> = of(certificate, certificates.unread).collect();
+    if !is_one_file {
+        unread.extend(of(key, keys.unread));
     }
+    Ok(Read { chain: certificates.certificates, key: private_key, unread })
 }
 
 /// The first certificate's validity. The others are sent to every client as they are, so each must at least be a whole
@@ -348,27 +433,6 @@ fn names(own: &CertificateDer<'_>) -> Result<Vec<String>, IdentityFault> {
         })
     })?;
     Ok(certificate.valid_dns_names().map(str::to_string).collect())
-}
-
-fn signing_key(private_key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, IdentityFault> {
-    let whole = der::is_one_sequence(private_key.secret_der());
-    // What rustls says about a key it refuses is not passed on: nothing made from a key goes into a message.
-    provider().key_provider.load_private_key(private_key).map_err(|_| {
-        if whole {
-            IdentityFault::UnsupportedKey
-        } else {
-            IdentityFault::Malformed(
-                "the private key in it is damaged; copy the file again from where it was made".to_string(),
-            )
-        }
-    })
-}
-
-/// The SubjectPublicKeyInfo that belongs to a private key.
-pub(super) fn public_half(private_key: PrivateKeyDer<'static>) -> Result<Vec<u8>, IdentityFault> {
-    let key = signing_key(private_key)?;
-    let public = key.public_key().ok_or(IdentityFault::UnsupportedKey)?;
-    Ok(public.to_vec())
 }
 
 /// Where in the chain, counted from 1, the key's own certificate stands, if it does.
@@ -447,12 +511,7 @@ mod tests {
         /// The message must name that file first, and hold these words: what is wrong, and the way out.
         #[track_caller]
         fn refused(&self, at_fault: &Path, words: [&str; 2]) {
-            self.refused_at(NOW, at_fault, words);
-        }
-
-        #[track_caller]
-        fn refused_at(&self, now: i64, at_fault: &Path, words: [&str; 2]) {
-            let message = load_files(&self.certificate, &self.key, now).unwrap_err().to_string();
+            let message = load_files(&self.certificate, &self.key, NOW).unwrap_err().to_string();
             let start = format!("{}: ", at_fault.display());
             assert!(message.starts_with(&start), "{message}");
             for words in words {
@@ -622,18 +681,62 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_refused_outside_its_validity_and_accepted_at_its_ends() {
+    fn a_certificate_outside_its_validity_loads_and_says_so_but_not_to_a_clock_that_cannot_be_right() {
         let (certificate, key) = make(&["localhost"]);
         let files = Files::new(&certificate, &key);
         let identity = load_files(&files.certificate, &files.key, NOW).unwrap();
-        for now in [identity.not_before(), identity.not_after()] {
+        let at = |now: i64| UNIX_EPOCH + Duration::from_secs(now.unsigned_abs());
+        let (begin, end) = (identity.not_before(), identity.not_after());
+        for now in [0, begin - 1, begin, NOW, end] {
             load_files(&files.certificate, &files.key, now).unwrap();
+            assert!(identity.clock_fault(at(now)).is_none(), "{now}");
         }
-        let (early, late) = (identity.not_before() - 1, identity.not_after() + 1);
-        let when = "not valid before 2001-01-01T00:00:00Z (this machine's clock says 2000-12-31T23:59:59Z)";
-        files.refused_at(early, &files.certificate, [when, "set the clock"]);
+        load_files(&files.certificate, &files.key, end + 1).unwrap();
+        let fault = identity.clock_fault(at(end + 1)).unwrap().to_string();
         let when = "expired at 2101-01-01T00:00:00Z (this machine's clock says 2101-01-01T00:00:01Z)";
-        files.refused_at(late, &files.certificate, [when, "renew it"]);
+        assert!(fault.contains(when) && fault.contains("renew it"), "{fault}");
+
+        let later = between(NOW, NOW + 1_000);
+        assert!(later.clock_fault(at(NOW - 300)).is_none());
+        let fault = later.clock_fault(at(NOW - 301)).unwrap().to_string();
+        assert!(
+            fault.contains("not valid before 2027-01-15T08:00:00Z") && fault.contains("set the clock"),
+            "{fault}"
+        );
+        assert!(later.clock_fault(UNIX_EPOCH).is_none());
+    }
+
+    /// Valid between these, whenever it is loaded.
+    fn between(begin: i64, end: i64) -> Identity {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["localhost".to_string()]).unwrap();
+        let at = |time: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(time.unsigned_abs());
+        (params.not_before, params.not_after) = (at(begin), at(end));
+        let certificate = params.self_signed(&key).unwrap().pem();
+        Identity::from_pem(certificate.as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn what_is_valid_is_never_exchanged_for_what_is_not() {
+        let now = UNIX_EPOCH + Duration::from_secs(NOW.unsigned_abs());
+        let valid = || between(NOW - 10, NOW + 10);
+        let (over, over_longer) = (between(NOW - 10, NOW - 1), between(NOW - 10, NOW - 2));
+        let (early, nearly) = (between(NOW + 301, NOW + 999), between(NOW + 300, NOW + 999));
+        for (new, old, may) in [
+            (&valid(), &valid(), true),
+            (&valid(), &over, true),
+            (&nearly, &valid(), true),
+            (&over, &valid(), false),
+            (&early, &valid(), false),
+            (&over, &over_longer, true),
+            (&over_longer, &over, false),
+            (&early, &over, true),
+            (&over, &early, false),
+        ] {
+            assert_eq!(new.may_replace(old, now).is_ok(), may, "{new:?} for {old:?}");
+            // By a clock that cannot be right, nothing is better than anything.
+            assert!(new.may_replace(old, UNIX_EPOCH).is_ok());
+        }
     }
 
     #[test]

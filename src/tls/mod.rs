@@ -7,7 +7,6 @@
 
 #[cfg(feature = "acme")]
 pub(crate) mod acme;
-#[cfg(any(feature = "check", feature = "device"))]
 pub(crate) mod built;
 mod certificate;
 mod chain;
@@ -19,15 +18,20 @@ mod der;
 pub(crate) mod device;
 pub(crate) mod file;
 mod findings;
+mod form;
 mod handshake;
 mod identity;
+mod key;
 mod pem;
 mod resolver;
 mod revocation;
 mod source;
+mod validity;
 mod x509;
 
 pub use certificate::Certificate;
+#[cfg(feature = "check")]
+pub(crate) use chain::authorities;
 pub use chain::Chain;
 pub use client_auth::ClientAuth;
 pub(crate) use client_auth::{refused, Clients, Refused};
@@ -41,6 +45,8 @@ pub use identity::{Expiry, Identity};
 pub(crate) use resolver::{Live, Serving, ALPN_CHALLENGE};
 pub use source::IdentitySource;
 pub(crate) use source::{Origin, Stamp};
+#[cfg(feature = "check")]
+pub(crate) use validity::is_plausible;
 #[cfg(any(test, fuzzing))]
 pub(crate) use x509::properties::hold as certificate_properties;
 

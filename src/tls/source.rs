@@ -178,7 +178,7 @@ pub(super) struct PemFiles {
 
 impl IdentitySource for PemFiles {
     fn load(&self) -> Result<Identity, Error> {
-        Identity::load_files(&self.certificate, &self.key)
+        Identity::from_own_files(&self.certificate, &self.key)
     }
 
     fn files(&self) -> Vec<PathBuf> {

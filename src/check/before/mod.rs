@@ -21,7 +21,7 @@ use super::rules;
 use crate::error::{Error, IdentityFault};
 use crate::finding::{self, shell_word, Finding, Rule};
 use crate::http::date::iso8601;
-use crate::tls::{built, certificate_rules as of_tls, Chain, Clients, Expiry, Identity};
+use crate::tls::{built, certificate_rules as of_tls, is_plausible, Chain, Clients, Expiry, Identity};
 #[cfg(feature = "acme")]
 use crate::Acme;
 #[cfg(feature = "device")]
@@ -239,7 +239,7 @@ impl Looking<'_> {
     fn failed(&mut self, rule: &'static Rule, error: &Error) {
         let finding = match error {
             Error::Identity { file: Some(file), fault } => {
-                Finding::new(rule, fault.to_string()).at(file.display().to_string())
+                Finding::new(rule, fault.said_of(file)).at(file.display().to_string())
             }
             #[cfg(feature = "device")]
             Error::Device { path, fault } => {
@@ -262,7 +262,7 @@ impl Looking<'_> {
     fn clock(&mut self) {
         let now = self.machine.now;
         self.facts.insert("clock".into(), now.into());
-        if now < built::BUILT {
+        if !is_plausible(now) {
             let (now, built) = (iso8601(now), iso8601(built::BUILT));
             self.found(
                 &rules::CLOCK_IMPLAUSIBLE,
@@ -289,15 +289,11 @@ impl Looking<'_> {
     fn pair(&mut self, certificate: &Path, key: &Path) {
         let now = self.machine.now;
         let chain = Chain::from_pem_file(certificate).and_then(|chain| chain.with_key_file(key));
-        let tried = Identity::try_files(certificate, key, now);
+        let tried = Identity::try_files(certificate, key);
         let chain = match (chain, tried) {
             (Ok(chain), Ok(())) => chain,
             (Ok(chain), Err(error)) => {
                 let told_by = match &error {
-                    Error::Identity { fault: IdentityFault::Expired { .. }, .. } => Some(&of_tls::EXPIRED),
-                    Error::Identity { fault: IdentityFault::NotYetValid { .. }, .. } => {
-                        Some(&of_tls::NOT_YET_VALID)
-                    }
                     Error::Identity { fault: IdentityFault::KeyMismatch, .. } => Some(&of_tls::KEY_MISMATCH),
                     // The key's own certificate stands elsewhere.
                     Error::Identity { .. } if chain.has_certificate_of_key() == Some(true) => {
@@ -306,21 +302,23 @@ impl Looking<'_> {
                     _ => None,
                 };
                 let is_told = |finding: &Finding| told_by.is_some_and(|rule| rule.id == finding.id());
-                if !chain.findings(now).iter().any(is_told) {
+                if !chain.findings_of_served(now).iter().any(is_told) {
                     self.unusable(certificate, key, &error);
                 }
                 chain
             }
             (Err(error), Ok(()) | Err(_)) => {
                 // What loading says of swapped files tells more than what reading one of them does.
-                let error = Identity::try_files(certificate, key, now).err().unwrap_or(error);
+                let error = Identity::try_files(certificate, key).err().unwrap_or(error);
                 return self.unusable(certificate, key, &error);
             }
         };
         let file = certificate.display().to_string();
-        for finding in chain.findings(now) {
+        for finding in chain.findings_of_served(now) {
             let place = match finding.place() {
-                Some(place) if place.starts_with("certificate ") => format!("{file}, {place}"),
+                Some(place) if place.starts_with("certificate ") || place.starts_with("line ") => {
+                    format!("{file}, {place}")
+                }
                 Some(place) => place.to_string(),
                 None => file.clone(),
             };
@@ -331,7 +329,12 @@ impl Looking<'_> {
 
     fn unusable(&mut self, certificate: &Path, key: &Path, error: &Error) {
         self.failed(&rules::IDENTITY_UNUSABLE, error);
-        let fix = format!("lockgate cert show {} --key {}", shell_word(certificate), shell_word(key));
+        let command = match error {
+            Error::Identity { file: Some(file), fault } => fault.command_for(file),
+            _ => None,
+        };
+        let show = || format!("lockgate cert show {} --key {}", shell_word(certificate), shell_word(key));
+        let fix = command.unwrap_or_else(show);
         if let Some(finding) = self.findings.pop() {
             self.findings.push(finding.fixed_by(fix));
         }

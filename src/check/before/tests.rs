@@ -80,12 +80,24 @@ fn certificates_and_keys_that_cannot_be_used_are_told_once_and_in_the_servers_wo
     let key = dir.path().join("key.pem");
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     assert_eq!(ids(&before, &machine()), ["key-file-mode"]);
+    // Five minutes of skew, and a clock that says nothing.
+    for (now, found) in
+        [(NOW - 300, &[][..]), (built::BUILT - 1, &["clock-implausible"]), (0, &["clock-implausible"])]
+    {
+        let dir = TempDir::new().unwrap();
+        let (cert, key) = pair(&dir, NOW, NOW + 90 * DAY);
+        let before = Before::new().pem_files(cert, key).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
+        assert_eq!(ids(&before, &Machine { now, ..machine() }), found, "{now}");
+    }
 
     let swapped = Before::new().pem_files(&key, &cert).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
     assert_eq!(ids(&swapped, &machine()), ["identity-unusable"]);
     assert!(swapped.run_on(&machine()).findings()[0].seen().contains("the two are swapped"));
 
-    for (now, id) in [(NOW + 91 * DAY, "expired"), (NOW - 2 * DAY, "not-yet-valid")] {
+    for (now, id) in [(NOW + 91 * DAY, "expired"), (NOW - DAY / 2, "not-yet-valid")] {
+        let dir = TempDir::new().unwrap();
+        let (cert, key) = pair(&dir, NOW, NOW + 90 * DAY);
+        let before = Before::new().pem_files(cert, key).https("127.0.0.1:0");
         let found = ids(&before, &Machine { now, ..machine() });
         assert!(found.contains(&id) && !found.contains(&"identity-unusable"), "{found:?}");
     }

@@ -11,9 +11,10 @@ rules! {
         fix "correct or remove the setting; lockgate serve --help lists all there are, which stand in the file without dashes";
         see "lockgate serve --help";
     IDENTITY_UNUSABLE: "identity-unusable", Error;
-        why "Without a certificate and the key that belongs to it there is no handshake; the server does not start.";
+        why "Without a certificate and the key that belongs to it there is no handshake. The server does not start, or, with \
+            other pairs that are good, goes on without this one.";
         about "Both files were read and loaded as the server does it. What is wrong with a certificate that can be read is told \
-            by findings of its own.";
+            by findings of its own; one that is over, or not valid yet, is served all the same.";
         fix "lockgate cert show CERT --key KEY";
         see "RFC 8446 §4.4.2";
     CLIENT_AUTH_UNUSABLE: "client-auth-unusable", Error;
@@ -88,8 +89,9 @@ rules! {
 http = \"[::]:80\"";
         see "RFC 9110 §4.2";
     CLOCK_IMPLAUSIBLE: "clock-implausible", Warning;
-        why "Certificates are judged by the clock: with a wrong one good ones are refused, and over ones accepted.";
-        about "This machine's clock stands before the day when this program was built.";
+        why "Certificates are judged by the clock: a client with a wrong one refuses good ones, and takes those that are over.";
+        about "This machine's clock stands before the day when this program was built, so it cannot be right. The server starts, \
+            and neither it nor this check says whether certificates are valid now.";
         fix "timedatectl set-ntp true (or: date -s, hwclock --systohc)";
         see "RFC 5280 §4.1.2.5";
     LIMIT_OUT_OF_RANGE: "limit-out-of-range", Error;

@@ -7,14 +7,17 @@ pub(crate) mod rules;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::path::Path;
 
-pub(super) use self::rules::EXPIRES_SOON;
+pub(super) use self::rules::{EXPIRED, EXPIRES_SOON, NOT_YET_VALID};
 
 use self::rules::*;
 use super::certificate::Certificate;
 use super::chain::{Chain, Way};
+use super::pem::Unread;
+use super::validity;
 use super::x509::{Hash, PublicKey};
-use crate::escape;
+use crate::error::command_for;
 use crate::finding::{self, shell_word, Finding};
 use crate::http::date::{days_from_civil, iso8601};
 
@@ -38,6 +41,7 @@ const MOST_NAMED: usize = 5;
 pub(super) fn of(chain: &Chain, now: i64) -> Vec<Finding> {
     let mut check = Check { chain, way: chain.way(), now, findings: Vec::new() };
     check.key();
+    check.unread();
     check.order();
     for step in 0..check.way.places.len() {
         check.step(step);
@@ -78,6 +82,23 @@ impl<'a> Check<'a> {
         if let (Some(loose), Some(file)) = (key.loose_mode, file) {
             let finding = Finding::new(&KEY_FILE_MODE, loose.seen()).at(file.display().to_string());
             self.add(finding.fixed_by(loose.fix(file)));
+        }
+    }
+
+    /// What is not read of the files, and what a server would not take.
+    fn unread(&mut self) {
+        let file = self.chain.file.as_deref();
+        if self.chain.is_der {
+            let fix = command_for("openssl x509 -inform DER -in FILE -out NEW", file);
+            self.add(Finding::new(&NOT_PEM, "it is DER, and a server wants PEM").fixed_by(fix));
+        }
+        for unread in &self.chain.unread {
+            self.add(of_unread(unread, file).at(format!("line {}", unread.line)));
+        }
+        let Some(key) = &self.chain.key else { return };
+        for unread in &key.unread {
+            let place = key.file.as_ref().map(|file| format!("{}, ", file.display())).unwrap_or_default();
+            self.add(of_unread(unread, key.file.as_deref()).at(format!("{place}line {}", unread.line)));
         }
     }
 
@@ -205,19 +226,22 @@ impl<'a> Check<'a> {
     fn validity(&mut self, certificate: &Certificate, step: usize) {
         let (begins, ends, now) = (certificate.not_before(), certificate.not_after(), self.now);
         let clock = format!("(the clock says {})", iso8601(now));
-        if now > ends {
+        let is_judged = validity::is_plausible(now);
+        if is_judged && now > ends {
             return self.add(Finding::new(&EXPIRED, format!("expired at {} {clock}", iso8601(ends))));
         }
-        if now < begins {
+        if is_judged && now < begins {
             let seen = format!("not valid before {} {clock}", iso8601(begins));
             return self.add(Finding::new(&NOT_YET_VALID, seen));
         }
         if step > 0 {
             return;
         }
-        let (life, left) = (ends - begins, ends - now);
+        let (life, left) = (ends - begins, ends.saturating_sub(now));
         let seen = format!("expires at {}, {} of {} days are left", iso8601(ends), left / DAY, life / DAY);
-        if left < life / 10 {
+        if !is_judged {
+            // Such a clock says nothing of what is left.
+        } else if left < life / 10 {
             self.add(Finding::new(&EXPIRES_SOON, seen));
         } else if left < life / 3 {
             self.add(Finding::new(&RENEWAL_DUE, seen));
@@ -356,6 +380,14 @@ impl<'a> Check<'a> {
             return;
         };
         self.add(Finding::new(&ISSUER_NOT_ALLOWED, fault));
+    }
+}
+
+fn of_unread(unread: &Unread, file: Option<&Path>) -> Finding {
+    let finding = Finding::new(&UNREAD_PART, unread.what.as_str());
+    match unread.conversion {
+        Some(conversion) => finding.fixed_by(command_for(conversion, file)),
+        None => finding,
     }
 }
 

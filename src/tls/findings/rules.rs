@@ -129,6 +129,15 @@ rules! {
              at it. Often it stands where the right intermediate should.";
         fix "take it out of the file";
         see "RFC 8446 §4.4.2";
+    UNREAD_PART: "unread-part", Warning, refused by &[];
+        why "Something that looks like a part of a certificate's file is not read, by lockgate or by OpenSSL. Programs pass over \
+             it in silence, and then a certificate is missing from the chain.";
+        fix "write the file again: openssl x509 -in FILE for each certificate, openssl pkey -in FILE for the key";
+        see "RFC 7468 §2, §3";
+    NOT_PEM: "not-pem", Warning, refused by &[];
+        why "Servers read PEM, in which certificates can stand one after the other; lockgate serve does not start with this file.";
+        fix "openssl x509 -inform DER -in FILE -out NEW";
+        see "RFC 7468 §5";
     EXPIRES_SOON: "expires-soon", Warning, refused by &[];
         why "Less than a tenth of its life is left. Renewal should have come at two thirds of it, so something has failed.";
         fix "renew it now, and find out why that has not happened by itself";

@@ -9,7 +9,7 @@ mod name;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 
-pub(super) use algorithm::{Hash, PublicKey, SignatureKind};
+pub(super) use algorithm::{key_kind, CurveParameters, Hash, PublicKey, SignatureKind};
 pub(super) use extensions::Extensions;
 
 use std::net::IpAddr;

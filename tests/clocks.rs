@@ -1,0 +1,91 @@
+//! A wrong clock, or a certificate that is over, does not keep a server with its own files from starting, and neither does one
+//! bad pair beside a good one. What clients would object to is said: in the log, in `check`, in `Health`.
+
+mod support_command;
+
+use std::process::Command;
+
+use rustls::pki_types::CertificateDer;
+use serde_json::Value;
+
+use support_command::certificates::{Authority, Pair};
+use support_command::peers::FAKETIME;
+use support_command::{lockgate, outcome, serve_line, text, Server};
+
+const DAY: i64 = 86_400;
+
+/// The library that makes a program see another time; `None` where the tests may do without.
+fn faked(test: &str, time: &str) -> Option<impl Fn(&[&str]) -> Command> {
+    let faketime = FAKETIME.command(test, &["-f", "+0d", "sh", "-c", "echo $LD_PRELOAD"])?;
+    let (code, library, errors) = outcome(faketime, b"");
+    assert_eq!(code, 0, "{errors}");
+    let (library, time) = (library.trim().to_string(), time.to_string());
+    Some(move |arguments: &[&str]| {
+        let mut command = lockgate(arguments);
+        command.env("LD_PRELOAD", &library).env("FAKETIME", &time).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        command
+    })
+}
+
+/// The certificate that a server shows to a client that does not ask for a valid one.
+fn shown(port: u16, name: &str) -> CertificateDer<'static> {
+    let line = ["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", name, "-showcerts"];
+    let mut command = Command::new("openssl");
+    command.args(line);
+    let (_, out, errors) = outcome(command, b"");
+    let begin = out.find("-----BEGIN CERTIFICATE-----").unwrap_or_else(|| panic!("{out}{errors}"));
+    rustls::pki_types::pem::PemObject::from_pem_slice(&out.as_bytes()[begin..]).unwrap()
+}
+
+fn check(command: Command) -> (i32, Vec<String>) {
+    let (code, out, errors) = outcome(command, b"");
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{errors}"));
+    let ids =
+        report["findings"].as_array().unwrap().iter().map(|found| found["id"].as_str().unwrap().to_string());
+    (code, ids.collect())
+}
+
+fn check_line(pair: &Pair) -> [&str; 8] {
+    ["check", "--cert", text(&pair.cert), "--key", text(&pair.key), "--https", "127.0.0.1:0", "--json"]
+}
+
+#[test]
+fn a_clock_of_1970_and_a_certificate_half_a_minute_ahead_do_not_keep_a_server_from_starting() {
+    let test = "a_clock_of_1970_and_a_certificate_half_a_minute_ahead_do_not_keep_a_server_from_starting";
+    let authority = Authority::new();
+    let good = authority.pair("good");
+    let Some(in_1970) = faked(test, "@1970-01-01 00:05:00") else { return };
+    let mut server = Server::spawn(in_1970(&serve_line(&good)));
+    assert_eq!(shown(server.https_port(), "localhost"), good.der);
+    let log = server.stop();
+    assert!(log.contains("before the day this program was built") && !log.contains("ERROR"), "{log}");
+    let (code, ids) = check(in_1970(&check_line(&good)));
+    assert!(code == 1 && ids.contains(&"clock-implausible".to_string()), "{ids:?}");
+    assert!(!ids.iter().any(|id| id.contains("valid") || id.contains("identity")), "{ids:?}");
+
+    let ahead = authority.pair_for("ahead", &["localhost"], 30, DAY);
+    let mut server = Server::serve(&ahead, &[]);
+    assert_eq!(shown(server.https_port(), "localhost"), ahead.der);
+    let log = server.stop();
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
+    let (_, ids) = check(lockgate(&check_line(&ahead)));
+    assert!(!ids.iter().any(|id| id.contains("valid") || id.contains("identity")), "{ids:?}");
+}
+
+#[test]
+fn a_certificate_that_is_over_or_early_is_served_and_told_of() {
+    let authority = Authority::new();
+    for (name, begins, ends, id) in
+        [("over", -2 * DAY, -DAY, "expired"), ("early", 3_600, DAY, "not-yet-valid")]
+    {
+        let pair = authority.pair_for(name, &["localhost"], begins, ends);
+        let mut server = Server::serve(&pair, &[]);
+        assert_eq!(shown(server.https_port(), "localhost"), pair.der);
+        let log = server.stop();
+        let line = log.lines().find(|line| line.contains(&format!("({id})"))).expect(&log);
+        assert!(line.contains("ERROR") && line.contains(text(&pair.cert)), "{line}");
+        let (code, ids) = check(lockgate(&check_line(&pair)));
+        assert!(code == 2 && ids.contains(&id.to_string()), "{ids:?}");
+        assert!(!ids.contains(&"identity-unusable".to_string()), "{ids:?}");
+    }
+}
