@@ -92,7 +92,7 @@ pub use error::{AcmeFault, BodyFault, Error, IdentityFault};
 pub use finding::{Finding, Severity};
 pub use router::Router;
 pub use server::builder::{HttpCredentials, Server, ServerBuilder};
-pub use server::health::{Health, IdentityFailure, IdentityHealth, RedirectHealth};
+pub use server::health::{Health, IdentityFailure, IdentityHealth, MissingIdentity, RedirectHealth};
 pub use server::keeper::IdentityEvent;
 pub use server::limits::Limits;
 pub use server::shutdown::{Handle, Running};

@@ -3,12 +3,15 @@
 
 mod support_command;
 
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 use support_command::certificates::{Authority, Pair};
+use support_command::client::Client;
 use support_command::peers::FAKETIME;
 use support_command::{lockgate, outcome, serve_line, text, Server};
 
@@ -88,4 +91,70 @@ fn a_certificate_that_is_over_or_early_is_served_and_told_of() {
         assert!(code == 2 && ids.contains(&id.to_string()), "{ids:?}");
         assert!(!ids.contains(&"identity-unusable".to_string()), "{ids:?}");
     }
+}
+
+fn serve_two(first: &Pair, second: &Pair) -> Command {
+    lockgate(&[
+        "serve",
+        "--cert",
+        text(&first.cert),
+        "--key",
+        text(&first.key),
+        "--cert",
+        text(&second.cert),
+        "--key",
+        text(&second.key),
+        "--https=127.0.0.1:0",
+        "--http=off",
+    ])
+}
+
+/// A name that is one among several, as a client finds it.
+#[test]
+fn of_several_pairs_the_good_ones_are_served_and_a_bad_one_once_it_is_good() {
+    let authority = Authority::new();
+    let good = authority.pair_for("good", &["good.example", "localhost"], -DAY, DAY);
+    let over = authority.pair_for("over", &["over.example", "localhost"], -2 * DAY, -DAY);
+    let mut server = Server::spawn(serve_two(&over, &good));
+    let port = server.https_port();
+    assert_eq!(shown(port, "good.example"), good.der);
+    assert_eq!(shown(port, "over.example"), over.der);
+    server.stop();
+
+    // The first is damaged.
+    let bad = authority.pair_for("bad", &["bad.example", "localhost"], -DAY, DAY);
+    let whole = fs::read_to_string(&bad.cert).unwrap();
+    fs::write(&bad.cert, whole.replacen("MII", "M*I", 1)).unwrap();
+    let mut server = Server::spawn(serve_two(&bad, &good));
+    let port = server.https_port();
+    assert_eq!(shown(port, "good.example"), good.der);
+    assert_eq!(shown(port, "bad.example"), good.der);
+    let line = server.stderr.expect("the server goes on without this certificate");
+    assert!(line.contains("ERROR") && line.contains(text(&bad.cert)), "{line}");
+    let two = [&check_line(&bad)[..], &["--cert", text(&good.cert), "--key", text(&good.key)]].concat();
+    let (code, ids) = check(lockgate(&two));
+    assert!(code == 2 && ids.contains(&"identity-unusable".to_string()), "{ids:?}");
+    // It is mended, under the running server.
+    replace(&bad.cert, &whole);
+    server.stderr.expect("in use for new connections");
+    assert_eq!(shown(port, "bad.example"), bad.der);
+    let root = authority.certificate();
+    Client::connect(port, &root).get();
+    server.stop();
+
+    // Without a good one it does not start.
+    for broken in [&bad, &good] {
+        fs::write(&broken.cert, "damaged").unwrap();
+    }
+    let (code, _, errors) = outcome(serve_two(&bad, &good), b"");
+    assert!(
+        code == 78 && errors.contains(&format!("lockgate: {}: holds no certificate", text(&bad.cert))),
+        "{errors}"
+    );
+}
+
+fn replace(path: &Path, contents: &str) {
+    let draft = path.with_extension("draft");
+    fs::write(&draft, contents).unwrap();
+    fs::rename(draft, path).unwrap();
 }

@@ -89,6 +89,75 @@ fn a_device_serves_how_it_is_and_a_failed_reload_is_told_until_it_is_mended() {
 }
 
 #[test]
+fn a_certificate_that_is_over_is_served_and_an_error_and_takes_no_good_ones_place() {
+    let dir = TempDir::new().unwrap();
+    write_pair(&dir, -90, -1);
+    let serving = serve_as(Server::builder(Router::new()).identity(identity(&dir)));
+    let in_use = || serving.handle.identity().not_after();
+    let over = in_use();
+    let health = serving.handle.health();
+    assert_eq!((health.identities[0].expiry, health.worst()), (Expiry::Expired, Some(Severity::Error)));
+    assert_eq!(health.to_json()["status"], "error");
+    assert_eq!(health.identities[0].findings[0].id(), "expired");
+    // One that was over later is better, one that was over before is not.
+    write_pair(&dir, -90, -2);
+    let error = serving.handle.reload().unwrap_err().to_string();
+    assert!(error.contains("cert.pem: the certificate expired at"), "{error}");
+    assert_eq!(in_use(), over);
+    write_pair(&dir, -1, 90);
+    serving.handle.reload().unwrap();
+    let good = in_use();
+    assert!(serving.handle.health().worst() <= Some(Severity::Note));
+    for (begins, ends) in [(-90, -1), (1, 90)] {
+        write_pair(&dir, begins, ends);
+        serving.handle.reload().unwrap_err();
+        assert_eq!(in_use(), good);
+        let health = serving.handle.health();
+        assert!(
+            health.identities[0].failure.is_some() && health.worst() == Some(Severity::Warning),
+            "{health:?}"
+        );
+    }
+}
+
+#[test]
+fn a_pair_that_cannot_be_used_is_told_until_it_can_be() {
+    let (dir, bad) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    write_pair(&dir, -1, 90);
+    write_pair(&bad, -1, 90);
+    let cert = bad.path().join("cert.pem");
+    let whole = fs::read(&cert).unwrap();
+    fs::write(&cert, "damaged").unwrap();
+    let builder = Server::builder(Router::new())
+        .also_pem_files(&cert, bad.path().join("key.pem"))
+        .also_pem_files(dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let serving = serve_as(builder);
+    let health = serving.handle.health();
+    assert_eq!((health.identities.len(), health.missing.len()), (1, 1));
+    assert_eq!(health.worst(), Some(Severity::Error));
+    let json = health.to_json();
+    assert_eq!(json["missing"][0]["certificate"], cert.to_str().unwrap());
+    assert!(json["missing"][0]["error"].as_str().unwrap().contains("holds no certificate"), "{json:#}");
+    let error = serving.handle.reload().unwrap_err().to_string();
+    assert!(error.contains("holds no certificate"), "{error}");
+    // The server may have seen it by itself before it is asked to.
+    fs::write(&cert, whole).unwrap();
+    serving.handle.reload().unwrap();
+    let health = serving.handle.health();
+    assert_eq!((health.identities.len(), health.missing.len()), (2, 0));
+    assert!(health.worst() <= Some(Severity::Note), "{health:?}");
+}
+
+#[test]
+fn without_any_pair_that_can_be_used_no_server_is_opened() {
+    let dir = TempDir::new().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let builder = Server::builder(Router::new()).https("127.0.0.1:0").also_pem_files(&cert, key);
+    let error = builder.bind().unwrap_err().to_string();
+    assert!(error.starts_with(&format!("{}: there is no such file", cert.display())), "{error}");
+}
+
+#[test]
 fn files_for_clients_that_cannot_be_read_again_are_told_and_mended() {
     let dir = TempDir::new().unwrap();
     write_pair(&dir, -1, 90);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use lockgate::{ClientAuth, Device, Identity, Request, Response, Router, Server};
+use lockgate::{ClientAuth, Device, Identity, Request, Response, Router, Server, ServerBuilder};
 use serde_json::json;
 
 use super::acme;
@@ -57,7 +57,15 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     check(arguments)?;
     check_client_options(arguments)?;
     let signals = Signals::catch()?;
-    let server = open(arguments, identities(arguments)?, arguments.http)?;
+    let server = match arguments.certs.len() {
+        0 | 1 => open(arguments, identities(arguments)?, arguments.http)?,
+        // Of several, the good ones are served.
+        _ => {
+            let pairs = arguments.certs.iter().zip(&arguments.keys);
+            let builder = builder(arguments, arguments.http);
+            pairs.fold(builder, |builder, (cert, key)| builder.also_pem_files(cert, key)).bind()?
+        }
+    };
     let port = server.local_addr().port();
     let state = arguments.state.as_ref().filter(|_| arguments.device);
     let advice = state.map(|state| {
@@ -156,6 +164,16 @@ pub(super) fn open(
     identities: Vec<Identity>,
     http: Option<Listen>,
 ) -> Result<Server, lockgate::Error> {
+    let mut builder = builder(arguments, http);
+    let mut identities = identities.into_iter();
+    if let Some(default) = identities.next() {
+        builder = builder.identity(default);
+    }
+    identities.fold(builder, |builder, further| builder.also_identity(further)).bind()
+}
+
+/// The server, without identities.
+fn builder(arguments: &Arguments, http: Option<Listen>) -> ServerBuilder {
     let router = Router::new()
         .get("/api/data", |_: &mut Request| Response::json(&json!({"message": "Secure data over HTTPS"})));
     let mut builder = Server::builder(router)
@@ -163,11 +181,6 @@ pub(super) fn open(
         .limits(arguments.limits.clone())
         .http_credentials(arguments.credentials)
         .access_log(log::log_enabled!(target: "lockgate::access", log::Level::Info));
-    let mut identities = identities.into_iter();
-    if let Some(default) = identities.next() {
-        builder = builder.identity(default);
-    }
-    builder = identities.fold(builder, |builder, further| builder.also_identity(further));
     if let Some(clients) = client_auth(arguments) {
         builder = builder.client_auth(clients);
     }
@@ -183,7 +196,7 @@ pub(super) fn open(
     for name in &arguments.credential_headers {
         builder = builder.credential_header(name);
     }
-    builder.bind()
+    builder
 }
 
 /// Serves until a signal says stop. `advice` is said once the server is there.

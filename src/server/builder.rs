@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::thread;
@@ -14,6 +15,7 @@ use super::crew::Crew;
 use super::keeper::{IdentityEvent, Keeper, Listener, Rounds};
 use super::ledger::Ledger;
 use super::limits::Limits;
+use super::missing::Missing;
 use super::parking::Lot;
 use super::rate::Rate;
 use super::shutdown::{self, Handle, Running, StopRedirect};
@@ -54,6 +56,7 @@ pub struct ServerBuilder {
     credential_headers: Vec<String>,
     identity: Option<Identity>,
     also: Vec<Identity>,
+    also_pairs: Vec<(PathBuf, PathBuf)>,
     listener: Option<Listener>,
     client_auth: Option<ClientAuth>,
     limits: Limits,
@@ -83,6 +86,7 @@ impl Server {
             credential_headers: Vec::new(),
             identity: None,
             also: Vec::new(),
+            also_pairs: Vec::new(),
             listener: None,
             client_auth: None,
             limits: Limits::default(),
@@ -204,6 +208,16 @@ impl ServerBuilder {
         self
     }
 
+    /// A further certificate and its key, as for [`Identity::from_pem_files`], that the server can do without. When they cannot
+    /// be used, [`bind`](ServerBuilder::bind) says so in the log, as an error, and in [`Health::missing`](crate::Health), and
+    /// the others are served; they are tried again when the files change, with increasing rests, and at
+    /// [`Handle::reload`](crate::Handle::reload). Such a pair takes the place of [`identity`](ServerBuilder::identity) when
+    /// there is none. Counts as [`also_identity`](ServerBuilder::also_identity).
+    pub fn also_pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.also_pairs.push((certificate.into(), key.into()));
+        self
+    }
+
     /// What to call when a certificate is renewed, cannot be renewed, or is running out; the log says it too. Called on
     /// the thread that looks after the certificates or the one that called [`Handle::reload`]; keep it short.
     pub fn on_identity_event(
@@ -239,29 +253,36 @@ impl ServerBuilder {
     /// # Errors
     /// [`Error::Route`] for a route that cannot be served, [`Error::Setting`] for a limit out of its range, a missing
     /// identity or an address that is none, [`Error::Identity`] for a file of [`client_auth`](ServerBuilder::client_auth)
-    /// that cannot be used, [`Error::Listen`] for an address that cannot be had.
+    /// that cannot be used, and for the first of [`also_pem_files`](ServerBuilder::also_pem_files) when there is no other
+    /// certificate, [`Error::Listen`] for an address that cannot be had.
     pub fn bind(mut self) -> Result<Server, Error> {
         if let Some(fault) = self.router.take_fault() {
             return Err(fault);
         }
         self.limits.check()?;
         let connections = self.fit_open_files();
-        let identity = self.identity.take().ok_or_else(|| Error::Setting {
-            setting: "identity",
-            fault: "a server needs a certificate and its key: .identity(Identity::from_pem_files(…)?)".into(),
-        })?;
-        if self.also.len() > MOST_FURTHER_IDENTITIES {
+        let also = self.also.len() + self.also_pairs.len();
+        if also > MOST_FURTHER_IDENTITIES {
             let fault = format!(
                 "at most {MOST_FURTHER_IDENTITIES} are served; put several names into one certificate"
             );
             return Err(Error::Setting { setting: "also_identity", fault });
         }
-        let identities: Vec<_> = std::iter::once(identity).chain(self.also.drain(..)).collect();
+        let (pairs, missing, failed) = Missing::load(std::mem::take(&mut self.also_pairs));
+        let identities: Vec<_> =
+            self.identity.take().into_iter().chain(self.also.drain(..)).chain(pairs).collect();
+        if identities.is_empty() {
+            return Err(failed.unwrap_or_else(|| Error::Setting {
+                setting: "identity",
+                fault: "a server needs a certificate and its key: .identity(Identity::from_pem_files(…)?)"
+                    .into(),
+            }));
+        }
         let clients = self.client_auth.take().map(Clients::load).transpose()?;
         #[cfg(feature = "acme")]
         super::acme::check(&identities, self.redirect.is_some(), clients.as_ref())?;
         let tls = Arc::new(Live::new(identities, clients)?);
-        let (keeper, rounds) = Keeper::new(tls.clone(), self.listener.take())
+        let (keeper, rounds) = Keeper::new(tls.clone(), missing, self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 
         let credential_names = CredentialNames::new(&self.credential_headers)?;

@@ -1,6 +1,7 @@
 //! How a running server is: its certificates, its redirect, and how full it is. Values for a device to serve or to show;
 //! [`Handle::health`](super::shutdown::Handle::health) makes them. Nothing of a key is in them.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +19,8 @@ pub struct Health {
     pub at: i64,
     /// Of each identity in use, the default first.
     pub identities: Vec<IdentityHealth>,
+    /// Pairs of [`also_pem_files`](crate::ServerBuilder::also_pem_files) that could not be used, and are not served.
+    pub missing: Vec<MissingIdentity>,
     /// Why the files of [`ClientAuth`](crate::ClientAuth) could not be read again, if the last attempt failed; those in use
     /// are older.
     pub clients_failure: Option<IdentityFailure>,
@@ -52,6 +55,18 @@ pub struct IdentityHealth {
     pub findings: Vec<Finding>,
     /// Why there is no newer one, if the last attempt to renew or reload it failed.
     pub failure: Option<IdentityFailure>,
+}
+
+/// A certificate and its key that could not be used. It is served once it can be.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MissingIdentity {
+    /// The file of the certificate.
+    pub certificate: PathBuf,
+    /// The file of its key.
+    pub key: PathBuf,
+    /// Why it could not be used at the last attempt.
+    pub failure: IdentityFailure,
 }
 
 /// An attempt that failed; it is forgotten once one succeeds.
@@ -111,13 +126,15 @@ impl Drop for RedirectRuns {
 }
 
 impl Health {
-    /// The worst of it: an error for a certificate that is refused by clients, or a redirect that has ended by itself; a
-    /// warning for one that is running out, and for a renewal or reload that failed. `None` and notes are good.
+    /// The worst of it: an error for a certificate that is refused by clients or could not be used, or a redirect that has
+    /// ended by itself; a warning for one that is running out, and for a renewal or reload that failed. `None` and notes are
+    /// good.
     pub fn worst(&self) -> Option<Severity> {
         let of_identities = self.identities.iter().flat_map(IdentityHealth::severities);
         let of_clients = self.clients_failure.iter().map(|_| Severity::Warning);
         let is_down = self.redirect == RedirectHealth::Down && !self.is_draining;
-        of_identities.chain(of_clients).chain(is_down.then_some(Severity::Error)).max()
+        let is_error = is_down || !self.missing.is_empty();
+        of_identities.chain(of_clients).chain(is_error.then_some(Severity::Error)).max()
     }
 
     /// The same as JSON. Members that are there keep their meaning as long as `schema` says `lockgate.health/1`; others may
@@ -129,6 +146,7 @@ impl Health {
     /// | `at` | seconds since 1970-01-01 UTC |
     /// | `status` | `good`, `warning` or `error`: the worst of it |
     /// | `identities` | of each `dns_names`, `not_before`, `not_after`, `seconds_left`, `expiry` (`distant`, `due`, `imminent`, `expired`), `findings` (`id`, `severity`, `place`, `seen`, `fix`), `failure` (`at` and `error`, or null) |
+    /// | `missing` | of each pair that could not be used `certificate`, `key` (paths), `at` and `error` |
     /// | `clients_failure` | `at` and `error`, or null |
     /// | `redirect` | `off`, `waiting`, `running` or `down` |
     /// | `connections` | `open` and `most` |
@@ -151,6 +169,7 @@ impl Health {
             "at": self.at,
             "status": status,
             "identities": self.identities.iter().map(|identity| identity.to_json(self.at)).collect::<Vec<_>>(),
+            "missing": self.missing.iter().map(MissingIdentity::to_json).collect::<Vec<_>>(),
             "clients_failure": self.clients_failure.as_ref().map(IdentityFailure::to_json),
             "redirect": redirect,
             "connections": {"open": self.connections, "most": self.most_connections},
@@ -205,6 +224,17 @@ impl IdentityHealth {
             "expiry": expiry,
             "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
             "failure": self.failure.as_ref().map(IdentityFailure::to_json),
+        })
+    }
+}
+
+impl MissingIdentity {
+    fn to_json(&self) -> Value {
+        json!({
+            "certificate": self.certificate.display().to_string(),
+            "key": self.key.display().to_string(),
+            "at": self.failure.at,
+            "error": self.failure.error,
         })
     }
 }

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mio::Waker;
 
-use super::health::IdentityFailure;
+use super::health::{IdentityFailure, MissingIdentity};
+use super::missing::Missing;
 use super::watch::Watch;
 use crate::error::Error;
 use crate::escape;
@@ -39,6 +40,7 @@ const SHORTEST_REST: Duration = Duration::from_secs(1);
 /// How often is said that a certificate is running out.
 const REMINDER: Duration = Duration::from_secs(24 * 3600);
 
+const STILL_MISSING: &str = "the server goes on without a certificate";
 const CLIENTS_STAY: &str = "the authorities and revocation lists for clients stay as they are";
 
 /// Something that happened to a server's certificate; see [`ServerBuilder::on_identity_event`](crate::ServerBuilder::on_identity_event).
@@ -82,6 +84,7 @@ pub(crate) struct Keeper {
     exchange: Mutex<()>,
     /// What failed last, and has not succeeded since.
     failures: Mutex<BTreeMap<Subject, IdentityFailure>>,
+    missing: Missing,
 }
 
 /// What an attempt was about.
@@ -100,6 +103,8 @@ pub(crate) struct Rounds {
     keeper: Arc<Keeper>,
     watch: Watch,
     wards: Vec<Ward>,
+    /// The certificates that are not served, all of them together.
+    missing: Ward,
     /// The rules for clients, when there are any.
     clients: Option<Ward>,
 }
@@ -119,15 +124,23 @@ struct Ward {
 
 impl Keeper {
     /// The keeper of these identities, and its thread's work.
-    pub(crate) fn new(live: Arc<Live>, listener: Option<Listener>) -> io::Result<(Arc<Keeper>, Rounds)> {
+    pub(crate) fn new(
+        live: Arc<Live>,
+        missing: Missing,
+        listener: Option<Listener>,
+    ) -> io::Result<(Arc<Keeper>, Rounds)> {
         let watch = Watch::new()?;
         let serving = live.current();
         let wards = serving.identities.iter().map(|_| Ward::new(Instant::now())).collect();
         let clients = serving.clients.as_ref().map(|_| Ward::new(Instant::now()));
         let (waker, stopped, exchange) = (watch.waker(), AtomicBool::new(false), Mutex::new(()));
         let failures = Mutex::default();
-        let keeper = Arc::new(Keeper { live, listener, waker, stopped, exchange, failures });
-        Ok((keeper.clone(), Rounds { keeper, watch, wards, clients }))
+        let mut ward = Ward::new(Instant::now());
+        if !missing.is_empty() {
+            ward.failed(missing.stamp(), Instant::now());
+        }
+        let keeper = Arc::new(Keeper { live, listener, waker, stopped, exchange, failures, missing });
+        Ok((keeper.clone(), Rounds { keeper, watch, wards, missing: ward, clients }))
     }
 
     /// Asks every source again, from whatever thread calls. The first failure is given back, all go to the log.
@@ -138,6 +151,10 @@ impl Keeper {
                 log::error!("the certificate stays as it is: {error}");
                 failed.get_or_insert(error);
             }
+        }
+        if let Err(error) = self.ask_for_missing() {
+            log::error!("{STILL_MISSING}: {error}");
+            failed.get_or_insert(error);
         }
         if let Err(error) = self.read_clients_again() {
             log::error!("{CLIENTS_STAY}: {error}");
@@ -165,6 +182,28 @@ impl Keeper {
         if let Err(error) = self.waker.wake() {
             log::error!("the keeper of certificates could not be woken: {error}");
         }
+    }
+
+    /// The certificates that are not served.
+    pub(super) fn missing(&self) -> Vec<MissingIdentity> {
+        self.missing.health()
+    }
+
+    /// Tries the certificates that are not served again; those that can be used come behind the others.
+    fn ask_for_missing(&self) -> Result<(), Error> {
+        let (found, failed) = self.missing.try_again();
+        if !found.is_empty() {
+            let one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut identities = self.live.current().identities.clone();
+            identities.extend(found.iter().cloned());
+            self.live.replace(identities)?;
+            drop(one_at_a_time);
+        }
+        for identity in &found {
+            log::info!("{identity:?}: in use for new connections");
+            self.tell(&IdentityEvent::Renewed { identity });
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// The last attempt at this, if it failed.
@@ -279,13 +318,19 @@ impl Rounds {
 
     /// Looks at everything once: how long to rest if nothing happens.
     fn round(&mut self, now: Instant, clock: SystemTime) -> Duration {
+        let keeper = self.keeper.clone();
         let files = |serving: &Serving| -> Vec<PathBuf> {
             let identities = serving.identities.iter().filter_map(Identity::origin).map(Origin::files);
-            identities.chain(serving.clients.as_ref().map(Clients::files)).flatten().collect()
+            let missing = keeper.missing.files();
+            identities.chain(serving.clients.as_ref().map(Clients::files)).flatten().chain(missing).collect()
         };
         // Watched first, so that what changes while they are looked at is not missed.
         self.watch.set(&files(&self.keeper.live.current()));
-        let mut rest = LONGEST_REST;
+        let mut rest = self.look_for_missing(now);
+        // Those that were missing come behind the others.
+        while self.wards.len() < self.keeper.live.current().identities.len() {
+            self.wards.push(Ward::new(now));
+        }
         for index in 0..self.wards.len() {
             rest = rest.min(self.look_after(index, now, clock));
         }
@@ -324,6 +369,26 @@ impl Rounds {
             keeper.tell(&IdentityEvent::Expiring { identity: &identity, expiry });
         }
         ward.next(now)
+    }
+
+    fn look_for_missing(&mut self, now: Instant) -> Duration {
+        if self.keeper.missing.is_empty() {
+            return LONGEST_REST;
+        }
+        let stamp = self.keeper.missing.stamp();
+        if self.missing.should_ask(&stamp, &stamp, now) {
+            let failed = self.keeper.ask_for_missing();
+            // Of those that are left.
+            let stamp = self.keeper.missing.stamp();
+            match failed {
+                Ok(()) => self.missing.succeeded(now),
+                Err(error) => {
+                    let retry_in = self.missing.failed(stamp, now);
+                    log::error!("{STILL_MISSING}, next try in {retry_in:?}: {error}");
+                }
+            }
+        }
+        self.missing.next(now)
     }
 
     fn look_after_clients(&mut self, now: Instant, clock: SystemTime) -> Duration {

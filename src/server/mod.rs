@@ -20,6 +20,7 @@ pub(crate) mod health;
 pub(crate) mod keeper;
 pub(crate) mod ledger;
 pub(crate) mod limits;
+pub(crate) mod missing;
 mod parking;
 mod rate;
 mod readers;

@@ -70,7 +70,8 @@ impl Handle {
     /// Gives new connections another identity in the place of the [first](crate::ServerBuilder::identity).
     ///
     /// # Errors
-    /// [`Error::Io`] when the operating system has no random numbers; then nothing has changed.
+    /// [`Error::Io`] when the operating system has no random numbers, [`Error::Identity`] when the certificate is over or not
+    /// valid yet and the one in use is valid; then nothing has changed.
     pub fn replace_identity(&self, identity: Identity) -> Result<(), Error> {
         self.shared.keeper.replace_default(identity)
     }
@@ -109,6 +110,7 @@ impl Handle {
         Health {
             at: health::unix(clock),
             identities: identities.iter().enumerate().map(of).collect(),
+            missing: shared.keeper.missing(),
             clients_failure: shared.keeper.failure(Subject::Clients),
             redirect: self.redirect.as_ref().map_or(RedirectHealth::Off, |redirect| redirect.state.health()),
             connections: open,
