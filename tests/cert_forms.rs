@@ -153,6 +153,14 @@ fn a_lost_line_end_between_two_sections_loses_nothing_and_is_named() {
         shown["findings"].as_array().unwrap().iter().find(|found| found["id"] == "unread-part").unwrap();
     site.run(fix["fix"].as_str().unwrap());
     assert_eq!(site.shown("joined.new.pem", "key.pem"), (0, Vec::new()));
+    // Before an END line.
+    site.write("joined.pem", site.read("chain.pem").replace("\n-----END", "-----END"));
+    let (code, found) = site.shown("joined.pem", "key.pem");
+    assert!(code == 1 && found.len() == 2 && found.iter().all(|(id, _)| id == "unread-part"), "{found:?}");
+    let log = site.serves("joined.pem", "key.pem");
+    assert!(log.contains(r"sed 's/-----END /\n&/' joined.pem > joined.new.pem"), "{log}");
+    site.run(r"sed 's/-----END /\n&/' joined.pem > joined.new.pem");
+    assert_eq!(site.shown("joined.new.pem", "key.pem"), (0, Vec::new()));
     // The same with a key between two certificates, and with carriage returns.
     let all = [site.read("own.pem"), site.read("key.pem"), site.read("between.pem")].concat();
     for all in [all.clone(), all.replace('\n', "\r\n")] {

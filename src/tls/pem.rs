@@ -16,6 +16,8 @@ use crate::error::{command_for, IdentityFault};
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
+/// A mark that some editors put before UTF-8; it stands in the middle once such files are joined.
+const MARK: &[u8] = b"\xef\xbb\xbf";
 /// Parts that are not read are told up to this number; a file of another kind may be full of them.
 const MOST_UNREAD: usize = 16;
 /// A line of base64 alone is taken for a part of a section from this length on. PEM has 64 letters in a line (RFC 7468 §2).
@@ -54,6 +56,8 @@ pub(super) struct Unread {
     pub(super) what: String,
     /// A command that writes the file so that it is read, with FILE and NEW for the paths.
     pub(super) conversion: Option<&'static str>,
+    /// What it is, when that is known.
+    pub(super) form: Option<Form>,
 }
 
 impl Unread {
@@ -74,8 +78,6 @@ pub(super) fn read(text: &[u8]) -> Result<Contents, IdentityFault> {
             conversion: "iconv -f UTF-16 -t ASCII FILE > NEW",
         });
     }
-    // A mark that some editors put before UTF-8.
-    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut reading = Reading {
         contents: Contents {
             certificates: Vec::new(),
@@ -151,11 +153,24 @@ impl<'a> Reading<'a> {
     fn line(&mut self, number: usize, line: &'a [u8]) -> Result<(), IdentityFault> {
         let text = line.trim_ascii();
         let Some(section) = &mut self.open else {
-            return self.outside(number, line, text);
+            let line = line.strip_prefix(MARK).unwrap_or(line);
+            return self.outside(number, line, line.trim_ascii());
         };
+        // Base64 has no dashes.
+        if let Some(end) = memchr::memmem::find(text, END).filter(|&end| end > 0 && !section.is_encrypted) {
+            let (base64, rest) = text.split_at(end);
+            section.base64.extend_from_slice(base64.trim_ascii());
+            self.tell(
+                number,
+                "an END line stands behind base64, where OpenSSL does not read it",
+                Some("sed 's/-----END /\\n&/' FILE > NEW"),
+            );
+            return self.line(number, rest);
+        }
         if let Some(rest) = text.strip_prefix(END) {
             let own = rest.strip_prefix(section.label).and_then(|rest| rest.strip_prefix(DASHES));
-            let behind = own.ok_or_else(|| malformed(NO_END))?.trim_ascii();
+            let behind = own.ok_or_else(|| malformed(NO_END))?;
+            let behind = behind.strip_prefix(MARK).unwrap_or(behind).trim_ascii();
             let section = self.open.take();
             self.is_in_stray = false;
             if let Some(section) = section {
@@ -281,18 +296,18 @@ impl<'a> Reading<'a> {
     }
 
     /// A section with something that is known, and that is not taken here.
-    fn other(&mut self, number: usize, form: Form) {
-        self.tell(
-            number,
-            &format!("a section with {} is not read", form.name()),
-            form.conversion(Coding::Pem),
-        );
+    fn other(&mut self, line: usize, form: Form) {
         self.contents.forms.push(form);
+        if self.contents.unread.len() < MOST_UNREAD {
+            let what = format!("a section with {} is not read", form.name());
+            let conversion = form.conversion(Coding::Pem);
+            self.contents.unread.push(Unread { line, what, conversion, form: Some(form) });
+        }
     }
 
     fn tell(&mut self, line: usize, what: &str, conversion: Option<&'static str>) {
         if self.contents.unread.len() < MOST_UNREAD {
-            self.contents.unread.push(Unread { line, what: what.to_string(), conversion });
+            self.contents.unread.push(Unread { line, what: what.to_string(), conversion, form: None });
         }
     }
 }
@@ -403,6 +418,9 @@ mod tests {
             (format!("\u{feff}{one}{two}"), &[]),
             (format!("\t{one}  {two}"), &[1, 4]),
             (format!("{one}-----END CERTIFICATE-----\n{two}"), &[4]),
+            (format!("{one}\u{feff}{two}"), &[]),
+            (format!("{}\u{feff}{two}", one.trim_end()), &[3]),
+            (format!("{}{two}", one.replace("\n-----END", "-----END")), &[2]),
         ] {
             let contents = read(text.as_bytes()).unwrap();
             assert_eq!(contents.certificates, [vec![0, 0, 0].into(), vec![8, 32, 130].into()], "{text}");

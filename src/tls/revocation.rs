@@ -8,6 +8,7 @@ use std::path::Path;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use webpki::{BorrowedCertRevocationList, CertRevocationList, EndEntityCert};
 
+use super::form::Form;
 use super::{der, file, pem, provider, Expiry};
 use crate::error::{Error, IdentityFault};
 
@@ -40,6 +41,13 @@ pub(super) fn read(
     lists: &mut Vec<RevocationList>,
 ) -> Result<(), Error> {
     let bytes = file::read(path)?;
+    // Passed over in silence, a list would be missing, and its authority's clients be refused.
+    let is_pem = bytes.first() != Some(&der::SEQUENCE);
+    let found = is_pem.then(|| pem::read(&bytes).ok()).flatten();
+    let unread = found.map(|found| found.unread).unwrap_or_default();
+    for unread in unread.iter().filter(|unread| unread.form != Some(Form::RevocationList)) {
+        log::warn!("{}: line {}: {}", path.display(), unread.line, unread.said_of(Some(path)));
+    }
     take_in(bytes, authorities, now, lists).map_err(|fault| Error::identity(path.to_path_buf(), fault))
 }
 

@@ -34,6 +34,8 @@ const PUBLIC_DAYS: [((i64, u32, u32), i64); 5] = [
 ];
 /// RFC 5280 §4.1.2.2.
 const LONGEST_SERIAL: usize = 20;
+/// So many names that no client can ask for are told, each by a finding of its own.
+const MOST_FAULTY_NAMES: usize = 16;
 /// A message names so many and counts the rest.
 const MOST_NAMED: usize = 5;
 
@@ -311,7 +313,7 @@ impl<'a> Check<'a> {
             self.add(Finding::new(&NO_NAMES, format!("it is for no name and no address{subject}")));
         }
         let faults = extensions.dns_names.iter().filter_map(|name| Some((name, names::fault(name)?)));
-        for (name, what) in faults.take(MOST_NAMED) {
+        for (name, what) in faults.take(MOST_FAULTY_NAMES) {
             self.add(Finding::new(
                 &UNMATCHABLE_NAME,
                 format!("no client can ask for the DNS name {}: {what}", brief(name)),
