@@ -215,6 +215,10 @@ fn what_is_not_read_is_named_with_its_line_and_comments_are_not() {
         let log = server.stop();
         assert!(log.contains(&format!("odd.pem: {line}: ")), "{text}: {log}");
     }
+    // The server's own is the one that is not read: the next is not taken for it in silence.
+    site.write("odd.pem", own.replace("-----BEGIN", "----BEGIN") + &between);
+    let said = site.refused("odd.pem", "key.pem");
+    assert!(said.contains("odd.pem: ") && said.contains("and on line 1 there is a BEGIN"), "{said}");
     // A second key, in the key's file.
     site.write("keys.pem", [site.read("key.pem"), site.read("ca-key.pem")].concat());
     let (_, found) = site.shown("chain.pem", "keys.pem");
@@ -270,6 +274,14 @@ fn what_openssl_reads_is_read_and_the_rest_is_named_with_what_converts_it() {
     site.run("openssl x509 -in tabs.new.pem -noout");
     assert_eq!(site.shown("tabs.new.pem", "key.pem"), (0, Vec::new()));
 
+    for order in ["UTF-16LE", "UTF-16BE"] {
+        site.run(&format!("iconv -f ASCII -t {order} chain.pem > order.pem"));
+        let (_, _, said) = site.lockgate("cert show order.pem");
+        let iconv = format!("iconv -f {order} -t ASCII order.pem > order.new.pem");
+        assert!(said.contains(&iconv), "{said}");
+        site.run(&iconv);
+        assert_eq!(site.read("order.new.pem"), chain);
+    }
     for (from, to) in [("chain.pem", "utf16.pem"), ("key.pem", "utf16.key")] {
         site.run(&format!("iconv -f ASCII -t UTF-16 {from} > {to}"));
     }

@@ -15,7 +15,7 @@ use rustls::InconsistentKeys;
 use webpki::EndEntityCert;
 
 use super::challenges::Challenges;
-use super::form::{self, Wanted};
+use super::form::{self, Form, Wanted};
 use super::key;
 use super::pem::Unread;
 use super::source::{IdentitySource, Origin, PemFiles};
@@ -357,7 +357,15 @@ fn check(certificate: Part<'_>, key: Part<'_>) -> Result<Checked, Error> {
                 Some(place) => certificate.fault(IdentityFault::Malformed(format!(
                     "the key's own certificate stands at place {place}; it must come first, before those of its issuers"
                 ))),
-                None => key.fault(IdentityFault::KeyMismatch),
+                // The one that it belongs to may be in the part that is not read.
+                None => match unread.iter().find(|(file, unread)| file.as_deref() == certificate.file && may_hold_one(unread)) {
+                    Some((file, unread)) => certificate.fault(IdentityFault::Malformed(format!(
+                        "the private key belongs to none of the certificates in it that are read, and on line {} {}",
+                        unread.line,
+                        unread.said_of(file.as_deref())
+                    ))),
+                    None => key.fault(IdentityFault::KeyMismatch),
+                },
             });
         }
         Err(error) => return Err(certificate.fault(IdentityFault::Malformed(error.to_string()))),
@@ -365,6 +373,11 @@ fn check(certificate: Part<'_>, key: Part<'_>) -> Result<Checked, Error> {
     let file = certificate.file.map(Path::to_path_buf);
     let inner = Arc::new(Inner { file, certified: Arc::new(certified), dns_names, validity });
     Ok(Checked { identity: Identity { inner, origin: None }, unread })
+}
+
+/// Whether a certificate may be in a part that is not read.
+fn may_hold_one(unread: &Unread) -> bool {
+    unread.form.is_none_or(|form| form == Form::Pkcs7)
 }
 
 /// The contents of the two files.

@@ -72,10 +72,10 @@ impl Unread {
 
 /// Reads all of a PEM file.
 pub(super) fn read(text: &[u8]) -> Result<Contents, IdentityFault> {
-    if is_utf16(text) {
+    if let Some(conversion) = utf16(text) {
         return Err(IdentityFault::OtherForm {
             what: "its text is UTF-16, in which no program reads PEM; write it as ASCII",
-            conversion: "iconv -f UTF-16 -t ASCII FILE > NEW",
+            conversion,
         });
     }
     let mut reading = Reading {
@@ -110,9 +110,15 @@ fn malformed(what: &str) -> IdentityFault {
     IdentityFault::Malformed(format!("{what}; copy the file again from where it was issued"))
 }
 
-/// Windows programs write it, with a mark at the start or without.
-fn is_utf16(text: &[u8]) -> bool {
-    matches!(text, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'-', 0, b'-', 0, ..] | [0, b'-', 0, b'-', ..])
+/// Windows programs write it, with a mark at the start, which says the order of bytes, or without. The command that makes
+/// ASCII of it.
+fn utf16(text: &[u8]) -> Option<&'static str> {
+    match text {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("iconv -f UTF-16 -t ASCII FILE > NEW"),
+        [b'-', 0, b'-', 0, ..] => Some("iconv -f UTF-16LE -t ASCII FILE > NEW"),
+        [0, b'-', 0, b'-', ..] => Some("iconv -f UTF-16BE -t ASCII FILE > NEW"),
+        _ => None,
+    }
 }
 
 /// Lines as they end on every system: LF, CR LF, or CR.

@@ -315,6 +315,10 @@ impl Looking<'_> {
         };
         let file = certificate.display().to_string();
         for finding in chain.findings_of_served(now) {
+            // That it cannot be served is said already.
+            if finding.id() == of_tls::NOT_PEM.id {
+                continue;
+            }
             let place = match finding.place() {
                 Some(place) if place.starts_with("certificate ") || place.starts_with("line ") => {
                     format!("{file}, {place}")
