@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use support_acme::authority::parameters;
 use support_acme::pebble::{Options, Pebble};
+use support_acme::stub::Stub;
 use support_command::client::Client;
 use support_command::{lockgate, outcome, text, Server};
 
@@ -165,6 +166,22 @@ fn an_external_accounts_key_that_others_may_read_is_reported() {
     let account = ["--state", text(&state), "--acme-eab-kid", "kid", "--acme-eab-key", text(&key)];
     let (_, _, log) = outcome(lockgate(&[&["cert", "obtain"], &authority[..], &account].concat()), b"");
     assert!(log.contains("mode 0644") && log.contains("chmod 600") && !log.contains("c2VjcmV0"), "{log}");
+}
+
+#[test]
+fn an_authority_that_wants_a_day_for_an_order_is_asked_again_in_a_minute_and_the_log_says_so() {
+    let stub = Stub::start();
+    stub.show_finalized(Some(("\r\nRetry-After: 86400", serde_json::json!({"status": "processing"}))));
+    let (directory, state) = (stub.directory(), TempDir::new().unwrap());
+    let words =
+        ["serve", "--acme", &directory, "--acme-ca", text(&stub.authority.ca), "--name", "a.example.org"];
+    let ports = ["--https", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state", text(state.path())];
+    let mut server = Server::spawn(lockgate(&[&words[..], &ports].concat()));
+    let line = server.stderr.expect("asks to wait 86400 s");
+    assert!(line.contains("it is asked again after 60 s"), "{line}");
+    // It does not wait for that to stop.
+    server.stop();
+    assert!(status(state.path())["order"].as_str().unwrap().ends_with("/order/1"));
 }
 
 #[test]

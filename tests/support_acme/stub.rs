@@ -32,6 +32,18 @@ struct State {
     /// The names of certificates that were asked about.
     asked: Vec<String>,
     certificate: String,
+    /// What stands in the head of the certificate's answer beside the usual.
+    certificate_fields: String,
+    /// How the order is shown once it is finalized: its fields, and its members.
+    finalized: Option<(String, Value)>,
+    /// What is accepted at the finalize URL is answered with nothing.
+    finalizes_silently: bool,
+    /// URLs are said without scheme and host.
+    is_relative: bool,
+    /// The answer to every question for the directory, in place of it.
+    moved: Option<String>,
+    /// The accounts' public keys, and whether each is good still.
+    accounts: Vec<(Value, bool)>,
     /// Where a name is to be validated in TLS, and what came of it.
     validation: Option<u16>,
     validated: Vec<Result<(), String>>,
@@ -60,9 +72,12 @@ impl Stub {
 
     /// The next order gets this answer, from the status on.
     pub fn refuse_next(&self, status_and_fields: &str, kind: &str) {
-        let problem = json!({"type": format!("urn:ietf:params:acme:error:{kind}"), "detail": "because"});
-        let answer = respond(status_and_fields, &problem.to_string());
-        self.state.lock().unwrap().refusals.push(answer);
+        self.state.lock().unwrap().refusals.push(refuse(status_and_fields, kind));
+    }
+
+    /// The next order is answered with this, from the status on.
+    pub fn answer_next_order(&self, status_and_fields: &str, order: &Value) {
+        self.state.lock().unwrap().refusals.push(respond(status_and_fields, &order.to_string()));
     }
 
     /// The next question for a nonce gets this answer, from the status on.
@@ -85,6 +100,42 @@ impl Stub {
         self.state.lock().unwrap().validated.clone()
     }
 
+    /// From now on certificates come with these fields, such as `Link`. Chains are at /certificate/other (to "Other Root"),
+    /// /certificate/foreign (of another certificate) and /certificate/garbage; elsewhere there is nothing.
+    pub fn add_to_certificates(&self, fields: &str) {
+        self.state.lock().unwrap().certificate_fields = fields.to_string();
+    }
+
+    /// From now on URLs are relative references.
+    pub fn be_relative(&self) {
+        self.state.lock().unwrap().is_relative = true;
+    }
+
+    /// Once it is finalized the order is answered with these fields and with these members in place of its own. `None` for
+    /// the usual.
+    pub fn show_finalized(&self, shown: Option<(&str, Value)>) {
+        self.state.lock().unwrap().finalized = shown.map(|(fields, members)| (fields.to_string(), members));
+    }
+
+    pub fn finalize_without_body(&self) {
+        self.state.lock().unwrap().finalizes_silently = true;
+    }
+
+    /// The directory is answered so, from the status on.
+    pub fn move_directory(&self, status_and_fields: &str) {
+        self.state.lock().unwrap().moved = Some(respond(status_and_fields, ""));
+    }
+
+    /// All accounts are deactivated.
+    pub fn deactivate(&self) {
+        self.state.lock().unwrap().accounts.iter_mut().for_each(|(_, is_good)| *is_good = false);
+    }
+
+    /// How many accounts there are, those deactivated among them.
+    pub fn accounts(&self) -> usize {
+        self.state.lock().unwrap().accounts.len()
+    }
+
     pub fn asked_about(&self) -> Vec<String> {
         self.state.lock().unwrap().asked.clone()
     }
@@ -96,7 +147,14 @@ fn now() -> i64 {
 
 fn answer(authority: &Authority, state: &mut State, request: &Request) -> Vec<u8> {
     let host = request.header("Host");
-    let url = |path: &str| format!("https://{host}{path}");
+    let is_relative = state.is_relative;
+    let url = |path: &str| match is_relative {
+        true => path.to_string(),
+        false => format!("https://{host}{path}"),
+    };
+    if let Some(refusal) = refusal_of_account(state, request) {
+        return refusal.into_bytes();
+    }
     let is_open = state.validation.is_some() && state.validated.is_empty();
     let authorizations: Vec<String> = state.validation.iter().map(|_| url("/authorization")).collect();
     let order = |status: &str| {
@@ -108,6 +166,7 @@ fn answer(authority: &Authority, state: &mut State, request: &Request) -> Vec<u8
         })
     };
     let answer = match (&*request.method, &*request.path) {
+        ("GET", "/directory") if state.moved.is_some() => state.moved.clone().unwrap(),
         ("GET", "/directory") => {
             let mut directory = json!({
                 "newNonce": url("/nonce"),
@@ -124,7 +183,17 @@ fn answer(authority: &Authority, state: &mut State, request: &Request) -> Vec<u8
             let usual = || "HTTP/1.1 200 OK\r\nReplay-Nonce: nonce\r\n\r\n".to_string();
             state.nonce_refusal.take().unwrap_or_else(usual)
         }
-        ("POST", "/account") => respond(&format!("201 Created\r\nLocation: {}", url("/account/1")), "{}"),
+        ("POST", "/account") => {
+            let key = protected(request)["jwk"].clone();
+            let known = state.accounts.iter().position(|(known, _)| *known == key);
+            let number = known.unwrap_or_else(|| {
+                state.accounts.push((key, true));
+                state.accounts.len() - 1
+            });
+            let status = if known.is_some() { "200 OK" } else { "201 Created" };
+            respond(&format!("{status}\r\nLocation: {}", url(&format!("/account/{}", number + 1))), "{}")
+        }
+        ("POST", path) if path.starts_with("/account/") => respond("200 OK", "{\"status\": \"valid\"}"),
         ("POST", "/order") => {
             state.orders.push(payload(request));
             if state.refusals.is_empty() {
@@ -146,7 +215,10 @@ fn answer(authority: &Authority, state: &mut State, request: &Request) -> Vec<u8
             state.validated.push(result);
             respond("200 OK", "{}")
         }
-        ("POST", "/order/1") => respond("200 OK", &order("ready").to_string()),
+        ("POST", "/order/1") if state.certificate.is_empty() || state.finalized.is_none() => {
+            respond("200 OK", &order("ready").to_string())
+        }
+        ("POST", "/order/1") => finalized(state, order("valid")),
         ("POST", "/order/1/finalize") => {
             let csr = decode(payload(request)["csr"].as_str().unwrap());
             let names = state.orders.last().unwrap()["identifiers"].as_array().unwrap().clone();
@@ -154,9 +226,20 @@ fn answer(authority: &Authority, state: &mut State, request: &Request) -> Vec<u8
             let certificate =
                 parameters(&names, 90 * 86_400).signed_by(&PublicKey::of(&csr), &authority.issuer);
             state.certificate = certificate.unwrap().pem();
-            respond("200 OK", &order("valid").to_string())
+            match state.finalizes_silently {
+                true => respond("200 OK", ""),
+                false => finalized(state, order("valid")),
+            }
         }
-        ("POST", "/certificate") => respond("200 OK", &state.certificate),
+        ("POST", "/certificate") => {
+            respond(&format!("200 OK{}", state.certificate_fields), &state.certificate)
+        }
+        ("POST", "/certificate/other") => {
+            respond("200 OK", &format!("{}{}", state.certificate, self_signed("Other Root")))
+        }
+        ("POST", "/certificate/foreign") => respond("200 OK", &self_signed("Other Root")),
+        ("POST", "/certificate/garbage") => respond("200 OK", "<html>"),
+        ("POST", path) if path.starts_with("/certificate/") => refuse("404 Not Found", "malformed"),
         ("GET", path) if path.starts_with("/renewal/") => {
             state.asked.push(path.trim_start_matches("/renewal/").to_string());
             let (start, end) = state.window.unwrap();
@@ -169,6 +252,38 @@ fn answer(authority: &Authority, state: &mut State, request: &Request) -> Vec<u8
         (method, path) => panic!("{method} {path}"),
     };
     answer.into_bytes()
+}
+
+/// RFC 8555 §7.3.6: whoever signs with a deactivated account, or asks for one with its key, is refused.
+fn refusal_of_account(state: &State, request: &Request) -> Option<String> {
+    if request.method != "POST" {
+        return None;
+    }
+    let signed = protected(request);
+    let (_, is_good) = match signed["kid"].as_str() {
+        Some(kid) => state.accounts.get(kid.rsplit('/').next()?.parse::<usize>().ok()? - 1)?,
+        None => state.accounts.iter().find(|(key, _)| *key == signed["jwk"])?,
+    };
+    (!is_good).then(|| refuse("401 Unauthorized", "unauthorized"))
+}
+
+fn finalized(state: &State, mut order: Value) -> String {
+    let (fields, members) = state.finalized.clone().unwrap_or_default();
+    for (name, value) in members.as_object().into_iter().flatten() {
+        order[name] = value.clone();
+    }
+    respond(&format!("200 OK{fields}"), &order.to_string())
+}
+
+fn refuse(status_and_fields: &str, kind: &str) -> String {
+    let problem = json!({"type": format!("urn:ietf:params:acme:error:{kind}"), "detail": "because"});
+    respond(status_and_fields, &problem.to_string())
+}
+
+fn self_signed(name: &str) -> String {
+    let mut params = parameters(&["b.example.org"], 86_400);
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
 }
 
 /// As an authority does it (RFC 8737 §3); and then the connection must end.
@@ -238,8 +353,16 @@ fn respond(status_and_fields: &str, body: &str) -> String {
 }
 
 fn payload(request: &Request) -> Value {
+    part(request, "payload")
+}
+
+fn protected(request: &Request) -> Value {
+    part(request, "protected")
+}
+
+fn part(request: &Request, name: &str) -> Value {
     let jws: Value = serde_json::from_slice(&request.body).unwrap();
-    serde_json::from_slice(&decode(jws["payload"].as_str().unwrap())).unwrap()
+    serde_json::from_slice(&decode(jws[name].as_str().unwrap())).unwrap()
 }
 
 /// Base64url.

@@ -5,26 +5,64 @@ use serde_json::json;
 
 use super::base64url;
 use super::jws::AccountKey;
-use super::messages::Directory;
+use super::messages::{Directory, Standing};
 use super::session::Session;
 use super::state::{Account, State};
+use super::url::Url;
 use super::Settings;
 use crate::error::AcmeFault;
 
 /// The key that is kept for this authority, or a new one.
 pub(super) fn key(state: &State, directory: &str) -> Result<(AccountKey, Account), AcmeFault> {
-    if let Some(kept) = state.account(directory)? {
+    if let Some(mut kept) = state.account(directory)? {
         match AccountKey::from_pkcs8(&kept.pkcs8) {
-            Ok(key) => return Ok((key, kept)),
+            Ok(key) => {
+                // Earlier versions kept what the authority said as it was. With the key the same account is found again.
+                kept.url = kept.url.filter(|url| Url::parse(url).is_ok());
+                return Ok((key, kept));
+            }
             Err(_) => log::warn!(
                 "ACME: the key of the account with {directory} is damaged; there will be a new account"
             ),
         }
     }
+    new_key(state, directory)
+}
+
+fn new_key(state: &State, directory: &str) -> Result<(AccountKey, Account), AcmeFault> {
     let (key, pkcs8) = AccountKey::generate().map_err(|_| AcmeFault::Crypto)?;
     let account = Account { pkcs8, url: None };
     state.save_account(directory, &account)?;
     Ok((key, account))
+}
+
+/// Whether `fault` came because there is no such account any more: the authority has forgotten it, or somebody has
+/// deactivated it, or the authority has (RFC 8555 §7.3.6). An authority says "unauthorized" of much else too, so it is
+/// asked about the account itself.
+pub(super) fn is_lost(session: &mut Session<'_>, fault: &AcmeFault) -> bool {
+    let AcmeFault::Refused { kind, .. } = fault else { return false };
+    match (&**kind, session.account.clone()) {
+        ("accountDoesNotExist", _) => true,
+        ("unauthorized", Some(url)) => match session.get(&url) {
+            Ok(answer) => answer.read(Standing::parse).is_ok_and(|standing| standing == Standing::Over),
+            Err(AcmeFault::Refused { kind, .. }) => matches!(&*kind, "unauthorized" | "accountDoesNotExist"),
+            Err(_) => false,
+        },
+        _ => false,
+    }
+}
+
+/// A new key, for a new account in place of one that is lost. The order under way belonged to that one.
+pub(super) fn replace(
+    state: &State,
+    directory: &str,
+    lost: &Account,
+    fault: &AcmeFault,
+) -> Result<(AccountKey, Account), AcmeFault> {
+    let url = lost.url.as_deref().unwrap_or("of this machine");
+    log::warn!("ACME: the account {url} is none any more: a new one is made, with a new key ({fault})");
+    state.forget_order()?;
+    new_key(state, directory)
 }
 
 /// Makes sure that the authority has the account.

@@ -237,24 +237,30 @@ impl Agent {
         found: Option<&Found>,
     ) -> Result<(), AcmeFault> {
         let settings = &self.settings;
-        let (key, mut account) = account::key(state, &settings.directory)?;
+        let (mut key, mut account) = account::key(state, &settings.directory)?;
         let directory = session::directory(https, &settings.directory)?;
-        let mut session = Session::new(https, &directory, &key, account.url.clone());
-        account::register(&mut session, settings, state, &mut account)?;
         let replaces = found
             .filter(|found| found.directory.as_ref() == Some(&settings.directory))
             .and_then(|found| chain::renewal_name(&found.leaf));
         let work = Work { settings, state, board: &self.board, stop };
-        let issued = match work.obtain(&mut session, book, replaces) {
-            Err(AcmeFault::Refused { kind, detail, .. }) if kind == "accountDoesNotExist" => {
-                account.url = None;
-                state.save_account(&settings.directory, &account)?;
-                let what = format!(
-                    "it does not know the account any more ({detail}); the next attempt makes another"
-                );
-                return Err(AcmeFault::Unsupported(what));
+        let last_order = book.last_order;
+        let mut is_second = false;
+        let issued = loop {
+            let mut session = Session::new(https, &directory, &key, account.url.clone());
+            let outcome = account::register(&mut session, settings, state, &mut account)
+                .and_then(|()| work.obtain(&mut session, book, replaces.clone()));
+            let fault = match outcome {
+                Ok(issued) => break issued,
+                Err(fault) => fault,
+            };
+            // Once in an attempt: an authority that wants none of the accounts is left alone.
+            if is_second || !account::is_lost(&mut session, &fault) {
+                return Err(fault);
             }
-            outcome => outcome?,
+            (key, account) = account::replace(state, &settings.directory, &account, &fault)?;
+            // The order that was refused is none that the next has to keep a distance from.
+            book.last_order = last_order;
+            is_second = true;
         };
         let pem = held::write(settings, &issued);
         if let Err(fault) = self.check(&pem, &issued) {

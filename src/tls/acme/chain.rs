@@ -28,6 +28,19 @@ pub(super) fn leads_to(chain: &str, issuer: &str) -> bool {
     })
 }
 
+/// Whether a text holds certificates in PEM, one at least and each whole.
+pub(super) fn is_whole(chain: &str) -> bool {
+    let Ok(contents) = pem::read(chain.as_bytes()) else { return false };
+    let is_certificate = |der: &rustls::pki_types::CertificateDer<'_>| Facts::read(der).is_ok();
+    !contents.certificates.is_empty() && contents.certificates.iter().all(is_certificate)
+}
+
+/// Whether two chains in PEM begin with the same certificate.
+pub(super) fn have_one_leaf(one: &str, other: &str) -> bool {
+    let leaf = |chain: &str| pem::read(chain.as_bytes()).ok()?.certificates.into_iter().next();
+    leaf(one).is_some_and(|own| leaf(other) == Some(own))
+}
+
 #[cfg(test)]
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -52,6 +65,20 @@ mod tests {
         let chain = chain();
         assert!(leads_to(&chain, "Root X"));
         assert!(!leads_to(&chain, "An authority") && !leads_to(&chain, "Root") && !leads_to("", "Root X"));
+    }
+
+    #[test]
+    fn a_chain_of_another_certificate_or_a_damaged_one_is_not_taken_for_the_same() {
+        let (one, other) = (chain(), chain());
+        assert!(have_one_leaf(&one, &one) && have_one_leaf(&format!("{one}{other}"), &one));
+        assert!(is_whole(&one) && is_whole(&format!("{one}{other}")));
+        let damaged = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+        for bad in [&format!("{one}{damaged}"), damaged, "", "<html>"] {
+            assert!(!is_whole(bad), "{bad}");
+        }
+        for bad in [&other, damaged, "", "<html>"] {
+            assert!(!have_one_leaf(bad, &one) && !have_one_leaf(&one, bad), "{bad}");
+        }
     }
 
     /// The certificate and the answer stand in RFC 9773, appendix A and §4.1.

@@ -60,6 +60,11 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    #[cfg(test)]
+    pub(super) fn new(status: u16, fields: Vec<(String, String)>) -> Reply {
+        Reply { status, fields, body: Vec::new() }
+    }
+
     pub(super) fn field(&self, name: &'static str) -> Option<&str> {
         self.fields(name).next()
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::url::Url;
 use super::Challenge;
 
 /// The most names, URLs or profiles that are read in one message. A certificate may have 100 names at Let's Encrypt.
@@ -32,18 +33,36 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) fn parse(body: &[u8]) -> Result<Directory, Wrong> {
+    /// `base` is where the message is from, as everywhere here: references in it are resolved.
+    pub(super) fn parse(body: &[u8], base: &str) -> Result<Directory, Wrong> {
         let json = object(body)?;
         let meta = &json["meta"];
         let profiles = meta["profiles"].as_object();
         Ok(Directory {
-            new_nonce: text(&json, "newNonce")?,
-            new_account: text(&json, "newAccount")?,
-            new_order: text(&json, "newOrder")?,
-            renewal_info: json["renewalInfo"].as_str().map(String::from),
+            new_nonce: url(&json, "newNonce", base)?,
+            new_account: url(&json, "newAccount", base)?,
+            new_order: url(&json, "newOrder", base)?,
+            renewal_info: url(&json, "renewalInfo", base).ok(),
             terms: meta["termsOfService"].as_str().map(clean),
             external_account_required: meta["externalAccountRequired"].as_bool().unwrap_or(false),
             profiles: profiles.into_iter().flatten().map(|(name, _)| name.clone()).take(MOST).collect(),
+        })
+    }
+}
+
+/// What has become of an account (RFC 8555 §7.1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Good,
+    /// Deactivated by its owner or revoked by the authority, for good.
+    Over,
+}
+
+impl Standing {
+    pub(super) fn parse(body: &[u8], _base: &str) -> Result<Standing, Wrong> {
+        Ok(match object(body)?["status"].as_str() {
+            Some("deactivated" | "revoked") => Standing::Over,
+            _ => Standing::Good,
         })
     }
 }
@@ -63,13 +82,14 @@ pub(super) struct Order {
     pub status: OrderStatus,
     pub authorizations: Vec<String>,
     pub finalize: String,
+    /// `None` too for what no request can go to.
     pub certificate: Option<String>,
     /// Why it is invalid, in the authority's words.
     pub error: Option<String>,
 }
 
 impl Order {
-    pub(super) fn parse(body: &[u8]) -> Result<Order, Wrong> {
+    pub(super) fn parse(body: &[u8], base: &str) -> Result<Order, Wrong> {
         let json = object(body)?;
         let status = match json["status"].as_str() {
             Some("pending") => OrderStatus::Pending,
@@ -81,9 +101,9 @@ impl Order {
         };
         Ok(Order {
             status,
-            authorizations: texts(&json, "authorizations")?,
-            finalize: text(&json, "finalize")?,
-            certificate: json["certificate"].as_str().map(String::from),
+            authorizations: urls(&json, "authorizations", base)?,
+            finalize: url(&json, "finalize", base)?,
+            certificate: url(&json, "certificate", base).ok(),
             error: json.get("error").map(|error| Problem::of(error).said()),
         })
     }
@@ -118,7 +138,7 @@ pub(super) struct Offer {
 }
 
 impl Authorization {
-    pub(super) fn parse(body: &[u8]) -> Result<Authorization, Wrong> {
+    pub(super) fn parse(body: &[u8], base: &str) -> Result<Authorization, Wrong> {
         let json = object(body)?;
         let status = match json["status"].as_str() {
             Some("pending") => AuthorizationStatus::Pending,
@@ -130,7 +150,7 @@ impl Authorization {
         Ok(Authorization {
             status,
             identifier: clean(&text(&json["identifier"], "value")?),
-            challenges: challenges.iter().take(MOST).filter_map(Offer::parse).collect(),
+            challenges: challenges.iter().take(MOST).filter_map(|json| Offer::parse(json, base)).collect(),
         })
     }
 
@@ -151,7 +171,7 @@ impl Authorization {
 
 impl Offer {
     /// Kinds that have no token or are not understood are of no use here.
-    fn parse(json: &Value) -> Option<Offer> {
+    fn parse(json: &Value, base: &str) -> Option<Offer> {
         let token = json["token"].as_str()?;
         // RFC 8555 §8.3: base64url. It becomes part of a path and of an answer.
         let is_token = token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
@@ -159,7 +179,7 @@ impl Offer {
         fits.then_some(())?;
         Some(Offer {
             kind: json["type"].as_str()?.to_string(),
-            url: json["url"].as_str()?.to_string(),
+            url: url(json, "url", base).ok()?,
             token: token.to_string(),
             is_pending: json["status"].as_str() == Some("pending"),
             error: json.get("error").map(|error| Problem::of(error).said()),
@@ -207,7 +227,7 @@ pub(super) struct RenewalInfo {
 }
 
 impl RenewalInfo {
-    pub(super) fn parse(body: &[u8]) -> Result<RenewalInfo, Wrong> {
+    pub(super) fn parse(body: &[u8], _base: &str) -> Result<RenewalInfo, Wrong> {
         let json = object(body)?;
         let window = &json["suggestedWindow"];
         let time = |name: &str| {
@@ -221,19 +241,6 @@ impl RenewalInfo {
         }
         Ok(RenewalInfo { start, end, explanation: json["explanationURL"].as_str().map(clean) })
     }
-}
-
-/// The other chains for a certificate: `Link` fields with `rel="alternate"` (RFC 8555 §7.4.2).
-pub(super) fn alternates<'a>(links: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let one = |link: &str| {
-        let (url, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let is_alternate = parameters.split(';').any(|parameter| {
-            let parameter = parameter.trim().to_ascii_lowercase().replace([' ', '"'], "");
-            parameter == "rel=alternate"
-        });
-        is_alternate.then(|| url.to_string())
-    };
-    links.flat_map(|field| field.split(", ")).filter_map(one).take(8).collect()
 }
 
 /// A wait as an authority wants it, within bounds that the caller has.
@@ -258,14 +265,25 @@ fn text(json: &Value, name: &str) -> Result<String, Wrong> {
     json[name].as_str().map(String::from).ok_or_else(|| format!("the answer has no {name}"))
 }
 
-fn texts(json: &Value, name: &str) -> Result<Vec<String>, Wrong> {
+/// A URL that a request can go to.
+fn url(json: &Value, name: &str, base: &str) -> Result<String, Wrong> {
+    usable(&text(json, name)?, name, base)
+}
+
+fn urls(json: &Value, name: &str, base: &str) -> Result<Vec<String>, Wrong> {
     let all = json[name].as_array().filter(|all| all.len() <= MOST);
     let all = all.ok_or_else(|| format!("the answer has no {name}, or more than {MOST}"))?;
     all.iter()
         .map(|one| {
-            one.as_str().map(String::from).ok_or_else(|| format!("{name} holds something else than text"))
+            let text = one.as_str().ok_or_else(|| format!("{name} holds something else than text"))?;
+            usable(text, name, base)
         })
         .collect()
+}
+
+fn usable(reference: &str, name: &str, base: &str) -> Result<String, Wrong> {
+    Url::resolve(base, reference)
+        .map_err(|what| format!("{name} in the answer is no URL to go on with: {} {what}", clean(reference)))
 }
 
 /// The authority's words go into errors and the log: in one line, and not without end.
@@ -284,6 +302,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    const BASE: &str = "https://example.com/acme/directory";
 
     fn bytes(json: &Value) -> Vec<u8> {
         json.to_string().into_bytes()
@@ -311,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_read_and_what_is_missing_is_named() {
-        let read = Directory::parse(&bytes(&directory())).unwrap();
+        let read = Directory::parse(&bytes(&directory()), BASE).unwrap();
         assert_eq!(read.new_order, "https://example.com/acme/new-order");
         assert_eq!(read.renewal_info.as_deref(), Some("https://example.com/acme/renewal-info"));
         assert_eq!(read.terms.as_deref(), Some("https://example.com/acme/terms/2017-5-30"));
@@ -322,16 +342,16 @@ mod tests {
         let plain = plain.as_object_mut().unwrap();
         plain.remove("meta");
         plain.remove("renewalInfo");
-        let read = Directory::parse(&bytes(&plain.clone().into())).unwrap();
+        let read = Directory::parse(&bytes(&plain.clone().into()), BASE).unwrap();
         assert_eq!((read.renewal_info, read.terms, read.profiles), (None, None, Vec::new()));
         assert!(!read.external_account_required);
         plain.remove("newNonce");
         assert_eq!(
-            Directory::parse(&bytes(&plain.clone().into())).unwrap_err(),
+            Directory::parse(&bytes(&plain.clone().into()), BASE).unwrap_err(),
             "the answer has no newNonce"
         );
         for body in [&b"[]"[..], b"", b"<html>", b"{\"newNonce\":1}"] {
-            Directory::parse(body).unwrap_err();
+            Directory::parse(body, BASE).unwrap_err();
         }
     }
 
@@ -346,7 +366,7 @@ mod tests {
                 {"identifier": {"type": "dns", "value": "a"}, "detail": "why\r\nnot"}
             ]},
         });
-        let read = Order::parse(&bytes(&order)).unwrap();
+        let read = Order::parse(&bytes(&order), BASE).unwrap();
         assert_eq!(read.status, OrderStatus::Invalid);
         assert_eq!(read.authorizations, ["https://example.com/acme/authz/1"]);
         assert_eq!(read.error.as_deref(), Some("no; a: why  not (unauthorized)"));
@@ -355,7 +375,7 @@ mod tests {
         {
             let mut broken = order.clone();
             broken[name] = value;
-            Order::parse(&bytes(&broken)).unwrap_err();
+            Order::parse(&bytes(&broken), BASE).unwrap_err();
         }
     }
 
@@ -371,13 +391,14 @@ mod tests {
                 challenge("tls-alpn-01", "../../etc/passwd"),
             ],
         });
-        let read = Authorization::parse(&bytes(&authorization)).unwrap();
+        let read = Authorization::parse(&bytes(&authorization), BASE).unwrap();
         assert_eq!(read.offer(Challenge::Http01).unwrap().token, "DGyRejmCefe7v4NfDGDKfA");
         let missing = read.offer(Challenge::TlsAlpn01).unwrap_err();
         assert_eq!(missing, "no tls-alpn-01 is offered for example.org, only dns-01, http-01");
         let long =
             json!({"status": "pending", "identifier": {"value": "a\nb".repeat(1_000)}, "challenges": []});
-        let missing = Authorization::parse(&bytes(&long)).unwrap().offer(Challenge::Http01).unwrap_err();
+        let missing =
+            Authorization::parse(&bytes(&long), BASE).unwrap().offer(Challenge::Http01).unwrap_err();
         assert!(!missing.contains('\n') && missing.len() < 2 * DETAIL_BYTES, "{missing}");
     }
 
@@ -394,9 +415,12 @@ mod tests {
     #[test]
     fn a_window_for_renewal_has_a_beginning_and_then_an_end() {
         let info = |start: &str, end: &str| {
-            RenewalInfo::parse(&bytes(
-                &json!({"suggestedWindow": {"start": start, "end": end}, "explanationURL": "https://x/"}),
-            ))
+            RenewalInfo::parse(
+                &bytes(
+                    &json!({"suggestedWindow": {"start": start, "end": end}, "explanationURL": "https://x/"}),
+                ),
+                BASE,
+            )
         };
         // RFC 9773 §4.2.
         let read = info("2025-01-02T04:00:00Z", "2025-01-03T04:00:00Z").unwrap();
@@ -407,16 +431,35 @@ mod tests {
     }
 
     #[test]
-    fn alternates_are_found_among_links() {
-        let fields = [
-            "<https://example.com/acme/directory>;rel=\"index\"",
-            "<https://example.com/cert/1/1>; rel=\"alternate\", <https://example.com/cert/1/2>;REL=alternate",
-            "<https://example.com/up>;title=x;rel=\"up\"",
-            "https://example.com/none;rel=\"alternate\"",
-        ];
-        assert_eq!(
-            alternates(fields.into_iter()),
-            ["https://example.com/cert/1/1", "https://example.com/cert/1/2"]
-        );
+    fn urls_are_resolved_and_what_no_request_can_go_to_is_named_or_left_out() {
+        let mut relative = directory();
+        for (name, reference) in
+            [("newNonce", "new-nonce"), ("newAccount", "/acct"), ("newOrder", "//b.example/order")]
+        {
+            relative[name] = reference.into();
+        }
+        let read = Directory::parse(&bytes(&relative), BASE).unwrap();
+        assert_eq!(read.new_nonce, "https://example.com/acme/new-nonce");
+        assert_eq!(read.new_account, "https://example.com/acct");
+        assert_eq!(read.new_order, "https://b.example/order");
+        for reference in ["http://example.com/x", "", "https://", "\u{1b}[2J"] {
+            let mut broken = directory();
+            broken["newOrder"] = reference.into();
+            let message = Directory::parse(&bytes(&broken), BASE).unwrap_err();
+            assert!(message.starts_with("newOrder in the answer is no URL to go on with"), "{message}");
+            assert!(!message.contains('\u{1b}'), "{message}");
+            // What one can do without is done without.
+            let mut broken = directory();
+            broken["renewalInfo"] = reference.into();
+            assert_eq!(Directory::parse(&bytes(&broken), BASE).unwrap().renewal_info, None);
+        }
+        let order = |certificate: &str| {
+            let order = json!({"status": "valid", "authorizations": ["/a/1"], "finalize": "f", "certificate": certificate});
+            Order::parse(&bytes(&order), "https://example.com/order/1").unwrap()
+        };
+        assert_eq!(order("../cert").certificate.as_deref(), Some("https://example.com/cert"));
+        assert_eq!(order("/x").finalize, "https://example.com/order/f");
+        assert_eq!(order("/x").authorizations, ["https://example.com/a/1"]);
+        assert_eq!(order("ftp://x").certificate, None);
     }
 }

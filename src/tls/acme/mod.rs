@@ -13,6 +13,7 @@ mod held;
 mod https;
 mod jws;
 mod keys;
+mod link;
 mod messages;
 mod names;
 mod order;
@@ -91,8 +92,14 @@ impl Challenge {
 ///
 /// A certificate is renewed when its authority says (RFC 9773), or else at about two thirds of its life. After a failure
 /// the next attempt comes after 10 s when the authority could not be reached, after 15 min when it refused; twice as long
-/// after each further one, up to an hour and 6 hours. When the authority says how long to wait, it is heeded, up to a day.
-/// Between two new orders are at least 2 min, restarts or not.
+/// after each further one, up to an hour and 6 hours. When the authority says how long to wait, it is heeded, up to a day;
+/// while it works on an order, up to a minute. Between two new orders are at least 2 min, restarts or not.
+///
+/// # What does not cost a certificate
+///
+/// Other chains are a choice (RFC 8555 §7.4.2): one that cannot be had is done without, with a warning in the log. A
+/// certificate that is issued and cannot be fetched is fetched at the next attempt. An account that was deactivated
+/// (RFC 8555 §7.3.6), or that the authority has forgotten, gives way to a new one with a new key, with a warning in the log.
 #[derive(Clone)]
 pub struct Acme {
     directory: String,

@@ -11,9 +11,7 @@ use zeroize::Zeroizing;
 use super::base64url;
 use super::chain;
 use super::keys;
-use super::messages::{
-    alternates, bounded, clean, Authorization, AuthorizationStatus, Offer, Order, OrderStatus,
-};
+use super::messages::{bounded, clean, Authorization, AuthorizationStatus, Offer, Order, OrderStatus};
 use super::names::Identifier;
 use super::session::{Answer, Session};
 use super::state::{Book, PendingOrder, State};
@@ -28,8 +26,9 @@ const ISSUANCE: Duration = Duration::from_secs(5 * 60);
 /// Between two questions how far the authority is, unless it says otherwise; longer each time.
 const FIRST_POLL: Duration = Duration::from_millis(500);
 const LAST_POLL: Duration = Duration::from_secs(10);
-/// An authority that says at once shall not be asked in a loop.
+/// An authority that says at once shall not be asked in a loop, and one that says tomorrow has mostly issued in a minute.
 const LEAST_POLL: Duration = Duration::from_millis(250);
+const MOST_POLL: Duration = Duration::from_secs(60);
 
 /// What all steps need.
 pub(super) struct Work<'a> {
@@ -45,6 +44,18 @@ pub(super) struct Issued {
     pub chain_pem: String,
 }
 
+/// Why an attempt has ended, and whether its order has with it.
+struct Ended {
+    fault: AcmeFault,
+    with_order: bool,
+}
+
+impl From<AcmeFault> for Ended {
+    fn from(fault: AcmeFault) -> Ended {
+        Ended { with_order: is_final(&fault), fault }
+    }
+}
+
 impl Work<'_> {
     /// Takes the order that is written down, or makes one, and brings it to its end. `replaces` names the certificate that
     /// is renewed (RFC 9773 §5).
@@ -54,15 +65,24 @@ impl Work<'_> {
         book: &mut Book,
         replaces: Option<String>,
     ) -> Result<Issued, AcmeFault> {
-        let (pending, order) = match self.resume(session)? {
-            Some(resumed) => resumed,
-            None => self.begin(session, book, replaces)?,
-        };
-        let outcome = self.fulfil(session, &pending, order);
-        if let Err(fault) = &outcome {
-            if is_final(fault) {
-                self.state.forget_order()?;
+        let (pending, order, is_resumed) = match self.resume(session)? {
+            Some((pending, order)) => (pending, order, true),
+            None => {
+                let (pending, order) = self.begin(session, book, replaces)?;
+                (pending, order, false)
             }
+        };
+        let certificate = match self.fulfil(session, &pending, order) {
+            Err(Ended { fault, with_order: true }) => {
+                self.state.forget_order()?;
+                return Err(fault);
+            }
+            other => other.map_err(|ended| ended.fault),
+        };
+        let outcome = certificate.and_then(|url| self.download(session, &pending, &url));
+        // It is issued: what was garbled or refused once may come the next time. What fails twice never ends.
+        if is_resumed && outcome.as_ref().is_err_and(|fault| is_final(fault) || is_garbled(fault)) {
+            self.state.forget_order()?;
         }
         outcome
     }
@@ -83,6 +103,8 @@ impl Work<'_> {
                 Ok(_) => {}
                 // RFC 8555 does not say how an authority refuses what it has forgotten.
                 Err(AcmeFault::Refused { status: 400 | 403 | 404 | 410, .. }) => {}
+                // Its URL is none, as earlier versions may have kept it, or what is there is no order.
+                Err(AcmeFault::Unexpected { url, what }) => log::warn!("ACME: {url}: {what}"),
                 Err(fault) => return Err(fault),
             }
         }
@@ -158,13 +180,13 @@ impl Work<'_> {
         session.post(url, &payload)
     }
 
-    /// Brings an order from wherever it stands to its end.
+    /// Brings an order from wherever it stands to its end: the certificate's URL.
     fn fulfil(
         &self,
         session: &mut Session<'_>,
         pending: &PendingOrder,
         mut order: Order,
-    ) -> Result<Issued, AcmeFault> {
+    ) -> Result<String, Ended> {
         let mut poll = Poll::new(VALIDATION, "the validation of the order");
         let mut wanted = None;
         let mut finalized = false;
@@ -184,26 +206,30 @@ impl Work<'_> {
                 OrderStatus::Ready if !finalized => {
                     let payload = json!({"csr": base64url::encode(&pending.csr)});
                     let answer = session.post(&order.finalize, &payload)?;
-                    (order, wanted) = (answer.read(Order::parse)?, answer.retry_after());
+                    wanted = answer.retry_after();
                     finalized = true;
+                    // It is accepted, whatever the answer shows; the order's own URL says how it goes on.
+                    order = answer.read(Order::parse).unwrap_or_else(|fault| {
+                        log::info!("ACME: {fault}");
+                        Order { status: OrderStatus::Processing, ..order }
+                    });
                     poll = Poll::new(ISSUANCE, "the issuance of the certificate");
                     continue;
                 }
                 OrderStatus::Ready | OrderStatus::Processing => {}
-                OrderStatus::Valid => match &order.certificate {
-                    Some(url) => return self.download(session, pending, url),
-                    None => {
-                        let what = "the order is valid and has no certificate".to_string();
-                        return Err(AcmeFault::Unexpected { url: pending.url.clone(), what });
-                    }
-                },
+                OrderStatus::Valid => {
+                    let detail = || "it is valid and says no URL that the certificate is at".to_string();
+                    let failed = || AcmeFault::OrderFailed { url: pending.url.clone(), detail: detail() };
+                    return order.certificate.ok_or_else(|| failed().into());
+                }
                 OrderStatus::Invalid => {
                     let detail = order.error.unwrap_or_else(|| "the authority does not say why".into());
-                    return Err(AcmeFault::OrderFailed { url: pending.url.clone(), detail });
+                    return Err(AcmeFault::OrderFailed { url: pending.url.clone(), detail }.into());
                 }
             }
             poll.wait(self.stop, wanted)?;
-            let answer = session.get(&pending.url)?;
+            // The certificate may be there by now; the next attempt finds out whether the order is.
+            let answer = session.get(&pending.url).map_err(|fault| Ended { fault, with_order: false })?;
             (order, wanted) = (answer.read(Order::parse)?, answer.retry_after());
         }
     }
@@ -301,20 +327,29 @@ impl Work<'_> {
         if chain::leads_to(&usual, wanted) {
             return Ok(issued(usual));
         }
-        for url in alternates(answer.links()) {
-            let other = chain_of(&session.get(&url)?)?;
-            if chain::leads_to(&other, wanted) {
-                return Ok(issued(other));
+        for url in answer.alternates() {
+            // RFC 8555 §7.4.2: the certificate is there, and others are a choice. None of them may cost it.
+            match session.get(&url).and_then(|answer| chain_of(&answer)) {
+                Ok(other) if !chain::have_one_leaf(&other, &usual) => {
+                    log::warn!(
+                        "ACME: {url}: the other chain is not one of this certificate, and is done without"
+                    );
+                }
+                Ok(other) if chain::leads_to(&other, wanted) => return Ok(issued(other)),
+                Ok(_) => {}
+                Err(AcmeFault::Stopped) => return Err(AcmeFault::Stopped),
+                Err(fault) => log::warn!("ACME: another chain is done without: {fault}"),
             }
         }
-        log::warn!("ACME: no chain that is offered leads to {wanted:?}; the usual one is taken");
+        log::warn!("ACME: no chain that can be had leads to {wanted:?}; the usual one is taken");
         Ok(issued(usual))
     }
 }
 
 fn chain_of(answer: &Answer) -> Result<String, AcmeFault> {
     // RFC 8555 §9.1: certificates only. Anything else beside them would go into our file unseen.
-    let text = String::from_utf8(answer.body().to_vec()).ok().filter(|text| !text.contains("PRIVATE KEY"));
+    let text = String::from_utf8(answer.body().to_vec()).ok();
+    let text = text.filter(|text| !text.contains("PRIVATE KEY") && chain::is_whole(text));
     text.ok_or_else(|| answer.unexpected("the answer is not a chain of certificates in PEM"))
 }
 
@@ -328,6 +363,11 @@ fn is_final(fault: &AcmeFault) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether an answer was not what it should be, which may be so once and no more.
+fn is_garbled(fault: &AcmeFault) -> bool {
+    matches!(fault, AcmeFault::Unexpected { .. })
 }
 
 /// Takes down whatever is posted.
@@ -344,11 +384,13 @@ struct Poll {
     what: &'static str,
     until: Instant,
     next: Duration,
+    /// The log has been told of a wait that is not kept.
+    is_told: bool,
 }
 
 impl Poll {
     fn new(time: Duration, what: &'static str) -> Poll {
-        Poll { what, until: Instant::now() + time, next: FIRST_POLL }
+        Poll { what, until: Instant::now() + time, next: FIRST_POLL, is_told: false }
     }
 
     /// The next question is about something else.
@@ -356,17 +398,60 @@ impl Poll {
         self.next = FIRST_POLL;
     }
 
-    /// Waits as long as the authority wants, or longer each time.
+    /// Waits as long as the authority wants, a minute at most, or longer each time; never past the deadline.
     fn wait(&mut self, stop: &Stop, wanted: Option<Duration>) -> Result<(), AcmeFault> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        let wait = bounded(wanted, self.next, LEAST_POLL, Duration::MAX);
-        if wait > left {
+        let Some(wait) = self.next_wait(wanted, self.until.saturating_duration_since(Instant::now())) else {
             return Err(AcmeFault::Unfinished { what: self.what, retry_after: wanted });
+        };
+        if let Some(wanted) = wanted.filter(|wanted| *wanted > wait && !self.is_told) {
+            log::info!(
+                "ACME: {}: the authority asks to wait {} s (Retry-After); it is asked again after {} s",
+                self.what,
+                wanted.as_secs(),
+                wait.as_secs()
+            );
+            self.is_told = true;
         }
-        self.next = (self.next * 2).min(LAST_POLL);
         match stop.wait(wait) {
             true => Err(AcmeFault::Stopped),
             false => Ok(()),
         }
+    }
+
+    /// `None` when there is no time left.
+    fn next_wait(&mut self, wanted: Option<Duration>, left: Duration) -> Option<Duration> {
+        let wait = bounded(wanted, self.next, LEAST_POLL, MOST_POLL).min(left);
+        self.next = (self.next * 2).min(LAST_POLL);
+        (!left.is_zero()).then_some(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_the_authority_wants_is_kept_up_to_a_minute_and_within_the_window() {
+        let seconds = Duration::from_secs;
+        let mut poll = Poll::new(ISSUANCE, "x");
+        for (wanted, left, wait) in [
+            (Some(86_400), 300, Some(60)),
+            (Some(u64::from(u32::MAX)), 300, Some(60)),
+            (Some(86_400), 20, Some(20)),
+            (Some(5), 300, Some(5)),
+            (Some(60), 300, Some(60)),
+            (Some(86_400), 0, None),
+            (None, 0, None),
+        ] {
+            assert_eq!(
+                poll.next_wait(wanted.map(seconds), seconds(left)),
+                wait.map(seconds),
+                "{wanted:?} {left}"
+            );
+        }
+        assert_eq!(poll.next_wait(Some(Duration::ZERO), seconds(300)), Some(LEAST_POLL));
+        let mut poll = Poll::new(ISSUANCE, "x");
+        let waits: Vec<_> = (0..7).filter_map(|_| poll.next_wait(None, seconds(300))).collect();
+        assert_eq!((waits[0], waits[1], waits[6]), (FIRST_POLL, FIRST_POLL * 2, LAST_POLL));
     }
 }

@@ -23,6 +23,8 @@ const FIRST_RETRY_OF_REFUSED: i64 = 15 * MINUTE;
 const LAST_RETRY_OF_REFUSED: i64 = 6 * HOUR;
 /// However long an authority wants to be left alone, it is asked once in this time.
 const LONGEST_SILENCE: i64 = DAY;
+/// The same while it works on an order, which takes minutes whatever it says.
+const LONGEST_SILENCE_OF_AN_ORDER: i64 = MINUTE;
 /// RFC 9773 §4.3: the authority says when to ask about renewal again. Within these bounds, and so often when it does not.
 const LEAST_BETWEEN_QUESTIONS: i64 = 10 * MINUTE;
 const MOST_BETWEEN_QUESTIONS: i64 = DAY;
@@ -115,8 +117,9 @@ pub(super) fn back_off(fault: &AcmeFault, failures: u32, dice: Dice) -> i64 {
 /// How many seconds the authority wants to be left alone, if it says so.
 pub(super) fn wanted_wait(fault: &AcmeFault) -> Option<i64> {
     match fault {
-        AcmeFault::Refused { retry_after, .. } | AcmeFault::Unfinished { retry_after, .. } => {
-            retry_after.map(seconds)
+        AcmeFault::Refused { retry_after, .. } => retry_after.map(seconds),
+        AcmeFault::Unfinished { retry_after, .. } => {
+            retry_after.map(|wait| seconds(wait).min(LONGEST_SILENCE_OF_AN_ORDER))
         }
         _ => None,
     }
@@ -255,6 +258,11 @@ mod tests {
         assert_eq!(back_off(&refused(Some(7200)), 1, even), 2 * HOUR);
         assert_eq!(back_off(&refused(Some(5)), 1, even), 15 * MINUTE);
         assert_eq!(back_off(&refused(Some(u64::MAX)), 1, even), DAY);
+        // Who works on an order has it ready in minutes, whatever it says.
+        let unfinished =
+            |wait| AcmeFault::Unfinished { what: "x", retry_after: Some(Duration::from_secs(wait)) };
+        assert_eq!(back_off(&unfinished(86_400), 1, even), MINUTE);
+        assert_eq!(back_off(&unfinished(5), 1, even), 10);
         let spread = [0.0, 1.0].map(|dice| back_off(&refused(None), 1, Dice(dice)));
         assert_eq!(spread, [810, 990]);
     }

@@ -9,9 +9,12 @@ use serde_json::Value;
 
 use super::https::{Ask, Https, Reply};
 use super::jws::{AccountKey, Signer};
-use super::messages::{Directory, Problem, Wrong};
+use super::link;
+use super::messages::{clean, Directory, Problem, Wrong};
 use super::time;
+use super::url::Url;
 use crate::error::AcmeFault;
+use crate::http::date::parse_imf_fixdate;
 
 /// How often a request is sent again because its nonce was rejected. Some authorities reject one in seven on purpose.
 const NONCE_RETRIES: usize = 16;
@@ -29,16 +32,30 @@ impl Answer {
         &self.reply.body
     }
 
-    /// Where the thing is that was made.
+    /// Where the thing is that was made, as an absolute URL (RFC 9110 §10.2.2).
     pub(super) fn location(&self) -> Result<String, AcmeFault> {
-        self.reply
-            .field("location")
-            .map(String::from)
-            .ok_or_else(|| self.unexpected("the answer has no Location"))
+        let location = self.reply.field("location");
+        let location = location.ok_or_else(|| self.unexpected("the answer has no Location"))?;
+        Url::resolve(&self.url, location).map_err(|what| {
+            self.unexpected(format!(
+                "the answer's Location is no URL to go on with: {} {what}",
+                clean(location)
+            ))
+        })
     }
 
-    pub(super) fn links(&self) -> impl Iterator<Item = &str> {
-        self.reply.fields("link")
+    /// The other chains of a certificate (RFC 8555 §7.4.2), as far as a request can go there.
+    pub(super) fn alternates(&self) -> Vec<String> {
+        let references = link::with_relation(self.reply.fields("link"), "alternate");
+        let resolved = references.iter().map(|reference| (reference, Url::resolve(&self.url, reference)));
+        let usable = resolved.filter_map(|(reference, url)| match url {
+            Ok(url) => Some(url),
+            Err(what) => {
+                log::warn!("ACME: another chain is offered at no URL to go to: {} {what}", clean(reference));
+                None
+            }
+        });
+        usable.collect()
     }
 
     /// How long the authority wants one to wait before the next question.
@@ -47,8 +64,8 @@ impl Answer {
     }
 
     /// The message in the answer.
-    pub(super) fn read<T>(&self, parse: impl Fn(&[u8]) -> Result<T, Wrong>) -> Result<T, AcmeFault> {
-        parse(self.body()).map_err(|what| self.unexpected(what))
+    pub(super) fn read<T>(&self, parse: impl Fn(&[u8], &str) -> Result<T, Wrong>) -> Result<T, AcmeFault> {
+        parse(self.body(), &self.url).map_err(|what| self.unexpected(what))
     }
 
     pub(super) fn unexpected(&self, what: impl Into<String>) -> AcmeFault {
@@ -131,10 +148,7 @@ fn granted(url: &str, reply: Reply) -> Result<Answer, AcmeFault> {
     match reply.status {
         200..=299 => Ok(Answer { url, reply }),
         300..=399 => {
-            let what = format!(
-                "it redirects (status {}), which is not followed; give the URL that it leads to",
-                reply.status
-            );
+            let what = redirected(&url, &reply);
             Err(AcmeFault::Unexpected { url, what })
         }
         status => {
@@ -144,10 +158,106 @@ fn granted(url: &str, reply: Reply) -> Result<Answer, AcmeFault> {
     }
 }
 
-fn nonce_in(reply: &Reply) -> Option<String> {
-    reply.field("replay-nonce").map(String::from)
+/// RFC 8555 §6.1 has no redirects: what is signed is signed for one URL.
+fn redirected(url: &str, reply: &Reply) -> String {
+    let status = reply.status;
+    let Some(location) = reply.field("location") else {
+        return format!(
+            "it redirects (status {status}) and does not say where to; ask its operator for the URL"
+        );
+    };
+    match Url::resolve(url, location) {
+        Ok(to) => format!("it redirects (status {status}) to {to}, which is not followed; give that URL"),
+        Err(what) => format!("it redirects (status {status}) to {}, which {what}", clean(location)),
+    }
 }
 
+/// RFC 8555 §6.5.1: what is not base64url is ignored.
+fn nonce_in(reply: &Reply) -> Option<String> {
+    let is_nonce = |nonce: &&str| {
+        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        !nonce.is_empty() && nonce.bytes().all(is_letter)
+    };
+    reply.field("replay-nonce").filter(is_nonce).map(String::from)
+}
+
+/// A date is compared with the authority's own clock, if it shows it: this machine's may be wrong.
 fn retry_after(reply: &Reply) -> Option<Duration> {
-    time::retry_after(reply.field("retry-after")?, time::now())
+    let now = reply.field("date").and_then(parse_imf_fixdate).unwrap_or_else(time::now);
+    time::retry_after(reply.field("retry-after")?, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(fields: &[(&str, &str)]) -> Reply {
+        let fields = fields.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        Reply::new(301, fields.collect())
+    }
+
+    fn answer(fields: &[(&str, &str)]) -> Answer {
+        Answer { url: "https://a.example/acme/new-order".into(), reply: reply(fields) }
+    }
+
+    #[test]
+    fn a_location_is_resolved_or_refused() {
+        let location = |location: &str| answer(&[("location", location)]).location();
+        assert_eq!(location("/acme/order/1").unwrap(), "https://a.example/acme/order/1");
+        assert_eq!(location("order/1").unwrap(), "https://a.example/acme/order/1");
+        assert_eq!(location("https://b.example/1").unwrap(), "https://b.example/1");
+        for unusable in ["", "http://a.example/1", "\u{1b}[31m", "https://a b/"] {
+            let message = location(unusable).unwrap_err().to_string();
+            assert!(message.contains("no URL to go on with") && !message.contains('\u{1b}'), "{message}");
+        }
+        assert!(answer(&[]).location().is_err());
+    }
+
+    #[test]
+    fn alternates_are_resolved_and_what_is_unusable_is_left_out() {
+        let links = "</cert/1/1>;rel=alternate,<ftp://x>;rel=alternate,<2>;rel=\"alternate up\"";
+        assert_eq!(
+            answer(&[("link", links), ("link", "<https://b.example/c>;rel=alternate")]).alternates(),
+            ["https://a.example/cert/1/1", "https://a.example/acme/2", "https://b.example/c"]
+        );
+    }
+
+    #[test]
+    fn a_redirect_is_refused_with_where_it_leads() {
+        let refused = |fields: &[(&str, &str)]| {
+            granted("https://a.example/directory", reply(fields)).unwrap_err().to_string()
+        };
+        let message = refused(&[("location", "/acme/v2")]);
+        assert!(
+            message.contains("(status 301) to https://a.example/acme/v2, which is not followed"),
+            "{message}"
+        );
+        let message = refused(&[("location", "http://a.example/\u{9b}31m")]);
+        assert!(message.contains("does not begin") || message.contains("something else"), "{message}");
+        assert!(!message.contains('\u{9b}'), "{message}");
+        assert!(refused(&[]).contains("does not say where to"));
+    }
+
+    #[test]
+    fn a_wait_until_a_date_is_counted_by_the_authoritys_own_clock() {
+        let date = ("date", "Sun, 06 Nov 1994 08:49:07 GMT");
+        let until = ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(retry_after(&reply(&[date, until])), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after(&reply(&[until])), Some(Duration::ZERO));
+        assert_eq!(
+            retry_after(&reply(&[("date", "now"), ("retry-after", "7")])),
+            Some(Duration::from_secs(7))
+        );
+    }
+
+    #[test]
+    fn a_nonce_that_is_none_is_ignored() {
+        assert_eq!(
+            nonce_in(&reply(&[("replay-nonce", "oFvnlFP1wIhRlYS2jTaXbA")])).unwrap(),
+            "oFvnlFP1wIhRlYS2jTaXbA"
+        );
+        for none in ["", "a b", "a+b", "\u{1b}"] {
+            assert_eq!(nonce_in(&reply(&[("replay-nonce", none)])), None, "{none:?}");
+        }
+    }
 }
