@@ -213,3 +213,68 @@ fn an_account_that_was_deactivated_gives_way_to_a_new_one_with_a_new_key() {
     obtain(&acme(&stub, state.path())).unwrap_err();
     assert_eq!(stub.accounts(), 2);
 }
+
+// Words.
+
+/// What would steer a terminal, turn writing around, or fill the log.
+fn foreign() -> String {
+    "\u{1b}[2J\u{9b}31m\u{202e}\u{2066}\r\nx".repeat(3_000)
+}
+
+#[track_caller]
+fn assert_harmless(said: &str) {
+    let hides = |c: char| {
+        c.is_control() && c != '\n'
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    assert!(!said.chars().any(hides) && said.len() < 8_000, "{} bytes: {said:.2000}", said.len());
+}
+
+#[test]
+fn what_an_authority_says_is_shown_and_kept_in_one_line_of_bounded_length() {
+    let stub = Stub::start();
+    let state = TempDir::new().unwrap();
+    let problem = json!({"type": foreign(), "detail": foreign(), "subproblems": [
+        {"identifier": {"value": foreign()}, "detail": foreign()},
+    ]});
+    let mut errors = Vec::new();
+    let mut fail = |part: &str| {
+        let error = obtain(&acme(&stub, state.path())).unwrap_err();
+        assert!(error.to_string().contains(part), "{part}: {error}");
+        errors.push(error);
+    };
+    stub.answer_next_order("400 Bad Request", &problem);
+    fail("/order: refused with status 400: ");
+    let_time_pass(state.path());
+    stub.show_finalized(Some(("", json!({"status": "invalid", "error": problem}))));
+    fail("the order failed: ");
+    let_time_pass(state.path());
+    stub.show_finalized(None);
+    let order = json!({"status": "ready", "authorizations": [foreign()], "finalize": foreign()});
+    stub.answer_next_order("201 Created\r\nLocation: /order/1", &order);
+    fail("authorizations in the answer is no URL");
+    stub.move_directory("301 Moved\r\nLocation: http://\u{9b}31m\u{202e}x");
+    fail("it redirects (status 301) to http://\\u{9b}31m");
+    for error in errors {
+        assert_harmless(&error.to_string());
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
+    }
+    // And what an earlier version kept.
+    for raw in [false, true] {
+        let dir = state.path().join("acme");
+        if raw {
+            let order = json!({"url": foreign(), "directory": "", "names": [], "key": "", "csr": ""});
+            fs::write(dir.join("order.json"), order.to_string()).unwrap();
+            let mut book: Value =
+                serde_json::from_slice(&fs::read(dir.join("renewal.json")).unwrap()).unwrap();
+            book["last_error"] = foreign().into();
+            book["plan"] = json!({"certificate": "", "renew_at": 1, "explanation": foreign()});
+            fs::write(dir.join("renewal.json"), book.to_string()).unwrap();
+        }
+        let status = AcmeStatus::read(state.path()).unwrap();
+        assert!(status.last_error.is_some(), "{status:?}");
+        assert_harmless(&status.to_string());
+        let shown = [status.last_error, status.order, status.explanation];
+        shown.iter().flatten().for_each(|text| assert_harmless(text));
+    }
+}

@@ -15,6 +15,7 @@ use rustls::RootCertStore;
 
 use super::held::{self, Found};
 use super::https::Https;
+use super::messages::clean;
 use super::order::{Issued, Work};
 use super::schedule::{self, Dice, Next};
 use super::session::{self, Session};
@@ -283,7 +284,7 @@ impl Agent {
     /// Whether the authority gave what was asked for. One whose clock is a little ahead gives what is good in a moment.
     fn check(&self, pem: &str, issued: &Issued) -> Result<(), AcmeFault> {
         let unfit = |what: String| {
-            AcmeFault::Unsupported(format!("the certificate that it issued is of no use: {what}"))
+            AcmeFault::Unsupported(format!("the certificate that it issued is of no use: {}", clean(&what)))
         };
         let found = held::read(None, pem.as_bytes(), Some(&self.settings)).map_err(|error| match error {
             Error::Identity { fault: IdentityFault::NotYetValid { .. }, .. } => AcmeFault::Unfinished {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::messages::clean;
 use super::stop::Stop;
 use super::url::Url;
 use crate::error::AcmeFault;
@@ -87,13 +88,11 @@ impl Https {
 
     /// Asks, and reads the whole answer.
     pub(super) fn ask(&self, text: &str, ask: Ask<'_>) -> Result<Reply, AcmeFault> {
-        let url = Url::parse(text).map_err(|what| AcmeFault::Unexpected {
-            url: text.to_string(),
-            what: format!("this URL {what}"),
-        })?;
+        let url = Url::parse(text)
+            .map_err(|what| AcmeFault::Unexpected { url: clean(text), what: format!("this URL {what}") })?;
         self.exchange(&url, ask).map_err(|source| match self.stop.is_set() {
             true => AcmeFault::Stopped,
-            false => AcmeFault::Unreachable { url: text.to_string(), source },
+            false => AcmeFault::Unreachable { url: text.to_string(), source: in_one_line(source) },
         })
     }
 
@@ -296,6 +295,15 @@ fn read_more(stream: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
     let read = stream.read(&mut scratch)?;
     bytes.extend_from_slice(&scratch[..read]);
     Ok(read > 0)
+}
+
+/// What TLS says may hold the names of the peer's certificate.
+fn in_one_line(error: io::Error) -> io::Error {
+    let (said, shown) = (error.to_string(), clean(&error.to_string()));
+    if shown == said {
+        return error;
+    }
+    io::Error::new(error.kind(), shown)
 }
 
 fn invalid(what: &str) -> io::Error {

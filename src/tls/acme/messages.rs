@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::url::Url;
 use super::Challenge;
+use crate::escape;
 
 /// The most names, URLs or profiles that are read in one message. A certificate may have 100 names at Let's Encrypt.
 const MOST: usize = 256;
@@ -286,13 +287,26 @@ fn usable(reference: &str, name: &str, base: &str) -> Result<String, Wrong> {
         .map_err(|what| format!("{name} in the answer is no URL to go on with: {} {what}", clean(reference)))
 }
 
-/// The authority's words go into errors and the log: in one line, and not without end.
+/// The authority's words, as they go into errors, the log and what is kept to be shown: in one line of bounded length,
+/// without what steers a terminal. To do it twice changes nothing.
 pub(super) fn clean(text: &str) -> String {
-    let mut clean = text.replace(char::is_control, " ");
-    if clean.len() > DETAIL_BYTES {
-        let end = (0..=DETAIL_BYTES).rev().find(|end| clean.is_char_boundary(*end)).unwrap_or(0);
-        clean.truncate(end);
-        clean.push('…');
+    clean_up_to(text, DETAIL_BYTES)
+}
+
+/// As [`clean`], with room for so many bytes.
+pub(super) fn clean_up_to(text: &str, most: usize) -> String {
+    let mut clean = String::new();
+    let mut letter = [0; 4];
+    for c in text.chars() {
+        let piece = match c {
+            '\n' | '\r' | '\t' => " ".to_string(),
+            c => escape::line(c.encode_utf8(&mut letter)).to_string(),
+        };
+        if clean.len() + piece.len() > most {
+            clean.push('…');
+            break;
+        }
+        clean.push_str(&piece);
     }
     clean
 }
@@ -410,6 +424,32 @@ mod tests {
         assert_eq!(Problem::parse(b"<html>").said(), "no detail is given (about:blank)");
         let long = json!({"detail": "ä".repeat(DETAIL_BYTES)});
         assert!(Problem::parse(&bytes(&long)).detail.len() <= DETAIL_BYTES + 3);
+    }
+
+    #[test]
+    fn what_an_authority_says_steers_no_terminal_and_ends() {
+        let foreign = "\u{1b}[2J\u{9b}31m\u{202e}x\r\ny\u{7f}";
+        let shown = "\\u{1b}[2J\\u{9b}31m\\u{202e}x  y\\u{7f}";
+        assert_eq!(clean(foreign), shown);
+        let long = foreign.repeat(10_000);
+        assert!(clean(&long).len() <= DETAIL_BYTES + '…'.len_utf8() && clean_up_to(&long, 10).ends_with('…'));
+        for text in [foreign, &long, "ä…"] {
+            assert_eq!(clean(&clean(text)), clean(text));
+        }
+        let all = json!({
+            "type": foreign, "detail": foreign,
+            "subproblems": [{"identifier": {"value": foreign}, "detail": foreign}],
+        });
+        let said = Problem::parse(&bytes(&all)).said();
+        assert_eq!(said, format!("{shown}; {shown}: {shown} ({shown})"));
+        let info = json!({
+            "suggestedWindow": {"start": "2025-01-02T04:00:00Z", "end": "2025-01-03T04:00:00Z"},
+            "explanationURL": foreign,
+        });
+        assert_eq!(RenewalInfo::parse(&bytes(&info), BASE).unwrap().explanation.as_deref(), Some(shown));
+        let mut terms = directory();
+        terms["meta"]["termsOfService"] = foreign.into();
+        assert_eq!(Directory::parse(&bytes(&terms), BASE).unwrap().terms.as_deref(), Some(shown));
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Work<'_> {
                 Err(fault) => return Err(fault),
             }
         }
-        log::info!("ACME: order {} is of no use any more", pending.url);
+        log::info!("ACME: order {} is of no use any more", clean(&pending.url));
         self.state.forget_order()?;
         Ok(None)
     }

@@ -15,6 +15,7 @@ use serde_json::{json, Value};
 use zeroize::Zeroizing;
 
 use super::base64url;
+use super::messages::{clean, clean_up_to};
 use crate::error::AcmeFault;
 use crate::regular_file::{self, Links};
 use crate::tls::device::draft::{sync_directory, Draft, FileError};
@@ -24,6 +25,8 @@ const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// There is one for each authority that was ever used.
 const MOST_ACCOUNTS: usize = 64;
 const DRAFT: &str = "new";
+/// How much of an error is kept. It may hold a URL and what an authority says.
+const ERROR_BYTES: usize = 4 * 1024;
 
 /// The folder `acme` in a state directory.
 #[derive(Debug, Clone)]
@@ -213,7 +216,7 @@ impl State {
                 renew_at: json["renew_at"].as_i64()?,
                 window: json["window"][0].as_i64().zip(json["window"][1].as_i64()),
                 ask_at: json["ask_at"].as_i64(),
-                explanation: json["explanation"].as_str().map(String::from),
+                explanation: json["explanation"].as_str().map(clean),
             })
         };
         let book = self.json(&self.book_file(), |json| {
@@ -223,7 +226,7 @@ impl State {
                 hasty: json["hasty"].as_u64().and_then(|times| u32::try_from(times).ok()).unwrap_or(0),
                 failures: u32::try_from(json["failures"].as_u64()?).ok()?,
                 not_before: json["not_before"].as_i64(),
-                last_error: json["last_error"].as_str().map(String::from),
+                last_error: json["last_error"].as_str().map(|error| clean_up_to(error, ERROR_BYTES)),
                 last_error_at: json["last_error_at"].as_i64(),
             })
         });
@@ -246,7 +249,7 @@ impl State {
             "hasty": book.hasty,
             "failures": book.failures,
             "not_before": book.not_before,
-            "last_error": book.last_error,
+            "last_error": book.last_error.as_ref().map(|error| clean_up_to(error, ERROR_BYTES)),
             "last_error_at": book.last_error_at,
         });
         self.write(&self.book_file(), json.to_string().as_bytes())

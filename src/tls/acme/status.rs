@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::Path;
 
 use super::held;
+use super::messages::clean;
 use super::state::State;
+use super::url::Url;
 use crate::error::Error;
 use crate::http::date::iso8601;
 
@@ -56,7 +58,9 @@ impl AcmeStatus {
         let mut status = AcmeStatus::default();
         if let Some(file) = state.certificate().map_err(failed)? {
             let words = held::Words::of(&file);
-            (status.authority, status.names, status.profile) = (words.directory, words.names, words.profile);
+            status.authority = words.directory.as_deref().map(shown);
+            status.names = words.names.iter().map(|name| clean(name)).collect();
+            status.profile = words.profile.as_deref().map(clean);
             match held::read(Some(&state.certificate_file()), &file, None) {
                 Ok(found) => {
                     status.not_before = Some(found.held.not_before);
@@ -65,8 +69,9 @@ impl AcmeStatus {
                 Err(error) => status.fault = Some(error.to_string()),
             }
         }
-        status.accounts = state.accounts().map_err(failed)?;
-        status.order = state.order().map_err(failed)?.map(|order| order.url);
+        let accounts = state.accounts().map_err(failed)?;
+        status.accounts = accounts.iter().map(|(authority, url)| (shown(authority), shown(url))).collect();
+        status.order = state.order().map_err(failed)?.map(|order| shown(&order.url));
         let book = state.book().map_err(failed)?;
         if let Some(plan) = book.plan {
             (status.renew_at, status.window) = (Some(plan.renew_at), plan.window);
@@ -76,6 +81,15 @@ impl AcmeStatus {
         (status.last_error, status.last_error_at) = (book.last_error, book.last_error_at);
         status.next_attempt = book.not_before;
         Ok(status)
+    }
+}
+
+/// A URL is only ASCII and has its bound. An earlier version kept what it was told.
+fn shown(url: &str) -> String {
+    if Url::parse(url).is_ok() {
+        url.to_string()
+    } else {
+        clean(url)
     }
 }
 
