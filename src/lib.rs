@@ -109,6 +109,7 @@ pub mod workshop {
     pub use crate::tls::device::draft::{is_ours, sync_directory, Draft, FileError};
     pub use crate::tls::device::making::{vouches, Ca, Key, Lifetime, MakeError};
     pub use crate::tls::device::scope::Scope;
+    pub use crate::tls::dns_name::{dns_name, DnsNameFault};
     pub use crate::tls::file::report_mode;
     /// What of foreign text may be shown.
     pub mod escape {

@@ -14,7 +14,7 @@ use rustls::pki_types::{pem::PemObject, CertificateDer};
 use tempfile::TempDir;
 
 use support_command::client::Client;
-use support_command::peers::{CERTUTIL, CHROMIUM, CURL, FAKETIME, NODE, OPENSSL, PYTHON};
+use support_command::peers::{miss, CERTUTIL, CHROMIUM, CURL, FAKETIME, NODE, OPENSSL, PYTHON, UNSHARE};
 use support_command::{lockgate, of_program, outcome, text, Server, BODY};
 
 /// The user without any permission (Debian: nobody).
@@ -398,11 +398,80 @@ fn a_name_that_is_added_gets_a_new_leaf_and_keeps_the_ca() {
     );
     assert!(errors.contains("move ca.pem and ca-key.pem away and start again"), "{errors}");
     assert_eq!(device.ca(), ca);
-    let (code, _, errors) = outcome(device.command(&["--name", "other_example"]), b"");
+    let (code, _, errors) = outcome(device.command(&["--name", "other example"]), b"");
     assert!(
-        code == 78 && errors.contains("--name: \"other_example\" is no name for a certificate"),
+        code == 78
+            && errors.contains("--name: \"other example\" is no name for a certificate: no name holds ' '"),
         "{errors}"
     );
+}
+
+#[test]
+fn underscores_and_wildcards_are_names_and_clients_believe_them() {
+    let test = "underscores_and_wildcards_are_names_and_clients_believe_them";
+    let device = Device::new();
+    let (_server, port) = device.boot(&["--name", "my_box.example", "--name", "*.gate.example"]);
+    for (host, believed) in [
+        ("my_box.example", true),
+        ("eth0.gate.example", true),
+        ("gate.example", false),
+        ("a.b.gate.example", false),
+    ] {
+        let line = ["verify", "-x509_strict", "-purpose", "sslserver", "-verify_hostname", host];
+        let line = [&line[..], &["-CAfile", "ca.pem", "cert.pem"]].concat();
+        let Some((code, said)) = device.openssl(test, &line) else { return };
+        assert_eq!(code == 0, believed, "{host}: {said}");
+        let Some(mut curl) = CURL.command(test, &["--silent", "--cacert", text(&device.file("ca.pem"))])
+        else {
+            return;
+        };
+        curl.args([
+            "--connect-to",
+            &format!("::127.0.0.1:{port}"),
+            &format!("https://{host}:{port}/api/data"),
+        ]);
+        let (code, body, _) = outcome(curl, b"");
+        assert_eq!((code == 0, body == BODY), (believed, believed), "{host}: {code} {body}");
+    }
+}
+
+/// As [`Device::command`], on a machine with another host name; `None` where this user may not pretend that.
+fn on_a_machine_called(test: &str, host_name: &str, device: &Device) -> Option<Command> {
+    const SET: &str = r#"hostname "$0" && exec "$@""#;
+    let isolate = if rustix::process::geteuid().is_root() { "-u" } else { "-Uru" };
+    let mut probe = UNSHARE.command(test, &[isolate, "hostname", host_name])?;
+    if !probe.output().unwrap().status.success() {
+        miss(&format!(
+            "{test}: this user may set no host name, not even for itself alone (unshare {isolate})"
+        ));
+        return None;
+    }
+    let own = device.command(&[]);
+    let mut command = of_program(Path::new("unshare"), &[isolate, "sh", "-c", SET, host_name]);
+    command.arg(own.get_program()).args(own.get_args());
+    Some(command)
+}
+
+#[test]
+fn a_host_name_that_no_certificate_may_have_is_left_out_with_a_warning_that_says_what_to_do() {
+    let test = "a_host_name_that_no_certificate_may_have_is_left_out_with_a_warning_that_says_what_to_do";
+    for (host_name, warning, name) in [
+        ("my_box", None, Some("DNS:my_box, DNS:my_box.local, DNS:localhost")),
+        ("Günter-PC", Some("is not for Günter-PC: it holds letters outside of ASCII; in a certificate it is xn--gnter-pc-65a: give xn--gnter-pc-65a.local as a name (--name)"), None),
+        ("123", Some("is not for 123: it ends in a number"), Some("DNS:123.local, DNS:localhost")),
+    ] {
+        let device = Device::new();
+        let Some(command) = on_a_machine_called(test, host_name, &device) else { return };
+        let (mut server, _) = up(command);
+        let log = server.stop();
+        match warning {
+            Some(warning) => assert!(log.lines().any(|line| line.contains("WARN") && line.contains(warning)), "{log}"),
+            None => assert!(!log.contains("is not for"), "{log}"),
+        }
+        let line = ["x509", "-in", "cert.pem", "-noout", "-ext", "subjectAltName"];
+        let Some((0, names)) = device.openssl(test, &line) else { return };
+        assert!(names.contains(name.unwrap_or("DNS:localhost")), "{host_name}: {names}");
+    }
 }
 
 // The state directory.

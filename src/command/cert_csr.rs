@@ -1,13 +1,14 @@
 //! `lockgate cert csr`: a key that never leaves the device, and a request (PKCS#10, RFC 2986) for an authority that the
 //! device cannot reach. What it answers is put in place by `cert_install`.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lockgate::workshop::escape;
+use lockgate::workshop::{dns_name, escape};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SanType,
@@ -116,30 +117,16 @@ fn names(given: &[String]) -> Result<Vec<SanType>, Failure> {
         if let Ok(address) = name.parse::<IpAddr>() {
             return Ok(SanType::IpAddress(address));
         }
-        let valid = is_dns_name(name).then(|| name.to_ascii_lowercase().try_into().ok()).flatten();
-        valid.map(SanType::DnsName).ok_or_else(|| {
+        let refused = |why: &dyn fmt::Display| {
             Failure::usage(format!(
-                "--name: {name:?} is not accepted here; give a DNS name (in ASCII; *.example.org for all below one) or an \
-                 address, without scheme and port"
+                "--name: {name:?} is not accepted here: {why}; give a DNS name (in ASCII; *.example.org for all below one) or \
+                 an address, without scheme and port"
             ))
-        })
+        };
+        let name = dns_name(name).map_err(|fault| refused(&fault))?;
+        name.try_into().map(SanType::DnsName).map_err(|error: rcgen::Error| refused(&error))
     };
     given.iter().map(name).collect()
-}
-
-/// RFC 1034 §3.5 and RFC 9525 §6.3; an underscore is no letter of a host's name, and is met all the same.
-fn is_dns_name(name: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    let rest = name.strip_prefix("*.").unwrap_or(name);
-    // All digits and dots would be an address that is none.
-    let is_numeric =
-        name.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
-    name.len() <= 253 && rest.split('.').all(is_label) && !is_numeric
 }
 
 /// The key that is there, or a new one.

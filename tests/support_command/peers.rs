@@ -25,6 +25,8 @@ pub const OPENSSL: Peer = Peer { program: "openssl", package: "openssl" };
 pub const PYTHON: Peer = Peer { program: "python3", package: "python3" };
 pub const TESTSSL: Peer = Peer { program: "testssl", package: "testssl.sh" };
 
+pub const UNSHARE: Peer = Peer { program: "unshare", package: "util-linux" };
+
 impl Peer {
     /// The program, to be run with these arguments; `None` when it is missing, which is then noted.
     pub fn command(&self, test: &str, arguments: &[&str]) -> Option<Command> {
@@ -60,7 +62,8 @@ fn undisturbed(program: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn miss(note: &str) {
+/// Notes what is missing; in CI nothing may be.
+pub fn miss(note: &str) {
     assert!(env::var_os("CI").is_none_or(|value| value != "true"), "nothing may be left out here: {note}");
     leave_out(note);
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::{json, Value};
 
-use crate::tls::device::names::dns_name;
+use crate::tls::dns_name::dns_name;
 
 /// Let's Encrypt takes no more, and no appliance has so many.
 const MOST: usize = 100;
@@ -29,9 +29,15 @@ impl Identifier {
                 "{text}: wildcards are proven by DNS only, which is not done here; name each host"
             ));
         }
-        dns_name(text).map(Identifier::Dns).ok_or_else(|| {
-            format!("{text:?} is neither a DNS name nor an IP address; write names in other scripts as xn--…")
-        })
+        let refused = |why: &str| {
+            format!("{text:?} is neither a DNS name nor an IP address: {why}; write names in other scripts as xn--…")
+        };
+        match dns_name(text.strip_suffix('.').unwrap_or(text)) {
+            // CA/Browser Forum's Baseline Requirements §7.1.4.2.1: no authority certifies them.
+            Ok(name) if name.contains('_') => Err(refused("authorities refuse underscores")),
+            Ok(name) => Ok(Identifier::Dns(name)),
+            Err(fault) => Err(refused(&fault.to_string())),
+        }
     }
 
     pub(super) fn json(&self) -> Value {

@@ -13,7 +13,7 @@ pub(crate) mod scope;
 mod clock;
 mod fault;
 mod machine;
-pub(super) mod names;
+mod names;
 mod state;
 
 use std::net::IpAddr;
@@ -59,8 +59,9 @@ const LOOK_AGAIN_AT_THE_CLOCK: Duration = Duration::from_secs(10);
 ///
 /// ECDSA P-256, for 90 days, backdated by a day. It is for the [names](Device::name), the host name, `HOST.local`,
 /// `localhost`, 127.0.0.1, ::1, and the addresses that the machine's interfaces have, 64 at most. A server that runs renews
-/// it at two thirds of its life, and within a minute when the names or addresses are others. What the machine has and the CA
-/// may not vouch for is left out, with a warning. Its key stays the same; remove `key.pem` to have another made.
+/// it at two thirds of its life, and within a minute when the names or addresses are others. What the machine has and the
+/// certificate cannot be for (a host name like `Günter-PC`, what the CA may not sign for) is left out, with a warning that says
+/// why and what to do. Its key stays the same; remove `key.pem` to have another made.
 ///
 /// While the clock stands before the day this program was built (`SOURCE_DATE_EPOCH` of the build, if given), it gets a
 /// provisional one, from 1970 to the CA's end, and 10 s after the clock was set another. Apple's clients refuse a provisional
@@ -94,8 +95,9 @@ impl Device {
         }
     }
 
-    /// A further name or IP address that clients call the device by; 32 at most. Defaults to none. Internationalized names
-    /// are given in their `xn--` form. The certificate's first name is the first one given.
+    /// A further name or IP address that clients call the device by; 32 at most. Defaults to none. Underscores are accepted,
+    /// and so is a wildcard for one label (`*.gate.example`, RFC 9525 §6.3); internationalized names are given in their `xn--`
+    /// form. The certificate's first name is the first one given.
     ///
     /// One that the CA may not vouch for, because it was made without it, is an error when the identity is loaded.
     pub fn name(mut self, name: impl Into<String>) -> Device {

@@ -4,8 +4,10 @@
 //! Knows no files. Called by `state`.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::super::dns_name::{dns_name, DnsNameFault};
 use super::machine::Machine;
 use super::scope::{private_networks, Scope};
 
@@ -15,9 +17,6 @@ pub(super) const MOST_NAMES: usize = 32;
 const MOST_ADDRESSES: usize = 64;
 /// Public networks of the machine that a CA is made for.
 const MOST_PUBLIC_NETWORKS: usize = 16;
-/// RFC 1035 §2.3.4.
-const LONGEST_NAME: usize = 253;
-const LONGEST_LABEL: usize = 63;
 /// Letters of the host name in the CA's name, so that all of that fits.
 const LONGEST_TITLE: usize = 32;
 /// The bits of an IPv6 address that stay when a machine takes another one on the same link (RFC 4291 §2.5.1).
@@ -38,13 +37,12 @@ impl Name {
         if let Ok(address) = bare.parse() {
             return Ok(Name::Ip(address));
         }
-        match dns_name(text) {
-            Some(name) => Ok(Name::Dns(name)),
-            None => Err(format!(
-                "{text:?} is no name for a certificate; give a host name of letters, digits and hyphens, such as \
+        dns_name(text.strip_suffix('.').unwrap_or(text)).map(Name::Dns).map_err(|why| {
+            format!(
+                "{text:?} is no name for a certificate: {why}; give a host name of letters, digits and hyphens, such as \
                  printer.example (others in their xn-- form), or an IP address"
-            )),
-        }
+            )
+        })
     }
 
     fn is_permitted(&self, scope: &Scope) -> bool {
@@ -66,7 +64,7 @@ impl Name {
 pub(super) fn scope(given: &[Name], machine: &Machine) -> Scope {
     let mut scope = Scope { domains: Vec::new(), networks: private_networks() };
     let own = ["localhost".to_string(), "local".to_string()];
-    for name in own.into_iter().chain(host_names(machine)) {
+    for name in own.into_iter().chain(host_names(machine).0) {
         permit(&mut scope, &Name::Dns(name), ALL_BITS);
     }
     for name in given {
@@ -86,7 +84,8 @@ fn permit(scope: &mut Scope, name: &Name, bits: u8) {
         return;
     }
     match name {
-        Name::Dns(name) => scope.domains.push(name.clone()),
+        // A wildcard is for names below.
+        Name::Dns(name) => scope.domains.push(name.strip_prefix("*.").unwrap_or(name).to_string()),
         Name::Ip(IpAddr::V4(address)) => scope.networks.push((IpAddr::V4(*address), 32)),
         Name::Ip(IpAddr::V6(address)) => {
             let mask = u128::MAX.checked_shl(u32::from(ALL_BITS - bits)).unwrap_or(0);
@@ -100,8 +99,44 @@ fn permit(scope: &mut Scope, name: &Name, bits: u8) {
 pub(super) struct Wanted {
     /// The name that its user knows it by first; no two are the same.
     pub(super) names: Vec<String>,
-    /// What the machine has and the CA may not vouch for, or is too much.
-    pub(super) left_out: Vec<String>,
+    /// What the machine has and the certificate is not for.
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+/// A name or an address of the machine that its certificate is not for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    pub(super) name: String,
+    pub(super) why: Why,
+}
+
+/// Why, and what can be done: it displays as a clause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The host name is none that a certificate may have.
+    HostName(DnsNameFault),
+    /// The CA was made without it.
+    OutsideOfCa,
+    TooMany,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::HostName(fault @ DnsNameFault::NotAscii(Some(ascii))) => {
+                let first = ascii.split('.').next().unwrap_or(ascii);
+                write!(f, "{fault}: give {first}.local as a name (--name), or the machine another host name")
+            }
+            Why::HostName(fault @ DnsNameFault::Number) => {
+                write!(f, "{fault}: clients can use the name with .local, or give the machine another host name")
+            }
+            Why::HostName(fault) => write!(f, "{fault}: give the machine another host name"),
+            Why::OutsideOfCa => {
+                f.write_str("its CA may not sign for it: a CA made with --name may, and clients can use another name or address")
+            }
+            Why::TooMany => write!(f, "it is for {MOST_ADDRESSES} addresses at most: clients can use another"),
+        }
+    }
 }
 
 impl Wanted {
@@ -110,10 +145,9 @@ impl Wanted {
         if let Some(outside) = given.iter().find(|name| !name.is_permitted(scope)) {
             return Err(outside.text());
         }
-        let of_machine = host_names(machine)
-            .into_iter()
-            .map(Name::Dns)
-            .chain(addresses(machine).into_iter().map(Name::Ip));
+        let (host_names, unfit) = host_names(machine);
+        let of_machine =
+            host_names.into_iter().map(Name::Dns).chain(addresses(machine).into_iter().map(Name::Ip));
         let (in_scope, outside): (Vec<_>, Vec<_>) = of_machine.partition(|name| name.is_permitted(scope));
         let (hosts, addresses): (Vec<_>, Vec<_>) =
             in_scope.into_iter().partition(|name| matches!(name, Name::Dns(_)));
@@ -123,7 +157,9 @@ impl Wanted {
             Name::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
         ];
         let too_many = addresses.iter().skip(MOST_ADDRESSES);
-        let left_out = outside.iter().chain(too_many).map(Name::text).collect();
+        let left_out = |why: Why| move |name: &Name| LeftOut { name: name.text(), why: why.clone() };
+        let outside = outside.iter().map(left_out(Why::OutsideOfCa));
+        let left_out = unfit.into_iter().chain(outside).chain(too_many.map(left_out(Why::TooMany))).collect();
         let mut seen = BTreeSet::new();
         let names = given.iter().cloned().chain(hosts).chain(always);
         let names = names.chain(addresses.iter().take(MOST_ADDRESSES).cloned()).map(|name| name.text());
@@ -131,21 +167,35 @@ impl Wanted {
     }
 }
 
-/// `printer.example` is also `printer` and, by multicast DNS, `printer.local` (RFC 6762). A host name that cannot stand in
-/// a certificate is none.
-fn host_names(machine: &Machine) -> Vec<String> {
-    let Some(whole) = dns_name(&machine.host_name) else { return Vec::new() };
-    let first = whole.split('.').next().unwrap_or(&whole).to_string();
+/// `printer.example` is also `printer` and, by multicast DNS, `printer.local` (RFC 6762). And those of them that no certificate
+/// may have; one that is not set is none.
+fn host_names(machine: &Machine) -> (Vec<String>, Vec<LeftOut>) {
+    let whole = machine.host_name.strip_suffix('.').unwrap_or(&machine.host_name);
+    let first = whole.split('.').next().unwrap_or(whole);
     let local = format!("{first}.local");
-    if first == whole {
-        return vec![whole, local];
+    let (mut names, mut unfit): (Vec<String>, Vec<LeftOut>) = (Vec::new(), Vec::new());
+    for name in [whole, &local, first] {
+        // No machine is called by a wildcard.
+        let fit = match name.contains('*') {
+            true => Err(DnsNameFault::Wildcard),
+            false => dns_name(name),
+        };
+        match fit {
+            Ok(name) if !names.contains(&name) => names.push(name),
+            Ok(_) => {}
+            // What is wrong with the whole is wrong with its parts: once is enough.
+            Err(why) if unfit.is_empty() && !whole.is_empty() => {
+                unfit.push(LeftOut { name: name.to_string(), why: Why::HostName(why) });
+            }
+            Err(_) => {}
+        }
     }
-    vec![whole, local, first]
+    (names, unfit)
 }
 
 /// What people are to know the device's CA by.
 pub(super) fn title(machine: &Machine) -> String {
-    let names = host_names(machine);
+    let (names, _) = host_names(machine);
     let first = names.first().and_then(|whole| whole.split('.').next());
     first.unwrap_or("lockgate").chars().take(LONGEST_TITLE).collect()
 }
@@ -159,23 +209,6 @@ fn addresses(machine: &Machine) -> Vec<IpAddr> {
     });
     addresses.dedup();
     addresses
-}
-
-/// RFC 5280 §4.2.1.6: in the preferred name syntax (RFC 1034 §3.5, RFC 1123 §2.1). In lower case.
-pub(in crate::tls) fn dns_name(text: &str) -> Option<String> {
-    let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
-    let is_label = |label: &str| {
-        (1..=LONGEST_LABEL).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    // A name whose last label is a number is taken for an IPv4 address by browsers.
-    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
-    let is_good = name.len() <= LONGEST_NAME
-        && name.split('.').all(is_label)
-        && !name.rsplit('.').next().is_some_and(is_number);
-    is_good.then_some(name)
 }
 
 #[cfg(test)]
@@ -197,7 +230,7 @@ mod tests {
     fn wanted(names: &[&str], machine: &Machine) -> Vec<String> {
         let given = given(names);
         let wanted = Wanted::within(&scope(&given, machine), &given, machine).unwrap();
-        assert_eq!(wanted.left_out, [""; 0]);
+        assert_eq!(wanted.left_out, []);
         wanted.names
     }
 
@@ -226,7 +259,6 @@ mod tests {
             "a..b",
             "*.example",
             "drücker.example",
-            "a_b.example",
             "-a.example",
             "a-.example",
             "a b",
@@ -267,13 +299,59 @@ mod tests {
     }
 
     #[test]
-    fn a_host_name_that_cannot_be_certified_is_none() {
-        for (host_name, names) in [
-            ("my_box", &["localhost", "127.0.0.1", "::1"][..]),
-            ("", &["localhost", "127.0.0.1", "::1"]),
-            ("localhost", &["localhost", "localhost.local", "127.0.0.1", "::1"]),
+    fn a_host_name_with_an_underscore_is_one() {
+        assert_eq!(
+            wanted(&["a_b.example"], &machine("my_box", &[])),
+            ["a_b.example", "my_box", "my_box.local", "localhost", "127.0.0.1", "::1"]
+        );
+    }
+
+    #[test]
+    fn a_host_name_that_cannot_be_certified_is_left_out_with_the_reason_and_the_way_out() {
+        const ALWAYS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+        for (host_name, names, words) in [
+            (
+                "Günter-PC",
+                &[][..],
+                &[
+                    "letters outside of ASCII",
+                    "it is xn--gnter-pc-65a: give xn--gnter-pc-65a.local as a name",
+                ][..],
+            ),
+            ("Günter.lan", &[], &["it is xn--gnter-kva.lan: give xn--gnter-kva.local"]),
+            ("123", &["123.local"], &["ends in a number", "clients can use the name with .local"]),
+            ("a b", &[], &["no name holds ' ': give the machine another host name"]),
+            ("*.a.example", &[], &["wildcard"]),
+            ("", &[], &[]),
+            ("localhost", &["localhost.local"], &[]),
         ] {
-            assert_eq!(wanted(&[], &machine(host_name, &[])), names, "{host_name}");
+            let machine = machine(host_name, &[]);
+            let wanted = Wanted::within(&scope(&[], &machine), &[], &machine).unwrap();
+            let (mut found, mut expected) = (wanted.names, [names, &ALWAYS].concat());
+            found.sort();
+            expected.sort();
+            assert_eq!(found, expected, "{host_name}");
+            let left_out: Vec<&str> = wanted.left_out.iter().map(|one| &*one.name).collect();
+            assert_eq!(left_out, [host_name].repeat(usize::from(!words.is_empty())), "{host_name}");
+            for one in &wanted.left_out {
+                let why = one.why.to_string();
+                assert!(words.iter().all(|words| why.contains(words)), "{host_name}: {why}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wildcard_below_what_the_ca_may_sign_for_is_a_name() {
+        let machine = machine("printer", &[]);
+        assert_eq!(wanted(&["*.gate.example"], &machine)[0], "*.gate.example");
+        let with_base = scope(&given(&["gate.example"]), &machine);
+        for (name, is_permitted) in [
+            ("*.gate.example", true),
+            ("*.x.gate.example", true),
+            ("*.x.local", true),
+            ("*.other.example", false),
+        ] {
+            assert_eq!(Wanted::within(&with_base, &given(&[name]), &machine).is_ok(), is_permitted, "{name}");
         }
     }
 
@@ -304,7 +382,8 @@ mod tests {
         let now = machine("scanner", &["203.0.113.5", "10.0.0.1"]);
         let wanted = Wanted::within(&before, &[], &now).unwrap();
         assert_eq!(wanted.names, ["scanner.local", "localhost", "127.0.0.1", "::1", "10.0.0.1"]);
-        assert_eq!(wanted.left_out, ["scanner", "203.0.113.5"]);
+        let left_out: Vec<_> = wanted.left_out.iter().map(|one| (&*one.name, &one.why)).collect();
+        assert_eq!(left_out, [("scanner", &Why::OutsideOfCa), ("203.0.113.5", &Why::OutsideOfCa)]);
         for name in ["gate.example", "203.0.113.5"] {
             assert_eq!(Wanted::within(&before, &given(&["printer", name]), &now), Err(name.to_string()));
         }
@@ -318,6 +397,7 @@ mod tests {
         let wanted = Wanted::within(&scope(&[], &machine), &[], &machine).unwrap();
         assert_eq!(wanted.names.len(), 5 + MOST_ADDRESSES);
         assert_eq!(wanted.left_out.len(), 200 - MOST_ADDRESSES);
+        assert!(wanted.left_out.iter().all(|one| one.why == Why::TooMany));
         let public: Vec<String> = (0..200).map(|n| format!("203.0.113.{n}")).collect();
         let public: Vec<&str> = public.iter().map(String::as_str).collect();
         let scope = scope(&[], &self::machine("printer", &public));

@@ -21,7 +21,7 @@ use super::draft::{is_ours, sync_directory, Draft, FileError};
 use super::fault::DeviceFault;
 use super::machine::Machine;
 use super::making::{Ca, CaFault, Key, Lifetime, MakeError};
-use super::names::{self, Name, Wanted};
+use super::names::{self, LeftOut, Name, Wanted};
 use crate::error::{Error, IdentityFault};
 use crate::escape;
 use crate::regular_file;
@@ -29,6 +29,9 @@ use crate::regular_file;
 /// The first line of the leaf and its key, which are written over when they are renewed. The CA's files have none: its
 /// certificate is carried to all kinds of programs, and neither is ever written over.
 const MARK: &[u8] = b"lockgate device file: made again when it is time\n";
+
+/// Names that are left out and told in one line.
+const MOST_NAMED: usize = 16;
 
 /// Of the temporary names of drafts. The lock makes sure that there is one writer.
 const DRAFT: &str = "new";
@@ -333,12 +336,16 @@ impl State {
         if let Some(warning) = open_to_others(&self.dir) {
             log::warn!("{warning}");
         }
-        if !wanted.left_out.is_empty() {
-            log::warn!(
-                "the device's certificate is not for {}, which its CA may not vouch for or are too many; a CA made with --name \
-                 may, and clients can use another name or address",
-                escape::line(&wanted.left_out.join(", "))
-            );
+        let mut left: &[LeftOut] = &wanted.left_out;
+        // Those of one kind stand together.
+        while let Some(first) = left.first() {
+            let (same, others) = left.split_at(left.iter().take_while(|one| one.why == first.why).count());
+            let names: Vec<&str> = same.iter().take(MOST_NAMED).map(|one| &*one.name).collect();
+            let more = same.len() - names.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let names = names.join(", ");
+            log::warn!("the device's certificate is not for {}{more}: {}", escape::line(&names), first.why);
+            left = others;
         }
     }
 
