@@ -50,7 +50,8 @@ fuzzing() { make --no-print-directory fuzz FUZZ_SECONDS=20; }
 lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }
 
 tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3 nginx=nginx-light haproxy=haproxy testssl=testssl.sh \
-    chromium=chromium certutil=libnss3-tools faketime=faketime git=git pebble=pebble valgrind=valgrind
+    chromium=chromium certutil=libnss3-tools faketime=faketime git=git gnutls-cli=gnutls-bin \
+    pebble=pebble valgrind=valgrind
 tests/install_sslyze.sh
 
 if has_component rustfmt fmt formatting; then

@@ -14,7 +14,9 @@ use rustls::pki_types::{pem::PemObject, CertificateDer};
 use tempfile::TempDir;
 
 use support_command::client::Client;
-use support_command::peers::{miss, CERTUTIL, CHROMIUM, CURL, FAKETIME, NODE, OPENSSL, PYTHON, UNSHARE};
+use support_command::peers::{
+    miss, CERTUTIL, CHROMIUM, CURL, FAKETIME, GNUTLS, NODE, OPENSSL, PYTHON, UNSHARE,
+};
 use support_command::{lockgate, of_program, outcome, text, Server, BODY};
 
 /// The user without any permission (Debian: nobody).
@@ -188,12 +190,6 @@ fn chromium_believes_it_once_the_ca_is_in_its_store() {
     let test = "chromium_believes_it_once_the_ca_is_in_its_store";
     let device = Device::new();
     let (_server, port) = device.boot(&NAMES);
-    let home = device.dir.path().join("home");
-    let store = home.join(".pki/nssdb");
-    fs::create_dir_all(&store).unwrap();
-    let database = format!("sql:{}", store.display());
-    let Some(certutil) = CERTUTIL.command(test, &["-d", &database, "-N", "--empty-password"]) else { return };
-    assert_eq!(outcome(certutil, b"").0, 0);
     for (host, trusted) in [
         ("localhost", false),
         ("localhost", true),
@@ -202,14 +198,28 @@ fn chromium_believes_it_once_the_ca_is_in_its_store() {
         ("192.0.2.99", true),
         ("other.example", false),
     ] {
-        if trusted {
-            let ca = device.file("ca.pem");
-            let add = ["-d", &database, "-A", "-t", "C,,", "-n", "device", "-i", text(&ca)];
-            let Some(certutil) = CERTUTIL.command(test, &add) else { return };
-            assert_eq!(outcome(certutil, b"").0, 0);
+        let ca = device.file("ca.pem");
+        let authorities = if host == "localhost" && !trusted { &[][..] } else { &[&ca] };
+        let Some(page) = device.chromium(test, authorities, port, host) else { return };
+        assert_eq!(page.contains(BODY), trusted, "{host}: {page}");
+    }
+}
+
+impl Device {
+    /// The page that Chromium shows for this host, at this port, when it trusts these authorities. `None` without Chromium.
+    fn chromium(&self, test: &str, authorities: &[&PathBuf], port: u16, host: &str) -> Option<String> {
+        let home = TempDir::new_in(self.dir.path()).unwrap();
+        let store = home.path().join(".pki/nssdb");
+        fs::create_dir_all(&store).unwrap();
+        let database = format!("sql:{}", store.display());
+        let certutil = CERTUTIL.command(test, &["-d", &database, "-N", "--empty-password"])?;
+        assert_eq!(outcome(certutil, b"").0, 0);
+        for ca in authorities {
+            let add = ["-d", &database, "-A", "-t", "C,,", "-n", "device", "-i", text(ca)];
+            assert_eq!(outcome(CERTUTIL.command(test, &add)?, b"").0, 0);
         }
-        let profile = TempDir::new_in(device.dir.path()).unwrap();
-        let Some(mut chromium) = CHROMIUM.command(
+        let profile = home.path().join("profile");
+        let mut chromium = CHROMIUM.command(
             test,
             &[
                 "--headless",
@@ -222,16 +232,28 @@ fn chromium_believes_it_once_the_ca_is_in_its_store() {
                 "--disable-sync",
                 // Every name and address is this server, and nobody else is ever asked.
                 &format!("--host-resolver-rules=MAP * 127.0.0.1:{port}"),
-                &format!("--user-data-dir={}", profile.path().display()),
+                &format!("--user-data-dir={}", profile.display()),
                 "--dump-dom",
                 &format!("https://{host}:{port}/api/data"),
             ],
-        ) else {
-            return;
-        };
-        chromium.env("HOME", &home);
-        let (_, page, errors) = outcome(chromium, b"");
-        assert_eq!(page.contains(BODY), trusted, "{host}: {page}\n{errors}");
+        )?;
+        chromium.env("HOME", home.path());
+        Some(outcome(chromium, b"").1)
+    }
+}
+
+impl Device {
+    /// Signs x.pem for x.key with the device's CA, as somebody does who has stolen its key. `None` without openssl.
+    fn sign(&self, test: &str, names: &str) -> Option<()> {
+        let names = format!("subjectAltName={names}");
+        let request = ["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        let further = ["-keyout", "x.key", "-subj", "/CN=x", "-addext", &names, "-out", "x.csr"];
+        self.openssl(test, &[&request[..], &further].concat()).filter(|(code, _)| *code == 0)?;
+        let sign = ["x509", "-req", "-in", "x.csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem"];
+        let further = ["-copy_extensions", "copy", "-days", "30", "-out", "x.pem"];
+        let (code, said) = self.openssl(test, &[&sign[..], &further].concat())?;
+        assert_eq!(code, 0, "{said}");
+        Some(())
     }
 }
 
@@ -239,48 +261,92 @@ fn chromium_believes_it_once_the_ca_is_in_its_store() {
 fn what_is_signed_with_its_ca_beyond_its_names_is_refused() {
     let test = "what_is_signed_with_its_ca_beyond_its_names_is_refused";
     let device = Device::new();
-    device.boot(&[]);
-    for (name, refused) in [
-        ("DNS:evil.example", true),
-        ("IP:198.51.100.7", true),
-        ("DNS:x.local", false),
-        ("IP:10.9.9.9", false),
+    device.boot(&["--name", "camera"]);
+    for (name, refused_as) in [
+        ("DNS:evil.example", Some("permitted subtree violation")),
+        ("IP:198.51.100.7", Some("permitted subtree violation")),
+        ("DNS:shop.camera", Some("excluded subtree violation")),
+        ("DNS:camera", None),
+        ("DNS:x.local", None),
+        ("IP:10.9.9.9", None),
     ] {
-        let request = [
-            "req",
-            "-new",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-keyout",
-            "x.key",
-        ];
-        let names = format!("subjectAltName={name}");
-        let request = [&request[..], &["-subj", "/CN=x", "-addext", &names, "-out", "x.csr"]].concat();
-        let Some((0, _)) = device.openssl(test, &request) else { return };
-        let sign = [
-            "x509",
-            "-req",
-            "-in",
-            "x.csr",
-            "-CA",
-            "ca.pem",
-            "-CAkey",
-            "ca-key.pem",
-            "-copy_extensions",
-            "copy",
-        ];
-        let signed = device.openssl(test, &[&sign[..], &["-out", "x.pem"]].concat()).unwrap();
-        assert_eq!(signed.0, 0, "{}", signed.1);
+        let Some(()) = device.sign(test, name) else { return };
         let (code, said) = device.openssl(test, &["verify", "-CAfile", "ca.pem", "x.pem"]).unwrap();
-        assert_eq!(
-            (code != 0, said.contains("permitted subtree violation")),
-            (refused, refused),
-            "{name}: {said}"
-        );
+        assert_eq!(code != 0, refused_as.is_some(), "{name}: {said}");
+        assert!(said.contains(refused_as.unwrap_or("x.pem: OK")), "{name}: {said}");
     }
+}
+
+/// The public top-level domain `camera` is not the device's, though it is called `camera`.
+#[test]
+fn clients_believe_a_host_name_of_one_label_and_nothing_below_it() {
+    const NODE_SCRIPT: &str = r#"
+        const [port, servername, file] = process.argv.slice(1);
+        const ca = require('fs').readFileSync(file);
+        const client = require('tls').connect({ host: '127.0.0.1', port, servername, ca }, () => process.exit(0));
+        client.on('error', () => process.exit(60));
+    "#;
+    const PYTHON_SCRIPT: &str = r#"
+import socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[3])
+context.verify_flags |= ssl.VERIFY_X509_STRICT
+try:
+    context.wrap_socket(socket.create_connection(("127.0.0.1", sys.argv[1])), server_hostname=sys.argv[2])
+except ssl.SSLCertVerificationError:
+    sys.exit(60)
+"#;
+    let test = "clients_believe_a_host_name_of_one_label_and_nothing_below_it";
+    let device = Device::new();
+    let (mut own, port) = device.boot(&["--name", "camera"]);
+    let ca = device.file("ca.pem");
+    let believes = |port: u16, host: &str, peer: &str| {
+        let port = port.to_string();
+        let command = match peer {
+            "curl" => CURL.command(
+                test,
+                &[
+                    "--silent",
+                    "--output",
+                    "/dev/null",
+                    "--connect-to",
+                    &format!("::127.0.0.1:{port}"),
+                    "--cacert",
+                    text(&ca),
+                    &format!("https://{host}:{port}/api/data"),
+                ],
+            ),
+            "node" => NODE.command(test, &["-e", NODE_SCRIPT, &port, host, text(&ca)]),
+            "python" => PYTHON.command(test, &["-c", PYTHON_SCRIPT, &port, host, text(&ca)]),
+            _ => {
+                let line = ["--port", &port, "--x509cafile", text(&ca), "--sni-hostname", host];
+                GNUTLS.command_if_there(&[&line[..], &["--verify-hostname", host, "127.0.0.1"]].concat())
+            }
+        };
+        let (code, _, errors) = outcome(command?, b"");
+        assert!(matches!(code, 0 | 1 | 60), "{peer}: {code} {errors}");
+        Some(code == 0)
+    };
+    for (host, is_believed) in [("camera", true), ("shop.camera", false)] {
+        let Some(()) = device.sign(test, &format!("DNS:{host}")) else { return };
+        let (cert, key) = (device.file("x.pem"), device.file("x.key"));
+        let line =
+            ["serve", "--https", "127.0.0.1:0", "--http", "off", "--cert", text(&cert), "--key", text(&key)];
+        let (mut forged, forged_port) = up(lockgate(&line));
+        for peer in ["curl", "node", "python", "gnutls"] {
+            if let Some(believed) = believes(forged_port, host, peer) {
+                assert_eq!(believed, is_believed, "{peer}: {host}");
+            }
+            // The device's own.
+            if let Some(believed) = believes(port, host, peer) {
+                assert_eq!(believed, is_believed, "{peer}: {host}");
+            }
+        }
+        if let Some(page) = device.chromium(test, &[&ca], forged_port, host) {
+            assert_eq!(page.contains(BODY), is_believed, "chromium: {host}: {page}");
+        }
+        forged.stop();
+    }
+    own.stop();
 }
 
 // The clock.

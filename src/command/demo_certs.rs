@@ -178,6 +178,7 @@ impl Set {
         let scope = Scope {
             domains: vec!["localhost".to_string()],
             networks: vec![(IpAddr::V4(Ipv4Addr::LOCALHOST), 32), (IpAddr::V6(Ipv6Addr::LOCALHOST), 128)],
+            ..Scope::default()
         };
         let not_before = now.saturating_sub(BACKDATED);
         let until = |lifetime| Lifetime { not_before, not_after: now.saturating_add(lifetime) };

@@ -18,6 +18,7 @@ pub const CHROMIUM: Peer = Peer { program: "chromium", package: "chromium" };
 pub const CURL: Peer = Peer { program: "curl", package: "curl" };
 pub const FAKETIME: Peer = Peer { program: "faketime", package: "faketime" };
 pub const GIT: Peer = Peer { program: "git", package: "git" };
+pub const GNUTLS: Peer = Peer { program: "gnutls-cli", package: "gnutls-bin" };
 pub const HAPROXY: Peer = Peer { program: "haproxy", package: "haproxy" };
 pub const NGINX: Peer = Peer { program: "nginx", package: "nginx-light" };
 pub const NODE: Peer = Peer { program: "node", package: "nodejs" };
@@ -30,12 +31,17 @@ pub const UNSHARE: Peer = Peer { program: "unshare", package: "util-linux" };
 impl Peer {
     /// The program, to be run with these arguments; `None` when it is missing, which is then noted.
     pub fn command(&self, test: &str, arguments: &[&str]) -> Option<Command> {
-        let Peer { program, package } = self;
-        let Some(path) = find(program) else {
+        let there = self.command_if_there(arguments);
+        if there.is_none() {
+            let Peer { program, package } = self;
             miss(&format!("{test}: needs {program} (apt-get install {package})"));
-            return None;
-        };
-        Some(undisturbed(&path, arguments))
+        }
+        there
+    }
+
+    /// The same for one that is a further witness only: it may be missing anywhere, without a word.
+    pub fn command_if_there(&self, arguments: &[&str]) -> Option<Command> {
+        find(self.program).map(|path| undisturbed(&path, arguments))
     }
 }
 

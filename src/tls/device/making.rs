@@ -42,6 +42,8 @@ pub struct Ca {
     pem: String,
     name: String,
     scope: Scope,
+    /// By its extendedKeyUsage. CAs of earlier versions have none.
+    is_for_servers_only: bool,
     lifetime: Lifetime,
     issuer: Issuer<'static, Key>,
 }
@@ -140,6 +142,8 @@ impl Ca {
         ca.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_1970(lifetime.not_after);
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        // Name constraints bind no mail address and no name of a person: what those are used for is not permitted at all.
+        ca.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         ca.name_constraints = Some(scope.to_constraints());
         ca.use_authority_key_identifier_extension = true;
         let made = ca.self_signed(&key)?;
@@ -148,6 +152,7 @@ impl Ca {
             pem: made.pem(),
             name,
             scope: scope.clone(),
+            is_for_servers_only: true,
             lifetime,
             issuer: Issuer::new(ca, key),
         })
@@ -178,6 +183,7 @@ impl Ca {
             pem: own.to_pem(),
             name: name.to_string(),
             scope,
+            is_for_servers_only: own.extended_key_usage().is_some_and(|usages| usages == ["serverAuth"]),
             lifetime: Lifetime { not_before: own.not_before(), not_after: own.not_after() },
             issuer: Issuer::new(ca, key),
             certificate,
@@ -196,6 +202,16 @@ impl Ca {
 
     pub(super) fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// What it may sign for beyond what it is made for today, if it was made by an earlier version: as a clause.
+    pub(super) fn excess(&self) -> Option<String> {
+        let below: Vec<String> =
+            self.scope.open_domains().map(|domain| format!("every name below {domain}")).collect();
+        let usages = "mail, clients and code".to_string();
+        let all: Vec<String> =
+            (!self.is_for_servers_only).then_some(usages).into_iter().chain(below).collect();
+        (!all.is_empty()).then(|| all.join(", and "))
     }
 
     pub(super) fn lifetime(&self) -> Lifetime {

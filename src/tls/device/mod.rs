@@ -49,11 +49,13 @@ const LOOK_AGAIN_AT_THE_CLOCK: Duration = Duration::from_secs(10);
 /// # The CA
 ///
 /// Made on the first start, with a name unique to it (`HOST device CA 16 hexadecimal digits`), an ECDSA P-256 key and a
-/// lifetime from 1970 to 20 years after it was made. Clients are told to trust it once: [`Device::ca`]. It may only
-/// vouch for `localhost`, `.local`, the host name and the [names](Device::name) of that moment, each with what is below it;
-/// for private networks (RFC 1918, RFC 6598, RFC 3927, RFC 4193, the loopback and link-local); and for the public addresses
-/// that the machine has at that moment (IPv6: their /64). It is never replaced by itself: damaged, incomplete or expired it
-/// is an error that says what can be done.
+/// lifetime from 1970 to 20 years after it was made. Clients are told to trust it once: [`Device::ca`]. It signs for TLS servers
+/// only (extendedKeyUsage serverAuth, RFC 5280 §4.2.1.12), and only (name constraints, RFC 5280 §4.2.1.10) for `localhost`,
+/// `.local`, the host name and the [names](Device::name) of that moment, each with what is below it, or alone when it is of one
+/// label; for private networks (RFC 1918, RFC 6598, RFC 3927, RFC 4193, the loopback and link-local); and for the public
+/// addresses that the machine has at that moment (IPv6: their /64). It is never replaced by itself: damaged or incomplete
+/// it is an error that says what can be done. One of an earlier version, which may sign for more, goes on with a
+/// warning.
 ///
 /// # The certificate
 ///

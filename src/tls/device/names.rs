@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::super::dns_name::{dns_name, DnsNameFault};
 use super::machine::Machine;
-use super::scope::{private_networks, Scope};
+use super::scope::{private_networks, Scope, RESERVED};
 
 /// Names that can be given.
 pub(super) const MOST_NAMES: usize = 32;
@@ -60,15 +60,26 @@ impl Name {
     }
 }
 
-/// What a CA for this device is made for: all it has and is given now, and wherever a device may move within a site.
+/// What a CA for this device is made for: all it has and is given now, and wherever a device may move within a site. A name of
+/// one label that cannot be permitted alone is not.
 pub(super) fn scope(given: &[Name], machine: &Machine) -> Scope {
-    let mut scope = Scope { domains: Vec::new(), networks: private_networks() };
-    let own = ["localhost".to_string(), "local".to_string()];
-    for name in own.into_iter().chain(host_names(machine).0) {
-        permit(&mut scope, &Name::Dns(name), ALL_BITS);
-    }
-    for name in given {
+    let mut scope = Scope {
+        domains: RESERVED.map(String::from).into(),
+        networks: private_networks(),
+        ..Scope::default()
+    };
+    let of_machine = host_names(machine).0.into_iter().map(Name::Dns);
+    let names: Vec<Name> = of_machine.chain(given.iter().cloned()).collect();
+    // Domains first: what is below a host that stands alone is excluded.
+    let (hosts, others): (Vec<Name>, Vec<Name>) =
+        names.into_iter().partition(|name| matches!(name, Name::Dns(name) if !name.contains('.')));
+    for name in &others {
         permit(&mut scope, name, ALL_BITS);
+    }
+    for host in hosts.iter().filter(|host| !host.is_permitted(&scope)).map(Name::text).collect::<Vec<_>>() {
+        if scope.can_permit_alone(&host) && !scope.hosts.contains(&host) {
+            scope.hosts.push(host);
+        }
     }
     let public: Vec<_> =
         machine.addresses.iter().filter(|address| !scope.permits_address(**address)).collect();
@@ -92,6 +103,11 @@ fn permit(scope: &mut Scope, name: &Name, bits: u8) {
             scope.networks.push((IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)), bits));
         }
     }
+}
+
+/// Those given that a CA with this scope cannot sign for.
+pub(super) fn outside(scope: &Scope, given: &[Name]) -> Vec<String> {
+    given.iter().filter(|name| !name.is_permitted(scope)).map(Name::text).collect()
 }
 
 /// What a certificate is to be for.
@@ -142,8 +158,8 @@ impl fmt::Display for Why {
 impl Wanted {
     /// Fails with the first name that was given and is outside the CA's scope.
     pub(super) fn within(scope: &Scope, given: &[Name], machine: &Machine) -> Result<Wanted, String> {
-        if let Some(outside) = given.iter().find(|name| !name.is_permitted(scope)) {
-            return Err(outside.text());
+        if let Some(outside) = outside(scope, given).into_iter().next() {
+            return Err(outside);
         }
         let (host_names, unfit) = host_names(machine);
         let of_machine =
@@ -362,7 +378,8 @@ mod tests {
             &given(&["gate.example", "a.gate.example", "b.local", "198.51.100.1", "2001:db8::9"]),
             &machine,
         );
-        assert_eq!(scope.domains, ["localhost", "local", "printer", "gate.example"]);
+        assert_eq!(scope.domains, ["localhost", "local", "gate.example"]);
+        assert_eq!(scope.hosts, ["printer"]);
         let public: Vec<_> = scope.networks.iter().skip(private_networks().len()).collect();
         let net = |text: &str, bits| (text.parse().unwrap(), bits);
         assert_eq!(
@@ -373,6 +390,20 @@ mod tests {
                 &net("203.0.113.5", 32),
                 &net("2001:db8:1:2::", 64)
             ]
+        );
+    }
+
+    #[test]
+    fn a_name_of_one_label_is_permitted_alone_or_not_at_all() {
+        let alone = scope(&given(&["camera", "camera.example"]), &machine("printer.lan", &[]));
+        assert_eq!(alone.hosts, ["printer", "camera"]);
+        assert_eq!(alone.domains, ["localhost", "local", "printer.lan", "camera.example"]);
+        // What is below it is permitted, so it cannot be excluded.
+        let beside = given(&["lan", "printer"]);
+        let scope = scope(&beside, &machine("printer.lan", &[]));
+        assert_eq!(
+            (scope.hosts, &scope.domains[2..]),
+            (vec!["printer".to_string()], &["printer.lan".to_string()][..])
         );
     }
 

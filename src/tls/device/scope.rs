@@ -12,16 +12,24 @@ use super::super::der::Reader;
 const SEQUENCE: u8 = 0x30;
 /// `permittedSubtrees [0]`
 const PERMITTED: u8 = 0xa0;
+/// `excludedSubtrees [1]`
+const EXCLUDED: u8 = 0xa1;
 /// `dNSName [2]`
 const DNS_NAME: u8 = 0x82;
 /// `iPAddress [7]`
 const IP_ADDRESS: u8 = 0x87;
 
-/// Domains and networks; nothing outside of them is permitted.
+/// Domains that are reserved (RFC 6761, RFC 6762): nobody else can have a name below them.
+pub(super) const RESERVED: [&str; 2] = ["localhost", "local"];
+
+/// Domains, hosts and networks; nothing outside of them is permitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
     /// Lower case. Each stands for itself and for every name below it.
     pub domains: Vec<String>,
+    /// Lower case, and of one label each, such as `camera`. Each stands for itself alone: what is below it is a top-level
+    /// domain's, which may be there (`camera` is).
+    pub hosts: Vec<String>,
     /// An address and the number of its leading bits that count.
     pub networks: Vec<(IpAddr, u8)>,
 }
@@ -51,9 +59,21 @@ pub(super) fn private_networks() -> Vec<(IpAddr, u8)> {
 impl Scope {
     /// Whether this DNS name, in lower case, is permitted.
     pub fn permits_name(&self, name: &str) -> bool {
-        self.domains.iter().any(|domain| {
-            name.strip_suffix(domain.as_str()).is_some_and(|host| host.is_empty() || host.ends_with('.'))
-        })
+        self.hosts.iter().any(|host| host == name)
+            || self.domains.iter().any(|domain| is_below(name, domain))
+                && !self.hosts.iter().any(|host| is_below(name, host))
+    }
+
+    /// Whether a name of one label can be permitted alone: not when something below it is permitted too.
+    pub(super) fn can_permit_alone(&self, host: &str) -> bool {
+        !self.domains.iter().any(|domain| is_below(domain, host))
+    }
+
+    /// The domains of one label that are not reserved: whatever is below them is permitted, though it may be anybody's. CAs
+    /// of earlier versions have such.
+    pub(super) fn open_domains(&self) -> impl Iterator<Item = &str> {
+        let domains = self.domains.iter().map(String::as_str);
+        domains.filter(|domain| !domain.contains('.') && !RESERVED.contains(domain))
     }
 
     /// Whether this address is permitted.
@@ -61,40 +81,74 @@ impl Scope {
         self.networks.iter().any(|&(network, bits)| is_within(address, network, bits))
     }
 
+    /// A host that is permitted alone is permitted with what is below it, and what is below it is excluded. RFC 5280 gives a
+    /// leading dot no meaning in a DNS name, and OpenSSL, GnuTLS, NSS, Go, webpki and Chromium all give it this one.
     pub(super) fn to_constraints(&self) -> NameConstraints {
-        let domains = self.domains.iter().cloned().map(GeneralSubtree::DnsName);
+        let permitted = self.domains.iter().chain(&self.hosts).cloned().map(GeneralSubtree::DnsName);
         let networks = self
             .networks
             .iter()
             .map(|&(network, bits)| GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(network, bits)));
+        let excluded = self.hosts.iter().map(|host| GeneralSubtree::DnsName(format!(".{host}")));
         NameConstraints {
-            permitted_subtrees: domains.chain(networks).collect(),
-            excluded_subtrees: Vec::new(),
+            permitted_subtrees: permitted.chain(networks).collect(),
+            excluded_subtrees: excluded.collect(),
         }
     }
 
     /// From the content of a NameConstraints. `None` when it is not of the form that is written here.
     pub(super) fn of_constraints(der: &[u8]) -> Option<Scope> {
         let mut constraints = Reader::new(der);
-        let mut subtrees = Reader::new(constraints.expect(PERMITTED).ok()?);
-        constraints.end().ok()?;
         let mut scope = Scope::default();
-        while subtrees.end().is_err() {
-            let mut subtree = Reader::new(subtrees.expect(SEQUENCE).ok()?);
-            match subtree.element().ok()? {
-                (DNS_NAME, name) => scope.domains.push(std::str::from_utf8(name).ok()?.to_ascii_lowercase()),
-                (IP_ADDRESS, network) => scope.networks.push(network_of(network)?),
-                _ => return None,
+        for subtree in subtrees(constraints.expect(PERMITTED).ok()?)? {
+            match subtree {
+                Subtree::Dns(name) => scope.domains.push(name),
+                Subtree::Network(network) => scope.networks.push(network),
             }
-            subtree.end().ok()?;
         }
+        if constraints.end().is_err() {
+            for subtree in subtrees(constraints.expect(EXCLUDED).ok()?)? {
+                let Subtree::Dns(below) = subtree else { return None };
+                let host = below.strip_prefix('.')?;
+                // What is excluded without being permitted is nothing that is written here.
+                let at = scope.domains.iter().position(|domain| domain == host)?;
+                scope.hosts.push(scope.domains.remove(at));
+            }
+        }
+        constraints.end().ok()?;
         Some(scope)
     }
 }
 
+enum Subtree {
+    Dns(String),
+    Network((IpAddr, u8)),
+}
+
+/// From the content of GeneralSubtrees.
+fn subtrees(der: &[u8]) -> Option<Vec<Subtree>> {
+    let mut all = Reader::new(der);
+    let mut found = Vec::new();
+    while all.end().is_err() {
+        let mut subtree = Reader::new(all.expect(SEQUENCE).ok()?);
+        found.push(match subtree.element().ok()? {
+            (DNS_NAME, name) => Subtree::Dns(std::str::from_utf8(name).ok()?.to_ascii_lowercase()),
+            (IP_ADDRESS, network) => Subtree::Network(network_of(network)?),
+            _ => return None,
+        });
+        subtree.end().ok()?;
+    }
+    Some(found)
+}
+
+/// Whether a name is this domain or below it.
+fn is_below(name: &str, domain: &str) -> bool {
+    name.strip_suffix(domain).is_some_and(|host| host.is_empty() || host.ends_with('.'))
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let domains = self.domains.iter().cloned();
+        let domains = self.domains.iter().chain(&self.hosts).cloned();
         let networks = self.networks.iter().map(|(network, bits)| format!("{network}/{bits}"));
         f.write_str(&domains.chain(networks).collect::<Vec<_>>().join(", "))
     }
@@ -139,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_domain_stands_for_itself_and_what_is_below_it() {
-        let scope = Scope { domains: vec!["local".into(), "gate.example".into()], networks: Vec::new() };
+        let scope = Scope { domains: vec!["local".into(), "gate.example".into()], ..Scope::default() };
         for name in ["local", "printer.local", "a.b.local", "gate.example", "x.gate.example"] {
             assert!(scope.permits_name(name), "{name}");
         }
@@ -149,8 +203,30 @@ mod tests {
     }
 
     #[test]
+    fn a_host_stands_for_itself_alone() {
+        let scope = Scope { domains: vec!["local".into()], hosts: vec!["camera".into()], ..Scope::default() };
+        for (name, is_permitted) in [
+            ("camera", true),
+            ("camera.local", true),
+            ("shop.camera", false),
+            ("*.camera", false),
+            ("a.b.camera", false),
+            ("mycamera", false),
+        ] {
+            assert_eq!(scope.permits_name(name), is_permitted, "{name}");
+        }
+        let beside = Scope { domains: vec!["gate.camera".into()], ..Scope::default() };
+        assert!(!beside.can_permit_alone("camera") && beside.can_permit_alone("amera"));
+        let open = Scope {
+            domains: ["local", "localhost", "printer", "a.example"].map(String::from).into(),
+            ..scope
+        };
+        assert_eq!(open.open_domains().collect::<Vec<_>>(), ["printer"]);
+    }
+
+    #[test]
     fn the_private_networks_end_where_they_should() {
-        let scope = Scope { domains: Vec::new(), networks: private_networks() };
+        let scope = Scope { networks: private_networks(), ..Scope::default() };
         for address in [
             "127.0.0.1",
             "127.255.255.255",
@@ -216,7 +292,18 @@ mod tests {
             Scope::of_constraints(&subtree(IP_ADDRESS, &[10, 0, 0, 0, 255, 0, 0, 0])).unwrap().networks,
             [("10.0.0.0".parse().unwrap(), 8)]
         );
+        let excluded = |name: &[u8]| {
+            let mut all = subtree(DNS_NAME, name);
+            all[0] = EXCLUDED;
+            all
+        };
+        let alone = Scope::of_constraints(&[good.clone(), excluded(b".Local")].concat()).unwrap();
+        assert_eq!((alone.domains, alone.hosts), (vec![], vec!["local".to_string()]));
         for bad in [
+            [good.clone(), excluded(b"local")].concat(),
+            [good.clone(), excluded(b".other")].concat(),
+            [good.clone(), excluded(b".local"), excluded(b".local")].concat(),
+            excluded(b".local"),
             subtree(IP_ADDRESS, &[10, 0, 0, 0, 255, 0, 255, 0]),
             subtree(IP_ADDRESS, &[10, 0, 0, 0]),
             subtree(0x81, b"mail"),

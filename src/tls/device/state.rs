@@ -84,11 +84,23 @@ impl Served {
 /// What is there.
 enum Found {
     /// All that is needed.
-    Good(Identity, Wanted),
+    Good(Identity, Wanted, CaNotes),
     /// No CA, or only the key of one that has not served yet.
     NoCa(Option<Key>),
     /// A CA that is good, and a leaf that is to be replaced.
     Leaf { ca: Box<Ca>, wanted: Wanted, why: String, usable: Option<Identity> },
+}
+
+/// What is to be said of the CA, though it is used.
+struct CaNotes {
+    /// See [`Ca::excess`].
+    excess: Option<String>,
+}
+
+impl CaNotes {
+    fn of(ca: &Ca) -> CaNotes {
+        CaNotes { excess: ca.excess() }
+    }
 }
 
 impl State {
@@ -107,9 +119,9 @@ impl State {
     /// `before` is what this process has from an earlier time.
     pub(super) fn ensure(&self, purpose: &Purpose<'_>, before: Option<&Served>) -> Result<Served, Error> {
         let usable = match self.find(purpose) {
-            Ok(Found::Good(identity, wanted)) => {
+            Ok(Found::Good(identity, wanted, notes)) => {
                 if before.is_none() {
-                    self.report(&wanted);
+                    self.report(&wanted, &notes);
                 }
                 return Ok(Served::good(identity, &wanted));
             }
@@ -148,8 +160,8 @@ impl State {
         }
         let _lock = Lock::take(&self.dir.join("lock"))?;
         let (ca, wanted, why) = match self.find(purpose)? {
-            Found::Good(identity, wanted) => {
-                self.report(&wanted);
+            Found::Good(identity, wanted, notes) => {
+                self.report(&wanted, &notes);
                 return Ok(Served::good(identity, &wanted));
             }
             Found::Leaf { ca, wanted, why, .. } => (*ca, wanted, why),
@@ -164,8 +176,8 @@ impl State {
         let (path, why) = (escape::path(&self.certificate), escape::line(&why));
         log::info!("{path}: made the device's certificate: {why}");
         match self.find(purpose)? {
-            Found::Good(identity, wanted) => {
-                self.report(&wanted);
+            Found::Good(identity, wanted, notes) => {
+                self.report(&wanted, &notes);
                 Ok(Served::good(identity, &wanted))
             }
             Found::Leaf { why, .. } => Err(fault(&self.certificate, DeviceFault::Make(why))),
@@ -196,7 +208,7 @@ impl State {
         }
         let wanted = self.wanted(&ca, purpose)?;
         Ok(match self.check_leaf(&ca, &wanted, certificate, now)? {
-            (Some(identity), None) => Found::Good(identity, wanted),
+            (Some(identity), None) => Found::Good(identity, wanted, CaNotes::of(&ca)),
             (usable, why) => Found::Leaf { ca: Box::new(ca), wanted, why: why.unwrap_or_default(), usable },
         })
     }
@@ -273,6 +285,14 @@ impl State {
     }
 
     fn make_ca(&self, purpose: &Purpose<'_>, key: Option<Key>) -> Result<Ca, Error> {
+        let scope = names::scope(purpose.given, purpose.machine);
+        // Before anything is there that would have to be moved away.
+        if let Some(name) = names::outside(&scope, purpose.given).first() {
+            let fault = format!(
+                "{name} is of one label, and a CA for it alone cannot be for names below it too; take it out, or those below it"
+            );
+            return Err(Error::Setting { setting: "name", fault });
+        }
         let key = match key {
             Some(key) => key,
             None => {
@@ -282,7 +302,6 @@ impl State {
             }
         };
         let title = format!("{} device CA", names::title(purpose.machine));
-        let scope = names::scope(purpose.given, purpose.machine);
         let ca = Ca::make(&title, &scope, clock::of_ca(purpose.now), key);
         let ca = ca.map_err(|error| self.cannot_make(&error))?;
         self.write(&self.ca, ca.pem().as_bytes(), 0o644)?;
@@ -329,7 +348,15 @@ impl State {
     }
 
     /// Tells the log what is not as it should be, and is no reason not to serve.
-    fn report(&self, wanted: &Wanted) {
+    fn report(&self, wanted: &Wanted, notes: &CaNotes) {
+        if let Some(excess) = &notes.excess {
+            log::warn!(
+                "{}: this CA is of an earlier version and may sign for more than one that is made today: {excess}; it stays, as \
+                 clients trust it; a narrower one is made when ca.pem and ca-key.pem are moved away, and every client has to be \
+                 told to trust it",
+                escape::path(&self.ca)
+            );
+        }
         for key in [&self.ca_key, &self.key] {
             file::report_mode(key);
         }
