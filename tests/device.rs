@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use support_command::client::Client;
 use support_command::peers::{
-    miss, CERTUTIL, CHROMIUM, CURL, FAKETIME, GNUTLS, NODE, OPENSSL, PYTHON, UNSHARE,
+    leave_out, miss, CERTUTIL, CHROMIUM, CURL, FAKETIME, GNUTLS, NODE, OPENSSL, PYTHON, UNSHARE,
 };
 use support_command::{lockgate, of_program, outcome, text, Server, BODY};
 
@@ -538,6 +538,60 @@ fn a_host_name_that_no_certificate_may_have_is_left_out_with_a_warning_that_says
         let Some((0, names)) = device.openssl(test, &line) else { return };
         assert!(names.contains(name.unwrap_or("DNS:localhost")), "{host_name}: {names}");
     }
+}
+
+/// In a network of its own, where the kernel itself makes a temporary address beside one from a router's prefix.
+#[test]
+fn addresses_that_do_not_last_are_in_no_certificate() {
+    const SET_UP: &str = "\
+        ip link set lo up && ip link add here type veth peer name there && ip link set there up && \
+        echo 2 >/proc/sys/net/ipv6/conf/here/use_tempaddr && \
+        ip link set here up && \
+        ip -6 addr add fd00:1::1/64 dev here nodad && \
+        ip -6 addr add fd00:1::2/64 dev here preferred_lft 0 nodad && \
+        ip -6 addr add fd00:2::1/64 dev here mngtmpaddr valid_lft 9000 preferred_lft 8000 && \
+        ip addr add 10.9.8.7/24 dev here";
+    let test = "addresses_that_do_not_last_are_in_no_certificate";
+    let device = Device::new();
+    let isolate = if rustix::process::geteuid().is_root() { "-n" } else { "-Urn" };
+    // The kernel gives the temporary one when it has found that the other is unique.
+    let until =
+        "i=0; until grep -q '^fd000002.* 01 ' /proc/net/if_inet6 && ! grep -q ' [4-7c-f][0-9a-f]  *here' \
+                 /proc/net/if_inet6; do i=$((i+1)); [ $i -lt 1000 ] || exit 9; sleep 0.02; done";
+    let Some(mut probe) = UNSHARE.command(test, &[isolate, "sh", "-c", &format!("{SET_UP} && {until}")])
+    else {
+        return;
+    };
+    let probed = probe.output().unwrap();
+    if !probed.status.success() {
+        let said = String::from_utf8_lossy(&probed.stderr).into_owned();
+        return leave_out(&format!(
+            "{test}: needs a network of its own (unshare {isolate}; iproute2): {said}"
+        ));
+    }
+    let own = device.command(&[]);
+    let script = format!("{SET_UP} && {{ {until}; }} && cat /proc/net/if_inet6 >&2 && exec \"$0\" \"$@\"");
+    let mut command = of_program(Path::new("unshare"), &[isolate, "sh", "-c", &script]);
+    command.arg(own.get_program()).args(own.get_args());
+    let (mut server, _) = up(command);
+    let log = server.stop();
+    let leaf = lockgate::Identity::from_pem_files(device.file("cert.pem"), device.file("key.pem")).unwrap();
+    for address in ["10.9.8.7", "fd00:1::1", "fd00:2::1"] {
+        assert!(leaf.is_valid_for(address), "{address}\n{log}");
+    }
+    let mut passing = 0;
+    for line in log.lines().filter(|line| line.ends_with(" here") && line.starts_with("fd00")) {
+        let mut columns = line.split_whitespace();
+        let address = u128::from_str_radix(columns.next().unwrap(), 16).unwrap();
+        let flags = u8::from_str_radix(columns.nth(3).unwrap(), 16).unwrap();
+        let address = std::net::Ipv6Addr::from_bits(address).to_string();
+        if flags & 0x21 != 0 {
+            passing += 1;
+            assert!(!leaf.is_valid_for(&address), "{address}\n{log}");
+        }
+    }
+    // The deprecated one, and one that the kernel made.
+    assert_eq!(passing, 2, "{log}");
 }
 
 // The state directory.

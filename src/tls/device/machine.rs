@@ -1,25 +1,43 @@
 //! What this machine is called, and which addresses it has at the moment.
 //!
-//! Asks the operating system, and judges nothing. Called by `names`.
+//! Asks the operating system; leaves out addresses that do not last, and judges nothing else. Called by `names`.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+#[cfg(target_os = "linux")]
+use std::{fs::File, io::Read};
 
 /// A machine as others on its network may call it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Machine {
     /// As it is set, in whatever form; empty when it is not.
     pub(super) host_name: String,
-    /// Without those of the loopback.
+    /// Without those of the loopback, and without IPv6 addresses that are not to be relied on: temporary ones, which are others
+    /// each day (RFC 8981), deprecated ones, and those whose uniqueness is not known (RFC 4862 §5.4). Only Linux tells these
+    /// apart.
     pub(super) addresses: Vec<IpAddr>,
 }
+
+/// How much of the system's table of IPv6 addresses is read: room for 4,000. What is beyond is taken to last.
+#[cfg(target_os = "linux")]
+const TABLE_BYTES: u64 = 256 * 1024;
+
+/// `IFA_F_TEMPORARY`, `IFA_F_DADFAILED`, `IFA_F_DEPRECATED` and `IFA_F_TENTATIVE` (linux/if_addr.h).
+const PASSING: u8 = 0x01 | 0x08 | 0x20 | 0x40;
 
 impl Machine {
     /// `before` are the addresses of the last time, which stand when the system tells none; then also why it does not.
     pub(super) fn now(before: &[IpAddr]) -> (Machine, Option<io::Error>) {
         let (addresses, error) = match if_addrs::get_if_addrs() {
             Ok(interfaces) => {
-                (interfaces.iter().map(if_addrs::Interface::ip).filter(is_its_own).collect(), None)
+                let passing = passing(&table());
+                let lasts = |address: &IpAddr| match address {
+                    IpAddr::V4(_) => true,
+                    IpAddr::V6(address) => !passing.contains(address),
+                };
+                let own = interfaces.iter().map(if_addrs::Interface::ip).filter(is_its_own);
+                (own.filter(lasts).collect(), None)
             }
             Err(error) => (before.to_vec(), Some(error)),
         };
@@ -32,6 +50,40 @@ fn is_its_own(address: &IpAddr) -> bool {
     !address.is_loopback() && !address.is_unspecified() && !address.is_multicast()
 }
 
+/// The system's table of IPv6 addresses; empty where there is none.
+#[cfg(target_os = "linux")]
+fn table() -> String {
+    let mut table = Vec::new();
+    match File::open("/proc/net/if_inet6").and_then(|file| file.take(TABLE_BYTES).read_to_end(&mut table)) {
+        Ok(_) => String::from_utf8_lossy(&table).into_owned(),
+        // No IPv6, or no /proc: as elsewhere.
+        Err(_) => String::new(),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn table() -> String {
+    String::new()
+}
+
+/// Those of the table that do not last, on whatever interface. A line holds the address, the number of the interface, the
+/// length of the prefix, the scope and the flags, all hexadecimal, and the name of the interface.
+fn passing(table: &str) -> BTreeSet<Ipv6Addr> {
+    let (mut passing, mut lasting) = (BTreeSet::new(), BTreeSet::new());
+    for line in table.lines() {
+        let mut columns = line.split_ascii_whitespace();
+        let address = columns.next().filter(|address| address.len() == 32);
+        let flags = columns.nth(3).and_then(|flags| u8::from_str_radix(flags, 16).ok());
+        let address = address.and_then(|address| u128::from_str_radix(address, 16).ok());
+        match address.map(Ipv6Addr::from_bits).zip(flags) {
+            Some((address, flags)) if flags & PASSING != 0 => passing.insert(address),
+            Some((address, _)) => lasting.insert(address),
+            None => continue,
+        };
+    }
+    &passing - &lasting
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,5 +94,32 @@ mod tests {
         assert!(error.is_none(), "{error:?}");
         assert!(!machine.host_name.is_empty());
         assert!(machine.addresses.iter().all(|address| !address.is_loopback()), "{machine:?}");
+    }
+
+    #[test]
+    fn addresses_that_do_not_last_are_told_by_their_flags() {
+        let table = "\
+fd000000000000000000000000000001 02 40 00 80     eth0
+fd000000000000000000000000000002 02 40 00 01     eth0
+fd000000000000000000000000000003 02 40 00 20     eth0
+fd000000000000000000000000000004 02 40 00 40     eth0
+fd000000000000000000000000000005 02 40 00 08     eth0
+fd000000000000000000000000000006 02 40 00 a0     eth0
+fd000000000000000000000000000007 02 40 00 44     eth0
+fd000000000000000000000000000008 02 40 00 02     eth0
+20010db8000000000000000000000009 02 40 00 00     eth0
+fe800000000000000000000000000001 02 40 20 c0     eth0
+fe800000000000000000000000000001 03 40 20 80     eth1
+fd00000000000000000000000000000a 02 40 00
+fd00 02 40 00 01 eth0
+zd000000000000000000000000000001 02 40 00 01     eth0
+
+fd00000000000000000000000000000b 02 40 00 01";
+        let expected = ["fd00::2", "fd00::3", "fd00::4", "fd00::5", "fd00::6", "fd00::7", "fd00::b"];
+        let expected: BTreeSet<Ipv6Addr> = expected.map(|address| address.parse().unwrap()).into();
+        assert_eq!(passing(table), expected);
+        for table in ["", "\n\n", "\u{fffd}", &"x".repeat(1000)] {
+            assert_eq!(passing(table), BTreeSet::new());
+        }
     }
 }

@@ -60,8 +60,10 @@ const LOOK_AGAIN_AT_THE_CLOCK: Duration = Duration::from_secs(10);
 /// # The certificate
 ///
 /// ECDSA P-256, for 90 days, backdated by a day. It is for the [names](Device::name), the host name, `HOST.local`,
-/// `localhost`, 127.0.0.1, ::1, and the addresses that the machine's interfaces have, 64 at most. A server that runs renews
-/// it at two thirds of its life, and within a minute when the names or addresses are others. What the machine has and the
+/// `localhost`, 127.0.0.1, ::1, and the addresses that the machine's interfaces have, 64 at most; on Linux without IPv6
+/// addresses that are temporary (RFC 8981), deprecated or not found to be unique yet (RFC 4862). A server that runs renews
+/// it at two thirds of its life, and within a minute when there is another name or a new address, or a name has gone. An
+/// address that has gone leaves it as it is until then. What the machine has and the
 /// certificate cannot be for (a host name like `Günter-PC`, what the CA may not sign for) is left out, with a warning that says
 /// why and what to do. Its key stays the same; remove `key.pem` to have another made.
 ///

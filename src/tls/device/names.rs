@@ -183,6 +183,15 @@ impl Wanted {
     }
 }
 
+impl Wanted {
+    /// Whether a certificate for these names will do: it is for all that is wanted, and for nothing more but addresses. Those
+    /// come and go; one that the machine has no longer is no reason for another certificate.
+    pub(super) fn is_covered_by(&self, names: &BTreeSet<String>) -> bool {
+        let is_wanted = |name: &String| self.names.contains(name) || name.parse::<IpAddr>().is_ok();
+        self.names.iter().all(|name| names.contains(name)) && names.iter().all(is_wanted)
+    }
+}
+
 /// `printer.example` is also `printer` and, by multicast DNS, `printer.local` (RFC 6762). And those of them that no certificate
 /// may have; one that is not set is none.
 fn host_names(machine: &Machine) -> (Vec<String>, Vec<LeftOut>) {
@@ -417,6 +426,22 @@ mod tests {
         assert_eq!(left_out, [("scanner", &Why::OutsideOfCa), ("203.0.113.5", &Why::OutsideOfCa)]);
         for name in ["gate.example", "203.0.113.5"] {
             assert_eq!(Wanted::within(&before, &given(&["printer", name]), &now), Err(name.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_certificate_will_do_while_it_is_for_all_that_is_wanted_and_only_addresses_beyond() {
+        let wanted = Wanted { names: ["printer", "10.0.0.1"].map(String::from).into(), left_out: Vec::new() };
+        for (names, will_do) in [
+            (&["printer", "10.0.0.1"][..], true),
+            (&["10.0.0.1", "printer", "fd00::1", "10.0.0.2"], true),
+            (&["printer", "10.0.0.2"], false),
+            (&["printer"], false),
+            (&["printer", "10.0.0.1", "scanner"], false),
+            (&[], false),
+        ] {
+            let names = names.iter().map(|name| name.to_string()).collect();
+            assert_eq!(wanted.is_covered_by(&names), will_do, "{names:?}");
         }
     }
 

@@ -75,7 +75,7 @@ impl Served {
     fn is_still_good(&self, ca: &Ca, wanted: &Wanted, now: i64) -> bool {
         // An identity has a certificate.
         let leaf = &self.identity.certified_key().cert[0];
-        self.names == wanted.names
+        wanted.is_covered_by(&self.names.iter().cloned().collect())
             && ca.vouches_for(leaf, now).is_ok()
             && clock::is_due(lifetime(&self.identity), ca.lifetime(), now).is_none()
     }
@@ -257,7 +257,7 @@ impl State {
         let has_all = Certificate::read(leaf.clone()).is_ok_and(|leaf| {
             let addresses = leaf.ip_addresses().iter().map(ToString::to_string);
             let names: BTreeSet<String> = leaf.dns_names().iter().cloned().chain(addresses).collect();
-            names.len() == wanted.names.len() && wanted.names.iter().all(|name| names.contains(name))
+            wanted.is_covered_by(&names)
         });
         let why = if has_all {
             clock::is_due(lifetime(&identity), ca.lifetime(), now).map(String::from)

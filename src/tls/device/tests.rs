@@ -329,6 +329,26 @@ fn a_leaf_follows_the_machines_addresses_and_names() {
 }
 
 #[test]
+fn an_address_that_goes_is_no_reason_for_a_new_leaf_and_one_that_comes_is() {
+    let home = Home::new();
+    let device = home.device();
+    let both = device.load_at(&machine_with("printer", &["192.168.7.7", "fd00::7"]), now()).unwrap();
+    for addresses in [&["192.168.7.7"][..], &["fd00::7"], &[], &["fd00::7", "192.168.7.7"]] {
+        let kept = device.load_at(&machine_with("printer", addresses), now()).unwrap();
+        assert!(kept.has_the_chain_of(&both), "{addresses:?}");
+        // And by a process that starts.
+        let machine = machine_with("printer", addresses);
+        assert!(home.device().load_at(&machine, now()).unwrap().has_the_chain_of(&both), "{addresses:?}");
+    }
+    let came = device.load_at(&machine_with("printer", &["192.168.7.7", "fd00::8"]), now()).unwrap();
+    assert!(is_for(&came, &["192.168.7.7", "fd00::8"]) && !came.is_valid_for("fd00::7"));
+    // What has gone is not in the next one.
+    let machine = machine_with("printer", &["192.168.7.7"]);
+    let renewed = device.load_at(&machine, now() + 70 * DAY).unwrap();
+    assert!(renewed.is_valid_for("192.168.7.7") && !renewed.is_valid_for("fd00::8"));
+}
+
+#[test]
 fn two_processes_that_want_other_names_do_not_replace_each_others_leaf_for_ever() {
     let home = Home::new();
     let begin = now();
