@@ -14,8 +14,9 @@ use rustls::pki_types::{pem::PemObject, CertificateDer};
 use tempfile::TempDir;
 
 use support_command::client::Client;
+use support_command::clock::Clock;
 use support_command::peers::{
-    leave_out, miss, CERTUTIL, CHROMIUM, CURL, FAKETIME, GNUTLS, NODE, OPENSSL, PYTHON, UNSHARE,
+    leave_out, miss, CERTUTIL, CHROMIUM, CURL, GNUTLS, NODE, OPENSSL, PYTHON, UNSHARE,
 };
 use support_command::{lockgate, of_program, outcome, text, Server, BODY};
 
@@ -351,40 +352,6 @@ except ssl.SSLCertVerificationError:
 
 // The clock.
 
-/// A clock for programs that are started with it: it stands where the file says.
-struct Clock {
-    library: String,
-    file: PathBuf,
-}
-
-impl Clock {
-    fn at(test: &str, dir: &Path, time: &str) -> Option<Clock> {
-        // Where the library lies is known to the program.
-        let faketime = FAKETIME.command(test, &["-f", "+0d", "sh", "-c", "echo $LD_PRELOAD"])?;
-        let (code, library, errors) = outcome(faketime, b"");
-        assert_eq!(code, 0, "{errors}");
-        let clock = Clock { library: library.trim().to_string(), file: dir.join("clock") };
-        clock.set(time);
-        Some(clock)
-    }
-
-    fn set(&self, time: &str) {
-        let new = self.file.with_extension("new");
-        fs::write(&new, time).unwrap();
-        fs::rename(new, &self.file).unwrap();
-    }
-
-    fn wear(&self, mut command: Command) -> Command {
-        command.env("LD_PRELOAD", &self.library).env("FAKETIME_TIMESTAMP_FILE", &self.file);
-        // Timers run on: a clock that is set does not turn them.
-        command
-            .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
-            .env("DONT_FAKE_MONOTONIC", "1");
-        command
-    }
-}
-
 #[test]
 fn a_clock_in_1970_is_served_with_and_replaced_as_soon_as_it_is_set() {
     let test = "a_clock_in_1970_is_served_with_and_replaced_as_soon_as_it_is_set";
@@ -417,6 +384,36 @@ fn a_clock_in_1970_is_served_with_and_replaced_as_soon_as_it_is_set() {
         return;
     };
     assert!(!dates.contains("1970"), "{dates}");
+}
+
+#[test]
+fn a_boot_in_1970_serves_the_certificate_that_is_there() {
+    let test = "a_boot_in_1970_serves_the_certificate_that_is_there";
+    let device = Device::new();
+    let (mut server, port) = device.boot(&[]);
+    let leaf = device.leaf(port);
+    server.stop();
+    let Some(clock) = Clock::at(test, device.dir.path(), "@1970-01-01 00:00:30") else { return };
+    let (mut server, port) = up(clock.wear(device.command(&[])));
+    assert_eq!(device.leaf(port), leaf);
+    assert!(!server.stop().contains("made the device's certificate"));
+}
+
+#[test]
+fn a_clock_beyond_the_end_of_the_ca_is_served_with_and_said_to_be_an_error() {
+    let test = "a_clock_beyond_the_end_of_the_ca_is_served_with_and_said_to_be_an_error";
+    let device = Device::new();
+    device.boot(&[]).0.stop();
+    let ca = device.ca();
+    let Some(clock) = Clock::at(test, device.dir.path(), "+7400d") else { return };
+    let (mut server, port) = up(clock.wear(device.command(&[])));
+    let line = server.stderr.expect("the device's CA expired at 20");
+    assert!(line.contains("ERROR") && line.contains("set the clock if it is wrong"), "{line}");
+    // A client that knows the time accepts it.
+    device.leaf(port);
+    assert_eq!(device.ca(), ca);
+    server.stderr.expect("has expired, and clients refuse it");
+    server.stop();
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 pub mod certificates;
 pub mod client;
+pub mod clock;
 pub mod peers;
 
 use std::ffi::OsStr;

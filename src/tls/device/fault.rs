@@ -26,7 +26,8 @@ pub enum DeviceFault {
     CaKeyMissing,
     /// A part of the CA cannot be used.
     CaUnusable(&'static str),
-    /// The CA's lifetime is over. Seconds since 1970-01-01 UTC.
+    /// The CA's lifetime is over by this machine's clock. Keeps no server from starting: it stands in the log, and a check
+    /// before finds it. Seconds since 1970-01-01 UTC.
     CaExpired {
         /// The CA's notAfter.
         not_after: i64,

@@ -290,6 +290,12 @@ pub(super) fn read_ca(pem: &[u8]) -> Result<Certificate, &'static str> {
     }
 }
 
+/// When the first certificate in a PEM file is valid. `None` when there is none that is whole.
+pub(super) fn lifetime_in(pem: &[u8]) -> Option<Lifetime> {
+    let own = Certificate::read(first_in(pem).ok()?).ok()?;
+    Some(Lifetime { not_before: own.not_before(), not_after: own.not_after() })
+}
+
 /// The first certificate in a PEM file.
 fn first_in(pem: &[u8]) -> Result<CertificateDer<'static>, &'static str> {
     let contents = pem::read(pem).map_err(|_| "is damaged: it is no PEM")?;

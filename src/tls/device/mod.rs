@@ -19,7 +19,7 @@ mod state;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use fault::DeviceFault;
 
@@ -67,15 +67,17 @@ const LOOK_AGAIN_AT_THE_CLOCK: Duration = Duration::from_secs(10);
 /// certificate cannot be for (a host name like `Günter-PC`, what the CA may not sign for) is left out, with a warning that says
 /// why and what to do. Its key stays the same; remove `key.pem` to have another made.
 ///
-/// While the clock stands before the day this program was built (`SOURCE_DATE_EPOCH` of the build, if given), it gets a
-/// provisional one, from 1970 to the CA's end, and 10 s after the clock was set another. Apple's clients refuse a provisional
-/// one, because they accept no more than 825 days.
+/// While the clock stands before the day this program was built (`SOURCE_DATE_EPOCH` of the build, if given), the certificate
+/// that is there is kept for 10 min, since clocks that can be set are set by then. When there is none, and after that time, it
+/// gets a provisional one, from 1970 to the CA's end, and 10 s after the clock was set another. Apple's clients refuse a
+/// provisional one, because they accept no more than 825 days. A clock beyond the CA's end gets a provisional one too, with an
+/// error in the log and in [`Health`](crate::Health): clients that know the time accept it.
 ///
 /// # The state directory
 ///
 /// Holds `ca.pem`, `ca-key.pem`, `cert.pem`, `key.pem` and `lock`. Made with mode 0700 when it is not there, if its parent
 /// is; the keys have mode 0600. Files are replaced whole, so a power cut at any moment does no harm, and several processes
-/// with the same names may share it; with other names each keeps its own certificate, and the log says so. When it can no longer be written to, the certificate there is used as long as it is valid, with errors in
+/// with the same names may share it; with other names each keeps its own certificate, and the log says so. When it can no longer be written to, the certificate there is used, valid or not, with errors in
 /// the log. Whoever can read `ca-key.pem` can stand in for every device name above towards clients of this CA: keep it out of
 /// backups that others can read.
 #[derive(Debug)]
@@ -86,6 +88,8 @@ pub struct Device {
     served: Mutex<Option<Served>>,
     /// Those that the machine had when it was last asked.
     addresses: Mutex<Vec<IpAddr>>,
+    /// When this process began with it.
+    begun: Instant,
 }
 
 impl Device {
@@ -96,6 +100,7 @@ impl Device {
             names: Vec::new(),
             served: Mutex::default(),
             addresses: Mutex::default(),
+            begun: Instant::now(),
         }
     }
 
@@ -131,7 +136,8 @@ impl Device {
     pub(crate) fn inspect(&self, now: i64) -> Result<(), Error> {
         let given = self.given()?;
         let (machine, _) = Machine::now(&[]);
-        State::of(&self.dir).inspect(&Purpose { given: &given, machine: &machine, now })
+        let purpose = Purpose { given: &given, machine: &machine, now, running: Duration::ZERO };
+        State::of(&self.dir).inspect(&purpose)
     }
 
     /// The directory that it is kept in.
@@ -150,9 +156,14 @@ impl Device {
 
     /// As [`load`](IdentitySource::load), on this machine at this time.
     fn load_at(&self, machine: &Machine, now: i64) -> Result<Identity, Error> {
+        self.load_after(self.begun.elapsed(), machine, now)
+    }
+
+    /// The same when this process has been up for so long.
+    fn load_after(&self, running: Duration, machine: &Machine, now: i64) -> Result<Identity, Error> {
         let given = self.given()?;
         let before = self.served().clone();
-        let purpose = Purpose { given: &given, machine, now };
+        let purpose = Purpose { given: &given, machine, now, running };
         let served = State::of(&self.dir).ensure(&purpose, before.as_ref())?;
         let identity = served.identity.clone();
         *self.served() = Some(served);

@@ -5,7 +5,6 @@
 //! a CA's key is there before its certificate, which is not there before the first leaf; and a leaf is only used when it
 //! fits to its key and to the CA. Two processes never write at the same time. Called by [`Device`](super::Device).
 
-use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -16,11 +15,11 @@ use rustix::fs::FlockOperation;
 use zeroize::Zeroizing;
 
 use super::super::{file, Certificate, Identity};
-use super::clock;
+use super::clock::{self, Clock};
 use super::draft::{is_ours, sync_directory, Draft, FileError};
 use super::fault::DeviceFault;
 use super::machine::Machine;
-use super::making::{Ca, CaFault, Key, Lifetime, MakeError};
+use super::making::{self, Ca, CaFault, Key, Lifetime, MakeError};
 use super::names::{self, LeftOut, Name, Wanted};
 use crate::error::{Error, IdentityFault};
 use crate::escape;
@@ -54,6 +53,8 @@ pub(super) struct Purpose<'a> {
     pub(super) machine: &'a Machine,
     /// Seconds since 1970.
     pub(super) now: i64,
+    /// How long this process has been up.
+    pub(super) running: Duration,
 }
 
 /// What this process serves with.
@@ -72,12 +73,10 @@ impl Served {
     }
 
     /// Whether nothing but another process can be the reason that another leaf is there.
-    fn is_still_good(&self, ca: &Ca, wanted: &Wanted, now: i64) -> bool {
-        // An identity has a certificate.
-        let leaf = &self.identity.certified_key().cert[0];
+    fn is_still_good(&self, ca: &Ca, wanted: &Wanted, purpose: &Purpose<'_>) -> bool {
         wanted.is_covered_by(&self.names.iter().cloned().collect())
-            && ca.vouches_for(leaf, now).is_ok()
-            && clock::is_due(lifetime(&self.identity), ca.lifetime(), now).is_none()
+            && is_signed_by(&self.identity, ca, purpose.now).is_ok()
+            && clock::is_due(lifetime(&self.identity), ca.lifetime(), purpose.now, purpose.running).is_none()
     }
 }
 
@@ -95,11 +94,15 @@ enum Found {
 struct CaNotes {
     /// See [`Ca::excess`].
     excess: Option<String>,
+    /// Its end, when the clock stands beyond it.
+    over: Option<DeviceFault>,
 }
 
 impl CaNotes {
-    fn of(ca: &Ca) -> CaNotes {
-        CaNotes { excess: ca.excess() }
+    fn of(ca: &Ca, now: i64) -> CaNotes {
+        let not_after = ca.lifetime().not_after;
+        let over = (now > not_after).then_some(DeviceFault::CaExpired { not_after, now });
+        CaNotes { excess: ca.excess(), over }
     }
 }
 
@@ -128,7 +131,7 @@ impl State {
             Ok(Found::Leaf { ca, wanted, usable, .. }) => {
                 // Two that take turns at replacing each other's would never end.
                 let kept = before.filter(|_| usable.is_some());
-                if let Some(kept) = kept.filter(|kept| kept.is_still_good(&ca, &wanted, purpose.now)) {
+                if let Some(kept) = kept.filter(|kept| kept.is_still_good(&ca, &wanted, purpose)) {
                     self.report_contest(kept);
                     return Ok(Served { is_contested: true, ..kept.clone() });
                 }
@@ -202,24 +205,28 @@ impl State {
                 return Ok(Found::NoCa(Some(Key::read(&key).ok_or_else(unusable)?)));
             }
         };
-        let (not_after, now) = (ca.lifetime().not_after, purpose.now);
-        if now > not_after {
-            return Err(fault(&self.ca, DeviceFault::CaExpired { not_after, now }));
-        }
         let wanted = self.wanted(&ca, purpose)?;
-        Ok(match self.check_leaf(&ca, &wanted, certificate, now)? {
-            (Some(identity), None) => Found::Good(identity, wanted, CaNotes::of(&ca)),
+        Ok(match self.check_leaf(&ca, &wanted, certificate, purpose)? {
+            (Some(identity), None) => Found::Good(identity, wanted, CaNotes::of(&ca, purpose.now)),
             (usable, why) => Found::Leaf { ca: Box::new(ca), wanted, why: why.unwrap_or_default(), usable },
         })
     }
 
-    /// Whether [`ensure`](State::ensure) could do its work, as far as reading tells.
+    /// Whether [`ensure`](State::ensure) could do its work, as far as reading tells, and clients would accept it.
     #[cfg(feature = "check")]
     pub(super) fn inspect(&self, purpose: &Purpose<'_>) -> Result<(), Error> {
-        if let Found::Leaf { .. } | Found::NoCa(_) = self.find(purpose)? {
-            self.may_be_replaced()?;
-        }
-        Ok(())
+        let over = match self.find(purpose)? {
+            Found::Good(_, _, notes) => notes.over,
+            Found::Leaf { ca, .. } => {
+                self.may_be_replaced()?;
+                CaNotes::of(&ca, purpose.now).over
+            }
+            Found::NoCa(_) => {
+                self.may_be_replaced()?;
+                None
+            }
+        };
+        over.map_or(Ok(()), |over| Err(fault(&self.ca, over)))
     }
 
     /// Whether nobody else's files stand where the leaf and its key go.
@@ -232,35 +239,36 @@ impl State {
         Ok(())
     }
 
-    /// The leaf, if it can be used, and why it is to be replaced, if it is.
+    /// The leaf, if it can be used, and why it is to be replaced, if it is. Of a leaf that is not valid by this clock both: it
+    /// is better than none, where no other can be made.
     fn check_leaf(
         &self,
         ca: &Ca,
         wanted: &Wanted,
         certificate: Option<Zeroizing<Vec<u8>>>,
-        now: i64,
+        purpose: &Purpose<'_>,
     ) -> Result<(Option<Identity>, Option<String>), Error> {
         let missing = |path: &Path| Ok((None, Some(format!("{} is not there", path.display()))));
         let Some(certificate) = certificate else { return missing(&self.certificate) };
         let Some(key) = read(&self.key)? else { return missing(&self.key) };
+        let now = making::lifetime_in(&certificate).map_or(purpose.now, |life| within(life, purpose.now));
         let loaded = Identity::of_contents((&self.certificate, &certificate), (&self.key, &key), now);
         let identity = match loaded {
             Ok(identity) => identity,
             Err(error) => return Ok((None, Some(error.to_string()))),
         };
-        let certified = identity.certified_key();
-        // An identity has a certificate.
-        let leaf = &certified.cert[0];
-        if let Err(error) = ca.vouches_for(leaf, now) {
+        if let Err(error) = is_signed_by(&identity, ca, purpose.now) {
             return Ok((None, Some(format!("{} does not vouch for it ({error})", self.ca.display()))));
         }
-        let has_all = Certificate::read(leaf.clone()).is_ok_and(|leaf| {
+        // An identity has a certificate.
+        let leaf = identity.certified_key().cert[0].clone();
+        let has_all = Certificate::read(leaf).is_ok_and(|leaf| {
             let addresses = leaf.ip_addresses().iter().map(ToString::to_string);
-            let names: BTreeSet<String> = leaf.dns_names().iter().cloned().chain(addresses).collect();
-            wanted.is_covered_by(&names)
+            wanted.is_covered_by(&leaf.dns_names().iter().cloned().chain(addresses).collect())
         });
         let why = if has_all {
-            clock::is_due(lifetime(&identity), ca.lifetime(), now).map(String::from)
+            let due = clock::is_due(lifetime(&identity), ca.lifetime(), purpose.now, purpose.running);
+            due.map(String::from)
         } else {
             Some(format!("its names are to be {}", wanted.names.join(", ")))
         };
@@ -327,10 +335,15 @@ impl State {
                 key
             }
         };
-        if !clock::is_plausible(now) {
+        let doubt = match Clock::at(now, ca.lifetime()) {
+            Clock::Plausible => None,
+            Clock::Early => Some("cannot be right"),
+            Clock::Late => Some("is beyond the end of the device's CA"),
+        };
+        if let Some(doubt) = doubt {
             log::warn!(
-                "this machine's clock says {}, which cannot be right: the device's certificate is a provisional one, which some \
-                 clients refuse; set the clock, and it gets another",
+                "this machine's clock says {}, which {doubt}: the device's certificate is a provisional one, which some clients \
+                 refuse; set the clock, and it gets another",
                 crate::http::date::iso8601(now)
             );
         }
@@ -349,6 +362,12 @@ impl State {
 
     /// Tells the log what is not as it should be, and is no reason not to serve.
     fn report(&self, wanted: &Wanted, notes: &CaNotes) {
+        if let Some(over) = &notes.over {
+            log::error!(
+                "{}: served all the same, though clients with this clock refuse it: {over}",
+                escape::path(&self.ca)
+            );
+        }
         if let Some(excess) = &notes.excess {
             log::warn!(
                 "{}: this CA is of an earlier version and may sign for more than one that is made today: {excess}; it stays, as \
@@ -390,6 +409,17 @@ impl State {
     fn cannot_make(&self, error: &MakeError) -> Error {
         fault(&self.dir, DeviceFault::Make(error.to_string()))
     }
+}
+
+/// Whether the CA has signed the leaf, whether or not both are valid by this clock.
+fn is_signed_by(identity: &Identity, ca: &Ca, now: i64) -> Result<(), webpki::Error> {
+    // An identity has a certificate.
+    ca.vouches_for(&identity.certified_key().cert[0], within(lifetime(identity), now))
+}
+
+/// The time in this life that is nearest to `now`.
+fn within(life: Lifetime, now: i64) -> i64 {
+    now.min(life.not_after).max(life.not_before)
 }
 
 fn lifetime(identity: &Identity) -> Lifetime {

@@ -433,17 +433,53 @@ fn a_clock_in_1970_gets_a_provisional_leaf_and_a_good_one_once_it_is_set() {
     let good = device.load_at(&machine(), now()).unwrap();
     assert_eq!(good.not_after() - good.not_before(), 91 * DAY);
     assert_eq!(device.look_again(&good, SystemTime::now()), Some(Duration::from_secs(60)));
-    // And back, as at each boot without a battery.
-    assert_eq!(home.start(20).unwrap().not_before(), 0);
+    // And back, as at each boot without a battery: it is kept while the clock is likely to be set.
+    let device = home.device();
+    assert!(device.load_at(&machine(), 20).unwrap().has_the_chain_of(&good));
+    assert_eq!(device.look_again(&good, SystemTime::now()), Some(Duration::from_secs(60)));
+    let patient = clock::PATIENCE - Duration::from_secs(1);
+    assert!(device.load_after(patient, &machine(), 620).unwrap().has_the_chain_of(&good));
+    assert_eq!(device.load_after(clock::PATIENCE, &machine(), 620).unwrap().not_before(), 0);
     home.openssl("verify -x509_strict -purpose sslserver -attime 20 -CAfile ca.pem cert.pem");
     assert_eq!(fs::read(home.file("ca.pem")).unwrap(), ca);
 }
 
 #[test]
-fn a_ca_that_has_expired_is_an_error_with_the_clock_in_it() {
+fn a_clock_beyond_the_end_of_the_ca_keeps_no_device_from_starting() {
     let home = Home::new();
     home.start(now()).unwrap();
-    home.refuses(now() + 7301 * DAY, "ca.pem", ["expired at 20", "set the clock if it is wrong; or move"]);
+    let (ca, late) = (home.contents()["ca.pem"].clone(), now() + 7301 * DAY);
+    let device = home.device();
+    let identity = device.load_at(&machine(), late).unwrap();
+    // By this clock it is over, which health and the log say; a client that knows the time accepts it.
+    let at = SystemTime::UNIX_EPOCH + Duration::from_secs(late.unsigned_abs());
+    assert_eq!(identity.expiry(at), crate::tls::Expiry::Expired);
+    home.openssl("verify -x509_strict -purpose sslserver -CAfile ca.pem cert.pem");
+    assert!(device.load_at(&machine(), late + 60).unwrap().has_the_chain_of(&identity), "kept while it is");
+    assert!(home.start(late + 120).unwrap().has_the_chain_of(&identity));
+    #[cfg(feature = "check")]
+    {
+        let message = home.device().inspect(late).unwrap_err().to_string();
+        for words in ["ca.pem: the device's CA expired at 20", "set the clock if it is wrong; or move"] {
+            assert!(message.contains(words), "{words:?} is not in: {message}");
+        }
+    }
+    // Once the clock is set.
+    assert_eq!(device.load_at(&machine(), now()).unwrap().not_after(), now() + 90 * DAY);
+    assert_eq!(home.contents()["ca.pem"], ca);
+}
+
+#[test]
+fn a_leaf_that_is_over_is_served_where_no_other_can_be_made() {
+    let home = Home::new();
+    let leaf = home.start(now()).unwrap();
+    // Root may write everywhere, but not where a directory is in the way.
+    fs::create_dir_all(home.file("cert.new.pem.tmp").join("x")).unwrap();
+    for late in [now() + 100 * DAY, now() + 7301 * DAY, 20] {
+        let device = home.device();
+        let served = device.load_after(clock::PATIENCE, &machine(), late).unwrap();
+        assert!(served.has_the_chain_of(&leaf), "{late}");
+    }
 }
 
 #[test]
