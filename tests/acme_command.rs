@@ -18,6 +18,7 @@ use support_acme::authority::parameters;
 use support_acme::pebble::{Options, Pebble};
 use support_acme::stub::Stub;
 use support_command::client::Client;
+use support_command::clock::Clock;
 use support_command::{lockgate, outcome, text, Server};
 
 /// `lockgate WORDS … --acme …` for this authority.
@@ -182,6 +183,27 @@ fn an_authority_that_wants_a_day_for_an_order_is_asked_again_in_a_minute_and_the
     // It does not wait for that to stop.
     server.stop();
     assert!(status(state.path())["order"].as_str().unwrap().ends_with("/order/1"));
+}
+
+#[test]
+fn a_boot_in_1970_serves_the_certificate_that_an_authority_gave_and_asks_nobody() {
+    let test = "a_boot_in_1970_serves_the_certificate_that_an_authority_gave_and_asks_nobody";
+    let (stub, state) = (Stub::start(), TempDir::new().unwrap());
+    let acme =
+        lockgate::Acme::new(stub.directory(), state.path()).ca_file(&stub.authority.ca).name("localhost");
+    acme.obtain("127.0.0.1:0", lockgate::Urgency::IfDue).unwrap();
+    let Some(clock) = Clock::at(test, state.path(), "@1970-01-01 00:00:30") else { return };
+    let directory = stub.directory();
+    let words = ["serve", "--acme", &directory, "--acme-ca", text(&stub.authority.ca), "--name", "localhost"];
+    let ports = ["--https", "127.0.0.1:0", "--http", "127.0.0.1:0", "--state", text(state.path())];
+    let mut server = Server::spawn(clock.wear(lockgate(&[&words[..], &ports].concat())));
+    let port = server.https_port();
+    Client::connect(port, stub.authority.issuer.der()).get();
+    let line = server.stderr.expect("served all the same");
+    assert!(line.contains("ERROR") && line.contains("not valid before 20"), "{line}");
+    let log = server.stop();
+    assert!(!log.contains("device identity") && !log.contains("no certificate from"), "{log}");
+    assert_eq!((stub.orders().len(), &status(state.path())["failures"]), (1, &0.into()));
 }
 
 #[test]

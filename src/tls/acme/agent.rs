@@ -286,7 +286,7 @@ impl Agent {
         let unfit = |what: String| {
             AcmeFault::Unsupported(format!("the certificate that it issued is of no use: {}", clean(&what)))
         };
-        let found = held::read(None, pem.as_bytes(), Some(&self.settings)).map_err(|error| match error {
+        let found = held::try_new(pem.as_bytes(), &self.settings).map_err(|error| match error {
             Error::Identity { fault: IdentityFault::NotYetValid { .. }, .. } => AcmeFault::Unfinished {
                 what: "waiting for the certificate to be valid by this machine's clock",
                 retry_after: None,
@@ -360,7 +360,7 @@ impl Agent {
     /// The certificate that is there and can be served with.
     fn found(&self, state: &State) -> Result<Option<Found>, AcmeFault> {
         let Some(file) = state.certificate()? else { return Ok(None) };
-        match held::read(Some(&state.certificate_file()), &file, Some(&self.settings)) {
+        match held::read(&state.certificate_file(), &file, Some(&self.settings)) {
             Ok(found) => Ok(Some(found)),
             Err(error) => {
                 // The source that is served from says it aloud, and once.

@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 use super::chain;
 use super::order::Issued;
 use super::schedule::Held;
-use super::Settings;
+use super::{time, Settings};
 use crate::error::Error;
-use crate::tls::{pem, Identity};
+use crate::tls::{pem, Certificate, Identity};
 
 /// Text before the first section is no part of PEM (RFC 7468 §2).
 const FROM: &str = "lockgate: from ";
@@ -63,9 +63,26 @@ pub(super) struct Found {
     pub directory: Option<String>,
 }
 
-/// Reads what [`write`] wrote. `settings` says what it should be like; without, it fits.
-pub(super) fn read(path: Option<&Path>, file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
-    let identity = Identity::of_one_file(path, file)?;
+/// What an authority has given now, before it is written down, as [`read`] finds it. It must be valid by this machine's clock.
+pub(super) fn try_new(file: &[u8], settings: &Settings) -> Result<Found, Error> {
+    found(Identity::of_one_file(None, file)?, file, Some(settings))
+}
+
+/// Reads what [`write`] wrote. `settings` says what it should be like; without, it fits. One that is not valid yet by this
+/// machine's clock was valid when it was written, so that it is the clock that is wrong: no device's clock goes back but to
+/// where it begins. One that is over is not found.
+pub(super) fn read(path: &Path, file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
+    let at = time::now().max(not_before(file).unwrap_or(i64::MIN));
+    found(Identity::of_contents((path, file), (path, file), at)?, file, settings)
+}
+
+/// `None` when there is no certificate in it that is whole.
+fn not_before(file: &[u8]) -> Option<i64> {
+    let leaf = pem::read(file).ok()?.certificates.into_iter().next()?;
+    Some(Certificate::read(leaf).ok()?.not_before())
+}
+
+fn found(identity: Identity, file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
     let words = Words::of(file);
     let fits = settings.is_none_or(|settings| {
         words.directory.as_ref() == Some(&settings.directory)

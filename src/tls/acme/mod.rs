@@ -100,6 +100,12 @@ impl Challenge {
 /// Other chains are a choice (RFC 8555 §7.4.2): one that cannot be had is done without, with a warning in the log. A
 /// certificate that is issued and cannot be fetched is fetched at the next attempt. An account that was deactivated
 /// (RFC 8555 §7.3.6), or that the authority has forgotten, gives way to a new one with a new key, with a warning in the log.
+///
+/// # A wrong clock
+///
+/// A certificate that is there and not valid yet by this machine's clock is served all the same, with an error in the log:
+/// devices without a battery wake up in 1970. While the clock stands before the day this program was built, no authority is
+/// asked, since its own certificate would not be valid either.
 #[derive(Clone)]
 pub struct Acme {
     directory: String,

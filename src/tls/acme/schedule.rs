@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::messages::RenewalInfo;
 use super::state::{Book, Plan};
 use crate::error::AcmeFault;
+use crate::tls::built::BUILT;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -29,6 +30,9 @@ const LONGEST_SILENCE_OF_AN_ORDER: i64 = MINUTE;
 const LEAST_BETWEEN_QUESTIONS: i64 = 10 * MINUTE;
 const MOST_BETWEEN_QUESTIONS: i64 = DAY;
 const USUAL_BETWEEN_QUESTIONS: i64 = 6 * HOUR;
+
+/// From one look at a clock that cannot be right to the next.
+const UNTIL_THE_CLOCK_IS_SET: i64 = 10;
 
 /// A number that nobody can foresee, from 0 to 1.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +61,10 @@ pub(super) enum Next {
 }
 
 pub(super) fn next(now: i64, held: Option<&Held>, book: &Book, has_order: bool) -> Next {
+    // The authority's certificate is not valid yet by such a clock, so nobody can be asked; and what is held is likely good.
+    if now < BUILT && held.is_some_and(|held| held.fits) {
+        return Next::Wait(now + UNTIL_THE_CLOCK_IS_SET);
+    }
     let plan = held.and_then(|held| book.plan.as_ref().filter(|plan| plan.certificate == held.name));
     let wanted = match (held, plan) {
         (Some(held), Some(plan)) if held.fits => plan.renew_at,
@@ -207,6 +215,17 @@ mod tests {
         // Asked last when the clock was ahead.
         assert_eq!(with(plan(NOW + 20 * DAY, Some(NOW + 2 * DAY))), Next::Ask);
         assert_eq!(with(plan(NOW - DAY, None)), Next::Obtain);
+    }
+
+    #[test]
+    fn by_a_clock_that_cannot_be_right_a_certificate_that_fits_is_kept_and_nobody_is_asked() {
+        for now in [0, 600, BUILT - 1] {
+            for plan in [None, Some(plan(NOW - DAY, Some(NOW)))] {
+                assert_eq!(next(now, Some(&held(true)), &book(plan), false), Next::Wait(now + 10));
+            }
+            // Without one there is nothing to lose.
+            assert_eq!(next(now, None, &book(None), false), Next::Obtain);
+        }
     }
 
     #[test]

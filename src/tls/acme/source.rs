@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use zeroize::Zeroizing;
+
 use super::agent::Agent;
-use super::Acme;
+use super::{held, Acme};
 use crate::error::{Error, IdentityFault};
 use crate::tls::device::{Device, DeviceFault};
 use crate::tls::source::{IdentitySource, Origin};
-use crate::tls::Identity;
+use crate::tls::{file, Identity};
 
 /// An identity whose certificate the agent, which it carries, obtains and renews.
 pub(in crate::tls) fn identity(acme: &Acme) -> Result<Identity, Error> {
@@ -54,10 +56,19 @@ impl IdentitySource for AcmeSource {
                 *given = Given::Certificate;
                 return Ok(identity);
             }
-            // Clients that trust the authority may go on with the one that they have seen; the device's own is for others.
-            Err(fault) if *given == Given::Certificate => return Err(fault),
             Err(fault) => fault,
         };
+        if let Some(identity) = self.ahead_of_the_clock(&fault) {
+            if *given != Given::Certificate {
+                log::error!("served all the same, as an authority has issued it: {fault}");
+            }
+            *given = Given::Certificate;
+            return Ok(identity);
+        }
+        // Clients that trust the authority may go on with the one that they have seen; the device's own is for others.
+        if *given == Given::Certificate {
+            return Err(fault);
+        }
         let (identity, now) = self.device(*given)?;
         match &fault {
             _ if *given == now => {}
@@ -89,6 +100,13 @@ impl AcmeSource {
         AcmeSource { certificate, device, nameless, given: Mutex::new(Given::Nothing) }
     }
 
+    /// The certificate that is there, if nothing but the clock is against it: see [`held::read`].
+    fn ahead_of_the_clock(&self, fault: &Error) -> Option<Identity> {
+        let Error::Identity { fault: IdentityFault::NotYetValid { .. }, .. } = fault else { return None };
+        let file = Zeroizing::new(file::read(&self.certificate).ok()?);
+        held::read(&self.certificate, &file, None).ok().map(|found| found.identity)
+    }
+
     /// A CA that was made when other names were wanted does not vouch for these; a certificate for what it vouches for is
     /// better than none.
     fn device(&self, given: Given) -> Result<(Identity, Given), Error> {
@@ -107,6 +125,7 @@ impl AcmeSource {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::UNIX_EPOCH;
 
     use tempfile::TempDir;
 
@@ -132,5 +151,33 @@ mod tests {
         assert!(source.load().is_err());
         // A server that starts then has nothing better.
         assert!(AcmeSource::new(file, &acme).load().unwrap().is_valid_for("localhost"));
+    }
+
+    /// As it stands by a clock in 1970, or a day behind.
+    #[test]
+    fn a_certificate_that_is_ahead_of_the_clock_is_served_and_one_that_is_over_is_not() {
+        let day = Duration::from_secs(86_400);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        for (begin, end, is_served) in [
+            (now + day, now + day * 90, true),
+            (now - day, now + day, true),
+            (now - day * 2, now - day, false),
+        ] {
+            let dir = TempDir::new().unwrap();
+            let acme = Acme::new("letsencrypt", dir.path()).name("a.example");
+            let file = dir.path().join("certificate.pem");
+            let key = rcgen::KeyPair::generate().unwrap();
+            let mut params = rcgen::CertificateParams::new(vec!["a.example".to_string()]).unwrap();
+            let epoch = rcgen::date_time_ymd(1970, 1, 1);
+            (params.not_before, params.not_after) = (epoch + begin, epoch + end);
+            fs::write(&file, key.serialize_pem() + &params.self_signed(&key).unwrap().pem()).unwrap();
+            let source = AcmeSource::new(file.clone(), &acme);
+            for _ in 0..2 {
+                assert_eq!(!source.load().unwrap().is_valid_for("localhost"), is_served, "{begin:?}");
+            }
+            // What is damaged is told from it.
+            fs::write(&file, "damaged").unwrap();
+            assert!(AcmeSource::new(file, &acme).load().unwrap().is_valid_for("localhost"));
+        }
     }
 }

@@ -61,7 +61,7 @@ impl AcmeStatus {
             status.authority = words.directory.as_deref().map(shown);
             status.names = words.names.iter().map(|name| clean(name)).collect();
             status.profile = words.profile.as_deref().map(clean);
-            match held::read(Some(&state.certificate_file()), &file, None) {
+            match held::read(&state.certificate_file(), &file, None) {
                 Ok(found) => {
                     status.not_before = Some(found.held.not_before);
                     status.not_after = Some(found.held.not_after);
