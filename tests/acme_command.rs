@@ -121,6 +121,45 @@ fn what_is_missing_is_named_and_so_are_the_terms() {
 }
 
 #[test]
+fn what_is_said_of_an_authority_without_one_is_named() {
+    let options: [&[&str]; 8] = [
+        &["--accept-terms"],
+        &["--challenge", "http-01"],
+        &["--acme-ca", "x"],
+        &["--acme-profile", "x"],
+        &["--acme-chain", "x"],
+        &["--acme-contact", "x@example.org"],
+        &["--acme-eab-kid", "x"],
+        &["--acme-eab-key", "x"],
+    ];
+    for served in [&["--cert", "x", "--key", "x"][..], &["--device", "--state", "x"]] {
+        for option in options {
+            let (code, _, message) = outcome(lockgate(&[&["serve"], served, option].concat()), b"");
+            assert_eq!(code, 2, "{option:?}: {message}");
+            let words = format!(
+                "{} is for a certificate from an authority elsewhere; give --acme URL too",
+                option[0]
+            );
+            assert!(message.contains(&words), "{option:?}: {message}");
+        }
+    }
+    for (option, value) in [("--public-name", "a.example"), ("--public-port", "443")] {
+        let line = ["serve", "--cert", "x", "--key", "x", "--http", "off", option, value];
+        let (code, _, message) = outcome(lockgate(&line), b"");
+        assert!(
+            code == 2 && message.contains(&format!("{option} is where redirects lead")),
+            "{code} {message}"
+        );
+    }
+    // In a file it is the same.
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("lockgate.toml");
+    fs::write(&file, "cert = [\"x\"]\nkey = [\"x\"]\nchallenge = \"tls-alpn-01\"\n").unwrap();
+    let (code, _, message) = outcome(lockgate(&["serve", "--config", text(&file)]), b"");
+    assert!(code == 2 && message.contains("--challenge is for a certificate"), "{code} {message}");
+}
+
+#[test]
 fn a_certificate_that_has_run_out_is_renewed_and_what_is_known_of_it_is_shown() {
     let state = TempDir::new().unwrap();
     let dir = state.path().join("acme");

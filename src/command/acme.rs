@@ -24,13 +24,33 @@ pub(super) struct FromAuthority {
     pub directory: Option<String>,
     pub accept_terms: bool,
     ca: Option<PathBuf>,
-    challenge: Challenge,
+    challenge: Option<Challenge>,
     profile: Option<String>,
     chain: Option<String>,
     contacts: Vec<String>,
     eab_kid: Option<String>,
     eab_key: Option<PathBuf>,
     force: bool,
+}
+
+impl FromAuthority {
+    /// An option that says something of an authority, where none is named.
+    pub(super) fn without_authority(&self) -> Option<&'static str> {
+        let FromAuthority { directory: None, accept_terms, ca, challenge, profile, chain, .. } = self else {
+            return None;
+        };
+        let given = [
+            (*accept_terms, "--accept-terms"),
+            (challenge.is_some(), "--challenge"),
+            (ca.is_some(), "--acme-ca"),
+            (profile.is_some(), "--acme-profile"),
+            (chain.is_some(), "--acme-chain"),
+            (!self.contacts.is_empty(), "--acme-contact"),
+            (self.eab_kid.is_some(), "--acme-eab-kid"),
+            (self.eab_key.is_some(), "--acme-eab-key"),
+        ];
+        given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
+    }
 }
 
 const ALL: &[Command] = &[Command::Serve, Command::CertObtain, Command::CertRenew];
@@ -58,17 +78,17 @@ pub(super) const OPTIONS: &[Opt] = &[
     of_all(
         "challenge",
         "How names are proven: on port 80, where plain HTTP is answered, or on port 443, where HTTPS is served. The \
-         authority must reach this machine there under every name.",
+         authority must reach this machine there under every name. Without it, http-01.",
         Kind::Value {
             name: "http-01|tls-alpn-01",
             accepted: "http-01 or tls-alpn-01",
-            default: Some("http-01"),
+            default: None,
             set: |arguments, value| {
-                arguments.acme.challenge = match value.to_str()? {
+                arguments.acme.challenge = Some(match value.to_str()? {
                     "http-01" => Challenge::Http01,
                     "tls-alpn-01" => Challenge::TlsAlpn01,
                     _ => return None,
-                };
+                });
                 Some(())
             },
         },
@@ -257,7 +277,7 @@ pub(super) fn of(arguments: &Arguments) -> Result<Acme, Failure> {
     if arguments.names.is_empty() {
         return missing("--name NAME, which the authority must find this machine under,");
     }
-    let mut acme = Acme::new(directory, state).challenge(given.challenge);
+    let mut acme = Acme::new(directory, state).challenge(given.challenge.unwrap_or_default());
     acme = arguments.names.iter().fold(acme, |acme, name| acme.name(name));
     acme = given.contacts.iter().fold(acme, |acme, contact| acme.contact(contact));
     if given.accept_terms {

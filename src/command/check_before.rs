@@ -43,7 +43,9 @@ fn before(arguments: &Arguments) -> Result<Before, Failure> {
     if let Some(clients) = serve::client_auth(arguments) {
         before = before.client_auth(clients);
     }
-    let together = serve::check(arguments).and_then(|()| serve::check_client_options(arguments));
+    let together = serve::check(arguments)
+        .and_then(|()| serve::check_client_options(arguments))
+        .and_then(|()| serve::check_redirect_options(arguments));
     if let Err(failure) = together {
         // On the command line alone it is a mistake of whoever types; in a file it is what was asked about.
         return match arguments.config {

@@ -42,6 +42,7 @@ When plain HTTP cannot have port 80, port 8080 is taken instead.
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     serve::check_client_options(arguments)?;
+    serve::check_redirect_options(arguments)?;
     let signals = Signals::catch()?;
     let certificates = demo_certs::ensure(&arguments.dir)
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;

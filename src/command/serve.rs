@@ -56,6 +56,7 @@ Ports below 1024 need a permission that users do not have. It can be given to th
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     check(arguments)?;
     check_client_options(arguments)?;
+    check_redirect_options(arguments)?;
     let signals = Signals::catch()?;
     let server = match arguments.certs.len() {
         0 | 1 => open(arguments, identities(arguments)?, arguments.http)?,
@@ -90,6 +91,11 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
             }
             false => Ok(()),
         };
+    }
+    if let Some(option) = arguments.acme.without_authority() {
+        return Err(Failure::usage(format!(
+            "{option} is for a certificate from an authority elsewhere; give --acme URL too, or leave it out"
+        )));
     }
     let wrong = match (arguments.device, &arguments.state) {
         (true, _) if certs + keys > 0 => {
@@ -133,6 +139,19 @@ fn identities(arguments: &Arguments) -> Result<Vec<Identity>, Failure> {
 pub(super) fn try_it(ca: &Path, port: u16) -> String {
     let ca = shell_word(&ca.to_string_lossy());
     format!("Try it: curl --cacert {ca} https://localhost:{port}/api/data")
+}
+
+/// What is said of redirects needs the port that gives them.
+pub(super) fn check_redirect_options(arguments: &Arguments) -> Result<(), Failure> {
+    let without = match arguments {
+        Arguments { http: Some(_), .. } => return Ok(()),
+        Arguments { public_name: Some(_), .. } => "--public-name",
+        Arguments { public_port: Some(_), .. } => "--public-port",
+        _ => return Ok(()),
+    };
+    Err(Failure::usage(format!(
+        "{without} is where redirects lead, and --http off gives none; leave one of the two out"
+    )))
 }
 
 /// What is said of clients' certificates must hang together; a server that asks for none by mistake would let everybody in.
