@@ -14,6 +14,7 @@ use std::sync::Arc;
 use lockgate::{Acme, AcmeFault, AcmeStatus, Challenge, Error, Identity, Urgency};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::ClientConnection;
+use serde_json::{json, Value};
 use tempfile::TempDir;
 
 use support_acme::pebble::{Options, Pebble};
@@ -213,4 +214,51 @@ fn common_name(certificate: &CertificateDer<'_>) -> String {
     let text = String::from_utf8_lossy(certificate);
     let at = text.rfind("Pebble Root CA ").unwrap();
     text[at..at + "Pebble Root CA 0a1b2c".len()].to_string()
+}
+
+/// As a person with the account's key does (RFC 8555 §7.3.6).
+fn deactivate(pebble: &Pebble, state: &Path) {
+    let mut files = fs::read_dir(state.join("acme")).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.to_string_lossy().contains("account-")).unwrap();
+    let account: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let text = |name: &str| account[name].as_str().unwrap();
+    let key = support_acme::base64url::decode(text("key"));
+    let path = text("url").split_once("/my-account").map(|(_, rest)| format!("/my-account{rest}")).unwrap();
+    let ask = |request: String| {
+        let answer = https::exchange(pebble.port, &pebble.authority.ca, request.as_bytes()).unwrap();
+        String::from_utf8(answer).unwrap()
+    };
+    let host = format!("Host: localhost:{}\r\nUser-Agent: test\r\nConnection: close", pebble.port);
+    let nonce = ask(format!("HEAD /nonce-plz HTTP/1.1\r\n{host}\r\n\r\n"));
+    let nonce = nonce.lines().find_map(|line| line.strip_prefix("Replay-Nonce: ")).unwrap().to_string();
+    let encode = |json: Value| support_acme::base64url::encode(json.to_string().as_bytes());
+    let protected = encode(json!({"alg": "ES256", "kid": text("url"), "nonce": nonce, "url": text("url")}));
+    let payload = encode(json!({"status": "deactivated"}));
+    let random = ring::rand::SystemRandom::new();
+    let algorithm = &ring::signature::ECDSA_P256_SHA256_FIXED_SIGNING;
+    let key = ring::signature::EcdsaKeyPair::from_pkcs8(algorithm, &key, &random).unwrap();
+    let signature = key.sign(&random, format!("{protected}.{payload}").as_bytes()).unwrap();
+    let signature = support_acme::base64url::encode(signature.as_ref());
+    let body = json!({"protected": protected, "payload": payload, "signature": signature}).to_string();
+    let fields = format!("Content-Type: application/jose+json\r\nContent-Length: {}", body.len());
+    let answer = ask(format!("POST {path} HTTP/1.1\r\n{host}\r\n{fields}\r\n\r\n{body}"));
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("deactivated"), "{answer}");
+}
+
+#[test]
+fn an_account_that_its_owner_has_deactivated_gives_way_to_a_new_one() {
+    let Some(pebble) = Pebble::start("ACME without an account", Options::default()) else { return };
+    let state = TempDir::new().unwrap();
+    let acme = acme(&pebble, state.path()).name("a.example.org");
+    obtained(&pebble, &acme, Urgency::IfDue);
+    let before = AcmeStatus::read(state.path()).unwrap().accounts;
+    deactivate(&pebble, state.path());
+    // As if the last order had been made long ago.
+    let file = state.path().join("acme/renewal.json");
+    let mut book: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    book["last_order"] = 0.into();
+    fs::write(&file, book.to_string()).unwrap();
+    obtained(&pebble, &acme, Urgency::Now);
+    let after = AcmeStatus::read(state.path()).unwrap().accounts;
+    assert!(before.len() == 1 && after.len() == 1 && before != after, "{before:?} {after:?}");
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 pub mod authority;
+pub mod base64url;
 pub mod https;
 pub mod pebble;
 pub mod serving;

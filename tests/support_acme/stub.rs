@@ -13,6 +13,7 @@ use rustls::{ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwn
 use serde_json::{json, Value};
 
 use super::authority::{parameters, Authority};
+use super::base64url::decode;
 use super::https::{self, Request};
 
 pub struct Stub {
@@ -363,28 +364,6 @@ fn protected(request: &Request) -> Value {
 fn part(request: &Request, name: &str) -> Value {
     let jws: Value = serde_json::from_slice(&request.body).unwrap();
     serde_json::from_slice(&decode(jws[name].as_str().unwrap())).unwrap()
-}
-
-/// Base64url.
-fn decode(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let (mut bits, mut count) = (0u32, 0);
-    for digit in text.bytes() {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'-' => 62,
-            b'_' => 63,
-            _ => panic!("{text}"),
-        };
-        (bits, count) = (bits << 6 | u32::from(value), count + 6);
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    bytes
 }
 
 /// Seconds since 1970 as the authority writes them; days are counted as the calendar does (Hinnant's algorithm).
