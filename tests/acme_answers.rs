@@ -30,6 +30,15 @@ fn let_time_pass(state: &Path) {
     fs::write(&file, book.to_string()).unwrap();
 }
 
+/// Writes another URL into the account's file.
+fn change_account(state: &Path, url: &Value) {
+    let mut files = fs::read_dir(state.join("acme")).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.to_string_lossy().contains("account-")).unwrap();
+    let mut account: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    account["url"] = url.clone();
+    fs::write(&file, account.to_string()).unwrap();
+}
+
 /// How many certificates are in the chain that is kept.
 fn kept(state: &Path) -> usize {
     https::roots_in(&state.join("acme/certificate.pem")).len()
@@ -100,11 +109,7 @@ fn urls_that_an_earlier_version_kept_and_that_are_none_are_done_without() {
     obtain(&acme(&stub, state.path())).unwrap();
     let_time_pass(state.path());
     let dir = state.path().join("acme");
-    let mut files = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
-    let account = files.find(|path| path.to_string_lossy().contains("account-")).unwrap();
-    let mut json: Value = serde_json::from_slice(&fs::read(&account).unwrap()).unwrap();
-    json["url"] = "/account/1".into();
-    fs::write(&account, json.to_string()).unwrap();
+    change_account(state.path(), &json!("/account/1"));
     let order = json!({"url": "/order/1", "directory": stub.directory(), "names": ["a.example.org"], "key": "", "csr": ""});
     fs::write(dir.join("order.json"), order.to_string()).unwrap();
     obtain(&acme(&stub, state.path())).unwrap();
@@ -207,11 +212,17 @@ fn an_account_that_was_deactivated_gives_way_to_a_new_one_with_a_new_key() {
     assert_eq!(stub.accounts(), 2);
     let status = AcmeStatus::read(state.path()).unwrap();
     assert!(status.accounts[0].1.ends_with("/account/2"), "{status:?}");
+    // The same when its URL is not known.
+    stub.deactivate();
+    let_time_pass(state.path());
+    change_account(state.path(), &json!(null));
+    obtain(&acme(&stub, state.path())).unwrap();
+    assert_eq!(stub.accounts(), 3);
     // What is refused for another reason keeps its account.
     let_time_pass(state.path());
     stub.refuse_next("403 Forbidden", "unauthorized");
     obtain(&acme(&stub, state.path())).unwrap_err();
-    assert_eq!(stub.accounts(), 2);
+    assert_eq!(stub.accounts(), 3);
 }
 
 // Words.

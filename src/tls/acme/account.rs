@@ -39,10 +39,12 @@ fn new_key(state: &State, directory: &str) -> Result<(AccountKey, Account), Acme
 /// Whether `fault` came because there is no such account any more: the authority has forgotten it, or somebody has
 /// deactivated it, or the authority has (RFC 8555 §7.3.6). An authority says "unauthorized" of much else too, so it is
 /// asked about the account itself.
-pub(super) fn is_lost(session: &mut Session<'_>, fault: &AcmeFault) -> bool {
+pub(super) fn is_lost(session: &mut Session<'_>, settings: &Settings, fault: &AcmeFault) -> bool {
     let AcmeFault::Refused { kind, .. } = fault else { return false };
     match (&**kind, session.account.clone()) {
         ("accountDoesNotExist", _) => true,
+        // Its key is known and no account is given for it; with an external account it is more likely that one that is wrong.
+        ("unauthorized", None) => settings.external_account.is_none(),
         ("unauthorized", Some(url)) => match session.get(&url) {
             Ok(answer) => answer.read(Standing::parse).is_ok_and(|standing| standing == Standing::Over),
             Err(AcmeFault::Refused { kind, .. }) => matches!(&*kind, "unauthorized" | "accountDoesNotExist"),

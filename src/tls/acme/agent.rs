@@ -255,7 +255,7 @@ impl Agent {
                 Err(fault) => fault,
             };
             // Once in an attempt: an authority that wants none of the accounts is left alone.
-            if is_second || !account::is_lost(&mut session, &fault) {
+            if is_second || !account::is_lost(&mut session, settings, &fault) {
                 return Err(fault);
             }
             (key, account) = account::replace(state, &settings.directory, &account, &fault)?;

@@ -15,8 +15,8 @@ pub(super) fn now() -> i64 {
 /// How long a `Retry-After` wants one to wait from `now` on. A date that has gone by is no wait.
 pub(super) fn retry_after(value: &str, now: i64) -> Option<Duration> {
     let value = value.trim();
-    let seconds = match value.parse::<u32>() {
-        Ok(seconds) => i64::from(seconds),
+    let seconds = match value.parse::<u64>() {
+        Ok(seconds) => i64::try_from(seconds).unwrap_or(i64::MAX),
         Err(_) => parse_imf_fixdate(value)?.saturating_sub(now),
     };
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
@@ -88,6 +88,7 @@ mod tests {
         for (text, seconds) in [
             ("0", Some(0)),
             ("120", Some(120)),
+            ("4294967296", Some(1 << 32)),
             (" 7 ", Some(7)),
             ("Sun, 06 Nov 1994 08:49:37 GMT", Some(77)),
             ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
