@@ -13,9 +13,9 @@ use std::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::RootCertStore;
 
+use super::foreign::clean;
 use super::held::{self, Found};
 use super::https::Https;
-use super::messages::clean;
 use super::order::{Issued, Work};
 use super::schedule::{self, Dice, Next};
 use super::session::{self, Session};

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::messages::clean;
+use super::foreign::clean;
 use super::stop::Stop;
 use super::url::Url;
 use crate::error::AcmeFault;

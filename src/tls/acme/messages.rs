@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::foreign::clean;
 use super::url::Url;
 use super::Challenge;
-use crate::escape;
 
 /// The most names, URLs or profiles that are read in one message. A certificate may have 100 names at Let's Encrypt.
 const MOST: usize = 256;
-/// How much of an authority's explanation goes into an error, in bytes.
-const DETAIL_BYTES: usize = 600;
 
 /// What is wrong with a message.
 pub(super) type Wrong = String;
@@ -287,34 +285,11 @@ fn usable(reference: &str, name: &str, base: &str) -> Result<String, Wrong> {
         .map_err(|what| format!("{name} in the answer is no URL to go on with: {} {what}", clean(reference)))
 }
 
-/// The authority's words, as they go into errors, the log and what is kept to be shown: in one line of bounded length,
-/// without what steers a terminal. To do it twice changes nothing.
-pub(super) fn clean(text: &str) -> String {
-    clean_up_to(text, DETAIL_BYTES)
-}
-
-/// As [`clean`], with room for so many bytes.
-pub(super) fn clean_up_to(text: &str, most: usize) -> String {
-    let mut clean = String::new();
-    let mut letter = [0; 4];
-    for c in text.chars() {
-        let piece = match c {
-            '\n' | '\r' | '\t' => " ".to_string(),
-            c => escape::line(c.encode_utf8(&mut letter)).to_string(),
-        };
-        if clean.len() + piece.len() > most {
-            clean.push('…');
-            break;
-        }
-        clean.push_str(&piece);
-    }
-    clean
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
+    use super::super::foreign::DETAIL_BYTES;
     use super::*;
 
     const BASE: &str = "https://example.com/acme/directory";
@@ -427,15 +402,9 @@ mod tests {
     }
 
     #[test]
-    fn what_an_authority_says_steers_no_terminal_and_ends() {
+    fn what_an_authority_says_steers_no_terminal() {
         let foreign = "\u{1b}[2J\u{9b}31m\u{202e}x\r\ny\u{7f}";
         let shown = "\\u{1b}[2J\\u{9b}31m\\u{202e}x  y\\u{7f}";
-        assert_eq!(clean(foreign), shown);
-        let long = foreign.repeat(10_000);
-        assert!(clean(&long).len() <= DETAIL_BYTES + '…'.len_utf8() && clean_up_to(&long, 10).ends_with('…'));
-        for text in [foreign, &long, "ä…"] {
-            assert_eq!(clean(&clean(text)), clean(text));
-        }
         let all = json!({
             "type": foreign, "detail": foreign,
             "subproblems": [{"identifier": {"value": foreign}, "detail": foreign}],

@@ -2,13 +2,15 @@
 //! and the agent, one blocking thread beside the server, obtains and renews.
 //!
 //! Knows the network, as nothing else in `tls` does. `https` carries bytes, `session` signs and sends, `messages` reads what
-//! comes back, `account` and `order` are the protocol's two halves, `schedule` decides when, `state` remembers.
+//! comes back (`url`, `link` and `foreign` what stands in it), `account` and `order` are the protocol's two halves, `schedule`
+//! decides when, `state` remembers.
 
 mod account;
 mod agent;
 mod ari;
 mod base64url;
 mod chain;
+mod foreign;
 mod held;
 mod https;
 mod jws;

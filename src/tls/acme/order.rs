@@ -10,8 +10,9 @@ use zeroize::Zeroizing;
 
 use super::base64url;
 use super::chain;
+use super::foreign::clean;
 use super::keys;
-use super::messages::{bounded, clean, Authorization, AuthorizationStatus, Offer, Order, OrderStatus};
+use super::messages::{bounded, Authorization, AuthorizationStatus, Offer, Order, OrderStatus};
 use super::names::Identifier;
 use super::session::{Answer, Session};
 use super::state::{Book, PendingOrder, State};

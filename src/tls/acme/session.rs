@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::foreign::clean;
 use super::https::{Ask, Https, Reply};
 use super::jws::{AccountKey, Signer};
 use super::link;
-use super::messages::{clean, Directory, Problem, Wrong};
+use super::messages::{Directory, Problem, Wrong};
 use super::time;
 use super::url::Url;
 use crate::error::AcmeFault;

@@ -15,7 +15,7 @@ use serde_json::{json, Value};
 use zeroize::Zeroizing;
 
 use super::base64url;
-use super::messages::{clean, clean_up_to};
+use super::foreign::{clean, clean_up_to};
 use crate::error::AcmeFault;
 use crate::regular_file::{self, Links};
 use crate::tls::device::draft::{sync_directory, Draft, FileError};

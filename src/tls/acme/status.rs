@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use super::foreign::clean;
 use super::held;
-use super::messages::clean;
 use super::state::State;
 use super::url::Url;
 use crate::error::Error;

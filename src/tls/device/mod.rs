@@ -219,4 +219,6 @@ impl Identity {
 }
 
 #[cfg(test)]
+mod ca_tests;
+#[cfg(test)]
 mod tests;
