@@ -255,7 +255,7 @@ fn answer(authority: &Authority, state: &mut State, request: &Request) -> Vec<u8
     answer.into_bytes()
 }
 
-/// RFC 8555 §7.3.6: whoever signs with a deactivated account, or asks for one with its key, is refused.
+/// RFC 8555 §7.3.6: what is signed with a deactivated account, or asks for one with its key, is refused.
 fn refusal_of_account(state: &State, request: &Request) -> Option<String> {
     if request.method != "POST" {
         return None;

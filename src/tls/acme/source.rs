@@ -107,11 +107,14 @@ impl AcmeSource {
         held::read(&self.certificate, &file, None).ok().map(|found| found.identity)
     }
 
-    /// A CA that was made when other names were wanted does not vouch for these; a certificate for what it vouches for is
-    /// better than none.
+    /// A CA that was made when other names were wanted does not sign for these, and none can be made for some. A certificate
+    /// for what there can be one for is better than none.
     fn device(&self, given: Given) -> Result<(Identity, Given), Error> {
         match self.device.load() {
-            Err(fault @ Error::Device { fault: DeviceFault::OutsideOfCa { .. }, .. }) => {
+            Err(
+                fault
+                @ (Error::Device { fault: DeviceFault::OutsideOfCa { .. }, .. } | Error::Setting { .. }),
+            ) => {
                 if given != Given::NamelessDevice {
                     log::warn!("the device identity is not for the names that are wanted: {fault}");
                 }
@@ -151,6 +154,14 @@ mod tests {
         assert!(source.load().is_err());
         // A server that starts then has nothing better.
         assert!(AcmeSource::new(file, &acme).load().unwrap().is_valid_for("localhost"));
+    }
+
+    #[test]
+    fn names_that_no_device_can_have_keep_no_server_from_starting() {
+        let dir = TempDir::new().unwrap();
+        let acme = Acme::new("letsencrypt", dir.path()).name("lan").name("gate.lan");
+        let source = AcmeSource::new(dir.path().join("certificate.pem"), &acme);
+        assert!(source.load().unwrap().is_valid_for("localhost"));
     }
 
     /// As it stands by a clock in 1970, or a day behind.

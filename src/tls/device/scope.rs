@@ -82,7 +82,7 @@ impl Scope {
     }
 
     /// A host that is permitted alone is permitted with what is below it, and what is below it is excluded. RFC 5280 gives a
-    /// leading dot no meaning in a DNS name, and OpenSSL, GnuTLS, NSS, Go, webpki and Chromium all give it this one.
+    /// leading dot no meaning in a DNS name; OpenSSL, GnuTLS, webpki and Chromium give it this one.
     pub(super) fn to_constraints(&self) -> NameConstraints {
         let permitted = self.domains.iter().chain(&self.hosts).cloned().map(GeneralSubtree::DnsName);
         let networks = self
