@@ -246,6 +246,32 @@ fn a_boot_in_1970_serves_the_certificate_that_an_authority_gave_and_asks_nobody(
 }
 
 #[test]
+fn a_deactivated_account_is_replaced_in_one_attempt_and_the_log_says_so() {
+    let (stub, state) = (Stub::start(), TempDir::new().unwrap());
+    let acme =
+        lockgate::Acme::new(stub.directory(), state.path()).ca_file(&stub.authority.ca).name("localhost");
+    acme.obtain("127.0.0.1:0", lockgate::Urgency::IfDue).unwrap();
+    stub.deactivate();
+    // As if the last order had been made long ago.
+    let file = state.path().join("acme/renewal.json");
+    let mut book: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    book["last_order"] = 0.into();
+    fs::write(&file, book.to_string()).unwrap();
+    let ca = text(&stub.authority.ca);
+    let words =
+        ["cert", "renew", "--force", "--acme-ca", ca, "--http", "127.0.0.1:0", "--state", text(state.path())];
+    let (code, shown, log) = outcome(lockgate(&words), b"");
+    assert_eq!(code, 0, "{log}");
+    let line = log.lines().find(|line| line.contains("is none any more")).unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        line.contains("WARN")
+            && line.contains("/account/1")
+            && line.contains("a new one is made, with a new key")
+    );
+    assert!(shown.contains("/account/2 at "), "{shown}");
+}
+
+#[test]
 fn a_server_stops_while_its_authority_says_nothing() {
     let authority = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}/", authority.local_addr().unwrap().port());

@@ -15,9 +15,7 @@ use tempfile::TempDir;
 
 use support_command::client::Client;
 use support_command::clock::Clock;
-use support_command::peers::{
-    leave_out, miss, CERTUTIL, CHROMIUM, CURL, GNUTLS, NODE, OPENSSL, PYTHON, UNSHARE,
-};
+use support_command::peers::{leave_out, CERTUTIL, CHROMIUM, CURL, GNUTLS, NODE, OPENSSL, PYTHON, UNSHARE};
 use support_command::{lockgate, of_program, outcome, text, Server, BODY};
 
 /// The user without any permission (Debian: nobody).
@@ -504,9 +502,7 @@ fn on_a_machine_called(test: &str, host_name: &str, device: &Device) -> Option<C
     let isolate = if rustix::process::geteuid().is_root() { "-u" } else { "-Uru" };
     let mut probe = UNSHARE.command(test, &[isolate, "hostname", host_name])?;
     if !probe.output().unwrap().status.success() {
-        miss(&format!(
-            "{test}: this user may set no host name, not even for itself alone (unshare {isolate})"
-        ));
+        leave_out(&format!("{test}: needs a host name of its own (unshare {isolate})"));
         return None;
     }
     let own = device.command(&[]);

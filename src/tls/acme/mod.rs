@@ -191,7 +191,8 @@ impl Acme {
         self
     }
 
-    /// Among several chains, the one that leads to an issuer with this common name. When there is none, the first.
+    /// Among several chains, the one that leads to an issuer with this common name. When there is none, or it cannot be had, the
+    /// first.
     pub fn chain(mut self, common_name: impl Into<String>) -> Acme {
         self.chain = Some(common_name.into());
         self

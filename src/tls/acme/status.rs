@@ -10,7 +10,8 @@ use super::url::Url;
 use crate::error::Error;
 use crate::http::date::iso8601;
 
-/// What is known about the certificate from an authority. Times are seconds since 1970-01-01 UTC.
+/// What is known about the certificate from an authority. Times are seconds since 1970-01-01 UTC. What the authority has said
+/// is in one line, of at most 600 bytes and 4 KiB for an error, with `\u{..}` in place of what steers a terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcmeStatus {

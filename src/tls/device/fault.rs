@@ -38,7 +38,7 @@ pub enum DeviceFault {
     OutsideOfCa {
         /// The name or address.
         name: String,
-        /// All that the CA may vouch for, with what is below each name.
+        /// All that the CA may sign for, with what is below each name of several labels, and below `localhost` and `local`.
         permitted: String,
     },
     /// There is a file in the way that was not made by lockgate for this purpose.
