@@ -498,15 +498,18 @@ fn underscores_and_wildcards_are_names_and_clients_believe_them() {
 
 /// As [`Device::command`], on a machine with another host name; `None` where this user may not pretend that.
 fn on_a_machine_called(test: &str, host_name: &str, device: &Device) -> Option<Command> {
-    const SET: &str = r#"hostname "$0" && exec "$@""#;
+    // The program hostname accepts fewer names than the kernel does.
+    const SET: &str = r#"printf %s "$0" >/proc/sys/kernel/hostname && "#;
     let isolate = if rustix::process::geteuid().is_root() { "-u" } else { "-Uru" };
-    let mut probe = UNSHARE.command(test, &[isolate, "hostname", host_name])?;
+    let script = format!("{SET} true");
+    let mut probe = UNSHARE.command(test, &[isolate, "sh", "-c", &script, host_name])?;
     if !probe.output().unwrap().status.success() {
         leave_out(&format!("{test}: needs a host name of its own (unshare {isolate})"));
         return None;
     }
     let own = device.command(&[]);
-    let mut command = of_program(Path::new("unshare"), &[isolate, "sh", "-c", SET, host_name]);
+    let script = format!(r#"{SET} exec "$@""#);
+    let mut command = of_program(Path::new("unshare"), &[isolate, "sh", "-c", &script, host_name]);
     command.arg(own.get_program()).args(own.get_args());
     Some(command)
 }
