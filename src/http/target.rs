@@ -9,6 +9,9 @@ use ::http::{Method, StatusCode};
 use super::head::Span;
 use super::Refusal;
 
+/// The longest zone of an address, in bytes. Names of interfaces have at most 15 on Linux.
+const MOST_ZONE_BYTES: usize = 64;
+
 /// A request's target, taken apart but not decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Target {
@@ -23,19 +26,17 @@ pub(crate) struct Target {
 /// A host and, if it is named, a port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Authority {
-    /// A name or an IPv4 address, or an IPv6 address without its brackets.
+    /// A name or an IPv4 address, or an IPv6 address without its brackets and its zone.
     pub host: Span,
+    /// `None` also for an empty one, which stands for the scheme's own (RFC 3986 §3.2.3).
     pub port: Option<u16>,
 }
 
 impl Target {
     pub(crate) fn parse(head: &[u8], span: Span, method: &Method) -> Result<Target, Refusal> {
         let target = span.of(head);
-        if let Some(bad) = target.iter().find(|&&byte| !is(TARGET_BYTE, byte)) {
-            return Err(Refusal::bad_request(match bad {
-                b'#' => "the target holds a fragment, which clients keep to themselves",
-                _ => "the target holds a character that must be percent-encoded",
-            }));
+        if let Some(first) = target.iter().position(|&byte| !is(TARGET_BYTE, byte)) {
+            check_query_from(target, first)?;
         }
         if *method == Method::CONNECT {
             return Err(Refusal::new(
@@ -89,18 +90,24 @@ impl Target {
 
 impl Authority {
     /// `host [":" port]` (RFC 9110 §7.2). A host is a name of letters, digits, `-`, `.` and `_`, an IPv4 address, or an
-    /// IPv6 address in brackets; never empty, never with user information.
+    /// IPv6 address in brackets; never empty, never with user information. A link-local address may have a zone
+    /// (`fe80::1%eth0`, or `%25eth0` as RFC 6874 writes it), which says something on the client's machine alone.
     pub(crate) fn parse(head: &[u8], span: Span) -> Result<Authority, Refusal> {
         const NOT_A_HOST: Refusal =
             Refusal::bad_request("the host is not a name or an address with an optional port");
         let bytes = span.of(head);
         let (host, after) = if bytes.first() == Some(&b'[') {
             let close = bytes.iter().position(|&byte| byte == b']').ok_or(NOT_A_HOST)?;
-            std::str::from_utf8(&bytes[1..close])
-                .ok()
-                .and_then(|address| address.parse::<Ipv6Addr>().ok())
-                .ok_or(NOT_A_HOST)?;
-            (Span { start: span.start + 1, end: span.start + close as u32 }, close + 1)
+            let inner = &bytes[1..close];
+            let end = inner.iter().position(|&byte| byte == b'%').unwrap_or(inner.len());
+            let (text, zone) = inner.split_at(end);
+            let address = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Ipv6Addr>().ok());
+            let may_have = |address: Ipv6Addr| {
+                zone.is_empty()
+                    || address.is_unicast_link_local() && is_zone(zone.get(1..).unwrap_or_default())
+            };
+            address.filter(|address| may_have(*address)).ok_or(NOT_A_HOST)?;
+            (Span { start: span.start + 1, end: span.start + 1 + end as u32 }, close + 1)
         } else {
             let end = bytes.iter().position(|&byte| !is(NAME_BYTE, byte)).unwrap_or(bytes.len());
             if end == 0 || end > 255 {
@@ -109,10 +116,8 @@ impl Authority {
             (Span { start: span.start, end: span.start + end as u32 }, end)
         };
         let port = match &bytes[after..] {
-            [] => None,
-            [b':', digits @ ..]
-                if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) && !digits.is_empty() =>
-            {
+            [] | [b':'] => None,
+            [b':', digits @ ..] if digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit) => {
                 let number = digits.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
                 Some(u16::try_from(number).map_err(|_| NOT_A_HOST)?)
             }
@@ -120,6 +125,27 @@ impl Authority {
         };
         Ok(Authority { host, port })
     }
+}
+
+/// Whether the part of a target from `first` on, the offset of a byte that none holds before its query, may stand there.
+/// Browsers and Node send a backslash in a query as it is (WHATWG URL, query percent-encode set); there it ends no host and
+/// no segment, so nobody reads it in two ways.
+fn check_query_from(target: &[u8], first: usize) -> Result<(), Refusal> {
+    let (before, from) = target.split_at(first);
+    let is_bad = |byte: &u8| !is(TARGET_BYTE, *byte) && (*byte != b'\\' || !before.contains(&b'?'));
+    match from.iter().find(|byte| is_bad(byte)) {
+        None => Ok(()),
+        Some(b'#') => {
+            Err(Refusal::bad_request("the target holds a fragment, which clients keep to themselves"))
+        }
+        Some(_) => Err(Refusal::bad_request("the target holds a character that must be percent-encoded")),
+    }
+}
+
+/// A zone's identifier (RFC 6874 §2): `eth0`, `25eth0`, `2`. Longer ones than any system has are none.
+fn is_zone(zone: &[u8]) -> bool {
+    let is_unreserved = |byte: &u8| is(NAME_BYTE, *byte) || *byte == b'~';
+    (1..=MOST_ZONE_BYTES).contains(&zone.len()) && zone.iter().all(is_unreserved)
 }
 
 /// The path as the router matches it: percent-decoded, UTF-8, without dot segments. What two programs could read in two
@@ -222,8 +248,8 @@ fn scheme_length(target: &[u8]) -> Option<usize> {
     )
 }
 
-/// Visible ASCII less what no client sends unencoded: fragments, quotes, angle brackets and backslashes. `|`, `^`, `{`,
-/// `}` and the backtick are let through, because browsers send them in queries.
+/// Visible ASCII less what no client sends unencoded: fragments, quotes and angle brackets; and backslashes, which only a
+/// query may hold. `|`, `^`, `{`, `}`, brackets and the backtick are let through, because browsers send them in queries.
 const fn is_target_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\')
 }
@@ -272,6 +298,9 @@ mod tests {
         assert_eq!(parse("/a?b?c", Method::GET), Ok(("/a".into(), some("b?c"), None)));
         assert_eq!(parse("https://h:1/a?b", Method::GET), Ok(("/a".into(), some("b"), some("h"))));
         assert_eq!(parse("HTTP://[::1]/", Method::GET), Ok(("/".into(), None, some("::1"))));
+        assert_eq!(parse("/a?b\\c\\", Method::GET), Ok(("/a".into(), some("b\\c\\"), None)));
+        assert_eq!(parse("http://h:/a", Method::GET), Ok(("/a".into(), None, some("h"))));
+        assert_eq!(parse("http://[fe80::1%25eth0]:1/", Method::GET), Ok(("/".into(), None, some("fe80::1"))));
         assert_eq!(parse("*", Method::OPTIONS), Ok(("*".into(), None, None)));
         for (target, method, status) in [
             ("*", Method::GET, 400),
@@ -288,6 +317,10 @@ mod tests {
             ("/a#b", Method::GET, 400),
             ("/ä", Method::GET, 400),
             ("/a\\b", Method::GET, 400),
+            ("/a\\b?c", Method::GET, 400),
+            ("/?a\\b#c", Method::GET, 400),
+            ("/?a\\b\"c", Method::GET, 400),
+            ("http://h\\@evil/?a", Method::GET, 400),
         ] {
             assert_eq!(parse(target, method), Err(status), "{target}");
         }

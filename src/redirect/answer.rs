@@ -212,7 +212,8 @@ fn public_host(name: &str) -> Result<String, Error> {
     let host = in_brackets_if_ipv6(bare);
     let whole = Span { start: 0, end: u32::try_from(host.len()).unwrap_or(u32::MAX) };
     match Authority::parse(host.as_bytes(), whole) {
-        Ok(Authority { port: None, .. }) => Ok(host),
+        // A port or a zone, even an empty port, would stand in every Location.
+        Ok(Authority { host: found, port: None }) if found.of(host.as_bytes()) == bare.as_bytes() => Ok(host),
         _ => Err(Error::Setting {
             setting: "public_name",
             fault: format!(
@@ -249,7 +250,7 @@ mod tests {
     }
 
     fn ask(settings: &Settings, head: &str) -> Answer {
-        let is_own = |host: &str| matches!(host, "device.local" | "192.0.2.7" | "2001:db8::7");
+        let is_own = |host: &str| matches!(host, "device.local" | "192.0.2.7" | "2001:db8::7" | "fe80::7");
         let challenges = |token: &str| (token == "known").then(|| "known.thumbprint".to_string());
         answer(head.as_bytes(), &Rules::new(settings).unwrap(), &is_own, Some(&challenges))
     }
@@ -278,6 +279,14 @@ mod tests {
             ("GET /a/../b HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/a/../b")),
             ("POST /x HTTP/1.1\r\nHost: 192.0.2.7\r\nContent-Length: 5", Ok("https://192.0.2.7:8443/x")),
             ("GET / HTTP/1.1\r\nHost: [2001:db8::7]:80", Ok("https://[2001:db8::7]:8443/")),
+            ("GET / HTTP/1.1\r\nHost: device.local:", Ok("https://device.local:8443/")),
+            ("GET / HTTP/1.1\r\nHost: [fe80::7%eth0]:80", Ok("https://[fe80::7]:8443/")),
+            ("GET http://[fe80::7%25eth0]/ HTTP/1.1\r\nHost: a", Ok("https://[fe80::7]:8443/")),
+            ("GET / HTTP/1.1\r\nHost: [fe80::8%eth0]", Err(421)),
+            (
+                "GET /a?b\\c=\\evil.example HTTP/1.1\r\nHost: device.local",
+                Ok("https://device.local:8443/a?b\\c=\\evil.example"),
+            ),
             ("OPTIONS * HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/")),
             ("GET http://device.local/a HTTP/1.1\r\nHost: evil.example", Ok("https://device.local:8443/a")),
             ("GET http://evil.example/a HTTP/1.1\r\nHost: device.local", Err(421)),
@@ -297,6 +306,7 @@ mod tests {
             ("GET / HTTP/1.0", Err(400)),
             ("GET //evil.example/ HTTP/1.1\r\nHost: device.local", Err(400)),
             ("GET /\\evil.example/ HTTP/1.1\r\nHost: device.local", Err(400)),
+            ("GET /\\evil.example/?a HTTP/1.1\r\nHost: device.local", Err(400)),
             ("GET http://device.local//evil HTTP/1.1\r\nHost: device.local", Err(400)),
             ("GET / HTTP/1.1\r\nHost: device.local\r\nHost: device.local", Err(400)),
             ("GET / HTTP/3.0\r\nHost: device.local", Err(505)),
@@ -414,7 +424,9 @@ mod tests {
     #[test]
     fn a_setting_that_cannot_be_used_is_named() {
         let fault = |settings: Settings| Rules::new(&settings).unwrap_err().to_string();
-        for name in ["", "a b", "https://a", "a:443", "a/b", "::g", "[::1", "a\r\nb", "u@a"] {
+        for name in
+            ["", "a b", "https://a", "a:443", "a/b", "::g", "[::1", "a\r\nb", "u@a", "a:", "[fe80::1%eth0]"]
+        {
             let public_name = Some(name.to_string());
             let fault = fault(Settings { public_name, ..settings() });
             assert!(fault.starts_with("public_name: "), "{name:?}: {fault}");

@@ -87,8 +87,31 @@ fn made_by_hand(target: &str) {
 #[test]
 fn properties_hold_of_random_targets() {
     let pieces = &[
-        "/", "//", "a", "%2F", "%2e", "%25", "%C3%A4", "%ff", "%", "..", ".", "?", "&", "=", "+", "#", "*",
-        "http://", "HTTPS://", "h:1", "[::1]", "user@", "\\",
+        "/",
+        "//",
+        "a",
+        "%2F",
+        "%2e",
+        "%25",
+        "%C3%A4",
+        "%ff",
+        "%",
+        "..",
+        ".",
+        "?",
+        "&",
+        "=",
+        "+",
+        "#",
+        "*",
+        "http://",
+        "HTTPS://",
+        "h:1",
+        "[::1]",
+        "[fe80::1%25a]",
+        ":",
+        "user@",
+        "\\",
     ];
     for input in crate::fuzzing::inputs(30_000, pieces) {
         hold(&input);

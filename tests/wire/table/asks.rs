@@ -86,6 +86,11 @@ fn expect() -> Vec<Row> {
         waiting("a body that is asked for", LENGTH, "abc"),
         waiting("chunks that are asked for", CODED, CHUNKS),
         waiting("an expectation in capitals", "EXPECT: 100-CONTINUE\r\nContent-Length: 3\r\n", "abc"),
+        waiting(
+            "tabs and spaces around an expectation",
+            "Expect:\t 100-continue \t\r\nContent-Length: 3\r\n",
+            "abc",
+        ),
         row("a body at once", "9110 §10.1.1", post(LENGTH, "abc"), &[200], Kept).says("abc"),
         row("chunks at once", "9110 §10.1.1", post(CODED, CHUNKS), &[200], Kept).says("abc"),
         row("no body", "9110 §10.1.1", request("GET /", "Expect: 100-continue\r\n"), &[200], Kept),

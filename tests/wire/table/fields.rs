@@ -63,6 +63,8 @@ fn field_syntax() -> Vec<Row> {
         row("close among options", "9110 §7.6.1", field("Connection: TE,,close"), &[200], Closed),
         row("close in a second line", "9110 §7.6.1", field("Connection: TE\r\nConnection: close"), &[200], Closed),
         row("close in capitals", "9110 §7.6.1", field("Connection: CLOSE"), &[200], Closed),
+        row("tabs and spaces around close", "9110 §5.5", field("Connection:\t close \t "), &[200], Closed),
+        row("tabs and spaces around close among options", "9110 §5.6.1", field("Connection: TE\t,\tclose\t"), &[200], Closed),
         row("what is only like close", "9110 §7.6.1", field("Connection: closed, \"close\""), &[200], Kept),
         row("Upgrade to HTTP/2 in clear", "9110 §7.8", field("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"), &[200], Kept),
         row("a range", "9110 §14.2", field("Range: bytes=0-0,1-1,2-2"), &[200], Kept),
@@ -100,6 +102,14 @@ fn hosts() -> Vec<Row> {
         row("a name", "9110 §7.2", host("Host: localhost\r\n"), &[200], Kept).says("localhost"),
         row("a name and a port", "9110 §7.2", host("Host: localhost:8443\r\n"), &[200], Kept)
             .says("localhost"),
+        row(
+            "tabs and spaces around a host",
+            "9110 §5.5",
+            host("Host:\t localhost:8443 \t\r\n"),
+            &[200],
+            Kept,
+        )
+        .says("localhost"),
         row("a host in capitals", "9110 §4.2.3", host("HOST: LOCALHOST\r\n"), &[200], Kept),
         other("another name", "9110 §7.4", "Host: device.local\r\n").says("device.local"),
         other("an IPv4 address", "3986 §3.2.2", "Host: 192.0.2.1\r\n").says("192.0.2.1"),
@@ -155,8 +165,11 @@ fn hosts() -> Vec<Row> {
         ),
         row("only a port", "9110 §7.2", host("Host: :443\r\n"), &[400], Closed),
         row("a port of letters", "3986 §3.2.3", host("Host: localhost:http\r\n"), &[400], Closed),
-        row("an empty port", "3986 §3.2.3", host("Host: localhost:\r\n"), &[400], Closed)
-            .strict("a port may be empty (RFC 3986 §3.2.3)"),
+        row("an empty port", "3986 §3.2.3", host("Host: localhost:\r\n"), &[200], Kept).says("localhost"),
+        other("an empty port after an address", "3986 §3.2.3", "Host: [2001:db8::1]:\r\n")
+            .says("2001:db8::1"),
+        row("an empty port and no name", "3986 §3.2.3", host("Host: :\r\n"), &[400], Closed),
+        row("two empty ports", "3986 §3.2.3", host("Host: localhost::\r\n"), &[400], Closed),
         row("a port over 65535", "3986 §3.2.3", host("Host: localhost:65536\r\n"), &[400], Closed),
         row("a port below zero", "3986 §3.2.3", host("Host: localhost:-1\r\n"), &[400], Closed),
         row("two ports", "3986 §3.2.3", host("Host: localhost:1:2\r\n"), &[400], Closed),
@@ -164,8 +177,32 @@ fn hosts() -> Vec<Row> {
         row("the other half", "3986 §3.2.2", host("Host: ::1]\r\n"), &[400], Closed),
         row("an IPv6 address without brackets", "3986 §3.2.2", host("Host: 2001:db8::1\r\n"), &[400], Closed),
         row("a name in brackets", "3986 §3.2.2", host("Host: [localhost]\r\n"), &[400], Closed),
-        row("a zone in brackets", "6874 §2", host("Host: [fe80::1%25eth0]\r\n"), &[400], Closed)
-            .strict("a zone is allowed in a URI on its own machine (RFC 6874)"),
+        other("a zone in brackets", "6874 §2", "Host: [fe80::1%25eth0]\r\n").says("fe80::1"),
+        other("a zone as it is written elsewhere", "4007 §11.2", "Host: [fe80::1%eth0]:8443\r\n")
+            .says("fe80::1"),
+        other("a zone that is a number", "4007 §11.2", "Host: [FE80::1%2]\r\n").says("FE80::1"),
+        row("an empty zone", "6874 §2", host("Host: [fe80::1%]\r\n"), &[400], Closed),
+        row("a zone that is the number 25", "6874 §2", host("Host: [fe80::1%25]\r\n"), &[200], Kept)
+            .says("fe80::1")
+            .at_redirect(&[421]),
+        row("a zone that leaves the bracket", "6874 §2", host("Host: [fe80::1%]evil]\r\n"), &[400], Closed),
+        row("a zone with a slash", "6874 §2", host("Host: [fe80::1%a/b]\r\n"), &[400], Closed),
+        row("a zone with an at sign", "6874 §2", host("Host: [fe80::1%a@evil]\r\n"), &[400], Closed),
+        row(
+            "an over-long zone",
+            "6874 §2",
+            host(&format!("Host: [fe80::1%{}]\r\n", "a".repeat(65))),
+            &[400],
+            Closed,
+        ),
+        row(
+            "a zone of an address that has none",
+            "4007 §6",
+            host("Host: [2001:db8::1%eth0]\r\n"),
+            &[400],
+            Closed,
+        )
+        .strict("any address may be written with a zone (RFC 4007 §11.2)"),
         row("more behind the bracket", "3986 §3.2.2", host("Host: [::1]evil\r\n"), &[400], Closed),
     ]
 }

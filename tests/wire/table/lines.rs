@@ -179,6 +179,26 @@ fn targets() -> Vec<Row> {
         row("a percent that is encoded twice", "3986 §2.4", target("/%252e%252e/"), &[404], Kept),
         row("a fragment", "9112 §3.2.1", target("/#a"), &[400], Closed).strict(AS_IT_IS),
         row("a backslash", "9112 §3.2.1", target("/\\evil"), &[400], Closed).strict(AS_IT_IS),
+        row("a backslash in a query", "9112 §3.2", target("/?a=\\b\\"), &[200], Kept),
+        row(
+            "a backslash in a query in absolute form",
+            "9112 §3.2",
+            target("https://localhost/?\\"),
+            &[200],
+            Kept,
+        ),
+        row("a backslash before a query", "9112 §3.2.1", target("/a\\?b"), &[400], Closed).strict(AS_IT_IS),
+        row("a backslash and a fragment in a query", "9112 §3.2.1", target("/?\\#a"), &[400], Closed)
+            .strict(AS_IT_IS),
+        row(
+            "a backslash for the end of a host",
+            "9112 §3.2.2",
+            target("https://localhost\\@evil/?a"),
+            &[400],
+            Closed,
+        ),
+        row("what browsers leave in a query", "9112 §3.2", target("/?[]{}|^`'\\"), &[200], Kept),
+        row("quotes in a query", "9112 §3.2.1", target("/?\"a\""), &[400], Closed).strict(AS_IT_IS),
         row("quotes", "9112 §3.2.1", target("/\"a\""), &[400], Closed).strict(AS_IT_IS),
         row("angle brackets", "9112 §3.2.1", target("/<script>"), &[400], Closed).strict(AS_IT_IS),
         // No valid target, but browsers send them, and nobody reads them in two ways.
