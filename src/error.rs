@@ -53,9 +53,10 @@ pub enum Error {
         /// What is wrong with it, and what would be right.
         fault: String,
     },
-    /// The operating system refused something the server needs while it runs.
+    /// The operating system refused something that the server, or a handler, needs while it runs. What a handler's `?`
+    /// makes of an [`io::Error`]: a 500, whose text goes to the log alone.
     Io {
-        /// What the server was doing.
+        /// What was being done.
         doing: &'static str,
         /// What the operating system said.
         source: io::Error,
@@ -176,7 +177,9 @@ pub enum BodyFault {
     Json(serde_json::Error),
     /// `Content-Type` is something else than JSON: 415.
     MediaType,
-    /// The connection failed.
+    /// `Content-Encoding` is something else than `identity` (RFC 9110 §8.4): 415, with `Accept-Encoding: identity`.
+    ContentCoding,
+    /// The connection failed: 400, and what the system said is not shown.
     Io(io::Error),
 }
 
@@ -536,6 +539,9 @@ impl fmt::Display for Raw<'_, BodyFault> {
             BodyFault::Malformed(what) => write!(f, "the body's chunked framing is broken: {what}"),
             BodyFault::Json(source) => write!(f, "the body is not the JSON that is expected here: {source}"),
             BodyFault::MediaType => f.write_str("the body must be JSON, with Content-Type: application/json"),
+            BodyFault::ContentCoding => {
+                f.write_str("the body must come as it is, without a Content-Encoding such as gzip")
+            }
             BodyFault::Io(source) => write!(f, "the body could not be read: {source}"),
         }
     }
@@ -565,17 +571,43 @@ impl From<BodyFault> for io::Error {
         let kind = match fault {
             BodyFault::TimedOut { .. } => io::ErrorKind::TimedOut,
             BodyFault::Incomplete => io::ErrorKind::UnexpectedEof,
+            BodyFault::Io(ref source) => source.kind(),
             _ => io::ErrorKind::InvalidData,
         };
         io::Error::new(kind, Error::Body(fault))
     }
 }
 
+/// A handler's own failure ([`Error::Io`]: a 500), unless it is what reading the request's body has given
+/// ([`Error::Body`]), however often it was wrapped in another [`io::Error`].
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        match error.downcast::<Error>() {
+        match own_or_other(error) {
             Ok(own) => own,
-            Err(other) => Error::Body(BodyFault::Io(other)),
+            Err(source) => Error::Io { doing: "a handler's input or output", source },
+        }
+    }
+}
+
+/// This crate's own error, which travels inside `error`.
+fn own_or_other(error: io::Error) -> Result<Error, io::Error> {
+    let mut inner = error.downcast::<Error>();
+    while let Err(other) = inner {
+        match other.downcast::<io::Error>() {
+            Ok(wrapped) => inner = wrapped.downcast::<Error>(),
+            Err(other) => return Err(other),
+        }
+    }
+    inner
+}
+
+impl BodyFault {
+    /// What reading a body has given: a fault of its own, or the connection's.
+    pub(crate) fn of(error: io::Error) -> BodyFault {
+        match own_or_other(error) {
+            Ok(Error::Body(fault)) => fault,
+            Ok(other) => BodyFault::Io(io::Error::other(other)),
+            Err(source) => BodyFault::Io(source),
         }
     }
 }

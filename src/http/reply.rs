@@ -82,7 +82,8 @@ pub(crate) fn write_head(
     common: &Common,
 ) -> Written {
     let status = response.status;
-    let length = response.body.length();
+    // RFC 9110 §15.3.6: a 205 has no content, and says so, because its length would be read otherwise.
+    let length = if status == StatusCode::RESET_CONTENT { Some(0) } else { response.body.length() };
     let bodiless =
         status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let framing = match (bodiless || *exchange.method == Method::HEAD, length, exchange.version) {
@@ -215,6 +216,20 @@ mod tests {
                 "",
             ),
             (Response::new(StatusCode::OK), Version::Http11, Framing::Length(0), true, "content-length: 0"),
+            (
+                Response::text("x").with_status(StatusCode::RESET_CONTENT),
+                Version::Http11,
+                Framing::Length(0),
+                true,
+                "content-length: 0",
+            ),
+            (
+                unknown().with_status(StatusCode::RESET_CONTENT),
+                Version::Http10,
+                Framing::Length(0),
+                true,
+                "content-length: 0",
+            ),
             (
                 Response::new(StatusCode::OK),
                 Version::Http10,

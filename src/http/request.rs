@@ -69,6 +69,13 @@ pub(crate) enum Body<'a> {
 
 impl Body<'_> {
     pub(crate) const EMPTY: Body<'static> = Body::Buffered { bytes: Cow::Borrowed(&[]), read: 0 };
+
+    /// All that has not been read yet.
+    fn read_whole(&mut self) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes).map_err(|error| Error::Body(BodyFault::of(error)))?;
+        Ok(bytes)
+    }
 }
 
 impl<'a> Request<'a> {
@@ -282,35 +289,54 @@ impl<'a> Request<'a> {
     }
 
     /// The whole body, at most [`Limits::body_bytes`](crate::Limits::body_bytes).
+    ///
+    /// # Errors
+    /// [`Error::Body`]: 415 with `Accept-Encoding: identity` when the body comes in a content coding such as gzip (RFC 9110
+    /// §8.4; [`body`](Request::body) gives the coded bytes), 413 when it is too large, 408 when it comes too slowly, 400 when
+    /// it is cut short or its framing is broken.
     pub fn bytes(&mut self) -> Result<Vec<u8>, Error> {
+        self.check_content_coding()?;
         match &mut self.body {
             Body::Buffered { bytes: Cow::Owned(bytes), read: 0 } => Ok(std::mem::take(bytes)),
-            body => {
-                let mut bytes = Vec::new();
-                body.read_to_end(&mut bytes)?;
-                Ok(bytes)
-            }
+            body => body.read_whole(),
         }
     }
 
-    /// The body read as JSON. Errors: 415 when `Content-Type` names something else than JSON, 400 when it is not JSON, 422
-    /// when it is JSON of another shape, and those of [`bytes`](Request::bytes).
+    /// The body read as JSON. A byte order mark before it is passed over (RFC 8259 §8.1).
+    ///
+    /// # Errors
+    /// [`Error::Body`]: 415 when `Content-Type` names something else than JSON, 400 when it is not JSON, 422 when it is JSON of
+    /// another shape, and those of [`bytes`](Request::bytes).
     pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         if self.header("content-type").is_some_and(|media_type| !is_json(media_type)) {
             return Err(Error::Body(BodyFault::MediaType));
         }
+        self.check_content_coding()?;
         let bytes = match &mut self.body {
             Body::Buffered { bytes, read } => {
                 let start = std::mem::replace(read, bytes.len());
                 Cow::Borrowed(&bytes[start..])
             }
-            body => {
-                let mut bytes = Vec::new();
-                body.read_to_end(&mut bytes)?;
-                Cow::Owned(bytes)
-            }
+            body => Cow::Owned(body.read_whole()?),
         };
-        serde_json::from_slice(&bytes).map_err(|error| Error::Body(BodyFault::Json(error)))
+        let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
+        serde_json::from_slice(text).map_err(|error| Error::Body(BodyFault::Json(error)))
+    }
+
+    /// What is read here is the body as it is meant; nothing here undoes a coding.
+    fn check_content_coding(&self) -> Result<(), Error> {
+        let codings = self
+            .fields
+            .iter()
+            .filter(|field| field.name.of(&self.head).eq_ignore_ascii_case(b"content-encoding"))
+            .flat_map(|field| field.value.of(&self.head).split(|&byte| byte == b','))
+            .map(<[u8]>::trim_ascii);
+        for coding in codings {
+            if !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity") {
+                return Err(Error::Body(BodyFault::ContentCoding));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn set_presence(&mut self, presence: Presence<'a>) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Read;
 
-use ::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use ::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_core::Serialize;
 use serde_json::{Map, Value};
@@ -326,18 +326,33 @@ impl IntoResponse for Problem {
 /// A fault of the body answers with its own status; everything else is a 500, and its text goes to the log alone.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        let is_coding = matches!(self, Error::Body(BodyFault::ContentCoding));
         let status = match &self {
             Error::Body(BodyFault::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             Error::Body(BodyFault::TimedOut { .. }) => StatusCode::REQUEST_TIMEOUT,
-            Error::Body(BodyFault::MediaType) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Error::Body(BodyFault::MediaType | BodyFault::ContentCoding) => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Error::Body(BodyFault::Json(error)) if error.is_data() => StatusCode::UNPROCESSABLE_ENTITY,
+            Error::Body(BodyFault::Io(error)) => {
+                log::debug!("a request's body could not be read: {error}");
+                return Problem::new(StatusCode::BAD_REQUEST)
+                    .detail("the body could not be read")
+                    .into_response();
+            }
             Error::Body(_) => StatusCode::BAD_REQUEST,
             other => {
                 log::error!("a handler failed: {other}");
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             }
         };
-        Problem::new(status).detail(self.to_string()).into_response()
+        let response = Problem::new(status).detail(self.to_string()).into_response();
+        if is_coding {
+            // RFC 9110 §12.5.3: with 415 it says which codings would be taken.
+            response.with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+        } else {
+            response
+        }
     }
 }
 

@@ -483,7 +483,8 @@ impl Connection {
         let after = if written.keep_alive { After::KeepAlive } else { After::Close };
         let record = record.map(|record| Record { status: response.status, ..record });
         let source = match (written.framing, response.body) {
-            (Framing::None, _) | (_, Payload::Reader { length: Some(0), .. }) => Source::Nothing,
+            // Also of a 205, whatever the handler gave it.
+            (Framing::None | Framing::Length(0), _) => Source::Nothing,
             (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
             (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
             (_, Payload::Reader { .. }) if !desk.shared.lot.lock().take_reader_place(self.key()) => {

@@ -167,12 +167,10 @@ impl Read for Streaming<'_> {
         if self.fault.is_some() {
             return Err(BodyFault::Incomplete.into());
         }
-        self.read_body(out).map_err(|error| match crate::Error::from(error) {
-            crate::Error::Body(fault) => {
-                self.fault = Some(refusal_of(&fault));
-                io::Error::from(fault)
-            }
-            other => io::Error::other(other),
+        self.read_body(out).map_err(|error| {
+            let fault = BodyFault::of(error);
+            self.fault = Some(refusal_of(&fault));
+            io::Error::from(fault)
         })
     }
 }

@@ -230,6 +230,13 @@ fn transfer_encodings() -> Vec<Row> {
             "a coding of the content",
             "9110 §8.4",
             post("Content-Encoding: chunked\r\nContent-Length: 3\r\n", "abc"),
+            &[415],
+            Kept,
+        ),
+        row(
+            "no coding of the content, said so",
+            "9110 §12.5.3",
+            post("Content-Encoding:\t identity \t\r\nContent-Length: 3\r\n", "abc"),
             &[200],
             Kept,
         )

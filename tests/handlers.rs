@@ -1,0 +1,122 @@
+//! What a handler returns and what goes wrong in it reaches the client as it should, over the real server.
+
+mod support;
+
+use std::fs;
+
+use lockgate::{Error, Request, Response, Router, StatusCode};
+
+use support::{chunked, get, lines, post, serve, serve_within, Serving, Shape};
+
+/// A path that is not there, and that a client must not learn of.
+const SECRET: &str = "/nowhere/the-key-of-this-machine";
+
+fn router() -> Router {
+    Router::new()
+        .get("/marker", |_: &mut Request| "marker")
+        .get("/reset", |_: &mut Request| (StatusCode::RESET_CONTENT, "content"))
+        .get("/reset/reader", |_: &mut Request| {
+            Response::reader(&b"content"[..]).with_status(StatusCode::RESET_CONTENT)
+        })
+        .get("/reset/length", |_: &mut Request| {
+            Response::reader_with_length(&b"content"[..], 7).with_status(StatusCode::RESET_CONTENT)
+        })
+        .get("/file", |_: &mut Request| -> Result<String, Error> { Ok(fs::read_to_string(SECRET)?) })
+        .post("/bytes", |request: &mut Request| request.bytes().map(|bytes| bytes.len().to_string()))
+        .post("/json", |request: &mut Request| request.json::<Vec<u8>>().map(|list| list.len().to_string()))
+        .post("/wrapped", |request: &mut Request| -> Result<String, Error> {
+            // As a library wraps what its reader says.
+            let mut bytes = Vec::new();
+            request.body().read_to_end(&mut bytes).map_err(std::io::Error::other)?;
+            Ok(bytes.len().to_string())
+        })
+}
+
+#[test]
+fn a_205_has_no_content_and_says_so() {
+    let serving = serve(router());
+    for path in ["/reset", "/reset/reader", "/reset/length"] {
+        let mut client = serving.connect();
+        for line in ["GET", "HEAD"] {
+            client.send(format!("{line} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+            let reply = client.reply();
+            assert_eq!((reply.status, reply.field("content-length")), (205, Some("0")), "{line} {path}");
+            assert_eq!((reply.text(), reply.field("transfer-encoding")), ("", None), "{line} {path}");
+        }
+        client.send(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: keep-alive\r\n\r\n"));
+        assert_eq!(client.reply().field("content-length"), Some("0"), "{path}");
+        assert_eq!(client.get("/marker").text(), "marker", "{path}");
+    }
+}
+
+#[test]
+fn a_handlers_own_io_error_is_a_500_and_its_text_stays_here() {
+    let serving = serve(router());
+    let reply = serving.get("/file");
+    assert_eq!(reply.status, 500);
+    let said = reply.problem().to_string();
+    let text = fs::read_to_string(SECRET).unwrap_err().to_string();
+    assert!(!said.contains(&text), "{said}");
+    assert_eq!(lines(|line| line.contains(&text)).len(), 1);
+}
+
+#[test]
+fn a_fault_of_the_body_keeps_its_status_however_it_travels() {
+    let serving = serve_within(router(), |limits| {
+        limits.body_bytes = 1_000;
+        limits.body_buffer_bytes = 100;
+    });
+    for path in ["/bytes", "/wrapped"] {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+        for (body, status) in [(chunked(&[b'x'; 2_000], 50), 413), (b"3\r\nabcd\r\n".to_vec(), 400)] {
+            let mut client = serving.connect();
+            let start = chunked(&[b'x'; 200], 50);
+            client.send([head.as_bytes(), &start[..start.len() - 5], &body].concat());
+            assert_eq!(client.reply().status, status, "{path}");
+        }
+    }
+}
+
+/// Sends a body with further fields.
+fn sent(serving: &Serving, path: &str, fields: &str, body: &[u8]) -> support::Reply {
+    let length = body.len();
+    let head = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{fields}\r\n");
+    let mut client = serving.connect();
+    client.send([head.as_bytes(), body].concat());
+    client.try_reply(Shape::WithBody).unwrap()
+}
+
+#[test]
+fn a_body_in_a_content_coding_is_415_and_the_answer_says_what_is_taken() {
+    let serving = serve(router());
+    for path in ["/bytes", "/json"] {
+        for coding in ["gzip", "br", "\tGZIP ", "identity, gzip", "identity\r\nContent-Encoding: deflate"] {
+            let reply = sent(&serving, path, &format!("Content-Encoding: {coding}\r\n"), b"\x1f\x8b\x08");
+            assert_eq!(reply.status, 415, "{path} {coding:?}");
+            assert_eq!(reply.field("accept-encoding"), Some("identity"), "{path} {coding:?}");
+            reply.problem();
+        }
+        for coding in ["identity", "Identity", "", "identity, identity"] {
+            let reply = sent(&serving, path, &format!("Content-Encoding: {coding}\r\n"), b"[1,2]");
+            assert_eq!(reply.status, 200, "{path} {coding:?}");
+        }
+    }
+    // A handler that reads the body itself decides itself.
+    assert_eq!(sent(&serving, "/wrapped", "Content-Encoding: gzip\r\n", b"abc").text(), "3");
+    let other = sent(&serving, "/json", "Content-Type: text/plain\r\n", b"[1]");
+    assert_eq!((other.status, other.field("accept-encoding")), (415, None));
+}
+
+#[test]
+fn a_byte_order_mark_before_json_is_passed_over() {
+    let serving = serve(router());
+    assert_eq!(sent(&serving, "/json", "", b"\xef\xbb\xbf[1,2]").text(), "2");
+    for body in [&b"\xef\xbb\xbf"[..], b"\xef\xbb\xbf\xef\xbb\xbf[1]", b"[1]\xef\xbb\xbf", b"\xfe\xff[1]"] {
+        assert_eq!(sent(&serving, "/json", "", body).status, 400, "{body:?}");
+    }
+    assert_eq!(sent(&serving, "/bytes", "", b"\xef\xbb\xbfx").text(), "4");
+    assert_eq!(serving.get("/marker").text(), "marker");
+    let mut client = serving.connect();
+    client.send([post("/json", b"\xef\xbb\xbf[]"), get("/marker").into_bytes()].concat());
+    assert_eq!((client.reply().text(), client.reply().text()), ("0", "marker"));
+}
