@@ -63,7 +63,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn number(request: &Request, name: &str) -> Option<u64> {
-    request.param(name).parse().ok()
+    request.param_as(name).ok()
 }
 
 /// An event each time so much has passed, for ever.

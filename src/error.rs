@@ -63,6 +63,13 @@ pub enum Error {
     },
     /// A request's body could not be read; what a handler meets.
     Body(BodyFault),
+    /// A parameter of the request's path is not what the handler takes it for: 404.
+    Parameter {
+        /// The parameter's name, as the handler asked for it.
+        name: String,
+        /// What is wrong with it.
+        fault: ParameterFault,
+    },
     /// An authority gave no certificate (ACME, RFC 8555); with the feature `acme`.
     Acme {
         /// The URL of the authority's directory.
@@ -153,6 +160,18 @@ pub enum IdentityFault {
     },
     /// The contents cannot be understood, or are not accepted by TLS.
     Malformed(String),
+}
+
+/// What is wrong with a parameter of a request's path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ParameterFault {
+    /// The route has no parameter of this name.
+    Unknown,
+    /// The value cannot be read as the type that was asked for.
+    Type,
+    /// The value, joined to a root, would not stay below it.
+    LeavesRoot,
 }
 
 /// What went wrong while a request's body was read.
@@ -340,6 +359,7 @@ impl fmt::Display for Raw<'_, Error> {
             Error::Setting { setting, fault } => write!(f, "{setting}: {fault}"),
             Error::Io { doing, source } => write!(f, "{doing}: {source}"),
             Error::Body(fault) => fault.fmt(f),
+            Error::Parameter { name, fault } => write!(f, "the path's parameter {name}: {fault}"),
             Error::Acme { authority, fault } => write!(f, "no certificate from {authority}: {fault}"),
             Error::Check { what, fault } => write!(f, "{what}: {fault}"),
         }
@@ -523,6 +543,18 @@ impl fmt::Display for Raw<'_, AcmeFault> {
             AcmeFault::Crypto => f.write_str("the operating system has no random numbers to make a key or a signature with"),
             AcmeFault::Stopped => f.write_str("told to stop"),
         }
+    }
+}
+
+impl fmt::Display for ParameterFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ParameterFault::Unknown => {
+                "the route has none of this name; ask for one that stands in its pattern"
+            }
+            ParameterFault::Type => "its value cannot be read as the type that is asked for",
+            ParameterFault::LeavesRoot => "its value would not stay below the root that it is joined to",
+        })
     }
 }
 

@@ -6,13 +6,15 @@
 //! use lockgate::{Error, Identity, Request, Response, Router, Server};
 //! use serde_json::{json, Value};
 //!
-//! fn read_sensor(request: &mut Request) -> Response {
-//!     Response::json(&json!({"sensor": request.param("id"), "celsius": 21.5}))
+//! fn read_sensor(request: &mut Request) -> Result<Response, Error> {
+//!     let id: u16 = request.param_as("id")?; // 404 by itself when it is no such number
+//!     Ok(Response::json(&json!({"sensor": id, "celsius": 21.5})))
 //! }
 //!
 //! fn rename_sensor(request: &mut Request) -> Result<Response, Error> {
-//!     let wish: Value = request.json()?; // 400, 413, 415 or 422 by itself when there is no such JSON
-//!     Ok(Response::json(&json!({"sensor": request.param("id"), "name": wish["name"]})))
+//!     let id: u16 = request.param_as("id")?;
+//!     let asked: Value = request.json()?; // 400, 413, 415 or 422 by itself when there is no such JSON
+//!     Ok(Response::json(&json!({"sensor": id, "name": asked["name"]})))
 //! }
 //!
 //! fn serve(identity: Identity) -> Result<(), Error> {
@@ -88,7 +90,7 @@ pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 pub use crate::http::date::iso8601;
 pub use crate::http::request::Request;
 pub use crate::http::response::{IntoResponse, Problem, Response};
-pub use error::{AcmeFault, BodyFault, Error, IdentityFault};
+pub use error::{AcmeFault, BodyFault, Error, IdentityFault, ParameterFault};
 pub use finding::{Finding, Severity};
 pub use router::Router;
 pub use server::builder::{HttpCredentials, Server, ServerBuilder};

@@ -24,6 +24,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use crate::error::Error;
 use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
 use crate::http::reply::Common;
+use crate::http::target::EncodedSlash;
 use crate::http::Refusal;
 use crate::server::builder::HttpCredentials;
 use crate::server::ledger::{Ledger, Sort};
@@ -70,6 +71,8 @@ pub(crate) struct Settings {
     pub head_timeout: Duration,
     /// Fields in a head, at most.
     pub head_fields: usize,
+    /// As the server's routes have it, so that nothing is sent on that is refused there.
+    pub encoded_slash: EncodedSlash,
 }
 
 /// Serves until it is told to stop.

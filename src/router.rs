@@ -1,6 +1,7 @@
 //! Method and path to handler. Knows requests and responses, and nothing of sockets, threads or TLS; the server asks it
 //! what a request is for, and tests call it without a server.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use ::http::header::ALLOW;
@@ -9,7 +10,9 @@ use ::http::{HeaderValue, Method, StatusCode};
 use crate::error::Error;
 use crate::http::head::Span;
 use crate::http::request::{Params, Request, MOST_PARAMS};
-use crate::http::response::{IntoResponse, Problem, Response};
+use crate::http::response::{not_served, IntoResponse, Problem, Response};
+use crate::http::target::{self, EncodedSlash, ENCODED_SLASH, SLASH_MARK};
+use crate::http::Refusal;
 
 /// A handler with its types gone.
 type Handler = Box<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
@@ -17,8 +20,21 @@ type Handler = Box<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
 /// Which handler answers which method and path.
 ///
 /// A pattern is a path of segments: plain text, which matches itself; `{name}`, which matches any one segment that is not
-/// empty; or, last, `{*name}`, which matches all that is left, also nothing. Plain text is preferred to a parameter, and a
-/// parameter to the rest. Patterns are matched against the decoded path.
+/// empty; or, last, `{*name}`, which matches all that is left, also nothing, but neither a slash at its front nor an empty
+/// segment, so that joined to a path it stays below it. Plain text is preferred to a parameter, and a parameter to the rest.
+/// Patterns are matched against the decoded path.
+///
+/// A path with an encoded slash (`%2F`) gets 400, because other programs on its way may take it for a slash. A route takes one
+/// in a parameter that is written `{name%2F}`: the path is split first and decoded then, so the parameter holds the slash. The
+/// value never begins or ends with it, and has no empty and no dot segments.
+///
+/// ```
+/// use lockgate::{Request, Router};
+///
+/// let router = Router::new().get("/ports/{port%2F}/state", |request: &mut Request| request.param("port").map(String::from));
+/// let response = router.call(&mut Request::get("/ports/eth0%2F1/state"));
+/// assert_eq!(response.into_bytes().unwrap(), b"eth0/1");
+/// ```
 ///
 /// lockgate answers by itself: 404 for an unknown path, 405 with `Allow` for an unknown method on a known one, `HEAD`
 /// from the GET handler, `OPTIONS` with `Allow`, and 501 for a method that no HTTP specification knows.
@@ -40,6 +56,8 @@ type Handler = Box<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
 pub struct Router {
     root: Node,
     handlers: usize,
+    /// Whether a route takes encoded slashes.
+    encoded_slashes: bool,
     fault: Option<Error>,
 }
 
@@ -55,6 +73,8 @@ struct Node {
 #[derive(Default)]
 struct Methods {
     names: Arc<[Box<str>]>,
+    /// For each parameter, whether it takes an encoded slash.
+    slashes: [bool; MOST_PARAMS],
     endpoints: Vec<(Method, Endpoint)>,
 }
 
@@ -161,10 +181,50 @@ impl Router {
         }
     }
 
-    /// What answers a request.
+    /// What becomes of an encoded slash before a route is found.
+    pub(crate) fn encoded_slash(&self) -> EncodedSlash {
+        if self.encoded_slashes {
+            EncodedSlash::Marked
+        } else {
+            EncodedSlash::Refused
+        }
+    }
+
+    /// What answers a request for a path that is still percent-encoded; also the path as the handler gets it.
+    pub(crate) fn resolve<'p>(
+        &self,
+        method: &Method,
+        raw: &'p [u8],
+    ) -> Result<(Found<'_>, Cow<'p, str>), Refusal> {
+        let path = target::decode_path(raw, self.encoded_slash())?;
+        if !self.encoded_slashes || !path.contains(SLASH_MARK) {
+            return Ok((self.find(method, &path), path));
+        }
+        let mut values = [Span::default(); MOST_PARAMS];
+        let methods = self.root.find(&path, 1, &mut values, 0);
+        let methods =
+            methods.filter(|methods| methods.takes_slashes_of(&path, &values)).ok_or(ENCODED_SLASH)?;
+        // Every mark is one byte, as a slash is, so the parameters stay where they are.
+        let path = path.replace(SLASH_MARK, "/");
+        let are_whole = methods.values(&path, &values).all(|value| !has_empty_segment(value));
+        let methods = Some(methods).filter(|_| are_whole);
+        Ok((self.found(method, &path, methods, values), Cow::Owned(path)))
+    }
+
+    /// What answers a request for a decoded path.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {
         let mut values = [Span::default(); MOST_PARAMS];
         let methods = if path == "*" { None } else { self.root.find(path, 1, &mut values, 0) };
+        self.found(method, path, methods, values)
+    }
+
+    fn found<'r>(
+        &'r self,
+        method: &Method,
+        path: &str,
+        methods: Option<&'r Methods>,
+        values: [Span; MOST_PARAMS],
+    ) -> Found<'r> {
         if let Some((methods, endpoint)) = methods.and_then(|found| Some((found, found.endpoint(method)?))) {
             let names = (!methods.names.is_empty()).then(|| methods.names.clone());
             return Found::Handler(endpoint, Params { names, values });
@@ -186,9 +246,7 @@ impl Router {
             );
         }
         let Some(methods) = methods else {
-            return Problem::new(StatusCode::NOT_FOUND)
-                .detail("Nothing is served at this path.")
-                .into_response();
+            return not_served();
         };
         let response = if *method == Method::OPTIONS {
             Response::new(StatusCode::NO_CONTENT)
@@ -212,6 +270,7 @@ impl Router {
     fn insert(&mut self, method: &Method, pattern: &str, handler: Handler) -> Result<(), &'static str> {
         let path = pattern.strip_prefix('/').ok_or("a pattern begins with /")?;
         let mut names: Vec<Box<str>> = Vec::new();
+        let mut slashes = [false; MOST_PARAMS];
         let mut node = &mut self.root;
         let mut segments = path.split('/').peekable();
         let methods = loop {
@@ -233,8 +292,9 @@ impl Router {
                 }
                 Some(None) => return Err("a parameter's { has no } at the end of the segment"),
                 Some(Some(name)) => {
-                    let plain_name = name.strip_prefix('*').unwrap_or(name);
-                    if plain_name.is_empty() || plain_name.contains(['{', '}', '*']) {
+                    let bare = name.strip_suffix("%2F").unwrap_or(name);
+                    let plain_name = bare.strip_prefix('*').unwrap_or(bare);
+                    if plain_name.is_empty() || plain_name.contains(['{', '}', '*', '%']) {
                         return Err("a parameter needs a name of plain text");
                     }
                     if names.iter().any(|known| **known == *plain_name) {
@@ -243,8 +303,9 @@ impl Router {
                     if names.len() == MOST_PARAMS {
                         return Err("a pattern has at most 8 parameters");
                     }
+                    slashes[names.len()] = bare != name;
                     names.push(plain_name.into());
-                    if plain_name == name {
+                    if plain_name == bare {
                         node = node.param.get_or_insert_default();
                     } else if segments.peek().is_some() {
                         return Err("{*name} takes all that is left, so it stands last");
@@ -256,7 +317,8 @@ impl Router {
         };
         if methods.endpoints.is_empty() {
             methods.names = names.into();
-        } else if *methods.names != *names {
+            methods.slashes = slashes;
+        } else if *methods.names != *names || methods.slashes != slashes {
             return Err("the same pattern was declared before with other parameter names");
         }
         if methods.exact(method).is_some() {
@@ -264,6 +326,7 @@ impl Router {
         }
         methods.endpoints.push((method.clone(), Endpoint { handler, index: self.handlers }));
         self.handlers += 1;
+        self.encoded_slashes |= slashes.contains(&true);
         Ok(())
     }
 }
@@ -301,7 +364,7 @@ impl Node {
                 return Some(found);
             }
         }
-        let found = self.rest.as_deref()?;
+        let found = self.rest.as_deref().filter(|_| rest.is_empty() || !has_empty_segment(rest))?;
         values[params] = Span { start: start as u32, end: path.len() as u32 };
         Some(found)
     }
@@ -344,6 +407,19 @@ impl Methods {
         self.exact(method).or_else(from_get)
     }
 
+    /// The parameters' values.
+    fn values<'p>(&self, path: &'p str, values: &[Span; MOST_PARAMS]) -> impl Iterator<Item = &'p str> {
+        let spans = values.iter().take(self.names.len()).copied().collect::<Vec<_>>();
+        spans.into_iter().filter_map(|span| path.get(span.start as usize..span.end as usize))
+    }
+
+    /// Whether all encoded slashes of a path stand in parameters that take them.
+    fn takes_slashes_of(&self, path: &str, values: &[Span; MOST_PARAMS]) -> bool {
+        let count = |text: &str| text.matches(SLASH_MARK).count();
+        let taken = self.values(path, values).zip(self.slashes).filter(|(_, takes)| *takes);
+        taken.map(|(value, _)| count(value)).sum::<usize>() == count(path)
+    }
+
     /// The value of `Allow` (RFC 9110 §10.2.1).
     fn allow(&self) -> HeaderValue {
         let mut names: Vec<&str> = self.endpoints.iter().map(|(method, _)| method.as_str()).collect();
@@ -355,6 +431,11 @@ impl Methods {
         // Method names are tokens, which every field value may hold.
         HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"))
     }
+}
+
+/// Whether a part of a path, joined to another, would not lead down one step for each of its segments.
+fn has_empty_segment(part: &str) -> bool {
+    part.starts_with('/') || part.ends_with('/') || part.contains("//")
 }
 
 /// The methods of RFC 9110 §9 and PATCH (RFC 5789).
@@ -385,10 +466,12 @@ mod tests {
             .get("/", |_: &mut Request| "root")
             .get("/api/data", |_: &mut Request| "data")
             .post("/api/data", |_: &mut Request| StatusCode::CREATED)
-            .get("/api/{name}", |r: &mut Request| format!("name {}", r.param("name")))
-            .get("/api/{name}/{part}", |r: &mut Request| format!("{} {}", r.param("name"), r.param("part")))
+            .get("/api/{name}", |r: &mut Request| Some(format!("name {}", r.param("name")?)))
+            .get("/api/{name}/{part}", |r: &mut Request| {
+                Some(format!("{} {}", r.param("name")?, r.param("part")?))
+            })
             .get("/api/data/special", |_: &mut Request| "special")
-            .get("/files/{*path}", |r: &mut Request| format!("file {}", r.param("path")))
+            .get("/files/{*path}", |r: &mut Request| Some(format!("file {}", r.param("path")?)))
             .route(Method::from_bytes(b"PURGE").unwrap(), "/cache", |_: &mut Request| ())
     }
 
@@ -441,7 +524,19 @@ mod tests {
 
     #[test]
     fn a_pattern_that_cannot_be_served_is_named() {
-        for pattern in ["x", "/a{b}", "/{b", "/{}", "/{*a}/b", "/{a}/{a}", "/a/../b", "/api/{other}"] {
+        for pattern in [
+            "x",
+            "/a{b}",
+            "/{b",
+            "/{}",
+            "/{*a}/b",
+            "/{a}/{a}",
+            "/a/../b",
+            "/api/{other}",
+            "/api/{name%2F}",
+            "/{a%2f}",
+            "/{%2F}",
+        ] {
             let fault = router().get(pattern, |_: &mut Request| "").check().unwrap_err().to_string();
             assert!(fault.contains(&format!("GET {pattern}")), "{fault}");
         }

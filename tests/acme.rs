@@ -125,7 +125,7 @@ fn a_server_serves_the_device_identity_until_the_certificate_comes_and_answers_c
         let answer = ask(path);
         assert!(answer.starts_with("HTTP/1.1 404 ") && !answer.contains("location"), "{answer}");
     }
-    assert!(ask("/").starts_with("HTTP/1.1 308 "));
+    assert!(ask("/").starts_with("HTTP/1.1 301 "));
     serving.stop();
 
     // The next start has it from the first moment on, and orders nothing.

@@ -204,7 +204,7 @@ fn the_redirect_keeps_path_and_query_as_they_are() {
     for target in ["/", "/a/b%20c/?x=1&y=%2F%3f&&z", "/?https://evil.example/"] {
         let Some(mut curl) = curl(test) else { return };
         curl.args(["--path-as-is", "--write-out", "%{http_code} %{redirect_url}", &site.http(target)]);
-        let expected = format!("308 {}", site.https(target));
+        let expected = format!("301 {}", site.https(target));
         assert_eq!(outcome(curl, b""), (0, expected, String::new()), "{target}");
     }
     // Followed without its host, this would lead to another one.
@@ -245,7 +245,7 @@ fn a_foreign_host_is_never_redirected_to() {
         "%{http_code} %{redirect_url}",
         &site.http("/a"),
     ]);
-    let own = format!("308 https://device.test:{}/a", site.https);
+    let own = format!("301 https://device.test:{}/a", site.https);
     assert_eq!(outcome(curl, b""), (0, own, String::new()));
 }
 
@@ -260,7 +260,7 @@ fn a_public_name_and_port_lead_every_redirect() {
         "%{http_code} %{redirect_url}",
         &site.http("/a?b"),
     ]);
-    assert_eq!(outcome(curl, b""), (0, "308 https://gate.example/a?b".into(), String::new()));
+    assert_eq!(outcome(curl, b""), (0, "301 https://gate.example/a?b".into(), String::new()));
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn credentials_in_clear_are_refused_if_asked_and_never_logged() {
             let line = site.server.stderr.expect("sent credentials over plain HTTP");
             assert!(line.contains("WARN") && line.contains(&format!("({name})")), "{line}");
             if policy == "warn" {
-                assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
+                assert!(answer.starts_with("HTTP/1.1 301 "), "{answer}");
                 continue;
             }
             assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
@@ -294,7 +294,7 @@ fn credentials_in_clear_are_refused_if_asked_and_never_logged() {
         // Without credentials it redirects as ever.
         let Some(mut curl) = curl(test) else { return };
         curl.args(["--write-out", "%{http_code}", &site.http("/api/data")]);
-        assert_eq!(outcome(curl, b""), (0, "308".into(), String::new()));
+        assert_eq!(outcome(curl, b""), (0, "301".into(), String::new()));
         let log = site.server.stop();
         assert!(!log.contains("s3cret"), "{log}");
         assert!(log.contains("such requests so far: 3"), "{log}");

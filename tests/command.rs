@@ -37,7 +37,7 @@ fn serve_says_that_it_runs_once_it_accepts() {
     let mut plain = tcp(redirects);
     plain.write_all(b"GET /a?b HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let answer = io::read_to_string(plain).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 301 "), "{answer}");
     assert!(answer.contains(&format!("\r\nlocation: https://localhost:{port}/a?b\r\n")), "{answer}");
     server.stop();
     let said = server.stdout.all();

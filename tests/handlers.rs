@@ -22,6 +22,25 @@ fn router() -> Router {
             Response::reader_with_length(&b"content"[..], 7).with_status(StatusCode::RESET_CONTENT)
         })
         .get("/file", |_: &mut Request| -> Result<String, Error> { Ok(fs::read_to_string(SECRET)?) })
+        .get("/files/{*path}", |request: &mut Request| request.param("path").map(String::from))
+        .get("/under/{*path}", |request: &mut Request| -> Result<String, Error> {
+            Ok(request.param_under("path", "/srv/www")?.display().to_string())
+        })
+        .get("/sensors/{id}", |request: &mut Request| -> Result<String, Error> {
+            Ok(format!("sensor {}", request.param_as::<u16>("id")?))
+        })
+        .get("/typo/{id}", |request: &mut Request| -> Result<String, Error> {
+            Ok(format!("sensor {}", request.param_as::<u16>("ix")?))
+        })
+        .get("/typo/text/{id}", |request: &mut Request| request.param("ix").map(String::from))
+        .get("/ports/{port%2F}/state", |request: &mut Request| {
+            format!("{} at {}", request.param("port").unwrap_or_default(), request.path())
+        })
+        .get("/plain/{port}", |request: &mut Request| request.param("port").map(String::from))
+        .get("/vector", |_: &mut Request| vec![1_u8, 2])
+        .get("/slice", |_: &mut Request| &b"ab"[..])
+        .get("/cow", |_: &mut Request| std::borrow::Cow::Borrowed("cow"))
+        .get("/none", |_: &mut Request| None::<&str>)
         .post("/bytes", |request: &mut Request| request.bytes().map(|bytes| bytes.len().to_string()))
         .post("/json", |request: &mut Request| request.json::<Vec<u8>>().map(|list| list.len().to_string()))
         .post("/wrapped", |request: &mut Request| -> Result<String, Error> {
@@ -119,4 +138,102 @@ fn a_byte_order_mark_before_json_is_passed_over() {
     let mut client = serving.connect();
     client.send([post("/json", b"\xef\xbb\xbf[]"), get("/marker").into_bytes()].concat());
     assert_eq!((client.reply().text(), client.reply().text()), ("0", "marker"));
+}
+
+#[test]
+fn what_is_left_of_a_path_never_begins_with_a_slash_and_has_no_empty_segment() {
+    let serving = serve(router());
+    for (path, expected) in [
+        ("/files/etc/hostname", Some("etc/hostname")),
+        ("/files/", Some("")),
+        ("/files/a%20b/c", Some("a b/c")),
+        ("/files//etc/hostname", None),
+        ("/files///etc", None),
+        ("/files/a//b", None),
+        ("/files/a/", None),
+        ("/files//", None),
+    ] {
+        let reply = serving.get(path);
+        let found = (reply.status == 200).then(|| reply.text());
+        assert_eq!(found, expected, "{path}: {}", reply.status);
+        assert!(matches!(reply.status, 200 | 404), "{path}: {}", reply.status);
+    }
+}
+
+#[test]
+fn a_path_below_a_root_stays_there() {
+    let serving = serve(router());
+    for (path, expected) in [
+        ("/under/a/b.txt", Some("/srv/www/a/b.txt")),
+        ("/under/.hidden/a..b", Some("/srv/www/.hidden/a..b")),
+        ("/under/ab:c", Some("/srv/www/ab:c")),
+        ("/under/C:/windows", None),
+        ("/under/a/c:x", None),
+        ("/under//etc/passwd", None),
+    ] {
+        let reply = serving.get(path);
+        let found = (reply.status == 200).then(|| reply.text());
+        assert_eq!(found, expected, "{path}: {}", reply.status);
+        assert!(matches!(reply.status, 200 | 404), "{path}: {}", reply.status);
+    }
+}
+
+#[test]
+fn a_parameter_that_is_not_of_its_type_is_404_and_one_that_the_route_has_not_is_none() {
+    let serving = serve(router());
+    assert_eq!(serving.get("/sensors/7").text(), "sensor 7");
+    for path in ["/sensors/x", "/sensors/-1", "/sensors/65536", "/sensors/7%20", "/typo/7", "/typo/text/7"] {
+        let reply = serving.get(path);
+        assert_eq!(reply.status, 404, "{path}");
+        reply.problem();
+    }
+    let said = lines(|line| line.contains("ix"));
+    assert!(!said.is_empty(), "a name that no route has is the program's own fault");
+}
+
+#[test]
+fn an_encoded_slash_is_refused_but_where_a_route_takes_it() {
+    let serving = serve(router());
+    for port in ["eth0%2F1", "eth0%2f1"] {
+        let reply = serving.get(&format!("/ports/{port}/state"));
+        assert_eq!(reply.text(), "eth0/1 at /ports/eth0/1/state");
+    }
+    for (path, status) in [
+        ("/plain/eth0%2F1", 400),
+        ("/plain%2Feth0", 400),
+        ("/ports%2Feth0/state", 400),
+        ("/ports/eth0%2Fstate", 400),
+        ("/ports/eth0/1/state", 404),
+        ("/ports/eth0/state%2F", 400),
+        ("/ports/%2Fetc/state", 404),
+        ("/ports/eth0%2F/state", 404),
+        ("/ports/a%2F%2Fb/state", 404),
+        ("/ports/..%2F..%2Fetc/state", 400),
+        ("/ports/a%2F.%2Fb/state", 400),
+        ("/ports/a%5Cb/state", 400),
+        ("/files/a%2Fb", 400),
+        ("/nothing/a%2Fb", 400),
+    ] {
+        assert_eq!(serving.get(path).status, status, "{path}");
+    }
+    let mut client = serving.connect();
+    client.send("DELETE /ports/eth0%2F1/state HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(client.reply().status, 405);
+}
+
+#[test]
+fn handlers_may_return_bytes_texts_and_nothing() {
+    let serving = serve(router());
+    for (path, body, media_type) in [
+        ("/vector", &b"\x01\x02"[..], "application/octet-stream"),
+        ("/slice", b"ab", "application/octet-stream"),
+        ("/cow", b"cow", "text/plain; charset=utf-8"),
+    ] {
+        let reply = serving.get(path);
+        assert_eq!((reply.status, &reply.body[..]), (200, body), "{path}");
+        assert_eq!(reply.field("content-type"), Some(media_type), "{path}");
+    }
+    let nothing = serving.get("/none");
+    assert_eq!(nothing.status, 404);
+    nothing.problem();
 }

@@ -5,6 +5,8 @@ use std::cell::OnceCell;
 use std::fmt;
 use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -13,7 +15,7 @@ use serde_core::Serialize;
 
 use super::head::{Field, Line, Span, Version};
 use super::target;
-use crate::error::{BodyFault, Error};
+use crate::error::{BodyFault, Error, ParameterFault};
 use crate::tls::ClientIdentity;
 
 /// The most path parameters one route may have.
@@ -27,7 +29,9 @@ pub(crate) const MOST_PARAMS: usize = 8;
 /// ```
 /// use lockgate::{Request, Router, StatusCode};
 ///
-/// let router = Router::new().get("/hello/{name}", |request: &mut Request| format!("Hello {}", request.param("name")));
+/// let router = Router::new().get("/hello/{name}", |request: &mut Request| {
+///     request.param("name").map(|name| format!("Hello {name}"))
+/// });
 /// let response = router.call(&mut Request::get("/hello/world"));
 /// assert_eq!(response.status(), StatusCode::OK);
 /// assert_eq!(response.into_bytes().unwrap(), b"Hello world");
@@ -57,6 +61,7 @@ pub(crate) enum Presence<'a> {
 /// Where in the path each of a route's parameters was found.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Params {
+    /// `None` for a route without parameters.
     pub names: Option<Arc<[Box<str>]>>,
     pub values: [Span; MOST_PARAMS],
 }
@@ -89,7 +94,7 @@ impl<'a> Request<'a> {
         Request::new(Method::POST, target)
     }
 
-    /// A request for a test, with any method. A target that a server would refuse gives a request that no route matches.
+    /// A request for a test, with any method. A target that a server would refuse gives a request that no route serves.
     pub fn new(method: Method, target: &str) -> Request<'static> {
         let head = target.as_bytes().to_vec();
         let whole = Span { start: 0, end: head.len() as u32 };
@@ -98,7 +103,8 @@ impl<'a> Request<'a> {
             query: None,
             authority: None,
         });
-        let path = target::decode_path(parsed.path.of(&head)).map(Cow::into_owned).unwrap_or_default();
+        let path = target::decode_path(parsed.path.of(&head), target::EncodedSlash::Refused);
+        let path = path.map(Cow::into_owned).unwrap_or_default();
         Request {
             line: Line {
                 method,
@@ -188,17 +194,87 @@ impl<'a> Request<'a> {
         &self.line.method
     }
 
-    /// The path, percent-decoded, without the query: `/api/sensors/kitchen sink`.
+    /// The path, percent-decoded, without the query: `/api/sensors/kitchen sink`. On a route that takes an encoded slash
+    /// (`{name%2F}`, see [`Router`](crate::Router)) it looks like any other here.
     pub fn path(&self) -> &str {
         &self.path
     }
 
     /// The value of a path parameter of the route, percent-decoded; for a trailing `{*rest}`, all that is left of the path.
-    /// Empty when the route has no parameter of this name; one that it has is never empty, `{*rest}` aside.
-    pub fn param(&self, name: &str) -> &str {
-        let names = self.params.names.as_deref().unwrap_or_default();
-        let span = names.iter().position(|known| **known == *name).and_then(|at| self.params.values.get(at));
-        span.and_then(|span| self.path.get(span.start as usize..span.end as usize)).unwrap_or_default()
+    /// `None` when the route has no parameter of this name. A value is never empty, `{*rest}` aside, never begins with `/`, and
+    /// has no empty segment and no dot segment in it.
+    ///
+    /// ```
+    /// use lockgate::{Request, Router};
+    ///
+    /// let router = Router::new().get("/hello/{name}", |request: &mut Request| {
+    ///     request.param("name").map(|name| format!("Hello {name}"))
+    /// });
+    /// assert_eq!(router.call(&mut Request::get("/hello/world")).into_bytes().unwrap(), b"Hello world");
+    /// ```
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let names = self.params.names.as_deref()?;
+        let at = names.iter().position(|known| **known == *name)?;
+        let span = self.params.values.get(at)?;
+        self.path.get(span.start as usize..span.end as usize)
+    }
+
+    /// The value of a path parameter as a number, an address, or whatever else can be read from text.
+    ///
+    /// ```
+    /// use lockgate::{Error, Request, Router};
+    ///
+    /// fn sensor(request: &mut Request) -> Result<String, Error> {
+    ///     let id: u16 = request.param_as("id")?;
+    ///     Ok(format!("sensor {id}"))
+    /// }
+    ///
+    /// let router = Router::new().get("/sensors/{id}", sensor);
+    /// assert_eq!(router.call(&mut Request::get("/sensors/7")).status(), 200);
+    /// assert_eq!(router.call(&mut Request::get("/sensors/kitchen")).status(), 404);
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Parameter`], which answers with 404: the value cannot be read as a `T`, or the route has no parameter of this
+    /// name. The latter is the program's own fault, so it leaves an error in the log too.
+    pub fn param_as<T: FromStr>(&self, name: &str) -> Result<T, Error> {
+        self.known_param(name)?.parse().map_err(|_| parameter_fault(name, ParameterFault::Type))
+    }
+
+    /// The file or folder that a path parameter names below `root`: `root` itself when the value is empty.
+    ///
+    /// ```
+    /// use lockgate::{Error, Request, Router};
+    ///
+    /// fn page(request: &mut Request) -> Result<Vec<u8>, Error> {
+    ///     Ok(std::fs::read(request.param_under("path", "/srv/www")?)?)
+    /// }
+    ///
+    /// let router = Router::new().get("/files/{*path}", page);
+    /// # assert_eq!(router.call(&mut Request::get("/files//etc/passwd")).status(), 404);
+    /// ```
+    ///
+    /// The path is put together and nothing is looked up. So a symbolic link below `root` is followed by whatever opens the
+    /// path, and leads where it leads: keep links that leave `root` out of it, or compare
+    /// [`canonicalize`](std::fs::canonicalize)d paths.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`], which answers with 404: the value is absolute or has a segment that is empty, `.` or `..`, that
+    /// holds a backslash or NUL, or that begins with a drive letter (`C:`); or the route has no parameter of this name.
+    pub fn param_under(&self, name: &str, root: impl AsRef<Path>) -> Result<PathBuf, Error> {
+        let value = self.known_param(name)?;
+        let mut path = root.as_ref().to_path_buf();
+        for segment in value.split('/').filter(|_| !value.is_empty()) {
+            if !stays_below(segment) {
+                return Err(parameter_fault(name, ParameterFault::LeavesRoot));
+            }
+            path.push(segment);
+        }
+        Ok(path)
+    }
+
+    fn known_param(&self, name: &str) -> Result<&str, Error> {
+        self.param(name).ok_or_else(|| parameter_fault(name, ParameterFault::Unknown))
     }
 
     /// The value of the first query parameter of this name, decoded; `Some("")` when it is there without a value.
@@ -346,6 +422,16 @@ impl<'a> Request<'a> {
     pub(crate) fn set_params(&mut self, params: Params) {
         self.params = params;
     }
+
+    /// The path as it came, percent-encoded.
+    pub(crate) fn raw_path(&self) -> &[u8] {
+        self.line.target.path.of(&self.head)
+    }
+
+    /// Sets the path that the parameters stand in.
+    pub(crate) fn set_path(&mut self, path: String) {
+        self.path = Cow::Owned(path);
+    }
 }
 
 impl Read for Body<'_> {
@@ -360,6 +446,16 @@ impl Read for Body<'_> {
             Body::Streaming(source) => source.read(out),
         }
     }
+}
+
+fn parameter_fault(name: &str, fault: ParameterFault) -> Error {
+    Error::Parameter { name: name.to_string(), fault }
+}
+
+/// Whether a segment that is pushed to a path leads one step down, on any system.
+fn stays_below(segment: &str) -> bool {
+    let has_drive = matches!(segment.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    !matches!(segment, "" | "." | "..") && !segment.contains(['\\', '\0']) && !has_drive
 }
 
 /// `application/json`, or any type in its image, such as `application/merge-patch+json` (RFC 6839 §3.1).
@@ -383,6 +479,20 @@ impl fmt::Debug for Request<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_leave_a_root_is_refused_on_any_system() {
+        for segment in ["", ".", "..", "a\\b", "\\", "C:", "c:x", "a\0b"] {
+            assert!(!stays_below(segment), "{segment:?}");
+        }
+        for segment in ["a", "...", ".a", "a.", "ab:c", "1:", "ä:", " "] {
+            assert!(stays_below(segment), "{segment:?}");
+        }
+        let empty = crate::Router::new().get("/{*path}", |request: &mut Request| -> Result<String, Error> {
+            Ok(request.param_under("path", "/srv")?.display().to_string())
+        });
+        assert_eq!(empty.call(&mut Request::get("/")).into_bytes().unwrap(), b"/srv");
+    }
 
     #[test]
     fn fields_are_found_whatever_their_case_and_may_be_bytes() {

@@ -1,5 +1,6 @@
 //! A response as a handler makes it, and what can be turned into one.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 
@@ -9,10 +10,11 @@ use serde_core::Serialize;
 use serde_json::{Map, Value};
 
 use super::Refusal;
-use crate::error::{BodyFault, Error};
+use crate::error::{BodyFault, Error, ParameterFault};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A response. lockgate adds `Content-Length` or chunked framing, `Date` and `Connection` by itself; and to a body
@@ -246,7 +248,13 @@ impl Problem {
     }
 }
 
-/// What a handler may return.
+/// 404: what is asked for is nowhere, or nothing that may be had.
+pub(crate) fn not_served() -> Response {
+    Problem::new(StatusCode::NOT_FOUND).detail("Nothing is served at this path.").into_response()
+}
+
+/// What a handler may return: a [`Response`], a [`StatusCode`], nothing (204), text, bytes, JSON ([`Value`]), a [`Problem`], a
+/// pair of status and any of these, an [`Option`] (404 for `None`) or a [`Result`] of them.
 pub trait IntoResponse {
     /// Makes the response.
     fn into_response(self) -> Response;
@@ -290,6 +298,56 @@ impl IntoResponse for String {
     }
 }
 
+/// 200, `text/plain; charset=utf-8`.
+impl IntoResponse for Cow<'static, str> {
+    fn into_response(self) -> Response {
+        match self {
+            Cow::Borrowed(text) => text.into_response(),
+            Cow::Owned(text) => text.into_response(),
+        }
+    }
+}
+
+/// 200, `application/octet-stream`; another type is set with [`Response::with_header`].
+impl IntoResponse for Vec<u8> {
+    fn into_response(self) -> Response {
+        Response::of(OCTETS, Payload::Bytes(self))
+    }
+}
+
+/// 200, `application/octet-stream`; another type is set with [`Response::with_header`]. Nothing is copied.
+impl IntoResponse for &'static [u8] {
+    fn into_response(self) -> Response {
+        Response::of(OCTETS, Payload::Static(self))
+    }
+}
+
+/// As a slice, for `b"…"` and [`include_bytes!`].
+impl<const N: usize> IntoResponse for &'static [u8; N] {
+    fn into_response(self) -> Response {
+        self.as_slice().into_response()
+    }
+}
+
+/// The value, or 404 with a problem document.
+///
+/// ```
+/// use lockgate::{Request, Router};
+///
+/// fn name_of(id: &str) -> Option<&'static str> {
+///     (id == "7").then_some("kitchen")
+/// }
+///
+/// let router = Router::new().get("/sensors/{id}", |request: &mut Request| name_of(request.param("id")?));
+/// assert_eq!(router.call(&mut Request::get("/sensors/7")).status(), 200);
+/// assert_eq!(router.call(&mut Request::get("/sensors/8")).status(), 404);
+/// ```
+impl<T: IntoResponse> IntoResponse for Option<T> {
+    fn into_response(self) -> Response {
+        self.map_or_else(not_served, T::into_response)
+    }
+}
+
 /// 200, `application/json`.
 impl IntoResponse for Value {
     fn into_response(self) -> Response {
@@ -326,6 +384,12 @@ impl IntoResponse for Problem {
 /// A fault of the body answers with its own status; everything else is a 500, and its text goes to the log alone.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
+        if let Error::Parameter { fault, .. } = &self {
+            if *fault == ParameterFault::Unknown {
+                log::error!("a handler failed: {self}");
+            }
+            return not_served();
+        }
         let is_coding = matches!(self, Error::Body(BodyFault::ContentCoding));
         let status = match &self {
             Error::Body(BodyFault::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,

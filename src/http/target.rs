@@ -148,10 +148,24 @@ fn is_zone(zone: &[u8]) -> bool {
     (1..=MOST_ZONE_BYTES).contains(&zone.len()) && zone.iter().all(is_unreserved)
 }
 
+/// What becomes of a slash that is percent-encoded in a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EncodedSlash {
+    Refused,
+    /// It stands as [`SLASH_MARK`], because a segment does not end there.
+    Marked,
+}
+
+/// No decoded path holds it otherwise: NUL is refused, raw and encoded.
+pub(crate) const SLASH_MARK: char = '\0';
+
+pub(crate) const ENCODED_SLASH: Refusal =
+    Refusal::bad_request("the path holds an encoded slash, backslash or control character");
+
 /// The path as the router matches it: percent-decoded, UTF-8, without dot segments. What two programs could read in two
-/// ways is refused: an encoded slash or backslash, control characters, and dot segments, which clients resolve before
-/// they send (RFC 3986 §5.2.4; strict).
-pub(crate) fn decode_path(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
+/// ways is refused: an encoded slash (unless it is to be marked) or backslash, control characters, and dot segments, which
+/// clients resolve before they send (RFC 3986 §5.2.4; strict).
+pub(crate) fn decode_path(raw: &[u8], slash: EncodedSlash) -> Result<Cow<'_, str>, Refusal> {
     let plain = |raw| std::str::from_utf8(raw).map_err(|_| Refusal::bad_request("the path is not ASCII"));
     // Most paths have neither, and one look tells.
     if !raw.iter().any(|byte| matches!(byte, b'%' | b'.')) {
@@ -171,13 +185,15 @@ pub(crate) fn decode_path(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
             let (value, after) = percent_encoded(rest).ok_or(Refusal::bad_request(
                 "the path holds a % that two hexadecimal digits do not follow",
             ))?;
+            rest = after;
+            if value == b'/' && slash == EncodedSlash::Marked {
+                bytes.push(SLASH_MARK as u8);
+                continue;
+            }
             if value < 0x20 || value == 0x7f || value == b'/' || value == b'\\' {
-                return Err(Refusal::bad_request(
-                    "the path holds an encoded slash, backslash or control character",
-                ));
+                return Err(ENCODED_SLASH);
             }
             bytes.push(value);
-            rest = after;
         }
         let text = String::from_utf8(bytes)
             .map_err(|_| Refusal::bad_request("the path is not UTF-8 when it is percent-decoded"))?;
@@ -191,8 +207,9 @@ pub(crate) fn decode_path(raw: &[u8]) -> Result<Cow<'_, str>, Refusal> {
     Ok(decoded)
 }
 
+/// Also between encoded slashes: who has the value joins it to a path perhaps.
 fn has_dot_segment(path: &[u8]) -> bool {
-    path.split(|&byte| byte == b'/').any(|segment| segment == b"." || segment == b"..")
+    path.split(|&byte| byte == b'/' || byte == SLASH_MARK as u8).any(|part| part == b"." || part == b"..")
 }
 
 /// The pairs of a query, decoded as browsers encode them: `+` is a space, a stray `%` stands for itself, and what is not
@@ -349,7 +366,18 @@ mod tests {
             ("/%2e%2e/b", None),
             ("/a/.%2e", None),
         ] {
-            let got = decode_path(raw.as_bytes()).ok();
+            let got = decode_path(raw.as_bytes(), EncodedSlash::Refused).ok();
+            assert_eq!(got.as_deref(), decoded, "{raw}");
+        }
+        for (raw, decoded) in [
+            ("/a%2Fb%2fc/d", Some("/a\0b\0c/d")),
+            ("/%2F", Some("/\0")),
+            ("/a%2F..", None),
+            ("/.%2Fa", None),
+            ("/a%5Cb", None),
+            ("/a%00b", None),
+        ] {
+            let got = decode_path(raw.as_bytes(), EncodedSlash::Marked).ok();
             assert_eq!(got.as_deref(), decoded, "{raw}");
         }
     }

@@ -9,7 +9,7 @@ use crate::http::clear_credentials::{CredentialNames, CredentialScan};
 use crate::http::head::{self, Line, Span, Version};
 use crate::http::reply::{write_head, Common, Exchange, Framing};
 use crate::http::response::{IntoResponse, Response};
-use crate::http::target::Authority;
+use crate::http::target::{decode_path, Authority, EncodedSlash};
 use crate::http::Refusal;
 use crate::server::builder::HttpCredentials;
 
@@ -53,6 +53,7 @@ pub(super) struct Rules {
     pub credential_names: CredentialNames,
     pub head_bytes: usize,
     head_fields: usize,
+    encoded_slash: EncodedSlash,
 }
 
 /// A response and all that its way out and its log line depend on.
@@ -92,6 +93,7 @@ impl Rules {
             credential_names,
             head_bytes: settings.head_bytes.min(HEAD_BYTES),
             head_fields: settings.head_fields,
+            encoded_slash: settings.encoded_slash,
         })
     }
 }
@@ -118,7 +120,7 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Opt
     let is_challenge = matches!(outcome, Ok(Found::Challenge(_)));
     let (response, refusal, refused_host) = match outcome {
         Ok(Found::Location(location)) => {
-            let response = Response::new(StatusCode::PERMANENT_REDIRECT).with_header(LOCATION, location);
+            let response = Response::new(redirect_status(&method)).with_header(LOCATION, location);
             (response, None, None)
         }
         Ok(Found::Challenge(authorization)) => (authorization.into_response(), None, None),
@@ -167,13 +169,26 @@ fn challenge(head: &[u8], line: &Line, answers: &Challenges) -> Option<Option<St
     Some(std::str::from_utf8(token).ok().and_then(answers))
 }
 
-/// Where the redirect leads; path and query exactly as they were sent. Else the refusal and the host it is about.
+/// The status of a redirect. 308 keeps the method and the body (RFC 9110 §15.4.9), which 301 may turn into a GET without one;
+/// but Python up to 3.10 and Java follow no 308, and GET and HEAD have nothing to lose.
+fn redirect_status(method: &Method) -> StatusCode {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        StatusCode::MOVED_PERMANENTLY
+    } else {
+        StatusCode::PERMANENT_REDIRECT
+    }
+}
+
+/// Where the redirect leads; path and query exactly as they were sent, unless the HTTPS side would refuse the path. Else the
+/// refusal and the host it is about.
 fn location(
     head: &[u8],
     line: &Line,
     rules: &Rules,
     is_own: &IsOwn,
 ) -> Result<String, (Refusal, Option<String>)> {
+    let path = line.target.path.of(head);
+    decode_path(path, rules.encoded_slash).map_err(|refusal| (refusal, None))?;
     let host = match (&rules.public_host, line.host) {
         (Some(public), _) => public.clone(),
         (None, None) => return Err((NO_HOST, None)),
@@ -186,7 +201,7 @@ fn location(
             in_brackets_if_ipv6(&host)
         }
     };
-    let path = match line.target.path.of(head) {
+    let path = match path {
         b"*" => "/".into(),
         path => String::from_utf8_lossy(path),
     };
@@ -246,6 +261,7 @@ mod tests {
             head_bytes: HEAD_BYTES,
             head_timeout: LIFETIME,
             head_fields: 64,
+            encoded_slash: EncodedSlash::Refused,
         }
     }
 
@@ -259,8 +275,9 @@ mod tests {
     fn outcome(settings: &Settings, head: &str) -> Result<String, u16> {
         let answer = ask(settings, head);
         let status = answer.response.status().as_u16();
+        let redirects = if head.starts_with("GET ") || head.starts_with("HEAD ") { 301 } else { 308 };
         match answer.response.header("location") {
-            Some(location) if status == 308 => Ok(location.to_str().unwrap().to_string()),
+            Some(location) if status == redirects => Ok(location.to_str().unwrap().to_string()),
             Some(location) => panic!("{status} with the location {location:?}"),
             None => Err(status),
         }
@@ -272,11 +289,20 @@ mod tests {
             ("GET / HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/")),
             ("GET / HTTP/1.1\r\nHost: device.local:80", Ok("https://device.local:8443/")),
             (
-                "GET /a/%2F?b=c%20d&e=//evil HTTP/1.1\r\nHost: device.local",
-                Ok("https://device.local:8443/a/%2F?b=c%20d&e=//evil"),
+                "GET /a//b%20?b=c%20d&e=//evil/%2F/../%zz HTTP/1.1\r\nHost: device.local",
+                Ok("https://device.local:8443/a//b%20?b=c%20d&e=//evil/%2F/../%zz"),
             ),
+            ("GET /a/%2F?b HTTP/1.1\r\nHost: device.local", Err(400)),
+            ("GET /%5C HTTP/1.1\r\nHost: device.local", Err(400)),
+            ("GET /%zz HTTP/1.1\r\nHost: device.local", Err(400)),
+            ("GET /%ff HTTP/1.1\r\nHost: device.local", Err(400)),
+            ("POST /%0d%0a HTTP/1.1\r\nHost: device.local", Err(400)),
+            ("GET /a/%2e%2e/b HTTP/1.1\r\nHost: device.local", Err(400)),
+            ("HEAD / HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/")),
+            ("PUT /x HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/x")),
+            ("BREW /x HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/x")),
             ("GET /? HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/?")),
-            ("GET /a/../b HTTP/1.1\r\nHost: device.local", Ok("https://device.local:8443/a/../b")),
+            ("GET /a/../b HTTP/1.1\r\nHost: device.local", Err(400)),
             ("POST /x HTTP/1.1\r\nHost: 192.0.2.7\r\nContent-Length: 5", Ok("https://192.0.2.7:8443/x")),
             ("GET / HTTP/1.1\r\nHost: [2001:db8::7]:80", Ok("https://[2001:db8::7]:8443/")),
             ("GET / HTTP/1.1\r\nHost: device.local:", Ok("https://device.local:8443/")),
@@ -342,13 +368,22 @@ mod tests {
         for path in
             ["/.well-known/acme-challenge", "/.well-known/other", "/x/.well-known/acme-challenge/known"]
         {
-            assert!(ask("GET", path, "device.local").starts_with("HTTP/1.1 308 "), "{path}");
+            assert!(ask("GET", path, "device.local").starts_with("HTTP/1.1 301 "), "{path}");
         }
         // Without an authority there is nothing special about these paths.
         let head = b"GET /.well-known/acme-challenge/known HTTP/1.1\r\nHost: device.local\r\n\r\n";
         let rules = Rules::new(&settings()).unwrap();
         let answer = super::answer(head, &rules, &|_| true, None);
-        assert_eq!(answer.response.status(), StatusCode::PERMANENT_REDIRECT);
+        assert_eq!(answer.response.status(), StatusCode::MOVED_PERMANENTLY);
+    }
+
+    #[test]
+    fn an_encoded_slash_is_passed_on_where_a_route_takes_it() {
+        let settings = Settings { encoded_slash: EncodedSlash::Marked, ..settings() };
+        let ask =
+            |path: &str| outcome(&settings, &format!("GET {path} HTTP/1.1\r\nHost: device.local\r\n\r\n"));
+        assert_eq!(ask("/a%2Fb").as_deref(), Ok("https://device.local:8443/a%2Fb"));
+        assert_eq!((ask("/a%2F.."), ask("/a%5Cb")), (Err(400), Err(400)));
     }
 
     #[test]

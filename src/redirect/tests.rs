@@ -35,6 +35,7 @@ impl Running {
             head_bytes: HEAD_BYTES,
             head_timeout: LIFETIME,
             head_fields: 64,
+            encoded_slash: EncodedSlash::Refused,
         };
         let stop = Arc::new(AtomicBool::new(false));
         let is_own = Box::new(|host: &str| host == "localhost");
@@ -93,7 +94,7 @@ fn rest_of(client: &mut TcpStream) -> String {
 fn a_request_is_redirected_and_the_connection_ends() {
     let redirect = Running::start(10, LONG);
     let answer = redirect.ask(REQUEST);
-    assert!(answer.starts_with("HTTP/1.1 308 ") && answer.contains(LOCATION), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 301 ") && answer.contains(LOCATION), "{answer}");
     assert!(redirect.ask(b"GET / HTTP/1.1\r\nHost: other\r\n\r\n").starts_with("HTTP/1.1 421 "));
     assert!(redirect.ask(b"GET / HTTP/1.1\r\nHost: localhost\n").starts_with("HTTP/1.1 400 "));
     assert!(redirect.ask(&b"A".repeat(HEAD_BYTES)).starts_with("HTTP/1.1 414 "));

@@ -71,6 +71,7 @@ fn matches<'p>(pattern: &[Segment<'_>], path: &'p str) -> Option<Vec<&'p str>> {
                 values.push(first);
                 after
             }
+            Segment::Rest if !left.is_empty() && left.split('/').any(str::is_empty) => return None,
             Segment::Rest => {
                 values.push(left);
                 None

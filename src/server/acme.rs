@@ -12,6 +12,7 @@ use super::ledger::Ledger;
 use super::limits::Limits;
 use super::Shared;
 use crate::error::Error;
+use crate::http::target::EncodedSlash;
 use crate::redirect::{self, Settings};
 use crate::tls::acme::{Acme, Agent, AtWork, Challenge, Urgency};
 use crate::tls::{Clients, Identity, Origin};
@@ -111,6 +112,7 @@ impl Acme {
             head_bytes: limits.head_bytes,
             head_timeout: limits.head_timeout,
             head_fields: limits.head_fields,
+            encoded_slash: EncodedSlash::Refused,
         };
         let board = agent.challenges().clone();
         let answers = Box::new(move |token: &str| board.answer(token));

@@ -370,6 +370,7 @@ impl ServerBuilder {
             head_bytes: self.limits.head_bytes,
             head_timeout: self.limits.head_timeout,
             head_fields: self.limits.head_fields,
+            encoded_slash: self.router.encoded_slash(),
         }
     }
 }

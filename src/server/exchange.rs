@@ -24,7 +24,6 @@ use crate::http::head::{self, BodyLength, Field, Line, Version};
 use crate::http::reply::{write_head, Exchange, Framing};
 use crate::http::request::{Body, Params, Presence, Request};
 use crate::http::response::{IntoResponse, Payload, Response};
-use crate::http::target;
 use crate::http::Refusal;
 use crate::router::{self, Endpoint};
 use crate::tls::ClientIdentity;
@@ -653,13 +652,11 @@ fn judge<'s, 'h>(
     desk: &Desk<'_>,
     handlers: Handlers,
 ) -> Verdict<'s, 'h> {
-    let path = match target::decode_path(asked.line.target.path.of(asked.head)) {
-        Ok(path) => path,
+    let raw = asked.line.target.path.of(asked.head);
+    let (endpoint, params, path) = match shared.router.resolve(&asked.line.method, raw) {
+        Ok((router::Found::Handler(endpoint, params), path)) => (endpoint, params, path),
+        Ok((router::Found::Answer(response), _)) => return Verdict::Answer(response),
         Err(refusal) => return Verdict::Refuse(refusal),
-    };
-    let (endpoint, params) = match shared.router.find(&asked.line.method, &path) {
-        router::Found::Handler(endpoint, params) => (endpoint, params),
-        router::Found::Answer(response) => return Verdict::Answer(response),
     };
     let waited = Duration::from_millis(desk.millis().saturating_sub(since));
     match handlers {

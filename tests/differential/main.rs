@@ -96,7 +96,8 @@ impl Behind {
 
 /// Records a request, and says which one this is the answer to.
 fn answer(request: &mut Request<'_>, records: &Mutex<Vec<Record>>) -> Result<Response, Error> {
-    let (mark, name) = (request.param("mark").to_string(), request.param("name").to_string());
+    let param = |name| request.param(name).unwrap_or_default().to_string();
+    let (mark, name) = (param("mark"), param("name"));
     let method = request.method().to_string();
     let echo = format!("{method} /{mark}/{name}");
     let mut body = (name != "unread").then(Vec::new);

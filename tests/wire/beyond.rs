@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 
+use lockgate::Request;
+
 use crate::router;
 use crate::support::{
     chunked, connect_plain, get, noise, post, reset, serve, serve_within, Client, Serving, Shape,
@@ -237,6 +239,58 @@ fn plain_http_on_the_tls_port_gets_an_answer_that_it_can_read() {
     }
 }
 
+/// Whatever the HTTPS side refuses for its target, the redirect refuses with the same words; it passes on all else.
+#[test]
+fn the_redirect_and_https_agree_about_targets() {
+    let plain = serve(router());
+    let with_slashes = serve(router().get("/ports/{port%2F}", |_: &mut Request| "port"));
+    // The answers over TLS without and with a route that takes an encoded slash. Where one does, the redirect, which knows no
+    // routes, lets it pass in every path.
+    for (target, expected, with_route, passes_with_route) in [
+        ("/marker", 200, 200, true),
+        ("/a//b", 404, 404, true),
+        ("/marker?a=b\\c|{}^`[]'", 200, 200, true),
+        ("/marker?a=%2F%zz/../", 200, 200, true),
+        ("/%6Darker", 200, 200, true),
+        ("/ports/a%2Fb", 400, 200, true),
+        ("/marker%2F", 400, 400, true),
+        ("/ports/a%2F..", 400, 400, false),
+        ("/%5c", 400, 400, false),
+        ("/\\", 400, 400, false),
+        ("/%00", 400, 400, false),
+        ("/%zz", 400, 400, false),
+        ("/%ff", 400, 400, false),
+        ("/a/../b", 400, 400, false),
+        ("/%2e/b", 400, 400, false),
+        ("//evil", 400, 400, false),
+        ("/a#b", 400, 400, false),
+        ("/?a#b", 400, 400, false),
+        ("/?\"", 400, 400, false),
+        ("/?a<b>", 400, 400, false),
+        ("https://localhost/marker", 200, 200, true),
+        ("https://localhost:/marker", 200, 200, true),
+        ("https://localhost/%5C", 400, 400, false),
+        ("https://user@localhost/", 400, 400, false),
+    ] {
+        for (serving, status, passes) in
+            [(&plain, expected, expected != 400), (&with_slashes, with_route, passes_with_route)]
+        {
+            let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            let mut client = serving.connect();
+            client.send(&request);
+            let reply = client.reply();
+            assert_eq!(reply.status, status, "{target}");
+            let mut clear = connect_plain(serving.redirect).unwrap();
+            clear.write_all(request.as_bytes()).unwrap();
+            let mut answer = String::new();
+            clear.read_to_string(&mut answer).unwrap();
+            let start = if passes { "HTTP/1.1 301 " } else { "HTTP/1.1 400 " };
+            assert!(answer.starts_with(start), "{target}: {answer}");
+            assert!(passes || answer.ends_with(reply.text()), "{target}: {answer}");
+        }
+    }
+}
+
 fn post_text() -> String {
     String::from_utf8(post("/", &[b'x'; 100_000])).unwrap()
 }
@@ -250,5 +304,5 @@ fn tls_on_the_plain_port_is_closed_and_the_redirect_goes_on() {
     let mut answer = String::new();
     plain.read_to_string(&mut answer).unwrap();
     let location = format!("\r\nlocation: https://localhost:{}/a\r\n", serving.address.port());
-    assert!(answer.starts_with("HTTP/1.1 308 ") && answer.contains(&location), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 301 ") && answer.contains(&location), "{answer}");
 }

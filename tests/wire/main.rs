@@ -288,6 +288,7 @@ fn in_clear(serving: &Serving, address: SocketAddr, row: &Row, answers: &[u16], 
         );
         return;
     };
+    let status = if *status == 308 { row.redirect_status() } else { *status };
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) =
         answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{name}: no answer: {answer:?}"));
@@ -308,7 +309,7 @@ fn in_clear(serving: &Serving, address: SocketAddr, row: &Row, answers: &[u16], 
         location.is_none_or(|location| location.to_ascii_lowercase().starts_with(&own)),
         "{name}: {head}"
     );
-    assert_eq!(location.is_some(), *status == 308, "{name}: {head}");
+    assert_eq!(location.is_some(), matches!(status, 301 | 308), "{name}: {head}");
 }
 
 /// All that comes. A reset is as good an end as any, of a connection that is of no use.

@@ -169,14 +169,26 @@ impl Row {
         matches!(self.steps.last(), Some(Step::Finish | Step::Leave | Step::Reset))
     }
 
-    /// The statuses of what the redirect answers. It reads no body, matches no path and closes after one answer; so whatever
-    /// has a whole and correct head gets 308, and what has not the same refusal as over TLS.
+    /// The statuses of what the redirect answers. It reads no body, knows no routes and closes after one answer; so whatever
+    /// has a whole and correct head is redirected, and what has not gets the same refusal as over TLS. 308 stands for a
+    /// redirect here; see [`redirect_status`](Row::redirect_status).
     pub fn redirect_answers(&self) -> &[u16] {
         match (self.at_redirect, self.answers) {
             (Some(answers), _) => answers,
             (None, [status @ (400 | 414 | 417 | 431 | 501 | 505), ..]) => std::slice::from_ref(status),
             (None, [_, ..]) => &[308],
             (None, []) => panic!("{}: what does the redirect answer?", self.name),
+        }
+    }
+
+    /// The status of a redirect: 301 for GET and HEAD, which some clients follow alone, and 308 for what has a body to lose.
+    pub fn redirect_status(&self) -> u16 {
+        let sent: Vec<u8> = self.steps.iter().filter_map(Step::bytes).flatten().copied().collect();
+        let method = sent.split(|byte| *byte == b' ').next().unwrap_or_default().trim_ascii_start();
+        if matches!(method, b"GET" | b"HEAD") {
+            301
+        } else {
+            308
         }
     }
 
@@ -190,6 +202,15 @@ impl Row {
             }
         }
         steps
+    }
+}
+
+impl Step {
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Step::Send(bytes) => Some(bytes),
+            _ => None,
+        }
     }
 }
 

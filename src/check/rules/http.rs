@@ -138,7 +138,7 @@ nginx: return 308 https://HOST$request_uri; with the name instead of $host";
         about "A POST without a body, to a path that nobody has (/.well-known/lockgate-check-…), was answered with 301, 302 or 303. \
             curl, browsers and most libraries then go on with GET. It is tried only where GET is redirected, and never on the \
             path of the URL.";
-        fix "lockgate: it answers 308 by itself
+        fix "lockgate: it answers a POST with 308 by itself, and only GET and HEAD with 301
 nginx: return 308 https://HOST$request_uri;
 Express: res.redirect(308, …)";
         see "RFC 9110 §15.4.9";

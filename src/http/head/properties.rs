@@ -116,7 +116,7 @@ fn parsed(head: &[u8]) {
     }
 
     // A handler sees all that was read.
-    if let Ok(path) = target::decode_path(line.target.path.of(head)) {
+    if let Ok(path) = target::decode_path(line.target.path.of(head), target::EncodedSlash::Refused) {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let body = Body::Buffered { bytes: (&[]).into(), read: 0 };
         let request = Request::from_wire(head, &fields, line, path, body, peer, None);

@@ -14,7 +14,7 @@ pub(crate) fn hold(input: &[u8]) {
         let host = authority.host.of(input);
         assert!(!host.is_empty() && host.iter().all(|byte| is_name_byte(*byte) || *byte == b':'));
     }
-    if let (Ok(path), true) = (decode_path(input), input.starts_with(b"/")) {
+    if let (Ok(path), true) = (decode_path(input, EncodedSlash::Refused), input.starts_with(b"/")) {
         decoded(input, &path);
     }
     query(input);
@@ -39,7 +39,7 @@ fn parsed(input: &[u8], target: Target, method: &Method) {
     let path_and_query = [path, &query].concat();
     assert!(input.ends_with(&path_and_query));
     assert_eq!(target.authority.is_none(), path_and_query.len() == input.len());
-    if let Ok(path) = decode_path(path) {
+    if let Ok(path) = decode_path(path, EncodedSlash::Refused) {
         assert!(!path.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte == b'\\'));
     }
 }
@@ -47,7 +47,7 @@ fn parsed(input: &[u8], target: Target, method: &Method) {
 fn decoded(raw: &[u8], path: &str) {
     let slashes = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'/').count();
     assert!(path.len() <= raw.len());
-    if let Cow::Owned(path) = decode_path(raw).unwrap_or_default() {
+    if let Cow::Owned(path) = decode_path(raw, EncodedSlash::Refused).unwrap_or_default() {
         assert!(path.capacity() <= raw.len());
     }
     assert_eq!(slashes(path.as_bytes()), slashes(raw));
@@ -60,7 +60,7 @@ fn decoded(raw: &[u8], path: &str) {
             _ => format!("%{byte:02x}"),
         })
         .collect();
-    assert_eq!(decode_path(encoded.as_bytes()).as_deref(), Ok(path));
+    assert_eq!(decode_path(encoded.as_bytes(), EncodedSlash::Refused).as_deref(), Ok(path));
 }
 
 fn query(raw: &[u8]) {
@@ -79,7 +79,7 @@ fn query(raw: &[u8]) {
 fn made_by_hand(target: &str) {
     let bytes = target.as_bytes();
     let from_wire = Target::parse(bytes, span(0, bytes.len()), &Method::GET)
-        .and_then(|parsed| decode_path(parsed.path.of(bytes)));
+        .and_then(|parsed| decode_path(parsed.path.of(bytes), EncodedSlash::Refused));
     assert_eq!(Request::get(target).path(), from_wire.unwrap_or_default(), "{target:?}");
 }
 

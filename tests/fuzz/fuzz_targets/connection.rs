@@ -78,7 +78,7 @@ fn router() -> Router {
         .post("/unread", |_: &mut Request| "unread")
         .get("/pieces", |_: &mut Request| Response::reader(&b"in pieces"[..]))
         .get("/nothing", |_: &mut Request| ())
-        .get("/{name}", |request: &mut Request| format!("{} {:?}", request.param("name"), request.query("q")))
+        .get("/{name}", |request: &mut Request| format!("{:?} {:?}", request.param("name"), request.query("q")))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
