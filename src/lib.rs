@@ -34,7 +34,14 @@
 //!
 //! A handler is `Fn(&mut Request) -> impl IntoResponse + Send + Sync`. It may block. While it does, another worker takes
 //! its place, up to [`Limits::reserve_workers`]; beyond that requests wait for [`Limits::queue_timeout`] and then get 503.
-//! A panic in a handler costs its client a 500 and nobody else anything (a program built with `panic = "abort"` ends).
+//! A panic in a handler costs its client a 500 and nobody else anything (a program built with `panic = "abort"` ends). One in
+//! a response's reader cuts that response, so that the client cannot take the part for the whole.
+//!
+//! Such a panic is one line in the log, with its message and its place. So that it is not printed a second time,
+//! [`ServerBuilder::bind`] puts a panic hook in front of the one that is set, once in a process: it keeps quiet about panics
+//! in handlers and readers on the server's threads, and passes all others on, with those of threads that a handler starts.
+//! A hook that the program sets before `bind` goes on seeing the latter; one that it sets later takes this one's place and
+//! sees all, with a backtrace if it wants one. The line in the log then says the message and no place.
 //!
 //! What a handler may return is listed at [`IntoResponse`]; errors become problem documents (RFC 9457).
 //!
@@ -48,17 +55,18 @@
 //!
 //! # Logging
 //!
-//! Through the `log` crate. *error*: something of the program's own is wrong (a handler panicked, the system refused a
-//! thread). *warn*: an operator should know (credentials came over plain HTTP, accepting fails, a stop had to cut
-//! connections). *info*: a request was refused or a connection cut by a limit, which the line names; a handshake failed,
-//! with what to do about it; starting to stop; and with [`ServerBuilder::access_log`] a line a request, target
-//! `lockgate::access`: method, path without the query, status, body bytes, microseconds, peer, TLS version. *debug*: what else
-//! clients do wrong below HTTP. Keys, credentials, queries and bodies are never logged. Text of others is one line, in which
-//! control characters, and what turns the direction of writing or is not seen, are escaped: `\u{1b}`.
+//! Through the `log` crate. *error*: something of the program's own is wrong (a handler panicked or failed, the system refused
+//! a thread). *warn*: an operator should know (credentials came over plain HTTP, accepting fails, a stop had to cut
+//! connections). *info*: a request was refused or a connection cut by a limit, which the line names; a handshake failed, with
+//! what to do about it; starting to stop; and with [`ServerBuilder::access_log`] a line for each answer to a request, refusals
+//! too, target `lockgate::access`: method, path without the query, status, body bytes, microseconds, peer, TLS version, each
+//! `-` where it is not known, and `cut` behind them when the answer did not go out whole. The redirect's port has no access
+//! log. *debug*: what else clients do wrong below HTTP. Keys, credentials, queries and bodies are never logged. Text of others is
+//! one line, in which control characters, and what turns the direction of writing or is not seen, are escaped: `\u{1b}`.
 //!
-//! Lines about clients that were refused or cut are bounded, so that nobody can fill a disk with them: 20 a minute of
-//! each sort (the limit that was met, the status, or why a handshake failed), then one line that says how many more there
-//! were. A line a request and the program's own faults are not.
+//! Lines about clients that were refused or cut, and about handlers that panicked or failed, are bounded, so that nobody can
+//! fill a disk with them: 20 a minute of each sort (the limit that was met, the status, why a handshake failed, or the kind of
+//! fault), then one line that says how many more there were. The access log and the program's other faults are not.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
@@ -78,6 +86,7 @@ mod finding;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod handler_call;
 mod http;
 mod redirect;
 mod regular_file;

@@ -8,6 +8,7 @@ use ::http::header::ALLOW;
 use ::http::{HeaderValue, Method, StatusCode};
 
 use crate::error::Error;
+use crate::handler_call::{self, Fault};
 use crate::http::head::Span;
 use crate::http::request::{Params, Request, MOST_PARAMS};
 use crate::http::response::{not_served, IntoResponse, Problem, Response};
@@ -92,8 +93,20 @@ pub(crate) enum Found<'r> {
 }
 
 impl Endpoint {
-    pub(crate) fn call(&self, request: &mut Request<'_>) -> Response {
-        (self.handler)(request)
+    /// Calls the handler. A panic in it, or a status that is not final, costs the client a 500 and nobody else anything. Also
+    /// returns what went wrong, for the log.
+    pub(crate) fn call(&self, request: &mut Request<'_>) -> (Response, Vec<Fault>) {
+        let (response, mut faults) = handler_call::run("a panic in a handler", || (self.handler)(request));
+        let failed = || StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        match response {
+            Some(response) if response.status.is_informational() => {
+                let text = format!("answered with {}, which is no final status", response.status);
+                faults.push(Fault { what: "a status that is not final", text });
+                (failed(), faults)
+            }
+            Some(response) => (response, faults),
+            None => (failed(), faults),
+        }
     }
 }
 
@@ -148,7 +161,18 @@ impl Router {
         self.route(Method::DELETE, pattern, handler)
     }
 
-    /// Answers any method.
+    /// Answers one method, which may be any: also one that no specification knows. It is answered as it is written (methods
+    /// have a case, RFC 9110 §9.1), and no other is, but for GET, whose handler answers HEAD too where HEAD has none of its
+    /// own. For several methods declare the pattern once for each.
+    ///
+    /// ```
+    /// use lockgate::{Method, Request, Router, StatusCode};
+    ///
+    /// let purge = Method::from_bytes(b"PURGE").unwrap();
+    /// let router = Router::new().route(purge.clone(), "/cache", |_: &mut Request| StatusCode::NO_CONTENT);
+    /// assert_eq!(router.call(&mut Request::new(purge, "/cache")).status(), 204);
+    /// assert_eq!(router.call(&mut Request::get("/cache")).status(), 405);
+    /// ```
     pub fn route<R: IntoResponse>(
         mut self,
         method: Method,
@@ -170,15 +194,28 @@ impl Router {
         }
     }
 
-    /// Answers a request without a server, as a server would: routing, the handler, and 404, 405, HEAD and OPTIONS.
+    /// Answers a request without a server, as a server would: routing, the handler, 404, 405, HEAD and OPTIONS, 400 for a path
+    /// that is refused, and 500 for a handler that panics. A response to HEAD, and one with 204, 205 or 304, has no body.
+    ///
+    /// What goes wrong in the handler is an error in the log. A panic is also printed as the program's panic hook prints it,
+    /// which a running server does not do.
     pub fn call(&self, request: &mut Request<'_>) -> Response {
-        match self.find(request.method(), request.path()) {
-            Found::Handler(endpoint, params) => {
+        let method = request.method().clone();
+        let found = self.resolve(&method, request.raw_path());
+        let response = match found.map(|(found, path)| (found, path.into_owned())) {
+            Ok((Found::Handler(endpoint, params), path)) => {
+                request.set_path(path);
                 request.set_params(params);
-                endpoint.call(request)
+                let (response, faults) = endpoint.call(request);
+                for Fault { text, .. } in faults {
+                    log::error!("{}", told(request, &text));
+                }
+                response
             }
-            Found::Answer(response) => response,
-        }
+            Ok((Found::Answer(response), _)) => response,
+            Err(refusal) => refusal.into_response(),
+        };
+        response.without_needless_content(&method)
     }
 
     /// What becomes of an encoded slash before a route is found.
@@ -433,6 +470,12 @@ impl Methods {
     }
 }
 
+/// What the log says of a handler that failed; the path as it came, which is ASCII.
+pub(crate) fn told(request: &Request<'_>, text: &str) -> String {
+    let (method, path) = (request.method(), String::from_utf8_lossy(request.raw_path()));
+    format!("the handler of {method} {path} {text}")
+}
+
 /// Whether a part of a path, joined to another, would not lead down one step for each of its segments.
 fn has_empty_segment(part: &str) -> bool {
     part.starts_with('/') || part.ends_with('/') || part.contains("//")
@@ -520,6 +563,42 @@ mod tests {
         assert_eq!(call("PURGE", "/cache"), (204, None));
         assert_eq!(call("PURGE", "/"), (405, some("GET, HEAD, OPTIONS")));
         assert_eq!(call("BREW", "/"), (501, None));
+    }
+
+    #[test]
+    fn a_call_without_a_server_gives_what_a_server_sends() {
+        let status = |number: u16| StatusCode::from_u16(number).unwrap();
+        let router = Router::new()
+            .get("/", |_: &mut Request| "root")
+            .get("/status/{number}", move |r: &mut Request| -> Result<_, Error> {
+                Ok((status(r.param_as("number")?), "content"))
+            })
+            .get("/panics", |_: &mut Request| -> &'static str { panic!("as the test wants it") })
+            .get("/{*rest}", |_: &mut Request| "rest");
+        let call = |method: Method, target: &str| {
+            let response = router.call(&mut Request::new(method, target));
+            let status = response.status().as_u16();
+            (status, String::from_utf8(response.into_bytes().unwrap()).unwrap())
+        };
+        let nothing = |status| (status, String::new());
+        assert_eq!(call(Method::GET, "/"), (200, "root".into()));
+        assert_eq!(call(Method::HEAD, "/"), nothing(200));
+        assert_eq!(call(Method::HEAD, "/status/404"), nothing(404));
+        for status in [204, 205, 304] {
+            assert_eq!(call(Method::GET, &format!("/status/{status}")), nothing(status));
+        }
+        assert_eq!(call(Method::GET, "/status/202"), (202, "content".into()));
+        for (target, status) in [
+            ("/panics", 500),
+            ("/status/100", 500),
+            ("/status/103", 500),
+            ("/%zz", 400),
+            ("/a%2Fb", 400),
+            ("/a/../b", 400),
+        ] {
+            assert_eq!(call(Method::GET, target).0, status, "{target}");
+        }
+        assert_eq!(call(Method::HEAD, "/panics"), nothing(500));
     }
 
     #[test]

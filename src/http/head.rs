@@ -11,6 +11,9 @@ use super::Refusal;
 /// The most fields that can be asked for in `Limits::head_fields`; it bounds the stack a parse takes.
 pub(crate) const MOST_FIELDS: usize = 256;
 
+/// The longest method that is told of a head that could not be read, in bytes; the longest that is registered has 17.
+const MOST_METHOD_BYTES: usize = 32;
+
 /// A stretch of the buffer that holds the head.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -129,6 +132,22 @@ pub(crate) fn method(head: &[u8]) -> Method {
     } else {
         Method::GET
     }
+}
+
+/// The method and the path of a head that could not be read, as far as its first line tells them. A line that has not ended
+/// tells no path, because there may be more of it; and what is no path that a server takes is none.
+pub(crate) fn asked(head: &[u8]) -> (Option<Method>, Option<&[u8]>) {
+    let head = &head[empty_line(head)..];
+    let (line, is_whole) = match line_feed(head, 0) {
+        Some(end) => (&head[..end], true),
+        None => (head, false),
+    };
+    let mut parts = line.split(|&byte| byte == b' ');
+    let (Some(method), Some(target)) = (parts.next(), parts.next()) else { return (None, None) };
+    let method = Method::from_bytes(method).ok().filter(|method| method.as_str().len() <= MOST_METHOD_BYTES);
+    // With OPTIONS every form of a target but CONNECT's may stand.
+    let path = Target::parse(head, Span::locate(head, target), &Method::OPTIONS).ok().filter(|_| is_whole);
+    (method, path.map(|target| target.path.of(head)))
 }
 
 /// The refusal for a head that fills all the room there is: 414 while its first line has not ended, else 431.
@@ -502,6 +521,28 @@ mod tests {
         for (head, expected) in cases {
             assert_eq!(status(head), *expected, "{head:?}");
         }
+    }
+
+    #[test]
+    fn what_was_asked_is_known_as_far_as_the_first_line_goes() {
+        for (head, method, path) in [
+            ("GET /a?b HTTP/1.1\nX", Some("GET"), Some("/a")),
+            ("\r\nPUT http://h/a?b HTTP/1.1\r\n", Some("PUT"), Some("/a")),
+            ("OPTIONS * HTTP/1.1\r\n", Some("OPTIONS"), Some("*")),
+            ("GET /a\r\n", Some("GET"), None),
+            ("GET /a", Some("GET"), None),
+            ("GET", None, None),
+            ("", None, None),
+            ("GET //a HTTP/1.1\r\n", Some("GET"), None),
+            ("GET /\x1b[31m HTTP/1.1\r\n", Some("GET"), None),
+            ("G\x1bT /a HTTP/1.1\r\n", None, Some("/a")),
+            (" /a HTTP/1.1\r\n", None, Some("/a")),
+        ] {
+            let (found_method, found_path) = asked(head.as_bytes());
+            let found = (found_method.map(|method| method.to_string()), found_path);
+            assert_eq!(found, (method.map(String::from), path.map(str::as_bytes)), "{head:?}");
+        }
+        assert_eq!(asked(format!("{} / HTTP/1.1\r\n", "A".repeat(33)).as_bytes()).0, None);
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::fmt;
 use std::io::Read;
 
 use ::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_core::Serialize;
 use serde_json::{Map, Value};
 
 use super::Refusal;
 use crate::error::{BodyFault, Error, ParameterFault};
+use crate::handler_call;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -67,7 +68,10 @@ impl Response {
         match serde_json::to_vec(value) {
             Ok(bytes) => Response::of(JSON, Payload::Bytes(bytes)),
             Err(error) => {
-                log::error!("a handler's value cannot be written as JSON: {error}");
+                handler_call::note(
+                    "a value that is no JSON",
+                    format_args!("gave a value that cannot be written as JSON: {error}"),
+                );
                 Response::new(StatusCode::INTERNAL_SERVER_ERROR).into_problem()
             }
         }
@@ -172,6 +176,16 @@ impl Response {
         }
     }
 
+    /// As a client sees it: without content where the method or the status has none (RFC 9110 §6.4.1, §15.3.6).
+    pub(crate) fn without_needless_content(self, method: &Method) -> Response {
+        let no_content = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
+        if *method == Method::HEAD || no_content.contains(&self.status) {
+            Response { body: Payload::Static(b""), ..self }
+        } else {
+            self
+        }
+    }
+
     /// A problem document with nothing but this response's status.
     pub(crate) fn into_problem(self) -> Response {
         Problem::new(self.status).into_response()
@@ -183,11 +197,14 @@ fn checked<N: TryInto<HeaderName>, V: TryInto<HeaderValue>>(
     value: V,
 ) -> Option<(HeaderName, HeaderValue)> {
     let Ok(name) = name.try_into() else {
-        log::error!("a handler set a field whose name is not a token; the client gets a 500");
+        handler_call::note("a bad field", format_args!("set a field whose name is not a token"));
         return None;
     };
     let Ok(value) = value.try_into() else {
-        log::error!("a handler set {name} to a value that holds a control character; the client gets a 500");
+        handler_call::note(
+            "a bad field",
+            format_args!("set {name} to a value that holds a control character"),
+        );
         return None;
     };
     Some((name, value))
@@ -386,7 +403,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         if let Error::Parameter { fault, .. } = &self {
             if *fault == ParameterFault::Unknown {
-                log::error!("a handler failed: {self}");
+                handler_call::note("a handler failed", format_args!("failed: {self}"));
             }
             return not_served();
         }
@@ -406,7 +423,7 @@ impl IntoResponse for Error {
             }
             Error::Body(_) => StatusCode::BAD_REQUEST,
             other => {
-                log::error!("a handler failed: {other}");
+                handler_call::note("a handler failed", format_args!("failed: {other}"));
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             }
         };

@@ -22,6 +22,7 @@ use super::shutdown::{self, Handle, Running, StopRedirect};
 use super::streaming::Streams;
 use super::Shared;
 use crate::error::Error;
+use crate::handler_call;
 use crate::http::clear_credentials::CredentialNames;
 use crate::redirect;
 use crate::router::Router;
@@ -241,14 +242,25 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether each request leaves a line in the log, at level info, target `lockgate::access`. Defaults to `false`.
+    /// Whether each answer to a request leaves a line in the log, at level info, target `lockgate::access`; also a refusal, and
+    /// an answer that was cut, which ends in `cut`:
+    ///
+    /// ```text
+    /// GET /api/data 200 42 118us 192.0.2.7:50514 TLSv1.3
+    /// - - 400 97 0us 192.0.2.7:50515 -
+    /// GET /log 200 81920 2004114us 192.0.2.7:50516 TLSv1.3 cut
+    /// ```
+    ///
+    /// They are the method, the path as it came without its query, the status, the bytes of the body, the time from the head's
+    /// end in microseconds, the peer and the TLS version; `-` is what is not known. Defaults to `false`.
     pub fn access_log(mut self, on: bool) -> Self {
         self.access_log = on;
         self
     }
 
     /// Checks everything and opens the sockets. Clients that connect from now on are served once
-    /// [`run`](Server::run) is called.
+    /// [`run`](Server::run) is called. The first call in a process also sets a panic hook, which keeps panics in handlers to
+    /// one line in the log (see the crate's page, "Handlers").
     ///
     /// # Errors
     /// [`Error::Route`] for a route that cannot be served, [`Error::Setting`] for a limit out of its range, a missing
@@ -260,6 +272,7 @@ impl ServerBuilder {
             return Err(fault);
         }
         self.limits.check()?;
+        handler_call::install_hook();
         let connections = self.fit_open_files();
         let also = self.also.len() + self.also_pairs.len();
         if also > MOST_FURTHER_IDENTITIES {

@@ -8,13 +8,13 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-use ::http::{Method, StatusCode};
+use ::http::StatusCode;
 
 use super::census::Admission;
 use super::client::Client;
 use super::clock::whole_millis;
 use super::desk::{Desk, Handlers, Input};
-use super::exchange::{refusal_of, Collecting};
+use super::exchange::{refusal_of, Collecting, Told};
 use super::ledger::Sort;
 use super::limits::Limits;
 use super::parking::{Idle, Millis, Parking, Ready, Reason, Signals};
@@ -375,9 +375,9 @@ impl Connection {
                     }
                     Ok(_) => {
                         let head = &unread[start..][..limits.head_bytes];
-                        return self.refuse(head::too_large(head), &head::method(head), desk);
+                        return self.refuse(head::too_large(head), Told::Head(head), desk);
                     }
-                    Err(refusal) => return self.refuse(refusal, &head::method(&unread[start..]), desk),
+                    Err(refusal) => return self.refuse(refusal, Told::Head(&unread[start..]), desk),
                 }
             }
             if self.send_output(desk)? == Flushed::Blocked {
@@ -456,9 +456,9 @@ impl Connection {
     }
 
     /// Answers a request that is not served, and closes: where it ends is not known, or not worth finding out.
-    pub(super) fn refuse(&mut self, refusal: Refusal, method: &Method, desk: &mut Desk<'_>) -> Turn {
+    pub(super) fn refuse(&mut self, refusal: Refusal, told: Told<'_>, desk: &mut Desk<'_>) -> Turn {
         self.log_refusal(refusal, desk);
-        self.respond_and_close(refusal, method, desk)
+        self.respond_and_close(refusal, told, desk)
     }
 
     pub(super) fn log_refusal(&self, refusal: Refusal, desk: &Desk<'_>) {
@@ -499,20 +499,20 @@ impl Connection {
     /// The deadline has passed.
     fn expire(&mut self, input: &Input, desk: &mut Desk<'_>) -> Turn {
         const LATE: StatusCode = StatusCode::REQUEST_TIMEOUT;
-        let limit = match &self.stage {
-            Stage::Head if self.head_begun => {
-                let refusal =
-                    Refusal::over("head_timeout", LATE, "the request's head did not arrive in time");
-                return self.refuse(refusal, &head::method(input.unread()), desk);
-            }
+        // The connection ends here, or goes on with a refusal, so whatever it was at is over.
+        let limit = match std::mem::replace(&mut self.stage, Stage::Head) {
             Stage::Body(collecting) if collecting.is_answered() => {
                 self.say_goodbye();
                 "body_timeout"
             }
             Stage::Body(collecting) => {
                 let fault = BodyFault::TimedOut { limit: desk.shared.limits.body_timeout };
-                let method = collecting.method().clone();
-                return self.refuse(refusal_of(&fault), &method, desk);
+                return self.refuse(refusal_of(&fault), collecting.told(), desk);
+            }
+            Stage::Head if self.head_begun => {
+                let refusal =
+                    Refusal::over("head_timeout", LATE, "the request's head did not arrive in time");
+                return self.refuse(refusal, Told::Head(input.unread()), desk);
             }
             Stage::Head if self.served => {
                 log::debug!("{}: closed after being idle (limit idle_timeout)", self.peer);
@@ -601,7 +601,7 @@ impl Connection {
         let received = self.transport.take_foreign();
         self.in_clear = Some(Box::new(desk.shared.credential_names.scan(&received)));
         self.log_credentials(desk);
-        self.write_refusal(refusal, &Method::GET, desk);
+        self.write_refusal(refusal, Told::Nothing, desk);
         self.transport.send_in_clear(&desk.output)?;
         desk.output.clear();
         self.begin_linger(desk);

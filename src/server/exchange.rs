@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::ops::ControlFlow::{Break, Continue};
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use super::sending::{After, Record, Sending, Source};
 use super::streaming::{Framed, Full, Streaming};
 use super::transport::Flushed;
 use crate::error::BodyFault;
-use crate::escape;
+use crate::handler_call::Fault;
 use crate::http::chunked::{Decoder, Found};
 use crate::http::head::{self, BodyLength, Field, Line, Version};
 use crate::http::reply::{write_head, Exchange, Framing};
@@ -131,7 +130,7 @@ impl Connection {
         let line = line.map_or_else(|| head::parse(head, desk.shared.limits.head_fields, fields), Ok);
         let (used, turn) = match line {
             Ok(line) => self.begin_exchange(Asked { head, fields, line }, rest, since, desk, handlers),
-            Err(refusal) => (unread.len(), self.refuse(refusal, &head::method(head), desk)),
+            Err(refusal) => (unread.len(), self.refuse(refusal, Told::Head(head), desk)),
         };
         input.consume(used);
         turn
@@ -150,7 +149,7 @@ impl Connection {
         let limits = &desk.shared.limits;
         let head_length = asked.head.len();
         if !self.is_still_let_in(desk) {
-            let turn = self.respond_and_close(NOT_LET_IN, &asked.line.method, desk);
+            let turn = self.respond_and_close(NOT_LET_IN, asked.told(), desk);
             return (head_length + rest.len(), turn);
         }
         if !self.may_ask(desk) {
@@ -158,15 +157,16 @@ impl Connection {
                 BodyLength::Fixed(length) if length <= rest.len() as u64 => {
                     self.log_refusal(TOO_OFTEN, desk);
                     let response = TOO_OFTEN.into_response();
-                    let turn = self.respond(response, &asked.line, asked.line.keep_alive, None, desk);
+                    let record = self.record(asked.told(), desk);
+                    let turn = self.respond(response, &asked.line, asked.line.keep_alive, record, desk);
                     (head_length + length as usize, turn)
                 }
-                _ => (head_length, self.refuse(TOO_OFTEN, &asked.line.method, desk)),
+                _ => (head_length, self.refuse(TOO_OFTEN, asked.told(), desk)),
             };
         }
         match asked.line.body {
             BodyLength::Fixed(length) if length > limits.body_bytes => {
-                (head_length + rest.len(), self.refuse(TOO_LARGE, &asked.line.method, desk))
+                (head_length + rest.len(), self.refuse(TOO_LARGE, asked.told(), desk))
             }
             BodyLength::Fixed(length) if length <= (rest.len() as u64).min(desk.kept_bytes()) => {
                 let length = length as usize;
@@ -187,7 +187,7 @@ impl Connection {
                     Verdict::Call { .. } | Verdict::Defer => None,
                     Verdict::Answer(response) => Some(response),
                     Verdict::Refuse(refusal) => {
-                        return (head_length, self.refuse(refusal, &asked.line.method, desk));
+                        return (head_length, self.refuse(refusal, asked.told(), desk));
                     }
                 };
                 let mut collecting = Box::new(Collecting {
@@ -207,7 +207,7 @@ impl Connection {
                     return (head_length, Ok(Continue(())));
                 };
                 let line = collecting.line.clone();
-                let record = record(&line, &collecting.head, desk);
+                let record = self.record(collecting.told(), desk);
                 // To read past a large body costs more than another connection. A client that waits for 100 Continue may
                 // send the body all the same, or not (RFC 9110 §10.1.1).
                 let is_short = match line.body {
@@ -282,7 +282,7 @@ impl Connection {
                     let sending = Sending::new(Source::Nothing, After::Close, None);
                     return Ok(self.begin_sending(sending, desk));
                 }
-                Err(fault) => return self.refuse(refusal_of(&fault), collecting.method(), desk),
+                Err(fault) => return self.refuse(refusal_of(&fault), collecting.told(), desk),
             };
             if let Some(dropped) = collecting.dropped {
                 // However much of it has come at once.
@@ -298,10 +298,10 @@ impl Connection {
             }
             if !collecting.is_answered() {
                 if collecting.body.len() as u64 > limits.body_bytes {
-                    return self.refuse(TOO_LARGE, collecting.method(), desk);
+                    return self.refuse(TOO_LARGE, collecting.told(), desk);
                 }
                 if !collecting.memory.cover(collecting.body.capacity()) {
-                    return self.refuse(BODY_MEMORY_BUSY, collecting.method(), desk);
+                    return self.refuse(BODY_MEMORY_BUSY, collecting.told(), desk);
                 }
                 // How much of it has come at once must not decide how it is read.
                 if collecting.known_bytes() > buffer {
@@ -368,10 +368,10 @@ impl Connection {
             Verdict::Call { .. } if self.has_left(*since, desk) => return Ok(Break(Flow::Close)),
             Verdict::Call { endpoint, params, path } => (endpoint, params, path.into_owned()),
             Verdict::Answer(response) => {
-                let record = record(&line, &collecting.head, desk);
+                let record = self.record(collecting.told(), desk);
                 return self.respond(response, &line, false, record, desk);
             }
-            Verdict::Refuse(refusal) => return self.refuse(refusal, &line.method, desk),
+            Verdict::Refuse(refusal) => return self.refuse(refusal, collecting.told(), desk),
             Verdict::Defer => {
                 self.stage = Stage::Body(collecting);
                 return Ok(Break(Flow::Queue));
@@ -379,11 +379,11 @@ impl Connection {
         };
         let _place = match shared.streams.enter(self.peer.ip()) {
             Ok(place) => place,
-            Err(Full::OfAddress) => return self.refuse(STREAMS_OF_ADDRESS, &line.method, desk),
-            Err(Full::OfAll) => return self.refuse(STREAMS_BUSY, &line.method, desk),
+            Err(Full::OfAddress) => return self.refuse(STREAMS_OF_ADDRESS, collecting.told(), desk),
+            Err(Full::OfAll) => return self.refuse(STREAMS_BUSY, collecting.told(), desk),
         };
         let _: Flushed = self.send_output(desk)?;
-        let record = record(&line, &collecting.head, desk);
+        let record = self.record(collecting.told(), desk);
         let Collecting { head, fields, body, framed, began, owes_continue, .. } = *collecting;
         let (peer, key, client) = (self.peer, self.key(), self.client_identity());
         let mut streaming = Streaming {
@@ -427,7 +427,7 @@ impl Connection {
         handlers: Handlers,
     ) -> Turn {
         let shared = desk.shared;
-        let record = record(&asked.line, asked.head, desk);
+        let record = self.record(asked.told(), desk);
         let response = match judge(shared, asked, *since, desk, handlers) {
             Verdict::Call { .. } if self.has_left(*since, desk) => return Ok(Break(Flow::Close)),
             Verdict::Call { endpoint, params, path } => {
@@ -460,19 +460,12 @@ impl Connection {
     /// Writes the response: a small one into the desk's output, of a larger one the head.
     fn respond(
         &mut self,
-        mut response: Response,
+        response: Response,
         line: &Line,
         keep_alive: bool,
         record: Option<Record>,
         desk: &mut Desk<'_>,
     ) -> Turn {
-        if response.status.is_informational() {
-            log::error!(
-                "a handler answered with {}, which is no final status; the client gets a 500",
-                response.status
-            );
-            response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
         // Requests that came before the wish to stop are answered, pipelined ones too.
         let keep_alive = keep_alive && (self.has_more || !desk.shared.is_draining());
         let exchange = Exchange { method: &line.method, version: line.version, keep_alive };
@@ -502,7 +495,7 @@ impl Connection {
         };
         desk.output.extend_from_slice(inline);
         if let Some(record) = record {
-            self.log_access(&record, inline.len() as u64);
+            record.write(inline.len() as u64, "");
         }
         match after {
             After::KeepAlive => self.begin_head(desk),
@@ -517,28 +510,85 @@ impl Connection {
     pub(super) fn respond_and_close(
         &mut self,
         refusal: Refusal,
-        method: &Method,
+        told: Told<'_>,
         desk: &mut Desk<'_>,
     ) -> Turn {
-        self.write_refusal(refusal, method, desk);
+        self.write_refusal(refusal, told, desk);
         Ok(self.begin_sending(Sending::new(Source::Nothing, After::Close, None), desk))
     }
 
-    /// Writes the response to a request that could not be understood.
-    pub(super) fn write_refusal(&mut self, refusal: Refusal, method: &Method, desk: &mut Desk<'_>) {
+    /// Writes the response to a request that is not served, and its line in the access log.
+    pub(super) fn write_refusal(&mut self, refusal: Refusal, told: Told<'_>, desk: &mut Desk<'_>) {
+        let record = self.record(told, desk);
         let response = refusal.into_response();
-        let exchange = Exchange { method, version: Version::Http11, keep_alive: false };
+        let exchange = Exchange { method: &told.framing(), version: Version::Http11, keep_alive: false };
         desk.renew_common();
         let written = write_head(&mut desk.output, &response, exchange, &desk.common);
+        let mut length = 0;
         if let (Framing::Length(_), Payload::Bytes(bytes)) = (written.framing, &response.body) {
             desk.output.extend_from_slice(bytes);
+            length = bytes.len() as u64;
+        }
+        if let Some(record) = record {
+            Record { status: refusal.status, ..record }.write(length, "");
+        }
+    }
+
+    /// What the access log will say of a request, if there is one.
+    fn record(&self, told: Told<'_>, desk: &Desk<'_>) -> Option<Record> {
+        desk.shared.access_log.then(|| {
+            let (method, path) = told.method_and_path();
+            Record {
+                method,
+                path: path.map(|path| String::from_utf8_lossy(path).into_owned()),
+                status: StatusCode::OK,
+                began: desk.now(),
+                peer: self.peer,
+                tls_version: self.transport.tls_version(),
+            }
+        })
+    }
+}
+
+/// What is known of a request, for its answer and for the access log.
+#[derive(Clone, Copy)]
+pub(super) enum Told<'a> {
+    /// Nothing: what came is not HTTP over TLS.
+    Nothing,
+    /// A head, or the beginning of one, that could not be read.
+    Head(&'a [u8]),
+    /// A head and what it says.
+    Line(&'a [u8], &'a Line),
+}
+
+impl<'a> Told<'a> {
+    /// As far as it decides about the answer: one to HEAD has no body.
+    fn framing(self) -> Method {
+        match self {
+            Told::Nothing => Method::GET,
+            Told::Head(head) => head::method(head),
+            Told::Line(_, line) => line.method.clone(),
+        }
+    }
+
+    fn method_and_path(self) -> (Option<Method>, Option<&'a [u8]>) {
+        match self {
+            Told::Nothing => (None, None),
+            Told::Head(head) => head::asked(head),
+            Told::Line(head, line) => (Some(line.method.clone()), Some(line.target.path.of(head))),
         }
     }
 }
 
+impl Asked<'_> {
+    fn told(&self) -> Told<'_> {
+        Told::Line(self.head, &self.line)
+    }
+}
+
 impl Collecting {
-    pub(super) fn method(&self) -> &Method {
-        &self.line.method
+    pub(super) fn told(&self) -> Told<'_> {
+        Told::Line(&self.head, &self.line)
     }
 
     /// How large the body is, as far as is known by now.
@@ -667,28 +717,17 @@ fn judge<'s, 'h>(
     }
 }
 
-/// Calls a handler. A panic in it costs the client a 500 and nobody else anything.
+/// Calls a handler, and writes to the log what went wrong in it.
 fn call(endpoint: &Endpoint, request: &mut Request<'_>, desk: &mut Desk<'_>) -> Response {
     let began = desk.look();
     desk.shared.enter_handler(desk.me, Some(endpoint.index), desk.millis());
-    let response = panic::catch_unwind(AssertUnwindSafe(|| endpoint.call(request)));
+    let (response, faults) = endpoint.call(request);
     let took = desk.look().saturating_sub(began);
     desk.shared.leave_handler(desk.me, Some(endpoint.index), took);
-    response.unwrap_or_else(|_| {
-        let path = escape::line(request.path());
-        log::error!("the handler of {} {path} panicked; the client gets a 500", request.method());
-        StatusCode::INTERNAL_SERVER_ERROR.into_response()
-    })
-}
-
-/// What the access log will say, if there is one.
-fn record(line: &Line, head: &[u8], desk: &Desk<'_>) -> Option<Record> {
-    desk.shared.access_log.then(|| Record {
-        method: line.method.clone(),
-        path: String::from_utf8_lossy(line.target.path.of(head)).into_owned(),
-        status: StatusCode::OK,
-        began: desk.now(),
-    })
+    for Fault { what, text } in faults {
+        desk.shared.log_fault(what, desk.now(), format_args!("{}", router::told(request, &text)));
+    }
+    response
 }
 
 /// How a fault of the body is answered when no handler has been called yet.

@@ -73,6 +73,15 @@ impl Shared {
         );
     }
 
+    /// Logs that a handler, or what it gave, failed: `what` is how. A client may bring it about as often as it likes.
+    pub(crate) fn log_fault(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
+        self.ledger.write(
+            ledger::Sort { target: "lockgate::server", level: log::Level::Error, what },
+            now,
+            line,
+        );
+    }
+
     pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use super::parking::{Entry, Idle, Millis};
 use super::transport::{Flushed, Transport};
 use super::Shared;
 use crate::escape;
+use crate::handler_call::{self, Fault};
 use crate::http::reply::chunk_size_line;
 
 /// How much is encrypted before the socket has to take it, in bytes. With the head and what TLS adds it stays below the
@@ -121,12 +123,38 @@ pub(super) enum After {
     Close,
 }
 
-/// What the access log says of a request once it is answered.
+/// What the access log says of a request once it is answered. What is `None` is not known.
 pub(super) struct Record {
-    pub method: Method,
-    pub path: String,
+    pub method: Option<Method>,
+    /// Without the query, which may hold secrets.
+    pub path: Option<String>,
     pub status: StatusCode,
     pub began: Instant,
+    pub peer: SocketAddr,
+    pub tls_version: &'static str,
+}
+
+impl Record {
+    /// Writes the line. `cut` is what it says of a response that did not go out whole.
+    pub(super) fn write(&self, bytes: u64, cut: &'static str) {
+        let Record { method, path, status, began, peer, tls_version } = self;
+        let (method, path) = (method.as_ref().map_or("-", Method::as_str), path.as_deref().unwrap_or("-"));
+        log::info!(
+            target: "lockgate::access",
+            "{method} {path} {} {bytes} {}us {peer} {tls_version}{cut}",
+            status.as_u16(),
+            began.elapsed().as_micros(),
+        );
+    }
+}
+
+/// A response that ends before its end, however the connection goes, leaves its line all the same.
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            record.write(self.taken, " cut");
+        }
+    }
 }
 
 impl Sending {
@@ -225,27 +253,13 @@ impl Connection {
         }
         let (after, taken) = (sending.after, sending.taken);
         if let Some(record) = sending.record.take() {
-            self.log_access(&record, taken);
+            record.write(taken, "");
         }
         match after {
             After::KeepAlive => self.begin_head(desk),
             After::Close => self.begin_linger(desk),
         }
         Ok(Continue(()))
-    }
-
-    /// One line a request, never the query, which may hold secrets.
-    pub(super) fn log_access(&self, record: &Record, bytes: u64) {
-        let Record { method, path, status, began } = record;
-        let path = escape::line(path);
-        log::info!(
-            target: "lockgate::access",
-            "{method} {path} {} {bytes} {}us {} {}",
-            status.as_u16(),
-            began.elapsed().as_micros(),
-            self.peer,
-            self.transport.tls_version()
-        );
     }
 }
 
@@ -286,8 +300,12 @@ impl Sending {
                 if let Some(left) = left {
                     *left -= read as u64;
                     if read == 0 && *left > 0 {
-                        log::error!(
-                            "a response's reader ended {left} bytes before the length that was promised"
+                        desk.shared.log_fault(
+                            "a response's reader failed",
+                            desk.now(),
+                            format_args!(
+                                "a response's reader ended {left} bytes before the length that was promised"
+                            ),
                         );
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
@@ -328,18 +346,27 @@ fn read_piece(
         desk.shared.about_to_block(desk.me);
     }
     desk.shared.enter_handler(desk.me, None, desk.millis());
-    let result = loop {
+    let (result, faults) = handler_call::run("a panic in a response's reader", || loop {
         match reader.read(&mut desk.scratch[..most]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => break result,
         }
-    };
+    });
     let took = desk.look().saturating_sub(began);
     desk.shared.leave_handler(desk.me, None, took);
     drop(inside);
     *slow = took >= SLOW_READER;
-    result.map_err(|error| {
-        log::error!("a response's reader failed, and the connection was cut: {}", escape::shown(&error));
-        io::ErrorKind::Other.into()
-    })
+    for Fault { what, text } in faults {
+        desk.shared.log_fault(what, desk.now(), format_args!("a response's reader {text}"));
+    }
+    match result {
+        Some(Ok(read)) => Ok(read),
+        Some(Err(error)) => {
+            let error = escape::shown(&error);
+            let line = format_args!("a response's reader failed, and the connection was cut: {error}");
+            desk.shared.log_fault("a response's reader failed", desk.now(), line);
+            Err(io::ErrorKind::Other.into())
+        }
+        None => Err(io::ErrorKind::Other.into()),
+    }
 }

@@ -1,0 +1,163 @@
+//! A call of code that a handler gave: the handler itself, or its response's reader. A panic in it ends the call and nothing
+//! else, and what goes wrong in it is handed to the caller, who writes it to the log in one line. Knows no request and no
+//! response; the server and the router call through it, and responses note their faults here.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::Once;
+use std::thread;
+
+/// So many faults of one call are told; a handler that makes more of them in a loop says nothing new.
+const MOST_FAULTS: usize = 8;
+/// The longest text of a fault, in characters before they are escaped.
+const MOST_CHARACTERS: usize = 500;
+
+/// What went wrong in a call. The text follows the name of what was called: "the handler of GET /a" `text`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// The kind, by which the log counts lines.
+    pub what: &'static str,
+    /// Escaped, in one line.
+    pub text: String,
+}
+
+thread_local! {
+    /// How many calls this thread is inside of.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// Whether there is something in the two below, which are looked at only then.
+    static NOTED: Cell<bool> = const { Cell::new(false) };
+    static FAULTS: RefCell<Vec<Fault>> = const { RefCell::new(Vec::new()) };
+    /// Where the last panic inside a call began.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Runs `code`. `None` when it panicked; that it did is the last of the faults, of the kind `panic`.
+pub(crate) fn run<R>(panic: &'static str, code: impl FnOnce() -> R) -> (Option<R>, Vec<Fault>) {
+    let depth = DEPTH.get();
+    DEPTH.set(depth + 1);
+    let result = panic::catch_unwind(AssertUnwindSafe(code));
+    DEPTH.set(depth);
+    let (mut faults, place) =
+        if NOTED.replace(false) { (FAULTS.take(), PLACE.take()) } else { (Vec::new(), None) };
+    match result {
+        // Where there is a place all the same, the code has caught a panic of its own.
+        Ok(value) => (Some(value), faults),
+        Err(payload) => {
+            let place = place.unwrap_or_else(|| "a place that is not known".to_string());
+            let text = format!("panicked at {place}: {}", one_line(message(&*payload)));
+            faults.push(Fault { what: panic, text });
+            drop_payload(payload);
+            (None, faults)
+        }
+    }
+}
+
+/// Tells a fault of the code that is being called; straight to the log when nobody called it through [`run`], as in a test.
+pub(crate) fn note(what: &'static str, text: fmt::Arguments<'_>) {
+    let text = one_line(&text.to_string());
+    if DEPTH.get() == 0 {
+        log::error!("a handler {text}");
+        return;
+    }
+    NOTED.set(true);
+    FAULTS.with_borrow_mut(|faults| {
+        if faults.len() < MOST_FAULTS {
+            faults.push(Fault { what, text });
+        }
+    });
+}
+
+/// Puts a panic hook in front of the one that is set, once in a process: it keeps quiet about panics inside calls, which the
+/// log tells of, and passes all others on. In a program that ends with a panic it is not set, for nothing else would tell.
+pub(crate) fn install_hook() {
+    static ONCE: Once = Once::new();
+    // A hook cannot be changed by a thread that panics; the next server sets it.
+    if cfg!(panic = "abort") || thread::panicking() {
+        return;
+    }
+    ONCE.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            // Within a call a second one before the first was caught ends the program: then both are worth their words.
+            if DEPTH.get() == 0 || !keep_place(panic) {
+                before(panic);
+            }
+        }));
+    });
+}
+
+/// Keeps where a panic began; false when another one is under way.
+fn keep_place(panic: &PanicHookInfo<'_>) -> bool {
+    NOTED.set(true);
+    let place = panic.location().map_or_else(String::new, ToString::to_string);
+    PLACE.try_with(|kept| kept.replace(Some(place)).is_none()).unwrap_or(false)
+}
+
+/// What `panic!` was given, if it was text.
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&'static str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("not with a text")
+}
+
+/// What a panic was given may panic when it is dropped.
+fn drop_payload(payload: Box<dyn Any + Send>) {
+    if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(another);
+    }
+}
+
+/// Escaped, so that nothing in it can end the line or pass for something else, and cut where it is too long.
+fn one_line(text: &str) -> String {
+    let mut line: String = text.chars().take(MOST_CHARACTERS).flat_map(char::escape_debug).collect();
+    if text.chars().nth(MOST_CHARACTERS).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_with_its_message_in_one_line() {
+        let (nothing, faults) = run("a panic", || panic!("a\nb\u{202e}{}", "\x1b"));
+        let () = nothing.unwrap_or_default();
+        assert_eq!(faults.len(), 1);
+        assert!(faults[0].text.ends_with(r": a\nb\u{202e}\u{1b}"), "{faults:?}");
+        let (nothing, faults) = run("a panic", || panic::panic_any(7));
+        let () = nothing.unwrap_or_default();
+        assert!(faults[0].text.ends_with(": not with a text"), "{faults:?}");
+        let (_, faults) = run("a panic", || -> () { panic!("{}", "x".repeat(10_000)) });
+        assert!(faults[0].text.len() < 700 && faults[0].text.ends_with('…'), "{faults:?}");
+    }
+
+    #[test]
+    fn faults_belong_to_the_call_that_they_are_of() {
+        let (value, faults) = run("a panic", || {
+            let (inner, inner_faults) = run("a panic", || note("a", format_args!("failed: {}", 1)));
+            assert_eq!((inner, inner_faults.len()), (Some(()), 1));
+            note("b", format_args!("failed: {}", 2));
+            7
+        });
+        assert_eq!(value, Some(7));
+        assert_eq!(faults, [Fault { what: "b", text: "failed: 2".into() }]);
+        let (_, faults) = run("a panic", || (0..100).for_each(|n| note("c", format_args!("{n}"))));
+        assert_eq!(faults.len(), MOST_FAULTS);
+        assert_eq!(run("a panic", || ()).1, []);
+    }
+
+    #[test]
+    fn a_payload_that_panics_when_it_is_dropped_ends_nothing() {
+        struct Trap;
+        impl Drop for Trap {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+        let (nothing, faults) = run("a panic", || -> () { panic::panic_any(Trap) });
+        assert_eq!((nothing, faults.len()), (None, 1));
+    }
+}
