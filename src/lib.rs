@@ -97,6 +97,7 @@ mod tls;
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 pub use crate::http::date::iso8601;
+pub use crate::http::reply::FieldNames;
 pub use crate::http::request::Request;
 pub use crate::http::response::{IntoResponse, Problem, Response};
 pub use error::{AcmeFault, BodyFault, Error, IdentityFault, ParameterFault};

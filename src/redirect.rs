@@ -23,7 +23,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::error::Error;
 use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
-use crate::http::reply::Common;
+use crate::http::reply::{Common, FieldNames};
 use crate::http::target::EncodedSlash;
 use crate::http::Refusal;
 use crate::server::builder::HttpCredentials;
@@ -73,6 +73,7 @@ pub(crate) struct Settings {
     pub head_fields: usize,
     /// As the server's routes have it, so that nothing is sent on that is refused there.
     pub encoded_slash: EncodedSlash,
+    pub field_names: FieldNames,
 }
 
 /// Serves until it is told to stop.
@@ -139,6 +140,7 @@ enum IsNew {
 /// Writes the answers and keeps the log.
 struct Clerk {
     rules: Rules,
+    field_names: FieldNames,
     is_own: Box<IsOwn>,
     challenges: Option<Box<Challenges>>,
     ledger: Arc<Ledger>,
@@ -157,7 +159,7 @@ impl Redirect {
             listener: Some(listener),
             poll,
             stop,
-            clerk: Clerk { rules, is_own, challenges, ledger, leaks: 0 },
+            clerk: Clerk { rules, field_names: settings.field_names, is_own, challenges, ledger, leaks: 0 },
             most_connections: settings.connections,
             lifetime,
             open: BTreeMap::new(),
@@ -447,7 +449,8 @@ impl Clerk {
         // A clock before 1970 is an appliance's clock that was never set; any date is as wrong as another then.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let credentials = answer.credentials.clone();
-        Reply { bytes: answer.into_wire(&Common::new(i64::try_from(now).unwrap_or(0), None)), credentials }
+        let common = Common::new(i64::try_from(now).unwrap_or(0), None);
+        Reply { bytes: answer.into_wire(&common, self.field_names), credentials }
     }
 }
 

@@ -586,6 +586,26 @@ fn how_much_is_logged_is_for_the_user_to_say() {
     }
 }
 
+#[test]
+fn small_clients_get_names_and_records_as_they_need_them() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("lockgate.toml");
+    fs::write(&config, "field-names = \"title\"\ntls-record-bytes = 1000\n").unwrap();
+    let by_file = ["--config", config.to_str().unwrap()];
+    for options in [&["--field-names", "title", "--tls-record-bytes", "1000"][..], &by_file] {
+        let mut server = Server::serve(&authority.pair("a"), options);
+        let (port, redirects) = (server.https_port(), server.http_port());
+        for (port, field) in [(redirects, "Location: "), (port, "Content-Type: ")] {
+            let mut plain = tcp(port);
+            plain.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            let answer = io::read_to_string(plain).unwrap();
+            assert!(answer.contains(&format!("\r\n{field}")), "{options:?}: {answer}");
+        }
+        server.stop();
+    }
+}
+
 // The help.
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use lexopt::Arg;
-use lockgate::{HttpCredentials, Limits};
+use lockgate::{FieldNames, HttpCredentials, Limits};
 
 use super::acme::FromAuthority;
 use super::commands::{listed, Command, Operands};
@@ -67,6 +67,8 @@ pub(super) struct Arguments {
     pub public_port: Option<u16>,
     pub credentials: HttpCredentials,
     pub credential_headers: Vec<String>,
+    pub field_names: FieldNames,
+    pub tls_record_bytes: Option<usize>,
     pub limits: Limits,
     /// What a check trusts beside the authorities that everybody does.
     pub ca: Option<PathBuf>,
@@ -113,6 +115,8 @@ impl Default for Arguments {
             public_port: None,
             credentials: HttpCredentials::default(),
             credential_headers: Vec::new(),
+            field_names: FieldNames::default(),
+            tls_record_bytes: None,
             limits: Limits::default(),
             ca: None,
             http_port: Some(80),
@@ -464,6 +468,10 @@ mod tests {
             "X-A",
             "--credential-header",
             "X-B",
+            "--field-names",
+            "title",
+            "--tls-record-bytes",
+            "4KiB",
             "-vv",
             "-q",
             "--verbose",
@@ -479,6 +487,8 @@ mod tests {
         assert_eq!(given.state, Some("c".into()));
         assert_eq!(given.names, ["a.example", "b.example"]);
         assert_eq!(given.credential_headers, ["X-A", "X-B"]);
+        assert_eq!(given.field_names, FieldNames::TitleCase);
+        assert_eq!(given.tls_record_bytes, Some(4096));
         assert_eq!(given.verbosity, 2);
         assert_eq!(arguments(&["demo", "--dir", "x", "--http", "off"]).dir, PathBuf::from("x"));
         assert_eq!(arguments(&["demo", "--http", "off"]).http, None);
@@ -570,6 +580,9 @@ mod tests {
             (&["serve", "--https", "localhost:1"], &["--https: \"localhost:1\"", "127.0.0.1:8443"]),
             (&["serve", "--http", "no"], &["--http: \"no\"", "off, a port"]),
             (&["serve", "--public-port", "0"], &["--public-port: \"0\"", "1 to 65535"]),
+            (&["serve", "--field-names", "Title"], &["--field-names: \"Title\"", "lower or title"]),
+            (&["serve", "--tls-record-bytes", "127"], &["--tls-record-bytes: \"127\"", "from 128 to 16KiB"]),
+            (&["serve", "--tls-record-bytes", "17KiB"], &["--tls-record-bytes: \"17KiB\"", "128"]),
             (&["serve", "--http-credentials", "x"], &["warn or refuse"]),
         ] {
             let message = read(line).expect_err(&format!("{line:?}"));

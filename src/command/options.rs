@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use lockgate::{HttpCredentials, Limits};
+use lockgate::{FieldNames, HttpCredentials, Limits};
 
 use super::acme;
 use super::args::{Arguments, ClientDemand};
@@ -481,6 +481,39 @@ pub(super) const GENERAL: &[Opt] = &[
             },
         )
     },
+    Opt::new(
+        "field-names",
+        "How the names of fields are written in responses, redirects too: content-length, or Content-Length for small \
+         clients that compare them letter by letter.",
+        Kind::Value {
+            name: "lower|title",
+            accepted: "lower or title",
+            default: Some("lower"),
+            set: |arguments, value| {
+                arguments.field_names = match value.to_str()? {
+                    "lower" => FieldNames::LowerCase,
+                    "title" => FieldNames::TitleCase,
+                    _ => return None,
+                };
+                Some(())
+            },
+        },
+    ),
+    Opt::new(
+        "tls-record-bytes",
+        "The largest TLS record that is sent, from 128 to 16KiB in all, for clients with small buffers. Without it, what \
+         TLS allows: 16 KiB of content.",
+        Kind::Value {
+            name: "SIZE",
+            accepted: "a size from 128 to 16KiB, in bytes or with KiB",
+            default: None,
+            set: |arguments, value| {
+                let bytes = usize::try_from(value::size(value.to_str()?)?).ok()?;
+                arguments.tls_record_bytes = Some(bytes).filter(|bytes| (128..=16 * 1024).contains(bytes));
+                arguments.tls_record_bytes.map(|_| ())
+            },
+        },
+    ),
     Opt {
         of: Command::ALL,
         short: Some('v'),

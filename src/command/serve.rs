@@ -199,6 +199,7 @@ fn builder(arguments: &Arguments, http: Option<Listen>) -> ServerBuilder {
         .https(arguments.https.to_string())
         .limits(arguments.limits.clone())
         .http_credentials(arguments.credentials)
+        .field_names(arguments.field_names)
         .access_log(log::log_enabled!(target: "lockgate::access", log::Level::Info));
     if let Some(clients) = client_auth(arguments) {
         builder = builder.client_auth(clients);
@@ -211,6 +212,9 @@ fn builder(arguments: &Arguments, http: Option<Listen>) -> ServerBuilder {
     }
     if let Some(port) = arguments.public_port {
         builder = builder.public_port(port);
+    }
+    if let Some(bytes) = arguments.tls_record_bytes {
+        builder = builder.tls_record_bytes(bytes);
     }
     for name in &arguments.credential_headers {
         builder = builder.credential_header(name);

@@ -15,6 +15,19 @@ pub(crate) struct Exchange<'m> {
     pub method: &'m Method,
     pub version: Version,
     pub keep_alive: bool,
+    pub field_names: FieldNames,
+}
+
+/// How the names of fields are written in responses. They are the same to any client that reads HTTP as it is meant (RFC 9110
+/// §5.1); some small ones compare them letter by letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum FieldNames {
+    /// `content-length`, as HTTP/2 and HTTP/3 have it. The default.
+    #[default]
+    LowerCase,
+    /// `Content-Length`: the first letter, and each behind a hyphen, in upper case. So `etag` is `Etag`.
+    TitleCase,
 }
 
 /// How the response's body goes out.
@@ -98,6 +111,7 @@ pub(crate) fn write_head(
     });
     let keep_alive = exchange.keep_alive && framing != Framing::UntilClose && !wants_close;
 
+    let start = out.len();
     // Enough for nearly every head.
     out.reserve(512);
     if status == StatusCode::OK {
@@ -150,7 +164,24 @@ pub(crate) fn write_head(
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
+    if exchange.field_names == FieldNames::TitleCase {
+        title_case(&mut out[start..]);
+    }
     Written { framing, keep_alive }
+}
+
+/// Writes the names of a head's fields in title case. It is a pass of its own, so that it costs nothing where nobody asks.
+fn title_case(head: &mut [u8]) {
+    // No CR and no LF stands in a value, and the first line is not a field.
+    for line in head.split_mut(|&byte| byte == b'\n').skip(1) {
+        let mut begins = true;
+        for byte in line.iter_mut().take_while(|byte| **byte != b':') {
+            if begins {
+                byte.make_ascii_uppercase();
+            }
+            begins = *byte == b'-';
+        }
+    }
 }
 
 fn write_field(out: &mut Vec<u8>, name_and_colon: &[u8], value: &[u8]) {
@@ -183,7 +214,8 @@ mod tests {
 
     fn head(response: &Response, method: Method, version: Version, keep_alive: bool) -> (String, Written) {
         let mut out = Vec::new();
-        let exchange = Exchange { method: &method, version, keep_alive };
+        let field_names = FieldNames::LowerCase;
+        let exchange = Exchange { method: &method, version, keep_alive, field_names };
         let written = write_head(&mut out, response, exchange, &Common::new(784_111_777, Some(54)));
         (String::from_utf8(out).unwrap(), written)
     }
@@ -301,6 +333,25 @@ mod tests {
                 text.lines().filter_map(|line| line.strip_prefix("x-content-type-options: ")).collect();
             assert_eq!(found, Vec::from_iter(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn names_in_title_case_leave_everything_else_as_it_is() {
+        let response = Response::text("x").with_header("x-a-bc", "d-e: f").with_header("etag", "\"g-h\"");
+        let exchange = Exchange {
+            method: &Method::GET,
+            version: Version::Http11,
+            keep_alive: false,
+            field_names: FieldNames::TitleCase,
+        };
+        let mut out = b"before-it: a\r\n".to_vec();
+        write_head(&mut out, &response, exchange, &Common::new(784_111_777, None));
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "before-it: a\r\nHTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 1\r\n\
+             Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\
+             X-A-Bc: d-e: f\r\nEtag: \"g-h\"\r\n\r\n"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ::http::{Method, StatusCode};
 use crate::error::Error;
 use crate::http::clear_credentials::{CredentialNames, CredentialScan};
 use crate::http::head::{self, Line, Span, Version};
-use crate::http::reply::{write_head, Common, Exchange, Framing};
+use crate::http::reply::{write_head, Common, Exchange, FieldNames, Framing};
 use crate::http::response::{IntoResponse, Response};
 use crate::http::target::{decode_path, Authority, EncodedSlash};
 use crate::http::Refusal;
@@ -144,9 +144,10 @@ pub(super) fn refuse(received: &[u8], refusal: Refusal, rules: &Rules) -> Answer
 
 impl Answer {
     /// The answer as it goes out.
-    pub(super) fn into_wire(self, common: &Common) -> Vec<u8> {
+    pub(super) fn into_wire(self, common: &Common, field_names: FieldNames) -> Vec<u8> {
         let mut out = Vec::new();
-        let exchange = Exchange { method: &self.method, version: self.version, keep_alive: false };
+        let (method, version) = (&self.method, self.version);
+        let exchange = Exchange { method, version, keep_alive: false, field_names };
         let written = write_head(&mut out, &self.response, exchange, common);
         if written.framing != Framing::None {
             // All bodies made here are in memory, and reading those cannot fail.
@@ -262,6 +263,7 @@ mod tests {
             head_timeout: LIFETIME,
             head_fields: 64,
             encoded_slash: EncodedSlash::Refused,
+            field_names: FieldNames::LowerCase,
         }
     }
 
@@ -350,7 +352,8 @@ mod tests {
     fn a_challenge_is_answered_and_an_unknown_token_is_nowhere_else() {
         let ask = |method: &str, path: &str, host: &str| {
             let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            String::from_utf8(ask(&settings(), &head).into_wire(&Common::new(0, None))).unwrap()
+            String::from_utf8(ask(&settings(), &head).into_wire(&Common::new(0, None), FieldNames::LowerCase))
+                .unwrap()
         };
         // An authority may ask for a name that is not the certificate's yet.
         let answer = ask("GET", "/.well-known/acme-challenge/known", "new.example");
@@ -421,7 +424,7 @@ mod tests {
 
             let mut refused = ask(&refusing, &head);
             assert_eq!(refused.credentials.news(&names), [name], "{field}");
-            let wire = String::from_utf8(refused.into_wire(&Common::new(0, None))).unwrap();
+            let wire = String::from_utf8(refused.into_wire(&Common::new(0, None), FieldNames::LowerCase)).unwrap();
             assert!(wire.starts_with("HTTP/1.1 403 "), "{wire}");
             assert!(wire.contains("must be changed"), "{wire}");
             assert!(!wire.contains("location") && !wire.contains("s3cret"), "{wire}");
@@ -439,8 +442,10 @@ mod tests {
 
     #[test]
     fn answers_close_the_connection_and_those_to_head_have_no_body() {
-        let wire =
-            |head: &str| String::from_utf8(ask(&settings(), head).into_wire(&Common::new(0, None))).unwrap();
+        let wire = |head: &str| {
+            String::from_utf8(ask(&settings(), head).into_wire(&Common::new(0, None), FieldNames::LowerCase))
+                .unwrap()
+        };
         assert_eq!(
             wire("POST /a HTTP/1.1\r\nHost: device.local\r\n\r\n"),
             "HTTP/1.1 308 Permanent Redirect\r\ncontent-length: 0\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\

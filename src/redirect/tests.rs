@@ -36,6 +36,7 @@ impl Running {
             head_timeout: LIFETIME,
             head_fields: 64,
             encoded_slash: EncodedSlash::Refused,
+            field_names: FieldNames::LowerCase,
         };
         let stop = Arc::new(AtomicBool::new(false));
         let is_own = Box::new(|host: &str| host == "localhost");

@@ -12,6 +12,7 @@ use super::ledger::Ledger;
 use super::limits::Limits;
 use super::Shared;
 use crate::error::Error;
+use crate::http::reply::FieldNames;
 use crate::http::target::EncodedSlash;
 use crate::redirect::{self, Settings};
 use crate::tls::acme::{Acme, Agent, AtWork, Challenge, Urgency};
@@ -113,6 +114,7 @@ impl Acme {
             head_timeout: limits.head_timeout,
             head_fields: limits.head_fields,
             encoded_slash: EncodedSlash::Refused,
+            field_names: FieldNames::LowerCase,
         };
         let board = agent.challenges().clone();
         let answers = Box::new(move |token: &str| board.answer(token));

@@ -24,9 +24,10 @@ use super::Shared;
 use crate::error::Error;
 use crate::handler_call;
 use crate::http::clear_credentials::CredentialNames;
+use crate::http::reply::FieldNames;
 use crate::redirect;
 use crate::router::Router;
-use crate::tls::{ClientAuth, Clients, Identity, Live};
+use crate::tls::{ClientAuth, Clients, Identity, Live, RECORD_BYTES};
 
 /// Enough for every name that an appliance has; each full handshake looks through them.
 const MOST_FURTHER_IDENTITIES: usize = 1_000;
@@ -62,6 +63,8 @@ pub struct ServerBuilder {
     client_auth: Option<ClientAuth>,
     limits: Limits,
     access_log: bool,
+    field_names: FieldNames,
+    tls_record_bytes: Option<usize>,
 }
 
 /// A server whose sockets are open and whose certificate is checked.
@@ -92,6 +95,8 @@ impl Server {
             client_auth: None,
             limits: Limits::default(),
             access_log: false,
+            field_names: FieldNames::default(),
+            tls_record_bytes: None,
         }
     }
 
@@ -258,6 +263,40 @@ impl ServerBuilder {
         self
     }
 
+    /// How the names of fields are written in all responses, refusals and redirects included: for small clients that compare
+    /// them letter by letter. Defaults to [`FieldNames::LowerCase`].
+    ///
+    /// ```
+    /// use lockgate::{FieldNames, Router, Server};
+    ///
+    /// let builder = Server::builder(Router::new()).field_names(FieldNames::TitleCase);
+    /// # let _ = builder;
+    /// ```
+    pub fn field_names(mut self, names: FieldNames) -> Self {
+        self.field_names = names;
+        self
+    }
+
+    /// The most bytes that a TLS record has which is sent, its header and what encryption adds counted: 128 to 16,384, for
+    /// clients whose buffers are smaller than the 16 KiB that TLS allows (RFC 8446 §5.1). Records of the handshake, with the
+    /// certificate, are cut too. Small records cost CPU: each has up to 29 bytes and an encryption of its own. Defaults to
+    /// what TLS allows. Beyond the range [`bind`](ServerBuilder::bind) gives [`Error::Setting`].
+    ///
+    /// A client cannot ask for it: of the extensions for that, rustls reads neither `max_fragment_length` (RFC 6066 §4) nor
+    /// `record_size_limit` (RFC 8449); it passes over both, as TLS has a server do that does not know them. So this holds for all
+    /// clients of a server, and says nothing about what they send.
+    ///
+    /// ```
+    /// use lockgate::{Router, Server};
+    ///
+    /// let builder = Server::builder(Router::new()).tls_record_bytes(4096);
+    /// # let _ = builder;
+    /// ```
+    pub fn tls_record_bytes(mut self, most: usize) -> Self {
+        self.tls_record_bytes = Some(most);
+        self
+    }
+
     /// Checks everything and opens the sockets. Clients that connect from now on are served once
     /// [`run`](Server::run) is called. The first call in a process also sets a panic hook, which keeps panics in handlers to
     /// one line in the log (see the crate's page, "Handlers").
@@ -272,6 +311,7 @@ impl ServerBuilder {
             return Err(fault);
         }
         self.limits.check()?;
+        self.check_record_bytes()?;
         handler_call::install_hook();
         let connections = self.fit_open_files();
         let also = self.also.len() + self.also_pairs.len();
@@ -294,7 +334,7 @@ impl ServerBuilder {
         let clients = self.client_auth.take().map(Clients::load).transpose()?;
         #[cfg(feature = "acme")]
         super::acme::check(&identities, self.redirect.is_some(), clients.as_ref())?;
-        let tls = Arc::new(Live::new(identities, clients)?);
+        let tls = Arc::new(Live::new(identities, clients)?.with_record_bytes(self.tls_record_bytes)?);
         let (keeper, rounds) = Keeper::new(tls.clone(), missing, self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 
@@ -346,12 +386,27 @@ impl ServerBuilder {
             keeper,
             access_log: self.access_log,
             credential_names,
+            field_names: self.field_names,
             lot,
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         });
         let handle = Handle::new(shared, acceptor.waker.clone(), stop_redirect);
         Ok(Server { address, redirect_address, acceptor, redirect, rounds, handle })
+    }
+
+    fn check_record_bytes(&self) -> Result<(), Error> {
+        match self.tls_record_bytes {
+            Some(bytes) if !RECORD_BYTES.contains(&bytes) => Err(Error::Setting {
+                setting: "tls_record_bytes",
+                fault: format!(
+                    "{bytes} is out of range; give the most bytes of a TLS record, from {} to {}",
+                    RECORD_BYTES.start(),
+                    RECORD_BYTES.end()
+                ),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// How many HTTPS connections the open-file limit leaves room for, once the soft limit is raised to the hard one; the
@@ -384,6 +439,7 @@ impl ServerBuilder {
             head_timeout: self.limits.head_timeout,
             head_fields: self.limits.head_fields,
             encoded_slash: self.router.encoded_slash(),
+            field_names: self.field_names,
         }
     }
 }

@@ -468,7 +468,8 @@ impl Connection {
     ) -> Turn {
         // Requests that came before the wish to stop are answered, pipelined ones too.
         let keep_alive = keep_alive && (self.has_more || !desk.shared.is_draining());
-        let exchange = Exchange { method: &line.method, version: line.version, keep_alive };
+        let (method, version, field_names) = (&line.method, line.version, desk.shared.field_names);
+        let exchange = Exchange { method, version, keep_alive, field_names };
         desk.renew_common();
         let begun = desk.output.len();
         let written = write_head(&mut desk.output, &response, exchange, &desk.common);
@@ -521,7 +522,8 @@ impl Connection {
     pub(super) fn write_refusal(&mut self, refusal: Refusal, told: Told<'_>, desk: &mut Desk<'_>) {
         let record = self.record(told, desk);
         let response = refusal.into_response();
-        let exchange = Exchange { method: &told.framing(), version: Version::Http11, keep_alive: false };
+        let (method, version, field_names) = (&told.framing(), Version::Http11, desk.shared.field_names);
+        let exchange = Exchange { method, version, keep_alive: false, field_names };
         desk.renew_common();
         let written = write_head(&mut desk.output, &response, exchange, &desk.common);
         let mut length = 0;

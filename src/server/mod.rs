@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::http::clear_credentials::CredentialNames;
+use crate::http::reply::FieldNames;
 use crate::router::Router;
 use crate::tls::Live;
 use limits::Limits;
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) keeper: Arc<keeper::Keeper>,
     pub(crate) access_log: bool,
     pub(crate) credential_names: CredentialNames,
+    pub(crate) field_names: FieldNames,
     pub(crate) lot: parking::Lot,
     pub(crate) crew: crew::Crew,
     pub(crate) census: census::Census,

@@ -44,7 +44,7 @@ pub(crate) use file::loose_mode_of;
 pub(crate) use findings::rules as certificate_rules;
 pub(crate) use handshake::{client_alert, failed_handshake, Failed, LEFT, NO_TLS};
 pub use identity::{Expiry, Identity};
-pub(crate) use resolver::{Live, Serving, ALPN_CHALLENGE};
+pub(crate) use resolver::{Live, Serving, ALPN_CHALLENGE, RECORD_BYTES};
 pub use source::IdentitySource;
 pub(crate) use source::{Origin, Stamp};
 #[cfg(feature = "check")]

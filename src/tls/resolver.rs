@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -44,7 +45,19 @@ pub(crate) struct Serving {
     pub(crate) identities: Vec<Identity>,
     /// Which clients are let in; `None` when they are not asked for certificates.
     pub(crate) clients: Option<Clients>,
+    /// How large a record may be; `None` for what TLS allows.
+    record_bytes: Option<usize>,
 }
+
+/// How large records may be asked for, in bytes. Below, most of a record would be what encryption adds.
+pub(crate) const RECORD_BYTES: RangeInclusive<usize> = 128..=16 * 1024;
+
+/// What a record has beside its content, in bytes: a header of 5, and at most 24 for the encryption (TLS 1.2 with AES-GCM: a
+/// nonce of 8 and a tag of 16; TLS 1.3 has 17).
+const RECORD_OVERHEAD: usize = 29;
+
+/// rustls counts a header's bytes as part of what is to be at most so many.
+const COUNTED_BY_RUSTLS: usize = 5;
 
 impl Live {
     /// `identities` must not be empty; the first is the default.
@@ -53,8 +66,22 @@ impl Live {
     ///
     /// [`Error::Io`] when the operating system has no random numbers for the keys of the session tickets.
     pub(crate) fn new(identities: Vec<Identity>, clients: Option<Clients>) -> Result<Live, Error> {
-        let serving = Arc::new(Serving::new(identities, clients)?);
+        let serving = Arc::new(Serving::new(identities, clients, None)?);
         Ok(Live { current: RwLock::new(serving), rules: AtomicU64::new(0) })
+    }
+
+    /// The same with records of at most so many bytes, a number within [`RECORD_BYTES`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Live::new).
+    pub(crate) fn with_record_bytes(self, most: Option<usize>) -> Result<Live, Error> {
+        if most.is_none() {
+            return Ok(self);
+        }
+        let Serving { identities, clients, .. } = &*self.current();
+        let serving = Arc::new(Serving::new(identities.clone(), clients.clone(), most)?);
+        Ok(Live { current: RwLock::new(serving), ..self })
     }
 
     pub(crate) fn current(&self) -> Arc<Serving> {
@@ -72,7 +99,8 @@ impl Live {
     ///
     /// Those of [`new`](Live::new); then nothing has changed.
     pub(crate) fn replace(&self, identities: Vec<Identity>) -> Result<(), Error> {
-        let serving = Arc::new(Serving::new(identities, self.current().clients.clone())?);
+        let current = self.current();
+        let serving = Arc::new(Serving::new(identities, current.clients.clone(), current.record_bytes)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = serving;
         Ok(())
     }
@@ -83,7 +111,9 @@ impl Live {
     ///
     /// Those of [`new`](Live::new); then nothing has changed.
     pub(crate) fn replace_clients(&self, clients: Clients) -> Result<(), Error> {
-        let serving = Arc::new(Serving::new(self.current().identities.clone(), Some(clients))?);
+        let current = self.current();
+        let serving =
+            Arc::new(Serving::new(current.identities.clone(), Some(clients), current.record_bytes)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = serving;
         self.rules.fetch_add(1, Ordering::Release);
         Ok(())
@@ -102,8 +132,9 @@ impl Live {
     /// Takes identities whose chains are those in use, but that come from a newer look at their sources.
     pub(crate) fn note(&self, identities: Vec<Identity>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let (config, clients) = (current.config.clone(), current.clients.clone());
-        *current = Arc::new(Serving { config, identities, clients });
+        let (config, clients, record_bytes) =
+            (current.config.clone(), current.clients.clone(), current.record_bytes);
+        *current = Arc::new(Serving { config, identities, clients, record_bytes });
     }
 }
 
@@ -117,10 +148,15 @@ impl fmt::Debug for Serving {
 }
 
 impl Serving {
-    fn new(identities: Vec<Identity>, clients: Option<Clients>) -> Result<Serving, Error> {
+    fn new(
+        identities: Vec<Identity>,
+        clients: Option<Clients>,
+        record_bytes: Option<usize>,
+    ) -> Result<Serving, Error> {
         let challenges = identities.iter().filter_map(Identity::challenges).cloned().collect();
         let resolver = Resolver { identities: identities.clone(), challenges };
-        Ok(Serving { config: server_config(Arc::new(resolver), clients.as_ref())?, identities, clients })
+        let config = server_config(Arc::new(resolver), clients.as_ref(), record_bytes)?;
+        Ok(Serving { config, identities, clients, record_bytes })
     }
 
     /// Whether one of the certificates is for this host, as [`Identity::is_valid_for`].
@@ -174,7 +210,11 @@ impl ResolvesServerCert for Resolver {
 /// # Errors
 ///
 /// [`Error::Io`] when the operating system has no random numbers for the keys of the session tickets.
-fn server_config(resolver: Arc<Resolver>, clients: Option<&Clients>) -> Result<Arc<ServerConfig>, Error> {
+fn server_config(
+    resolver: Arc<Resolver>,
+    clients: Option<&Clients>,
+    record_bytes: Option<usize>,
+) -> Result<Arc<ServerConfig>, Error> {
     let answers_challenges = !resolver.challenges.is_empty();
     let failed =
         |error: rustls::Error| Error::Io { doing: "setting up TLS", source: io::Error::other(error) };
@@ -192,6 +232,8 @@ fn server_config(resolver: Arc<Resolver>, clients: Option<&Clients>) -> Result<A
     if answers_challenges {
         config.alpn_protocols.push(ALPN_CHALLENGE.to_vec());
     }
+    config.max_fragment_size =
+        record_bytes.map(|most| most.saturating_sub(RECORD_OVERHEAD) + COUNTED_BY_RUSTLS);
     // Ours first, as testers of servers ask.
     config.ignore_client_order = true;
     // A ticket keeps the session at the client, encrypted under a key that rotates every 6 hours. So resumption, which
