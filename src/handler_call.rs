@@ -110,7 +110,13 @@ fn drop_payload(payload: Box<dyn Any + Send>) {
 
 /// Escaped, so that nothing in it can end the line or pass for something else, and cut where it is too long.
 fn one_line(text: &str) -> String {
-    let mut line: String = text.chars().take(MOST_CHARACTERS).flat_map(char::escape_debug).collect();
+    let mut line = String::new();
+    for character in text.chars().take(MOST_CHARACTERS) {
+        match character {
+            '\'' | '"' => line.push(character),
+            _ => line.extend(character.escape_debug()),
+        }
+    }
     if text.chars().nth(MOST_CHARACTERS).is_some() {
         line.push('…');
     }
@@ -123,10 +129,10 @@ mod tests {
 
     #[test]
     fn a_panic_is_told_with_its_message_in_one_line() {
-        let (nothing, faults) = run("a panic", || panic!("a\nb\u{202e}{}", "\x1b"));
+        let (nothing, faults) = run("a panic", || panic!("it's a\nb\u{202e}{}", "\x1b"));
         let () = nothing.unwrap_or_default();
         assert_eq!(faults.len(), 1);
-        assert!(faults[0].text.ends_with(r": a\nb\u{202e}\u{1b}"), "{faults:?}");
+        assert!(faults[0].text.ends_with(r": it's a\nb\u{202e}\u{1b}"), "{faults:?}");
         let (nothing, faults) = run("a panic", || panic::panic_any(7));
         let () = nothing.unwrap_or_default();
         assert!(faults[0].text.ends_with(": not with a text"), "{faults:?}");

@@ -166,7 +166,9 @@ impl ServerBuilder {
         self
     }
 
-    /// Where plain HTTP is answered with redirects to HTTPS. Defaults to nowhere.
+    /// Where plain HTTP is answered with redirects to HTTPS: GET and HEAD with 301, which every client follows, all else with
+    /// 308, which keeps method and body (RFC 9110 §15.4). A path that HTTPS refuses is refused here with the same 400. Defaults
+    /// to nowhere.
     pub fn redirect_http(mut self, address: impl Into<String>) -> Self {
         self.redirect = Some((address.into(), redirect::open));
         self
