@@ -33,25 +33,44 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs `code`. `None` when it panicked; that it did is the last of the faults, of the kind `panic`.
-pub(crate) fn run<R>(panic: &'static str, code: impl FnOnce() -> R) -> (Option<R>, Vec<Fault>) {
+/// Runs `code`. `None` when it panicked; that it did is the last of the faults, of the kind `panic`, and the caller has to ask
+/// for [them](faults). Nearly every call comes back without one, so that way costs next to nothing: the value goes to its
+/// place at once, and not through the results of two closures.
+#[inline(always)]
+pub(crate) fn run<R>(panic: &'static str, code: impl FnOnce() -> R) -> Option<R> {
+    let mut value = None;
     let depth = DEPTH.get();
     DEPTH.set(depth + 1);
-    let result = panic::catch_unwind(AssertUnwindSafe(code));
+    let result = panic::catch_unwind(AssertUnwindSafe(|| value = Some(code())));
     DEPTH.set(depth);
-    let (mut faults, place) =
-        if NOTED.replace(false) { (FAULTS.take(), PLACE.take()) } else { (Vec::new(), None) };
-    match result {
-        // Where there is a place all the same, the code has caught a panic of its own.
-        Ok(value) => (Some(value), faults),
-        Err(payload) => {
-            let place = place.unwrap_or_else(|| "a place that is not known".to_string());
-            let text = format!("panicked at {place}: {}", one_line(message(&*payload)));
-            faults.push(Fault { what: panic, text });
-            drop_payload(payload);
-            (None, faults)
-        }
+    if let Err(payload) = result {
+        note_panic(panic, payload);
     }
+    value
+}
+
+/// Whether something went wrong in the last call of this thread: then [`faults`] says what.
+#[inline(always)]
+pub(crate) fn went_wrong() -> bool {
+    NOTED.get()
+}
+
+/// What went wrong in the last call of this thread, once.
+#[cold]
+pub(crate) fn faults() -> Vec<Fault> {
+    NOTED.set(false);
+    // Where there is a place still, the code has caught a panic of its own.
+    PLACE.take();
+    FAULTS.take()
+}
+
+#[cold]
+fn note_panic(what: &'static str, payload: Box<dyn Any + Send>) {
+    let place = PLACE.take().unwrap_or_else(|| "a place that is not known".to_string());
+    let text = format!("panicked at {place}: {}", one_line(message(&*payload)));
+    NOTED.set(true);
+    FAULTS.with_borrow_mut(|faults| faults.push(Fault { what, text }));
+    drop_payload(payload);
 }
 
 /// Tells a fault of the code that is being called; straight to the log when nobody called it through [`run`], as in a test.
@@ -126,6 +145,11 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn run<R>(panic: &'static str, code: impl FnOnce() -> R) -> (Option<R>, Vec<Fault>) {
+        let value = super::run(panic, code);
+        (value, super::faults())
+    }
 
     #[test]
     fn a_panic_is_told_with_its_message_in_one_line() {

@@ -93,20 +93,12 @@ pub(crate) enum Found<'r> {
 }
 
 impl Endpoint {
-    /// Calls the handler. A panic in it, or a status that is not final, costs the client a 500 and nobody else anything. Also
-    /// returns what went wrong, for the log.
-    pub(crate) fn call(&self, request: &mut Request<'_>) -> (Response, Vec<Fault>) {
-        let (response, mut faults) = handler_call::run("a panic in a handler", || (self.handler)(request));
-        let failed = || StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        match response {
-            Some(response) if response.status.is_informational() => {
-                let text = format!("answered with {}, which is no final status", response.status);
-                faults.push(Fault { what: "a status that is not final", text });
-                (failed(), faults)
-            }
-            Some(response) => (response, faults),
-            None => (failed(), faults),
-        }
+    /// Calls the handler. A panic costs the client a 500 and nobody else anything; what went wrong is among the call's
+    /// [`faults`](handler_call::faults).
+    #[inline(always)]
+    pub(crate) fn call(&self, request: &mut Request<'_>) -> Response {
+        let response = handler_call::run("a panic in a handler", || (self.handler)(request));
+        response.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     }
 }
 
@@ -201,16 +193,24 @@ impl Router {
     /// which a running server does not do.
     pub fn call(&self, request: &mut Request<'_>) -> Response {
         let method = request.method().clone();
-        let found = self.resolve(&method, request.raw_path());
-        let response = match found.map(|(found, path)| (found, path.into_owned())) {
+        let found = self.decode(request.raw_path()).and_then(|path| match self.is_marked(&path) {
+            true => self.find_marked(&method, &path),
+            false => Ok((self.find(&method, &path), path.into_owned())),
+        });
+        let response = match found {
             Ok((Found::Handler(endpoint, params), path)) => {
                 request.set_path(path);
                 request.set_params(params);
-                let (response, faults) = endpoint.call(request);
-                for Fault { text, .. } in faults {
+                let response = endpoint.call(request);
+                for Fault { text, .. } in handler_call::faults() {
                     log::error!("{}", told(request, &text));
                 }
-                response
+                if response.status.is_informational() {
+                    log::error!("{}", told(request, &not_final(response.status)));
+                    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+                } else {
+                    response
+                }
             }
             Ok((Found::Answer(response), _)) => response,
             Err(refusal) => refusal.into_response(),
@@ -227,44 +227,48 @@ impl Router {
         }
     }
 
-    /// What answers a request for a path that is still percent-encoded; also the path as the handler gets it.
-    pub(crate) fn resolve<'p>(
-        &self,
-        method: &Method,
-        raw: &'p [u8],
-    ) -> Result<(Found<'_>, Cow<'p, str>), Refusal> {
-        let path = target::decode_path(raw, self.encoded_slash())?;
-        if !self.encoded_slashes || !path.contains(SLASH_MARK) {
-            return Ok((self.find(method, &path), path));
-        }
+    /// The path as the router matches it; encoded slashes are marked if a route takes them.
+    pub(crate) fn decode<'p>(&self, raw: &'p [u8]) -> Result<Cow<'p, str>, Refusal> {
+        target::decode_path(raw, self.encoded_slash())
+    }
+
+    /// Whether a decoded path has an encoded slash in it, so that [`find_marked`](Router::find_marked) has to look.
+    pub(crate) fn is_marked(&self, path: &str) -> bool {
+        self.encoded_slashes && path.contains(SLASH_MARK)
+    }
+
+    /// As [`find`](Router::find), for a path with encoded slashes; also the path as the handler gets it.
+    #[cold]
+    pub(crate) fn find_marked(&self, method: &Method, path: &str) -> Result<(Found<'_>, String), Refusal> {
         let mut values = [Span::default(); MOST_PARAMS];
-        let methods = self.root.find(&path, 1, &mut values, 0);
+        let methods = self.root.find(path, 1, &mut values, 0);
         let methods =
-            methods.filter(|methods| methods.takes_slashes_of(&path, &values)).ok_or(ENCODED_SLASH)?;
+            methods.filter(|methods| methods.takes_slashes_of(path, &values)).ok_or(ENCODED_SLASH)?;
         // Every mark is one byte, as a slash is, so the parameters stay where they are.
         let path = path.replace(SLASH_MARK, "/");
         let are_whole = methods.values(&path, &values).all(|value| !has_empty_segment(value));
         let methods = Some(methods).filter(|_| are_whole);
-        Ok((self.found(method, &path, methods, values), Cow::Owned(path)))
+        Ok((self.found(method, &path, methods, &values), path))
     }
 
     /// What answers a request for a decoded path.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {
         let mut values = [Span::default(); MOST_PARAMS];
         let methods = if path == "*" { None } else { self.root.find(path, 1, &mut values, 0) };
-        self.found(method, path, methods, values)
+        self.found(method, path, methods, &values)
     }
 
+    #[inline(always)]
     fn found<'r>(
         &'r self,
         method: &Method,
         path: &str,
         methods: Option<&'r Methods>,
-        values: [Span; MOST_PARAMS],
+        values: &[Span; MOST_PARAMS],
     ) -> Found<'r> {
         if let Some((methods, endpoint)) = methods.and_then(|found| Some((found, found.endpoint(method)?))) {
             let names = (!methods.names.is_empty()).then(|| methods.names.clone());
-            return Found::Handler(endpoint, Params { names, values });
+            return Found::Handler(endpoint, Params { names, values: *values });
         }
         Found::Answer(self.answer(method, path, methods))
     }
@@ -474,6 +478,11 @@ impl Methods {
 pub(crate) fn told(request: &Request<'_>, text: &str) -> String {
     let (method, path) = (request.method(), String::from_utf8_lossy(request.raw_path()));
     format!("the handler of {method} {path} {text}")
+}
+
+/// What is wrong with an interim response, which a handler cannot give.
+pub(crate) fn not_final(status: StatusCode) -> String {
+    format!("answered with {status}, which is no final status; the client gets a 500")
 }
 
 /// Whether a part of a path, joined to another, would not lead down one step for each of its segments.

@@ -33,10 +33,11 @@ pub(crate) struct Authority {
 }
 
 impl Target {
+    #[inline]
     pub(crate) fn parse(head: &[u8], span: Span, method: &Method) -> Result<Target, Refusal> {
         let target = span.of(head);
-        if let Some(first) = target.iter().position(|&byte| !is(TARGET_BYTE, byte)) {
-            check_query_from(target, first)?;
+        if !target.iter().all(|&byte| is(TARGET_BYTE, byte)) {
+            check_unusual(target)?;
         }
         if *method == Method::CONNECT {
             return Err(Refusal::new(
@@ -97,17 +98,8 @@ impl Authority {
             Refusal::bad_request("the host is not a name or an address with an optional port");
         let bytes = span.of(head);
         let (host, after) = if bytes.first() == Some(&b'[') {
-            let close = bytes.iter().position(|&byte| byte == b']').ok_or(NOT_A_HOST)?;
-            let inner = &bytes[1..close];
-            let end = inner.iter().position(|&byte| byte == b'%').unwrap_or(inner.len());
-            let (text, zone) = inner.split_at(end);
-            let address = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Ipv6Addr>().ok());
-            let may_have = |address: Ipv6Addr| {
-                zone.is_empty()
-                    || address.is_unicast_link_local() && is_zone(zone.get(1..).unwrap_or_default())
-            };
-            address.filter(|address| may_have(*address)).ok_or(NOT_A_HOST)?;
-            (Span { start: span.start + 1, end: span.start + 1 + end as u32 }, close + 1)
+            let (address, after) = bracketed(bytes).ok_or(NOT_A_HOST)?;
+            (Span { start: span.start + 1, end: span.start + 1 + address as u32 }, after)
         } else {
             let end = bytes.iter().position(|&byte| !is(NAME_BYTE, byte)).unwrap_or(bytes.len());
             if end == 0 || end > 255 {
@@ -127,19 +119,33 @@ impl Authority {
     }
 }
 
-/// Whether the part of a target from `first` on, the offset of a byte that none holds before its query, may stand there.
-/// Browsers and Node send a backslash in a query as it is (WHATWG URL, query percent-encode set); there it ends no host and
+/// Whether a target with a byte that none holds before its query may be taken all the same. Browsers and Node send a backslash in a query as it is (WHATWG URL, query percent-encode set); there it ends no host and
 /// no segment, so nobody reads it in two ways.
-fn check_query_from(target: &[u8], first: usize) -> Result<(), Refusal> {
-    let (before, from) = target.split_at(first);
-    let is_bad = |byte: &u8| !is(TARGET_BYTE, *byte) && (*byte != b'\\' || !before.contains(&b'?'));
-    match from.iter().find(|byte| is_bad(byte)) {
+#[cold]
+fn check_unusual(target: &[u8]) -> Result<(), Refusal> {
+    let query = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
+    let is_bad = |at: usize, byte: u8| !is(TARGET_BYTE, byte) && (byte != b'\\' || at < query);
+    match target.iter().enumerate().find(|(at, byte)| is_bad(*at, **byte)).map(|(_, byte)| byte) {
         None => Ok(()),
         Some(b'#') => {
             Err(Refusal::bad_request("the target holds a fragment, which clients keep to themselves"))
         }
         Some(_) => Err(Refusal::bad_request("the target holds a character that must be percent-encoded")),
     }
+}
+
+/// The length of an IPv6 address behind a bracket, its zone left out, and where what follows the brackets begins.
+fn bracketed(bytes: &[u8]) -> Option<(usize, usize)> {
+    let close = bytes.iter().position(|&byte| byte == b']')?;
+    let inner = &bytes[1..close];
+    let end = inner.iter().position(|&byte| byte == b'%').unwrap_or(inner.len());
+    let (text, zone) = inner.split_at(end);
+    let address: Ipv6Addr = std::str::from_utf8(text).ok()?.parse().ok()?;
+    let is_right = match zone.split_first() {
+        None => true,
+        Some((_, zone)) => address.is_unicast_link_local() && is_zone(zone),
+    };
+    is_right.then_some((end, close + 1))
 }
 
 /// A zone's identifier (RFC 6874 §2): `eth0`, `25eth0`, `2`. Longer ones than any system has are none.

@@ -406,6 +406,7 @@ impl Connection {
     }
 
     /// After a response on a connection that is kept: the next request.
+    #[inline]
     pub(super) fn begin_head(&mut self, desk: &Desk<'_>) {
         self.stage = Stage::Head;
         self.served = true;

@@ -464,9 +464,10 @@ fn put_back<'s>(shared: &'s Arc<Shared>, outcome: Outcome, me: Option<usize>) ->
 /// Gives a connection its turn. A panic in it costs this connection and nothing else.
 fn serve(ready: Ready, input: &mut Input, desk: &mut Desk<'_>, handlers: Handlers) -> Outcome {
     let (key, peer) = (ready.connection.key(), ready.connection.peer());
-    let (outcome, faults) = handler_call::run("a panic in a connection", || {
+    let outcome = handler_call::run("a panic in a connection", || {
         ready.connection.advance(ready.reason, ready.since, input, desk, handlers)
     });
+    let faults = if handler_call::went_wrong() { handler_call::faults() } else { Vec::new() };
     for Fault { what, text } in faults {
         desk.shared.log_fault(what, desk.now(), format_args!("{peer}: serving the connection {text}"));
     }

@@ -17,7 +17,7 @@ use super::sending::{After, Record, Sending, Source};
 use super::streaming::{Framed, Full, Streaming};
 use super::transport::Flushed;
 use crate::error::BodyFault;
-use crate::handler_call::Fault;
+use crate::handler_call::{self, Fault};
 use crate::http::chunked::{Decoder, Found};
 use crate::http::head::{self, BodyLength, Field, Line, Version};
 use crate::http::reply::{write_head, Exchange, Framing};
@@ -460,12 +460,17 @@ impl Connection {
     /// Writes the response: a small one into the desk's output, of a larger one the head.
     fn respond(
         &mut self,
-        response: Response,
+        mut response: Response,
         line: &Line,
         keep_alive: bool,
-        record: Option<Record>,
+        record: Option<Box<Record>>,
         desk: &mut Desk<'_>,
     ) -> Turn {
+        if response.status.is_informational() {
+            let line = format_args!("a handler {}", router::not_final(response.status));
+            desk.shared.log_fault("a status that is not final", desk.now(), line);
+            response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
         // Requests that came before the wish to stop are answered, pipelined ones too.
         let keep_alive = keep_alive && (self.has_more || !desk.shared.is_draining());
         let (method, version, field_names) = (&line.method, line.version, desk.shared.field_names);
@@ -474,7 +479,10 @@ impl Connection {
         let begun = desk.output.len();
         let written = write_head(&mut desk.output, &response, exchange, &desk.common);
         let after = if written.keep_alive { After::KeepAlive } else { After::Close };
-        let record = record.map(|record| Record { status: response.status, ..record });
+        let record = record.map(|mut record| {
+            record.status = response.status;
+            record
+        });
         let source = match (written.framing, response.body) {
             // Also of a 205, whatever the handler gave it.
             (Framing::None | Framing::Length(0), _) => Source::Nothing,
@@ -531,23 +539,24 @@ impl Connection {
             desk.output.extend_from_slice(bytes);
             length = bytes.len() as u64;
         }
-        if let Some(record) = record {
-            Record { status: refusal.status, ..record }.write(length, "");
+        if let Some(mut record) = record {
+            record.status = refusal.status;
+            record.write(length, "");
         }
     }
 
     /// What the access log will say of a request, if there is one.
-    fn record(&self, told: Told<'_>, desk: &Desk<'_>) -> Option<Record> {
+    fn record(&self, told: Told<'_>, desk: &Desk<'_>) -> Option<Box<Record>> {
         desk.shared.access_log.then(|| {
             let (method, path) = told.method_and_path();
-            Record {
+            Box::new(Record {
                 method,
                 path: path.map(|path| String::from_utf8_lossy(path).into_owned()),
                 status: StatusCode::OK,
                 began: desk.now(),
                 peer: self.peer,
                 tls_version: self.transport.tls_version(),
-            }
+            })
         })
     }
 }
@@ -705,10 +714,24 @@ fn judge<'s, 'h>(
     handlers: Handlers,
 ) -> Verdict<'s, 'h> {
     let raw = asked.line.target.path.of(asked.head);
-    let (endpoint, params, path) = match shared.router.resolve(&asked.line.method, raw) {
-        Ok((router::Found::Handler(endpoint, params), path)) => (endpoint, params, path),
-        Ok((router::Found::Answer(response), _)) => return Verdict::Answer(response),
+    let mut path = match shared.router.decode(raw) {
+        Ok(path) => path,
         Err(refusal) => return Verdict::Refuse(refusal),
+    };
+    let found = if shared.router.is_marked(&path) {
+        match shared.router.find_marked(&asked.line.method, &path) {
+            Ok((found, with_slashes)) => {
+                path = Cow::Owned(with_slashes);
+                found
+            }
+            Err(refusal) => return Verdict::Refuse(refusal),
+        }
+    } else {
+        shared.router.find(&asked.line.method, &path)
+    };
+    let (endpoint, params) = match found {
+        router::Found::Handler(endpoint, params) => (endpoint, params),
+        router::Found::Answer(response) => return Verdict::Answer(response),
     };
     let waited = Duration::from_millis(desk.millis().saturating_sub(since));
     match handlers {
@@ -723,13 +746,20 @@ fn judge<'s, 'h>(
 fn call(endpoint: &Endpoint, request: &mut Request<'_>, desk: &mut Desk<'_>) -> Response {
     let began = desk.look();
     desk.shared.enter_handler(desk.me, Some(endpoint.index), desk.millis());
-    let (response, faults) = endpoint.call(request);
+    let response = endpoint.call(request);
     let took = desk.look().saturating_sub(began);
     desk.shared.leave_handler(desk.me, Some(endpoint.index), took);
-    for Fault { what, text } in faults {
-        desk.shared.log_fault(what, desk.now(), format_args!("{}", router::told(request, &text)));
+    if handler_call::went_wrong() {
+        log_faults(request, desk);
     }
     response
+}
+
+#[cold]
+fn log_faults(request: &Request<'_>, desk: &Desk<'_>) {
+    for Fault { what, text } in handler_call::faults() {
+        desk.shared.log_fault(what, desk.now(), format_args!("{}", router::told(request, &text)));
+    }
 }
 
 /// How a fault of the body is answered when no handler has been called yet.

@@ -33,7 +33,7 @@ const SLOW_READER: Duration = Duration::from_millis(1);
 pub(super) struct Sending {
     source: Source,
     after: After,
-    record: Option<Record>,
+    record: Option<Box<Record>>,
     /// Of the body, in bytes.
     taken: u64,
     pace: Pace,
@@ -158,7 +158,7 @@ impl Drop for Sending {
 }
 
 impl Sending {
-    pub(super) fn new(source: Source, after: After, record: Option<Record>) -> Sending {
+    pub(super) fn new(source: Source, after: After, record: Option<Box<Record>>) -> Sending {
         Sending { source, after, record, taken: 0, pace: Pace::default(), decrypted: 0, slow_reader: false }
     }
 
@@ -346,7 +346,7 @@ fn read_piece(
         desk.shared.about_to_block(desk.me);
     }
     desk.shared.enter_handler(desk.me, None, desk.millis());
-    let (result, faults) = handler_call::run("a panic in a response's reader", || loop {
+    let result = handler_call::run("a panic in a response's reader", || loop {
         match reader.read(&mut desk.scratch[..most]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => break result,
@@ -356,7 +356,7 @@ fn read_piece(
     desk.shared.leave_handler(desk.me, None, took);
     drop(inside);
     *slow = took >= SLOW_READER;
-    for Fault { what, text } in faults {
+    for Fault { what, text } in handler_call::faults() {
         desk.shared.log_fault(what, desk.now(), format_args!("a response's reader {text}"));
     }
     match result {
