@@ -213,7 +213,7 @@ pub(crate) fn decode_path(raw: &[u8], slash: EncodedSlash) -> Result<Cow<'_, str
     Ok(decoded)
 }
 
-/// Also between encoded slashes: who has the value joins it to a path perhaps.
+/// Also between encoded slashes, because a handler may join the value to a path.
 fn has_dot_segment(path: &[u8]) -> bool {
     path.split(|&byte| byte == b'/' || byte == SLASH_MARK as u8).any(|part| part == b"." || part == b"..")
 }
