@@ -9,6 +9,8 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 use std::thread;
 
+use crate::escape;
+
 /// So many faults of one call are told; a handler that makes more of them in a loop says nothing new.
 const MOST_FAULTS: usize = 8;
 /// The longest text of a fault, in characters before they are escaped.
@@ -67,7 +69,7 @@ pub(crate) fn faults() -> Vec<Fault> {
 #[cold]
 fn note_panic(what: &'static str, payload: Box<dyn Any + Send>) {
     let place = PLACE.take().unwrap_or_else(|| "a place that is not known".to_string());
-    let text = format!("panicked at {place}: {}", one_line(message(&*payload)));
+    let text = format!("panicked at {place}: {}", escape::bounded(message(&*payload), MOST_CHARACTERS));
     NOTED.set(true);
     FAULTS.with_borrow_mut(|faults| faults.push(Fault { what, text }));
     drop_payload(payload);
@@ -75,7 +77,7 @@ fn note_panic(what: &'static str, payload: Box<dyn Any + Send>) {
 
 /// Tells a fault of the code that is being called; straight to the log when nobody called it through [`run`], as in a test.
 pub(crate) fn note(what: &'static str, text: fmt::Arguments<'_>) {
-    let text = one_line(&text.to_string());
+    let text = escape::bounded(&text.to_string(), MOST_CHARACTERS).to_string();
     if DEPTH.get() == 0 {
         log::error!("a handler {text}");
         return;
@@ -127,21 +129,6 @@ fn drop_payload(payload: Box<dyn Any + Send>) {
     }
 }
 
-/// Escaped, so that nothing in it can end the line or pass for something else, and cut where it is too long.
-fn one_line(text: &str) -> String {
-    let mut line = String::new();
-    for character in text.chars().take(MOST_CHARACTERS) {
-        match character {
-            '\'' | '"' => line.push(character),
-            _ => line.extend(character.escape_debug()),
-        }
-    }
-    if text.chars().nth(MOST_CHARACTERS).is_some() {
-        line.push('…');
-    }
-    line
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,7 +148,7 @@ mod tests {
         let () = nothing.unwrap_or_default();
         assert!(faults[0].text.ends_with(": not with a text"), "{faults:?}");
         let (_, faults) = run("a panic", || -> () { panic!("{}", "x".repeat(10_000)) });
-        assert!(faults[0].text.len() < 700 && faults[0].text.ends_with('…'), "{faults:?}");
+        assert!(faults[0].text.len() < 700 && faults[0].text.contains('…'), "{faults:?}");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(crate) struct Exchange<'m> {
     pub method: &'m Method,
     pub version: Version,
     pub keep_alive: bool,
+    /// Whether the next request has come already. Then the connection is not idle, and nothing is said of how long it may be.
+    pub has_more: bool,
     pub field_names: FieldNames,
 }
 
@@ -137,7 +139,7 @@ pub(crate) fn write_head(
     let has = |name| fields.is_some_and(|fields| fields.contains_key(name));
     // A browser that guesses could run what a client has put into a value as a page of this origin.
     let nosniff = !bodiless && length != Some(0) && !has(X_CONTENT_TYPE_OPTIONS);
-    let kept = keep_alive && common.date > 0;
+    let kept = keep_alive && !exchange.has_more && common.date > 0;
     let after_date = common.date + DATE_LINE_LENGTH;
     let from = if kept { 0 } else { common.date };
     let to = if nosniff { common.lines.len() } else { after_date };
@@ -215,7 +217,7 @@ mod tests {
     fn head(response: &Response, method: Method, version: Version, keep_alive: bool) -> (String, Written) {
         let mut out = Vec::new();
         let field_names = FieldNames::LowerCase;
-        let exchange = Exchange { method: &method, version, keep_alive, field_names };
+        let exchange = Exchange { method: &method, version, keep_alive, has_more: false, field_names };
         let written = write_head(&mut out, response, exchange, &Common::new(784_111_777, Some(54)));
         (String::from_utf8(out).unwrap(), written)
     }
@@ -303,6 +305,19 @@ mod tests {
                 assert_eq!(text.matches("date: ").count(), 1, "{text}");
             }
         }
+        for (version, says) in [(Version::Http11, ""), (Version::Http10, "\r\nconnection: keep-alive\r\n")] {
+            let exchange = Exchange {
+                method: &Method::GET,
+                version,
+                keep_alive: true,
+                has_more: true,
+                field_names: FieldNames::LowerCase,
+            };
+            let mut out = Vec::new();
+            write_head(&mut out, &Response::text("x"), exchange, &Common::new(784_111_777, Some(54)));
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains(says) && !text.contains("timeout"), "{text}");
+        }
         let (text, _) = head(&own, Method::GET, Version::Http11, true);
         assert!(text.contains("date: today\r\n") && text.contains("nosniff"), "{text}");
     }
@@ -342,6 +357,7 @@ mod tests {
             method: &Method::GET,
             version: Version::Http11,
             keep_alive: false,
+            has_more: false,
             field_names: FieldNames::TitleCase,
         };
         let mut out = b"before-it: a\r\n".to_vec();

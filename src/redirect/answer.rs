@@ -147,7 +147,7 @@ impl Answer {
     pub(super) fn into_wire(self, common: &Common, field_names: FieldNames) -> Vec<u8> {
         let mut out = Vec::new();
         let (method, version) = (&self.method, self.version);
-        let exchange = Exchange { method, version, keep_alive: false, field_names };
+        let exchange = Exchange { method, version, keep_alive: false, has_more: false, field_names };
         let written = write_head(&mut out, &self.response, exchange, common);
         if written.framing != Framing::None {
             // All bodies made here are in memory, and reading those cannot fail.
@@ -424,7 +424,8 @@ mod tests {
 
             let mut refused = ask(&refusing, &head);
             assert_eq!(refused.credentials.news(&names), [name], "{field}");
-            let wire = String::from_utf8(refused.into_wire(&Common::new(0, None), FieldNames::LowerCase)).unwrap();
+            let wire =
+                String::from_utf8(refused.into_wire(&Common::new(0, None), FieldNames::LowerCase)).unwrap();
             assert!(wire.starts_with("HTTP/1.1 403 "), "{wire}");
             assert!(wire.contains("must be changed"), "{wire}");
             assert!(!wire.contains("location") && !wire.contains("s3cret"), "{wire}");

@@ -2,7 +2,6 @@
 //! permits, one a core. A worker that blocks in a handler loses its permit, and another is called in from the reserve, so
 //! that somebody always watches. A quick handler pays two atomic stores for that. The only place that uses threadpool.
 
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
@@ -150,7 +149,7 @@ impl Crew {
                     let sort =
                         Sort { target: "lockgate::server", level: Level::Error, what: "a thread refused" };
                     let line = format_args!(
-                        "the system refused another worker thread ({error}); going on with {running} of them, and trying again"
+                        "the system refused another worker thread; going on with {running} of them, and trying again: it {error}"
                     );
                     shared.ledger.write(sort, now, line);
                 }
@@ -164,23 +163,22 @@ impl Crew {
         let before = held.as_ref().map(ThreadPool::max_count);
         let pool = &mut *held;
         // The pool panics when the system refuses a thread.
-        let started = panic::catch_unwind(AssertUnwindSafe(|| match pool {
+        let started = handler_call::run("a thread refused", || match pool {
             Some(pool) => pool.set_num_threads(pool.max_count() + 1),
             None => *pool = Some(ThreadPool::with_name("lockgate-worker".into(), 1)),
-        }));
+        });
         match (started, held.as_mut()) {
-            (Ok(()), Some(pool)) => {
+            (Some(()), Some(pool)) => {
                 let shared = shared.clone();
                 pool.execute(move || work(&shared, worker));
                 Ok(())
             }
-            (started, pool) => {
+            (_, pool) => {
                 // It has counted the thread that it did not get.
                 if let (Some(pool), Some(before)) = (pool, before) {
                     pool.set_num_threads(before);
                 }
-                let why = started.err().and_then(|panic| panic.downcast::<String>().ok());
-                Err(why.map_or_else(|| "unknown".into(), |why| *why))
+                Err(handler_call::faults().pop().map(|fault| fault.text).unwrap_or_default())
             }
         }
     }

@@ -219,6 +219,7 @@ impl Connection {
                 collecting.head = Vec::new();
                 collecting.fields = Vec::new();
                 self.unwanted = Some(collecting);
+                self.has_more = false;
                 (head_length, self.respond(response, &line, keep_alive, record, desk))
             }
         }
@@ -474,7 +475,7 @@ impl Connection {
         // Requests that came before the wish to stop are answered, pipelined ones too.
         let keep_alive = keep_alive && (self.has_more || !desk.shared.is_draining());
         let (method, version, field_names) = (&line.method, line.version, desk.shared.field_names);
-        let exchange = Exchange { method, version, keep_alive, field_names };
+        let exchange = Exchange { method, version, keep_alive, has_more: self.has_more, field_names };
         desk.renew_common();
         let begun = desk.output.len();
         let written = write_head(&mut desk.output, &response, exchange, &desk.common);
@@ -531,7 +532,7 @@ impl Connection {
         let record = self.record(told, desk);
         let response = refusal.into_response();
         let (method, version, field_names) = (&told.framing(), Version::Http11, desk.shared.field_names);
-        let exchange = Exchange { method, version, keep_alive: false, field_names };
+        let exchange = Exchange { method, version, keep_alive: false, has_more: false, field_names };
         desk.renew_common();
         let written = write_head(&mut desk.output, &response, exchange, &desk.common);
         let mut length = 0;

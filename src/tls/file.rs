@@ -8,8 +8,8 @@ use std::path::Path;
 
 use crate::error::{Error, IdentityFault};
 use crate::escape;
-use crate::regular_file::{self, Links};
 use crate::finding::shell_word;
+use crate::regular_file::{self, Links};
 
 /// The largest file that is read for a certificate or a key: 1 MiB. Real ones hold a few kilobytes; the bound is there
 /// for a path that names something else, such as a log or a device.
