@@ -88,10 +88,10 @@ fn what_is_refused_at_the_redirect_has_leaked_its_credentials_too() {
         (format!("GET / HTTP/1.1\r\nHost: localhost\r\nAuthorization: {SECRET}"), "400", "authorization"),
         (
             format!("GET /a?b&access_token={SECRET} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-            "308",
+            "301",
             "access_token",
         ),
-        (format!("GET /a?API_key={SECRET} HTTP/1.1\r\nHost: localhost\r\n\r\n"), "308", "api_key"),
+        (format!("GET /a?API_key={SECRET} HTTP/1.1\r\nHost: localhost\r\n\r\n"), "301", "api_key"),
         (format!("GET /a?token={SECRET} HTTP/1.1\r\nHost: other.example\r\n\r\n"), "421", "token"),
         (
             format!("GET http://user:{SECRET}@localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n"),
@@ -101,7 +101,7 @@ fn what_is_refused_at_the_redirect_has_leaked_its_credentials_too() {
         (format!("GET / HTTP/1.1\r\nHost: user:{SECRET}@localhost\r\n\r\n"), "400", "a user in the URL"),
         (
             format!("GET / HTTP/1.1\r\nHost: localhost\r\nx-auth-TOKEN: {SECRET}\r\n\r\n"),
-            "308",
+            "301",
             "x-auth-token",
         ),
     ];
@@ -113,7 +113,7 @@ fn what_is_refused_at_the_redirect_has_leaked_its_credentials_too() {
             "{head:.80} {warning}"
         );
         // A Location has the client's own query.
-        assert!(!answer.contains(SECRET) || *status == "308", "{answer}");
+        assert!(!answer.contains(SECRET) || *status == "301", "{answer}");
     }
     // What comes only after the answer.
     let late = format!("Authorization: {SECRET}\r\n\r\n");

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lockgate::workshop::{
     is_ours, sync_directory, vouches, Ca, Draft, FileError, Key, Lifetime, MakeError, Scope,
 };
-use lockgate::{iso8601, Certificate, Chain, Identity};
+use lockgate::{iso8601, Chain, Identity};
 
 /// What the demo answers to, and what its CA may vouch for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
@@ -122,7 +122,11 @@ impl Files {
         let certificate = self.certificate.display();
         let chain = Chain::from_pem_file(&self.certificate).map_err(|error| error.to_string())?;
         // Looked at first: the log need not hear of one that is about to be made anew.
-        let ends = chain.certificates().first().map_or(i64::MIN, Certificate::not_after);
+        let leaf = chain.certificates().first();
+        let (begins, ends) = leaf.map_or((i64::MIN, i64::MIN), |leaf| (leaf.not_before(), leaf.not_after()));
+        if begins > now {
+            return Err(format!("{certificate} is not valid before {}", iso8601(begins)));
+        }
         if ends < now {
             return Err(format!("{certificate} expired at {}", iso8601(ends)));
         }

@@ -441,7 +441,6 @@ impl Lot {
             state.release_slot(ready.connection.key());
             dropped.push(ready.connection);
         }
-        dropped.extend(state.take_waiting_readers());
         drop(state);
         self.wake_watcher();
         awaited.iter().for_each(Thread::unpark);
@@ -702,25 +701,21 @@ impl State {
         admitted
     }
 
-    fn take_waiting_readers(&mut self) -> Vec<Box<Connection>> {
-        let mut taken = Vec::new();
-        for key in 0..self.slots.len() {
-            let slot = &mut self.slots[key];
+    /// Takes out all that wait in one queue or another.
+    fn take_queues(&mut self) -> Vec<Ready> {
+        let queued = std::mem::take(&mut self.queue);
+        let mut taken: Vec<Ready> = std::mem::take(&mut self.ready).into_iter().chain(queued).collect();
+        for (key, slot) in self.slots.iter_mut().enumerate() {
             match std::mem::replace(&mut slot.seat, Seat::Away) {
                 Seat::AwaitsReader(connection) => {
                     self.readers.forget(key);
-                    self.release_slot(key);
-                    taken.push(connection);
+                    let reason = Reason::Signals(Signals::default());
+                    taken.push(Ready { connection, reason, since: 0 });
                 }
                 other => slot.seat = other,
             }
         }
         taken
-    }
-
-    fn take_queues(&mut self) -> Vec<Ready> {
-        let queued = std::mem::take(&mut self.queue);
-        std::mem::take(&mut self.ready).into_iter().chain(queued).collect()
     }
 }
 
