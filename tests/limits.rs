@@ -413,7 +413,7 @@ fn what_is_refused_without_its_body_is_answered_from_the_head_at_once() {
             client
                 .send(format!("{request} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"));
             assert_eq!(client.reply().status, status, "{request}");
-            client.send(&chunked(&vec![b'x'; 1024 * 1024 + 1_000], 100_000));
+            client.send(chunked(&vec![b'x'; 1024 * 1024 + 1_000], 100_000));
             client.expect_goodbye();
         }
     }

@@ -87,9 +87,33 @@ impl Response {
         Response { body: Payload::Bytes(bytes.into()), ..Response::new(StatusCode::OK) }
     }
 
-    /// 200 with all that `reader` gives, sent in chunks (to an HTTP/1.0 client until the connection's end). The reader is
-    /// asked for more only as the client takes it; a read error cuts the connection, so that the client cannot mistake
-    /// the part for the whole.
+    /// 200 with all that `reader` gives, sent in chunks (RFC 9112 §7.1; to an HTTP/1.0 client until the connection's end). What
+    /// it has given is sent before it is asked again, and the head before it is asked at all, so it may block between two
+    /// events; it is asked for up to 63 KiB at a time, and only as the client takes it. A read error cuts the connection, so
+    /// that the client cannot mistake the part for the whole.
+    ///
+    /// A reader that blocks holds a worker of the reserve. At most half of
+    /// [`Limits::reserve_workers`](crate::Limits::reserve_workers) may be inside readers; the next response becomes a 503
+    /// with `Retry-After`. When the client resets, the reader no longer counts, and is dropped when it next returns.
+    ///
+    /// ```
+    /// use std::io::{self, Read};
+    /// use lockgate::{Request, Response, Router};
+    ///
+    /// /// An event a second, for as long as the client stays.
+    /// struct Clock;
+    ///
+    /// impl Read for Clock {
+    ///     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+    ///         std::thread::sleep(std::time::Duration::from_secs(1));
+    ///         (&b"data: tick\n\n"[..]).read(out)
+    ///     }
+    /// }
+    ///
+    /// let router = Router::new().get("/events", |_: &mut Request| {
+    ///     Response::reader(Clock).with_header("content-type", "text/event-stream")
+    /// });
+    /// ```
     pub fn reader(reader: impl Read + Send + 'static) -> Response {
         let body = Payload::Reader { reader: Box::new(reader), length: None };
         Response { body, ..Response::new(StatusCode::OK) }
