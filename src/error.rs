@@ -369,19 +369,16 @@ impl fmt::Display for Raw<'_, Error> {
 /// A command for a file, with the paths in the places of `FILE` and `NEW`: to paste, and never written over the file itself.
 pub(crate) fn command_for(command: &str, file: Option<&Path>) -> String {
     let Some(file) = file else { return command.to_string() };
-    let new = match file.extension().is_some_and(|extension| extension == "pem") {
-        true => file.with_extension("new.pem"),
-        false => {
-            let mut name = file.as_os_str().to_owned();
-            name.push(".pem");
-            name.into()
-        }
+    let name = file.to_string_lossy();
+    let new = match name.strip_suffix(".pem") {
+        Some(stem) => format!("{stem}.new.pem"),
+        None => format!("{name}.pem"),
     };
     let words: Vec<String> = command
         .split(' ')
         .map(|word| match word {
             "FILE" => shell_word(file),
-            "NEW" => shell_word(&new),
+            "NEW" => shell_word(Path::new(&new)),
             word => word.to_string(),
         })
         .collect();

@@ -3,7 +3,6 @@
 //! Knows nothing of what is checked. The kinds of findings stand in tables beside the checks that find them
 //! (`tls::findings::rules` for certificates), so that a report, a log line and the documentation say the same.
 
-use std::cmp::Reverse;
 use std::fmt;
 use std::path::Path;
 
@@ -135,7 +134,15 @@ impl Finding {
 
 /// Puts what is worse first, and leaves the order of what is equally bad.
 pub(crate) fn worst_first(findings: &mut [Finding]) {
-    findings.sort_by_key(|finding| Reverse(finding.severity()));
+    // There are only a few, and a sort of the standard library is four kilobytes of every program.
+    for end in 1..findings.len() {
+        for at in (1..=end).rev() {
+            if findings[at - 1].severity() >= findings[at].severity() {
+                break;
+            }
+            findings.swap(at - 1, at);
+        }
+    }
 }
 
 /// For a log line: `place: seen (id); fix`.

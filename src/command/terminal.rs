@@ -9,6 +9,7 @@ use lockgate::workshop::escape;
 use lockgate::Severity;
 
 use super::args::Arguments;
+use super::value::unix_now;
 
 /// Whether colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +116,8 @@ pub(super) fn start_log(arguments: &Arguments) {
         });
     }
     builder.format(|line, record| {
-        let (time, level, target) = (line.timestamp(), record.level(), record.target());
+        let time = lockgate::iso8601(unix_now());
+        let (level, target) = (record.level(), record.target());
         let style = line.default_level_style(level);
         // Also for the lines of other crates, which escape nothing.
         writeln!(line, "[{time} {style}{level:<5}{style:#} {target}] {}", escape::shown(record.args()))

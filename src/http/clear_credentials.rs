@@ -4,9 +4,8 @@
 //! What was sent was on the wire all the same. So the bytes are read as they come, whatever they are, in bounded space: names in
 //! the places where names stand. Knows bytes; the redirect calls it, and the HTTPS port for plain HTTP.
 
+use std::borrow::Cow;
 use std::fmt;
-
-use ::http::HeaderName;
 
 use crate::error::Error;
 
@@ -45,7 +44,8 @@ const LONGEST: usize = 64;
 /// What counts.
 #[derive(Clone, Debug)]
 pub(crate) struct CredentialNames {
-    fields: Vec<HeaderName>,
+    /// In lower case.
+    fields: Vec<Cow<'static, str>>,
 }
 
 /// One thing that was found. Shown in the program's own words only.
@@ -103,12 +103,19 @@ impl CredentialNames {
     ///
     /// [`Error::Setting`] for a name that no field can have.
     pub(crate) fn new(further: &[String]) -> Result<CredentialNames, Error> {
-        let mut fields: Vec<_> = FIELDS.map(HeaderName::from_static).into();
+        let mut fields: Vec<Cow<'static, str>> = FIELDS.map(Cow::Borrowed).into();
         for name in further {
-            let field = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Error::Setting {
-                setting: "credential_header",
-                fault: format!("{name:?} is not the name of a header field; give one such as X-Device-Token"),
-            })?;
+            // RFC 9110 §5.6.2: a token.
+            let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            if name.is_empty() || !name.bytes().all(is_token) {
+                return Err(Error::Setting {
+                    setting: "credential_header",
+                    fault: format!(
+                        "{name:?} is not the name of a header field; give one such as X-Device-Token"
+                    ),
+                });
+            }
+            let field = Cow::Owned(name.to_ascii_lowercase());
             if !fields.contains(&field) && fields.len() < usize::from(u16::MAX) {
                 fields.push(field);
             }
@@ -149,9 +156,8 @@ impl CredentialScan {
     /// What has been found since this was asked last, in the program's own words; empty when nothing was.
     pub(crate) fn news<'a>(&mut self, names: &'a CredentialNames) -> Vec<&'a str> {
         let mut new = self.found.split_off(self.told);
-        new.sort_unstable();
         let words = new.iter().filter_map(|found| match *found {
-            Found::Field(index) => names.fields.get(usize::from(index)).map(HeaderName::as_str),
+            Found::Field(index) => names.fields.get(usize::from(index)).map(|field| &**field),
             Found::Parameter(index) => PARAMETERS.get(usize::from(index)).copied(),
             Found::User => Some("a user in the URL"),
         });
@@ -204,7 +210,7 @@ impl CredentialScan {
                 if name.eq_ignore_ascii_case(b"host") {
                     return Place::Host { bytes: 0 };
                 }
-                let known = |field: &HeaderName| field.as_str().as_bytes().eq_ignore_ascii_case(name);
+                let known = |field: &Cow<'static, str>| field.as_bytes().eq_ignore_ascii_case(name);
                 names
                     .fields
                     .iter()
@@ -254,7 +260,9 @@ impl CredentialScan {
 
     fn find(&mut self, found: Found) {
         if !self.found.contains(&found) {
-            self.found.push(found);
+            // Those that are not told yet are told in the order of the tables.
+            let behind = self.found[self.told..].partition_point(|other| *other < found);
+            self.found.insert(self.told + behind, found);
         }
     }
 }

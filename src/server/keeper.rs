@@ -6,7 +6,6 @@
 //! still while the machine slept, is noticed then. The server starts it and stops it; a [`Handle`](super::shutdown::Handle)
 //! uses what it is made of from other threads.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -83,7 +82,7 @@ pub(crate) struct Keeper {
     /// Held while identities are exchanged.
     exchange: Mutex<()>,
     /// What failed last, and has not succeeded since.
-    failures: Mutex<BTreeMap<Subject, IdentityFailure>>,
+    failures: Mutex<Vec<(Subject, IdentityFailure)>>,
     missing: Missing,
 }
 
@@ -208,15 +207,16 @@ impl Keeper {
 
     /// The last attempt at this, if it failed.
     pub(super) fn failure(&self, subject: Subject) -> Option<IdentityFailure> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).get(&subject).cloned()
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.iter().find(|(of, _)| *of == subject).map(|(_, failure)| failure.clone())
     }
 
     fn note(&self, subject: Subject, outcome: &Result<(), Error>) {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        match outcome {
-            Ok(()) => failures.remove(&subject),
-            Err(error) => failures.insert(subject, IdentityFailure::now(error)),
-        };
+        failures.retain(|(of, _)| *of != subject);
+        if let Err(error) = outcome {
+            failures.push((subject, IdentityFailure::now(error)));
+        }
     }
 
     /// Asks the source of one identity again, and serves with what it gives.
@@ -281,8 +281,10 @@ impl Keeper {
     /// Tells that an identity could not be renewed, by whoever tried.
     #[cfg(feature = "acme")]
     pub(super) fn tell_failure(&self, index: usize, error: &Error, retry_in: Duration) {
+        let subject = Subject::Renewal(index);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.insert(Subject::Renewal(index), IdentityFailure::now(error));
+        failures.retain(|(of, _)| *of != subject);
+        failures.push((subject, IdentityFailure::now(error)));
         drop(failures);
         if let Some(identity) = self.live.current().identities.get(index) {
             self.tell(&IdentityEvent::Failed { identity, error, retry_in });

@@ -3,7 +3,6 @@
 //! many they were. The server and the redirect log through it whatever a client can bring about as often as it likes; a
 //! request that is served never comes here.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +25,7 @@ pub(crate) struct Sort {
 
 pub(crate) struct Ledger {
     /// By sort, those that are open: from the first line of the sort on.
-    windows: Mutex<BTreeMap<Sort, Window>>,
+    windows: Mutex<Vec<(Sort, Window)>>,
     /// Called when lines begin to be left out: somebody has to [`settle`](Ledger::settle) when the window is over.
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -85,7 +84,11 @@ impl Ledger {
 
     fn enter(&self, sort: Sort, now: Instant) -> Entry {
         let mut windows = self.lock();
-        let window = windows.entry(sort).or_insert(Window::new(now));
+        let at = windows.iter().position(|(known, _)| *known == sort).unwrap_or_else(|| {
+            windows.push((sort, Window::new(now)));
+            windows.len() - 1
+        });
+        let window = &mut windows[at].1;
         let mut summary = None;
         if window.age(now) >= WINDOW {
             summary = window.summary(sort, now);
@@ -107,7 +110,7 @@ impl Ledger {
     fn end_windows(&self, now: Instant, age: Duration) -> (Vec<Summary>, Option<Duration>) {
         let mut summaries = Vec::new();
         let mut next = None;
-        self.lock().retain(|&sort, window| {
+        self.lock().retain(|&(sort, ref window)| {
             let left = age.saturating_sub(window.age(now));
             if left.is_zero() {
                 summaries.extend(window.summary(sort, now));
@@ -119,7 +122,7 @@ impl Ledger {
         (summaries, next)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Sort, Window>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(Sort, Window)>> {
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -609,21 +609,28 @@ impl State {
                     return Some(key);
                 }
             }
-            let mut candidates: Vec<((u8, u64), usize)> = (self.slots.iter().enumerate())
-                .filter(|(_, slot)| matches!(slot.seat, Seat::Parked(_)))
-                .filter_map(|(key, slot)| Some((slot.idle.rank(now, stalled_after)?, key)))
-                .collect();
-            if candidates.len() > CANDIDATES {
-                candidates.select_nth_unstable(CANDIDATES);
-                candidates.truncate(CANDIDATES);
+            // The first ones so far, the first of all last. Sorting all of them costs more memory, and a larger program.
+            let mut first: Vec<((u8, u64), usize)> = Vec::with_capacity(CANDIDATES + 1);
+            let parked =
+                self.slots.iter().enumerate().filter(|(_, slot)| matches!(slot.seat, Seat::Parked(_)));
+            for (key, slot) in parked {
+                let Some(rank) = slot.idle.rank(now, stalled_after) else { continue };
+                let is_worse = first.first().is_some_and(|worst| (rank, key) > *worst);
+                if first.len() == CANDIDATES && is_worse {
+                    continue;
+                }
+                let at = first.partition_point(|other| *other > (rank, key));
+                first.insert(at, (rank, key));
+                if first.len() > CANDIDATES {
+                    first.remove(0);
+                }
             }
-            if candidates.is_empty() {
+            if first.is_empty() {
                 self.barren_until = now + BARREN;
                 return None;
             }
-            candidates.sort_unstable_by(|one, other| other.cmp(one));
             let slots = &self.slots;
-            self.candidates = candidates.into_iter().map(|(_, key)| (slots[key].idle, key)).collect();
+            self.candidates = first.into_iter().map(|(_, key)| (slots[key].idle, key)).collect();
         }
         None
     }

@@ -5,7 +5,6 @@
 //! the keeper, who calls this, to find out. It costs no system call while nothing happens; where the system cannot
 //! watch folders the keeper has to look from time to time, and [`Watch::sees_changes`] says so.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
@@ -56,7 +55,11 @@ impl Watch {
     /// Watches these files from now on, and no others. To be called again after each wait: folders come and go.
     pub(super) fn set(&mut self, files: &[PathBuf]) {
         let Some(notify) = &mut self.folders else { return };
-        let find = || -> BTreeSet<PathBuf> { files.iter().flat_map(|file| folders_of(file)).collect() };
+        let find = || {
+            let mut found = Vec::new();
+            files.iter().flat_map(|file| folders_of(file)).for_each(|folder| add(&mut found, folder));
+            found
+        };
         let mut folders = find();
         for _ in 0..MOST_SETS {
             match notify.set(&folders) {
@@ -94,8 +97,8 @@ impl Watch {
 
 /// The folders in which something must change for this path to lead to another file: the one that the file is in, and
 /// those of every link on the way. Where a folder is not there, the nearest above it that is.
-fn folders_of(file: &Path) -> BTreeSet<PathBuf> {
-    let mut found = BTreeSet::new();
+fn folders_of(file: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     let mut here = if file.is_absolute() { PathBuf::from("/") } else { PathBuf::from(".") };
     // What is still to be walked, the next part last.
     let mut rest: Vec<PathBuf> = parts(file);
@@ -105,7 +108,7 @@ fn folders_of(file: &Path) -> BTreeSet<PathBuf> {
         match fs::symlink_metadata(&next) {
             Ok(metadata) if metadata.file_type().is_symlink() && links < MOST_LINKS => {
                 links += 1;
-                found.insert(here.clone());
+                add(&mut found, here.clone());
                 if let Ok(target) = fs::read_link(&next) {
                     if target.is_absolute() {
                         here = PathBuf::from("/");
@@ -118,8 +121,15 @@ fn folders_of(file: &Path) -> BTreeSet<PathBuf> {
             _ => break,
         }
     }
-    found.insert(here);
+    add(&mut found, here);
     found
+}
+
+/// Adds a folder that is not there yet. There are only a few.
+fn add(found: &mut Vec<PathBuf>, folder: PathBuf) {
+    if !found.contains(&folder) {
+        found.push(folder);
+    }
 }
 
 /// A path's parts, the first last.
@@ -148,18 +158,18 @@ mod notify {
 
     pub(super) struct Folders {
         inotify: File,
-        watches: BTreeMap<PathBuf, i32>,
+        watches: Vec<(PathBuf, i32)>,
     }
 
     impl Folders {
         pub(super) fn new(registry: &Registry, token: Token) -> io::Result<Folders> {
             let inotify = File::from(init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?);
             registry.register(&mut SourceFd(&inotify.as_raw_fd()), token, Interest::READABLE)?;
-            Ok(Folders { inotify, watches: BTreeMap::new() })
+            Ok(Folders { inotify, watches: Vec::new() })
         }
 
         /// Whether all of them are watched now. Some may have just gone, and others may be passed through and not read.
-        pub(super) fn set(&mut self, folders: &BTreeSet<PathBuf>) -> io::Result<bool> {
+        pub(super) fn set(&mut self, folders: &[PathBuf]) -> io::Result<bool> {
             // Reading is no change, and neither is what is opened or only begun to be written.
             let changes = WatchFlags::CLOSE_WRITE
                 | WatchFlags::CREATE
@@ -170,11 +180,11 @@ mod notify {
                 | WatchFlags::DELETE_SELF
                 | WatchFlags::MOVE_SELF
                 | WatchFlags::ONLYDIR;
-            let mut now = BTreeMap::new();
+            let mut now = Vec::new();
             for folder in folders {
                 match add_watch(&self.inotify, folder, changes) {
                     Ok(watch) => {
-                        now.insert(folder.clone(), watch);
+                        now.push((folder.clone(), watch));
                     }
                     // No more of them are to be had: nothing can be relied on then.
                     Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::NOMEM)) => {
@@ -183,8 +193,8 @@ mod notify {
                     Err(error) => log::debug!("{}: cannot be watched: {error}", crate::escape::path(folder)),
                 }
             }
-            for watch in self.watches.values() {
-                if !now.values().any(|kept| kept == watch) {
+            for (_, watch) in &self.watches {
+                if !now.iter().any(|(_, kept)| kept == watch) {
                     // It goes by itself with its folder, and then there is none to remove.
                     let _ = remove_watch(&self.inotify, *watch);
                 }
@@ -195,7 +205,7 @@ mod notify {
 
         #[cfg(test)]
         pub(super) fn watches(&self, folder: &Path) -> bool {
-            self.watches.contains_key(folder)
+            self.watches.iter().any(|(watched, _)| watched == folder)
         }
 
         #[cfg(test)]
@@ -224,7 +234,7 @@ mod notify {
             Err(ErrorKind::Unsupported.into())
         }
 
-        pub(super) fn set(&mut self, _: &BTreeSet<PathBuf>) -> io::Result<bool> {
+        pub(super) fn set(&mut self, _: &[PathBuf]) -> io::Result<bool> {
             match *self {}
         }
 
@@ -273,10 +283,10 @@ mod tests {
         let mut watch = Watch::new().unwrap();
         let folders = watch.folders.as_mut().unwrap();
         let there = dir.path().to_path_buf();
-        assert!(folders.set(&[there.clone()].into()).unwrap());
+        assert!(folders.set(&[there.clone()]).unwrap());
         // Gone is as good as forbidden, which nothing is for the superuser.
-        assert!(!folders.set(&[there.clone(), there.join("gone")].into()).unwrap());
-        assert!(folders.set(&[there].into()).unwrap());
+        assert!(!folders.set(&[there.clone(), there.join("gone")]).unwrap());
+        assert!(folders.set(&[there]).unwrap());
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -163,7 +163,7 @@ impl<'a> Reading<'a> {
             return self.outside(number, line, line.trim_ascii());
         };
         // Base64 has no dashes.
-        if let Some(end) = memchr::memmem::find(text, END).filter(|&end| end > 0 && !section.is_encrypted) {
+        if let Some(end) = find(text, END).filter(|&end| end > 0 && !section.is_encrypted) {
             let (base64, rest) = text.split_at(end);
             section.base64.extend_from_slice(base64.trim_ascii());
             self.tell(
@@ -221,10 +221,10 @@ impl<'a> Reading<'a> {
             self.is_in_stray = stray.is_some();
             return Ok(());
         };
-        let end = memchr::memmem::find(rest, DASHES).ok_or_else(|| malformed(NO_DASHES))?;
+        let end = find(rest, DASHES).ok_or_else(|| malformed(NO_DASHES))?;
         let (label, behind) = (&rest[..end], &rest[end + DASHES.len()..]);
         if !behind.is_empty() {
-            let is_whole = memchr::memmem::find(behind, END).is_some();
+            let is_whole = find(behind, END).is_some();
             return Err(malformed(if is_whole { NO_END } else { NO_DASHES }));
         }
         if line.first() != text.first() {
@@ -318,13 +318,18 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Where `part` begins in `text`. memchr's own search is quicker in long texts, and seven kilobytes of every program.
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}
+
 /// Whether a line outside of sections looks like a part of one. Text beside sections is allowed and means nothing (RFC 7468
 /// §2): what OpenSSL writes there (`subject=`, `Bag Attributes`, the output of `-text`), comments, names of authorities.
 fn stray(text: &[u8]) -> Option<&'static str> {
     if text.is_empty() || matches!(text[0], b'#' | b';') {
         return None;
     }
-    let has = |part: &str| memchr::memmem::find(text, part.as_bytes()).is_some();
+    let has = |part: &str| find(text, part.as_bytes()).is_some();
     if ["-BEGIN ", "-END ", "BEGIN CERTIFICATE", "END CERTIFICATE", "PRIVATE KEY-"]
         .iter()
         .any(|part| has(part))
