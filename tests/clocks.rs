@@ -129,7 +129,7 @@ fn of_several_pairs_the_good_ones_are_served_and_a_bad_one_once_it_is_good() {
     let port = server.https_port();
     assert_eq!(shown(port, "good.example"), good.der);
     assert_eq!(shown(port, "bad.example"), good.der);
-    let line = server.stderr.expect("the server goes on without this certificate");
+    let line = server.stderr.expect("this certificate is left out until it can be used");
     assert!(line.contains("ERROR") && line.contains(text(&bad.cert)), "{line}");
     let two = [&check_line(&bad)[..], &["--cert", text(&good.cert), "--key", text(&good.key)]].concat();
     let (code, ids) = check(lockgate(&two));

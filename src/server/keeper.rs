@@ -39,7 +39,7 @@ const SHORTEST_REST: Duration = Duration::from_secs(1);
 /// How often is said that a certificate is running out.
 const REMINDER: Duration = Duration::from_secs(24 * 3600);
 
-const STILL_MISSING: &str = "the server goes on without a certificate";
+const STILL_MISSING: &str = "a certificate is left out until it can be used";
 const CLIENTS_STAY: &str = "the authorities and revocation lists for clients stay as they are";
 
 /// Something that happened to a server's certificate; see [`ServerBuilder::on_identity_event`](crate::ServerBuilder::on_identity_event).

@@ -22,7 +22,7 @@ impl Missing {
             match Identity::from_pem_files(&certificate, &key) {
                 Ok(identity) => identities.push(identity),
                 Err(error) => {
-                    log::error!("the server goes on without this certificate: {error}");
+                    log::error!("this certificate is left out until it can be used: {error}");
                     let failure = IdentityFailure::now(&error);
                     missing.push(MissingIdentity { certificate, key, failure });
                     failed.get_or_insert(error);
