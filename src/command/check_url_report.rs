@@ -92,6 +92,15 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
 }
 
 /// What was seen, a line an area.
+/// What is left of a certificate's life.
+fn life(days_left: i64) -> String {
+    match days_left {
+        ..0 => "expired".to_string(),
+        1 => "1 day left".to_string(),
+        days => format!("{days} days left"),
+    }
+}
+
 fn seen(report: &Report) -> Vec<(&'static str, String)> {
     let facts = report.facts();
     let fact = |area: &str, name: &str| facts.get(area).and_then(|area| area.get(name));
@@ -105,7 +114,7 @@ fn seen(report: &Report) -> Vec<(&'static str, String)> {
             let text =
                 |name: &str| certificate.get(name).and_then(Value::as_str).map(shown).unwrap_or_default();
             let days = certificate.get("days_left").and_then(Value::as_i64).unwrap_or_default();
-            lines.push(("certificate", format!("{}: {}, {days} days left", text("file"), text("subject"))));
+            lines.push(("certificate", format!("{}: {}, {}", text("file"), text("subject"), life(days))));
         }
     }
     for (area, name) in [("HTTPS", "https"), ("plain HTTP", "http")] {
@@ -139,7 +148,7 @@ fn seen(report: &Report) -> Vec<(&'static str, String)> {
     if let Some(subject) = text("certificate", "subject") {
         let mut words = if subject.is_empty() { "(no subject)".to_string() } else { subject };
         if let Some(days) = fact("certificate", "days_left").and_then(Value::as_i64) {
-            words.push_str(&format!(", {days} days left"));
+            words.push_str(&format!(", {}", life(days)));
         }
         words.push_str(&match text("certificate", "trusted") {
             Some(voucher) => format!(", vouched for by {voucher}"),
@@ -202,6 +211,14 @@ fn wrapped(text: &str, column: usize, indent: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_that_is_over_has_no_days_left() {
+        assert_eq!(
+            [-303, -1, 0, 1, 90].map(life),
+            ["expired", "expired", "0 days left", "1 day left", "90 days left"]
+        );
+    }
 
     #[test]
     fn lines_end_at_words_and_words_stay_whole() {
