@@ -36,8 +36,7 @@ Takes what the authority has sent, in one file or several, as PEM, DER or PKCS#7
 order, with or without the root. Finds the certificate that belongs to the key, puts its issuers
 after it in their order, leaves out the root and what does not belong to it, and puts the whole in
 place at once: a server that runs with these files takes it by itself, and never sees half of it.
-What does not match the key, or cannot be served with now, is refused, and what is in place stays
-there.
+What does not match the key, or is not valid now, is refused, and what is in place stays there.
 
   lockgate cert install answer.pem intermediate.pem --key key.pem --cert cert.pem
 ";

@@ -178,7 +178,7 @@ pub(super) const GENERAL: &[Opt] = &[
             "name",
             "A name or address that clients call this device by, beside those that it has. May be given several times. \
              The device's own authority vouches for the names that were given when it was made, and for what is below \
-             them; one elsewhere for those that it can prove.",
+             those with a dot in them; one elsewhere for those that it can prove.",
             Kind::Value {
                 name: "NAME",
                 accepted: "a host name or an IP address",
@@ -547,13 +547,13 @@ pub(super) const GENERAL: &[Opt] = &[
 pub(super) const LIMITS: &[Opt] = &[
     Opt::new(
         "connections",
-        "Open HTTPS connections; then one that has stalled or the longest-idle one makes room. Never more than the \
-         open-file limit leaves.",
+        "Open HTTPS connections; then one that has stalled, the longest-idle or a too slow one makes room. Never more \
+         than the open-file limit leaves.",
         Kind::Count(|l| &mut l.connections),
     ),
     Opt::new(
         "connections-per-address",
-        "Open HTTPS connections from one address, an IPv6 address counted by its /64.",
+        "Open HTTPS connections from one address, an IPv6 address counted by its /64 and, ten times as many, by its /48.",
         Kind::Count(|l| &mut l.connections_per_address),
     ),
     Opt::new(
@@ -578,7 +578,8 @@ pub(super) const LIMITS: &[Opt] = &[
     ),
     Opt::new(
         "reserve-workers",
-        "Further worker threads, started when handlers block.",
+        "Further worker threads, started when handlers block. At most half of them may be inside readers of streamed \
+         responses; one more gets 503.",
         Kind::Count(|l| &mut l.reserve_workers),
     ),
     Opt::new(
@@ -593,8 +594,8 @@ pub(super) const LIMITS: &[Opt] = &[
     ),
     Opt::new(
         "stall-timeout",
-        "From the accepted connection to the end of its first request's head, when room is \
-         needed for another connection.",
+        "How long a head may take, and a body or a response may be slow, before its connection makes room for another \
+         one when all places are taken.",
         Kind::Time(|l| &mut l.stall_timeout),
     ),
     Opt::new(
@@ -624,7 +625,8 @@ pub(super) const LIMITS: &[Opt] = &[
     ),
     Opt::new(
         "write-timeout",
-        "Without any progress in sending a response, and in all, prolonged by --write-min-rate.",
+        "How long a client may take nothing of a response; and how long it may be waited for in all, prolonged by \
+         --write-min-rate. Then it is cut.",
         Kind::Time(|l| &mut l.write_timeout),
     ),
     Opt::new(
