@@ -246,12 +246,14 @@ impl<'a> Request<'a> {
     /// ```
     /// use lockgate::{Error, Request, Router};
     ///
-    /// fn page(request: &mut Request) -> Result<Vec<u8>, Error> {
-    ///     Ok(std::fs::read(request.param_under("path", "/srv/www")?)?)
+    /// fn page(request: &mut Request) -> Result<Option<Vec<u8>>, Error> {
+    ///     let path = request.param_under("path", "/srv/www")?;
+    ///     Ok(std::fs::read(path).ok()) // 404 for what is not there, and for a folder; with `?` it were a 500
     /// }
     ///
     /// let router = Router::new().get("/files/{*path}", page);
     /// # assert_eq!(router.call(&mut Request::get("/files//etc/passwd")).status(), 404);
+    /// # assert_eq!(router.call(&mut Request::get("/files/none")).status(), 404);
     /// ```
     ///
     /// The path is put together and nothing is looked up. So a symbolic link below `root` is followed by whatever opens the
@@ -331,10 +333,16 @@ impl<'a> Request<'a> {
         self.client.as_deref()
     }
 
-    /// Whether the client is gone: its connection is reset, or broken in another way, so that nobody will read the answer.
-    /// A handler that works for long may ask now and then, and stop. It costs a lock and no system call; the server learns of a
-    /// reset as soon as the system does. A client that only says that it sends nothing more (a half-closed connection) is
-    /// not gone. Always `false` in a request made by hand, unless it is made [so](Request::with_client_gone).
+    /// Whether the client is known to be gone: its connection is reset, or broken in another way, so that nobody will read the
+    /// answer. A handler that works for long may ask now and then, and stop. It costs a lock and no system call; the server learns
+    /// of a reset as soon as the system does. Always `false` in a request made by hand, unless it is made
+    /// [so](Request::with_client_gone).
+    ///
+    /// `false` does not say that somebody waits. A client that closes its connection in order, as curl, Node and Python do when
+    /// they give up, looks until it is sent something as one that only sends nothing more (a half-closed connection) and
+    /// wants the answer; one that has lost its network looks as if it were there. Where that matters, let a
+    /// [streamed response](Response::reader) say something now and then: what is sent to a client that has closed is answered
+    /// with a reset, and the reader is dropped.
     ///
     /// ```
     /// use lockgate::{Request, StatusCode};

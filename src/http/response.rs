@@ -87,33 +87,41 @@ impl Response {
         Response { body: Payload::Bytes(bytes.into()), ..Response::new(StatusCode::OK) }
     }
 
-    /// 200 with all that `reader` gives, sent in chunks (RFC 9112 §7.1; to an HTTP/1.0 client until the connection's end). What
-    /// it has given is sent before it is asked again, and the head before it is asked at all, so it may block between two
-    /// events; it is asked for up to 63 KiB at a time, and only as the client takes it. A read error cuts the connection, so
-    /// that the client cannot mistake the part for the whole.
-    ///
-    /// A reader that blocks holds a worker of the reserve. At most half of
-    /// [`Limits::reserve_workers`](crate::Limits::reserve_workers) may be inside readers; the next response becomes a 503
-    /// with `Retry-After`. When the client resets, the reader no longer counts, and is dropped when it next returns.
+    /// 200 with all that `reader` gives, sent in chunks (to an HTTP/1.0 client until the connection's end). The head goes out at
+    /// once, and what one `read` gives before the reader is asked again. It is asked for more only as the client takes it; a
+    /// read error cuts the connection, so that the client cannot mistake the part for the whole.
     ///
     /// ```
     /// use std::io::{self, Read};
-    /// use lockgate::{Request, Response, Router};
+    /// use std::sync::mpsc::Receiver;
+    /// use lockgate::Response;
     ///
-    /// /// An event a second, for as long as the client stays.
-    /// struct Clock;
+    /// /// An event for each text that comes through the channel, until its other end is dropped.
+    /// struct Events(Receiver<String>);
     ///
-    /// impl Read for Clock {
+    /// impl Read for Events {
     ///     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-    ///         std::thread::sleep(std::time::Duration::from_secs(1));
-    ///         (&b"data: tick\n\n"[..]).read(out)
+    ///         let Ok(text) = self.0.recv() else { return Ok(0) };
+    ///         let event = format!("data: {text}\n\n");
+    ///         let given = event.len().min(out.len()); // `out` has up to 63 KiB; keep the rest of what may be longer
+    ///         out[..given].copy_from_slice(&event.as_bytes()[..given]);
+    ///         Ok(given)
     ///     }
     /// }
     ///
-    /// let router = Router::new().get("/events", |_: &mut Request| {
-    ///     Response::reader(Clock).with_header("content-type", "text/event-stream")
-    /// });
+    /// fn events(texts: Receiver<String>) -> Response {
+    ///     Response::reader(Events(texts)).with_header("content-type", "text/event-stream")
+    /// }
+    /// # let (sender, texts) = std::sync::mpsc::channel();
+    /// # sender.send("21.5".to_string()).unwrap();
+    /// # drop(sender);
+    /// # assert_eq!(events(texts).into_bytes().unwrap(), b"data: 21.5\n\n");
     /// ```
+    ///
+    /// A reader may block, for hours if need be, and holds a worker while it does: at most half of
+    /// [`Limits::reserve_workers`](crate::Limits::reserve_workers) may be inside readers at a time, and the next response of this
+    /// kind becomes a 503. No timer but that of a stop counts the time that it blocks. When the client goes, the reader is dropped, at its next
+    /// return if it blocks just then; so let it return now and then, with a line that clients pass over (`:` in events).
     pub fn reader(reader: impl Read + Send + 'static) -> Response {
         let body = Payload::Reader { reader: Box::new(reader), length: None };
         Response { body, ..Response::new(StatusCode::OK) }
