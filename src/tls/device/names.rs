@@ -129,8 +129,8 @@ pub(super) struct LeftOut {
 /// Why, and what can be done: it displays as a clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// The host name is none that a certificate may have.
-    HostName(DnsNameFault),
+    /// The host name is none that a certificate may have; its first label with `.local` is in this one, if it fits.
+    HostName(DnsNameFault, Option<String>),
     /// The CA was made without it.
     OutsideOfCa,
     TooMany,
@@ -139,14 +139,14 @@ pub(super) enum Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::HostName(fault @ DnsNameFault::NotAscii(Some(ascii))) => {
+            Why::HostName(fault @ DnsNameFault::NotAscii(Some(ascii)), _) => {
                 let first = ascii.split('.').next().unwrap_or(ascii);
                 write!(f, "{fault}: give {first}.local as a name (--name), or the machine another host name")
             }
-            Why::HostName(fault @ DnsNameFault::Number) => {
-                write!(f, "{fault}: clients can use the name with .local, or give the machine another host name")
+            Why::HostName(fault, Some(local)) => {
+                write!(f, "{fault}: clients can use {local}, or give the machine another host name")
             }
-            Why::HostName(fault) => write!(f, "{fault}: give the machine another host name"),
+            Why::HostName(fault, None) => write!(f, "{fault}: give the machine another host name"),
             Why::OutsideOfCa => {
                 f.write_str("its CA may not sign for it: a CA made with --name may, and clients can use another name or address")
             }
@@ -198,19 +198,19 @@ fn host_names(machine: &Machine) -> (Vec<String>, Vec<LeftOut>) {
     let whole = machine.host_name.strip_suffix('.').unwrap_or(&machine.host_name);
     let first = whole.split('.').next().unwrap_or(whole);
     let local = format!("{first}.local");
+    // No machine is called by a wildcard.
+    let fit = |name: &str| match name.contains('*') {
+        true => Err(DnsNameFault::Wildcard),
+        false => dns_name(name),
+    };
     let (mut names, mut unfit): (Vec<String>, Vec<LeftOut>) = (Vec::new(), Vec::new());
     for name in [whole, &local, first] {
-        // No machine is called by a wildcard.
-        let fit = match name.contains('*') {
-            true => Err(DnsNameFault::Wildcard),
-            false => dns_name(name),
-        };
-        match fit {
+        match fit(name) {
             Ok(name) if !names.contains(&name) => names.push(name),
             Ok(_) => {}
             // What is wrong with the whole is wrong with its parts: once is enough.
             Err(why) if unfit.is_empty() && !whole.is_empty() => {
-                unfit.push(LeftOut { name: name.to_string(), why: Why::HostName(why) });
+                unfit.push(LeftOut { name: name.to_string(), why: Why::HostName(why, fit(&local).ok()) });
             }
             Err(_) => {}
         }
@@ -344,7 +344,8 @@ mod tests {
                 ][..],
             ),
             ("Günter.lan", &[], &["it is xn--gnter-kva.lan: give xn--gnter-kva.local"]),
-            ("123", &["123.local"], &["ends in a number", "clients can use the name with .local"]),
+            ("123", &["123.local"], &["ends in a number", "clients can use 123.local"]),
+            ("192.168.1.5", &["192.local"], &["ends in a number", "clients can use 192.local"]),
             ("a b", &[], &["no name holds ' ': give the machine another host name"]),
             ("*.a.example", &[], &["wildcard"]),
             ("", &[], &[]),
