@@ -341,7 +341,7 @@ impl<'a> Request<'a> {
     /// `false` does not say that somebody waits. A client that closes its connection in order, as curl, Node and Python do when
     /// they give up, looks until it is sent something as one that only sends nothing more (a half-closed connection) and
     /// wants the answer; one that has lost its network looks as if it were there. Where that matters, let a
-    /// [streamed response](Response::reader) say something now and then: what is sent to a client that has closed is answered
+    /// [streamed response](crate::Response::reader) say something now and then: what is sent to a client that has closed is answered
     /// with a reset, and the reader is dropped.
     ///
     /// ```
