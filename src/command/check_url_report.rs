@@ -95,7 +95,7 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
 /// What is left of a certificate's life.
 fn life(days_left: i64) -> String {
     match days_left {
-        ..0 => "expired".to_string(),
+        days if days < 0 => "expired".to_string(),
         1 => "1 day left".to_string(),
         days => format!("{days} days left"),
     }
