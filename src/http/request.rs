@@ -333,16 +333,10 @@ impl<'a> Request<'a> {
         self.client.as_deref()
     }
 
-    /// Whether the client is known to be gone: its connection is reset, or broken in another way, so that nobody will read the
-    /// answer. A handler that works for long may ask now and then, and stop. It costs a lock and no system call; the server learns
-    /// of a reset as soon as the system does. Always `false` in a request made by hand, unless it is made
-    /// [so](Request::with_client_gone).
-    ///
-    /// `false` does not say that somebody waits. A client that closes its connection in order, as curl, Node and Python do when
-    /// they give up, looks until it is sent something as one that only sends nothing more (a half-closed connection) and
-    /// wants the answer; one that has lost its network looks as if it were there. Where that matters, let a
-    /// [streamed response](crate::Response::reader) say something now and then: what is sent to a client that has closed is answered
-    /// with a reset, and the reader is dropped.
+    /// Whether the client is gone: its connection is reset, or broken in another way, so that nobody will read the answer.
+    /// A handler that works for long may ask now and then, and stop. It costs a lock and no system call; the server learns of a
+    /// reset as soon as the system does. A client that only says that it sends nothing more (a half-closed connection) is
+    /// not gone. Always `false` in a request made by hand, unless it is made [so](Request::with_client_gone).
     ///
     /// ```
     /// use lockgate::{Request, StatusCode};
@@ -357,6 +351,11 @@ impl<'a> Request<'a> {
     /// }
     /// # assert_eq!(measure(&mut Request::get("/").with_client_gone()), StatusCode::OK);
     /// ```
+    ///
+    /// `false` does not say that somebody waits. A client that closes its connection in order, as curl, Node and Python do when
+    /// they give up, looks like one that only sends nothing more, until it is sent something; one that has lost its network
+    /// looks as if it were there. Where that matters, let a [streamed response](crate::Response::reader) say something now and
+    /// then: what is sent to a client that has closed is answered with a reset, and the reader is dropped.
     pub fn client_is_gone(&self) -> bool {
         match self.presence {
             Presence::There => false,
