@@ -115,7 +115,7 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Opt
             };
             (outcome, line.method, line.version)
         }
-        Err(refusal) => (Err((refusal, None)), method_hint(head), Version::Http11),
+        Err(refusal) => (Err((refusal, None)), head::method(head), Version::Http11),
     };
     let is_challenge = matches!(outcome, Ok(Found::Challenge(_)));
     let (response, refusal, refused_host) = match outcome {
@@ -137,7 +137,7 @@ pub(super) fn refuse(received: &[u8], refusal: Refusal, rules: &Rules) -> Answer
         is_challenge: false,
         refused_host: None,
         credentials: rules.credential_names.scan(received),
-        method: method_hint(received),
+        method: head::method(received),
         version: Version::Http11,
     }
 }
@@ -212,15 +212,6 @@ fn location(
         location.push_str(&String::from_utf8_lossy(query.of(head)));
     }
     Ok(location)
-}
-
-/// What can be said of the method of a request that is not understood: an answer to HEAD must not have a body.
-fn method_hint(received: &[u8]) -> Method {
-    if received.starts_with(b"HEAD ") {
-        Method::HEAD
-    } else {
-        Method::GET
-    }
 }
 
 fn public_host(name: &str) -> Result<String, Error> {
