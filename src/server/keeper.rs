@@ -190,14 +190,12 @@ impl Keeper {
 
     /// Tries the certificates that are not served again; those that can be used come behind the others.
     fn ask_for_missing(&self) -> Result<(), Error> {
-        let (found, failed) = self.missing.try_again();
-        if !found.is_empty() {
-            let one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let (found, failed) = self.missing.try_again(|found| {
+            let _one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
             let mut identities = self.live.current().identities.clone();
             identities.extend(found.iter().cloned());
-            self.live.replace(identities)?;
-            drop(one_at_a_time);
-        }
+            self.live.replace(identities)
+        })?;
         for identity in &found {
             log::info!("{identity:?}: in use for new connections");
             self.tell(&IdentityEvent::Renewed { identity });

@@ -12,24 +12,46 @@ use crate::tls::{Identity, Stamp};
 
 /// The pairs that are not served.
 #[derive(Debug, Default)]
-pub(crate) struct Missing(Mutex<Vec<MissingIdentity>>);
+pub(crate) struct Missing {
+    pairs: Mutex<Vec<MissingIdentity>>,
+    /// Held for as long as an attempt takes, since two at a time would serve a pair twice. The list has a lock of its own:
+    /// files may be slow, and health is asked meanwhile.
+    attempt: Mutex<()>,
+}
+
+/// What has become of some pairs.
+struct Tried {
+    usable: Vec<Identity>,
+    missing: Vec<MissingIdentity>,
+    /// The first failure.
+    failed: Option<Error>,
+}
+
+impl Tried {
+    fn of(pairs: impl IntoIterator<Item = (PathBuf, PathBuf)>) -> Tried {
+        let mut tried = Tried { usable: Vec::new(), missing: Vec::new(), failed: None };
+        for (certificate, key) in pairs {
+            match Identity::from_pem_files(&certificate, &key) {
+                Ok(identity) => tried.usable.push(identity),
+                Err(error) => {
+                    let failure = IdentityFailure::now(&error);
+                    tried.missing.push(MissingIdentity { certificate, key, failure });
+                    tried.failed.get_or_insert(error);
+                }
+            }
+        }
+        tried
+    }
+}
 
 impl Missing {
     /// What can be used of these pairs, and the rest with the first failure. Each failure is an error in the log.
     pub(super) fn load(pairs: Vec<(PathBuf, PathBuf)>) -> (Vec<Identity>, Missing, Option<Error>) {
-        let (mut identities, mut missing, mut failed) = (Vec::new(), Vec::new(), None);
-        for (certificate, key) in pairs {
-            match Identity::from_pem_files(&certificate, &key) {
-                Ok(identity) => identities.push(identity),
-                Err(error) => {
-                    log::error!("this certificate is left out until it can be used: {error}");
-                    let failure = IdentityFailure::now(&error);
-                    missing.push(MissingIdentity { certificate, key, failure });
-                    failed.get_or_insert(error);
-                }
-            }
+        let Tried { usable, missing, failed } = Tried::of(pairs);
+        for pair in &missing {
+            log::error!("this certificate is left out until it can be used: {}", pair.failure.error);
         }
-        (identities, Missing(Mutex::new(missing)), failed)
+        (usable, Missing { pairs: Mutex::new(missing), attempt: Mutex::default() }, failed)
     }
 
     pub(super) fn files(&self) -> Vec<PathBuf> {
@@ -50,27 +72,53 @@ impl Missing {
         self.with(|missing| missing.clone())
     }
 
-    /// Tries all of them again: those that can be used now, which are missing no more, and the first failure.
-    pub(super) fn try_again(&self) -> (Vec<Identity>, Option<Error>) {
-        let (mut found, mut failed) = (Vec::new(), None);
-        self.with(|missing| {
-            missing.retain_mut(|pair| match Identity::from_pem_files(&pair.certificate, &pair.key) {
-                Ok(identity) => {
-                    found.push(identity);
-                    false
-                }
-                Err(error) => {
-                    pair.failure = IdentityFailure::now(&error);
-                    failed.get_or_insert(error);
-                    true
-                }
-            });
-        });
-        (found, failed)
+    /// Tries all of them again, and has `serve` take those that can be used now. Returns these, and the first failure.
+    ///
+    /// # Errors
+    ///
+    /// Those of `serve`; then all of them are missing still.
+    pub(super) fn try_again(
+        &self,
+        serve: impl FnOnce(&[Identity]) -> Result<(), Error>,
+    ) -> Result<(Vec<Identity>, Option<Error>), Error> {
+        let _one_at_a_time = self.attempt.lock().unwrap_or_else(PoisonError::into_inner);
+        let pairs = self.health().into_iter().map(|pair| (pair.certificate, pair.key));
+        let Tried { usable, missing, failed } = Tried::of(pairs);
+        if !usable.is_empty() {
+            serve(&usable)?;
+        }
+        self.with(|pairs| *pairs = missing);
+        Ok((usable, failed))
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<MissingIdentity>) -> T) -> T {
         // A panic while it is held leaves a whole list behind.
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.pairs.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_pair_that_cannot_be_served_yet_is_missing_still_and_health_is_told_while_it_is_tried() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let [certificate, key] = ["cert.pem", "key.pem"].map(|name| dir.path().join(name));
+        let (usable, missing, failed) = Missing::load(vec![(certificate.clone(), key.clone())]);
+        assert!(usable.is_empty() && failed.is_some());
+        let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        fs::write(&certificate, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let refused = missing.try_again(|found| {
+            assert_eq!((found.len(), missing.health().len()), (1, 1));
+            Err(Error::Setting { setting: "test", fault: String::new() })
+        });
+        assert!(refused.is_err());
+        assert_eq!(missing.health()[0].certificate, certificate);
+        let (found, failed) = missing.try_again(|_| Ok(())).unwrap();
+        assert!(found.len() == 1 && failed.is_none() && missing.is_empty());
     }
 }
