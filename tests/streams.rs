@@ -217,9 +217,7 @@ fn many_streams_whose_clients_reset_at_once_leave_the_routes_to_others() {
         let mut client = streams.serving.connect();
         client.send(get("/stream"));
         // Either its reader is asked, or it is refused.
-        let deadline = Instant::now() + SAFETY;
         let head = client.take_until(b"\r\n\r\n").unwrap();
-        assert!(Instant::now() < deadline);
         assert!(head.starts_with(b"HTTP/1.1 200") || head.starts_with(b"HTTP/1.1 503"), "{head:?}");
         held.push(source);
         client.reset();

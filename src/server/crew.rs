@@ -7,12 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use log::Level;
 use threadpool::ThreadPool;
 
 use super::connection::Outcome;
 use super::desk::{Desk, Handlers, Input};
-use super::ledger::Sort;
 use super::parking::{Entry, Millis, Phase, Ready, State};
 use super::Shared;
 use crate::handler_call::{self, Fault};
@@ -38,6 +36,8 @@ const MOST_SCORE: u8 = 64;
 
 /// After the system has refused a worker its thread, none is tried for so long.
 const REFUSED_FOR: Duration = Duration::from_secs(1);
+/// What the log calls it.
+const THREAD_REFUSED: &str = "a thread refused";
 
 /// All that is known about the workers.
 pub(crate) struct Crew {
@@ -146,12 +146,10 @@ impl Crew {
                     state.refused_at = Some(now);
                     let running = state.running();
                     drop(state);
-                    let sort =
-                        Sort { target: "lockgate::server", level: Level::Error, what: "a thread refused" };
                     let line = format_args!(
                         "the system refused another worker thread; going on with {running} of them, and trying again: it {error}"
                     );
-                    shared.ledger.write(sort, now, line);
+                    shared.log_fault(THREAD_REFUSED, now, line);
                 }
             }
         }
@@ -161,11 +159,10 @@ impl Crew {
     fn start_thread(&self, shared: &Arc<Shared>, worker: usize) -> Result<(), String> {
         let mut held = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let before = held.as_ref().map(ThreadPool::max_count);
-        let pool = &mut *held;
         // The pool panics when the system refuses a thread.
-        let started = handler_call::run("a thread refused", || match pool {
+        let started = handler_call::run(THREAD_REFUSED, || match &mut *held {
             Some(pool) => pool.set_num_threads(pool.max_count() + 1),
-            None => *pool = Some(ThreadPool::with_name("lockgate-worker".into(), 1)),
+            empty => *empty = Some(ThreadPool::with_name("lockgate-worker".into(), 1)),
         });
         match (started, held.as_mut()) {
             (Some(()), Some(pool)) => {

@@ -75,7 +75,8 @@ impl Shared {
         );
     }
 
-    /// Logs that a handler, or what it gave, failed: `what` is how. A client may bring it about as often as it likes.
+    /// Logs a fault of the program's own, such as a handler that fails: `what` is the kind. A client may bring it about as
+    /// often as it likes.
     pub(crate) fn log_fault(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
         self.ledger.write(
             ledger::Sort { target: "lockgate::server", level: log::Level::Error, what },

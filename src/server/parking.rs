@@ -437,6 +437,8 @@ impl Lot {
                 state.signal(key, hung_up, 0, &mut awaited);
             }
         }
+        // Before the queues, so that a place that is given back there goes to none of them.
+        dropped.extend(state.take_waiting_readers());
         for ready in state.take_queues() {
             state.release_slot(ready.connection.key());
             dropped.push(ready.connection);
@@ -485,7 +487,7 @@ impl State {
         slot.deadline = parking.deadline;
         slot.idle = parking.idle;
         slot.seat = Seat::Parked(connection);
-        // Whoever waits for its socket needs no place meanwhile.
+        // A connection that waits for its socket needs no place meanwhile.
         if std::mem::take(&mut slot.has_reader_place) {
             self.readers.give_back();
             self.admit_readers();
@@ -680,6 +682,12 @@ impl State {
     pub(crate) fn await_reader(&mut self, connection: Box<Connection>) {
         let key = connection.key();
         let Some(slot) = self.slots.get_mut(key) else { return };
+        if slot.gone {
+            // The signal has come since the place was asked for, and does not come again.
+            let reason = Reason::Signals(std::mem::take(&mut slot.signals));
+            self.ready.push_back(Ready { connection, reason, since: 0 });
+            return;
+        }
         slot.seat = Seat::AwaitsReader(connection);
         self.readers.wait(key);
         // A place may have been given back since it was asked for.

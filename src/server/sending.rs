@@ -285,8 +285,7 @@ impl Sending {
                 }
             }
             Source::Reader { reader, left, chunked } if written == 0 => {
-                let most =
-                    left.map_or(u64::MAX, |left| left).min((most - CHUNK_FRAMING_BYTES) as u64) as usize;
+                let most = left.unwrap_or(u64::MAX).min((most - CHUNK_FRAMING_BYTES) as u64) as usize;
                 let read = read_piece(reader.as_mut(), most, key, &mut self.slow_reader, desk)?;
                 self.taken += read as u64;
                 let piece = &desk.scratch[..read];
@@ -354,9 +353,11 @@ fn read_piece(
     });
     let took = desk.look().saturating_sub(began);
     desk.shared.leave_handler(desk.me, None, took);
+    // First: to give the place up may start a thread, which is a call of its own.
+    let faults = handler_call::faults();
     drop(inside);
     *slow = took >= SLOW_READER;
-    for Fault { what, text } in handler_call::faults() {
+    for Fault { what, text } in faults {
         desk.shared.log_fault(what, desk.now(), format_args!("a response's reader {text}"));
     }
     match result {
