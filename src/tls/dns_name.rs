@@ -1,7 +1,7 @@
 //! DNS names as a certificate may have them: the one rule for what `cert csr` requests, what a device certifies by itself,
-//! and what an authority is asked for.
+//! what an authority is asked for, and what a check says of a certificate's names.
 //!
-//! Knows text only. Called by `device`, by `acme`, and through `workshop` by the command.
+//! Knows text only. Called by `device`, by `acme`, by `findings`, and through `workshop` by the command.
 
 use std::fmt;
 

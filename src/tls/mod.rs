@@ -16,7 +16,6 @@ mod client_identity;
 mod der;
 #[cfg(feature = "device")]
 pub(crate) mod device;
-#[cfg(feature = "device")]
 pub(crate) mod dns_name;
 pub(crate) mod file;
 mod findings;

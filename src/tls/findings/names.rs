@@ -1,13 +1,12 @@
-//! DNS names that stand in a certificate and that no client can ask for. Knows text only.
+//! DNS names that stand in a certificate and that no client can ask for. What a name is, `dns_name` knows. Knows text only.
 
 use std::net::IpAddr;
 
-/// RFC 1035 §2.3.4.
-const LONGEST_NAME: usize = 253;
-const LONGEST_LABEL: usize = 63;
+use super::super::dns_name::{dns_name, DnsNameFault};
 
-/// Why no client can ask for this DNS name (RFC 5280 §4.2.1.6, RFC 9525 §6.3), as a clause with what would be right. An
-/// underscore is no letter of a host's name, and clients take it all the same. An address is told by another finding.
+/// Why no client can ask for this DNS name (RFC 5280 §4.2.1.6, RFC 9525 §6.3), as a clause with what would be right. What
+/// clients take although no certificate should have it (`*.local`, a hyphen at the end of a label) is no fault here, and an
+/// address is told by another finding.
 pub(super) fn fault(name: &str) -> Option<&'static str> {
     if name.parse::<IpAddr>().is_ok() {
         return None;
@@ -34,18 +33,14 @@ pub(super) fn fault(name: &str) -> Option<&'static str> {
     if rest.contains('*') {
         return Some("an asterisk stands for one whole label, the first; give *.example.org, or each name");
     }
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let is_label = |label: &str| (1..=LONGEST_LABEL).contains(&label.len()) && label.bytes().all(is_letter);
-    if name.len() > LONGEST_NAME || !rest.split('.').all(is_label) {
-        return Some(
-            "it is no name of a host: labels of letters, digits and hyphens, with dots between them",
-        );
+    match dns_name(rest) {
+        Ok(_) | Err(DnsNameFault::Hyphen) => None,
+        // Browsers and URLs take it for an IPv4 address.
+        Err(DnsNameFault::Number) => Some("its last label is a number; give a name, or a whole address"),
+        Err(_) => {
+            Some("it is no name of a host: labels of letters, digits and hyphens, with dots between them")
+        }
     }
-    // Browsers and URLs take it for an IPv4 address.
-    let last = rest.rsplit('.').next().unwrap_or(rest);
-    last.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then_some("its last label is a number; give a name, or a whole address")
 }
 
 #[cfg(test)]
@@ -65,6 +60,7 @@ mod tests {
             "192.0.2.7",
             "2001:db8::7",
             "A.EXAMPLE",
+            "-a-.example",
         ] {
             assert_eq!(fault(good), None, "{good}");
         }
