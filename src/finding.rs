@@ -155,13 +155,32 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A path as a shell takes it for one word, to paste.
-pub(crate) fn shell_word(path: &Path) -> String {
+/// A path as a shell takes it for one word, to be shown and pasted: in one line, whatever is in it.
+pub fn shell_word(path: &Path) -> String {
     let path = path.to_string_lossy();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(&byte);
     if !path.is_empty() && path.bytes().all(is_plain) {
         path.into_owned()
     } else {
         format!("'{}'", escape::line(&path.replace('\'', r"'\''")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_becomes_one_word_of_a_shell() {
+        for (path, word) in [
+            ("certs/ca.pem", "certs/ca.pem"),
+            ("my certs/ca.pem", "'my certs/ca.pem'"),
+            ("it's", r"'it'\''s'"),
+            ("$(x)", "'$(x)'"),
+            ("a\nb\u{9b}", r"'a\nb\u{9b}'"),
+            ("", "''"),
+        ] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
     }
 }

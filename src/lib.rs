@@ -118,6 +118,7 @@ pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, 
 #[cfg(feature = "device")]
 #[doc(hidden)]
 pub mod workshop {
+    pub use crate::finding::shell_word;
     pub use crate::tls::device::draft::{is_ours, sync_directory, Draft, FileError};
     pub use crate::tls::device::making::{vouches, Ca, Key, Lifetime, MakeError};
     pub use crate::tls::device::scope::Scope;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lockgate::workshop::{dns_name, escape};
+use lockgate::workshop::{dns_name, escape, shell_word};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SanType,
@@ -19,7 +19,6 @@ use lockgate::Chain;
 use super::args::Arguments;
 use super::commands::{Operands, Spec};
 use super::exit::{self, Code, Failure};
-use super::value::shell_word;
 use super::{placing, say, tell};
 
 pub(super) const SPEC: Spec = Spec {
@@ -65,7 +64,7 @@ impl Places {
     /// Below the state directory they have a folder of their own, where nothing renews them by itself.
     pub(super) fn of(state: &Path) -> Places {
         let dir = state.join("installed");
-        let named = format!("--state {}", shell_word(&state.to_string_lossy()));
+        let named = format!("--state {}", shell_word(state));
         Places { key: dir.join("key.pem"), cert: dir.join("cert.pem"), named }
     }
 }
@@ -75,7 +74,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let places = match (&arguments.state, &arguments.key) {
         (Some(state), None) => Places::of(state),
         (None, Some(key)) => {
-            let named = format!("--key {} --cert cert.pem", shell_word(&key.to_string_lossy()));
+            let named = format!("--key {} --cert cert.pem", shell_word(key));
             Places { key: key.clone(), cert: "cert.pem".into(), named }
         }
         (Some(_), Some(_)) => {
@@ -151,7 +150,7 @@ fn key(path: &Path) -> Result<KeyPair, Failure> {
     KeyPair::from_pem(&String::from_utf8_lossy(&contents)).map_err(|_| {
         let why = match Chain::from_certificates([]).with_key_file(path) {
             Ok(_) => {
-                let file = shell_word(&path.to_string_lossy());
+                let file = shell_word(path);
                 format!("it is in an older form; write it anew: openssl pkey -in {file} -out new-key.pem")
             }
             Err(error) => error.to_string().replacen(&format!("{}: ", path.display()), "", 1),

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use lockgate::workshop::escape;
+use lockgate::workshop::{escape, shell_word};
 use lockgate::{iso8601, Certificate, Chain, Error, Identity, IdentityFault};
 
 use super::args::Arguments;
 use super::cert_csr::{not_written, Places};
 use super::commands::{Operands, Spec};
 use super::exit::{self, Code, Failure};
-use super::value::shell_word;
 use super::{placing, say};
 
 pub(super) const SPEC: Spec = Spec {
@@ -135,8 +134,7 @@ fn refuse_to_write_over(cert: &Path) -> Result<(), Failure> {
 }
 
 fn report(places: &Places, in_order: &[Certificate], found: usize) -> String {
-    let [cert, key] = [&places.cert, &places.key].map(|path| escape::path(path).to_string());
-    let mut text = format!("Installed in {cert}");
+    let mut text = format!("Installed in {}", escape::path(&places.cert));
     if let Some(own) = in_order.first() {
         let addresses = own.ip_addresses().iter().map(ToString::to_string);
         let names: Vec<String> = own.dns_names().iter().cloned().chain(addresses).collect();
@@ -151,6 +149,6 @@ fn report(places: &Places, in_order: &[Certificate], found: usize) -> String {
         text.push_str(&format!("; {left_out} left out (the root, or not needed)"));
     }
     text.push_str(".\nA server that runs with this file takes it by itself. To start one: lockgate serve");
-    text.push_str(&format!(" --cert {} --key {}", shell_word(&cert), shell_word(&key)));
+    text.push_str(&format!(" --cert {} --key {}", shell_word(&places.cert), shell_word(&places.key)));
     text
 }

@@ -238,6 +238,7 @@ mod tests {
         assert_eq!(sentence("Is it so?"), "Is it so?");
         assert_eq!(sentence(""), ".");
     }
+
     #[test]
     fn a_redirect_of_the_server_cannot_steer_a_terminal() {
         assert_eq!(shown("https://a\u{9b}31m\u{202e}/"), r"https://a\u{9b}31m\u{202e}/");

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use lockgate::workshop::shell_word;
 use lockgate::{ClientAuth, Device, Identity, Request, Response, Router, Server, ServerBuilder};
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use super::commands::{Operands, Spec};
 use super::exit::{self, Code, Failure};
 use super::say;
 use super::signals::Signals;
-use super::value::{shell_word, Listen};
+use super::value::Listen;
 
 pub(super) const SPEC: Spec = Spec {
     name: "serve",
@@ -70,12 +71,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let port = server.local_addr().port();
     let state = arguments.state.as_ref().filter(|_| arguments.device);
     let advice = state.map(|state| {
-        let trust = format!("lockgate cert ca --state {}", shell_word(&state.to_string_lossy()));
+        let trust = format!("lockgate cert ca --state {}", shell_word(state));
         format!("{}\nHow clients come to trust this device: {trust}", try_it(&state.join("ca.pem"), port))
     });
     let state = arguments.state.as_ref().filter(|_| arguments.acme.directory.is_some());
     let how_it_stands = state.map(|state| {
-        let state = shell_word(&state.to_string_lossy());
+        let state = shell_word(state);
         format!("How the certificate from the authority stands: lockgate cert status --state {state}")
     });
     until_stopped(server, signals, advice.or(how_it_stands))
@@ -137,7 +138,7 @@ fn identities(arguments: &Arguments) -> Result<Vec<Identity>, Failure> {
 
 /// A line to paste, for a client that trusts this authority for once.
 pub(super) fn try_it(ca: &Path, port: u16) -> String {
-    let ca = shell_word(&ca.to_string_lossy());
+    let ca = shell_word(ca);
     format!("Try it: curl --cacert {ca} https://localhost:{port}/api/data")
 }
 

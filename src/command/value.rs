@@ -4,8 +4,6 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lockgate::workshop::escape;
-
 pub(super) const TIME: &str = "a time: 500ms, 60s, 2m, or a plain number of seconds";
 pub(super) const SIZE: &str = "a size: 64KiB, 1MiB, or a plain number of bytes";
 pub(super) const COUNT: &str = "a whole number";
@@ -113,16 +111,6 @@ pub(super) fn show_fingerprint(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
 }
 
-/// `path` as a shell takes it for one word, to be shown: in one line, whatever is in it.
-pub(super) fn shell_word(path: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(&byte);
-    if !path.is_empty() && path.bytes().all(is_plain) {
-        path.to_string()
-    } else {
-        format!("'{}'", escape::line(&path.replace('\'', r"'\''")))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,13 +199,5 @@ mod tests {
         ] {
             assert_eq!(address(text), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn a_path_becomes_one_word_of_a_shell() {
-        assert_eq!(shell_word("certs/ca.pem"), "certs/ca.pem");
-        assert_eq!(shell_word("my certs/ca.pem"), "'my certs/ca.pem'");
-        assert_eq!(shell_word("it's"), r"'it'\''s'");
-        assert_eq!(shell_word("$(x)"), "'$(x)'");
     }
 }

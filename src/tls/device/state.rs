@@ -23,6 +23,7 @@ use super::making::{self, Ca, CaFault, Key, Lifetime, MakeError};
 use super::names::{self, LeftOut, Name, Wanted};
 use crate::error::{Error, IdentityFault};
 use crate::escape;
+use crate::finding::shell_word;
 use crate::regular_file;
 
 /// The first line of the leaf and its key, which are written over when they are renewed. The CA's files have none: its
@@ -461,9 +462,12 @@ fn try_lock(file: &File) -> io::Result<()> {
 /// Whether others than its owner may exchange the files in a directory.
 fn open_to_others(dir: &Path) -> Option<String> {
     let mode = fs::metadata(dir).ok()?.permissions().mode() & 0o7777;
-    let dir = escape::path(dir);
     (mode & 0o022 != 0).then(|| {
-        format!("{dir}: others than its owner may exchange the device's keys in it (mode {mode:04o}); run: chmod 700 {dir}")
+        format!(
+            "{}: others than its owner may exchange the device's keys in it (mode {mode:04o}); run: chmod 700 {}",
+            escape::path(dir),
+            shell_word(dir)
+        )
     })
 }
 
