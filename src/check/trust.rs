@@ -23,6 +23,7 @@ const SYSTEM_FILES: [&str; 4] = [
 ];
 /// OpenSSL's variable, which curl, Python and others obey as well.
 const SYSTEM_VARIABLE: &str = "SSL_CERT_FILE";
+
 /// The authorities that count.
 #[derive(Debug, Default)]
 pub(super) struct Roots {

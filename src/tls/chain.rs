@@ -192,7 +192,7 @@ impl Chain {
         findings::of(self, now)
     }
 
-    /// The same, of what is to be served: that a certificate begins within five minutes is none.
+    /// The same for certificates that are to be served: one that begins within five minutes is no finding.
     pub(crate) fn findings_of_served(&self, now: i64) -> Vec<Finding> {
         let is_early = |certificate: &Certificate| {
             validity::standing(certificate.facts.validity, now) == Standing::Early
@@ -281,19 +281,18 @@ pub(crate) fn authorities(contents: &[u8]) -> Result<Vec<CertificateDer<'static>
 
 /// Warns of what clients will object to, in what a server is about to send.
 pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>, now: i64) {
-    let place = file.map_or_else(|| "the certificate".to_string(), |file| file.display().to_string());
+    let place = file.map_or_else(|| escape::line("the certificate"), escape::path);
     let chain = match of_served(certificates, file) {
         Ok(chain) => chain,
         Err(fault) => {
-            log::warn!("{}: {fault}", escape::line(&place));
+            log::warn!("{place}: {fault}");
             return;
         }
     };
     if !validity::is_plausible(now) {
         log::warn!(
-            "{}: this machine's clock says {}, before the day this program was built; whether the certificate is valid \
+            "{place}: this machine's clock says {}, before the day this program was built; whether the certificate is valid \
              now is not judged",
-            escape::line(&place),
             iso8601(now)
         );
     }
@@ -305,7 +304,7 @@ pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>
         let is_of_clock =
             [&findings::EXPIRED, &findings::NOT_YET_VALID].iter().any(|rule| rule.id == finding.id());
         let level = if is_of_clock { log::Level::Error } else { log::Level::Warn };
-        log::log!(level, "{}: {finding}", escape::line(&place));
+        log::log!(level, "{place}: {finding}");
     }
 }
 
@@ -330,7 +329,8 @@ fn read_all(ders: Vec<CertificateDer<'static>>) -> Result<Vec<Certificate>, Iden
     ders.into_iter().enumerate().map(read).collect()
 }
 
-/// Of a key that lacks its public half, and to which no certificate belongs, nothing: it belongs to another.
+/// The public half of a key. It is empty, so that it matches no certificate, for a key that is written without one and that
+/// belongs to none of the chain.
 fn public_half(
     private_key: PrivateKeyDer<'static>,
     chain: &[CertificateDer<'_>],

@@ -231,7 +231,7 @@ fn read_authorities(path: &Path, now: i64) -> Result<Vec<CertificateDer<'static>
         }
         // Passed over in silence, an authority would be missing, and its clients be refused.
         for unread in &contents.unread {
-            log::warn!("{}: line {}: {}", path.display(), unread.line, unread.said_of(Some(path)));
+            unread.warn(Some(path));
         }
         for (index, certificate) in certificates.iter().enumerate() {
             let place = index + 1;

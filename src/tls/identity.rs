@@ -328,8 +328,7 @@ fn load_files(certificate: &Path, key: &Path, now: i64) -> Result<Identity, Erro
 fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Error> {
     let Checked { identity, unread } = check(certificate, key)?;
     for (file, unread) in &unread {
-        let place = file.as_ref().map_or_else(|| "the PEM".to_string(), |file| file.display().to_string());
-        log::warn!("{place}: line {}: {}", unread.line, unread.said_of(file.as_deref()));
+        unread.warn(file.as_deref());
     }
     chain::warn(&identity.inner.certified.cert, certificate.file, now);
     Ok(identity)

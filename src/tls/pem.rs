@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use super::der;
 use super::form::{self, Coding, Form};
 use crate::error::{command_for, IdentityFault};
+use crate::escape;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
@@ -67,6 +68,12 @@ impl Unread {
             Some(conversion) => format!("{}: {}", self.what, command_for(conversion, file)),
             None => self.what.clone(),
         }
+    }
+
+    /// Warns of it in the log. Without a file the PEM has come from the program.
+    pub(super) fn warn(&self, file: Option<&Path>) {
+        let place = file.map_or_else(|| escape::line("the PEM"), escape::path);
+        log::warn!("{place}: line {}: {}", self.line, escape::line(&self.said_of(file)));
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn read(
     let found = is_pem.then(|| pem::read(&bytes).ok()).flatten();
     let unread = found.map(|found| found.unread).unwrap_or_default();
     for unread in unread.iter().filter(|unread| unread.form != Some(Form::RevocationList)) {
-        log::warn!("{}: line {}: {}", path.display(), unread.line, unread.said_of(Some(path)));
+        unread.warn(Some(path));
     }
     take_in(bytes, authorities, now, lists).map_err(|fault| Error::identity(path.to_path_buf(), fault))
 }

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::base64url;
 use super::foreign::{clean, clean_up_to};
 use crate::error::AcmeFault;
+use crate::escape;
 use crate::regular_file::{self, Links};
 use crate::tls::device::draft::{sync_directory, Draft, FileError};
 
@@ -279,7 +280,7 @@ impl State {
         let Some(bytes) = self.read(path)? else { return Ok(None) };
         let parsed = serde_json::from_slice(&bytes).ok().and_then(|json: Value| parse(&json));
         if parsed.is_none() {
-            log::warn!("ACME: {}: is damaged, and done without", path.display());
+            log::warn!("ACME: {}: is damaged, and done without", escape::path(path));
         }
         Ok(parsed)
     }
