@@ -28,7 +28,7 @@ pub(crate) struct Fault {
 thread_local! {
     /// How many calls this thread is inside of.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// Whether there is something in the two below, which are looked at only then.
+    /// Whether there is something in `FAULTS` or `PLACE`, which are looked at only then.
     static NOTED: Cell<bool> = const { Cell::new(false) };
     static FAULTS: RefCell<Vec<Fault>> = const { RefCell::new(Vec::new()) };
     /// Where the last panic inside a call began.
@@ -36,8 +36,8 @@ thread_local! {
 }
 
 /// Runs `code`. `None` when it panicked; that it did is the last of the faults, of the kind `panic`, and the caller has to ask
-/// for [them](faults). Nearly every call comes back without one, so that way costs next to nothing: the value goes to its
-/// place at once, and not through the results of two closures.
+/// for [them](faults). A call without a panic, as nearly every one is, costs next to nothing: the value goes to its place at
+/// once, and not through the results of two closures.
 #[inline(always)]
 pub(crate) fn run<R>(panic: &'static str, code: impl FnOnce() -> R) -> Option<R> {
     let mut value = None;
@@ -61,7 +61,7 @@ pub(crate) fn went_wrong() -> bool {
 #[cold]
 pub(crate) fn faults() -> Vec<Fault> {
     NOTED.set(false);
-    // Where there is a place still, the code has caught a panic of its own.
+    // A place that is left is of a panic that the code has caught itself.
     PLACE.take();
     FAULTS.take()
 }
@@ -101,7 +101,7 @@ pub(crate) fn install_hook() {
     ONCE.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
-            // Within a call a second one before the first was caught ends the program: then both are worth their words.
+            // A second panic in a call, before the first is caught, ends the program: then the hook prints it.
             if DEPTH.get() == 0 || !keep_place(panic) {
                 before(panic);
             }

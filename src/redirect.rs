@@ -130,7 +130,7 @@ enum Accepting {
     Resting { until: Instant, rest: Duration },
 }
 
-/// Whether a request is counted among those with credentials.
+/// Whether a request with credentials is a further one, or was counted when earlier credentials in it were told.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IsNew {
     Yes,
@@ -397,7 +397,7 @@ impl Clerk {
         self.finish(peer, answer)
     }
 
-    /// Nobody answers this any more. What was in it was on the wire all the same.
+    /// Looks for credentials in a head that is not answered any more: they were on the wire all the same.
     fn give_up(&mut self, peer: SocketAddr, received: &[u8]) {
         let mut credentials = self.rules.credential_names.scan(received);
         self.tell_of(peer, &mut credentials, IsNew::Yes);

@@ -485,7 +485,7 @@ pub(crate) fn not_final(status: StatusCode) -> String {
     format!("answered with {status}, which is no final status; the client gets a 500")
 }
 
-/// Whether a part of a path, joined to another, would not lead down one step for each of its segments.
+/// Whether a part of a path has an empty segment, also at its ends. Joined to a root, such a part could leave it.
 fn has_empty_segment(part: &str) -> bool {
     part.starts_with('/') || part.ends_with('/') || part.contains("//")
 }

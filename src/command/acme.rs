@@ -34,7 +34,7 @@ pub(super) struct FromAuthority {
 }
 
 impl FromAuthority {
-    /// An option that says something of an authority, where none is named.
+    /// An option that needs an authority, when none is named.
     pub(super) fn without_authority(&self) -> Option<&'static str> {
         let FromAuthority { directory: None, accept_terms, ca, challenge, profile, chain, .. } = self else {
             return None;

@@ -121,7 +121,7 @@ impl Files {
         }
         let certificate = self.certificate.display();
         let chain = Chain::from_pem_file(&self.certificate).map_err(|error| error.to_string())?;
-        // Looked at first: the log need not hear of one that is about to be made anew.
+        // Before it is loaded, which warns in the log: a certificate that is made anew needs no warning.
         let leaf = chain.certificates().first();
         let (begins, ends) = leaf.map_or((i64::MIN, i64::MIN), |leaf| (leaf.not_before(), leaf.not_after()));
         if begins > now {

@@ -142,7 +142,7 @@ pub(super) fn try_it(ca: &Path, port: u16) -> String {
     format!("Try it: curl --cacert {ca} https://localhost:{port}/api/data")
 }
 
-/// What is said of redirects needs the port that gives them.
+/// Options that say where redirects lead need the port that redirects.
 pub(super) fn check_redirect_options(arguments: &Arguments) -> Result<(), Failure> {
     let without = match arguments {
         Arguments { http: Some(_), .. } => return Ok(()),

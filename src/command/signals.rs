@@ -10,7 +10,7 @@ use signal_hook::iterator;
 
 use super::exit::{Code, Failure};
 
-/// Signals that are obeyed already.
+/// The signals, which a thread obeys from the start.
 pub(super) struct Signals(Arc<Mutex<Stage>>);
 
 /// How far the program is.
@@ -37,7 +37,7 @@ impl Signals {
         Ok(Signals(stage))
     }
 
-    /// There is a server now, which they are for.
+    /// From now on they are for this server.
     pub(super) fn serve(self, handle: Handle) {
         let before = std::mem::replace(&mut *lock(&self.0), Stage::Serving(handle.clone()));
         if matches!(before, Stage::Opening { wants_reload: true }) {

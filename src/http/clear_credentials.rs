@@ -38,10 +38,10 @@ const PARAMETERS: [&str; 12] = [
     "passwd",
     "jwt",
 ];
-/// Of a name that is read; a longer one is none of those that are looked for.
+/// The longest name that is kept, in bytes. Those that are looked for are shorter.
 const LONGEST: usize = 64;
 
-/// What counts.
+/// The names of fields that count as credentials.
 #[derive(Clone, Debug)]
 pub(crate) struct CredentialNames {
     /// In lower case.
@@ -267,7 +267,7 @@ impl CredentialScan {
     }
 }
 
-/// What lines about it have in common, for the limit on them.
+/// The kind of all lines about it, by which the log limits them.
 pub(crate) const IN_CLEAR: &str = "credentials over plain HTTP";
 
 /// For the log: which credentials, by these names, and what to do now.

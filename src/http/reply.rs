@@ -81,8 +81,8 @@ impl Common {
     }
 }
 
-/// How long a client is told that it may keep a connection, of one that is kept for `idle_timeout`: a tenth less, and at least
-/// a second, so that no request is on its way when the server closes. `None` when there is no such whole second.
+/// How long a client is told that it may keep a connection, in seconds: a tenth less than `idle_timeout`, and at least a second
+/// less, so that no request is on its way when the server closes. `None` when less than a second is left.
 pub(crate) fn kept_for(idle_timeout: Duration) -> Option<u64> {
     let seconds = idle_timeout.as_secs();
     let told = seconds.saturating_sub((seconds / 10).max(1));

@@ -183,7 +183,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Makes the client one that is gone, for a test.
+    /// The same request of a client that is gone, for a test: [`client_is_gone`](Request::client_is_gone) is `true`.
     pub fn with_client_gone(mut self) -> Self {
         self.presence = Presence::Gone;
         self
@@ -336,7 +336,7 @@ impl<'a> Request<'a> {
     /// Whether the client is gone: its connection is reset, or broken in another way, so that nobody will read the answer.
     /// A handler that works for long may ask now and then, and stop. It costs a lock and no system call; the server learns of a
     /// reset as soon as the system does. A client that only says that it sends nothing more (a half-closed connection) is
-    /// not gone. Always `false` in a request made by hand, unless it is made [so](Request::with_client_gone).
+    /// not gone. Always `false` in a request made by hand, but for [`with_client_gone`](Request::with_client_gone).
     ///
     /// ```
     /// use lockgate::{Request, StatusCode};

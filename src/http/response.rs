@@ -297,7 +297,7 @@ impl Problem {
     }
 }
 
-/// 404: what is asked for is nowhere, or nothing that may be had.
+/// 404, as for a path that no route serves.
 pub(crate) fn not_served() -> Response {
     Problem::new(StatusCode::NOT_FOUND).detail("Nothing is served at this path.").into_response()
 }
@@ -430,7 +430,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A fault of the body answers with its own status; everything else is a 500, and its text goes to the log alone.
+/// A fault of the body answers with its own status, one of a path parameter with 404; everything else is a 500, and its text
+/// goes to the log alone.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         if let Error::Parameter { fault, .. } = &self {

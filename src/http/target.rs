@@ -119,8 +119,9 @@ impl Authority {
     }
 }
 
-/// Whether a target with a byte that none holds before its query may be taken all the same. Browsers and Node send a backslash in a query as it is (WHATWG URL, query percent-encode set); there it ends no host and
-/// no segment, so nobody reads it in two ways.
+/// Refuses a target with a byte that must be percent-encoded, but for a backslash in the query: browsers and Node send it as
+/// it is (WHATWG URL, query percent-encode set), and it ends neither a host nor a segment there, so no two programs read it in
+/// two ways.
 #[cold]
 fn check_unusual(target: &[u8]) -> Result<(), Refusal> {
     let query = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());

@@ -19,7 +19,7 @@ pub(crate) struct Admission(Option<(Counts, IpAddr)>);
 
 type Counts = Arc<Mutex<HashMap<Network, usize>>>;
 
-/// Who is counted as one.
+/// A stretch of addresses that is counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Network {
     /// An IPv4 address, or the /64 of an IPv6 address: what one subscriber has at least.
@@ -28,11 +28,11 @@ pub(super) enum Network {
     Site([u16; 3]),
 }
 
-/// A site may have so many times what an address may.
+/// How many times more a site may have than an address.
 pub(super) const SITE_FACTOR: usize = 10;
 
 impl Network {
-    /// What this address is counted as, the narrower first.
+    /// The stretches that this address is counted in, the narrower first.
     pub(super) fn of(address: IpAddr) -> (Network, Option<Network>) {
         match address {
             IpAddr::V4(_) => (Network::Address(address), None),

@@ -43,8 +43,8 @@ const THREAD_REFUSED: &str = "a thread refused";
 pub(crate) struct Crew {
     /// Made with the first worker.
     pool: Mutex<Option<ThreadPool>>,
-    /// Those that there may be, and as many more as there are places for readers: a worker inside a reader whose client is
-    /// gone has one in its place.
+    /// As many as there may be, and one more for each place for a reader: for a worker inside a reader whose client is gone
+    /// another stands in.
     workers: Box<[Worker]>,
     most: usize,
     /// How slow each handler was lately.
@@ -252,7 +252,7 @@ impl State {
         self.started - self.unused.len()
     }
 
-    /// How many may have one. Each that is inside a reader whose client is gone has another in its place.
+    /// How many may have one. For each that is inside a reader whose client is gone, one more.
     fn most_running(&self, crew: &Crew) -> usize {
         crew.most + self.abandoned_readers()
     }
@@ -379,7 +379,7 @@ fn work(shared: &Arc<Shared>, me: usize) {
     let mut state = shared.lot.lock();
     while state.phase < Phase::Stopped {
         if state.running() > state.most_running(&shared.crew) {
-            // It stood in for one that was inside a reader and has come back.
+            // It stood in for a worker that has come back from a reader.
             if worker.permit.swap(false, Ordering::AcqRel) {
                 state.permits += 1;
             }

@@ -182,7 +182,7 @@ impl Connection {
                     BodyLength::Chunked => Framed::Chunked(Decoder::new()),
                 };
                 let expects_continue = asked.line.expects_continue && rest.is_empty();
-                // Nobody has to send a body that nobody wants.
+                // A client need not send a body that no handler will read.
                 let answer = match judge(desk.shared, &asked, *since, desk, Handlers::Call) {
                     Verdict::Call { .. } | Verdict::Defer => None,
                     Verdict::Answer(response) => Some(response),

@@ -94,7 +94,7 @@ pub(crate) enum Idle {
 }
 
 impl Idle {
-    /// Which makes room first: the lowest. `None` for one that makes no room now.
+    /// The lowest makes room first. `None` for a connection that makes no room now.
     fn rank(self, now: Millis, stalled_after: Millis) -> Option<(u8, u64)> {
         let stalled = |since| now.saturating_sub(since) >= stalled_after;
         match self {
@@ -186,8 +186,9 @@ pub(crate) struct State {
     pub(crate) permits: usize,
     /// Workers that wait to be called, the last to fall asleep last.
     pub(crate) asleep: Vec<usize>,
-    /// How many numbers were given to workers so far, and those of them that no worker has now.
+    /// How many numbers were given to workers so far.
     pub(crate) started: usize,
+    /// Those of the numbers that no worker has now.
     pub(crate) unused: Vec<usize>,
     /// When the system last refused a worker its thread.
     pub(crate) refused_at: Option<Instant>,

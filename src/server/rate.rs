@@ -35,7 +35,7 @@ impl Rate {
         }
     }
 
-    /// Whether this address may ask once more at this time: its network, and the site that belongs to.
+    /// Whether this address may ask once more at this time: its network must be within the rate, and the network's site.
     pub(crate) fn allows(&self, address: IpAddr, now: Instant) -> bool {
         let now = now.saturating_duration_since(self.start).as_micros() as u64;
         let (network, site) = Network::of(address);

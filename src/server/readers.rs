@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-/// Who has a place, in numbers, and who waits for one.
+/// How many places are taken, and which connections wait for one.
 #[derive(Debug)]
 pub(crate) struct Readers {
     most: usize,

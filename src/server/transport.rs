@@ -264,7 +264,7 @@ impl Transport {
         self.stream.sock.read(scratch)
     }
 
-    /// Whether the client has sent the beginning of a handshake: who only looks whether the port is open has not.
+    /// Whether the client has sent the beginning of a handshake. A probe that only looks whether the port is open has not.
     pub(crate) fn has_begun(&self) -> bool {
         self.stream.sock.first == First::Tls
     }

@@ -64,7 +64,7 @@ impl LooseMode {
         }
     }
 
-    /// The command that mends it and leaves the key readable for this program.
+    /// The command that closes the file to others and leaves it readable for this program.
     pub(crate) fn fix(self, path: &Path) -> String {
         let file = shell_word(path);
         let Self { owner, group, user, users_group, .. } = self;
@@ -209,7 +209,7 @@ mod tests {
             assert_eq!(loose(mode, 0, 112, user, users_group), None, "{mode:o}");
         }
         for (mode, owner, group, user, users_group, fix) in [
-            // Through its group the service reads it, whoever has run this.
+            // The service reads it through its group, whatever user has run this.
             (0o444, 0, 112, 1000, 112, "chmod 640 k"),
             (0o660, 0, 112, 1000, 112, "chmod 640 k"),
             (0o644, 0, 112, 0, 0, "chmod 640 k"),

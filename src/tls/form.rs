@@ -207,11 +207,11 @@ fn fault(form: Form, coding: Coding, wanted: Wanted) -> IdentityFault {
         (Form::PrivateKey, ..) => "it is a private key in DER; write it as PEM",
         (Form::EncryptedKey, ..) => "it is a private key in DER behind a passphrase; write it as PEM without one",
     };
-    let mends = match (form, wanted) {
+    let conversion = match (form, wanted) {
         (Form::Pkcs7 | Form::Certificate | Form::Request, Wanted::Key) => None,
         _ => form.conversion(coding),
     };
-    IdentityFault::OtherForm { what, conversion: mends.unwrap_or_default() }
+    IdentityFault::OtherForm { what, conversion: conversion.unwrap_or_default() }
 }
 
 /// The certificates of a PKCS#7 bag (RFC 2315 §9.1), in its order; `None` when it cannot be read here.

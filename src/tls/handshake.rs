@@ -1,7 +1,7 @@
 //! Why a handshake failed, in words that somebody can act on.
 //!
-//! There are only a few of them, all of the program's own, so that the log can limit each by itself and shows nothing that a
-//! client has sent. Knows rustls' errors; the transport calls it. Refusals of a client's certificate are `client_auth`'s.
+//! The reasons are a few texts of the program's own, so the log limits each by itself and shows nothing that a client has
+//! sent. Knows rustls' errors; the transport calls it. Refusals of a client's certificate are `client_auth`'s.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -40,7 +40,8 @@ pub(crate) const NO_TLS: Failed = failed(
     "look at what connects to this port; it may be no TLS client",
 );
 
-/// What a failed read of a handshake was about. What is no fault of TLS and no end of the connection is the system's, and none.
+/// Why a read failed in the middle of a handshake. `None` for a fault of the operating system, which is neither one of TLS nor
+/// the end of the connection.
 pub(crate) fn failed_handshake(error: &io::Error) -> Option<Failed> {
     match error.kind() {
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Some(LEFT),

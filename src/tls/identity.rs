@@ -230,8 +230,8 @@ impl Identity {
         Err(Error::identity(self.inner.file.clone(), fault))
     }
 
-    /// Whether this one may take the place of `old` in a running server at `now`: what clients accept is not exchanged for
-    /// what they refuse, and what is over not for what was over before it.
+    /// Whether this one may take the place of `old` in a running server at `now`: a certificate that clients accept is not
+    /// exchanged for one that they refuse, and an expired one not for one that expired earlier.
     pub(crate) fn may_replace(&self, old: &Identity, now: SystemTime) -> Result<(), Error> {
         let Some(fault) = self.clock_fault(now) else { return Ok(()) };
         let is_better = match (&fault, old.clock_fault(now)) {
@@ -356,7 +356,7 @@ fn check(certificate: Part<'_>, key: Part<'_>) -> Result<Checked, Error> {
                 Some(place) => certificate.fault(IdentityFault::Malformed(format!(
                     "the key's own certificate stands at place {place}; it must come first, before those of its issuers"
                 ))),
-                // The one that it belongs to may be in the part that is not read.
+                // The key's certificate may be in the part that is not read.
                 None => match unread.iter().find(|(file, unread)| file.as_deref() == certificate.file && may_hold_one(unread)) {
                     Some((file, unread)) => certificate.fault(IdentityFault::Malformed(format!(
                         "the private key belongs to none of the certificates in it that are read, and on line {} {}",

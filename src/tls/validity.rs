@@ -1,7 +1,8 @@
 //! Whether a certificate is valid by this machine's clock, and whether that clock can be believed. Appliances have no battery
 //! for their clock: they wake up in 1970, or minutes behind.
 //!
-//! A server is not kept from starting by what is found here: clients have clocks of their own. Called by `identity`.
+//! A server starts whatever is found here: clients have clocks of their own. Called by `identity`, `chain`, `findings` and
+//! `check`.
 
 use super::built::BUILT;
 use super::der::Validity;
@@ -33,7 +34,7 @@ pub(super) fn standing(validity: Validity, now: i64) -> Standing {
     }
 }
 
-/// Whether the clock may be right: no certificate is judged by one that stands before the day this program was built.
+/// Whether the clock may be right. A clock that stands before the day this program was built judges no certificate.
 pub(crate) fn is_plausible(now: i64) -> bool {
     now >= BUILT
 }

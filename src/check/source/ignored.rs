@@ -68,7 +68,7 @@ impl Ignored {
         let length = folder.as_os_str().len();
         let start = if folder.parent().is_some() { length + 1 } else { length };
         self.levels.push(Level { start, own: IgnoreList::default(), excluded: None, bytes: 0 });
-        // The pattern file of a tree is none of its links, as git has it; it follows them here.
+        // git follows a link here, and does not in the tree.
         let exclude = is_repository.then(|| fs::canonicalize(git_folder(folder).join("info/exclude")));
         let excluded = exclude.map(|file| file.map(|file| self.read(&file)).unwrap_or_default());
         let own = if has_file { self.read(&folder.join(FILE)) } else { IgnoreList::default() };

@@ -36,14 +36,14 @@ fn new_key(state: &State, directory: &str) -> Result<(AccountKey, Account), Acme
     Ok((key, account))
 }
 
-/// Whether `fault` came because there is no such account any more: the authority has forgotten it, or somebody has
-/// deactivated it, or the authority has (RFC 8555 §7.3.6). An authority says "unauthorized" of much else too, so it is
-/// asked about the account itself.
+/// Whether the account is gone, and `fault` comes from that: the authority has forgotten it or revoked it, or its owner has
+/// deactivated it (RFC 8555 §7.3.6). An authority says "unauthorized" of much else too, so it is asked about the account
+/// itself.
 pub(super) fn is_lost(session: &mut Session<'_>, settings: &Settings, fault: &AcmeFault) -> bool {
     let AcmeFault::Refused { kind, .. } = fault else { return false };
     match (&**kind, session.account.clone()) {
         ("accountDoesNotExist", _) => true,
-        // Its key is known and no account is given for it; with an external account it is more likely that one that is wrong.
+        // The authority knows the key and gives no account for it. With an external account, that account is more likely wrong.
         ("unauthorized", None) => settings.external_account.is_none(),
         ("unauthorized", Some(url)) => match session.get(&url) {
             Ok(answer) => answer.read(Standing::parse).is_ok_and(|standing| standing == Standing::Over),
@@ -54,7 +54,8 @@ pub(super) fn is_lost(session: &mut Session<'_>, settings: &Settings, fault: &Ac
     }
 }
 
-/// A new key, for a new account in place of one that is lost. The order under way belonged to that one.
+/// A new key, for a new account in the place of the lost one. The order under way belonged to the lost account, and is
+/// forgotten too.
 pub(super) fn replace(
     state: &State,
     directory: &str,
@@ -62,7 +63,7 @@ pub(super) fn replace(
     fault: &AcmeFault,
 ) -> Result<(AccountKey, Account), AcmeFault> {
     let url = lost.url.as_deref().unwrap_or("of this machine");
-    log::warn!("ACME: the account {url} is none any more: a new one is made, with a new key ({fault})");
+    log::warn!("ACME: the account {url} is gone: a new one is made, with a new key ({fault})");
     state.forget_order()?;
     new_key(state, directory)
 }

@@ -254,12 +254,12 @@ impl Agent {
                 Ok(issued) => break issued,
                 Err(fault) => fault,
             };
-            // Once in an attempt: an authority that wants none of the accounts is left alone.
+            // Once in an attempt: an authority that refuses the new account too is not asked again at once.
             if is_second || !account::is_lost(&mut session, settings, &fault) {
                 return Err(fault);
             }
             (key, account) = account::replace(state, &settings.directory, &account, &fault)?;
-            // The order that was refused is none that the next has to keep a distance from.
+            // A refused order does not count: the next one need not wait for the time between two orders.
             book.last_order = last_order;
             is_second = true;
         };

@@ -68,9 +68,9 @@ pub(super) fn try_new(file: &[u8], settings: &Settings) -> Result<Found, Error> 
     found(Identity::of_one_file(None, file)?, file, Some(settings))
 }
 
-/// Reads what [`write`] wrote. `settings` says what it should be like; without, it fits. One that is not valid yet by this
-/// machine's clock was valid when it was written, so that it is the clock that is wrong: no device's clock goes back but to
-/// where it begins. One that is over is not found.
+/// Reads what [`write`] wrote. `settings` says what it should be like; without them, it fits. A certificate that is not valid
+/// yet by this machine's clock was valid when it was written, so the clock has gone back and is wrong, and the certificate
+/// is found. An expired one is not.
 pub(super) fn read(path: &Path, file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
     let at = time::now().max(not_before(file).unwrap_or(i64::MIN));
     found(Identity::of_contents((path, file), (path, file), at)?, file, settings)

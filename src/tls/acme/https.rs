@@ -297,7 +297,7 @@ fn read_more(stream: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
     Ok(read > 0)
 }
 
-/// What TLS says may hold the names of the peer's certificate.
+/// The same error in one line: what TLS says may hold names of the peer's certificate.
 fn in_one_line(error: io::Error) -> io::Error {
     let (said, shown) = (error.to_string(), clean(&error.to_string()));
     if shown == said {

@@ -27,7 +27,7 @@ const ISSUANCE: Duration = Duration::from_secs(5 * 60);
 /// Between two questions how far the authority is, unless it says otherwise; longer each time.
 const FIRST_POLL: Duration = Duration::from_millis(500);
 const LAST_POLL: Duration = Duration::from_secs(10);
-/// An authority that says at once shall not be asked in a loop, and one that says tomorrow has mostly issued in a minute.
+/// An authority may ask for no wait at all, and must not be asked in a loop; or for a day, and has mostly issued in a minute.
 const LEAST_POLL: Duration = Duration::from_millis(250);
 const MOST_POLL: Duration = Duration::from_secs(60);
 
@@ -81,7 +81,8 @@ impl Work<'_> {
             other => other.map_err(|ended| ended.fault),
         };
         let outcome = certificate.and_then(|url| self.download(session, &pending, &url));
-        // It is issued: what was garbled or refused once may come the next time. What fails twice never ends.
+        // The certificate is issued, so an answer that was garbled or refused once may be good the next time. After a second
+        // failure the order is given up, or it would be tried for ever.
         if is_resumed && outcome.as_ref().is_err_and(|fault| is_final(fault) || is_garbled(fault)) {
             self.state.forget_order()?;
         }
@@ -104,7 +105,7 @@ impl Work<'_> {
                 Ok(_) => {}
                 // RFC 8555 does not say how an authority refuses what it has forgotten.
                 Err(AcmeFault::Refused { status: 400 | 403 | 404 | 410, .. }) => {}
-                // Its URL is none, as earlier versions may have kept it, or what is there is no order.
+                // Its URL is unusable, which earlier versions may have kept, or there is no order at it.
                 Err(AcmeFault::Unexpected { url, what }) => log::warn!("ACME: {url}: {what}"),
                 Err(fault) => return Err(fault),
             }
@@ -366,7 +367,7 @@ fn is_final(fault: &AcmeFault) -> bool {
     }
 }
 
-/// Whether an answer was not what it should be, which may be so once and no more.
+/// Whether an answer was not what it should be. That may happen once, so the order is kept for a second attempt.
 fn is_garbled(fault: &AcmeFault) -> bool {
     matches!(fault, AcmeFault::Unexpected { .. })
 }

@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(back_off(&refused(Some(7200)), 1, even), 2 * HOUR);
         assert_eq!(back_off(&refused(Some(5)), 1, even), 15 * MINUTE);
         assert_eq!(back_off(&refused(Some(u64::MAX)), 1, even), DAY);
-        // Who works on an order has it ready in minutes, whatever it says.
+        // An order that is worked on is ready in minutes, whatever the authority says.
         let unfinished =
             |wait| AcmeFault::Unfinished { what: "x", retry_after: Some(Duration::from_secs(wait)) };
         assert_eq!(back_off(&unfinished(86_400), 1, even), MINUTE);

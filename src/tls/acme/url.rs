@@ -51,7 +51,11 @@ impl Url {
     }
 
     /// What a reference means in a message from `base` (RFC 3986 §5.2, RFC 9110 §10.2.2): an absolute https URL, checked.
-    /// `base` is one that was asked already. Otherwise a clause that says what is wrong with the reference.
+    /// `base` is a URL that was asked already.
+    ///
+    /// # Errors
+    ///
+    /// A clause that says what is wrong with the reference.
     pub(super) fn resolve(base: &str, reference: &str) -> Result<String, &'static str> {
         let reference = reference.split('#').next().unwrap_or_default();
         if reference.is_empty() {

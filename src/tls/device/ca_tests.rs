@@ -1,4 +1,4 @@
-//! What a device's CA signs for, by clients that are asked to believe what somebody signs who has stolen its key.
+//! What a device's CA may sign for: a thief of its key signs all kinds of certificates, and clients judge them.
 
 use std::fs;
 use std::process::Command;
@@ -7,7 +7,7 @@ use super::tests::{is_for, machine, machine_with, now, Home, DAY};
 use super::*;
 
 impl Home {
-    /// Signs with the device's CA as somebody does who has stolen its key.
+    /// Signs with the device's CA, as a thief of its key would.
     fn sign(&self, name: &str, extensions: &str) {
         let configuration = format!("[x]\nbasicConstraints=critical,CA:FALSE\n{extensions}\n");
         fs::write(self.file("x.cnf"), configuration).unwrap();

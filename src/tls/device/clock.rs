@@ -75,8 +75,8 @@ pub(super) fn is_provisional(not_before: i64) -> bool {
     not_before == CLOCKS_BEGIN
 }
 
-/// Why a certificate is to be replaced now, if it is: as a clause. `running` is how long this process has been up: one that is
-/// there is kept for a while by a clock in 1970, where devices without a battery begin, as it is likely to be good.
+/// Why a certificate is to be replaced now, as a clause; `None` when it stays. `running` is how long this process has been up:
+/// by a clock in 1970, where devices without a battery begin, a certificate is kept for a while, since it is likely good.
 pub(super) fn is_due(leaf: Lifetime, ca: Lifetime, now: i64, running: Duration) -> Option<&'static str> {
     match (is_provisional(leaf.not_before), Clock::at(now, ca)) {
         (true, Clock::Plausible) => Some("it was provisional, and the clock is set now"),

@@ -181,19 +181,17 @@ impl Wanted {
         let names = names.chain(addresses.iter().take(MOST_ADDRESSES).cloned()).map(|name| name.text());
         Ok(Wanted { names: names.filter(|name| seen.insert(name.clone())).collect(), left_out })
     }
-}
 
-impl Wanted {
-    /// Whether a certificate for these names will do: it is for all that is wanted, and for nothing more but addresses. Those
-    /// come and go; one that the machine has no longer is no reason for another certificate.
+    /// Whether a certificate for these names will do: it is for all that is wanted, and for nothing else but addresses, which
+    /// come and go. An address that has gone is no reason for another certificate.
     pub(super) fn is_covered_by(&self, names: &BTreeSet<String>) -> bool {
         let is_wanted = |name: &String| self.names.contains(name) || name.parse::<IpAddr>().is_ok();
         self.names.iter().all(|name| names.contains(name)) && names.iter().all(is_wanted)
     }
 }
 
-/// `printer.example` is also `printer` and, by multicast DNS, `printer.local` (RFC 6762). And those of them that no certificate
-/// may have; one that is not set is none.
+/// The names that the host name gives: `printer.example` is also `printer` and, by multicast DNS, `printer.local` (RFC 6762).
+/// Beside them those that no certificate may have. A host name that is not set gives none.
 fn host_names(machine: &Machine) -> (Vec<String>, Vec<LeftOut>) {
     let whole = machine.host_name.strip_suffix('.').unwrap_or(&machine.host_name);
     let first = whole.split('.').next().unwrap_or(whole);
@@ -208,7 +206,7 @@ fn host_names(machine: &Machine) -> (Vec<String>, Vec<LeftOut>) {
         match fit(name) {
             Ok(name) if !names.contains(&name) => names.push(name),
             Ok(_) => {}
-            // What is wrong with the whole is wrong with its parts: once is enough.
+            // A fault of the whole name is one of its parts too, and is told once.
             Err(why) if unfit.is_empty() && !whole.is_empty() => {
                 unfit.push(LeftOut { name: name.to_string(), why: Why::HostName(why, fit(&local).ok()) });
             }
