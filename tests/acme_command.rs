@@ -262,7 +262,10 @@ fn a_deactivated_account_is_replaced_in_one_attempt_and_the_log_says_so() {
         ["cert", "renew", "--force", "--acme-ca", ca, "--http", "127.0.0.1:0", "--state", text(state.path())];
     let (code, shown, log) = outcome(lockgate(&words), b"");
     assert_eq!(code, 0, "{log}");
-    let line = log.lines().find(|line| line.contains("is gone: a new one is made")).unwrap_or_else(|| panic!("{log}"));
+    let line = log
+        .lines()
+        .find(|line| line.contains("is gone: a new one is made"))
+        .unwrap_or_else(|| panic!("{log}"));
     assert!(
         line.contains("WARN")
             && line.contains("/account/1")

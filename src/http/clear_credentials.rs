@@ -101,19 +101,22 @@ impl CredentialNames {
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a name that no field can have.
+    /// [`Error::Setting`] for a name that no field can have, and for one that is longer than is read.
     pub(crate) fn new(further: &[String]) -> Result<CredentialNames, Error> {
         let mut fields: Vec<Cow<'static, str>> = FIELDS.map(Cow::Borrowed).into();
         for name in further {
+            let fault = |fault| Error::Setting { setting: "credential_header", fault };
             // RFC 9110 §5.6.2: a token.
             let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             if name.is_empty() || !name.bytes().all(is_token) {
-                return Err(Error::Setting {
-                    setting: "credential_header",
-                    fault: format!(
-                        "{name:?} is not the name of a header field; give one such as X-Device-Token"
-                    ),
-                });
+                return Err(fault(format!(
+                    "{name:?} is not the name of a header field; give one such as X-Device-Token"
+                )));
+            }
+            if name.len() > LONGEST {
+                return Err(fault(format!(
+                    "{name:?} is longer than {LONGEST} bytes, which is all that is read"
+                )));
             }
             let field = Cow::Owned(name.to_ascii_lowercase());
             if !fields.contains(&field) && fields.len() < usize::from(u16::MAX) {
@@ -330,6 +333,15 @@ mod tests {
         ] {
             assert_eq!(found(head), expected, "{head:?}");
         }
+    }
+
+    #[test]
+    fn a_name_that_would_never_be_found_is_refused() {
+        let names = CredentialNames::new(&["x".repeat(LONGEST)]).unwrap();
+        let head = format!("GET / HTTP/1.1\r\n{}: s\r\n\r\n", "X".repeat(LONGEST));
+        assert_eq!(names.scan(head.as_bytes()).news(&names), ["x".repeat(LONGEST)]);
+        let fault = CredentialNames::new(&["x".repeat(LONGEST + 1)]).unwrap_err().to_string();
+        assert!(fault.starts_with("credential_header: ") && fault.contains("64 bytes"), "{fault}");
     }
 
     #[test]

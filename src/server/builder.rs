@@ -196,7 +196,8 @@ impl ServerBuilder {
 
     /// A further header that carries credentials, beside `Authorization`, `Proxy-Authorization`, `Cookie`, `X-Api-Key` and others
     /// of that kind (`Api-Key`, `X-Auth-Token`, `X-Access-Token`, `X-Amz-Security-Token`, `X-Goog-Api-Key`, `X-Vault-Token`,
-    /// `Private-Token`). In any case of letters.
+    /// `Private-Token`). In any case of letters, of 64 bytes at most; another one gives [`Error::Setting`] in
+    /// [`bind`](ServerBuilder::bind).
     pub fn credential_header(mut self, name: impl Into<String>) -> Self {
         self.credential_headers.push(name.into());
         self
