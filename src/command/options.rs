@@ -547,13 +547,13 @@ pub(super) const GENERAL: &[Opt] = &[
 pub(super) const LIMITS: &[Opt] = &[
     Opt::new(
         "connections",
-        "Open HTTPS connections; then one that has stalled or the longest-idle one makes room. Never more than the \
+        "Open HTTPS connections; then one that has stalled, the longest-idle or the slowest makes room. Never more than the \
          open-file limit leaves.",
         Kind::Count(|l| &mut l.connections),
     ),
     Opt::new(
         "connections-per-address",
-        "Open HTTPS connections from one address, an IPv6 address counted by its /64.",
+        "Open HTTPS connections from one address, an IPv6 address counted by its /64 and, ten times as many, by its /48.",
         Kind::Count(|l| &mut l.connections_per_address),
     ),
     Opt::new(
@@ -625,7 +625,7 @@ pub(super) const LIMITS: &[Opt] = &[
     ),
     Opt::new(
         "write-timeout",
-        "Without any progress in sending a response, and in all, prolonged by --write-min-rate.",
+        "For a response: without any progress, and in all while the client is waited for, prolonged by --write-min-rate.",
         Kind::Time(|l| &mut l.write_timeout),
     ),
     Opt::new(

@@ -17,9 +17,9 @@ use crate::http::head::MOST_FIELDS;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Open HTTPS connections. When they are reached, another one makes room: the one whose request head has taken the
-    /// longest beyond [`stall_timeout`](Limits::stall_timeout); else the longest-idle kept-alive one; else, beyond the same time,
-    /// the one whose body comes, or whose response goes, the slowest, if that is less than
+    /// Open HTTPS connections. When they are reached, another one makes room: first the connection whose request head has
+    /// taken the longest, once that is more than [`stall_timeout`](Limits::stall_timeout); else the longest-idle kept-alive
+    /// one; else, after the same time, the connection with the slowest body or response, if that is slower than
     /// [`body_min_rate`](Limits::body_min_rate) or [`write_min_rate`](Limits::write_min_rate). Only when there is none is a
     /// new connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves. Defaults to 10,000.
     pub connections: usize,
@@ -32,8 +32,7 @@ pub struct Limits {
     /// `false`.
     pub count_loopback: bool,
     /// Requests a second from one address, an IPv6 address counted by its /64 and, ten times as many, by its /48; one more
-    /// gets 429 with `Retry-After`. A
-    /// second's worth may come at once. Loopback addresses are not counted unless
+    /// gets 429 with `Retry-After`. A second's worth may come at once. Loopback addresses are not counted unless
     /// [`count_loopback`](Limits::count_loopback) says so. 0 for no limit; defaults to 0; at most 1,000,000.
     pub requests_per_address: usize,
     /// Open connections to the redirect's port; when they are reached, the oldest makes room. Defaults to 1,024.
@@ -72,12 +71,13 @@ pub struct Limits {
     /// timeout=54`), and at least a second less, so that they send no request just as the server closes; below 2 s they are told
     /// nothing. Defaults to 60 s.
     pub idle_timeout: Duration,
-    /// Without any progress in sending a response, and the time that a client may take in all, prolonged by what
-    /// [`write_min_rate`](Limits::write_min_rate) allows for what it has taken: the connection is cut. Only the time counts
-    /// in which the client takes nothing; a reader that is slow to give is not the client's doing. Defaults to 30 s.
+    /// Two bounds on sending a response, beyond which the connection is cut: this long without any progress; and this long in
+    /// all, prolonged by what [`write_min_rate`](Limits::write_min_rate) allows for the bytes that the client has taken. Only
+    /// the time counts in which the server waits for the client, not the time in which a reader gives nothing. Defaults to
+    /// 30 s.
     pub write_timeout: Duration,
-    /// Bytes a second that prolong [`write_timeout`](Limits::write_timeout): at the default a client that reads 60 KiB once
-    /// it is waited for has 60 s more. Defaults to 1,024; at least 1.
+    /// Bytes a second that prolong [`write_timeout`](Limits::write_timeout): at the default a client that has taken 60 KiB,
+    /// while the server waited for it, has 60 s more. Defaults to 1,024; at least 1.
     pub write_min_rate: u64,
     /// From the wish to stop to the end, whatever is still open. Defaults to 10 s.
     pub drain_timeout: Duration,
@@ -99,8 +99,9 @@ pub struct Limits {
     /// that clients who stall cannot take all workers; a further such request gets 503 with `Retry-After`. Defaults to 32.
     pub streaming_bodies: usize,
     /// How many of those may read bodies from one address, an IPv6 address counted by its /64 and, ten times as many, by its
-    /// /48, so that one address cannot keep the uploads of all others out; a further such request from it gets 429 with `Retry-After`. Loopback addresses
-    /// are not counted unless [`count_loopback`](Limits::count_loopback) says so. Defaults to 8.
+    /// /48, so that one address cannot keep the uploads of all others out; a further such request from it gets 429 with
+    /// `Retry-After`. Loopback addresses are not counted unless [`count_loopback`](Limits::count_loopback) says so. Defaults
+    /// to 8.
     pub streaming_bodies_per_address: usize,
 }
 
@@ -205,9 +206,10 @@ impl Limits {
     }
 
     /// The most memory that a server with these limits takes, in bytes, beside what handlers hold and the certificates that
-    /// clients have shown: 8 MiB, 176 KiB for each worker and each that may stand in for one inside an abandoned reader,
-    /// 103 KiB for each connection (both more when [`head_bytes`](Limits::head_bytes) is over 52 KiB), 10 KiB for each
-    /// connection to the redirect, and [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB.
+    /// clients have shown: 8 MiB, 176 KiB for each worker (more when [`head_bytes`](Limits::head_bytes) is over 64 KiB), those
+    /// counted too that may stand in for workers inside readers whose clients are gone; 103 KiB for each connection (more when
+    /// `head_bytes` is over 52 KiB), 10 KiB for each connection to the redirect, and
+    /// [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB.
     ///
     /// ```
     /// let mut limits = lockgate::Limits::default();

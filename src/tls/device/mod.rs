@@ -77,8 +77,8 @@ const LOOK_AGAIN_AT_THE_CLOCK: Duration = Duration::from_secs(10);
 ///
 /// Holds `ca.pem`, `ca-key.pem`, `cert.pem`, `key.pem` and `lock`. Made with mode 0700 when it is not there, if its parent
 /// is; the keys have mode 0600. Files are replaced whole, so a power cut at any moment does no harm, and several processes
-/// with the same names may share it; with other names each keeps its own certificate, and the log says so. When it can no longer be written to, the certificate there is used, valid or not, with errors in
-/// the log. Whoever can read `ca-key.pem` can stand in for every device name above towards clients of this CA: keep it out of
+/// with the same names may share it; with other names each keeps its own certificate, and the log says so. When it can no
+/// longer be written to, the certificate there is used, valid or not, with errors in the log. Whoever can read `ca-key.pem` can stand in for every device name above towards clients of this CA: keep it out of
 /// backups that others can read.
 #[derive(Debug)]
 pub struct Device {
