@@ -123,14 +123,14 @@ pub mod workshop {
     pub use crate::tls::device::making::{vouches, Ca, Key, Lifetime, MakeError};
     pub use crate::tls::device::scope::Scope;
     pub use crate::tls::dns_name::{dns_name, DnsNameFault};
-    pub use crate::tls::file::report_mode;
+    pub use crate::tls::file::{report_mode, MAX_FILE_BYTES};
     /// What of foreign text may be shown.
     pub mod escape {
         pub use crate::escape::{bounded, bounded_of, hides, json, line, line_of, lines_of, path, shown};
     }
     /// Reading without being held up.
     pub mod regular_file {
-        pub use crate::regular_file::{open, read_text, Links};
+        pub use crate::regular_file::{open, read, read_text, Links};
     }
 }
 

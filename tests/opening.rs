@@ -49,6 +49,10 @@ fn a_pipe_or_a_device_in_the_place_of_a_file_is_named_and_not_waited_for() {
         );
         assert_named(&["serve", "--config", path], 78, other, what);
         assert_named(&["cert", "show", path], 78, other, what);
+        let csr = ["cert", "csr", "--name", "a.example"];
+        assert_named(&[&csr[..], &["--key", path]].concat(), 78, other, what);
+        let new_key = authority.dir().join("new-key.pem");
+        assert_named(&[&csr[..], &["--key", text(&new_key), "--out", path]].concat(), 1, other, what);
         assert_named(&["check", "--config", path], 3, other, what);
         assert_named(&["check", "https://localhost:1/", "--ca", path], 3, other, what);
         let acme =
@@ -73,9 +77,13 @@ fn a_pipe_or_a_device_in_the_place_of_a_file_is_named_and_not_waited_for() {
         fs::remove_file(&file).unwrap();
     }
     let demo = TempDir::new().unwrap();
-    pipe(&demo.path().join("key.pem"));
     let arguments = ["demo", "--dir", text(demo.path()), "--https", "127.0.0.1:0", "--http", "off"];
-    assert_named(&arguments, 78, &demo.path().join("key.pem"), "is a pipe");
+    for name in ["key.pem", "ca.pem"] {
+        let file = demo.path().join(name);
+        pipe(&file);
+        assert_named(&arguments, 78, &file, "is a pipe");
+        fs::remove_file(&file).unwrap();
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lockgate::workshop::{dns_name, escape, shell_word};
+use lockgate::workshop::regular_file::{self, Links};
+use lockgate::workshop::{dns_name, escape, shell_word, MAX_FILE_BYTES};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SanType,
@@ -145,7 +146,8 @@ fn key(path: &Path) -> Result<KeyPair, Failure> {
             format!("{path}: {what}; give the path of a key that is not there yet"),
         )
     };
-    let contents = fs::read(path).map_err(|error| unusable(&format!("cannot be read ({error})")))?;
+    let contents = regular_file::read(path, Links::Followed, MAX_FILE_BYTES)
+        .map_err(|error| unusable(&format!("cannot be read ({error})")))?;
     // What rcgen says of a key is not passed on; what it does not take may be a good one in an older form.
     KeyPair::from_pem(&String::from_utf8_lossy(&contents)).map_err(|_| {
         let why = match Chain::from_certificates([]).with_key_file(path) {
@@ -180,7 +182,7 @@ fn request(names: &[SanType], key: &KeyPair) -> Result<String, rcgen::Error> {
 
 /// A slip of the hand must not cost a key.
 fn refuse_to_write_over(out: &Path) -> Result<(), Failure> {
-    match fs::read(out) {
+    match regular_file::read(out, Links::Followed, MAX_FILE_BYTES) {
         Ok(contents) if contents.starts_with(BEGIN.as_bytes()) || contents.is_empty() => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Ok(_) => Err(Failure::new(

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use lockgate::workshop::{escape, shell_word};
+use lockgate::workshop::regular_file::{self, Links};
+use lockgate::workshop::{escape, shell_word, MAX_FILE_BYTES};
 use lockgate::{iso8601, Certificate, Chain, Error, Identity, IdentityFault};
 
 use super::args::Arguments;
@@ -101,9 +102,8 @@ fn no_match(arguments: &Arguments, chain: &Chain, key: &Path) -> Failure {
 
 /// What a server would refuse is not put in its way.
 fn try_to_serve(arguments: &Arguments, pem: &str, key: &Path) -> Result<(), Failure> {
-    let key_pem = fs::read(key).map_err(|source| Error::Identity {
-        file: Some(key.to_path_buf()),
-        fault: IdentityFault::Unreadable(source),
+    let key_pem = regular_file::read(key, Links::Followed, MAX_FILE_BYTES).map_err(|source| {
+        Error::Identity { file: Some(key.to_path_buf()), fault: IdentityFault::Unreadable(source) }
     })?;
     let unusable = |fault: IdentityFault| {
         Err(Failure::new(Code::Configuration, format!("{}: {fault}", answers(arguments))))

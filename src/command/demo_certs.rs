@@ -9,8 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lockgate::workshop::regular_file::{self, Links};
 use lockgate::workshop::{
-    is_ours, sync_directory, vouches, Ca, Draft, FileError, Key, Lifetime, MakeError, Scope,
+    is_ours, sync_directory, vouches, Ca, Draft, FileError, Key, Lifetime, MakeError, Scope, MAX_FILE_BYTES,
 };
 use lockgate::{iso8601, Chain, Identity};
 
@@ -138,7 +139,9 @@ impl Files {
         if let Some(name) = NAMES.into_iter().find(|name| !identity.is_valid_for(name)) {
             return Err(format!("{certificate} is not for {name}"));
         }
-        let read = |path| fs::read(path).map_err(|error| format!("{error}"));
+        let read = |path| {
+            regular_file::read(path, Links::Followed, MAX_FILE_BYTES).map_err(|error| format!("{error}"))
+        };
         read(&self.ca)
             .and_then(|ca| vouches(&ca, &read(&self.certificate)?, now))
             .map_err(|what| format!("{} does not vouch for {certificate} ({what})", self.ca.display()))

@@ -13,7 +13,7 @@ use crate::regular_file::{self, Links};
 
 /// The largest file that is read for a certificate or a key: 1 MiB. Real ones hold a few kilobytes; the bound is there
 /// for a path that names something else, such as a log or a device.
-const MAX_FILE_BYTES: u64 = 1024 * 1024;
+pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// All of a file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
