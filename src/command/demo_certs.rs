@@ -123,13 +123,13 @@ impl Files {
         let certificate = self.certificate.display();
         let chain = Chain::from_pem_file(&self.certificate).map_err(|error| error.to_string())?;
         // Before it is loaded, which warns in the log: a certificate that is made anew needs no warning.
-        let leaf = chain.certificates().first();
-        let (begins, ends) = leaf.map_or((i64::MIN, i64::MIN), |leaf| (leaf.not_before(), leaf.not_after()));
-        if begins > now {
-            return Err(format!("{certificate} is not valid before {}", iso8601(begins)));
-        }
+        let own = chain.certificates().first();
+        let (begins, ends) = own.map_or((0, i64::MIN), |own| (own.not_before(), own.not_after()));
         if ends < now {
             return Err(format!("{certificate} expired at {}", iso8601(ends)));
+        }
+        if now < begins {
+            return Err(format!("{certificate} is not valid before {}", iso8601(begins)));
         }
         if ends.saturating_sub(now) < LEAST_LEFT {
             return Err(format!("{certificate} expires within a day"));
