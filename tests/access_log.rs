@@ -3,11 +3,11 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lockgate::{Error, Limits, Request, Response, Router, Server};
 
-use support::{connect_plain, get, identity, lines, post, serve_as, Serving, Shape, SAFETY};
+use support::{await_lines, connect_plain, get, identity, lines, post, serve_as, Serving, Shape};
 
 /// Gives a little and then fails, as `how` says.
 struct Breaks {
@@ -43,10 +43,10 @@ fn serving(change: impl FnOnce(&mut Limits)) -> Serving {
     serve_as(Server::builder(router()).identity(identity()).limits(limits).access_log(true))
 }
 
-/// The lines of the access log about a client, without the time that each took.
-fn lines_about(client: std::net::SocketAddr) -> Vec<String> {
+/// The lines of the access log about a client, once there are so many, without the time that each took.
+fn lines_about(client: std::net::SocketAddr, count: usize) -> Vec<String> {
     let end = format!(" {client} ");
-    let of_client = lines(|line| line.contains(&end) && line.contains("us "));
+    let of_client = await_lines(count, |line| line.contains(&end) && line.contains("us "));
     let without_time = |line: String| {
         let words = line.split(' ').filter(|word| !word.ends_with("us") && *word != client.to_string());
         words.collect::<Vec<_>>().join(" ")
@@ -54,21 +54,12 @@ fn lines_about(client: std::net::SocketAddr) -> Vec<String> {
     of_client.into_iter().map(without_time).collect()
 }
 
-/// Waits until so many lines are there; they are written a little after the answer is read.
-fn await_lines(client: std::net::SocketAddr, count: usize) -> Vec<String> {
-    let deadline = Instant::now() + SAFETY;
-    while Instant::now() < deadline && lines_about(client).len() < count {
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    lines_about(client)
-}
-
 fn assert_line(serving: &Serving, sent: impl AsRef<[u8]>, expected: &str) {
     let mut client = serving.connect();
     client.send(sent);
     let shape = if expected.starts_with("HEAD") { Shape::HeadOnly } else { Shape::WithBody };
     let reply = client.try_reply(shape).unwrap();
-    let lines = await_lines(client.address(), 1);
+    let lines = lines_about(client.address(), 1);
     let expected = expected.replace("BODY", &reply.body.len().to_string());
     assert_eq!(lines, [format!("{expected} TLSv1.3")]);
 }
@@ -114,7 +105,7 @@ fn each_answer_leaves_one_line_refusals_too() {
     let mut answer = String::new();
     plain.read_to_string(&mut answer).unwrap();
     let body = answer.split_once("\r\n\r\n").unwrap().1.len();
-    assert_eq!(await_lines(plain.local_addr().unwrap(), 1), [format!("- - 400 {body} -")]);
+    assert_eq!(lines_about(plain.local_addr().unwrap(), 1), [format!("- - 400 {body} -")]);
 }
 
 #[test]
@@ -125,7 +116,7 @@ fn requests_behind_each_other_leave_a_line_each() {
     for status in [200, 200, 200, 400] {
         assert_eq!(client.reply().status, status);
     }
-    let said = await_lines(client.address(), 4);
+    let said = lines_about(client.address(), 4);
     assert_eq!(said[..3], ["GET / 200 4 TLSv1.3"; 3]);
     assert!(said.len() == 4 && said[3].starts_with("GET - 400 "), "{said:?}");
 }
@@ -139,7 +130,7 @@ fn too_many_requests_and_late_ones_leave_lines() {
     let mut client = often.connect();
     client.send(get("/").repeat(9));
     let statuses: Vec<u16> = (0..9).map(|_| client.reply().status).collect();
-    let said = await_lines(client.address(), 9);
+    let said = lines_about(client.address(), 9);
     let logged = said.iter().map(|line| line.split(' ').nth(2).unwrap().parse().unwrap());
     assert_eq!(logged.collect::<Vec<u16>>(), statuses);
     assert!(statuses.contains(&429), "{statuses:?}");
@@ -161,13 +152,13 @@ fn an_answer_that_is_cut_leaves_a_line_that_says_so() {
         let mut client = serving.connect();
         client.send(get(path));
         let _ = client.rest();
-        let said = await_lines(client.address(), 1);
+        let said = lines_about(client.address(), 1);
         assert_eq!(said, [format!("GET {path} 200 100000 TLSv1.3 cut")]);
     }
     // Nobody reads it.
     let mut client = serving.connect();
     client.send(get("/endless"));
-    let said = await_lines(client.address(), 1);
+    let said = lines_about(client.address(), 1);
     assert!(said[0].starts_with("GET /endless 200 ") && said[0].ends_with(" TLSv1.3 cut"), "{said:?}");
     drop(client);
     // The client resets.
@@ -176,6 +167,6 @@ fn an_answer_that_is_cut_leaves_a_line_that_says_so() {
     client.send(get("/endless"));
     client.receive().unwrap();
     client.reset();
-    let said = await_lines(address, 1);
+    let said = lines_about(address, 1);
     assert!(said.len() == 1 && said[0].ends_with(" TLSv1.3 cut"), "{said:?}");
 }

@@ -5,10 +5,10 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lockgate::{Limits, Router, Server};
-use support::{connect_plain, identity, lines, reset, serve_as, Serving, SAFETY};
+use support::{await_lines, connect_plain, identity, lines, reset, serve_as, Serving};
 
 const SECRET: &str = "s3cret";
 
@@ -24,19 +24,12 @@ fn server_within(limits: Limits) -> Serving {
 /// The warning about this client, once there is one.
 #[track_caller]
 fn warning(client: SocketAddr) -> String {
-    let until = Instant::now() + SAFETY;
-    loop {
-        let found = lines(|line| line.starts_with(&format!("{client}: sent credentials over plain HTTP")));
-        if let [line] = &found[..] {
-            return line.clone();
-        }
-        assert!(
-            found.is_empty() && Instant::now() < until,
-            "{found:?} {:?}",
-            lines(|line| line.starts_with(&client.to_string()))
-        );
-        std::thread::yield_now();
-    }
+    let start = format!("{client}: sent credentials over plain HTTP");
+    let found = await_lines(1, |line| line.starts_with(&start));
+    let [line] = &found[..] else {
+        panic!("{found:?} {:?}", lines(|line| line.starts_with(&client.to_string())))
+    };
+    line.clone()
 }
 
 /// What these bytes are answered with, from one connection, and the warning about them.

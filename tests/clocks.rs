@@ -12,23 +12,10 @@ use serde_json::Value;
 
 use support_command::certificates::{Authority, Pair};
 use support_command::client::Client;
-use support_command::peers::FAKETIME;
+use support_command::clock::Clock;
 use support_command::{lockgate, outcome, serve_line, text, Server};
 
 const DAY: i64 = 86_400;
-
-/// The library that makes a program see another time; `None` where the tests may do without.
-fn faked(test: &str, time: &str) -> Option<impl Fn(&[&str]) -> Command> {
-    let faketime = FAKETIME.command(test, &["-f", "+0d", "sh", "-c", "echo $LD_PRELOAD"])?;
-    let (code, library, errors) = outcome(faketime, b"");
-    assert_eq!(code, 0, "{errors}");
-    let (library, time) = (library.trim().to_string(), time.to_string());
-    Some(move |arguments: &[&str]| {
-        let mut command = lockgate(arguments);
-        command.env("LD_PRELOAD", &library).env("FAKETIME", &time).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        command
-    })
-}
 
 /// The certificate that a server shows to a client that does not ask for a valid one.
 fn shown(port: u16, name: &str) -> CertificateDer<'static> {
@@ -57,12 +44,12 @@ fn a_clock_of_1970_and_a_certificate_half_a_minute_ahead_do_not_keep_a_server_fr
     let test = "a_clock_of_1970_and_a_certificate_half_a_minute_ahead_do_not_keep_a_server_from_starting";
     let authority = Authority::new();
     let good = authority.pair("good");
-    let Some(in_1970) = faked(test, "@1970-01-01 00:05:00") else { return };
-    let mut server = Server::spawn(in_1970(&serve_line(&good)));
+    let Some(in_1970) = Clock::at(test, authority.dir(), "@1970-01-01 00:05:00") else { return };
+    let mut server = Server::spawn(in_1970.wear(lockgate(&serve_line(&good))));
     assert_eq!(shown(server.https_port(), "localhost"), good.der);
     let log = server.stop();
     assert!(log.contains("before the day this program was built") && !log.contains("ERROR"), "{log}");
-    let (code, ids) = check(in_1970(&check_line(&good)));
+    let (code, ids) = check(in_1970.wear(lockgate(&check_line(&good))));
     assert!(code == 1 && ids.contains(&"clock-implausible".to_string()), "{ids:?}");
     assert!(!ids.iter().any(|id| id.contains("valid") || id.contains("identity")), "{ids:?}");
 

@@ -4,11 +4,10 @@ mod support;
 
 use std::io::Read;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use lockgate::{Request, Response, Router};
 
-use support::{get, lines, serve, Serving, SAFETY};
+use support::{await_lines, get, lines, serve, Serving};
 
 /// Set for the process that the server of a test runs in, so that all that it prints can be looked at.
 const INSIDE: &str = "LOCKGATE_TEST_PANICS_INSIDE";
@@ -68,18 +67,6 @@ fn ask(serving: &Serving, times: usize, path: &str, status: u16) {
     }
 }
 
-/// The lines that hold this text; they are written a little after the connection is cut.
-fn await_line(text: &str) -> Vec<String> {
-    let deadline = Instant::now() + SAFETY;
-    loop {
-        let said = lines(|line| line.contains(text));
-        if !said.is_empty() || Instant::now() >= deadline {
-            return said;
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 #[test]
 fn sixty_panics_leave_twenty_lines_and_a_sum_and_nothing_else() {
     if !is_inside() {
@@ -102,13 +89,13 @@ fn sixty_panics_leave_twenty_lines_and_a_sum_and_nothing_else() {
     let mut client = serving.connect();
     client.send(get("/reader"));
     let _ = client.rest();
-    let said = await_line("the reader gives up");
+    let said = await_lines(1, |line| line.contains("the reader gives up"));
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].contains("reader"), "{said:?}");
     let mut client = serving.connect();
     client.send(get("/dropped"));
     let _ = client.rest();
-    let said = await_line("the drop gives up");
+    let said = await_lines(1, |line| line.contains("the drop gives up"));
     assert_eq!(said.len(), 1, "{said:?}");
 
     assert!(std::thread::spawn(|| panic!("a thread of the program's own")).join().is_err());

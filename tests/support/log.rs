@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::SAFETY;
 
 /// Begins to keep the log; again and again is fine.
 pub fn install() {
@@ -30,6 +33,19 @@ pub fn limits_named(client: SocketAddr) -> Vec<String> {
 pub fn lines(of_kind: impl Fn(&str) -> bool) -> Vec<String> {
     let lines = LOG.0.lock().unwrap_or_else(PoisonError::into_inner);
     lines.iter().filter(|line| of_kind(line)).cloned().collect()
+}
+
+/// The same, once there are so many; those that there are when they do not come. Lines may be written a little after a client
+/// has its answer.
+pub fn await_lines(count: usize, of_kind: impl Fn(&str) -> bool) -> Vec<String> {
+    let deadline = Instant::now() + SAFETY;
+    loop {
+        let found = lines(&of_kind);
+        if found.len() >= count || Instant::now() >= deadline {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 impl log::Log for Log {

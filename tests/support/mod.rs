@@ -17,7 +17,7 @@ use rustls::pki_types::CertificateDer;
 
 pub use client::{connect_plain, reset, Client, End, Reply, Shape};
 pub use gate::Gate;
-pub use log::{assert_limit_named, lines};
+pub use log::{assert_limit_named, await_lines, lines};
 
 /// The time after which a test has failed; nothing is expected to take anywhere near as long.
 pub const SAFETY: Duration = Duration::from_secs(20);
