@@ -154,9 +154,10 @@ fn a_certificate_in_a_file_with_such_a_name_is_shown_in_its_lines() {
 }
 
 #[test]
-fn the_path_of_a_request_is_escaped_in_the_log() {
-    let router = Router::new()
-        .get("/panics/{what}", |_: &mut lockgate::Request| -> Response { panic!("as it should") });
+fn what_a_request_brings_is_escaped_in_the_log() {
+    let router = Router::new().get("/panics/{what}", |request: &mut lockgate::Request| -> Response {
+        panic!("{} is wrong", request.param("what").unwrap())
+    });
     let serving = support::serve_as(Library::builder(router).identity(support::identity()).access_log(true));
     // What is ASCII in it, a path must not have.
     let encoded: String =
@@ -165,8 +166,12 @@ fn the_path_of_a_request_is_escaped_in_the_log() {
     let lines = support::lines(|line| line.contains("/panics/") && line.contains("panicked"));
     assert_eq!(lines.len(), 1);
     assert_harmless(&lines[0]);
-    // As it came.
-    assert!(lines[0].contains(&format!("/panics/{encoded} panicked")), "{lines:?}");
+    // The path as it came, and the message of the panic.
+    assert!(lines[0].contains(&format!("GET /panics/{encoded} panicked at ")), "{lines:?}");
+    assert!(
+        lines[0].ends_with(r": \u{9b}\u{202e}\u{2066}\u{200f}\u{61c}\u{2028}\u{feff} is wrong"),
+        "{lines:?}"
+    );
 }
 
 /// What a command says on a terminal; `None` when there is no `script` (util-linux).

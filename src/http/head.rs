@@ -127,10 +127,9 @@ fn line_feed(buffer: &[u8], from: usize) -> Option<usize> {
 
 /// The method of a head that could not be read, as far as it decides about the answer: one to HEAD has no body.
 pub(crate) fn method(head: &[u8]) -> Method {
-    if head.starts_with(b"HEAD ") {
-        Method::HEAD
-    } else {
-        Method::GET
+    match asked(head) {
+        (Some(Method::HEAD), _) => Method::HEAD,
+        _ => Method::GET,
     }
 }
 
@@ -533,11 +532,15 @@ mod tests {
             ("GET /a", Some("GET"), None),
             ("GET", None, None),
             ("", None, None),
+            ("\r\nHEAD /a", Some("HEAD"), None),
+            ("HEADER /a HTTP/1.1\r\n", Some("HEADER"), Some("/a")),
             ("GET //a HTTP/1.1\r\n", Some("GET"), None),
             ("GET /\x1b[31m HTTP/1.1\r\n", Some("GET"), None),
             ("G\x1bT /a HTTP/1.1\r\n", None, Some("/a")),
             (" /a HTTP/1.1\r\n", None, Some("/a")),
         ] {
+            let decides = if method == Some("HEAD") { Method::HEAD } else { Method::GET };
+            assert_eq!(super::method(head.as_bytes()), decides, "{head:?}");
             let (found_method, found_path) = asked(head.as_bytes());
             let found = (found_method.map(|method| method.to_string()), found_path);
             assert_eq!(found, (method.map(String::from), path.map(str::as_bytes)), "{head:?}");
