@@ -431,15 +431,15 @@ impl Lot {
         state.phase = Phase::Stopped;
         for key in 0..state.slots.len() {
             let hung_up = Signals { hung_up: true, ..Signals::default() };
-            if let Some(connection) = state.take_parked(key) {
+            // Those that wait for a reader's place before the queues, so that a place that is given back there goes to none.
+            let taken = state.take_parked(key).or_else(|| state.take_waiting_reader(key));
+            if let Some(connection) = taken {
                 dropped.push(connection);
                 state.release_slot(key);
             } else {
                 state.signal(key, hung_up, 0, &mut awaited);
             }
         }
-        // Before the queues, so that a place that is given back there goes to none of them.
-        dropped.extend(state.take_waiting_readers());
         for ready in state.take_queues() {
             state.release_slot(ready.connection.key());
             dropped.push(ready.connection);
@@ -717,21 +717,23 @@ impl State {
         admitted
     }
 
-    /// Takes out all that wait in one queue or another.
-    fn take_queues(&mut self) -> Vec<Ready> {
-        let queued = std::mem::take(&mut self.queue);
-        let mut taken: Vec<Ready> = std::mem::take(&mut self.ready).into_iter().chain(queued).collect();
-        for (key, slot) in self.slots.iter_mut().enumerate() {
-            match std::mem::replace(&mut slot.seat, Seat::Away) {
-                Seat::AwaitsReader(connection) => {
-                    self.readers.forget(key);
-                    let reason = Reason::Signals(Signals::default());
-                    taken.push(Ready { connection, reason, since: 0 });
-                }
-                other => slot.seat = other,
+    fn take_waiting_reader(&mut self, key: usize) -> Option<Box<Connection>> {
+        let slot = self.slots.get_mut(key)?;
+        match std::mem::replace(&mut slot.seat, Seat::Away) {
+            Seat::AwaitsReader(connection) => {
+                self.readers.forget(key);
+                Some(connection)
+            }
+            other => {
+                slot.seat = other;
+                None
             }
         }
-        taken
+    }
+
+    fn take_queues(&mut self) -> Vec<Ready> {
+        let queued = std::mem::take(&mut self.queue);
+        std::mem::take(&mut self.ready).into_iter().chain(queued).collect()
     }
 }
 
