@@ -393,26 +393,23 @@ fn what_is_refused_without_its_body_is_answered_from_the_head_at_once() {
             client.send("bcdeGET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
             assert_eq!(client.reply().text(), "root", "{request}");
 
-            let mut client = serving.connect();
-            client.send(format!(
-                "{request} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na"
-            ));
-            assert_eq!(client.reply().status, status, "{request}");
+            let answered_after = |beginning: &str| {
+                let mut client = serving.connect();
+                let head =
+                    format!("{request} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
+                client.send(head + beginning);
+                assert_eq!(client.reply().status, status, "{request}");
+                client
+            };
+            let mut client = answered_after("3\r\na");
             client.send("bc\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
             assert_eq!(client.reply().text(), "root", "{request}");
 
             // What is no chunk ends the connection, and so does more than a body may have.
-            let mut client = serving.connect();
-            client.send(format!(
-                "{request} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na"
-            ));
-            assert_eq!(client.reply().status, status, "{request}");
+            let mut client = answered_after("3\r\na");
             client.send("bcd");
             client.expect_goodbye();
-            let mut client = serving.connect();
-            client
-                .send(format!("{request} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"));
-            assert_eq!(client.reply().status, status, "{request}");
+            let mut client = answered_after("");
             client.send(chunked(&vec![b'x'; 1024 * 1024 + 1_000], 100_000));
             client.expect_goodbye();
         }
