@@ -125,15 +125,17 @@ pub enum IdentityFault {
     },
     /// The private key does not belong to the certificate.
     KeyMismatch,
-    /// The certificate's validity is over, where one in use or to be put in place is valid or would have to be. Seconds since
-    /// 1970-01-01 UTC.
+    /// The certificate's validity is over. A server starts with such a file of its user's all the same: this is what
+    /// [`Identity::clock_fault`](crate::Identity::clock_fault) gives, and why a running server does not take one in the place of
+    /// a valid one. Seconds since 1970-01-01 UTC.
     Expired {
         /// The certificate's notAfter.
         not_after: i64,
         /// This machine's clock.
         now: i64,
     },
-    /// The certificate's validity has not begun, as for [`Expired`](IdentityFault::Expired). Seconds since 1970-01-01 UTC.
+    /// The certificate's validity has not begun; given where [`Expired`](IdentityFault::Expired) is. Seconds since 1970-01-01
+    /// UTC.
     NotYetValid {
         /// The certificate's notBefore.
         not_before: i64,

@@ -220,8 +220,9 @@ impl ServerBuilder {
     /// A further certificate and its key, as for [`Identity::from_pem_files`], that the server can do without. When they cannot
     /// be used, [`bind`](ServerBuilder::bind) says so in the log, as an error, and in [`Health::missing`](crate::Health), and
     /// the others are served; they are tried again when the files change, with increasing rests, and at
-    /// [`Handle::reload`](crate::Handle::reload). Such a pair takes the place of [`identity`](ServerBuilder::identity) when
-    /// there is none. Counts as [`also_identity`](ServerBuilder::also_identity).
+    /// [`Handle::reload`](crate::Handle::reload). Without [`identity`](ServerBuilder::identity) and
+    /// [`also_identity`](ServerBuilder::also_identity) the first pair that can be used is the default. There may be 1,000
+    /// further certificates in all, these and those of `also_identity` together.
     pub fn also_pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.also_pairs.push((certificate.into(), key.into()));
         self

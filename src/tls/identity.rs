@@ -73,8 +73,8 @@ impl Identity {
     ///
     /// [`Error::Identity`] with the file at fault, when a file cannot be read, when there is no certificate or no key
     /// in it, when it is in another form than PEM, when the two are swapped, damaged or do not belong together, and when
-    /// the key is encrypted or of a kind that is not supported. That the certificate's validity is over, or has not begun,
-    /// is none.
+    /// the key is encrypted or of a kind that is not supported. An expired certificate is no error, and neither is one that
+    /// is not valid yet.
     pub fn from_pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Identity, Error> {
         let (certificate, key) = (certificate.as_ref().to_path_buf(), key.as_ref().to_path_buf());
         Identity::from_source(PemFiles { certificate, key })
@@ -204,11 +204,7 @@ impl Identity {
     /// [`NotYetValid`](IdentityFault::NotYetValid) when it begins in more than five minutes. `None` as well while `now` is
     /// before the day this program was built, since such a clock says nothing.
     pub fn clock_fault(&self, now: SystemTime) -> Option<IdentityFault> {
-        self.fault_at(unix(now))
-    }
-
-    fn fault_at(&self, now: i64) -> Option<IdentityFault> {
-        let (not_before, not_after) = (self.not_before(), self.not_after());
+        let (not_before, not_after, now) = (self.not_before(), self.not_after(), unix(now));
         match validity::standing(self.inner.validity, now) {
             Standing::Unjudged | Standing::Valid => None,
             Standing::Over => Some(IdentityFault::Expired { not_after, now }),
