@@ -5,6 +5,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -413,6 +414,35 @@ fn what_is_refused_without_its_body_is_answered_from_the_head_at_once() {
             client.send(chunked(&vec![b'x'; 1024 * 1024 + 1_000], 100_000));
             client.expect_goodbye();
         }
+    }
+}
+
+#[test]
+fn the_rest_of_an_unwanted_body_is_no_request_when_its_answer_waits_for_the_client() {
+    let served = Arc::new(AtomicUsize::new(0));
+    let counts = served.clone();
+    // With the answer behind it there is more than is kept back, and so that goes out in the middle of an exchange.
+    let router = Router::new().get("/quick", |_: &mut Request| "quick").get("/", move |_: &mut Request| {
+        counts.fetch_add(1, Ordering::SeqCst);
+        "x".repeat(16_000)
+    });
+    let serving = serve_within(router, |limits| limits.workers = 1);
+    let (mut client, mut other) = (serving.connect(), serving.connect());
+    // The answers are more than the system keeps for a client that does not read.
+    let pairs = 1_500;
+    client.send([get("/").into_bytes(), in_chunks("/missing", 5)].concat().repeat(pairs));
+    // While the socket takes more, each answer to the other client stands between two turns of the first.
+    let (mut before, mut unchanged) = (0, 0);
+    while unchanged < 20 {
+        assert_eq!(other.get("/quick").status, 200);
+        let now = served.load(Ordering::SeqCst);
+        unchanged = if now == before && now > 0 { unchanged + 1 } else { 0 };
+        before = now;
+    }
+    assert!(before < pairs, "the server waits for the client");
+    for number in 0..pairs {
+        assert_eq!(client.reply().status, 200, "{number}");
+        assert_eq!(client.reply().status, 404, "{number}");
     }
 }
 

@@ -155,6 +155,7 @@ impl Connection {
         if !self.may_ask(desk) {
             return match asked.line.body {
                 BodyLength::Fixed(length) if length <= rest.len() as u64 => {
+                    self.has_more = rest.len() as u64 > length;
                     self.log_refusal(TOO_OFTEN, desk);
                     let response = TOO_OFTEN.into_response();
                     let record = self.record(asked.told(), desk);
@@ -507,13 +508,12 @@ impl Connection {
         if let Some(record) = record {
             record.write(inline.len() as u64, "");
         }
-        match after {
-            After::KeepAlive => self.begin_head(desk),
-            After::Close => return Ok(self.begin_sending(Sending::new(Source::Nothing, after, None), desk)),
-        }
-        if Connection::has_much_output(desk) && self.send_output(desk)? == Flushed::Blocked {
+        let much = after == After::KeepAlive && Connection::has_much_output(desk);
+        if after == After::Close || much && self.send_output(desk)? == Flushed::Blocked {
             return Ok(self.begin_sending(Sending::new(Source::Nothing, after, None), desk));
         }
+        // What comes next stands in the stage, so nothing may be put in its place.
+        self.begin_head(desk);
         Ok(Continue(()))
     }
 
