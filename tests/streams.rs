@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use lockgate::{Limits, Request, Response, Router};
 
-use support::{get, noise, post, reset, serve, serve_within, Client, Gate, Serving, Shape, SAFETY};
+use support::{get, noise, post, reset, serve, serve_within, Client, End, Gate, Serving, Shape, SAFETY};
 
 /// More than the system keeps for a client that does not read.
 const LONG: usize = 24 * 1024 * 1024;
@@ -414,4 +414,127 @@ fn a_client_that_resets_ends_its_stream_at_the_next_event() {
         }
         source.dropped.wait_for(1);
     }
+}
+
+/// Says that it has given more than there was room for.
+struct Boastful;
+
+impl Read for Boastful {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        out.fill(b'x');
+        Ok(out.len() + 4)
+    }
+}
+
+#[test]
+fn a_reader_that_says_too_much_sends_nothing_of_others() {
+    let router = Router::new()
+        .get("/quick", |_: &mut Request| "quick")
+        .get("/other", |_: &mut Request| Response::reader(io::repeat(b'y').take(300_000)))
+        .get("/known", |_: &mut Request| Response::reader_with_length(Boastful, 4))
+        .get("/", |_: &mut Request| Response::reader(Boastful));
+    let serving = serve_within(router, |limits| limits.workers = 1);
+    for path in ["/known", "/"] {
+        assert_eq!(serving.get("/other").body.len(), 300_000);
+        let mut client = serving.connect();
+        // Less is asked for while further requests are held.
+        client.send(get(path) + &get("/quick").repeat(10));
+        let (answer, end) = client.rest();
+        let shown = String::from_utf8_lossy(&answer);
+        assert!(answer.ends_with(b"\r\n\r\n"), "{path}: {shown}");
+        assert_ne!(end, End::Goodbye, "{path}");
+    }
+}
+
+/// Gives what it likes and panics in the end.
+struct Trap(io::Repeat);
+
+impl Read for Trap {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out)
+    }
+}
+
+impl Drop for Trap {
+    fn drop(&mut self) {
+        panic!("as the test wants it");
+    }
+}
+
+#[test]
+fn a_reader_that_panics_when_it_is_dropped_ends_neither_the_listener_nor_a_stop() {
+    let router = Router::new()
+        .get("/quick", |_: &mut Request| "quick")
+        .get("/", |_: &mut Request| Response::reader(Trap(io::repeat(b'x'))));
+    let serving = serve_within(router, |limits| {
+        limits.connections = 2;
+        limits.stall_timeout = Duration::from_millis(1);
+        limits.write_min_rate = u64::MAX;
+        limits.drain_timeout = Duration::from_millis(1);
+    });
+    let open = || {
+        let mut client = serving.connect();
+        client.send(get("/"));
+        client.take_until(b"\r\n\r\n").unwrap();
+        client
+    };
+    let _held = (open(), open());
+    // They make room for others as soon as their sockets take no more.
+    let deadline = Instant::now() + SAFETY;
+    while Client::connect(serving.address).map(|mut client| client.get("/quick").status).ok() != Some(200) {
+        assert!(Instant::now() < deadline, "nobody is let in any more");
+    }
+    let _held = (open(), open());
+    serving.handle.stop();
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_stop_ends_the_streams_that_wait_for_a_place() {
+    let streams = Streams::serve(0, |limits| {
+        few(limits);
+        limits.drain_timeout = Duration::from_millis(1);
+    });
+    let open = |behind: &str| loop {
+        let source = streams.make();
+        let mut client = streams.serving.connect();
+        client.send(get("/stream") + behind);
+        if client.take_until(b"\r\n\r\n").unwrap().starts_with(b"HTTP/1.1 200") {
+            source.asked.wait_for(1);
+            return (client, source);
+        }
+    };
+    // Two are under way, and their clients take no more; so they have no place, and another has it.
+    let mut waiting = [(); 2].map(|()| {
+        let (client, source) = open("");
+        source.events.send(noise(LONG)).unwrap();
+        (client, source)
+    });
+    let (_last, last) = open(&get("/wait"));
+    let mut busy = streams.serving.connect();
+    busy.send(get("/wait"));
+    streams.gate.wait_for(1);
+    // Their clients take all there is, so they want to go on.
+    for (client, _) in &mut waiting {
+        while !client.stays_silent_for(Duration::from_millis(100)) {
+            client.receive().unwrap();
+            client.forget();
+        }
+    }
+    let mut busier = streams.serving.connect();
+    busier.send(get("/wait"));
+    streams.gate.wait_for(2);
+    // The place goes to one of them, for which there is no worker: the last one has a handler to call.
+    drop(last.events);
+    streams.gate.wait_for(3);
+
+    let gate = streams.gate.clone();
+    let handle = streams.serving.handle.clone();
+    handle.stop();
+    streams.serving.join().unwrap();
+    for (_, source) in &waiting {
+        source.dropped.wait_for(1);
+    }
+    drop(handle);
+    gate.open();
 }

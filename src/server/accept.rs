@@ -110,7 +110,7 @@ impl Acceptor {
                 Err(error) if is_one_of(&error, &SCARCE) => {
                     // Another connection has what is missing.
                     match shared.lot.make_room(shared.limits.stall_timeout) {
-                        Some(connection) => connection.close_for_another(),
+                        Some(connection) => connection.close_for_another(shared),
                         None => return Err(error),
                     }
                 }
@@ -174,7 +174,7 @@ fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
                 let peer = connection.peer();
                 let line = format_args!("{peer}: closed to make room for another (limit connections)");
                 shared.log_refusal("connections", now, line);
-                connection.close_for_another();
+                connection.close_for_another(shared);
             }
             None => {
                 let line = format_args!("{peer}: closed, too many connections (limit connections)");

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::os::fd::{AsRawFd, RawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::http::StatusCode;
 
@@ -20,8 +20,10 @@ use super::limits::Limits;
 use super::parking::{Idle, Millis, Parking, Ready, Reason, Signals};
 use super::sending::{After, Sending, Source};
 use super::transport::{client_refused, Flushed, Transport};
+use super::Shared;
 use crate::error::BodyFault;
 use crate::escape;
+use crate::handler_call::{self, Fault};
 use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
 use crate::http::head::{self, Scan};
 use crate::http::Refusal;
@@ -156,9 +158,22 @@ impl Connection {
 
     /// Ends a connection that makes room: says goodbye if the socket takes it, and is gone. A response that is not sent
     /// whole is cut without that, or the client could take the part for the whole.
-    pub(crate) fn close_for_another(mut self: Box<Self>) {
+    pub(crate) fn close_for_another(mut self: Box<Self>, shared: &Shared) {
         if !matches!(self.stage, Stage::Sending(_)) {
             self.say_goodbye();
+        }
+        self.end(shared);
+    }
+
+    /// Drops a connection outside of its turn. With it goes a handler's reader, whose own drop may panic.
+    pub(crate) fn end(self: Box<Self>, shared: &Shared) {
+        let peer = self.peer;
+        // What went wrong is among the faults.
+        let _: Option<()> = handler_call::run("a panic in a connection", || drop(self));
+        if handler_call::went_wrong() {
+            for Fault { what, text } in handler_call::faults() {
+                shared.log_fault(what, Instant::now(), format_args!("{peer}: ending the connection {text}"));
+            }
         }
     }
 

@@ -446,7 +446,9 @@ fn put_back<'s>(shared: &'s Arc<Shared>, outcome: Outcome, me: Option<usize>) ->
         return state;
     }
     drop(state);
-    drop(dropped);
+    if let Some(connection) = dropped {
+        connection.end(shared);
+    }
     if wake {
         shared.lot.wake_watcher();
     }

@@ -142,6 +142,8 @@ struct Slot {
     gone: bool,
     /// Whether it has one of the places for readers.
     has_reader_place: bool,
+    /// Which watch was the last, or was under way, when its connection came.
+    came_in: u32,
     deadline: Millis,
     idle: Idle,
 }
@@ -423,12 +425,14 @@ impl Lot {
         state.open
     }
 
-    /// Drops every connection that no worker has, and lets handlers that wait for a body find its end.
-    pub(crate) fn cut(&self) {
-        let mut dropped = Vec::new();
+    /// Takes out every connection that no worker has, and lets handlers that wait for a body find its end.
+    #[must_use]
+    pub(crate) fn cut(&self) -> Vec<Box<Connection>> {
         let mut awaited = Vec::new();
         let mut state = self.lock();
         state.phase = Phase::Stopped;
+        // First, or a place that another gives back would put one of them in the queue.
+        let mut dropped = state.take_waiting_readers();
         for key in 0..state.slots.len() {
             let hung_up = Signals { hung_up: true, ..Signals::default() };
             // Those that wait for a reader's place before the queues, so that a place that is given back there goes to none.
@@ -447,7 +451,7 @@ impl Lot {
         drop(state);
         self.wake_watcher();
         awaited.iter().for_each(Thread::unpark);
-        drop(dropped);
+        dropped
     }
 }
 
@@ -523,6 +527,7 @@ impl State {
             signals: Signals::default(),
             gone: false,
             has_reader_place: false,
+            came_in: self.watches,
             deadline: 0,
             idle: Idle::No,
         };
@@ -553,7 +558,8 @@ impl State {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        slot.gone |= signals.gone && !matches!(slot.seat, Seat::Free);
+        // An event of the watch in which the connection came may be of the one that had its key before.
+        slot.gone |= signals.gone && !matches!(slot.seat, Seat::Free) && slot.came_in != self.watches;
         match std::mem::replace(&mut slot.seat, Seat::Away) {
             Seat::Parked(connection) => {
                 self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
@@ -740,6 +746,26 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_late_event_of_another_connection_says_nothing_of_the_one_that_has_its_key_now() {
+        let lot = Lot::new(1, 1).unwrap();
+        let mut state = lot.lock();
+        let gone = Signals { gone: true, hung_up: true, ..Signals::default() };
+        let first = state.take_slot();
+        state.watches += 1;
+        state.signal(first, gone, 0, &mut Vec::new());
+        assert!(state.is_gone(first));
+        // The watch is under way still.
+        state.release_slot(first);
+        let second = state.take_slot();
+        assert_eq!(second, first);
+        state.signal(second, gone, 0, &mut Vec::new());
+        assert!(!state.is_gone(second));
+        state.watches += 1;
+        state.signal(second, gone, 0, &mut Vec::new());
+        assert!(state.is_gone(second));
+    }
 
     #[test]
     fn stalled_heads_make_room_first_then_idle_ones_then_the_slowest_and_nobody_else() {

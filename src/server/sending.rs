@@ -361,7 +361,15 @@ fn read_piece(
         desk.shared.log_fault(what, desk.now(), format_args!("a response's reader {text}"));
     }
     match result {
-        Some(Ok(read)) => Ok(read),
+        Some(Ok(read)) if read <= most => Ok(read),
+        // What lies beyond may be another client's.
+        Some(Ok(read)) => {
+            let line = format_args!(
+                "a response's reader says that it gave {read} bytes where it was asked for {most}"
+            );
+            desk.shared.log_fault("a response's reader failed", desk.now(), line);
+            Err(io::ErrorKind::Other.into())
+        }
         Some(Err(error)) => {
             let error = escape::shown(&error);
             let line = format_args!("a response's reader failed, and the connection was cut: {error}");
