@@ -510,6 +510,9 @@ fn a_stop_ends_the_streams_that_wait_for_a_place() {
         source.events.send(noise(LONG)).unwrap();
         (client, source)
     });
+    let (mut probe, ends) = open("");
+    drop(ends.events);
+    probe.take_until(b"0\r\n\r\n").unwrap();
     let (_last, last) = open(&get("/wait"));
     let mut busy = streams.serving.connect();
     busy.send(get("/wait"));
