@@ -426,8 +426,7 @@ impl Lot {
     }
 
     /// Takes out every connection that no worker has, and lets handlers that wait for a body find its end.
-    #[must_use]
-    pub(crate) fn cut(&self) -> Vec<Box<Connection>> {
+    pub(crate) fn cut(&self) -> impl Iterator<Item = Box<Connection>> {
         let mut awaited = Vec::new();
         let mut state = self.lock();
         state.phase = Phase::Stopped;
@@ -435,10 +434,8 @@ impl Lot {
         let mut dropped = state.take_waiting_readers();
         for key in 0..state.slots.len() {
             let hung_up = Signals { hung_up: true, ..Signals::default() };
-            // Those that wait for a reader's place before the queues, so that a place that is given back there goes to none.
-            let taken = state.take_parked(key).or_else(|| state.take_waiting_reader(key));
-            if let Some(connection) = taken {
-                dropped.push(connection);
+            if let Some(connection) = state.take_parked(key) {
+                dropped.push_back(connection);
                 state.release_slot(key);
             } else {
                 state.signal(key, hung_up, 0, &mut awaited);
@@ -446,12 +443,12 @@ impl Lot {
         }
         for ready in state.take_queues() {
             state.release_slot(ready.connection.key());
-            dropped.push(ready.connection);
+            dropped.push_back(ready.connection);
         }
         drop(state);
         self.wake_watcher();
         awaited.iter().for_each(Thread::unpark);
-        dropped
+        dropped.into_iter()
     }
 }
 
@@ -723,18 +720,20 @@ impl State {
         admitted
     }
 
-    fn take_waiting_reader(&mut self, key: usize) -> Option<Box<Connection>> {
-        let slot = self.slots.get_mut(key)?;
-        match std::mem::replace(&mut slot.seat, Seat::Away) {
-            Seat::AwaitsReader(connection) => {
-                self.readers.forget(key);
-                Some(connection)
-            }
-            other => {
-                slot.seat = other;
-                None
+    fn take_waiting_readers(&mut self) -> VecDeque<Box<Connection>> {
+        let mut taken = VecDeque::new();
+        for key in 0..self.slots.len() {
+            let slot = &mut self.slots[key];
+            match std::mem::replace(&mut slot.seat, Seat::Away) {
+                Seat::AwaitsReader(connection) => {
+                    self.readers.forget(key);
+                    self.release_slot(key);
+                    taken.push_back(connection);
+                }
+                other => slot.seat = other,
             }
         }
+        taken
     }
 
     fn take_queues(&mut self) -> Vec<Ready> {

@@ -229,7 +229,7 @@ pub(crate) fn run(
 fn end(shared: &Shared) {
     shared.stopped.store(true, Ordering::SeqCst);
     shared.keeper.stop();
-    shared.lot.cut().into_iter().for_each(|connection| connection.end(shared));
+    shared.lot.cut().for_each(|connection| connection.end(shared));
     shared.crew.wake_all();
     // A handler that never returns must not keep the program from ending.
     wait_for_workers(shared, Instant::now() + LAST_WAIT);
