@@ -6,8 +6,8 @@ use std::io::Read;
 
 use ::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use serde_core::Serialize;
-use serde_json::{Map, Value};
+use serde_core::{Serialize, Serializer};
+use serde_json::Value;
 
 use super::Refusal;
 use crate::error::{BodyFault, Error, ParameterFault};
@@ -263,16 +263,15 @@ impl fmt::Debug for Response {
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
-    members: Map<String, Value>,
+    /// By their names, in order. There are a few, and a map would be the largest part of it in a program.
+    members: Vec<(String, Value)>,
 }
 
 impl Problem {
     /// A problem whose title is the status's own (RFC 9457 §4.2.1, `about:blank`).
     pub fn new(status: StatusCode) -> Problem {
-        let mut members = Map::new();
-        members.insert("title".into(), status.canonical_reason().unwrap_or("Error").into());
-        members.insert("status".into(), status.as_u16().into());
-        Problem { status, members }
+        let title = status.canonical_reason().unwrap_or("Error");
+        Problem { status, members: Vec::new() }.title(title).member("status", status.as_u16())
     }
 
     /// What happened this time, for a person.
@@ -292,7 +291,11 @@ impl Problem {
 
     /// Any further member (RFC 9457 §3.2).
     pub fn member(mut self, name: &str, value: impl Into<Value>) -> Problem {
-        self.members.insert(name.to_string(), value.into());
+        let member = (name.to_string(), value.into());
+        match self.members.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
+            Ok(at) => self.members[at] = member,
+            Err(at) => self.members.insert(at, member),
+        }
         self
     }
 }
@@ -422,10 +425,19 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
     }
 }
 
+/// Written as a JSON object.
+struct Members<'m>(&'m [(String, Value)]);
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         // A map of strings to JSON values can always be written.
-        let bytes = serde_json::to_vec(&self.members).unwrap_or_default();
+        let bytes = serde_json::to_vec(&Members(&self.members)).unwrap_or_default();
         Response::of(PROBLEM_JSON, Payload::Bytes(bytes)).with_status(self.status)
     }
 }

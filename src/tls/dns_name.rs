@@ -64,6 +64,22 @@ impl fmt::Display for DnsNameFault {
 ///
 /// What is wrong with it.
 pub fn dns_name(text: &str) -> Result<String, DnsNameFault> {
+    match check(text) {
+        Ok(()) => Ok(text.to_ascii_lowercase()),
+        Err(DnsNameFault::NotAscii(_)) => {
+            let foreign = text.chars().find(|c| !c.is_ascii() && !c.is_alphanumeric());
+            Err(foreign.map_or_else(|| DnsNameFault::NotAscii(in_ascii(text)), DnsNameFault::Character))
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// The same rule without the form in ASCII, which needs tables of Unicode: for programs that only judge names.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(super) fn check(text: &str) -> Result<(), DnsNameFault> {
     if text.is_empty() || text == "." {
         return Err(DnsNameFault::Empty);
     }
@@ -77,8 +93,8 @@ pub fn dns_name(text: &str) -> Result<String, DnsNameFault> {
         match c {
             'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' => {}
             '*' => return Err(DnsNameFault::Wildcard),
-            c if c.is_ascii() || !c.is_alphanumeric() => return Err(DnsNameFault::Character(c)),
-            _ => return Err(DnsNameFault::NotAscii(in_ascii(text))),
+            c if c.is_ascii() => return Err(DnsNameFault::Character(c)),
+            _ => return Err(DnsNameFault::NotAscii(None)),
         }
     }
     if text.len() > LONGEST_NAME {
@@ -96,7 +112,7 @@ pub fn dns_name(text: &str) -> Result<String, DnsNameFault> {
     if rest.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
         return Err(DnsNameFault::Number);
     }
-    Ok(text.to_ascii_lowercase())
+    Ok(())
 }
 
 /// The same name in ASCII, for a message: each label in its `xn--` form (RFC 5890 §2.3.2.1). Letters are put in lower case and not

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::dns_name::{dns_name, DnsNameFault};
+use super::super::dns_name::{self, DnsNameFault};
 
 /// Why no client can ask for this DNS name (RFC 5280 §4.2.1.6, RFC 9525 §6.3), as a clause with what would be right. What
 /// clients take although no certificate should have it (`*.local`, a hyphen at the end of a label) is no fault here, and an
@@ -33,7 +33,7 @@ pub(super) fn fault(name: &str) -> Option<&'static str> {
     if rest.contains('*') {
         return Some("an asterisk stands for one whole label, the first; give *.example.org, or each name");
     }
-    match dns_name(rest) {
+    match dns_name::check(rest) {
         Ok(_) | Err(DnsNameFault::Hyphen) => None,
         // Browsers and URLs take it for an IPv4 address.
         Err(DnsNameFault::Number) => Some("its last label is a number; give a name, or a whole address"),
