@@ -281,10 +281,8 @@ impl Router {
                 .into_response();
         }
         if path == "*" {
-            return Response::new(StatusCode::NO_CONTENT).with_header(
-                ALLOW,
-                HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            );
+            return Response::new(StatusCode::NO_CONTENT)
+                .with_field(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
         let Some(methods) = methods else {
             return not_served();
@@ -296,7 +294,7 @@ impl Router {
                 .detail("The path is served, with other methods.")
                 .into_response()
         };
-        response.with_header(ALLOW, methods.allow())
+        response.with_field(ALLOW, methods.allow())
     }
 
     /// How many handlers there are; their indices are below this.

@@ -109,18 +109,24 @@ pub(super) fn start_log(arguments: &Arguments) {
     };
     let environment = env_logger::Env::default().default_filter_or(level);
     let mut builder = env_logger::Builder::from_env(environment);
-    if std::env::var_os("RUST_LOG_STYLE").is_none() {
-        builder.write_style(match Paint::for_stderr() {
-            Paint::Colours => env_logger::WriteStyle::Always,
-            Paint::Plain => env_logger::WriteStyle::Never,
-        });
-    }
-    builder.format(|line, record| {
+    // As env_logger reads it, whose own colours would be a tenth of a megabyte of the program.
+    let paint = match std::env::var("RUST_LOG_STYLE").as_deref() {
+        Ok("always") => Paint::Colours,
+        Ok("never") => Paint::Plain,
+        _ => Paint::for_stderr(),
+    };
+    builder.format(move |line, record| {
         let time = lockgate::iso8601(unix_now());
-        let (level, target) = (record.level(), record.target());
-        let style = line.default_level_style(level);
+        let code = match record.level() {
+            log::Level::Error => "1;31",
+            log::Level::Warn => "33",
+            log::Level::Info => "32",
+            log::Level::Debug => "34",
+            log::Level::Trace => "36",
+        };
+        let level = paint.with(code, &format!("{:<5}", record.level()));
         // Also for the lines of other crates, which escape nothing.
-        writeln!(line, "[{time} {style}{level:<5}{style:#} {target}] {}", escape::shown(record.args()))
+        writeln!(line, "[{time} {level} {}] {}", record.target(), escape::shown(record.args()))
     });
     builder.init();
 }

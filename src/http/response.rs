@@ -167,6 +167,12 @@ impl Response {
         })
     }
 
+    /// Sets one of the program's own fields, which needs no check. Not for `Content-Type`.
+    pub(crate) fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Response {
+        self.fields.get_or_insert_default().insert(name, value);
+        self
+    }
+
     /// Puts a checked field where it belongs; one that was found wrong turns the response into a 500.
     fn put(
         mut self,
@@ -475,7 +481,7 @@ impl IntoResponse for Error {
         let response = Problem::new(status).detail(self.to_string()).into_response();
         if is_coding {
             // RFC 9110 §12.5.3: with 415 it says which codings would be taken.
-            response.with_header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
+            response.with_field(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
         } else {
             response
         }
@@ -486,7 +492,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let response = Problem::new(self.status).detail(self.detail).into_response();
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.with_header(RETRY_AFTER, HeaderValue::from_static("1"))
+            response.with_field(RETRY_AFTER, HeaderValue::from_static("1"))
         } else {
             response
         }

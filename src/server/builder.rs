@@ -12,10 +12,10 @@ use super::accept::{Acceptor, BACKLOG};
 use super::budget::Budget;
 use super::census::Census;
 use super::crew::Crew;
-use super::keeper::{IdentityEvent, Keeper, Listener, Rounds};
+use super::keeper::{AskForMissing, IdentityEvent, Keeper, Listener, Rounds};
 use super::ledger::Ledger;
 use super::limits::Limits;
-use super::missing::Missing;
+use super::missing::{self, Missing};
 use super::parking::Lot;
 use super::rate::Rate;
 use super::shutdown::{self, Handle, Running, StopRedirect};
@@ -59,6 +59,8 @@ pub struct ServerBuilder {
     identity: Option<Identity>,
     also: Vec<Identity>,
     also_pairs: Vec<(PathBuf, PathBuf)>,
+    /// What loads them, and what asks again for those that are missing; a program without them does not link it.
+    with_pairs: Option<(missing::Load, AskForMissing)>,
     listener: Option<Listener>,
     client_auth: Option<ClientAuth>,
     limits: Limits,
@@ -91,6 +93,7 @@ impl Server {
             identity: None,
             also: Vec::new(),
             also_pairs: Vec::new(),
+            with_pairs: None,
             listener: None,
             client_auth: None,
             limits: Limits::default(),
@@ -225,6 +228,7 @@ impl ServerBuilder {
     /// further certificates in all, these and those of `also_identity` together.
     pub fn also_pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.also_pairs.push((certificate.into(), key.into()));
+        self.with_pairs = Some((Missing::load, Keeper::ask_for_missing));
         self
     }
 
@@ -325,7 +329,10 @@ impl ServerBuilder {
             );
             return Err(Error::Setting { setting: "also_identity", fault });
         }
-        let (pairs, missing, failed) = Missing::load(std::mem::take(&mut self.also_pairs));
+        let (ask, (pairs, missing, failed)) = match self.with_pairs {
+            Some((load, ask)) => (Some(ask), load(std::mem::take(&mut self.also_pairs))),
+            None => (None, (Vec::new(), Missing::default(), None)),
+        };
         let identities: Vec<_> =
             self.identity.take().into_iter().chain(self.also.drain(..)).chain(pairs).collect();
         if identities.is_empty() {
@@ -339,7 +346,7 @@ impl ServerBuilder {
         #[cfg(feature = "acme")]
         super::acme::check(&identities, self.redirect.is_some(), clients.as_ref())?;
         let tls = Arc::new(Live::new(identities, clients)?.with_record_bytes(self.tls_record_bytes)?);
-        let (keeper, rounds) = Keeper::new(tls.clone(), missing, self.listener.take())
+        let (keeper, rounds) = Keeper::new(tls.clone(), (missing, ask), self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 
         let credential_names = CredentialNames::new(&self.credential_headers)?;

@@ -73,6 +73,9 @@ pub enum IdentityEvent<'a> {
 /// What is told of events.
 pub(crate) type Listener = Arc<dyn Fn(&IdentityEvent<'_>) + Send + Sync>;
 
+/// What asks again for the certificates that are missing, in a program that may have some.
+pub(super) type AskForMissing = fn(&Keeper) -> Result<(), Error>;
+
 /// What the keeper's thread and everybody else share.
 pub(crate) struct Keeper {
     live: Arc<Live>,
@@ -84,6 +87,7 @@ pub(crate) struct Keeper {
     /// What failed last, and has not succeeded since.
     failures: Mutex<Vec<(Subject, IdentityFailure)>>,
     missing: Missing,
+    ask: Option<AskForMissing>,
 }
 
 /// What an attempt was about.
@@ -125,7 +129,7 @@ impl Keeper {
     /// The keeper of these identities, and its thread's work.
     pub(crate) fn new(
         live: Arc<Live>,
-        missing: Missing,
+        (missing, ask): (Missing, Option<AskForMissing>),
         listener: Option<Listener>,
     ) -> io::Result<(Arc<Keeper>, Rounds)> {
         let watch = Watch::new()?;
@@ -138,7 +142,7 @@ impl Keeper {
         if !missing.is_empty() {
             ward.failed(missing.stamp(), Instant::now());
         }
-        let keeper = Arc::new(Keeper { live, listener, waker, stopped, exchange, failures, missing });
+        let keeper = Arc::new(Keeper { live, listener, waker, stopped, exchange, failures, missing, ask });
         Ok((keeper.clone(), Rounds { keeper, watch, wards, missing: ward, clients }))
     }
 
@@ -151,7 +155,7 @@ impl Keeper {
                 failed.get_or_insert(error);
             }
         }
-        if let Err(error) = self.ask_for_missing() {
+        if let Err(error) = self.ask.map_or(Ok(()), |ask| ask(self)) {
             log::error!("{STILL_MISSING}: {error}");
             failed.get_or_insert(error);
         }
@@ -189,7 +193,7 @@ impl Keeper {
     }
 
     /// Tries the certificates that are not served again; those that can be used come behind the others.
-    fn ask_for_missing(&self) -> Result<(), Error> {
+    pub(super) fn ask_for_missing(&self) -> Result<(), Error> {
         let (found, failed) = self.missing.try_again(|found| {
             let _one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
             let mut identities = self.live.current().identities.clone();
@@ -377,7 +381,7 @@ impl Rounds {
         }
         let stamp = self.keeper.missing.stamp();
         if self.missing.should_ask(&stamp, &stamp, now) {
-            let failed = self.keeper.ask_for_missing();
+            let failed = self.keeper.ask.map_or(Ok(()), |ask| ask(&self.keeper));
             // Of those that are left.
             let stamp = self.keeper.missing.stamp();
             match failed {

@@ -19,6 +19,9 @@ pub(crate) struct Missing {
     attempt: Mutex<()>,
 }
 
+/// What loads pairs: those that can be used, the rest, and the first failure.
+pub(super) type Load = fn(Vec<(PathBuf, PathBuf)>) -> (Vec<Identity>, Missing, Option<Error>);
+
 /// What has become of some pairs.
 struct Tried {
     usable: Vec<Identity>,

@@ -430,25 +430,23 @@ impl Lot {
         let mut awaited = Vec::new();
         let mut state = self.lock();
         state.phase = Phase::Stopped;
-        // First, or a place that another gives back would put one of them in the queue.
-        let mut dropped = state.take_waiting_readers();
         for key in 0..state.slots.len() {
             let hung_up = Signals { hung_up: true, ..Signals::default() };
-            if let Some(connection) = state.take_parked(key) {
-                dropped.push_back(connection);
-                state.release_slot(key);
+            let waiting = state.take_parked(key).or_else(|| state.take_waiting_reader(key));
+            if let Some(connection) = waiting {
+                let reason = Reason::Signals(Signals::default());
+                state.ready.push_back(Ready { connection, reason, since: 0 });
             } else {
                 state.signal(key, hung_up, 0, &mut awaited);
             }
         }
-        for ready in state.take_queues() {
-            state.release_slot(ready.connection.key());
-            dropped.push_back(ready.connection);
-        }
+        // Nothing is given back before all are taken, or a place for a reader would put another into the queue.
+        let dropped = state.take_queues();
+        dropped.iter().for_each(|ready| state.release_slot(ready.connection.key()));
         drop(state);
         self.wake_watcher();
         awaited.iter().for_each(Thread::unpark);
-        dropped.into_iter()
+        dropped.into_iter().map(|ready| ready.connection)
     }
 }
 
@@ -720,20 +718,18 @@ impl State {
         admitted
     }
 
-    fn take_waiting_readers(&mut self) -> VecDeque<Box<Connection>> {
-        let mut taken = VecDeque::new();
-        for key in 0..self.slots.len() {
-            let slot = &mut self.slots[key];
-            match std::mem::replace(&mut slot.seat, Seat::Away) {
-                Seat::AwaitsReader(connection) => {
-                    self.readers.forget(key);
-                    self.release_slot(key);
-                    taken.push_back(connection);
-                }
-                other => slot.seat = other,
+    fn take_waiting_reader(&mut self, key: usize) -> Option<Box<Connection>> {
+        let slot = self.slots.get_mut(key)?;
+        match std::mem::replace(&mut slot.seat, Seat::Away) {
+            Seat::AwaitsReader(connection) => {
+                self.readers.forget(key);
+                Some(connection)
+            }
+            other => {
+                slot.seat = other;
+                None
             }
         }
-        taken
     }
 
     fn take_queues(&mut self) -> Vec<Ready> {

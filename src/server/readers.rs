@@ -1,8 +1,6 @@
 //! The places for readers of streamed responses. A reader may block for as long as it likes, so only so many workers may be
 //! inside one at a time; the others stay for requests. Knows keys of connections and counts, nothing else.
 
-use std::collections::VecDeque;
-
 /// How many places are taken, and which connections wait for one.
 #[derive(Debug)]
 pub(crate) struct Readers {
@@ -11,12 +9,12 @@ pub(crate) struct Readers {
     /// Places of readers whose clients are gone. So many do not count against the others.
     abandoned: usize,
     /// Connections in the middle of a response, the first to wait first.
-    waiting: VecDeque<usize>,
+    waiting: Vec<usize>,
 }
 
 impl Readers {
     pub(crate) fn new(most: usize) -> Readers {
-        Readers { most, taken: 0, abandoned: 0, waiting: VecDeque::new() }
+        Readers { most, taken: 0, abandoned: 0, waiting: Vec::new() }
     }
 
     /// How many workers are inside readers whose clients are gone; at most as many as there are places.
@@ -57,7 +55,7 @@ impl Readers {
 
     /// This connection waits for a place.
     pub(crate) fn wait(&mut self, key: usize) {
-        self.waiting.push_back(key);
+        self.waiting.push(key);
     }
 
     /// This connection no longer waits.
@@ -70,9 +68,11 @@ impl Readers {
         if !self.has_room() {
             return None;
         }
-        let key = self.waiting.pop_front()?;
+        if self.waiting.is_empty() {
+            return None;
+        }
         self.taken += 1;
-        Some(key)
+        Some(self.waiting.remove(0))
     }
 }
 

@@ -283,7 +283,7 @@ mod tests {
         let mut watch = Watch::new().unwrap();
         let folders = watch.folders.as_mut().unwrap();
         let there = dir.path().to_path_buf();
-        assert!(folders.set(&[there.clone()]).unwrap());
+        assert!(folders.set(std::slice::from_ref(&there)).unwrap());
         // Gone is as good as forbidden, which nothing is for the superuser.
         assert!(!folders.set(&[there.clone(), there.join("gone")]).unwrap());
         assert!(folders.set(&[there]).unwrap());

@@ -133,7 +133,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let text = rest?;
-        let Some(end) = memchr::memchr2(b'\n', b'\r', text) else {
+        let Some(end) = text.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
             rest = None;
             return Some(text);
         };
