@@ -35,6 +35,35 @@ pub(super) struct Handshake {
     pub(super) is_resumed: bool,
 }
 
+/// Why there was no handshake, and what had been seen of it by then.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: io::Error,
+    /// How many bytes had come.
+    pub(super) heard: usize,
+    pub(super) shown: Handshake,
+}
+
+impl Failed {
+    /// Whether the server stopped, or did not begin, without a word that would say why.
+    pub(super) fn is_silence(&self) -> bool {
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof,
+        };
+        let is_end = matches!(
+            self.error.kind(),
+            TimedOut | UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe | NotConnected
+        );
+        is_end && self.shown.chain.is_empty()
+    }
+}
+
+impl From<Failed> for io::Error {
+    fn from(failed: Failed) -> io::Error {
+        failed.error
+    }
+}
+
 /// Makes connections that remember each other's sessions.
 pub(super) struct Client {
     config: Arc<ClientConfig>,
@@ -42,7 +71,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new() -> Result<Client, io::Error> {
+    /// One that speaks these application protocols (ALPN).
+    pub(super) fn new(protocols: &[&str]) -> Result<Client, io::Error> {
         let notes = Arc::new(Notes { provider: provider(), taken: Mutex::default() });
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
@@ -50,22 +80,28 @@ impl Client {
             .dangerous()
             .with_custom_certificate_verifier(notes.clone())
             .with_client_cert_resolver(notes.clone());
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         config.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(8)));
         Ok(Client { config: Arc::new(config), notes })
     }
 
     /// Performs a handshake, asking for this host's name; with an address no name is asked for.
-    pub(super) fn connect(&self, line: Line, host: &Host) -> Result<(Secured, Handshake), io::Error> {
+    pub(super) fn connect(&self, line: Line, host: &Host) -> Result<(Secured, Handshake), Failed> {
         self.notes.lock().clone_from(&Handshake::default());
+        let failed = |error, heard| Failed { error, heard, shown: self.notes.lock().clone() };
         let name = match host {
-            Host::Name(name) => ServerName::try_from(name.clone()).map_err(io::Error::other)?,
+            Host::Name(name) => {
+                ServerName::try_from(name.clone()).map_err(|error| failed(io::Error::other(error), 0))?
+            }
             Host::Ip(address) => ServerName::from(*address),
         };
-        let connection = ClientConnection::new(self.config.clone(), name).map_err(io::Error::other)?;
+        let connection = ClientConnection::new(self.config.clone(), name)
+            .map_err(|error| failed(io::Error::other(error), 0))?;
         let mut stream = StreamOwned::new(connection, line);
         while stream.conn.is_handshaking() {
-            stream.conn.complete_io(&mut stream.sock)?;
+            if let Err(error) = stream.conn.complete_io(&mut stream.sock) {
+                return Err(failed(error, stream.sock.heard()));
+            }
         }
         let connection = &stream.conn;
         let mut seen = self.notes.lock().clone();

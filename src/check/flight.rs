@@ -36,7 +36,7 @@ pub(super) enum Answer {
 pub(super) struct Flight {
     pub(super) version: u16,
     pub(super) suite: u16,
-    /// The group that it chose, in TLS 1.3.
+    /// The group of the key exchange that it chose, if it is one of those that have numbers.
     pub(super) group: Option<u16>,
     /// The application protocol that it chose, before TLS 1.3.
     pub(super) protocol: Option<Vec<u8>>,
@@ -70,7 +70,10 @@ pub(super) fn read(stream: &mut impl Read) -> Answer {
                 flight = Some(hello);
             }
             (11, Some(flight)) => flight.certificates = certificates(&body).unwrap_or_default(),
-            (12, Some(flight)) => flight.dh_bits = dh_bits(flight.suite, &body),
+            (12, Some(flight)) => {
+                flight.dh_bits = dh_bits(flight.suite, &body);
+                flight.group = named_group(flight.suite, &body);
+            }
             (13, Some(flight)) => flight.wants_certificate = true,
             (14, Some(_)) => return flight.map_or(Answer::Closed, Answer::Accepted),
             // hello_request before the hello, session tickets, status: nothing that decides.
@@ -228,6 +231,16 @@ fn dh_bits(suite: u16, body: &[u8]) -> Option<usize> {
     let zeros = prime.iter().take_while(|byte| **byte == 0).count();
     let first = prime.get(zeros)?;
     Some((prime.len() - zeros) * 8 - first.leading_zeros() as usize)
+}
+
+/// RFC 8422 §5.4: a named curve (3) and its number.
+fn named_group(suite: u16, body: &[u8]) -> Option<u16> {
+    match body {
+        [3, high, low, ..] if super::suites::name(suite).contains("_ECDHE_") => {
+            Some(u16::from_be_bytes([*high, *low]))
+        }
+        _ => None,
+    }
 }
 
 struct Bytes<'a>(&'a [u8]);

@@ -33,6 +33,24 @@ impl Version {
 /// Key exchange groups (RFC 8446 §4.2.7, and X25519MLKEM768 of draft-ietf-tls-ecdhe-mlkem).
 pub(super) const X25519MLKEM768: u16 = 0x11ec;
 pub(super) const GROUPS: [u16; 5] = [0x001d, 0x0017, 0x0018, 0x0019, 0x0100];
+/// Those that the client of today offers.
+pub(super) const GROUPS_OF_TODAY: [u16; 3] = [0x001d, 0x0017, 0x0018];
+/// Those that are in no hello beside, and that a server may have been set up with alone.
+pub(super) const RARE_GROUPS: [u16; 13] = [
+    0x001e,
+    0x001a,
+    0x001b,
+    0x001c,
+    0x001f,
+    0x0020,
+    0x0021,
+    0x0101,
+    0x0102,
+    0x0103,
+    0x0104,
+    0x11eb,
+    X25519MLKEM768,
+];
 
 const SIGNATURES: [u16; 14] = [
     0x0403, 0x0503, 0x0603, 0x0807, 0x0808, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0203, 0x0201,

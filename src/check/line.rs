@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 pub(super) const MOST_CONNECTIONS: u32 = 48;
 /// What one connection may bring, in bytes. No flight of a handshake and no answer that is looked at comes near it.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
+/// By how much a phase is cut short once another has been waited for in vain.
+const HURRY: u32 = 5;
 /// Addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 4;
 
@@ -20,6 +22,8 @@ pub(super) struct Dialer {
     /// Of one machine; the port is chosen at each call. Never empty.
     addresses: Vec<SocketAddr>,
     phase: Duration,
+    /// Whether phases are cut short: what is asked has kept silent before.
+    is_hurried: bool,
     until: Instant,
     opened: Cell<u32>,
 }
@@ -50,7 +54,26 @@ impl Dialer {
     }
 
     pub(super) fn to(addresses: Vec<SocketAddr>, phase: Duration, until: Instant) -> Dialer {
-        Dialer { addresses, phase, until, opened: Cell::new(0) }
+        Dialer { addresses, phase, is_hurried: false, until, opened: Cell::new(0) }
+    }
+
+    /// How long a phase of the next connection may take.
+    pub(super) fn phase(&self) -> Duration {
+        if self.is_hurried {
+            self.phase / HURRY
+        } else {
+            self.phase
+        }
+    }
+
+    /// Cuts the phases of the next connections short, because one of their kind has waited in vain.
+    pub(super) fn hurry(&mut self) {
+        self.is_hurried = true;
+    }
+
+    /// Gives the next connections their whole time again.
+    pub(super) fn take_time(&mut self) {
+        self.is_hurried = false;
     }
 
     /// How many connections there have been, those that failed among them.
@@ -68,7 +91,7 @@ impl Dialer {
         let mut last = io::Error::new(ErrorKind::NotFound, "there is no address to connect to");
         for index in 0..self.addresses.len() {
             let Some(&address) = self.addresses.get(index) else { break };
-            let left = self.phase.min(self.until.saturating_duration_since(Instant::now()));
+            let left = self.phase().min(self.until.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return Err(io::Error::new(ErrorKind::TimedOut, "the time for this check is over"));
             }
@@ -83,7 +106,7 @@ impl Dialer {
                     self.addresses.swap(0, index);
                     let mut line = Line {
                         stream,
-                        phase: self.phase,
+                        phase: self.phase(),
                         end: self.until,
                         until: self.until,
                         left: MOST_BYTES,
@@ -115,6 +138,11 @@ impl Line {
     /// Gives what follows its own time.
     pub(super) fn next_phase(&mut self) {
         self.until = self.end.min(Instant::now() + self.phase);
+    }
+
+    /// How many bytes have come.
+    pub(super) fn heard(&self) -> usize {
+        MOST_BYTES - self.left
     }
 
     fn remaining(&self) -> io::Result<Duration> {

@@ -42,6 +42,7 @@ mod line;
 mod links;
 mod plain;
 mod probes;
+mod refusal;
 mod report;
 mod rules;
 mod run;
@@ -72,6 +73,8 @@ use trust::Roots;
 
 /// How long one phase of one connection may take: connecting, a handshake, an answer.
 const PHASE: Duration = Duration::from_secs(5);
+/// What an API's client speaks.
+const PROTOCOLS: &[&str] = &["http/1.1"];
 /// How long a whole check may take.
 const WHOLE: Duration = Duration::from_secs(90);
 
@@ -172,6 +175,7 @@ impl Check {
         })?;
         let mut run = Run {
             port,
+            protocols: PROTOCOLS,
             plain_port: self.http_port.filter(|&plain| plain != port),
             url,
             dialer,
@@ -224,7 +228,7 @@ fn look(run: &mut Run<'_>, roots: &Roots, now: i64) -> io::Result<()> {
     let line = run.dial()?;
     let address = run.dialer.address().map(|address| SocketAddr::new(address.ip(), run.port).to_string());
     run.facts.insert("address".to_string(), address.into());
-    let client = Client::new()?;
+    let client = Client::new(PROTOCOLS)?;
     let host = run.url.host.clone();
     let is_tls = match client.connect(line, &host) {
         Ok((secured, handshake)) => {
@@ -236,15 +240,25 @@ fn look(run: &mut Run<'_>, roots: &Roots, now: i64) -> io::Result<()> {
             if secure::look(run, &context, secured) {
                 again(run, &client, &handshake);
             }
-            probes::look(run);
+            probes::look(run, true);
             true
         }
-        Err(error) => {
-            let seen = probes::look(run);
+        // Each further hello would wait as long.
+        Err(failed) if failed.is_silence() && failed.error.kind() == io::ErrorKind::TimedOut => {
+            refusal::silence(run, &failed.error, failed.heard);
+            false
+        }
+        Err(failed) => {
+            let http_2 = http_2(run, &failed);
+            let seen = probes::look(run, http_2.is_some() || !failed.shown.chain.is_empty());
+            let (chain, handshake) = match &http_2 {
+                Some(handshake) => (&handshake.chain, Some(handshake)),
+                None => (&seen.chain, None),
+            };
             if seen.is_tls {
-                certificate::look(run, roots, &seen.chain, None, now);
+                certificate::look(run, roots, chain, handshake, now);
             }
-            refused(run, &seen, &error);
+            refusal::look(run, &seen, &failed);
             seen.is_tls
         }
     };
@@ -255,27 +269,17 @@ fn look(run: &mut Run<'_>, roots: &Roots, now: i64) -> io::Result<()> {
     Ok(())
 }
 
-/// Why there was no handshake with a client of today.
-fn refused(run: &mut Run<'_>, seen: &probes::Seen, error: &io::Error) {
-    if !seen.is_tls {
-        let what = match &seen.foreign {
-            Some(bytes) if bytes.starts_with(b"HTTP/") => "it answers in plain HTTP".to_string(),
-            Some(bytes) => format!("it answers {:?}", secure::shown(&String::from_utf8_lossy(bytes))),
-            None => format!("the handshake ends without an answer: {error}"),
-        };
-        run.found(&rules::NO_TLS, format!("port {} does not speak TLS: {what}", run.port));
-        return;
+/// The handshake of a server that speaks HTTP/2 alone, which is as far as it can be looked at.
+fn http_2(run: &mut Run<'_>, failed: &client::Failed) -> Option<client::Handshake> {
+    if client::alert_in(&failed.error) != Some(refusal::NO_APPLICATION_PROTOCOL) {
+        return None;
     }
-    let reason = match client::alert_in(error) {
-        Some(alert) => format!("the server refused with {}", flight::alert_name(alert)),
-        None => seen.refusal.clone().unwrap_or_else(|| error.to_string()),
-    };
-    let accepted: Vec<&str> = seen.accepted.iter().map(|version| version.name()).collect();
-    let accepted = match &accepted[..] {
-        [] => "no version is accepted".to_string(),
-        versions => format!("accepted is only {}", versions.join(", ")),
-    };
-    run.found(&rules::HANDSHAKE_FAILS, format!("{reason}; {accepted}"));
+    run.protocols = &["h2"];
+    let host = run.url.host.clone();
+    let client = Client::new(run.protocols).ok()?;
+    let (_, handshake) = run.dial().ok().and_then(|line| client.connect(line, &host).ok())?;
+    handshake_facts(run, &handshake);
+    Some(handshake)
 }
 
 fn handshake_facts(run: &mut Run<'_>, handshake: &client::Handshake) {
@@ -295,7 +299,7 @@ fn handshake_facts(run: &mut Run<'_>, handshake: &client::Handshake) {
 fn again(run: &mut Run<'_>, client: &Client, first: &client::Handshake) {
     (run.progress)("resumption");
     let host = run.url.host.clone();
-    match run.dial().and_then(|line| client.connect(line, &host)) {
+    match run.dial().and_then(|line| Ok(client.connect(line, &host)?)) {
         Ok((_, handshake)) => {
             run.fact("tls", "resumption", handshake.is_resumed);
             if !handshake.is_resumed {
@@ -308,7 +312,7 @@ fn again(run: &mut Run<'_>, client: &Client, first: &client::Handshake) {
     let Some(address) = run.dialer.address().filter(|_| host.name().is_some()) else { return };
     (run.progress)("a connection by address");
     let by_address = target::Host::Ip(address.ip());
-    match run.dial().and_then(|line| client.connect(line, &by_address)) {
+    match run.dial().and_then(|line| Ok(client.connect(line, &by_address)?)) {
         Ok((_, handshake)) => {
             run.fact("tls", "without_name", true);
             if handshake.chain.first() != first.chain.first() {

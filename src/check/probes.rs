@@ -2,7 +2,7 @@
 
 use serde_json::{json, Value};
 
-use super::flight::{alert_name, Answer, Flight};
+use super::flight::{Answer, Flight};
 use super::hello::{Hello, Version, GROUPS, X25519MLKEM768};
 use super::rules;
 use super::run::Run;
@@ -17,10 +17,12 @@ pub(super) struct Seen {
     /// The first bytes of an answer that was none.
     pub(super) foreign: Option<Vec<u8>>,
     pub(super) accepted: Vec<Version>,
+    /// The group of the first key exchange that was accepted.
+    pub(super) group: Option<u16>,
     /// The certificates of the first flight in clear that had some.
     pub(super) chain: Vec<Vec<u8>>,
-    /// In which words the server refused a hello of today.
-    pub(super) refusal: Option<String>,
+    /// With which alert the server refused a hello of today.
+    pub(super) refusal: Option<(Version, u8)>,
 }
 
 /// RFC 7301 §3.2 and RFC 8446 §6: alerts that decide for a whole version.
@@ -37,9 +39,10 @@ const WEAK: [(&[Suite], Version, &Rule, &str); 7] = [
     (suites::CBC, Version::Tls12, &rules::CBC_CIPHER, "CBC ciphers"),
 ];
 
-/// Asks for every version and every group of ciphers. Ends early when the port does not speak TLS.
-pub(super) fn look(run: &mut Run<'_>) -> Seen {
-    let mut seen = Seen::default();
+/// Asks for every version and every group of ciphers; `is_tls` when the port is known to speak TLS. Ends early when it does
+/// not.
+pub(super) fn look(run: &mut Run<'_>, is_tls: bool) -> Seen {
+    let mut seen = Seen { is_tls, ..Seen::default() };
     (run.progress)("TLS versions");
     let modern = suites::numbers(&[suites::MODERN, suites::CBC, suites::STATIC_RSA]);
     let old = suites::numbers(&[suites::CBC, suites::STATIC_RSA, suites::DES, suites::RC4]);
@@ -54,9 +57,14 @@ pub(super) fn look(run: &mut Run<'_>) -> Seen {
     ] {
         let answer = ask(run, &mut seen, version, suites, &GROUPS, version.name());
         refused_1_2 |= version == Version::Tls12 && answer == Some(Answer::Alert(PROTOCOL_VERSION));
-        if version == Version::Tls12 && !seen.is_tls && seen.foreign.is_some() {
+        let is_enough = version == Version::Tls12 && seen.foreign.is_some() || answer == Some(Answer::Silent);
+        if !seen.is_tls && is_enough {
+            run.dialer.take_time();
             return seen;
         }
+    }
+    if !seen.is_tls {
+        return seen;
     }
     (run.progress)("weak ciphers");
     let mut weak = Vec::new();
@@ -74,6 +82,7 @@ pub(super) fn look(run: &mut Run<'_>) -> Seen {
             }
         }
     }
+    run.dialer.take_time();
     run.fact("tls", "weak_ciphers", weak);
     versions(run, &seen);
 
@@ -121,7 +130,7 @@ fn ask(
     what: &str,
 ) -> Option<Answer> {
     let url = run.url.clone();
-    let hello = Hello { version, suites, groups, name: url.host.name(), protocols: &["http/1.1"] };
+    let hello = Hello { version, suites, groups, name: url.host.name(), protocols: run.protocols };
     let answer = match run.offer(&hello) {
         Ok(answer) => answer,
         Err(error) => {
@@ -129,23 +138,33 @@ fn ask(
             return None;
         }
     };
+    let is_tls = seen.is_tls;
     match &answer {
         Answer::Accepted(flight) => accepted(run, seen, flight),
         Answer::Alert(number) => {
             seen.is_tls = true;
             if version >= Version::Tls12 && seen.refusal.is_none() {
-                seen.refusal = Some(format!("{} was refused with {}", version.name(), alert_name(*number)));
+                seen.refusal = Some((version, *number));
             }
         }
         Answer::Foreign(bytes) => seen.foreign = Some(bytes.clone()),
         Answer::Closed => {}
-        Answer::Silent => run.unknown.push(format!("{what}: no answer in time")),
+        Answer::Silent => {
+            // What is not understood here may be passed over in silence, and so will be what follows.
+            run.dialer.hurry();
+            if is_tls {
+                run.unknown.push(format!("{what}: no answer in time"));
+            }
+        }
     }
     Some(answer)
 }
 
 fn accepted(run: &mut Run<'_>, seen: &mut Seen, flight: &Flight) {
     seen.is_tls = true;
+    if Version::of(flight.version) >= Some(Version::Tls12) {
+        seen.group = seen.group.or(flight.group);
+    }
     if let Some(version) = Version::of(flight.version).filter(|version| !seen.accepted.contains(version)) {
         seen.accepted.push(version);
     }

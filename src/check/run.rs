@@ -17,6 +17,8 @@ pub(super) struct Run<'a> {
     pub(super) port: u16,
     /// Where plain HTTP is tried; `None` for nowhere.
     pub(super) plain_port: Option<u16>,
+    /// The application protocols that hellos offer (ALPN).
+    pub(super) protocols: &'static [&'static str],
     pub(super) dialer: Dialer,
     pub(super) findings: Vec<Finding>,
     /// By area, by name.

@@ -9,6 +9,8 @@ mod certificate;
 mod certs;
 mod http;
 mod peers;
+mod refusal;
+mod silence;
 mod site;
 mod tls;
 mod user;

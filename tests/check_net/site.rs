@@ -220,6 +220,9 @@ impl Write for Again {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.write(bytes)
     }
+    fn write_vectored(&mut self, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.write_vectored(parts)
+    }
     fn flush(&mut self) -> io::Result<()> {
         self.stream.flush()
     }

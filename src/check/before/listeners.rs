@@ -115,8 +115,8 @@ impl Looking<'_> {
             addresses.push((Ipv4Addr::LOCALHOST, first.port()).into());
         }
         let mut dialer = Dialer::to(addresses, PHASE, Instant::now() + PHASE);
-        let shown = Client::new()
-            .and_then(|client| client.connect(dialer.dial(first.port())?, &Host::Ip(ip)))
+        let shown = Client::new(crate::check::PROTOCOLS)
+            .and_then(|client| Ok(client.connect(dialer.dial(first.port())?, &Host::Ip(ip))?))
             .map(|(_, handshake)| handshake.chain);
         self.connections += dialer.opened();
         shown.is_ok_and(|chain| chain.first().is_some_and(|first| self.own.contains(first)))

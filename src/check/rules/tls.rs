@@ -12,11 +12,22 @@ rules! {
 nginx: listen 8443 ssl;
 Node: https.createServer({ cert, key }, app).listen(8443)";
         see "RFC 9110 §4.2.2";
+    NOTHING_ANSWERED: "nothing-answered", Error;
+        why "A client waits, and gives up. Whether the port speaks TLS at all cannot be told from that.";
+        about "A connection was accepted, and a TLS hello was not answered, or only half: the connection stayed silent, or was \
+            closed or reset. It is waited for once, and nothing else is asked then. Reasons are a server that is stuck or has \
+            no place for a further client, a filter on the way, and one behind a load balancer that expects the header of the \
+            PROXY protocol first.";
+        fix "look whether the server hangs or is full: its log, and ss -tn sport = :8443
+behind a load balancer: ask the balancer's address, or nginx: listen 8443 ssl; without proxy_protocol
+else look for a filter between here and there";
+        see "RFC 8446 §4.1.1";
     HANDSHAKE_FAILS: "handshake-fails", Error;
-        why "Current clients cannot connect at all.";
-        about "The client that was tried speaks TLS 1.3 and TLS 1.2 with ephemeral keys and authenticated encryption, as all \
-            current clients do. Reasons are a server that offers only older protocols or ciphers, one that demands a client \
-            certificate, and one that does not know the name that it was asked for. The other findings about TLS tell which.";
+        why "A client that offers what this one does cannot connect at all.";
+        about "The client that was tried speaks TLS 1.3 and TLS 1.2 with ephemeral keys and authenticated encryption, and \
+            HTTP/1.1, as current clients of APIs do. Reasons are a server that offers only older protocols or ciphers, one that \
+            takes no group for the key exchange that is offered, one that does not know the name that it was asked for, and \
+            one that speaks HTTP/2 alone. The alert and further hellos tell which, and the remedy is for that.";
         fix "lockgate: it offers TLS 1.3 and 1.2 by itself
 nginx: ssl_protocols TLSv1.2 TLSv1.3;
 Node: https.createServer({ minVersion: 'TLSv1.2', … })";
