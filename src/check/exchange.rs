@@ -32,7 +32,13 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
     /// Whether the next request may go over the same connection.
     pub(super) persists: bool,
+    /// Why the body was not read to its end, as a clause; `None` when it was.
+    pub(super) cut: Option<&'static str>,
 }
+
+const STREAM: &str = "it is a stream of events";
+const LARGE: &str = "it has over 256 KiB";
+const LATE: &str = "it had not come in time";
 
 /// A connection over which requests go one after the other.
 #[derive(Debug)]
@@ -85,7 +91,14 @@ impl<S: Read + Write> Conversation<S> {
             if (100..200).contains(&reply.status) {
                 continue;
             }
-            self.body(ask.method, &mut reply)?;
+            match self.body(ask.method, &mut reply) {
+                Ok(()) => {}
+                // The head has come, and is an answer.
+                Err(error) if error.kind() == ErrorKind::TimedOut => reply.cut = Some(LATE),
+                Err(error) => return Err(error),
+            }
+            // What is left of such a body stands where the next answer would be.
+            reply.persists &= reply.cut.is_none();
             return Ok(reply);
         }
         Err(invalid("it answers with 1xx again and again"))
@@ -133,6 +146,11 @@ impl<S: Read + Write> Conversation<S> {
         if method == "HEAD" || matches!(reply.status, 204 | 304) {
             return Ok(());
         }
+        let kind = reply.field("content-type").and_then(|kind| kind.split(';').next()).unwrap_or_default();
+        if kind.trim().eq_ignore_ascii_case("text/event-stream") {
+            reply.cut = Some(STREAM);
+            return Ok(());
+        }
         let is_chunked = reply
             .field("transfer-encoding")
             .is_some_and(|value| value.trim().eq_ignore_ascii_case("chunked"));
@@ -144,7 +162,7 @@ impl<S: Read + Write> Conversation<S> {
             Some(Err(_)) => return Err(invalid("its Content-Length is no number")),
             None => None,
         };
-        let wanted = length.unwrap_or(usize::MAX).min(MOST_BODY);
+        let wanted = length.map_or(MOST_BODY + 1, |length| length.min(MOST_BODY));
         while self.rest.len() < wanted {
             if self.more()? == 0 {
                 if length.is_some() {
@@ -153,8 +171,12 @@ impl<S: Read + Write> Conversation<S> {
                 break;
             }
         }
-        reply.persists &= length.is_some_and(|length| length <= MOST_BODY);
-        let taken = self.rest.len().min(wanted);
+        reply.persists &= length.is_some();
+        // Without a length, more may come than has come.
+        if length.unwrap_or(self.rest.len()) > MOST_BODY {
+            reply.cut = Some(LARGE);
+        }
+        let taken = self.rest.len().min(wanted).min(MOST_BODY);
         reply.body = self.rest.drain(..taken).collect();
         Ok(())
     }
@@ -167,7 +189,7 @@ impl<S: Read + Write> Conversation<S> {
                 Found::Data(range) => {
                     let length = range.len();
                     if reply.body.len() + length > MOST_BODY {
-                        reply.persists = false;
+                        reply.cut = Some(LARGE);
                         return Ok(());
                     }
                     reply.body.extend_from_slice(self.rest.get(range.clone()).unwrap_or_default());
@@ -306,7 +328,7 @@ mod tests {
         for input in [sized, chunked, endless] {
             let reply = said(&input, 4096).ask(&GET).unwrap();
             assert!(reply.body.len() <= MOST_BODY);
-            assert!(!reply.persists);
+            assert!(!reply.persists && reply.cut == Some(LARGE));
         }
     }
 }

@@ -236,9 +236,10 @@ fn look(run: &mut Run<'_>, roots: &Roots, now: i64) -> io::Result<()> {
             let context =
                 secure::Context { client: &client, voucher: served.voucher, now, validity: served.validity };
             handshake_facts(run, &handshake);
+            let answered = secure::look(run, &context, secured);
             // Who is turned away after the handshake has no session to resume.
-            if secure::look(run, &context, secured) {
-                again(run, &client, &handshake);
+            if answered != secure::Answered::Not {
+                again(run, &client, &handshake, answered);
             }
             probes::look(run, true);
             true
@@ -296,13 +297,18 @@ fn handshake_facts(run: &mut Run<'_>, handshake: &client::Handshake) {
 }
 
 /// Further handshakes: one that resumes the first, and one that sends no name.
-fn again(run: &mut Run<'_>, client: &Client, first: &client::Handshake) {
+fn again(run: &mut Run<'_>, client: &Client, first: &client::Handshake, answered: secure::Answered) {
     (run.progress)("resumption");
     let host = run.url.host.clone();
     match run.dial().and_then(|line| Ok(client.connect(line, &host)?)) {
         Ok((_, handshake)) => {
-            run.fact("tls", "resumption", handshake.is_resumed);
-            if !handshake.is_resumed {
+            if !handshake.is_resumed && answered == secure::Answered::Cut {
+                run.unknown
+                    .push("resumption: the first connection was left in the middle of an answer".into());
+            } else {
+                run.fact("tls", "resumption", handshake.is_resumed);
+            }
+            if !handshake.is_resumed && answered == secure::Answered::Whole {
                 run.found(&rules::NO_RESUMPTION, "a second connection got a session of its own");
                 certificate::compare(run, &first.chain, &handshake.chain);
             }

@@ -30,8 +30,19 @@ pub(super) struct Context<'a> {
     pub(super) validity: Option<(i64, i64)>,
 }
 
-/// Asks over the connection, and over others when it does not stay. Whether there was an answer.
-pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -> bool {
+/// How the server has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// To the end.
+    Whole,
+    /// The connection was left in the middle of the answer.
+    Cut,
+    /// Not at all.
+    Not,
+}
+
+/// Asks over the connection, and over others when it does not stay.
+pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -> Answered {
     (run.progress)("the answer over HTTPS");
     let url = run.url.clone();
     let mut talk = Talk { secured: Some(secured), client: context.client };
@@ -39,7 +50,7 @@ pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -
         Ok(reply) => reply,
         Err(error) => {
             run.found(&rules::NO_ANSWER, format!("GET {}: {error}", url.path));
-            return false;
+            return Answered::Not;
         }
     };
     run.fact("https", "status", reply.status);
@@ -58,13 +69,23 @@ pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -
     if let Some(document) = &document {
         named(run, &links::http_links(document, &url.host), "the answer links to");
     }
+    if let Some(cut) = reply.cut {
+        run.unknown.push(format!(
+            "the end of the answer: {cut}; so neither links in it nor keep-alive were looked at"
+        ));
+    }
     if reply.is_success() {
         head(run, &mut talk, &reply);
-    } else {
+    } else if reply.cut.is_none() {
         stays(run, reply.persists, None);
     }
     descriptions(run, &mut talk, &reply, document.as_ref());
-    true
+    talk.end();
+    if reply.cut.is_some() {
+        Answered::Cut
+    } else {
+        Answered::Whole
+    }
 }
 
 /// Requests over one connection as long as it stays, then over another.
@@ -85,10 +106,21 @@ impl Talk<'_> {
         secured.stream.sock.next_phase();
         let host = run.url.authority();
         let reply = secured.ask(&Ask { method, path, host: &host, fields: &[] })?;
-        if reply.persists && !secured.has_rest() {
-            self.secured = Some(secured);
+        let persists = reply.persists && !secured.has_rest();
+        self.secured = Some(secured);
+        if !persists {
+            self.end();
         }
         Ok(reply)
+    }
+
+    /// Servers forget the session of a connection that ends without a word (RFC 5246 §7.2.1).
+    fn end(&mut self) {
+        if let Some(mut secured) = self.secured.take() {
+            secured.stream.conn.send_close_notify();
+            // It may be closed on the other side already.
+            let _ = secured.stream.conn.write_tls(&mut secured.stream.sock);
+        }
     }
 
     fn has_connection(&self) -> bool {
@@ -209,7 +241,9 @@ fn head(run: &mut Run<'_>, talk: &mut Talk<'_>, get: &Reply) {
         }
         _ => None,
     };
-    stays(run, get.persists, lost.as_ref());
+    if get.cut.is_none() {
+        stays(run, get.persists, lost.as_ref());
+    }
     let head = match head {
         Ok(head) => head,
         Err(error) => {
@@ -223,6 +257,9 @@ fn head(run: &mut Run<'_>, talk: &mut Talk<'_>, get: &Reply) {
             &rules::HEAD_REFUSED,
             format!("GET is answered with {}, HEAD with {}", get.status, head.status),
         );
+        return;
+    }
+    if get.cut.is_some() {
         return;
     }
     // A body that should not be there stands where the next answer is looked for. The second answer tells as well whether

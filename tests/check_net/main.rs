@@ -12,5 +12,6 @@ mod peers;
 mod refusal;
 mod silence;
 mod site;
+mod streams;
 mod tls;
 mod user;
