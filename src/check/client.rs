@@ -10,14 +10,19 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{ClientSessionMemoryCache, ResolvesClientCert, Resumption};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature, CryptoProvider};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, SignatureScheme, StreamOwned,
 };
 
+use super::client_certificate::Asked;
 use super::exchange::Conversation;
 use super::line::Line;
 use super::target::Host;
 use crate::tls::provider;
+
+/// What a client shows to a server that asks for its certificate.
+pub(super) type Own = Arc<CertifiedKey>;
 
 pub(super) type Secured = Conversation<StreamOwned<ClientConnection, Line>>;
 
@@ -71,9 +76,9 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// One that speaks these application protocols (ALPN).
-    pub(super) fn new(protocols: &[&str]) -> Result<Client, io::Error> {
-        let notes = Arc::new(Notes { provider: provider(), taken: Mutex::default() });
+    /// One that speaks these application protocols (ALPN), and shows `own` to a server that asks for its certificate.
+    pub(super) fn new(protocols: &[&str], own: Option<Own>) -> Result<Client, io::Error> {
+        let notes = Arc::new(Notes { provider: provider(), own, taken: Mutex::default() });
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
@@ -83,6 +88,12 @@ impl Client {
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         config.resumption = Resumption::store(Arc::new(ClientSessionMemoryCache::new(8)));
         Ok(Client { config: Arc::new(config), notes })
+    }
+
+    /// Whether a certificate is asked for in this handshake, and what then was shown.
+    pub(super) fn asked(&self, handshake: &Handshake) -> Option<Asked> {
+        let shown = if self.notes.own.is_some() { Asked::Shown } else { Asked::NoneShown };
+        handshake.wants_certificate.then_some(shown)
     }
 
     /// Performs a handshake, asking for this host's name; with an address no name is asked for.
@@ -134,6 +145,8 @@ pub(super) fn alert_in(error: &io::Error) -> Option<u8> {
 /// Writes down what a server shows. It refuses nothing: see the module.
 struct Notes {
     provider: Arc<CryptoProvider>,
+    /// The client's own certificate.
+    own: Option<Own>,
     taken: Mutex<Handshake>,
 }
 
@@ -196,9 +209,9 @@ impl ServerCertVerifier for Notes {
 }
 
 impl ResolvesClientCert for Notes {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<rustls::sign::CertifiedKey>> {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         self.lock().wants_certificate = true;
-        None
+        self.own.clone()
     }
 
     fn has_certs(&self) -> bool {

@@ -34,6 +34,7 @@
 mod before;
 mod certificate;
 mod client;
+mod client_certificate;
 mod exchange;
 mod explain;
 mod flight;
@@ -65,7 +66,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde_json::Map;
 
 use crate::error::Error;
-use client::Client;
+use crate::tls::Identity;
+use client::{Client, Own};
+use client_certificate::Asked;
 use line::Dialer;
 use run::Run;
 use target::Url;
@@ -82,6 +85,7 @@ const WHOLE: Duration = Duration::from_secs(90);
 pub struct Check {
     url: String,
     ca_file: Option<PathBuf>,
+    client_certificate: Option<(PathBuf, PathBuf)>,
     public_roots_file: Option<PathBuf>,
     http_port: Option<u16>,
     connect: Option<(IpAddr, Option<u16>)>,
@@ -96,6 +100,7 @@ impl Check {
         Check {
             url: url.into(),
             ca_file: None,
+            client_certificate: None,
             public_roots_file: None,
             http_port: Some(80),
             connect: None,
@@ -108,6 +113,13 @@ impl Check {
     /// Trusts the authorities in this PEM file as well, or the very certificates in it.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Check {
         self.ca_file = Some(path.into());
+        self
+    }
+
+    /// Shows this certificate to a server that asks for one. Both files are PEM, as for
+    /// [`Identity::from_pem_files`](crate::Identity::from_pem_files). Defaults to none.
+    pub fn client_pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Check {
+        self.client_certificate = Some((certificate.into(), key.into()));
         self
     }
 
@@ -151,7 +163,7 @@ impl Check {
     ///
     /// # Errors
     ///
-    /// [`Error::Check`] when there was nothing to check: the URL is none, a file of authorities cannot be used, the host has
+    /// [`Error::Check`] when there was nothing to check: the URL is none, a file of authorities or of the client's certificate cannot be used, the host has
     /// no address, or nothing accepts connections there. Whatever an accepting server does is a finding.
     pub fn run(&self) -> Result<Report, Error> {
         let fault = |fault: String| Error::Check { what: self.url.clone(), fault };
@@ -166,6 +178,12 @@ impl Check {
         }
         let roots = Roots::load(self.ca_file.as_deref(), self.public_roots_file.as_deref())
             .map_err(|(path, error)| fault(format!("{}: {error}", path.display())))?;
+        let own = match &self.client_certificate {
+            Some((certificate, key)) => {
+                Some(Identity::of_client(certificate, key).map_err(|error| fault(error.to_string()))?)
+            }
+            None => None,
+        };
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX));
@@ -182,9 +200,10 @@ impl Check {
             findings: Vec::new(),
             facts: Map::new(),
             unknown: Vec::new(),
+            is_complete: true,
             progress: &*self.progress,
         };
-        look(&mut run, &roots, now).map_err(|error| {
+        look(&mut run, &roots, own, now).map_err(|error| {
             fault(format!("nothing accepts connections on port {port} of {}: {error}", run.url.host))
         })?;
         crate::finding::worst_first(&mut run.findings);
@@ -196,6 +215,7 @@ impl Check {
             facts: run.facts,
             unknown: run.unknown,
             connections: run.dialer.opened(),
+            is_complete: run.is_complete,
         })
     }
 
@@ -215,6 +235,7 @@ impl fmt::Debug for Check {
         f.debug_struct("Check")
             .field("url", &self.url)
             .field("ca_file", &self.ca_file)
+            .field("client_certificate", &self.client_certificate)
             .field("http_port", &self.http_port)
             .field("connect", &self.connect)
             .finish_non_exhaustive()
@@ -223,24 +244,29 @@ impl fmt::Debug for Check {
 
 /// The parts of the check, one after the other, and one connection at a time: a small device may serve no more. Fails only
 /// when there is no server at all.
-fn look(run: &mut Run<'_>, roots: &Roots, now: i64) -> io::Result<()> {
+fn look(run: &mut Run<'_>, roots: &Roots, own: Option<Own>, now: i64) -> io::Result<()> {
     (run.progress)("connecting");
     let line = run.dial()?;
     let address = run.dialer.address().map(|address| SocketAddr::new(address.ip(), run.port).to_string());
     run.facts.insert("address".to_string(), address.into());
-    let client = Client::new(PROTOCOLS)?;
+    let client = Client::new(PROTOCOLS, own.clone())?;
     let host = run.url.host.clone();
     let is_tls = match client.connect(line, &host) {
         Ok((secured, handshake)) => {
             let served = certificate::look(run, roots, &handshake.chain, Some(&handshake), now);
-            let context =
-                secure::Context { client: &client, voucher: served.voucher, now, validity: served.validity };
             handshake_facts(run, &handshake);
+            let asked = client.asked(&handshake);
+            let (voucher, validity) = (served.voucher, served.validity);
+            let context = secure::Context { client: &client, voucher, now, validity, asked };
             let answered = secure::look(run, &context, secured);
-            // Who is turned away after the handshake has no session to resume.
-            if answered != secure::Answered::Not {
-                again(run, &client, &handshake, answered);
+            if answered != secure::Answered::Away && asked == Some(Asked::NoneShown) {
+                run.found(&rules::CLIENT_CERTIFICATE_ASKED, "the server asks for a client certificate");
             }
+            // Who is turned away after the handshake has no session to resume.
+            if matches!(answered, secure::Answered::Whole | secure::Answered::Cut) {
+                resumption(run, &client, &handshake, answered);
+            }
+            by_address(run, &client, &handshake);
             probes::look(run, true);
             true
         }
@@ -250,16 +276,24 @@ fn look(run: &mut Run<'_>, roots: &Roots, now: i64) -> io::Result<()> {
             false
         }
         Err(failed) => {
-            let http_2 = http_2(run, &failed);
+            let asked = client.asked(&failed.shown);
+            let http_2 = http_2(run, own, &failed);
             let seen = probes::look(run, http_2.is_some() || !failed.shown.chain.is_empty());
             let (chain, handshake) = match &http_2 {
                 Some(handshake) => (&handshake.chain, Some(handshake)),
+                None if !failed.shown.chain.is_empty() => (&failed.shown.chain, Some(&failed.shown)),
                 None => (&seen.chain, None),
             };
             if seen.is_tls {
                 certificate::look(run, roots, chain, handshake, now);
             }
-            refusal::look(run, &seen, &failed);
+            let is_of_certificate = asked.is_some_and(|asked| {
+                run.fact("tls", "client_certificate", true);
+                client_certificate::is_of_failure(run, asked, &failed.error)
+            });
+            if !is_of_certificate {
+                refusal::look(run, &seen, &failed);
+            }
             seen.is_tls
         }
     };
@@ -271,13 +305,13 @@ fn look(run: &mut Run<'_>, roots: &Roots, now: i64) -> io::Result<()> {
 }
 
 /// The handshake of a server that speaks HTTP/2 alone, which is as far as it can be looked at.
-fn http_2(run: &mut Run<'_>, failed: &client::Failed) -> Option<client::Handshake> {
+fn http_2(run: &mut Run<'_>, own: Option<Own>, failed: &client::Failed) -> Option<client::Handshake> {
     if client::alert_in(&failed.error) != Some(refusal::NO_APPLICATION_PROTOCOL) {
         return None;
     }
     run.protocols = &["h2"];
     let host = run.url.host.clone();
-    let client = Client::new(run.protocols).ok()?;
+    let client = Client::new(run.protocols, own).ok()?;
     let (_, handshake) = run.dial().ok().and_then(|line| client.connect(line, &host).ok())?;
     handshake_facts(run, &handshake);
     Some(handshake)
@@ -291,13 +325,10 @@ fn handshake_facts(run: &mut Run<'_>, handshake: &client::Handshake) {
     if handshake.protocol.is_none() {
         run.found(&rules::NO_APPLICATION_PROTOCOL, "http/1.1 was offered and nothing chosen");
     }
-    if handshake.wants_certificate {
-        run.found(&rules::CLIENT_CERTIFICATE_ASKED, "the server asks for a client certificate");
-    }
 }
 
-/// Further handshakes: one that resumes the first, and one that sends no name.
-fn again(run: &mut Run<'_>, client: &Client, first: &client::Handshake, answered: secure::Answered) {
+/// A second handshake, which should resume the first.
+fn resumption(run: &mut Run<'_>, client: &Client, first: &client::Handshake, answered: secure::Answered) {
     (run.progress)("resumption");
     let host = run.url.host.clone();
     match run.dial().and_then(|line| Ok(client.connect(line, &host)?)) {
@@ -315,28 +346,36 @@ fn again(run: &mut Run<'_>, client: &Client, first: &client::Handshake, answered
         }
         Err(error) => run.unknown("resumption", &error),
     }
+}
+
+/// A handshake that sends no name.
+fn by_address(run: &mut Run<'_>, client: &Client, first: &client::Handshake) {
+    let host = run.url.host.clone();
     let Some(address) = run.dialer.address().filter(|_| host.name().is_some()) else { return };
     (run.progress)("a connection by address");
     let by_address = target::Host::Ip(address.ip());
-    match run.dial().and_then(|line| Ok(client.connect(line, &by_address)?)) {
-        Ok((_, handshake)) => {
-            run.fact("tls", "without_name", true);
-            if handshake.chain.first() != first.chain.first() {
-                let seen = certificate::subject(&handshake.chain);
-                run.found(&rules::OTHER_CERTIFICATE_WITHOUT_NAME, format!("without a name {seen} is served"));
-                certificate::compare(run, &first.chain, &handshake.chain);
-            }
+    let line = match run.dial() {
+        Ok(line) => line,
+        Err(error) => return run.unknown("a connection by address", &error),
+    };
+    let handshake = match client.connect(line, &by_address) {
+        Ok((_, handshake)) => handshake,
+        // It has answered without a name, and wants a certificate now.
+        Err(failed) if !failed.shown.chain.is_empty() => failed.shown,
+        Err(failed) => {
+            let Some(alert) = client::alert_in(&failed.error) else {
+                return run.unknown("a connection by address", &failed.error);
+            };
+            run.fact("tls", "without_name", false);
+            let alert = flight::alert_name(alert);
+            run.found(&rules::NAME_NEEDED, format!("a client that sends no name is refused with {alert}"));
+            return;
         }
-        Err(error) => match client::alert_in(&error) {
-            Some(alert) => {
-                run.fact("tls", "without_name", false);
-                let alert = flight::alert_name(alert);
-                run.found(
-                    &rules::NAME_NEEDED,
-                    format!("a client that sends no name is refused with {alert}"),
-                );
-            }
-            None => run.unknown("a connection by address", &error),
-        },
+    };
+    run.fact("tls", "without_name", true);
+    if handshake.chain.first() != first.chain.first() {
+        let seen = certificate::subject(&handshake.chain);
+        run.found(&rules::OTHER_CERTIFICATE_WITHOUT_NAME, format!("without a name {seen} is served"));
+        certificate::compare(run, &first.chain, &handshake.chain);
     }
 }

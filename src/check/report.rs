@@ -58,6 +58,7 @@ pub struct Report {
     pub(super) facts: Map<String, Value>,
     pub(super) unknown: Vec<String>,
     pub(super) connections: u32,
+    pub(super) is_complete: bool,
 }
 
 impl Report {
@@ -96,6 +97,11 @@ impl Report {
         &self.unknown
     }
 
+    /// Whether all of it was looked at. Not when the server answers only to clients that have a certificate, and none was given.
+    pub fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
     /// How many connections were opened.
     pub fn connections(&self) -> u32 {
         self.connections
@@ -112,11 +118,19 @@ impl Report {
             1 => "; one thing could not be found out".to_string(),
             many => format!("; {many} things could not be found out"),
         };
+        let open = match self.is_complete {
+            true => open,
+            false => format!("{open}; the rest is for clients with a certificate"),
+        };
         let subject = &self.subject;
         let (good, bad) = match self.kind {
             Kind::Url => {
                 let what = format!("The connection to {subject}");
-                (format!("{what} is secure"), format!("{what} is not in order"))
+                let good = match self.is_complete {
+                    true => format!("{what} is secure"),
+                    false => format!("What could be seen of the connection to {subject} is secure"),
+                };
+                (good, format!("{what} is not in order"))
             }
             Kind::Before => (
                 format!("With {subject} all is ready to serve"),
@@ -142,6 +156,7 @@ impl Report {
     /// | `subject` | before it is served: what was checked, in words |
     /// | `checked_at` | seconds since 1970-01-01 UTC |
     /// | `verdict` | `clean`, `warnings` or `errors` |
+    /// | `complete` | whether all of it was looked at; false when clients need a certificate and none was given |
     /// | `summary` | the whole in one sentence |
     /// | `connections` | how many were opened |
     /// | `findings` | the worst first; of each `id`, `severity` (`error`, `warning`, `note`), `place` (or null), `seen`, `why`, `fix`, `reference`, and `refused_by`, clients that refuse it |
@@ -170,6 +185,7 @@ impl Report {
             subject: self.subject,
             "checked_at": self.checked_at,
             "verdict": self.verdict().name(),
+            "complete": self.is_complete,
             "summary": self.summary(),
             "connections": self.connections,
             "findings": findings,

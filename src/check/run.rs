@@ -25,6 +25,8 @@ pub(super) struct Run<'a> {
     pub(super) facts: Map<String, Value>,
     /// What could not be found out, and why.
     pub(super) unknown: Vec<String>,
+    /// Whether all that the server does was looked at.
+    pub(super) is_complete: bool,
     pub(super) progress: &'a dyn Fn(&str),
 }
 

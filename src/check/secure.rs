@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use serde_json::Value;
 
 use super::client::{Client, Secured};
+use super::client_certificate::{self, Asked};
 use super::exchange::{Ask, Reply};
 use super::links;
 use super::rules;
@@ -28,6 +29,8 @@ pub(super) struct Context<'a> {
     pub(super) now: i64,
     /// The validity of the server's certificate.
     pub(super) validity: Option<(i64, i64)>,
+    /// Whether the server has asked for a client certificate.
+    pub(super) asked: Option<Asked>,
 }
 
 /// How the server has answered.
@@ -37,6 +40,8 @@ pub(super) enum Answered {
     Whole,
     /// The connection was left in the middle of the answer.
     Cut,
+    /// Only that the client's certificate is missing, or not the right one.
+    Away,
     /// Not at all.
     Not,
 }
@@ -49,11 +54,18 @@ pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -
     let reply = match talk.ask(run, "GET", &url.path) {
         Ok(reply) => reply,
         Err(error) => {
+            if context.asked.is_some_and(|asked| client_certificate::is_of_failure(run, asked, &error)) {
+                return Answered::Away;
+            }
             run.found(&rules::NO_ANSWER, format!("GET {}: {error}", url.path));
             return Answered::Not;
         }
     };
     run.fact("https", "status", reply.status);
+    if context.asked.is_some_and(|asked| client_certificate::is_of_answer(run, asked, &reply)) {
+        talk.end();
+        return Answered::Away;
+    }
     security(run, context, &reply);
     cookies(run, &reply);
     date(run, context, &reply);

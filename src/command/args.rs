@@ -221,7 +221,10 @@ fn arguments_of(command: Command, parser: &mut lexopt::Parser) -> Result<Argumen
     if Command::SERVING.contains(&command) && !given.iter().any(|given| given.option.name == "help") {
         given = with_settings(command, given)?;
     }
-    if command == Command::Check && given.iter().any(|given| BEFORE.contains(&given.option.name)) {
+    // With a URL, --cert and --key are those of a client.
+    let is_before =
+        arguments.operands.is_empty() && given.iter().any(|given| BEFORE.contains(&given.option.name));
+    if command == Command::Check && is_before {
         take_to_be_checked(&mut arguments, given)?;
     } else {
         take(&mut arguments, given)?;

@@ -39,9 +39,16 @@ Trusted are Mozilla's authorities, those of this machine (SSL_CERT_FILE, or its 
 those of --ca. The JSON is described at lockgate::check::Report::to_json; its schema member says
 lockgate.check/1, its kind url or before.
 
-With --config, or --cert and --key, or --device and --state, it says what would be wrong if
-lockgate serve were started with the same, and with the same environment: files and their modes,
-certificates, the state directory, ports (each is opened and closed at once), the clock, limits.
+A server that asks for a client certificate (mutual TLS) is shown that of --cert and --key, as PEM.
+Without them it is told that one is asked for, and all else that can be seen; the exit code is 3
+when the server turns away who has none.
+
+  lockgate check https://device.local:8443/ --ca ca.pem --cert client.pem --key client-key.pem
+
+Without a URL, and with --config, or --cert and --key, or --device and --state, it says what
+would be wrong if lockgate serve were started with the same, and with the same environment: files
+and their modes, certificates, the state directory, ports (each is opened and closed at once), the
+clock, limits.
 Nothing is written, and nothing is asked of the network.
 
   lockgate check --config lockgate.toml
@@ -81,10 +88,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let is_of_source = arguments.fix || arguments.yes || arguments.sarif || !arguments.hosts.is_empty();
     let is_of_url = arguments.ca.is_some() || arguments.connect.is_some();
-    let is_before = arguments.config.is_some()
-        || arguments.device
-        || !arguments.certs.is_empty()
-        || !arguments.keys.is_empty();
+    let has_pair = !arguments.certs.is_empty() || !arguments.keys.is_empty();
+    let is_before =
+        arguments.config.is_some() || arguments.device || arguments.operands.is_empty() && has_pair;
     if is_before {
         return match (&arguments.operands[..], &arguments.source) {
             _ if is_of_source || is_of_url => Err(usage(
@@ -104,6 +110,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         ([_], None) if is_of_source => {
             Err(usage("--host, --fix, --yes and --sarif go with --source, and not with a URL"))
         }
+        ([_], None) if has_pair && (arguments.certs.len(), arguments.keys.len()) != (1, 1) => Err(usage(
+            "with a URL, --cert and --key are the client's: give one --cert and one --key",
+        )),
         ([url], None) => check_url::run(arguments, &url.to_string_lossy()),
         _ => Err(usage("of a URL and --source give one")),
     }

@@ -8,13 +8,16 @@ use lockgate::check::{Check, Verdict};
 
 use super::args::Arguments;
 use super::check_url_report;
-use super::exit::Failure;
+use super::exit::{Code, Failure};
 use super::terminal::{say_json, say_painted, Paint};
 
 pub(super) fn run(arguments: &Arguments, url: &str) -> Result<ExitCode, Failure> {
     let mut check = Check::new(url).http_port(arguments.http_port);
     if let Some(file) = &arguments.ca {
         check = check.ca_file(file);
+    }
+    if let (Some(cert), Some(key)) = (arguments.certs.first(), arguments.keys.first()) {
+        check = check.client_pem_files(cert, key);
     }
     if let Some((address, port)) = arguments.connect {
         check = check.connect(address, port);
@@ -34,6 +37,7 @@ pub(super) fn run(arguments: &Arguments, url: &str) -> Result<ExitCode, Failure>
         say_painted(&check_url_report::text(&report, Paint::for_stdout()));
     }
     Ok(match report.verdict() {
+        Verdict::Clean if !report.is_complete() => ExitCode::from(Code::NotChecked as u8),
         Verdict::Clean => ExitCode::SUCCESS,
         Verdict::Warnings => ExitCode::from(1),
         // And whatever is worse.

@@ -74,7 +74,8 @@ pub(super) const GENERAL: &[Opt] = &[
             "cert",
             "The certificate and those that vouch for it, the server's own first, as PEM. Required. May be given several \
              times, each with its --key: a client gets the one with the name that it asks for, else the first; those that \
-             cannot be used are left out, with an error in the log, while another can be.",
+             cannot be used are left out, with an error in the log, while another can be. With the URL of lockgate check, the \
+             client's own.",
             Kind::Value {
                 name: "FILE",
                 accepted: "the path of a PEM file",

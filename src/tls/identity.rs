@@ -134,6 +134,15 @@ impl Identity {
         check(certificate, Part { file: Some(key), pem: &key_pem }).map(drop)
     }
 
+    /// What a client shows to a server that asks for its certificate. The log is told nothing.
+    #[cfg(feature = "check")]
+    pub(crate) fn of_client(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {
+        let (certificate_pem, key_pem) = (file::read(certificate)?, file::read(key)?);
+        let certificate = Part { file: Some(certificate), pem: &certificate_pem };
+        check(certificate, Part { file: Some(key), pem: &key_pem })
+            .map(|checked| checked.identity.certified_key())
+    }
+
     /// What clients object to, as far as the certificates tell.
     pub(crate) fn findings(&self, now: i64) -> Vec<Finding> {
         // Each was found to be whole when it was loaded.

@@ -7,6 +7,7 @@ mod support_command;
 
 mod certificate;
 mod certs;
+mod client_certificate;
 mod http;
 mod peers;
 mod refusal;

@@ -184,31 +184,36 @@ fn a_client_certificate_that_openssl_asks_for_is_noticed() {
 }
 
 /// nginx with these server blocks, in which PORT and PLAIN stand for its ports.
-struct Nginx {
+pub struct Nginx {
     _server: Server,
-    port: u16,
+    pub port: u16,
     plain: u16,
 }
 
 impl Nginx {
     fn start(test: &str, files: &Files, blocks: &str) -> Option<Nginx> {
+        Nginx::start_in(test, files.dir.path(), blocks)
+    }
+
+    /// With cert.pem and key.pem of this folder.
+    pub fn start_in(test: &str, dir: &Path, blocks: &str) -> Option<Nginx> {
         // Another program may take a port between its choice and its use.
         for _ in 0..5 {
             let held = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
             let [port, plain] = held.map(|listener| listener.local_addr().unwrap().port());
-            let conf = files.path("nginx.conf");
+            let conf = dir.join("nginx.conf");
             fs::write(
                 &conf,
                 configuration(
-                    files.dir.path(),
+                    dir,
                     &blocks.replace("PORT", &port.to_string()).replace("PLAIN", &plain.to_string()),
                 ),
             )
             .unwrap();
-            let error = files.path("error");
-            let line = ["-c", text(&conf), "-p", text(files.dir.path()), "-e", text(&error)];
+            let error = dir.join("error");
+            let line = ["-c", text(&conf), "-p", text(dir), "-e", text(&error)];
             let mut command: Command = NGINX.command(test, &line)?;
-            let output = File::create(files.path("output")).unwrap();
+            let output = File::create(dir.join("output")).unwrap();
             let mut child =
                 command.stdout(Stdio::null()).stderr(output).stdin(Stdio::null()).spawn().unwrap();
             let until = Instant::now() + SAFETY;
@@ -225,7 +230,7 @@ impl Nginx {
             if is_ready {
                 return Some(Nginx { _server: Server::watch(child), port, plain });
             }
-            eprintln!("nginx does not start: {}", fs::read_to_string(files.path("output")).unwrap());
+            eprintln!("nginx does not start: {}", fs::read_to_string(dir.join("output")).unwrap());
         }
         panic!("nginx does not start");
     }

@@ -181,7 +181,7 @@ fn what_is_to_be_served_is_checked_before_and_known_again_while_it_is() {
     assert!(code == 3 && log.contains("lockgate.toml: cannot be read"), "{code} {log}");
     for line in [
         &["check", "--cert", "cert.pem"][..],
-        &["check", "--cert", "a", "--key", "b", "https://localhost/"],
+        &["check", "--cert", "a", "https://localhost/"],
         &["check", "--cert", "a", "--key", "b", "--source", "."],
         &["check", "--cert", "a", "--key", "b", "--ca", "c"],
         &["check", "--device"],

@@ -115,7 +115,7 @@ impl Looking<'_> {
             addresses.push((Ipv4Addr::LOCALHOST, first.port()).into());
         }
         let mut dialer = Dialer::to(addresses, PHASE, Instant::now() + PHASE);
-        let shown = Client::new(crate::check::PROTOCOLS)
+        let shown = Client::new(crate::check::PROTOCOLS, None)
             .and_then(|client| Ok(client.connect(dialer.dial(first.port())?, &Host::Ip(ip))?))
             .map(|(_, handshake)| handshake.chain);
         self.connections += dialer.opened();

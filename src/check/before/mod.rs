@@ -188,6 +188,7 @@ impl Before {
             facts: looking.facts,
             unknown: looking.unknown,
             connections: looking.connections,
+            is_complete: true,
         }
     }
 

@@ -149,6 +149,23 @@ Node: it answers by itself";
 nginx: ssl_verify_client off;
 Node: https.createServer({ requestCert: false, … })";
         see "RFC 8446 §4.3.2";
+    CLIENT_CERTIFICATE_REQUIRED: "client-certificate-required", Note;
+        why "Clients are known by their certificates here, and who has none gets no answer.";
+        about "The server asked for a client certificate in the handshake, none was given to this check, and the server ended \
+            the connection, or answered 400, 401 or 403. What can be seen without an answer was looked at; with a certificate \
+            that the server takes the rest is as well.";
+        fix "lockgate check URL --cert client.pem --key client-key.pem";
+        see "RFC 8446 §4.3.2";
+    CLIENT_CERTIFICATE_REFUSED: "client-certificate-refused", Error;
+        why "A client that is not known gets no answer.";
+        about "The server asked for a client certificate, and did not take the one that was given with --cert and --key: it ended \
+            the connection, or answered 400 and spoke of the certificate. Reasons are an authority that the server does not \
+            know, a certificate that is over, revoked, or not for clients (clientAuth), and an intermediate certificate that is \
+            missing in the file.";
+        fix "lockgate: lockgate serve … --client-ca FILE, with the authority that has issued the client's certificate
+nginx: ssl_client_certificate FILE; with the same
+and look at the client's: lockgate cert show client.pem";
+        see "RFC 8446 §4.4.2.4";
     NO_RESUMPTION: "no-resumption", Note;
         why "Each new connection costs a whole handshake, which is most of the work of a small device.";
         about "A second connection that offered the session of the first was given a new one.";
