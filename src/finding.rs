@@ -75,6 +75,18 @@ impl Finding {
         Finding { fix: Some(escape::lines_of(fix.into().as_bytes()).to_string()), ..self }
     }
 
+    /// Its kind's fix, changed by what is known of this case; one of its own stays.
+    #[cfg(feature = "check")]
+    pub(crate) fn filled(self, fill: impl Fn(&str) -> String) -> Finding {
+        match self.fix {
+            Some(_) => self,
+            None => {
+                let fix = fill(self.rule.fix);
+                self.fixed_by(fix)
+            }
+        }
+    }
+
     /// The name of its kind, such as `missing-intermediate`: in kebab case, and the same in every later version.
     pub fn id(&self) -> &'static str {
         self.rule.id

@@ -1,7 +1,7 @@
 //! The certificates as they are served: whether they are trusted, for the host, and proven. What is wrong with the
 //! certificates themselves `tls` says; here it is weighed against what is known of the server. `Check` calls it.
 
-use super::client::Handshake;
+use super::client::{Handshake, Keys};
 use super::rules;
 use super::run::Run;
 use super::secure::shown;
@@ -12,6 +12,9 @@ use crate::tls::certificate_rules as of_tls;
 use crate::tls::{Certificate, Chain};
 
 const DAY: i64 = 86_400;
+/// The areas of facts: of the certificate that a client gets that takes every kind of key, and of the one beside it.
+const FIRST: &str = "certificate";
+const OTHER: &str = "other_certificate";
 /// Names of a certificate that are quoted.
 const MOST_NAMED: usize = 8;
 
@@ -31,28 +34,66 @@ pub(super) fn look(
     handshake: Option<&Handshake>,
     now: i64,
 ) -> Served {
-    if ders.is_empty() {
-        return Served::default();
+    let (served, findings) = of_chain(run, roots, ders, handshake, now, FIRST);
+    run.own = ders.first().cloned();
+    run.findings.extend(findings);
+    served
+}
+
+/// The kind of key of the server's own certificate, if it is one of the two that servers have beside each other.
+pub(super) fn kind(ders: &[Vec<u8>]) -> Option<Keys> {
+    let own = Certificate::from_der(ders.first()?).ok()?;
+    [Keys::Ecdsa, Keys::Rsa].into_iter().find(|keys| own.key().starts_with(keys.name()))
+}
+
+/// The same of the certificate that clients of another kind of key get. What is wrong with both is said once.
+pub(super) fn look_at_other(run: &mut Run<'_>, roots: &Roots, handshake: &Handshake, now: i64) {
+    let kind = kind(&handshake.chain).map_or("other", Keys::name);
+    let (_, findings) = of_chain(run, roots, &handshake.chain, Some(handshake), now, OTHER);
+    for finding in findings {
+        let is_told = |before: &Finding| before.id() == finding.id() && before.seen() == finding.seen();
+        if run.findings.iter().any(is_told) {
+            continue;
+        }
+        let place = match finding.place() {
+            Some(place) => format!("the {kind} certificate, {place}"),
+            None => format!("the {kind} certificate"),
+        };
+        run.findings.push(finding.at(place));
     }
-    run.fact("certificate", "chain", ders.len());
+}
+
+fn of_chain(
+    run: &mut Run<'_>,
+    roots: &Roots,
+    ders: &[Vec<u8>],
+    handshake: Option<&Handshake>,
+    now: i64,
+    area: &'static str,
+) -> (Served, Vec<Finding>) {
+    if ders.is_empty() {
+        return Default::default();
+    }
+    run.fact(area, "chain", ders.len());
     let certificates: Result<Vec<Certificate>, _> =
         ders.iter().map(|der| Certificate::from_der(der)).collect();
     let certificates = match certificates {
         Ok(certificates) => certificates,
         Err(error) => {
-            run.found(&rules::UNTRUSTED_CHAIN, format!("a certificate cannot be read: {error}"));
-            return Served::default();
+            let seen = format!("a certificate cannot be read: {error}");
+            return (Served::default(), vec![Finding::new(&rules::UNTRUSTED_CHAIN, seen)]);
         }
     };
     let chain = Chain::from_certificates(certificates);
-    let Some(own) = chain.certificates().first() else { return Served::default() };
+    let Some(own) = chain.certificates().first() else { return Default::default() };
     // When a certificate is over, that is one finding; whether it was trusted is another.
     let verdict = roots.voucher(ders, time_of_validity(&chain, now));
-    facts(run, own, verdict.as_ref().ok().copied(), now);
+    facts(run, area, own, verdict.as_ref().ok().copied(), now);
 
     let mut findings = chain.findings(now);
     let is_about = |findings: &[Finding], rule: &Rule| findings.iter().any(|finding| finding.id() == rule.id);
     // With the authorities at hand it is known whether an issuer is missing.
+    let is_public = is_about(&findings, &of_tls::MISSING_INTERMEDIATE);
     let guesses = [&of_tls::MISSING_INTERMEDIATE, &of_tls::ISSUER_ELSEWHERE];
     findings.retain(|finding| guesses.iter().all(|rule| rule.id != finding.id()));
     match &verdict {
@@ -62,13 +103,13 @@ pub(super) fn look(
             let seen = format!("{} is its own issuer, and nobody vouches for it", name_of(own));
             findings.push(Finding::new(&rules::UNTRUSTED_SELF_SIGNED, seen));
         }
-        Err(Distrust::UnknownIssuer) => findings.push(unknown_issuer(run, &chain, "")),
+        Err(Distrust::UnknownIssuer) => findings.push(unknown_issuer(run, roots, &chain, is_public, "")),
         // What is wrong with a certificate is said already, in better words.
         Err(Distrust::OtherKey | Distrust::Other(_))
             if findings.iter().any(|finding| finding.severity() == crate::Severity::Error) => {}
         Err(Distrust::OtherKey) => {
             let hint = "; an authority of that name is trusted, with another key: was it made anew?";
-            findings.push(unknown_issuer(run, &chain, hint));
+            findings.push(unknown_issuer(run, roots, &chain, is_public, hint));
         }
         Err(Distrust::Other(why)) => {
             findings.push(Finding::new(&rules::UNTRUSTED_CHAIN, format!("the chain does not verify: {why}")));
@@ -82,8 +123,8 @@ pub(super) fn look(
         let seen = "the handshake was not signed with the key of the certificate";
         findings.push(Finding::new(&rules::KEY_UNPROVEN, seen));
     }
-    run.findings.extend(findings);
-    Served { voucher: verdict.ok(), validity: Some((own.not_before(), own.not_after())) }
+    let validity = Some((own.not_before(), own.not_after()));
+    (Served { voucher: verdict.ok(), validity }, findings)
 }
 
 /// The time nearest to `now` at which all certificates are valid, if there is one.
@@ -95,7 +136,7 @@ fn time_of_validity(chain: &Chain, now: i64) -> i64 {
 }
 
 /// Nobody that is trusted has issued it: is one missing in between, or is the authority a private one?
-fn unknown_issuer(run: &Run<'_>, chain: &Chain, hint: &str) -> Finding {
+fn unknown_issuer(run: &Run<'_>, roots: &Roots, chain: &Chain, is_public: bool, hint: &str) -> Finding {
     let way = chain.in_order();
     let top = way.last().or(chain.certificates().first());
     let Some(top) = top else { return Finding::new(&rules::UNTRUSTED_AUTHORITY, "no certificate was sent") };
@@ -109,23 +150,33 @@ fn unknown_issuer(run: &Run<'_>, chain: &Chain, hint: &str) -> Finding {
         true => "lockgate cert ca --state DIR > ca.pem (on the device)\n",
         false => "",
     };
-    let fix = format!(
-        "{get}lockgate check {url} --ca {file}
+    // What was given is not told to be given.
+    let fix = match (roots.has_given(), root) {
+        (false, _) => format!(
+            "{get}lockgate check {url} --ca {file}
 and so for every client: curl --cacert {file} …, NODE_EXTRA_CA_CERTS={file}, REQUESTS_CA_BUNDLE={file}, SSL_CERT_FILE={file}"
-    );
+        ),
+        (true, Some(_)) => format!("{get}give with --ca the certificate of {issuer} instead, and so to every client"),
+        (true, None) => format!(
+            "{get}if {issuer} is an intermediate authority below that of --ca, serve its certificate as well: \
+             cat cert.pem intermediate.pem > fullchain.pem
+if it is an authority of its own, give with --ca the certificate of {issuer} instead, and so to every client"
+        ),
+    };
     let unknown = |seen| Finding::new(&rules::UNTRUSTED_AUTHORITY, seen).fixed_by(fix);
     match (root, top.issuers_at().first()) {
-        (Some(_), _) => unknown(format!("the authority is {issuer}, which is sent along and is not trusted{hint}")),
-        (None, Some(at)) => Finding::new(
-            &of_tls::MISSING_INTERMEDIATE,
-            format!(
-                "the certificate of {issuer} is missing: it has issued that of {}, was not sent, and is not trusted by itself; \
-                 it is at {}",
-                name_of(top),
-                shown(at)
-            ),
-        ),
-        (None, None) => unknown(format!(
+        (Some(_), _) => {
+            unknown(format!("the authority is {issuer}, which is sent along and is not trusted{hint}"))
+        }
+        (None, at) if is_public || at.is_some() => {
+            let at = at.map_or_else(String::new, |at| format!("; it is at {}", shown(at)));
+            let seen = format!(
+                "the certificate of {issuer} is missing: it has issued that of {}, was not sent, and is not trusted by itself{at}",
+                name_of(top)
+            );
+            Finding::new(&of_tls::MISSING_INTERMEDIATE, seen)
+        }
+        (None, _) => unknown(format!(
             "{} was issued by {issuer}, whose certificate is not trusted and was not sent{hint}",
             name_of(top)
         )),
@@ -158,7 +209,7 @@ fn other_name(run: &Run<'_>, own: &Certificate) -> Finding {
     }
 }
 
-fn facts(run: &mut Run<'_>, own: &Certificate, voucher: Option<Voucher>, now: i64) {
+fn facts(run: &mut Run<'_>, area: &'static str, own: &Certificate, voucher: Option<Voucher>, now: i64) {
     use std::fmt::Write;
     let mut fingerprint = String::new();
     for byte in own.fingerprint() {
@@ -166,19 +217,18 @@ fn facts(run: &mut Run<'_>, own: &Certificate, voucher: Option<Voucher>, now: i6
         let _ = write!(fingerprint, "{byte:02x}");
     }
     let addresses: Vec<String> = own.ip_addresses().iter().map(ToString::to_string).collect();
-    const AREA: &str = "certificate";
-    run.fact(AREA, "trusted", voucher.map(Voucher::name));
-    run.fact(AREA, "subject", own.subject());
-    run.fact(AREA, "issuer", own.issuer());
-    run.fact(AREA, "serial", own.serial());
-    run.fact(AREA, "dns_names", own.dns_names());
-    run.fact(AREA, "ip_addresses", addresses);
-    run.fact(AREA, "not_before", own.not_before());
-    run.fact(AREA, "not_after", own.not_after());
-    run.fact(AREA, "days_left", (own.not_after() - now).div_euclid(DAY));
-    run.fact(AREA, "key", own.key());
-    run.fact(AREA, "signature", own.signature());
-    run.fact(AREA, "sha256", fingerprint);
+    run.fact(area, "trusted", voucher.map(Voucher::name));
+    run.fact(area, "subject", own.subject());
+    run.fact(area, "issuer", own.issuer());
+    run.fact(area, "serial", own.serial());
+    run.fact(area, "dns_names", own.dns_names());
+    run.fact(area, "ip_addresses", addresses);
+    run.fact(area, "not_before", own.not_before());
+    run.fact(area, "not_after", own.not_after());
+    run.fact(area, "days_left", (own.not_after() - now).div_euclid(DAY));
+    run.fact(area, "key", own.key());
+    run.fact(area, "signature", own.signature());
+    run.fact(area, "sha256", fingerprint);
 }
 
 /// Whether the server's certificate of another connection can be told from that of the first.

@@ -21,6 +21,47 @@ use super::line::Line;
 use super::target::Host;
 use crate::tls::provider;
 
+/// What a certificate's key signs with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keys {
+    Ecdsa,
+    Rsa,
+}
+
+impl Keys {
+    pub(super) fn other(self) -> Keys {
+        match self {
+            Keys::Ecdsa => Keys::Rsa,
+            Keys::Rsa => Keys::Ecdsa,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Keys::Ecdsa => "ECDSA",
+            Keys::Rsa => "RSA",
+        }
+    }
+
+    fn are_of(self, scheme: SignatureScheme) -> bool {
+        use SignatureScheme as S;
+        let is_rsa = matches!(
+            scheme,
+            S::RSA_PKCS1_SHA1
+                | S::RSA_PKCS1_SHA256
+                | S::RSA_PKCS1_SHA384
+                | S::RSA_PKCS1_SHA512
+                | S::RSA_PSS_SHA256
+                | S::RSA_PSS_SHA384
+                | S::RSA_PSS_SHA512
+        );
+        match self {
+            Keys::Rsa => is_rsa,
+            Keys::Ecdsa => !is_rsa && scheme != S::ED25519,
+        }
+    }
+}
+
 /// What a client shows to a server that asks for its certificate.
 pub(super) type Own = Arc<CertifiedKey>;
 
@@ -78,7 +119,16 @@ pub(super) struct Client {
 impl Client {
     /// One that speaks these application protocols (ALPN), and shows `own` to a server that asks for its certificate.
     pub(super) fn new(protocols: &[&str], own: Option<Own>) -> Result<Client, io::Error> {
-        let notes = Arc::new(Notes { provider: provider(), own, taken: Mutex::default() });
+        Client::taking(None, protocols, own)
+    }
+
+    /// The same that takes signatures of these keys alone.
+    pub(super) fn with_keys(&self, keys: Keys, protocols: &[&str]) -> Result<Client, io::Error> {
+        Client::taking(Some(keys), protocols, self.notes.own.clone())
+    }
+
+    fn taking(keys: Option<Keys>, protocols: &[&str], own: Option<Own>) -> Result<Client, io::Error> {
+        let notes = Arc::new(Notes { provider: provider(), own, keys, taken: Mutex::default() });
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
@@ -147,6 +197,8 @@ struct Notes {
     provider: Arc<CryptoProvider>,
     /// The client's own certificate.
     own: Option<Own>,
+    /// The only keys whose signatures are taken.
+    keys: Option<Keys>,
     taken: Mutex<Handshake>,
 }
 
@@ -204,6 +256,7 @@ impl ServerCertVerifier for Notes {
         let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
         // Offered so that a server that has nothing better is looked at all the same.
         schemes.extend([SignatureScheme::ECDSA_SHA1_Legacy, SignatureScheme::RSA_PKCS1_SHA1]);
+        schemes.retain(|scheme| self.keys.is_none_or(|keys| keys.are_of(*scheme)));
         schemes
     }
 }

@@ -200,12 +200,15 @@ impl Check {
             findings: Vec::new(),
             facts: Map::new(),
             unknown: Vec::new(),
+            own: None,
             is_complete: true,
             progress: &*self.progress,
         };
         look(&mut run, &roots, own, now).map_err(|error| {
             fault(format!("nothing accepts connections on port {port} of {}: {error}", run.url.host))
         })?;
+        let found = std::mem::take(&mut run.findings);
+        run.findings = found.into_iter().map(|finding| finding.filled(|fix| run.filled(fix))).collect();
         crate::finding::worst_first(&mut run.findings);
         Ok(Report {
             kind: report::Kind::Url,
@@ -267,6 +270,7 @@ fn look(run: &mut Run<'_>, roots: &Roots, own: Option<Own>, now: i64) -> io::Res
                 resumption(run, &client, &handshake, answered);
             }
             by_address(run, &client, &handshake);
+            other_kind(run, roots, &client, &handshake, now);
             probes::look(run, true);
             true
         }
@@ -345,6 +349,27 @@ fn resumption(run: &mut Run<'_>, client: &Client, first: &client::Handshake, ans
             }
         }
         Err(error) => run.unknown("resumption", &error),
+    }
+}
+
+/// A handshake that takes signatures of the other kind of key alone, for which a server may have a certificate beside.
+fn other_kind(run: &mut Run<'_>, roots: &Roots, client: &Client, first: &client::Handshake, now: i64) {
+    let Some(kind) = certificate::kind(&first.chain) else { return };
+    (run.progress)("a certificate of another kind");
+    let host = run.url.host.clone();
+    let connected =
+        run.dial().and_then(|line| Ok(client.with_keys(kind.other(), run.protocols)?.connect(line, &host)));
+    let handshake = match connected {
+        Ok(Ok((_, handshake))) => handshake,
+        Ok(Err(failed)) if !failed.shown.chain.is_empty() => failed.shown,
+        // There is none.
+        Ok(Err(failed)) if client::alert_in(&failed.error).is_some() || failed.is_silence() => return,
+        Ok(Err(failed)) => return run.unknown("a certificate of another kind", &failed.error),
+        Err(error) => return run.unknown("a certificate of another kind", &error),
+    };
+    if certificate::kind(&handshake.chain) == Some(kind.other()) {
+        certificate::look_at_other(run, roots, &handshake, now);
+        certificate::compare(run, &first.chain, &handshake.chain);
     }
 }
 

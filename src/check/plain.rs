@@ -7,7 +7,8 @@ use super::exchange::{Ask, Conversation, Reply};
 use super::rules;
 use super::run::Run;
 use super::secure::shown;
-use super::target::Url;
+use super::target::{Host, Url};
+use super::trust;
 use crate::tls::provider;
 
 /// The host that nobody has (RFC 6761 §6.4), to see whether it is repeated.
@@ -75,6 +76,11 @@ fn redirects(run: &mut Run<'_>, url: &Url, first: &Reply) {
     let wanted = run.url.clone();
     let fix = redirect_fix(run);
     match end {
+        End::Https(target) if target.host != wanted.host && is_same_server(run, &target.host) => {
+            let seen =
+                format!("{status} leads to {}, another name of this server", shown(&target.to_string()));
+            run.found_with(&rules::HTTP_REDIRECT_NAME, seen, fix);
+        }
         End::Https(target) if target.host != wanted.host => {
             run.found_with(
                 &rules::HTTP_REDIRECT_HOST,
@@ -104,6 +110,16 @@ fn redirects(run: &mut Run<'_>, url: &Url, first: &Reply) {
             run.found_with(&rules::HTTP_REDIRECT_SCHEME, seen, fix);
         }
     }
+}
+
+/// Whether a host is another name of the server that is checked: one of its certificate, or the same with or without www.
+fn is_same_server(run: &Run<'_>, other: &Host) -> bool {
+    let is_www = |longer: &Host, shorter: &Host| match (longer.name(), shorter.name()) {
+        (Some(longer), Some(shorter)) => longer.strip_prefix("www.") == Some(shorter),
+        _ => false,
+    };
+    let is_of_certificate = run.own.as_ref().is_some_and(|own| trust::is_for(own, other) == Some(true));
+    is_www(other, &run.url.host) || is_www(&run.url.host, other) || is_of_certificate
 }
 
 fn follow(run: &mut Run<'_>, url: &Url, first: &Reply) -> io::Result<End> {

@@ -25,6 +25,8 @@ pub(super) struct Run<'a> {
     pub(super) facts: Map<String, Value>,
     /// What could not be found out, and why.
     pub(super) unknown: Vec<String>,
+    /// The server's own certificate, in DER.
+    pub(super) own: Option<Vec<u8>>,
     /// Whether all that the server does was looked at.
     pub(super) is_complete: bool,
     pub(super) progress: &'a dyn Fn(&str),
@@ -38,6 +40,26 @@ impl Run<'_> {
     /// With a fix that is for this very server.
     pub(super) fn found_with(&mut self, rule: &'static Rule, seen: impl Into<String>, fix: String) {
         self.findings.push(Finding::new(rule, seen).fixed_by(fix));
+    }
+
+    /// A kind's fix with this server's name, port and URL in it.
+    pub(super) fn filled(&self, fix: &str) -> String {
+        let (host, port, url) = (self.url.host.to_string(), self.url.port.to_string(), self.url.to_string());
+        let origin = self.url.origin();
+        // The ports first: a name may hold such a number.
+        let mut fix = fix.replace("8443", &port);
+        if let Some(plain) = self.plain_port {
+            for before in ["--http ", "listen ", ".listen("] {
+                for after in [" ", "\n", ";", ")"] {
+                    fix = fix.replace(&format!("{before}80{after}"), &format!("{before}{plain}{after}"));
+                }
+            }
+        }
+        fix.replace("https://HOST:PORT", &origin)
+            .replace("https://HOST", &origin)
+            .replace("HOST", &host)
+            .replace("lockgate check URL", &format!("lockgate check {url}"))
+            .replace("--name NAME", &format!("--name {}", host.trim_matches(['[', ']'])))
     }
 
     pub(super) fn fact(&mut self, area: &'static str, name: &'static str, value: impl Into<Value>) {

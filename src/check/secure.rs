@@ -18,6 +18,8 @@ use crate::http::date::{iso8601, parse_imf_fixdate};
 
 /// A difference of clocks that no network makes, in seconds.
 const CLOCKS_MAY_DIFFER: i64 = 120;
+/// Redirects that are followed.
+const MOST_HOPS: usize = 5;
 /// Descriptions of the API that are looked for.
 const MOST_DESCRIPTIONS: usize = 3;
 
@@ -69,14 +71,7 @@ pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -
     security(run, context, &reply);
     cookies(run, &reply);
     date(run, context, &reply);
-    if let Some(target) = reply.field("location").filter(|_| reply.is_redirect()) {
-        if url.join(target).is_ok_and(|target| !target.is_https) {
-            run.found(
-                &rules::HTTPS_REDIRECTS_TO_HTTP,
-                format!("{} leads to {}", reply.status, shown(target)),
-            );
-        }
-    }
+    coding(run, &reply);
     let document: Option<Value> = serde_json::from_slice(&reply.body).ok();
     if let Some(document) = &document {
         named(run, &links::http_links(document, &url.host), "the answer links to");
@@ -91,6 +86,7 @@ pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -
     } else if reply.cut.is_none() {
         stays(run, reply.persists, None);
     }
+    redirects(run, &mut talk, &reply);
     descriptions(run, &mut talk, &reply, document.as_ref());
     talk.end();
     if reply.cut.is_some() {
@@ -98,6 +94,61 @@ pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -
     } else {
         Answered::Whole
     }
+}
+
+/// No coding was said to be understood.
+fn coding(run: &mut Run<'_>, reply: &Reply) {
+    let codings: Vec<&str> = reply
+        .all("content-encoding")
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
+        .collect();
+    if !codings.is_empty() {
+        run.found(
+            &rules::CONTENT_CODING_UNASKED,
+            format!("Content-Encoding: {}, which the request did not ask for", shown(&codings.join(", "))),
+        );
+    }
+}
+
+/// Follows redirects as far as they lead to this server.
+fn redirects(run: &mut Run<'_>, talk: &mut Talk<'_>, first: &Reply) {
+    let url = run.url.clone();
+    let mut been = vec![url.clone()];
+    let mut next = leads_to(&url, first);
+    let mut sets_cookie = first.field("set-cookie").is_some();
+    while let Some((status, target)) = next {
+        let to = shown(&target.to_string());
+        if !target.is_https {
+            return run.found(&rules::HTTPS_REDIRECTS_TO_HTTP, format!("{status} leads to {to}"));
+        }
+        if target.host != url.host || target.port != url.port {
+            return;
+        }
+        if been.contains(&target) || been.len() > MOST_HOPS {
+            // With the cookie the way may be another one; none is sent here.
+            return match sets_cookie {
+                true => run
+                    .unknown
+                    .push("the redirects over HTTPS: they may end for a client that sends the cookie".into()),
+                false => run
+                    .found(&rules::HTTPS_REDIRECT_LOOP, format!("{status} leads round in a circle, by {to}")),
+            };
+        }
+        let reply = match talk.ask(run, "GET", &target.path) {
+            Ok(reply) => reply,
+            Err(error) => return run.unknown("the redirects over HTTPS", &error),
+        };
+        sets_cookie |= reply.field("set-cookie").is_some();
+        next = leads_to(&target, &reply);
+        been.push(target);
+    }
+}
+
+fn leads_to(here: &Url, reply: &Reply) -> Option<(u16, Url)> {
+    let target = reply.field("location").filter(|_| reply.is_redirect())?;
+    Some((reply.status, here.join(target).ok()?))
 }
 
 /// Requests over one connection as long as it stays, then over another.
@@ -164,7 +215,7 @@ fn security(run: &mut Run<'_>, context: &Context<'_>, reply: &Reply) {
     }
     if is_address {
         let seen = format!("{} is an address, for which browsers ignore the field", run.url.host);
-        run.found(&rules::HSTS_LOCKS_OUT, seen);
+        run.found(&rules::HSTS_ON_ADDRESS, seen);
     } else if !is_public {
         run.found(
             &rules::HSTS_LOCKS_OUT,
@@ -191,7 +242,10 @@ fn cookies(run: &mut Run<'_>, reply: &Reply) {
     let names: Vec<String> = reply
         .all("set-cookie")
         .filter(|cookie| {
-            !cookie.split(';').skip(1).any(|attribute| attribute.trim().eq_ignore_ascii_case("secure"))
+            // RFC 6265 §5.2.5: whatever its value.
+            let name =
+                |attribute: &str| attribute.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
+            !cookie.split(';').skip(1).any(|attribute| name(attribute) == "secure")
         })
         .map(|cookie| shown(cookie.split('=').next().unwrap_or_default().trim()))
         .collect();

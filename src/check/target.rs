@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
+use crate::tls::name_in_ascii;
+
 /// A name or an address, as it stands in a URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Host {
@@ -31,9 +33,6 @@ impl Url {
         if text.len() > LONGEST {
             return Err("it is longer than 2048 bytes");
         }
-        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("it holds a character that must be percent-encoded");
-        }
         let (scheme, rest) = text.split_once("://").ok_or("it does not begin with https://")?;
         let is_https = match scheme.to_ascii_lowercase().as_str() {
             "https" => true,
@@ -43,6 +42,10 @@ impl Url {
         let rest = rest.split('#').next().unwrap_or_default();
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_plain(path) || authority.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err("it holds a character that must be percent-encoded");
+        }
         if authority.contains('@') {
             return Err("it holds a user name or a password, which do not belong in a URL");
         }
@@ -122,6 +125,9 @@ impl Host {
         if let Ok(address) = text.parse() {
             return Ok(Host::Ip(IpAddr::V4(address)));
         }
+        if !text.is_ascii() {
+            return Host::international(text);
+        }
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let is_label = |label: &str| {
             !label.is_empty()
@@ -132,6 +138,21 @@ impl Host {
             return Err("its host is neither a name nor an address");
         }
         Ok(Host::Name(name))
+    }
+
+    /// A name in other scripts than ASCII's, in its `xn--` form. Dots of other scripts are dots (RFC 3490 §3.1).
+    fn international(text: &str) -> Result<Host, &'static str> {
+        let dotted: String = text
+            .chars()
+            .map(|c| if matches!(c, '\u{3002}' | '\u{ff0e}' | '\u{ff61}') { '.' } else { c })
+            .collect();
+        // These stand for other letters (RFC 5895 §2), which no table here knows.
+        let is_compatible = |c: char| matches!(c, '\u{ff00}'..='\u{ffef}');
+        let name = dotted.strip_suffix('.').unwrap_or(&dotted);
+        match name_in_ascii(name).filter(|_| !name.contains(is_compatible)) {
+            Some(ascii) => Ok(Host::Name(ascii)),
+            None => Err("its host is no name that can be put in ASCII here; give it in its xn-- form"),
+        }
     }
 
     /// The name that a client asks for (SNI), which an address is not (RFC 6066 §3).
@@ -165,6 +186,32 @@ fn default_port(is_https: bool) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_in_other_scripts_are_put_in_ascii() {
+        for (url, written) in [
+            ("https://bücher.example/a", "https://xn--bcher-kva.example/a"),
+            ("https://BÜCHER.example:8443", "https://xn--bcher-kva.example:8443/"),
+            ("https://例え。テスト/", "https://xn--r8jz45g.xn--zckzah/"),
+            ("https://xn--bcher-kva.example/", "https://xn--bcher-kva.example/"),
+            ("https://münchen.de./", "https://xn--mnchen-3ya.de/"),
+        ] {
+            assert_eq!(Url::parse(url).unwrap().to_string(), written, "{url}");
+        }
+        for (url, words) in [
+            // A letter and a mark, which are one letter in a name.
+            ("https://bu\u{308}cher.example/", "xn--"),
+            ("https://\u{ff41}.example/", "xn--"),
+            ("https://bücher..example/", "xn--"),
+            ("https://bü cher.example/", "percent"),
+            ("https://bücher.example/ü", "percent"),
+            ("https://a\u{85}.example/", "percent"),
+            ("https://bücher.example:ü/", "port"),
+        ] {
+            let fault = Url::parse(url).unwrap_err();
+            assert!(fault.contains(words), "{url}: {fault}");
+        }
+    }
 
     #[test]
     fn urls_are_read_and_written() {
@@ -202,7 +249,6 @@ mod tests {
             "https://a..b/",
             "https://exa mple/",
             "https://ex\r\nample/",
-            "https://bücher.example/",
             "https://a*b/",
         ] {
             assert!(Url::parse(text).is_err(), "{text}");

@@ -91,6 +91,11 @@ impl Roots {
         Ok(roots)
     }
 
+    /// Whether authorities were given beside those that are there anyway.
+    pub(super) fn has_given(&self) -> bool {
+        !self.pinned.is_empty()
+    }
+
     /// Who vouches for `chain`, the server's own certificate first, at `now` (seconds since 1970).
     pub(super) fn voucher(&self, chain: &[Vec<u8>], now: i64) -> Result<Voucher, Distrust> {
         if chain.first().is_some_and(|own| self.pinned.iter().any(|pinned| **pinned == own[..])) {

@@ -3,11 +3,14 @@
 
 use std::process::ExitCode;
 
-use lockgate::check::{explain, source, Explanation};
+use lockgate::check::{explain, source, Explanation, SCHEMA};
+use lockgate::workshop::escape;
+use serde_json::json;
 
 use super::args::{meant, Arguments};
 use super::commands::{Operands, Spec};
 use super::exit::{Code, Failure};
+use super::terminal::say_json;
 use super::{check_before, check_report, check_source, check_url, check_url_report, say};
 
 pub(super) const SPEC: Spec = Spec {
@@ -83,6 +86,29 @@ SARIF 2.1.0, which code-scanning services take.
 ";
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let outcome = looked(arguments);
+    if let Err(failure) = &outcome {
+        if arguments.json && failure.code == Code::NotChecked {
+            say_json(&not_checked(arguments, &failure.message));
+        }
+    }
+    outcome
+}
+
+/// What stands in the place of a report when there is none.
+fn not_checked(arguments: &Arguments, error: &str) -> String {
+    let mut whole = json!({"schema": SCHEMA, "complete": false, "error": escape::line(error).to_string()});
+    let (kind, member, subject) = match (arguments.operands.first(), &arguments.source) {
+        (Some(url), _) => ("url", "url", url.to_string_lossy()),
+        (None, Some(root)) => ("source", "root", root.to_string_lossy()),
+        (None, None) => ("before", "subject", "the settings".into()),
+    };
+    whole["kind"] = json!(kind);
+    whole[member] = json!(subject);
+    format!("{whole:#}")
+}
+
+fn looked(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(id) = &arguments.explain {
         return explained(id);
     }

@@ -95,7 +95,8 @@ pub(super) fn explanation(explanation: &Explanation) -> String {
 /// What is left of a certificate's life.
 fn life(days_left: i64) -> String {
     match days_left {
-        days if days < 0 => "expired".to_string(),
+        -1 => "expired a day ago".to_string(),
+        days if days < 0 => format!("expired {} days ago", days.unsigned_abs()),
         1 => "1 day left".to_string(),
         days => format!("{days} days left"),
     }
@@ -216,7 +217,7 @@ mod tests {
     fn a_certificate_that_is_over_has_no_days_left() {
         assert_eq!(
             [-303, -1, 0, 1, 90].map(life),
-            ["expired", "expired", "0 days left", "1 day left", "90 days left"]
+            ["expired 303 days ago", "expired a day ago", "0 days left", "1 day left", "90 days left"]
         );
     }
 

@@ -115,9 +115,9 @@ pub(super) fn check(text: &str) -> Result<(), DnsNameFault> {
     Ok(())
 }
 
-/// The same name in ASCII, for a message: each label in its `xn--` form (RFC 5890 §2.3.2.1). Letters are put in lower case and not
+/// The same name in ASCII: each label in its `xn--` form (RFC 5890 §2.3.2.1). Letters are put in lower case and not
 /// normalized beyond that, so there is none for a name with combining marks.
-fn in_ascii(text: &str) -> Option<String> {
+pub fn in_ascii(text: &str) -> Option<String> {
     if text.len() > LONGEST_NAME || text.chars().any(|c| matches!(c, '\u{300}'..='\u{36f}')) {
         return None;
     }

@@ -37,6 +37,8 @@ pub use chain::Chain;
 pub use client_auth::ClientAuth;
 pub(crate) use client_auth::{refused, Clients, Refused};
 pub use client_identity::ClientIdentity;
+#[cfg(feature = "check")]
+pub(crate) use dns_name::in_ascii as name_in_ascii;
 #[cfg(all(feature = "check", feature = "device"))]
 pub(crate) use file::loose_mode_of;
 #[cfg(feature = "check")]

@@ -23,6 +23,12 @@ fn issuer_at(params: &mut CertificateParams) {
     params.custom_extensions.push(CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], content));
 }
 
+/// The policy of the CA/Browser Forum for domains (Baseline Requirements §7.1.6.1), as public authorities have it.
+fn of_the_forum(params: &mut CertificateParams) {
+    let content = vec![0x30, 10, 0x30, 8, 6, 6, 0x67, 0x81, 0x0c, 1, 2, 1];
+    params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 32], content));
+}
+
 #[test]
 fn each_fault_of_a_leaf_is_found_alone() {
     let root = Root::new();
@@ -75,12 +81,14 @@ fn names_that_the_certificate_has_are_listed() {
 #[test]
 fn it_is_said_why_a_chain_is_not_trusted() {
     let (root, other) = (Root::new(), Root::new());
-    // The right authority is given, and another one.
+    // The right authority is given, another one, and none.
     let site = Site::new(&root).start();
     assert_eq!(site.found(&root), [""; 0]);
     let report = site.report(&other);
     assert_eq!(beside(&report), ["untrusted-authority"]);
     assert!(seen(&report, "untrusted-authority").contains("was issued by CN=test root"));
+    assert!(!report.findings()[0].fix().contains("--ca ca.pem"), "{}", report.findings()[0].fix());
+    let report = site.check().run().unwrap();
     assert!(report.findings()[0].fix().contains("--ca ca.pem"), "{}", report.findings()[0].fix());
 
     // Nobody but itself has issued it; given to clients, it is trusted, and still a nuisance.
@@ -112,9 +120,20 @@ fn an_intermediate_certificate_that_is_missing_is_named() {
         "{missing}"
     );
     // When it does not say where its issuer is, it may have come from an authority that is not known.
-    let report = Site::with(of_intermediate(|_| {})).start().report(&root);
+    let site = Site::with(of_intermediate(|_| {})).start();
+    let report = site.report(&root);
     assert_eq!(beside(&report), ["untrusted-authority"]);
     assert!(seen(&report, "untrusted-authority").contains("CN=test intermediate"));
+    let fix = report.findings()[0].fix();
+    assert!(fix.contains("fullchain.pem") && fix.contains("CN=test intermediate"), "{fix}");
+    // The file that was given is not told to be given.
+    assert!(!fix.contains("--ca ca.pem"), "{fix}");
+    // A public authority never signs with its root, so then it is known.
+    let report = Site::with(of_intermediate(of_the_forum)).start().report(&root);
+    assert_eq!(beside(&report), ["missing-intermediate"]);
+    assert!(report.findings()[0].fix().contains("fullchain.pem"), "{}", report.findings()[0].fix());
+    let without = site.check().run().unwrap();
+    assert!(without.findings()[0].fix().contains("--ca ca.pem"), "{}", without.findings()[0].fix());
 }
 
 #[test]

@@ -24,6 +24,12 @@ fn each_fault_of_the_answer_is_found_alone() {
         (&[], good),
         (&["cookie-not-secure"], |r| good_with(r, "Set-Cookie: session=abc; HttpOnly\r\n")),
         (&[], |r| good_with(r, "Set-Cookie: session=abc; HttpOnly; secure\r\n")),
+        // RFC 6265 §5.2.5: the name decides, whatever the value.
+        (&[], |r| good_with(r, "Set-Cookie: session=abc; Secure=1; HttpOnly\r\n")),
+        (&[], |r| good_with(r, "Set-Cookie: session=abc;Secure = false\r\n")),
+        (&["cookie-not-secure"], |r| {
+            good_with(r, "Set-Cookie: session=Secure; Secured; SameSite=Secure\r\n")
+        }),
         (&["hsts-invalid"], |r| good_with(r, "Strict-Transport-Security: includeSubDomains\r\n")),
         (&["hsts-locks-out"], |r| good_with(r, "Strict-Transport-Security: max-age=31536000\r\n")),
         // It takes back what was said before.
@@ -33,7 +39,27 @@ fn each_fault_of_the_answer_is_found_alone() {
             answer(r, "200 OK", "", r#"{"next": "/api/data?page=2", "$schema": "http://localhost/s"}"#)
         }),
         (&["https-redirects-to-http"], |r| answer(r, "302 Found", "Location: http://localhost/\r\n", "")),
-        (&[], |r| answer(r, "302 Found", "Location: /elsewhere\r\n", "")),
+        (&["https-redirect-loop"], |r| answer(r, "302 Found", "Location: /elsewhere\r\n", "")),
+        (&["https-redirect-loop"], |r| {
+            answer(r, "308 Permanent Redirect", &format!("Location: {}x\r\n", r.path), "")
+        }),
+        // It may be another one with the cookie.
+        (&[], |r| answer(r, "302 Found", "Location: /api/data\r\nSet-Cookie: a=b; Secure\r\n", "")),
+        (&[], |r| match r.path.as_str() {
+            "/elsewhere" => answer(r, "200 OK", "", "{}"),
+            _ => answer(r, "302 Found", "Location: /elsewhere\r\n", ""),
+        }),
+        // By way of another address of its own.
+        (&["https-redirects-to-http"], |r| match r.path.as_str() {
+            "/elsewhere" => answer(r, "302 Found", "Location: http://localhost/login\r\n", ""),
+            _ => answer(r, "302 Found", "Location: /elsewhere\r\n", ""),
+        }),
+        // What is of others is not asked.
+        (&[], |r| answer(r, "302 Found", "Location: https://other.test/\r\n", "")),
+        // Nobody has asked for it, so a client need not understand it.
+        (&["content-coding-unasked"], |r| good_with(r, "Content-Encoding: gzip\r\n")),
+        (&["content-coding-unasked"], |r| good_with(r, "Content-Encoding: br\r\n")),
+        (&[], |r| good_with(r, "Content-Encoding: identity\r\n")),
         (&["no-keep-alive"], |r| Answer { closes: true, ..good_with(r, "Connection: close\r\n") }),
         // Not even said.
         (&["no-keep-alive"], |r| Answer { closes: true, ..good(r) }),
@@ -106,7 +132,7 @@ fn hsts_belongs_to_public_certificates_of_names() {
     let address = |p: &mut rcgen::CertificateParams| {
         p.subject_alt_names.push(rcgen::SanType::IpAddress("127.0.0.1".parse().unwrap()));
     };
-    for (fields, expected) in [(FIELD, &["hsts-locks-out"][..]), ("", &[])] {
+    for (fields, expected) in [(FIELD, &["hsts-on-address"][..]), ("", &[])] {
         let mut site = Site::with(root.leaf(address));
         site.https = Arc::new(move |r: &Request| good_with(r, fields));
         site.http = None;
@@ -114,6 +140,46 @@ fn hsts_belongs_to_public_certificates_of_names() {
         let check = lockgate::check::Check::new(format!("https://127.0.0.1:{}/api/data", site.port));
         let report = check.http_port(None).public_roots_file(root.file()).run().unwrap();
         assert_eq!(beside(&report), expected, "{fields}");
+        assert_eq!(report.verdict(), lockgate::check::Verdict::Clean, "{fields}");
+    }
+}
+
+#[test]
+fn a_redirect_to_another_name_of_the_same_server_is_less_than_one_to_another_server() {
+    let root = Root::new();
+    let with = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        root.leaf(move |p| {
+            p.subject_alt_names = rcgen::CertificateParams::new(names).unwrap().subject_alt_names
+        })
+    };
+    for (url, names, target, expected) in [
+        ("example.test", &["example.test"][..], "www.example.test", &["http-redirect-name"][..]),
+        ("www.example.test", &["www.example.test"], "example.test", &["http-redirect-name"]),
+        ("example.test", &["example.test"], "other.test", &["http-redirect-host"]),
+        ("127.0.0.1", &["127.0.0.1", "device.local"], "device.local", &["http-redirect-name"]),
+        // A name that the certificate does not have is somebody else's.
+        ("127.0.0.1", &["127.0.0.1", "device.local"], "other.local", &["http-redirect-host"]),
+        ("127.0.0.1", &["127.0.0.1", "device.local"], "127.0.0.1", &[]),
+        ("b\u{fc}cher.test", &["xn--bcher-kva.test"], "xn--bcher-kva.test", &[]),
+    ] {
+        let mut site = Site::with(with(names));
+        site.http = Some(Arc::new(move |r: &Request| {
+            let asked = r.field("host").split(':').next().unwrap_or_default();
+            if asked == "lockgate-check.invalid" {
+                return answer(r, "421 Misdirected Request", "", "");
+            }
+            leads(r, "308 Permanent Redirect", |https, _| format!("https://{target}:{https}{}", r.path))
+        }));
+        let site = site.start();
+        let check = lockgate::check::Check::new(format!("https://{url}:{}/api/data", site.port))
+            .connect(std::net::Ipv4Addr::LOCALHOST.into(), None)
+            .http_port(site.plain_port);
+        let report = check.ca_file(root.file()).run().unwrap();
+        assert_eq!(beside(&report), expected, "{url} {target}");
+        if expected == ["http-redirect-name"] {
+            assert_eq!(report.verdict(), lockgate::check::Verdict::Warnings, "{url} {target}");
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod certificate;
 mod certs;
 mod client_certificate;
 mod http;
+mod kinds;
 mod peers;
 mod refusal;
 mod silence;

@@ -13,13 +13,13 @@ use crate::support_command::peers::{NGINX, NODE, OPENSSL};
 use crate::support_command::{run, text, Server, SAFETY};
 
 /// Certificates as OpenSSL makes them, in files.
-struct Files {
+pub struct Files {
     dir: TempDir,
 }
 
 impl Files {
     /// An authority, and a certificate of this kind of key and hash under it; `None` when there is no OpenSSL.
-    fn make(test: &str, key: &str, hash: &str) -> Option<Files> {
+    pub fn make(test: &str, key: &str, hash: &str) -> Option<Files> {
         let files = Files { dir: TempDir::new().unwrap() };
         let names = "basicConstraints=critical,CA:FALSE\nkeyUsage=digitalSignature,keyEncipherment\n\
                      extendedKeyUsage=serverAuth\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n\
@@ -74,12 +74,30 @@ impl Files {
         Some(files)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
+    /// A further certificate of the same authority, for an ECDSA key, and that key.
+    pub fn beside(&self, test: &str, name: &str) -> Option<(PathBuf, PathBuf)> {
+        let [cert, key, request] =
+            ["cert", "key", "request"].map(|part| self.path(&format!("{name}-{part}.pem")));
+        let [ca, ca_key, names] = ["ca.pem", "ca.key", "names"].map(|name| self.path(name));
+        let curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        let files = ["-keyout", text(&key), "-out", text(&request)];
+        let requested = [&["req"][..], &curve, &["-subj", "/CN=localhost"], &files].concat();
+        let by = ["-CA", text(&ca), "-CAkey", text(&ca_key), "-CAcreateserial", "-sha256", "-days", "90"];
+        let of = ["-in", text(&request), "-extfile", text(&names), "-out", text(&cert)];
+        let signed = [&["x509", "-req"][..], &by, &of].concat();
+        for line in [requested, signed] {
+            let output = run(OPENSSL.command(test, &line)?, b"");
+            assert!(output.status.success(), "{line:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Some((cert, key))
+    }
+
     /// `openssl s_server` with these further arguments, and its port.
-    fn s_server(&self, test: &str, arguments: &[&str]) -> Option<(Server, u16)> {
+    pub fn s_server(&self, test: &str, arguments: &[&str]) -> Option<(Server, u16)> {
         let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
         let line = ["s_server", "-accept", "127.0.0.1:0", "-cert", text(&cert), "-key", text(&key), "-www"];
         let mut server = Server::spawn(OPENSSL.command(test, &[&line[..], arguments].concat())?);
@@ -88,7 +106,7 @@ impl Files {
         Some((server, port))
     }
 
-    fn check(&self, port: u16, http_port: Option<u16>) -> Report {
+    pub fn check(&self, port: u16, http_port: Option<u16>) -> Report {
         let check = Check::new(format!("https://localhost:{port}/"))
             .connect(Ipv4Addr::LOCALHOST.into(), None)
             .http_port(http_port)

@@ -5,6 +5,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::certs::Root;
+use crate::site::Site;
 use crate::support_command::{lockgate, outcome, text, Server};
 
 #[test]
@@ -126,6 +128,51 @@ fn what_cannot_be_checked_has_its_own_code_and_says_why() {
     ] {
         let (code, _, log) = outcome(lockgate(line), b"");
         assert_eq!(code, 64, "{line:?}: {log}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_over_has_no_days_left_below_zero() {
+    let root = Root::new();
+    let over = root.leaf(|p| {
+        p.not_before = rcgen::date_time_ymd(1979, 1, 1);
+        p.not_after = rcgen::date_time_ymd(1980, 1, 1);
+    });
+    for (leaf, words) in [(over, "over for 1"), (root.leaf(|_| {}), " days left")] {
+        let site = Site::with(leaf).start();
+        let url = format!("https://localhost:{}/api/data", site.port);
+        let line = ["check", &url, "--connect", "127.0.0.1", "--http-port", "off"];
+        let (_, said, log) = outcome(lockgate(&line), b"");
+        let line = said.lines().find(|line| line.trim_start().starts_with("certificate ")).unwrap_or(&log);
+        assert!(line.contains(words) && !line.contains(" -"), "{line}");
+    }
+}
+
+#[test]
+fn what_cannot_be_checked_is_json_too_for_who_asks_for_json() {
+    let closed = {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let url = format!("https://127.0.0.1:{closed}/");
+    for (line, kind, words) in [
+        (&["check", &url, "--json"][..], "url", "nothing accepts connections"),
+        (&["check", "http://127.0.0.1/", "--json"], "url", "it is plain HTTP"),
+        (&["check", "https://localhost/", "--ca", "/nonexistent.pem", "--json"], "url", "/nonexistent.pem"),
+        (&["check", "--config", "/nonexistent.toml", "--json"], "before", "/nonexistent.toml"),
+        (&["check", "--source", "/nonexistent", "--json"], "source", "/nonexistent"),
+    ] {
+        let (code, said, log) = outcome(lockgate(line), b"");
+        assert_eq!(code, 3, "{line:?}: {log}");
+        let report: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{line:?}: {said}"));
+        assert_eq!(
+            (&report["schema"], &report["kind"]),
+            (&"lockgate.check/1".into(), &kind.into()),
+            "{said}"
+        );
+        assert!(report["error"].as_str().unwrap().contains(words), "{said}");
+        assert!(log.contains(words), "{log}");
+        assert!(report.get("verdict").is_none() && report.get("findings").is_none(), "{said}");
     }
 }
 

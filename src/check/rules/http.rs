@@ -15,6 +15,22 @@ rules! {
         fix "redirect to a relative address, or to https://; behind a proxy, have the program trust X-Forwarded-Proto \
             (Express: app.set('trust proxy', 'loopback'))";
         see "RFC 9110 §15.4";
+    HTTPS_REDIRECT_LOOP: "https-redirect-loop", Error;
+        why "Clients follow the redirects until they give up.";
+        about "Redirects of the URL were followed over HTTPS, as far as they lead to this server, and came back to an address \
+            where they had been, or did not end within five. Where one of them sets a cookie, nothing is said: a client that \
+            sends it may go another way.";
+        fix "answer the URL itself; behind a proxy that speaks HTTPS, have the program trust X-Forwarded-Proto, so that it does \
+            not redirect to HTTPS once more (Express: app.set('trust proxy', 'loopback'))";
+        see "RFC 9110 §15.4";
+    CONTENT_CODING_UNASKED: "content-coding-unasked", Warning;
+        why "A client that has not said that it can decode a body gets bytes that it cannot read.";
+        about "The request had no Accept-Encoding field, as those of many small clients, and the answer has a Content-Encoding. \
+            The standard permits it; curl without --compressed, Python's urllib and most clients in firmware do not decode.";
+        fix "nginx: gzip on; compresses for clients that ask only; remove gzip_static always;
+Node: compress when req.headers['accept-encoding'] names the coding; Express: the module compression does so
+lockgate: send no Content-Encoding of your own";
+        see "RFC 9110 §12.5.3";
     HSTS_MISSING: "hsts-missing", Warning;
         why "A browser that is sent to http:// once can be kept there by whoever is in between.";
         about "The certificate comes from a public authority, and the answer has no Strict-Transport-Security field. Programs \
@@ -34,11 +50,16 @@ Node: res.setHeader('Strict-Transport-Security', 'max-age=31536000')";
     HSTS_LOCKS_OUT: "hsts-locks-out", Warning;
         why "With HSTS a browser offers no way past a certificate that it does not trust: users are locked out of their device.";
         about "The answer has a Strict-Transport-Security field, and the certificate is self-signed or from an authority that \
-            browsers do not have; or the host is an address, where browsers ignore the field.";
+            browsers do not have.";
         fix "lockgate: send no such field for this host
 nginx: remove add_header Strict-Transport-Security
 Node: helmet({ hsts: false })";
-        see "RFC 6797 §8.4, §8.1.1";
+        see "RFC 6797 §8.4";
+    HSTS_ON_ADDRESS: "hsts-on-address", Note;
+        why "Browsers ignore the field when the host is an address. It protects nothing there, and harms nobody.";
+        about "The answer has a Strict-Transport-Security field, and the host of the URL is an address.";
+        fix "nothing, or ask the server by a name";
+        see "RFC 6797 §8.1.1";
     HSTS_OVER_HTTP: "hsts-over-http", Note;
         why "The field counts over TLS only, and must not be sent without.";
         about "The answer on the plain port has a Strict-Transport-Security field.";
@@ -107,6 +128,14 @@ Node: http.createServer((req, res) => res.writeHead(308, { Location: 'https://HO
         about "The redirect from plain HTTP leads to another host than that of the URL.";
         fix "lockgate: --public-name HOST
 nginx: return 308 https://HOST$request_uri;";
+        see "RFC 9110 §15.4";
+    HTTP_REDIRECT_NAME: "http-redirect-name", Warning;
+        why "Who types one name comes to another, and the first is never met over HTTPS: what browsers keep for it (HSTS) is \
+            never set, and the next plain request for it can be answered by anyone.";
+        about "The redirect on the plain port leads to another name of this server: one of its certificate, or the same with www \
+            or without.";
+        fix "redirect to HTTPS on the same name first, and from there to the other:
+nginx: server { listen 80; return 308 https://HOST$request_uri; }";
         see "RFC 9110 §15.4";
     HTTP_REDIRECT_PORT: "http-redirect-port", Error;
         why "The redirect leads to a port where this server is not.";
