@@ -219,6 +219,7 @@ impl Check {
             unknown: run.unknown,
             connections: run.dialer.opened(),
             is_complete: run.is_complete,
+            but: None,
         })
     }
 

@@ -59,6 +59,8 @@ pub struct Report {
     pub(super) unknown: Vec<String>,
     pub(super) connections: u32,
     pub(super) is_complete: bool,
+    /// What limits a good end, as a clause that goes on with it.
+    pub(super) but: Option<String>,
 }
 
 impl Report {
@@ -122,6 +124,7 @@ impl Report {
             true => open,
             false => format!("{open}; the rest is for clients with a certificate"),
         };
+        let but = self.but.as_deref().unwrap_or_default();
         let subject = &self.subject;
         let (good, bad) = match self.kind {
             Kind::Url => {
@@ -138,9 +141,9 @@ impl Report {
             ),
         };
         match self.verdict() {
-            Verdict::Clean => format!("{good}{open}."),
+            Verdict::Clean => format!("{good}{but}{open}."),
             Verdict::Warnings => {
-                format!("{good}, with {} to see to{open}.", count(Severity::Warning, "warning"))
+                format!("{good}{but}, with {} to see to{open}.", count(Severity::Warning, "warning"))
             }
             Verdict::Errors => format!("{bad}: {} to mend{open}.", count(Severity::Error, "error")),
         }

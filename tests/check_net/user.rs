@@ -1,6 +1,7 @@
 //! The command as a user meets it.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -176,6 +177,76 @@ fn what_cannot_be_checked_is_json_too_for_who_asks_for_json() {
     }
 }
 
+/// What is found beside the note on the redirect's port, the last line, and the first remedy.
+fn before(cert: &Path, key: &Path, trusted: Option<&Path>) -> (i32, Vec<String>, String, String) {
+    let line = ["check", "--cert", text(cert), "--key", text(key), "--https", "127.0.0.1:0", "--http", "off"];
+    let mut command = lockgate(&[&line[..], &["--json"]].concat());
+    if let Some(file) = trusted {
+        command.env("SSL_CERT_FILE", file);
+    }
+    let (code, said, log) = outcome(command, b"");
+    let report: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{log}{said}"));
+    let findings = report["findings"].as_array().unwrap();
+    let of = |finding: &Value, member: &str| finding[member].as_str().unwrap().to_string();
+    let ids = findings.iter().map(|finding| of(finding, "id")).filter(|id| id != "redirect-off").collect();
+    let fix = findings.first().map_or_else(String::new, |finding| of(finding, "fix"));
+    (code, ids, report["summary"].as_str().unwrap().to_string(), fix)
+}
+
+#[test]
+fn what_is_in_der_is_ready_once_its_remedies_were_followed() {
+    let root = Root::new();
+    let leaf = root.leaf(|_| {});
+    let [mut cert, mut key] = ["cert.der", "key.der"].map(|name| root.dir().join(name));
+    std::fs::write(&cert, &leaf.der).unwrap();
+    std::fs::write(&key, leaf.key.secret_der()).unwrap();
+    for _ in 0..2 {
+        let (code, ids, _, fix) = before(&cert, &key, Some(&root.file()));
+        assert_eq!((code, ids), (2, vec!["identity-unusable".to_string()]), "{fix}");
+        // To paste, as it stands.
+        let shell = std::process::Command::new("sh").args(["-c", &fix]).output().unwrap();
+        assert!(shell.status.success(), "{fix}: {}", String::from_utf8_lossy(&shell.stderr));
+        let written = Path::new(fix.rsplit(' ').next().unwrap()).to_path_buf();
+        if fix.contains("x509") {
+            cert = written;
+        } else {
+            key = written;
+        }
+    }
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let (code, ids, summary, _) = before(&cert, &key, Some(&root.file()));
+    assert_eq!((code, ids), (0, Vec::new()), "{summary}");
+    assert!(summary.ends_with("all is ready to serve."), "{summary}");
+}
+
+#[test]
+fn a_certificate_without_that_of_its_private_issuer_is_not_said_to_be_ready_for_everybody() {
+    let root = Root::new();
+    let leaf = crate::certs::leaf(Some(&root.below), |_| {});
+    let [cert, full, key] = ["cert.pem", "fullchain.pem", "key.pem"].map(|name| root.dir().join(name));
+    let pem = lockgate::Certificate::from_der(&leaf.der).unwrap().to_pem();
+    std::fs::write(&cert, &pem).unwrap();
+    std::fs::write(&full, format!("{pem}{}", root.below.pem())).unwrap();
+    let der = root.dir().join("key.der");
+    std::fs::write(&der, leaf.key.secret_der()).unwrap();
+    let line = ["pkey", "-inform", "DER", "-in", text(&der), "-out", text(&key)];
+    assert!(std::process::Command::new("openssl").args(line).status().unwrap().success());
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+
+    let (code, ids, summary, fix) = before(&cert, &key, None);
+    assert_eq!((code, ids), (0, vec!["issuer-not-in-file".to_string()]), "{summary}");
+    assert!(summary.contains("to clients that trust CN=test intermediate"), "{summary}");
+    assert!(fix.contains("fullchain.pem"), "{fix}");
+    // With it, or with an issuer that this machine trusts, nothing is missing.
+    let (code, ids, summary, _) = before(&full, &key, None);
+    assert_eq!((code, ids), (0, Vec::new()));
+    assert!(summary.ends_with("all is ready to serve."), "{summary}");
+    let issuer = root.dir().join("below.pem");
+    std::fs::write(&issuer, root.below.pem()).unwrap();
+    assert_eq!(before(&cert, &key, Some(&issuer)).1, Vec::<String>::new());
+    assert_eq!(before(&cert, &key, Some(&root.file())).1, vec!["issuer-not-in-file".to_string()]);
+}
+
 #[test]
 fn a_finding_is_explained() {
     let (code, said, _) = outcome(lockgate(&["check", "--explain", "tls-1-0"]), b"");
@@ -203,8 +274,11 @@ fn what_is_to_be_served_is_checked_before_and_known_again_while_it_is() {
     );
     std::fs::write(&config, &settings).unwrap();
     let line = ["check", "--config", text(&config), "--json"];
+    let ca = dir.path().join("ca.pem");
     let found = |line: &[&str]| -> (i32, Vec<String>) {
-        let (code, said, log) = outcome(lockgate(line), b"");
+        let mut command = lockgate(line);
+        command.env("SSL_CERT_FILE", &ca);
+        let (code, said, log) = outcome(command, b"");
         assert_eq!(log, "");
         let report: Value = serde_json::from_str(&said).unwrap();
         assert_eq!((&report["schema"], &report["kind"]), (&"lockgate.check/1".into(), &"before".into()));

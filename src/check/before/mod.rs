@@ -18,7 +18,9 @@ use serde_json::{json, Map, Value};
 
 use super::report::{Kind, Report};
 use super::rules;
+use super::trust::Roots;
 use crate::error::{Error, IdentityFault};
+use crate::escape;
 use crate::finding::{self, shell_word, Finding, Rule};
 use crate::http::date::iso8601;
 use crate::tls::{built, certificate_rules as of_tls, is_plausible, Chain, Clients, Expiry, Identity};
@@ -72,6 +74,8 @@ struct Looking<'a> {
     connections: u32,
     /// The servers' own certificates, in DER.
     own: Vec<Vec<u8>>,
+    /// What limits a good end.
+    but: Option<String>,
 }
 
 impl Default for Before {
@@ -168,6 +172,7 @@ impl Before {
             unknown: Vec::new(),
             connections: 0,
             own: Vec::new(),
+            but: None,
         };
         looking.settings();
         // Of settings that could not be read, the rest would be guesses.
@@ -189,6 +194,7 @@ impl Before {
             unknown: looking.unknown,
             connections: looking.connections,
             is_complete: true,
+            but: looking.but,
         }
     }
 
@@ -329,7 +335,38 @@ impl Looking<'_> {
             };
             self.findings.push(finding.at(place));
         }
+        self.issuer(&file, &chain);
         self.own_certificate(&file, &chain);
+    }
+
+    /// A certificate that stands alone is served to those only that trust its very issuer. Whether that is a root, nobody can
+    /// tell here; of public authorities it never is, and that is a finding of the chain.
+    fn issuer(&mut self, file: &str, chain: &Chain) {
+        let way = chain.in_order();
+        let [own] = &way[..] else { return };
+        let is_told = |rule: &Rule| self.findings.iter().any(|finding| finding.id() == rule.id);
+        if own.is_self_signed() || is_told(&of_tls::MISSING_INTERMEDIATE) {
+            return;
+        }
+        // Those that clients of this machine trust without being told.
+        let now = self.machine.now.clamp(own.not_before(), own.not_after());
+        if Roots::load(None, None).is_ok_and(|roots| roots.voucher(&[own.der().to_vec()], now).is_ok()) {
+            return;
+        }
+        let issuer = escape::bounded(own.issuer(), 120).to_string();
+        if !is_told(&of_tls::ISSUER_ELSEWHERE) {
+            let seen = format!("the certificate of its issuer, {issuer}, is not in the file");
+            let (file, full) = (Path::new(file), Path::new(file).with_file_name("fullchain.pem"));
+            let fix = format!(
+                "nothing, if clients are given the certificate of {issuer}; else add it, and those of the authorities between it \
+                 and the one that clients are given:\ncat {} intermediate.pem > {}",
+                shell_word(file),
+                shell_word(&full)
+            );
+            let finding = Finding::new(&rules::ISSUER_NOT_IN_FILE, seen).at(file.display().to_string());
+            self.findings.push(finding.fixed_by(fix));
+        }
+        self.but = Some(format!(", to clients that trust {issuer} itself"));
     }
 
     fn unusable(&mut self, certificate: &Path, key: &Path, error: &Error) {

@@ -17,6 +17,14 @@ rules! {
             by findings of its own; one that is over, or not valid yet, is served all the same.";
         fix "lockgate cert show CERT --key KEY";
         see "RFC 8446 §4.4.2";
+    ISSUER_NOT_IN_FILE: "issuer-not-in-file", Note;
+        why "A client builds the way from the server's certificate to an authority that it trusts from what the server sends. \
+            Where an intermediate certificate is missing, it refuses.";
+        about "The file holds the server's own certificate alone, its issuer is not trusted by this machine, and nothing in it \
+            says that a public authority has issued it. When clients are given the issuer's certificate itself, all is well; \
+            when they are given a root above it, the issuer's certificate must be in the file.";
+        fix "cat cert.pem intermediate.pem > fullchain.pem, unless clients are given the issuer's certificate";
+        see "RFC 8446 §4.4.2";
     CLIENT_AUTH_UNUSABLE: "client-auth-unusable", Error;
         why "Without the authorities, or with a revocation list that cannot be used, no client could be told from another; the \
             server does not start.";
