@@ -55,7 +55,7 @@ mod trust;
 
 pub use before::Before;
 pub use explain::{explain, Explanation};
-pub use report::{Report, Verdict, SCHEMA};
+pub use report::{Report, Verdict, JSON_SCHEMA, SCHEMA};
 
 use std::fmt;
 use std::io;

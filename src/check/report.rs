@@ -10,6 +10,10 @@ use crate::finding::{Finding, Severity};
 /// changes its meaning or goes; what is added does not change it.
 pub const SCHEMA: &str = "lockgate.check/1";
 
+/// The JSON Schema (2020-12) of what `lockgate check --json` writes: of [`Report::to_json`], of a report about source, and of
+/// what stands in their place when nothing could be checked. Members that it does not name may come.
+pub const JSON_SCHEMA: &str = include_str!("report.schema.json");
+
 /// How a check has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -150,6 +154,7 @@ impl Report {
     }
 
     /// The report as JSON. Members that are there keep their meaning as long as `schema` says [`SCHEMA`]; others may come.
+    /// [`JSON_SCHEMA`] says the same for programs.
     ///
     /// | member | what it is |
     /// |---|---|

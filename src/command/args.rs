@@ -82,6 +82,8 @@ pub(super) struct Arguments {
     pub hosts: Vec<String>,
     /// The finding to be explained.
     pub explain: Option<String>,
+    /// The JSON Schema of reports is asked for.
+    pub schema: bool,
     pub fix: bool,
     pub yes: bool,
     pub sarif: bool,
@@ -124,6 +126,7 @@ impl Default for Arguments {
             source: None,
             hosts: Vec::new(),
             explain: None,
+            schema: false,
             fix: false,
             yes: false,
             sarif: false,

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use lockgate::check::{explain, source, Explanation, SCHEMA};
+use lockgate::check::{explain, source, Explanation, JSON_SCHEMA, SCHEMA};
 use lockgate::workshop::escape;
 use serde_json::json;
 
@@ -39,8 +39,9 @@ other, within 90 s, and sends nothing that could change anything on the server.
   lockgate check https://api.example.com/ --json
 
 Trusted are Mozilla's authorities, those of this machine (SSL_CERT_FILE, or its own store), and
-those of --ca. The JSON is described at lockgate::check::Report::to_json; its schema member says
-lockgate.check/1, its kind url or before.
+those of --ca. The JSON is described at lockgate::check::Report::to_json, and --schema writes its
+JSON Schema; its schema member says lockgate.check/1, its kind url or before. When nothing could be
+checked (exit code 3) it holds the error instead of a verdict.
 
 A server that asks for a client certificate (mutual TLS) is shown that of --cert and --key, as PEM.
 Without them it is told that one is asked for, and all else that can be seen; the exit code is 3
@@ -109,6 +110,10 @@ fn not_checked(arguments: &Arguments, error: &str) -> String {
 }
 
 fn looked(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.schema {
+        say_json(JSON_SCHEMA.trim_end());
+        return Ok(ExitCode::SUCCESS);
+    }
     if let Some(id) = &arguments.explain {
         return explained(id);
     }

@@ -365,6 +365,14 @@ pub(super) const GENERAL: &[Opt] = &[
     Opt {
         of: &[Command::Check],
         ..Opt::new(
+            "schema",
+            "Write the JSON Schema of what --json writes, and check nothing.",
+            Kind::Flag(|arguments| arguments.schema = true),
+        )
+    },
+    Opt {
+        of: &[Command::Check],
+        ..Opt::new(
             "sarif",
             "Write SARIF 2.1.0 for code scanning instead of text for people.",
             Kind::Flag(|arguments| arguments.sarif = true),

@@ -3,12 +3,14 @@
 use std::fs;
 use std::process::Command;
 
+use lockgate::check::JSON_SCHEMA;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::peers::Nginx;
 use crate::support_command::certificates::{Authority, Pair};
 use crate::support_command::peers::OPENSSL;
+use crate::support_command::schema::must_hold;
 use crate::support_command::{lockgate, outcome, text, Server};
 
 const DAY: i64 = 86_400;
@@ -41,6 +43,7 @@ fn checked(files: &Files, port: u16, pair: Option<&Pair>) -> (i32, Value) {
     }
     let (code, said, log) = outcome(lockgate(&line), b"");
     let report = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{code} {log} {said}"));
+    must_hold(JSON_SCHEMA, &report);
     (code, report)
 }
 

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use lockgate::check::{Check, Report};
+use lockgate::check::{Check, Report, JSON_SCHEMA};
 use tempfile::TempDir;
 
 use crate::support_command::peers::{NGINX, NODE, OPENSSL};
+use crate::support_command::schema::must_hold;
 use crate::support_command::{run, text, Server, SAFETY};
 
 /// Certificates as OpenSSL makes them, in files.
@@ -116,6 +117,7 @@ impl Files {
             .timeout(SAFETY);
         let report = check.run().unwrap();
         assert!(report.connections() <= 48);
+        must_hold(JSON_SCHEMA, &report.to_json());
         report
     }
 }

@@ -5,12 +5,13 @@ use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use lockgate::check::{Check, Report};
+use lockgate::check::{Check, Report, JSON_SCHEMA};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::certs::{Leaf, Root};
+use crate::support_command::schema::must_hold;
 use crate::support_command::SAFETY;
 
 /// What is found of every site: rustls with ring has no post-quantum key exchange.
@@ -134,6 +135,7 @@ impl Running {
 
 pub fn beside(report: &Report) -> Vec<&'static str> {
     assert!(report.connections() <= 48, "{}", report.connections());
+    must_hold(JSON_SCHEMA, &report.to_json());
     for finding in report.findings() {
         // What is known is not left for the reader to put in.
         let fix = finding.fix();

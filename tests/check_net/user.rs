@@ -3,11 +3,13 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
+use lockgate::check::JSON_SCHEMA;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::certs::Root;
 use crate::site::Site;
+use crate::support_command::schema::must_hold;
 use crate::support_command::{lockgate, outcome, text, Server};
 
 #[test]
@@ -33,6 +35,7 @@ fn a_new_user_is_told_what_to_do_and_then_it_is_clean() {
     let (code, said, _) = outcome(lockgate(&[&line[..], &["--json"]].concat()), b"");
     assert_eq!(code, 0);
     let report: Value = serde_json::from_str(&said).unwrap();
+    must_hold(JSON_SCHEMA, &report);
     assert_eq!(report["schema"], "lockgate.check/1");
     assert_eq!(report["verdict"], "clean");
     assert_eq!(report["url"], url);
@@ -166,6 +169,7 @@ fn what_cannot_be_checked_is_json_too_for_who_asks_for_json() {
         let (code, said, log) = outcome(lockgate(line), b"");
         assert_eq!(code, 3, "{line:?}: {log}");
         let report: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{line:?}: {said}"));
+        must_hold(JSON_SCHEMA, &report);
         assert_eq!(
             (&report["schema"], &report["kind"]),
             (&"lockgate.check/1".into(), &kind.into()),
@@ -186,6 +190,7 @@ fn before(cert: &Path, key: &Path, trusted: Option<&Path>) -> (i32, Vec<String>,
     }
     let (code, said, log) = outcome(command, b"");
     let report: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{log}{said}"));
+    must_hold(JSON_SCHEMA, &report);
     let findings = report["findings"].as_array().unwrap();
     let of = |finding: &Value, member: &str| finding[member].as_str().unwrap().to_string();
     let ids = findings.iter().map(|finding| of(finding, "id")).filter(|id| id != "redirect-off").collect();
@@ -248,6 +253,28 @@ fn a_certificate_without_that_of_its_private_issuer_is_not_said_to_be_ready_for_
 }
 
 #[test]
+fn the_schema_of_reports_is_written_and_heeds_what_it_says() {
+    let (code, said, log) = outcome(lockgate(&["check", "--schema"]), b"");
+    assert_eq!((code, log.as_str()), (0, ""));
+    assert_eq!(said.trim_end(), JSON_SCHEMA.trim_end());
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("a.py"), "get('http://api.acme.io/v1', verify=False)\n").unwrap();
+    let (_, said, _) = outcome(lockgate(&["check", "--source", text(dir.path()), "--json"]), b"");
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert!(!report["findings"].as_array().unwrap().is_empty(), "{said}");
+    must_hold(JSON_SCHEMA, &report);
+    // What is not so is seen.
+    let mut wrong = [report.clone(), report.clone(), report.clone(), report];
+    wrong[0]["findings"][0]["severity"] = "bad".into();
+    wrong[1]["files"] = (-1).into();
+    wrong[2].as_object_mut().unwrap().remove("skipped");
+    wrong[3]["more_than_is_known"] = 1.into();
+    for wrong in wrong {
+        assert!(std::panic::catch_unwind(|| must_hold(JSON_SCHEMA, &wrong)).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn a_finding_is_explained() {
     let (code, said, _) = outcome(lockgate(&["check", "--explain", "tls-1-0"]), b"");
     assert_eq!(code, 0);
@@ -281,6 +308,7 @@ fn what_is_to_be_served_is_checked_before_and_known_again_while_it_is() {
         let (code, said, log) = outcome(command, b"");
         assert_eq!(log, "");
         let report: Value = serde_json::from_str(&said).unwrap();
+        must_hold(JSON_SCHEMA, &report);
         assert_eq!((&report["schema"], &report["kind"]), (&"lockgate.check/1".into(), &"before".into()));
         let ids = report["findings"].as_array().unwrap().iter();
         (code, ids.map(|finding| finding["id"].as_str().unwrap().to_string()).collect())

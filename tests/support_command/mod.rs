@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod client;
 pub mod clock;
 pub mod peers;
+pub mod schema;
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};

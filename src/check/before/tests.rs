@@ -10,6 +10,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::check::Verdict;
 
+#[path = "../../../tests/support_command/schema.rs"]
+mod schema;
+
 const NOW: i64 = built::BUILT + 86_400;
 const DAY: i64 = 86_400;
 
@@ -53,6 +56,7 @@ fn good(dir: &TempDir) -> Before {
 
 fn ids(before: &Before, machine: &Machine) -> Vec<&'static str> {
     let report = before.run_on(machine);
+    schema::must_hold(crate::check::JSON_SCHEMA, &report.to_json());
     let mut ids: Vec<_> = report.findings().iter().map(Finding::id).collect();
     // Ports in tests are never 80, and the authority is none that a machine trusts.
     ids.retain(|id| !["redirect-port", "issuer-not-in-file"].contains(id));
