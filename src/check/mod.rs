@@ -201,6 +201,7 @@ impl Check {
             facts: Map::new(),
             unknown: Vec::new(),
             own: None,
+            client_file: self.client_certificate.as_ref().map(|(file, _)| file.clone()),
             is_complete: true,
             progress: &*self.progress,
         };

@@ -122,8 +122,11 @@ fn lack(run: &mut Run<'_>, seen: &Seen, alert: Option<u8>) -> Lack {
     if let Some(group) = seen.group.filter(|group| accepts_today && !GROUPS_OF_TODAY.contains(group)) {
         return Lack::Group(group);
     }
+    // TLS 1.3 is accepted before the server looks for its certificate; such an alert is about what comes after.
+    let is_of_choices = alert
+        .is_none_or(|alert| [HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, INSUFFICIENT_SECURITY].contains(&alert));
     if accepts_today {
-        return Lack::Cipher;
+        return if is_of_choices { Lack::Cipher } else { Lack::Unknown };
     }
     if !seen.accepted.is_empty() {
         return Lack::Version;

@@ -1,6 +1,7 @@
 //! What a check knows while it is under way: whom it asks, and what it has found so far. The probes write into it.
 
 use std::io;
+use std::path::PathBuf;
 
 use serde_json::{json, Map, Value};
 
@@ -8,7 +9,7 @@ use super::flight::Answer;
 use super::hello::Hello;
 use super::line::{Dialer, Line};
 use super::target::Url;
-use crate::finding::{Finding, Rule};
+use crate::finding::{shell_word, Finding, Rule};
 use crate::tls::provider;
 
 pub(super) struct Run<'a> {
@@ -27,6 +28,8 @@ pub(super) struct Run<'a> {
     pub(super) unknown: Vec<String>,
     /// The server's own certificate, in DER.
     pub(super) own: Option<Vec<u8>>,
+    /// The file of the client's certificate.
+    pub(super) client_file: Option<PathBuf>,
     /// Whether all that the server does was looked at.
     pub(super) is_complete: bool,
     pub(super) progress: &'a dyn Fn(&str),
@@ -54,6 +57,9 @@ impl Run<'_> {
                     fix = fix.replace(&format!("{before}80{after}"), &format!("{before}{plain}{after}"));
                 }
             }
+        }
+        if let Some(file) = &self.client_file {
+            fix = fix.replace("cert show client.pem", &format!("cert show {}", shell_word(file)));
         }
         fix.replace("https://HOST:PORT", &origin)
             .replace("https://HOST", &origin)

@@ -11,7 +11,7 @@ use super::args::{meant, Arguments};
 use super::commands::{Operands, Spec};
 use super::exit::{Code, Failure};
 use super::terminal::say_json;
-use super::{check_before, check_report, check_source, check_url, check_url_report, say};
+use super::{check_before, check_report, check_sarif, check_source, check_url, check_url_report, say};
 
 pub(super) const SPEC: Spec = Spec {
     name: "check",
@@ -89,8 +89,12 @@ SARIF 2.1.0, which code-scanning services take.
 fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let outcome = looked(arguments);
     if let Err(failure) = &outcome {
-        if arguments.json && failure.code == Code::NotChecked {
-            say_json(&not_checked(arguments, &failure.message));
+        match failure.code {
+            Code::NotChecked if arguments.json => say_json(&not_checked(arguments, &failure.message)),
+            Code::NotChecked if arguments.sarif => {
+                say_json(&check_sarif::not_checked(&escape::line(&failure.message).to_string()));
+            }
+            _ => {}
         }
     }
     outcome

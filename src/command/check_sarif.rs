@@ -20,6 +20,21 @@ pub(super) fn of(report: &Report) -> String {
     format!("{whole:#}")
 }
 
+/// What stands in its place when nothing could be checked.
+pub(super) fn not_checked(error: &str) -> String {
+    let told = json!({"level": "error", "message": {"text": error}});
+    let whole = json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {"name": "lockgate", "version": env!("CARGO_PKG_VERSION")}},
+            "invocations": [{"executionSuccessful": false, "toolExecutionNotifications": [told]}],
+            "results": [],
+        }],
+    });
+    format!("{whole:#}")
+}
+
 fn rule(explanation: &Explanation) -> Value {
     json!({
         "id": explanation.id(),

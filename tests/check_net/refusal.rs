@@ -29,7 +29,7 @@ fn the_remedy_of_a_refusal_is_that_of_its_alert_and_situation() {
     let root = Root::new();
     type Answer = fn(&Hello) -> Option<Vec<u8>>;
     let nothing: Answer = |_| None;
-    let cases: [(u8, Answer, &[&str], &str); 7] = [
+    let cases: [(u8, Answer, &[&str], &str); 8] = [
         (112, nothing, &["server_name localhost", "--connect"], "ssl_protocols"),
         (70, nothing, &["ssl_protocols TLSv1.2 TLSv1.3"], "server_name"),
         // It would go on with a group that no client of today offers.
@@ -54,6 +54,13 @@ fn the_remedy_of_a_refusal_is_that_of_its_alert_and_situation() {
         ),
         (71, nothing, &["ssl_ciphers"], "server_name"),
         (80, nothing, &["log"], "ssl_protocols"),
+        // As Caddy does for a name that it does not have: a group is agreed on first.
+        (
+            80,
+            |hello| hello.groups.contains(&0x0019).then(|| retry(0x001d)),
+            &["no certificate for localhost"],
+            "ssl_ciphers",
+        ),
     ];
     for (alert, answer, words, not) in cases {
         let report = refusing(&root, alert, answer);

@@ -179,6 +179,13 @@ fn what_cannot_be_checked_is_json_too_for_who_asks_for_json() {
         assert!(log.contains(words), "{log}");
         assert!(report.get("verdict").is_none() && report.get("findings").is_none(), "{said}");
     }
+    // SARIF has a place for it.
+    let (code, said, _) = outcome(lockgate(&["check", "--source", "/nonexistent", "--sarif"]), b"");
+    let log: Value = serde_json::from_str(&said).unwrap();
+    let invocation = &log["runs"][0]["invocations"][0];
+    assert_eq!((code, &invocation["executionSuccessful"]), (3, &false.into()), "{said}");
+    let told = invocation["toolExecutionNotifications"][0]["message"]["text"].as_str().unwrap();
+    assert!(told.contains("/nonexistent"), "{said}");
 }
 
 /// What is found beside the note on the redirect's port, the last line, and the first remedy.
