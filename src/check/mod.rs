@@ -19,9 +19,14 @@
 //! # What is done
 //!
 //! A few dozen connections are opened ([`Report::connections`] says how many; never more than 48), one after the other, each
-//! within its time. Over them go well-formed hellos of TLS, of each version and each group of weak ciphers, and requests: GET
-//! for the URL's path and for `/openapi.json`, HEAD, and on the plain port GET and one POST without a body to a path that
-//! nobody has. Nothing secret is sent, and nothing that a server does not meet every day.
+//! within its time. When the first one is not answered at all, nothing else is asked. Over them go well-formed hellos of TLS, of
+//! each version and each group of weak ciphers, and requests: GET for the URL's path, for where it redirects to on the same
+//! server and for `/openapi.json`, HEAD, and on the plain port GET and one POST without a body to a path that nobody has.
+//! Nothing secret is sent, and nothing that a server does not meet every day. A body is read up to 256 KiB; what was seen of a
+//! longer one, or of one that streams, is judged, and the rest is not.
+//!
+//! A server that asks for a client certificate is shown that of [`Check::client_pem_files`]. Without one, all that can be seen
+//! is told, and [`Report::is_complete`] says whether the server turned the check away.
 //!
 //! # Who is trusted
 //!
@@ -95,7 +100,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// A check of `https://host[:port]/path`. What is wrong with the URL is said by [`run`](Check::run).
+    /// A check of `https://host[:port]/path`; a name in other scripts is put in its `xn--` form. What is wrong with the URL is said by [`run`](Check::run).
     pub fn new(url: impl Into<String>) -> Check {
         Check {
             url: url.into(),
