@@ -142,7 +142,7 @@ fn unknown_issuer(run: &Run<'_>, roots: &Roots, chain: &Chain, is_public: bool, 
     let Some(top) = top else { return Finding::new(&rules::UNTRUSTED_AUTHORITY, "no certificate was sent") };
     let issuer = shown_name(top.issuer());
     let root = chain.certificates().iter().find(|root| root.is_self_signed() && top.is_issued_by(root));
-    let url = &run.url;
+    let (url, options) = (&run.url, &run.options);
     // Where `lockgate demo` puts it.
     let file = if issuer.contains("lockgate demo CA") { "certs/ca.pem" } else { "ca.pem" };
     // As lockgate names the authorities that devices make.
@@ -153,7 +153,7 @@ fn unknown_issuer(run: &Run<'_>, roots: &Roots, chain: &Chain, is_public: bool, 
     // What was given is not told to be given.
     let fix = match (roots.has_given(), root) {
         (false, _) => format!(
-            "{get}lockgate check {url} --ca {file}
+            "{get}lockgate check {url} --ca {file}{options}
 and so for every client: curl --cacert {file} …, NODE_EXTRA_CA_CERTS={file}, REQUESTS_CA_BUNDLE={file}, SSL_CERT_FILE={file}"
         ),
         (true, Some(_)) => format!("{get}give with --ca the certificate of {issuer} instead, and so to every client"),

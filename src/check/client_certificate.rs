@@ -21,8 +21,9 @@ pub(super) enum Asked {
 /// Alerts that say so (RFC 8446 §6.2): bad, unsupported, revoked, expired, unknown, of an unknown authority, access denied,
 /// not verified, required; and, of servers that say no more, handshake_failure.
 const OF_CERTIFICATES: [u8; 10] = [40, 42, 43, 44, 45, 46, 48, 49, 51, 116];
-/// What servers answer in HTTP where a certificate is missing: 495 and 496 are nginx's own, which it sends as 400.
-const TURNED_AWAY: [u16; 5] = [400, 401, 403, 495, 496];
+/// What servers answer in HTTP where a certificate is missing: 495 and 496 are nginx's own, which it sends as 400. 401 asks for
+/// credentials of HTTP.
+const TURNED_AWAY: [u16; 4] = [400, 403, 495, 496];
 
 /// Whether a connection that failed did so for the client's certificate, and if so, says it.
 pub(super) fn is_of_failure(run: &mut Run<'_>, asked: Asked, error: &io::Error) -> bool {
@@ -67,7 +68,8 @@ fn say(run: &mut Run<'_>, asked: Asked, how: &str) {
             run.unknown.push("the answer over HTTPS: it is for clients with a certificate".to_string());
             run.found(
                 &rules::CLIENT_CERTIFICATE_REQUIRED,
-                format!("the server asks for a client certificate, and turns away who shows none ({how})"),
+                format!("the server asks for a client certificate, and turns away who shows none ({how}); --cert and --key give one \
+                     to this check"),
             );
         }
         Asked::Shown => run.found(

@@ -206,6 +206,8 @@ impl Check {
             facts: Map::new(),
             unknown: Vec::new(),
             own: None,
+            options: self.options(),
+            ca_file: self.ca_file.clone(),
             client_file: self.client_certificate.as_ref().map(|(file, _)| file.clone()),
             is_complete: true,
             progress: &*self.progress,
@@ -227,6 +229,24 @@ impl Check {
             is_complete: run.is_complete,
             but: None,
         })
+    }
+
+    /// What a remedy that checks again has to say beside the URL.
+    fn options(&self) -> String {
+        let mut options = String::new();
+        match self.connect {
+            Some((address, None)) => options.push_str(&format!(" --connect {address}")),
+            Some((address, Some(port))) => {
+                options.push_str(&format!(" --connect {}", SocketAddr::new(address, port)));
+            }
+            None => {}
+        }
+        match self.http_port {
+            Some(80) => {}
+            Some(port) => options.push_str(&format!(" --http-port {port}")),
+            None => options.push_str(" --http-port off"),
+        }
+        options
     }
 
     fn dialer(&self, url: &Url, until: Instant) -> io::Result<(Dialer, u16)> {
@@ -297,6 +317,9 @@ fn look(run: &mut Run<'_>, roots: &Roots, own: Option<Own>, now: i64) -> io::Res
             };
             if seen.is_tls {
                 certificate::look(run, roots, chain, handshake, now);
+                if let Some(handshake) = handshake {
+                    other_kind(run, roots, &client, handshake, now);
+                }
             }
             let is_of_certificate = asked.is_some_and(|asked| {
                 run.fact("tls", "client_certificate", true);

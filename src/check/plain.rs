@@ -222,7 +222,11 @@ fn ask(
     fields: &[(&str, &str)],
 ) -> io::Result<Reply> {
     let line = run.dialer.dial(url.port)?;
-    Conversation::new(line).ask(&Ask { method, path, host, fields })
+    Conversation::new(line).ask(&Ask { method, path, host, fields }).inspect_err(|error| {
+        if error.kind() == io::ErrorKind::TimedOut {
+            run.dialer.hurry();
+        }
+    })
 }
 
 /// The redirect that would be right here, to paste.

@@ -28,6 +28,10 @@ pub(super) struct Run<'a> {
     pub(super) unknown: Vec<String>,
     /// The server's own certificate, in DER.
     pub(super) own: Option<Vec<u8>>,
+    /// The options of the command that say the same as what this check was given, without --ca, each with a blank before it.
+    pub(super) options: String,
+    /// The file of the authorities that were given.
+    pub(super) ca_file: Option<PathBuf>,
     /// The file of the client's certificate.
     pub(super) client_file: Option<PathBuf>,
     /// Whether all that the server does was looked at.
@@ -58,13 +62,18 @@ impl Run<'_> {
                 }
             }
         }
+        let mut again = format!("lockgate check {url}");
+        if let Some(file) = self.ca_file.as_ref().filter(|_| !fix.contains(" --ca ")) {
+            again.push_str(&format!(" --ca {}", shell_word(file)));
+        }
+        again.push_str(&self.options);
         if let Some(file) = &self.client_file {
             fix = fix.replace("cert show client.pem", &format!("cert show {}", shell_word(file)));
         }
         fix.replace("https://HOST:PORT", &origin)
             .replace("https://HOST", &origin)
             .replace("HOST", &host)
-            .replace("lockgate check URL", &format!("lockgate check {url}"))
+            .replace("lockgate check URL", &again)
             .replace("--name NAME", &format!("--name {}", host.trim_matches(['[', ']'])))
     }
 

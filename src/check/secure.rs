@@ -50,6 +50,12 @@ pub(super) enum Answered {
 
 /// Asks over the connection, and over others when it does not stay.
 pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -> Answered {
+    let answered = ask_all(run, context, secured);
+    run.dialer.take_time();
+    answered
+}
+
+fn ask_all(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -> Answered {
     (run.progress)("the answer over HTTPS");
     let url = run.url.clone();
     let mut talk = Talk { secured: Some(secured), client: context.client };
@@ -168,7 +174,11 @@ impl Talk<'_> {
         };
         secured.stream.sock.next_phase();
         let host = run.url.authority();
-        let reply = secured.ask(&Ask { method, path, host: &host, fields: &[] })?;
+        let reply = secured.ask(&Ask { method, path, host: &host, fields: &[] }).inspect_err(|error| {
+            if error.kind() == ErrorKind::TimedOut {
+                run.dialer.hurry();
+            }
+        })?;
         let persists = reply.persists && !secured.has_rest();
         self.secured = Some(secured);
         if !persists {

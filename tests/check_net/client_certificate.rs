@@ -2,14 +2,19 @@
 
 use std::fs;
 use std::process::Command;
+use std::sync::Arc;
 
 use lockgate::check::JSON_SCHEMA;
+use rustls::server::WebPkiClientVerifier;
+use rustls::ServerConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::certs::Root;
 use crate::peers::Nginx;
+use crate::site::{answer, beside, Site};
 use crate::support_command::certificates::{Authority, Pair};
-use crate::support_command::peers::OPENSSL;
+use crate::support_command::peers::{CADDY, NODE, OPENSSL};
 use crate::support_command::schema::must_hold;
 use crate::support_command::{lockgate, outcome, text, Server};
 
@@ -21,7 +26,7 @@ struct Files {
     server: Pair,
     client: Pair,
     stranger: Pair,
-    _other: Authority,
+    other: Authority,
 }
 
 impl Files {
@@ -29,7 +34,7 @@ impl Files {
         let (authority, other) = (Authority::new(), Authority::named("another authority"));
         let server = authority.pair_for("server", &["localhost", "127.0.0.1"], -DAY, 60 * DAY);
         let (client, stranger) = (authority.client("client"), other.client("stranger"));
-        Files { authority, server, client, stranger, _other: other }
+        Files { authority, server, client, stranger, other }
     }
 }
 
@@ -155,6 +160,80 @@ fn nginx_that_demands_a_client_certificate_gets_the_same_verdict() {
     let (code, report) = checked(&files, nginx.port, None);
     assert_eq!(code, 0, "{report:#}");
     assert!(ids(&report).contains(&"client-certificate-asked"), "{report:#}");
+}
+
+#[test]
+fn node_that_demands_a_client_certificate_gets_the_same_verdict() {
+    let test = "node_that_demands_a_client_certificate_gets_the_same_verdict";
+    let files = Files::make();
+    let program = "
+        const fs = require('fs'), [cert, key, ca] = process.argv.slice(1).map(file => fs.readFileSync(file));
+        const options = { cert, key, ca, requestCert: true, ALPNProtocols: ['http/1.1'] };
+        const app = (req, res) => { res.setHeader('Content-Type', 'application/json'); res.end('{}'); };
+        const server = require('https').createServer(options, app);
+        server.listen(0, '127.0.0.1', () => console.log('listens on :' + server.address().port));";
+    // Node sends an authority of `ca` along that has issued its own certificate, so clients have another one.
+    let (cert, key, ca) = (text(&files.server.cert), text(&files.server.key), text(&files.other.ca));
+    let Some(command) = NODE.command(test, &["-e", program, cert, key, ca]) else { return };
+    let mut server = Server::spawn(command);
+    let port = server.stdout.expect("listens on").rsplit(':').next().unwrap().parse().unwrap();
+    let (code, report) = checked(&files, port, None);
+    is_asked_for(code, &report);
+    let (code, report) = checked(&files, port, Some(&files.stranger));
+    assert_eq!((code, &report["facts"]["https"]["status"]), (0, &200.into()), "{report:#}");
+    let (code, report) = checked(&files, port, Some(&files.client));
+    assert_eq!((code, ids(&report)[0]), (2, "client-certificate-refused"), "{report:#}");
+}
+
+#[test]
+fn caddy_that_demands_a_client_certificate_gets_the_same_verdict() {
+    let files = Files::make();
+    let dir = TempDir::new().unwrap();
+    let (cert, key, ca) = (text(&files.server.cert), text(&files.server.key), text(&files.authority.ca));
+    // Another program may take the port between its choice and its use.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = format!(
+        "{{\n admin off\n auto_https off\n}}\nhttps://localhost:{port} {{\n bind 127.0.0.1\n tls {cert} {key} {{\n \
+         client_auth {{\n mode require_and_verify\n trusted_ca_cert_file {ca}\n }}\n }}\n respond \"{{}}\"\n}}\n"
+    );
+    let file = dir.path().join("Caddyfile");
+    fs::write(&file, config).unwrap();
+    let line = ["run", "--config", text(&file), "--adapter", "caddyfile"];
+    // A further witness: it is not in every machine.
+    let Some(mut command) = CADDY.command_if_there(&line) else { return };
+    command.env("HOME", dir.path()).env("XDG_DATA_HOME", dir.path());
+    let mut server = Server::spawn(command);
+    server.stderr.expect("serving initial configuration");
+    let (code, report) = checked(&files, port, None);
+    is_asked_for(code, &report);
+    let (code, report) = checked(&files, port, Some(&files.client));
+    assert_eq!((code, &report["facts"]["https"]["status"]), (0, &200.into()), "{report:#}");
+    let (code, report) = checked(&files, port, Some(&files.stranger));
+    assert_eq!((code, ids(&report)[0]), (2, "client-certificate-refused"), "{report:#}");
+}
+
+#[test]
+fn a_server_that_asks_for_credentials_of_http_demands_no_certificate_with_that() {
+    let root = Root::new();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(root.root.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let verifier = verifier.allow_unauthenticated().build().unwrap();
+    let tls = move |config: &mut ServerConfig| {
+        let mut other = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(config.cert_resolver.clone());
+        other.alpn_protocols.clone_from(&config.alpn_protocols);
+        *config = other;
+    };
+    let mut site = Site { tls: Box::new(tls), ..Site::new(&root) };
+    site.https = Arc::new(|request| answer(request, "401 Unauthorized", "WWW-Authenticate: Bearer\r\n", ""));
+    let report = site.start().report(&root);
+    assert_eq!(beside(&report), ["client-certificate-asked"]);
+    assert!(report.is_complete());
 }
 
 #[test]

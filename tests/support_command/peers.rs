@@ -13,6 +13,7 @@ pub struct Peer {
     package: &'static str,
 }
 
+pub const CADDY: Peer = Peer { program: "caddy", package: "caddy" };
 pub const CERTUTIL: Peer = Peer { program: "certutil", package: "libnss3-tools" };
 pub const CHROMIUM: Peer = Peer { program: "chromium", package: "chromium" };
 pub const CURL: Peer = Peer { program: "curl", package: "curl" };

@@ -152,7 +152,7 @@ Node: https.createServer({ requestCert: false, … })";
     CLIENT_CERTIFICATE_REQUIRED: "client-certificate-required", Note;
         why "Clients are known by their certificates here, and who has none gets no answer.";
         about "The server asked for a client certificate in the handshake, none was given to this check, and the server ended \
-            the connection, or answered 400, 401 or 403. What can be seen without an answer was looked at; with a certificate \
+            the connection, or answered 400 or 403. What can be seen without an answer was looked at; with a certificate \
             that the server takes the rest is as well.";
         fix "lockgate check URL --cert client.pem --key client-key.pem";
         see "RFC 8446 §4.3.2";
