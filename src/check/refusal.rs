@@ -13,6 +13,7 @@ use super::run::Run;
 use super::secure::shown;
 use super::suites;
 use super::target::Host;
+use crate::finding::shell_word;
 
 // RFC 8446 §6, RFC 6066 §3, RFC 7301 §3.2.
 const HANDSHAKE_FAILURE: u8 = 40;
@@ -163,7 +164,9 @@ fn rare_group(run: &mut Run<'_>) -> Option<u16> {
 /// To paste, for this server.
 fn remedy(run: &Run<'_>, lack: &Lack) -> String {
     let (host, port, path) = (&run.url.host, run.url.port, &run.url.path);
-    let name_of_it = |address: &str| format!("lockgate check https://NAME:{port}{path} --connect {address}");
+    let ca = run.ca_file.as_ref().map_or_else(String::new, |file| format!(" --ca {}", shell_word(file)));
+    let name_of_it =
+        |address: &str| format!("lockgate check https://NAME:{port}{path} --connect {address}{ca}");
     match lack {
         Lack::Name => match host {
             Host::Ip(address) => format!(
