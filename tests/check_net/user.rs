@@ -142,7 +142,7 @@ fn a_certificate_that_is_over_has_no_days_left_below_zero() {
         p.not_before = rcgen::date_time_ymd(1979, 1, 1);
         p.not_after = rcgen::date_time_ymd(1980, 1, 1);
     });
-    for (leaf, words) in [(over, "over for 1"), (root.leaf(|_| {}), " days left")] {
+    for (leaf, words) in [(over, "expired 1"), (root.leaf(|_| {}), " days left")] {
         let site = Site::with(leaf).start();
         let url = format!("https://localhost:{}/api/data", site.port);
         let line = ["check", &url, "--connect", "127.0.0.1", "--http-port", "off"];
