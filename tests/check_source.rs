@@ -55,61 +55,119 @@ fn places(dir: &Path, more: &[&str]) -> Vec<String> {
 // How right it is.
 
 #[test]
-fn it_is_as_right_as_the_documentation_says() {
-    let (labelled, dir) = labelled();
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let report = in_json(dir.path(), &[]);
-    for finding in report["findings"].as_array().unwrap() {
-        let file = finding["file"].as_str().unwrap().split('/').next().unwrap().to_string();
-        found.entry(file).or_default().push(finding["id"].as_str().unwrap().to_string());
-    }
-    let (mut right, mut false_alarms, mut missed) = (0, Vec::new(), Vec::new());
-    for (folder, label) in &labelled {
-        let said: BTreeSet<&str> = found.get(folder).into_iter().flatten().map(String::as_str).collect();
-        let what = format!("{} {}", label.file, label.text);
-        for id in &said {
-            if label.ids.contains(*id) {
-                right += 1;
-            } else {
-                false_alarms.push(format!("{id}: {what}"));
-            }
-        }
-        missed.extend(
-            label.ids.iter().filter(|id| !said.contains(id.as_str())).map(|id| format!("{id}: {what}")),
-        );
-    }
-    let all = labelled.len();
-    let clean = labelled.values().filter(|label| label.ids.is_empty()).count();
-    let precision = right as f64 / (right + false_alarms.len()) as f64;
-    let recall = right as f64 / (right + missed.len()) as f64;
-    println!("false alarms:\n  {}\nmissed:\n  {}", false_alarms.join("\n  "), missed.join("\n  "));
-    println!(
-        "{all} lines, {clean} of them clean: {right} right, {} false alarms, {} missed: precision {precision:.3}, recall {recall:.3}",
-        false_alarms.len(),
-        missed.len()
-    );
-    assert!(all >= 380 && clean >= 150, "{all} {clean}");
-    assert!(precision >= MIN_PRECISION, "{false_alarms:#?}");
-    assert!(recall >= MIN_RECALL, "{missed:#?}");
+fn it_is_as_right_as_the_documentation_says_on_lines_written_beside_the_rules() {
+    let figures = Figures::of(include_str!("check_source/labelled.txt"));
+    assert!(figures.lines >= 380 && figures.clean >= 150, "{figures:#?}");
+    figures.are_at_least([0.995, 0.992, 1.0], 0.986);
 }
 
-/// As the documentation gives them.
-const MIN_PRECISION: f64 = 0.995;
-const MIN_RECALL: f64 = 0.986;
+#[test]
+fn it_is_as_right_as_the_documentation_says_on_lines_in_the_shapes_of_public_code() {
+    let figures = Figures::of(include_str!("check_source/working.txt"));
+    assert!(figures.lines >= 440 && figures.clean >= 170, "{figures:#?}");
+    figures.are_at_least([0.989, 1.0, 0.973], 1.0);
+}
 
-/// A line of tests/check_source/labelled.txt.
+/// The half that no rule was changed for. A line of it that is wrong stays as it is: the figures say so.
+#[test]
+fn it_is_as_right_as_the_documentation_says_on_the_half_that_is_held_out() {
+    let figures = Figures::of(include_str!("check_source/held_out.txt"));
+    assert!(figures.lines >= 600 && figures.clean >= 230, "{figures:#?}");
+    figures.are_at_least([0.972, 0.988, 0.968], 0.978);
+}
+
+/// How right it is on the lines of a file.
+#[derive(Debug, Default)]
+struct Figures {
+    lines: usize,
+    /// Those without a finding.
+    clean: usize,
+    /// What is right, and what is a false alarm, by severity.
+    said: BTreeMap<String, (usize, usize)>,
+    false_alarms: Vec<String>,
+    missed: Vec<String>,
+}
+
+impl Figures {
+    fn of(lines: &str) -> Figures {
+        let (labelled, dir) = labelled(lines);
+        let mut found: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for finding in in_json(dir.path(), &[])["findings"].as_array().unwrap() {
+            let text = |key: &str| finding[key].as_str().unwrap().to_string();
+            let folder = text("file").split('/').next().unwrap().to_string();
+            found.entry(folder).or_default().insert(text("id"), text("severity"));
+        }
+        let mut figures = Figures { lines: labelled.len(), ..Figures::default() };
+        for (folder, label) in &labelled {
+            figures.clean += usize::from(label.ids.is_empty());
+            let said = found.remove(folder).unwrap_or_default();
+            let what = format!("{} {}", label.file, label.text);
+            for (id, severity) in &said {
+                let (right, wrong) = figures.said.entry(severity.clone()).or_default();
+                if label.ids.contains(id) {
+                    *right += 1;
+                } else {
+                    *wrong += 1;
+                    figures.false_alarms.push(format!("{id}: {what}"));
+                }
+            }
+            let missed = label.ids.iter().filter(|id| !said.contains_key(*id));
+            figures.missed.extend(missed.map(|id| format!("{id}: {what}")));
+        }
+        figures
+    }
+
+    fn right(&self) -> usize {
+        self.said.values().map(|(right, _)| right).sum()
+    }
+
+    /// Of all, of errors, and of warnings.
+    fn precision(&self) -> [f64; 3] {
+        let of = |right: usize, wrong: usize| right as f64 / (right + wrong) as f64;
+        let by = |severity: &str| self.said.get(severity).map_or(1.0, |(right, wrong)| of(*right, *wrong));
+        [of(self.right(), self.false_alarms.len()), by("error"), by("warning")]
+    }
+
+    fn recall(&self) -> f64 {
+        self.right() as f64 / (self.right() + self.missed.len()) as f64
+    }
+
+    /// Prints them, and holds them against what the documentation gives.
+    fn are_at_least(&self, precision: [f64; 3], recall: f64) {
+        println!(
+            "false alarms:\n  {}\nmissed:\n  {}",
+            self.false_alarms.join("\n  "),
+            self.missed.join("\n  ")
+        );
+        println!(
+            "{} lines, {} of them clean: {} right, {} false alarms, {} missed: precision {:.3?} (all, errors, warnings), recall {:.3}",
+            self.lines,
+            self.clean,
+            self.right(),
+            self.false_alarms.len(),
+            self.missed.len(),
+            self.precision(),
+            self.recall(),
+        );
+        let is_as_precise = self.precision().iter().zip(precision).all(|(is, least)| *is >= least);
+        assert!(is_as_precise, "{:?} {:#?}", self.precision(), self.false_alarms);
+        assert!(self.recall() >= recall, "{} {:#?}", self.recall(), self.missed);
+    }
+}
+
+/// A labelled line.
 struct Label {
     ids: BTreeSet<String>,
     file: String,
     text: String,
 }
 
-/// The labelled lines, each in a file and a folder of its own.
-fn labelled() -> (BTreeMap<String, Label>, TempDir) {
+/// The labelled lines of a text in the form of tests/check_source/labelled.txt, each in a file and a folder of its own.
+fn labelled(lines: &str) -> (BTreeMap<String, Label>, TempDir) {
     let dir = TempDir::new().unwrap();
     let mut all = BTreeMap::new();
     let mut file = "";
-    for line in include_str!("check_source/labelled.txt").lines() {
+    for line in lines.lines() {
         if let Some(name) = line.strip_prefix("## ") {
             file = name;
         } else if let Some((ids, text)) = line.split_once(" | ") {
@@ -286,11 +344,72 @@ fn code_of_others_links_and_what_is_no_text_are_left_out_and_told() {
         .map(|skipped| skipped["path"].as_str().unwrap())
         .collect();
     assert_eq!(skipped, ["a.min.js", "binary.js", "large.js", "node_modules", "web/vendor"]);
+    // No file was looked at, so nothing is known.
+    let (code, said) = check(dir.path(), &[]);
+    assert_eq!(code, 3);
+    assert!(said.contains("not looked at: large.js: larger than 2 MiB"), "{said}");
+    let last = "No file was looked at, so nothing is known; not looked at: 1 binary, 2 code of others, 1 larger than 2 MiB, 1 minified.\n";
+    assert!(said.ends_with(last), "{said}");
+    // With one, what was passed over is still in the last sentence.
+    write(dir.path(), "ok.js", "x = 1\n");
     let (code, said) = check(dir.path(), &[]);
     assert_eq!(code, 0);
-    assert!(said.contains("not looked at: large.js: larger than 2 MiB"), "{said}");
+    let last = "Nothing was found in 1 file; not looked at: 1 binary, 2 code of others, 1 larger than 2 MiB, 1 minified.\n";
+    assert!(said.ends_with(last), "{said}");
     // Asked for by name, it is looked at.
     assert_eq!(check(&dir.path().join("web/vendor"), &[]).0, 2);
+}
+
+/// A repository of git in which these files are tracked.
+fn repository(files: &[(&str, &str)], more: &[&str]) -> TempDir {
+    let dir = tree(files);
+    let git = |arguments: &[&str]| {
+        let all = [&["-C", text(dir.path()), "-c", "init.defaultBranch=main"], arguments].concat();
+        let (code, _, said) = outcome(of_program("git", &all), b"");
+        assert_eq!(code, 0, "{said}");
+    };
+    git(&["init", "-q"]);
+    for arguments in more {
+        git(&arguments.split(' ').collect::<Vec<_>>());
+    }
+    git(&["add", "-f", "."]);
+    dir
+}
+
+#[test]
+fn what_git_tracks_is_looked_at_though_a_pattern_or_its_folder_says_otherwise() {
+    let dirty = "o = { rejectUnauthorized: false };\n";
+    let tracked = [
+        (".gitignore", "/build/\n*.gen.js\nnode_modules\n"),
+        ("a.gen.js", dirty),
+        ("build/deep/x.js", dirty),
+        ("node_modules/a/x.js", dirty),
+        ("src/c.gen.js", dirty),
+        ("vendor/x.js", dirty),
+    ];
+    // A later version of the index shortens paths.
+    for more in [&[][..], &["update-index --index-version 4"]] {
+        let dir = repository(&tracked, more);
+        // These are not tracked.
+        write(dir.path(), "b.gen.js", dirty);
+        write(dir.path(), "src/d.gen.js", dirty);
+        write(dir.path(), "build/y.js", dirty);
+        write(dir.path(), "build/deep/y.js", dirty);
+        write(dir.path(), "node_modules/b/x.js", dirty);
+        let found = places(dir.path(), &[]);
+        let files: Vec<&str> = found.iter().map(|place| place.split(':').next().unwrap()).collect();
+        assert_eq!(files, ["a.gen.js", "build/deep/x.js", "node_modules/a/x.js", "src/c.gen.js"], "{more:?}");
+        // From below, too.
+        assert_eq!(places(&dir.path().join("src"), &[]), ["c.gen.js:1:7 verification-off"]);
+        let (_, said) = check(dir.path(), &[]);
+        assert!(said.contains("; not looked at: 1 code of others"), "{said}");
+    }
+    // An index that cannot be read says nothing, and costs nothing.
+    let dir = repository(&tracked, &[]);
+    for broken in [&b""[..], b"DIRC", b"DIRC\0\0\0\x02\xff\xff\xff\xff", &[b'D'; 4096]] {
+        fs::write(dir.path().join(".git/index"), broken).unwrap();
+        assert_eq!(check(dir.path(), &[]).0, 3);
+    }
 }
 
 #[test]
@@ -308,6 +427,7 @@ fn pipes_and_devices_in_the_place_of_files_are_neither_waited_for_nor_read() {
         assert_eq!(places(dir.path(), &[]).len(), 1);
         let dir = tree(&[("x.js", dirty), (".git/info/x", ""), ("below/x.js", dirty)]);
         put(&dir.path().join(".git/info/exclude"));
+        put(&dir.path().join(".git/index"));
         put(&dir.path().join(".gitignore"));
         put(&dir.path().join("below/.gitignore"));
         // Sources, by name and by their first line.

@@ -1,6 +1,6 @@
 //! A report of `lockgate check --source` for people, and as JSON.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lockgate::check;
@@ -87,19 +87,43 @@ fn summary(report: &Report) -> String {
         0 => String::new(),
         more => format!(", and {more} more that are not listed"),
     };
+    let passed_over = passed_over(report);
     match (report.worst(), counts.is_empty()) {
-        (_, true) => format!("Nothing was found in {files}{allowed}{but}."),
+        (_, true) if report.files == 0 => {
+            format!("No file was looked at, so nothing is known{but}{passed_over}.")
+        }
+        (_, true) => format!("Nothing was found in {files}{allowed}{but}{passed_over}."),
         (Some(Severity::Note), _) => {
             format!(
-                "Nothing that must be mended was found in {files}, {}{more}{allowed}{but}.",
+                "Nothing that must be mended was found in {files}, {}{more}{allowed}{but}{passed_over}.",
                 counts.join(", ")
             )
         }
         _ => {
             let ways = "mend what the fixes say, or allow what is wanted";
-            format!("Found {} in {files}{more}{allowed}{but}: {ways}.", counts.join(", "))
+            format!("Found {} in {files}{more}{allowed}{but}: {ways}{passed_over}.", counts.join(", "))
         }
     }
+}
+
+/// How many paths were passed over, and why, for the last sentence.
+fn passed_over(report: &Report) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for skipped in &report.skipped {
+        let why = match skipped.why {
+            Skip::TooLarge(_) => "larger than 2 MiB",
+            Skip::Binary => "binary",
+            Skip::Minified => "minified",
+            Skip::OthersCode => "code of others",
+            _ => continue,
+        };
+        *counts.entry(why).or_default() += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(why, count)| format!("{count} {why}")).collect();
+    if counts.is_empty() {
+        return String::new();
+    }
+    format!("; not looked at: {}", counts.join(", "))
 }
 
 /// The long text about a kind of finding.

@@ -21,16 +21,35 @@ pub(super) struct Url<'a> {
 
 /// The longest URL that is looked at.
 const MOST_BYTES: usize = 2048;
-const SCHEME: usize = "http://".len();
 
-/// Reads the URL at the beginning of `bytes`, which is `http://`.
+/// The ways to write the scheme, in the case that people use; JSON may escape slashes, and a string may escape that.
+pub(super) const SCHEMES: &[&str] = &["http://", "HTTP://", "Http://", r"http:\/\/", r"http:\\/\\/"];
+
+/// Reads the URL at the beginning of `bytes`, which is one of [`SCHEMES`].
 pub(super) fn parse(bytes: &[u8]) -> Url<'_> {
+    let scheme =
+        SCHEMES.iter().find(|scheme| bytes.starts_with(scheme.as_bytes())).map_or(0, |scheme| scheme.len());
     let bytes = bytes.get(..bytes.len().min(MOST_BYTES)).unwrap_or_default();
-    let rest = bytes.get(SCHEME..).unwrap_or_default();
+    let rest = bytes.get(scheme..).unwrap_or_default();
+    if scheme > SCHEMES[0].len() {
+        return parse_escaped(rest, scheme);
+    }
     let is_end =
         |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || b"\"'`<>|\\^".contains(byte);
     let begins_template = begins_template(rest);
     let mut end = rest.iter().position(is_end).unwrap_or(rest.len());
+    // `${API:-http://host}`: the brace belongs to what stands before.
+    let mut open = 0_usize;
+    let closes = rest[..end].iter().position(|byte| {
+        match byte {
+            b'{' => open += 1,
+            b'}' if open == 0 => return true,
+            b'}' => open -= 1,
+            _ => {}
+        }
+        false
+    });
+    end = closes.unwrap_or(end);
     // What follows in a list or in Markdown is no part of it.
     while end > 0 && b",;.)]!*".contains(&rest[end - 1]) {
         end -= 1;
@@ -59,7 +78,29 @@ pub(super) fn parse(bytes: &[u8]) -> Url<'_> {
         },
     };
     let is_built = begins_template || host.iter().any(|byte| b"${}%".contains(byte));
-    Url { host, is_built, has_port: !port.is_empty(), has_user: user, path, length: SCHEME + end }
+    Url { host, is_built, has_port: !port.is_empty(), has_user: user, path, length: scheme + end }
+}
+
+/// Of `http:\/\/host\/path`, what stands after the scheme. A backslash ends the host; unless it escapes a slash, this is a
+/// pattern and no URL, and no host is in it.
+fn parse_escaped(rest: &[u8], scheme: usize) -> Url<'_> {
+    let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
+    let mut end = rest.iter().position(is_end).unwrap_or(rest.len());
+    while end > 0 && rest[end - 1] == b'\\' {
+        end -= 1;
+    }
+    let whole = &rest[..end];
+    let (authority, path) =
+        whole.split_at(whole.iter().position(|byte| b"\\/?#".contains(byte)).unwrap_or(end));
+    let slashes = path.iter().take_while(|byte| **byte == b'\\').count();
+    let is_pattern = slashes > 0 && path.get(slashes) != Some(&b'/')
+        || authority.iter().any(|byte| b"(*+[^".contains(byte));
+    let authority = if is_pattern { &authority[..0] } else { authority };
+    let at = authority.iter().rposition(|byte| *byte == b'@').map_or(0, |at| at + 1);
+    let (host, port) = authority[at..]
+        .split_at(authority[at..].iter().position(|byte| *byte == b':').unwrap_or(authority.len() - at));
+    let is_built = host.iter().any(|byte| b"${}%".contains(byte));
+    Url { host, is_built, has_port: !port.is_empty(), has_user: at > 0, path, length: scheme + end }
 }
 
 /// Whether what is put in when the program runs stands here, in one of the many ways to write that.
@@ -101,20 +142,40 @@ pub(super) fn classify(host: &str) -> Host {
     let labels: Vec<&str> = host.rsplit('.').collect();
     let (last, second) = (labels[0], labels.get(1).copied());
     const LOOPBACK: &[&str] = &["localhost", "localdomain", "localhost6", "ip6-localhost", "ip6-loopback"];
-    if LOOPBACK.contains(&last) || host == "host.docker.internal" || host.starts_with("localhost.") {
+    if LOOPBACK.contains(&last) || host == "host.docker.internal" {
         return Host::Loopback;
     }
     if is_placeholder(host, &labels) {
         return Host::Nobody;
     }
     const LOCAL: &[&str] = &[
-        "local", "lan", "home", "internal", "intranet", "corp", "private", "svc", "localnet", "consul",
+        "local",
+        "lan",
+        "home",
+        "internal",
+        "intranet",
+        "corp",
+        "private",
+        "svc",
+        "localnet",
+        "consul",
         "docker",
+        "hole",
+        "ip",
+        "router",
+        "gateway",
+        "hotspot",
+        "cpe",
+        "station",
+        "repeater",
+        "nas",
+        "localhost4",
     ];
     match second {
         None => Host::Local,
         Some(_)
             if LOCAL.contains(&last)
+                || ROUTERS.iter().any(|router| is_at_or_below(host, router))
                 || host.ends_with(".home.arpa")
                 || host.ends_with(".svc.cluster.local") =>
         {
@@ -132,12 +193,55 @@ pub(super) fn classify(host: &str) -> Host {
     }
 }
 
+/// Names that a router at home answers for itself, as its maker prints them on it.
+const ROUTERS: &[&str] = &[
+    "fritz.box",
+    "o2.box",
+    "easy.box",
+    "kabel.box",
+    "congstar.box",
+    "router.asus.com",
+    "www.asusnetwork.net",
+    "tplinkwifi.net",
+    "tplinkmodem.net",
+    "tplinkrepeater.net",
+    "tplinkap.net",
+    "tplinklogin.net",
+    "routerlogin.net",
+    "routerlogin.com",
+    "mywifiext.net",
+    "orbilogin.com",
+    "dlinkrouter.com",
+    "linksyssmartwifi.com",
+    "miwifi.com",
+    "netgear.com.local",
+    "readyshare.routerlogin.net",
+    "repeater.asus.com",
+    "amplifi.lan",
+];
+
+fn is_at_or_below(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// The metadata services of clouds, which speak nothing else: AWS, Azure, Google, Oracle, Alibaba, Tencent.
+const METADATA_V4: &[[u8; 4]] = &[
+    [169, 254, 169, 254],
+    [169, 254, 170, 2],
+    [169, 254, 170, 23],
+    [168, 63, 129, 16],
+    [100, 100, 100, 200],
+    [169, 254, 0, 23],
+    [192, 0, 0, 192],
+];
+const METADATA_V6: &[[u16; 8]] =
+    &[[0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23]];
+
 fn of_v4(address: Ipv4Addr) -> Host {
     let [a, b, ..] = address.octets();
     match () {
         () if address.is_loopback() || a == 0 => Host::Loopback,
-        // The metadata service of clouds, which speaks nothing else.
-        () if address == Ipv4Addr::new(169, 254, 169, 254) => Host::Nobody,
+        () if METADATA_V4.contains(&address.octets()) => Host::Nobody,
         () if address.is_documentation() || address.is_broadcast() || address.is_multicast() => Host::Nobody,
         () if [[1, 1, 1, 1], [1, 2, 3, 4], [2, 2, 2, 2], [4, 3, 2, 1], [5, 6, 7, 8]]
             .contains(&address.octets()) =>
@@ -155,6 +259,7 @@ fn of_v6(address: Ipv6Addr) -> Host {
     let segments = address.segments();
     match () {
         () if address.is_loopback() || address.is_unspecified() => Host::Loopback,
+        () if METADATA_V6.contains(&segments) => Host::Nobody,
         () if segments[..2] == [0x2001, 0xdb8] || address.is_multicast() => Host::Nobody,
         () if address.is_unique_local() || address.is_unicast_link_local() => Host::Local,
         () => address.to_ipv4_mapped().map_or(Host::Public, of_v4),
@@ -355,7 +460,7 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         "www.sonos.com/services",
         "www.topografix.com",
         "earth.google.com",
-        // Asked in clear by design: a probe for captive portals, and mirrors whose packages are signed.
+        // Asked in clear by design: a probe for captive portals.
         "connectivitycheck.gstatic.com",
         "connectivitycheck.android.com",
         "clients3.google.com",
@@ -365,19 +470,8 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         "www.msftncsi.com",
         "nmcheck.gnome.org",
         "connectivity-check.ubuntu.com",
-        "deb.debian.org",
-        "security.debian.org",
-        "ftp.debian.org",
-        "httpredir.debian.org",
-        "snapshot.debian.org",
-        "archive.ubuntu.com",
-        "security.ubuntu.com",
-        "ports.ubuntu.com",
-        "archive.debian.org",
-        "old-releases.ubuntu.com",
-        "us.archive.ubuntu.com",
-        "ddebs.ubuntu.com",
         "metadata.google.internal",
+        "metadata.tencentyun.com",
         "metadata",
     ];
     const ENDS: &[&str] = &[
@@ -412,17 +506,46 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         "/xml/",
         "/terms/",
         "/vocab",
+        "/ns:",
+        "/ns#",
+        "/rel/",
+        "/rels/",
+        "/StructureDefinition/",
+        "/ValueSet/",
+        "/CodeSystem/",
+        "/codesystem/",
     ];
+    // A program sends no fragment; `#/` and `#!` are pages of an application in a browser.
+    let fragment = path.split_once('#').map_or("", |(_, fragment)| fragment);
+    let is_of_a_vocabulary = fragment.bytes().next().is_some_and(|first| first.is_ascii_alphabetic());
     HOSTS.contains(&host)
         || ["schemas.", "schema.", "xmlns.", "ns.", "ocsp", "crl.", "crl3.", "crl4.", "cacerts.", "cacert."]
             .iter()
             .any(|start| host.starts_with(start))
-        || host.ends_with(".archive.ubuntu.com")
+        || is_of_a_vocabulary
         || ENDS.iter().any(|end| path.ends_with(end))
         || PARTS.iter().any(|part| path.contains(part))
         || path.ends_with("/ns")
         || path.ends_with("/schema")
         || host == "www.apple.com" && path.starts_with("/DTDs")
+}
+
+/// Whether this is a mirror of packages that are signed, so that they may come in clear.
+pub(super) fn is_a_mirror(host: &str) -> bool {
+    const HOSTS: &[&str] = &[
+        "deb.debian.org",
+        "security.debian.org",
+        "ftp.debian.org",
+        "httpredir.debian.org",
+        "snapshot.debian.org",
+        "archive.ubuntu.com",
+        "security.ubuntu.com",
+        "ports.ubuntu.com",
+        "archive.debian.org",
+        "old-releases.ubuntu.com",
+        "ddebs.ubuntu.com",
+    ];
+    HOSTS.contains(&host) || host.ends_with(".archive.ubuntu.com")
 }
 
 #[cfg(test)]
@@ -444,6 +567,11 @@ mod tests {
             ("http://acme.io).", "acme.io", false, false, ""),
             ("http://\\(host)/x\"", "", false, true, ""),
             ("http://", "", false, false, ""),
+            ("HTTP://api.acme.io/v1", "api.acme.io", false, false, "/v1"),
+            ("http:\\/\\/api.acme.io:80\\/v1\"", "api.acme.io", true, false, "\\/v1"),
+            ("http:\\\\/\\\\/api.acme.io\\\\/v1\"", "api.acme.io", false, false, "\\\\/v1"),
+            ("http:\\/\\/api\\.acme\\.io", "", false, false, "\\.acme\\.io"),
+            ("http://api.acme.io}/x\"", "api.acme.io", false, false, ""),
         ];
         for (text, host, has_port, is_built, path) in cases {
             let url = parse(text.as_bytes());
@@ -466,6 +594,7 @@ mod tests {
             "::1",
             "0.0.0.0",
             "host.docker.internal",
+            "localhost.localdomain",
             "::ffff:127.0.0.1",
         ] {
             assert_eq!(classify(host), Host::Loopback, "{host}");
@@ -486,6 +615,8 @@ mod tests {
             "a.b",
             "file.py3",
             "169.254.169.254",
+            "168.63.129.16",
+            "fd00:ec2::254",
             "abcdef.onion",
             "*.acme.io",
             "foo",
@@ -502,11 +633,17 @@ mod tests {
             "backend",
             "a.svc.cluster.local",
             "100.64.0.1",
+            "fritz.box",
+            "nas.fritz.box",
+            "pi.hole",
+            "speedport.ip",
         ] {
             assert_eq!(classify(host), Host::Local, "{host}");
         }
         for host in [
             "api.acme.io",
+            "localhost.acme.io",
+            "notfritz.box",
             "8.8.8.8",
             "172.32.0.1",
             "api.openweathermap.org",
@@ -527,7 +664,8 @@ mod tests {
             ("ocsp.acme.io", "/"),
             ("acme.io", "/ns/2020"),
             ("www.gnu.org", "/licenses/"),
-            ("deb.debian.org", "/debian"),
+            ("acme.io", "/ns:size"),
+            ("acme.io", "/terms#name"),
         ] {
             assert!(is_a_name(host, path), "{host}{path}");
         }

@@ -50,9 +50,8 @@ struct Level {
 impl Ignored {
     /// With the patterns that stand above a folder, as far up as its repository goes.
     pub(super) fn above(folder: &Path) -> Ignored {
-        let is_repository = |folder: &&Path| folder.join(REPOSITORY).exists();
         let mut ignored = Ignored::default();
-        if let Some(top) = folder.ancestors().find(is_repository) {
+        if let Some(top) = repository_of(folder) {
             let mut between: Vec<&Path> =
                 folder.ancestors().skip(1).take_while(|above| above.starts_with(top)).collect();
             between.reverse();
@@ -130,17 +129,29 @@ impl Ignored {
     }
 }
 
-/// Where git keeps what belongs to a repository: in a submodule and in a further working tree, `.git` is a file that says it.
+/// The top of the repository that a folder is in.
+pub(super) fn repository_of(folder: &Path) -> Option<&Path> {
+    folder.ancestors().find(|folder| folder.join(REPOSITORY).exists())
+}
+
+/// Where git keeps what belongs to a repository, all its working trees together.
 fn git_folder(folder: &Path) -> PathBuf {
+    let own = own_folder(folder);
+    match pointer(&own.join("commondir"), b"") {
+        Some(common) => own.join(common),
+        None => own,
+    }
+}
+
+/// Where git keeps what belongs to a working tree: in a submodule and in a further working tree, `.git` is a file that says it.
+pub(super) fn own_folder(folder: &Path) -> PathBuf {
     let git = folder.join(REPOSITORY);
     if git.is_dir() {
         return git;
     }
-    let Some(own) = pointer(&git, b"gitdir: ") else { return git };
-    let own = folder.join(own);
-    match pointer(&own.join("commondir"), b"") {
-        Some(common) => own.join(common),
-        None => own,
+    match pointer(&git, b"gitdir: ") {
+        Some(own) => folder.join(own),
+        None => git,
     }
 }
 

@@ -78,7 +78,7 @@ const EXTENSIONS: &[(Language, &[&str])] = &[
     (Yaml, &["yaml", "yml"]),
     (Json, &["json", "jsonc", "json5"]),
     (Toml, &["toml"]),
-    (Ini, &["ini", "cfg", "conf", "properties", "env", "repo"]),
+    (Ini, &["ini", "cfg", "conf", "properties", "env", "repo", "service", "container"]),
     (Xml, &["xml", "plist", "config"]),
 ];
 
@@ -88,7 +88,8 @@ const NAMES: &[(Language, &[&str])] = &[
     (Java, &["jenkinsfile"]),
     (Ruby, &["gemfile", "rakefile", "vagrantfile", "podfile", "fastfile"]),
     (Shell, &[".bashrc", ".bash_profile", ".profile", ".zshrc", ".envrc"]),
-    (Ini, &[".env", ".npmrc", ".yarnrc", ".wgetrc", ".gitconfig", ".condarc", ".pypirc"]),
+    (Ini, &[".env", ".npmrc", ".yarnrc", ".wgetrc", ".gitconfig", ".condarc", ".pypirc", ".ldaprc"]),
+    (Ini, &[".curlrc", "_curlrc", "curlrc", "sdkconfig"]),
 ];
 
 /// The language of a file of this name; `None` when the name does not say, or says that it is none of ours.
@@ -103,7 +104,7 @@ pub(super) fn of_name(name: &str) -> Option<Language> {
     if name.starts_with(".env.") {
         return Some(Ini);
     }
-    if name.starts_with("requirements") && name.ends_with(".txt") {
+    if name.starts_with("sdkconfig.") || name.starts_with("requirements") && name.ends_with(".txt") {
         return Some(Ini);
     }
     // `config.js.example` is as good as what will be copied from it.
@@ -191,6 +192,15 @@ pub(super) fn is_of_tests(path: &str) -> bool {
         "androidtest",
         "testfixtures",
         "testsuite",
+        "testcase",
+        "testcases",
+        "testutil",
+        "testutils",
+        "testenv",
+        "testbed",
+        "testlib",
+        "unittest",
+        "unittests",
     ];
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let of_folder = folders.split('/').any(|folder| {
@@ -199,6 +209,9 @@ pub(super) fn is_of_tests(path: &str) -> bool {
             || [".tests", "-tests", "_tests", "-test", "_test"]
                 .iter()
                 .any(|end| folder_in_lower_case.ends_with(end))
+            || ["test_", "test-", "tests_", "tests-"]
+                .iter()
+                .any(|start| folder_in_lower_case.starts_with(start))
             || folder.ends_with("Test")
             || folder.ends_with("Tests")
     });
@@ -221,6 +234,9 @@ mod tests {
     fn names_and_first_lines_tell_the_language() {
         let names = [
             ("app.tsx", Some(JavaScript)),
+            ("sync.service", Some(Ini)),
+            ("sdkconfig.defaults.esp32", Some(Ini)),
+            (".curlrc", Some(Ini)),
             ("Dockerfile.arm", Some(Dockerfile)),
             ("web.dockerfile", Some(Dockerfile)),
             (".env.production", Some(Ini)),
@@ -261,6 +277,8 @@ mod tests {
             "lib/ClientTest.kt",
             "test_client.py",
             "conftest.py",
+            "testcases/a.py",
+            "test_environment/a/b.py",
         ] {
             assert!(is_of_tests(path), "{path}");
         }

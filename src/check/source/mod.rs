@@ -56,6 +56,7 @@ mod rules;
 mod scan;
 mod syntax;
 mod tokens;
+mod tracked;
 mod walk;
 
 use std::num::NonZero;

@@ -98,8 +98,8 @@ impl Report {
         self.findings.iter().map(|found| found.finding.severity()).max()
     }
 
-    /// Whether something could not be read, so that the report is not about the whole tree.
+    /// Whether something could not be read, so that the report is not about the whole tree, or no file was looked at.
     pub fn is_incomplete(&self) -> bool {
-        self.skipped.iter().any(|skipped| matches!(skipped.why, Skip::Unreadable(_)))
+        self.files == 0 || self.skipped.iter().any(|skipped| matches!(skipped.why, Skip::Unreadable(_)))
     }
 }

@@ -4,12 +4,14 @@ use memchr::memchr_iter;
 
 use super::allow::{self, Comment};
 use super::findings::{
-    Explanation, PLAIN_HTTP_NAMED_HOST, PLAIN_HTTP_URL, UNUSED_ALLOW, VERIFICATION_OFF_IN_TESTS,
+    Explanation, INSECURE_COMMAND, PLAIN_HTTP_NAMED_HOST, PLAIN_HTTP_URL, UNUSED_ALLOW,
+    VERIFICATION_OFF_IN_TESTS,
 };
+use super::hosts;
 use super::place::{Place, Source};
 use super::report::SourceFinding;
 use super::rules::urls::{candidate, is_asked, offers_plain_schemes, Candidate};
-use super::rules::{idioms, Idiom};
+use super::rules::{idioms, insecure_lines_of_curlrc, Idiom};
 use super::tokens::Lexer;
 use crate::escape;
 use crate::finding::{Finding, Severity};
@@ -46,11 +48,8 @@ struct Hit<'a> {
 
 impl Words {
     pub(super) fn new() -> Words {
-        let mut words = vec![
-            (HTTP.as_bytes(), Use::Url),
-            (SCHEMES.as_bytes(), Use::Schemes),
-            (allow::MARK.as_bytes(), Use::Allow),
-        ];
+        let mut words = vec![(SCHEMES.as_bytes(), Use::Schemes), (allow::MARK.as_bytes(), Use::Allow)];
+        words.extend(hosts::SCHEMES.iter().map(|scheme| (scheme.as_bytes(), Use::Url)));
         for idiom in idioms() {
             let needle = idiom.needle.as_bytes();
             match words.iter_mut().find(|(word, _)| *word == needle) {
@@ -110,6 +109,10 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
     let mut comments = Vec::new();
     let mut lexer = Lexer::new(source.bytes, source.language.syntax());
     let mut position = Position::default();
+    if source.path.ends_with("curlrc") {
+        found.findings = of_curlrc(source);
+        return found;
+    }
     for Hit { at, end, word_use } in words.hits(source.bytes) {
         let mut place = || Place { source, at, end, region: lexer.region_at(at) };
         let seen = match word_use {
@@ -170,6 +173,22 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
     found
 }
 
+/// In a file of options of curl, which has a grammar of its own.
+fn of_curlrc(source: &Source<'_>) -> Vec<SourceFinding> {
+    let mut position = Position::default();
+    let lines = insecure_lines_of_curlrc(source.bytes).take(MOST_IN_A_FILE);
+    lines
+        .map(|(at, end)| {
+            let seen = "curl checks no certificate, wherever this file is read";
+            let kind = kind_in(source, at, &INSECURE_COMMAND);
+            let finding = Finding::new(kind.rule(), seen)
+                .fixed_by("remove it; for an authority of your own: cacert = ca.pem");
+            let (line, column) = position.of(source.bytes, at);
+            Seen::new(finding, end).at(source, at, line, column)
+        })
+        .collect()
+}
+
 /// A finding whose place is still to be told.
 struct Seen {
     finding: Finding,
@@ -215,7 +234,11 @@ fn of_url(source: &Source<'_>, at: usize, candidate: &Candidate<'_>) -> Seen {
         finding,
         end: at + length,
         host: if url.is_built { String::new() } else { candidate.host.clone() },
-        can_be_rewritten: is_named && !source.is_of_tests(at) && !url.has_port && !url.has_user,
+        can_be_rewritten: is_named
+            && !source.is_of_tests(at)
+            && !url.has_port
+            && !url.has_user
+            && source.from(at + "http".len()).starts_with(b"://"),
     }
 }
 
@@ -293,6 +316,7 @@ pub(super) fn shown(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::languages::Language;
+    use super::super::rules::ANY_WORD;
     use super::*;
 
     #[test]
@@ -300,7 +324,8 @@ mod tests {
         let words = Words::new();
         for idiom in idioms() {
             let alone = [idiom.needle];
-            for word in if idiom.words.is_empty() { &alone } else { idiom.words } {
+            let is_any = idiom.words.is_empty() || idiom.words == [ANY_WORD];
+            for word in if is_any { &alone } else { idiom.words } {
                 let is_found = words.hits(word.as_bytes()).any(|hit| {
                     matches!(hit.word_use, Use::Idioms(idioms)
                         if idioms.iter().any(|found| std::ptr::eq(*found, idiom)))

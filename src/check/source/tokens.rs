@@ -11,6 +11,9 @@ use super::syntax::{Also, Begins, Block, Quote, Syntax};
 /// The longest regular expression that is known for one, in bytes. A slash that begins none costs no more than this.
 const MOST_OF_AN_EXPRESSION: usize = 500;
 
+/// How deep a shell's substitutions in strings are followed.
+const MOST_SUBSTITUTIONS: usize = 16;
+
 /// What a place in a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -55,6 +58,8 @@ pub(super) struct Lexer<'a> {
     /// A here-document without an end was met: the tag was none, and no further one is believed, so that nothing is read
     /// twice more than once.
     no_more_heredocs: bool,
+    /// The same of a shell's `$(…)` in a string.
+    no_more_substitutions: bool,
 }
 
 impl<'a> Lexer<'a> {
@@ -85,6 +90,7 @@ impl<'a> Lexer<'a> {
             in_code: syntax.also != Also::Php,
             pending: None,
             no_more_heredocs: false,
+            no_more_substitutions: false,
         }
     }
 
@@ -282,7 +288,9 @@ impl<'a> Lexer<'a> {
             }
             _ => {}
         }
-        let kind = if self.syntax.also == Also::Python && quote.lines && self.is_statement() {
+        let is_raw = before.ends_with(b"r") || before.ends_with(b"R");
+        // Raw text of many lines holds what is written elsewhere: samples, and patterns.
+        let kind = if self.syntax.also == Also::Python && quote.lines && (is_raw || self.is_statement()) {
             Kind::Documentation
         } else {
             Kind::String
@@ -294,6 +302,9 @@ impl<'a> Lexer<'a> {
         while let Some(&byte) = bytes.get(end) {
             match byte {
                 b'\\' if quote.escapes => end += 2,
+                b'$' | b'`' if self.syntax.also == Also::Shell && quote.escapes => {
+                    end = self.after_substitution(end, 0).unwrap_or(end + 1);
+                }
                 b'\n' if !quote.lines => return Some(Region { kind, from: at, start, end, to: end }),
                 _ if byte == first && bytes[end..].starts_with(close) => {
                     return Some(Region { kind, from: at, start, end, to: end + close.len() });
@@ -303,6 +314,59 @@ impl<'a> Lexer<'a> {
         }
         let end = bytes.len();
         Some(Region { kind, from: at, start: start.min(end), end, to: end })
+    }
+
+    /// Where a shell's `$(…)`, `${…}` or `` `…` `` is over, which may hold quotes of its own; `None` where none begins.
+    fn after_substitution(&mut self, at: usize, depth: usize) -> Option<usize> {
+        let bytes = self.bytes;
+        let (close, mut end) = match bytes.get(at..)? {
+            [b'$', b'(', ..] => (b')', at + 2),
+            [b'$', b'{', ..] => (b'}', at + 2),
+            [b'`', ..] => (b'`', at + 1),
+            _ => return None,
+        };
+        if depth == MOST_SUBSTITUTIONS || self.no_more_substitutions {
+            return None;
+        }
+        let mut open = 0_usize;
+        while let Some(&byte) = bytes.get(end) {
+            match byte {
+                b'\\' => end += 2,
+                byte if byte == close && open == 0 => return Some(end + 1),
+                b'(' if close == b')' => {
+                    open += 1;
+                    end += 1;
+                }
+                b')' if close == b')' => {
+                    open -= 1;
+                    end += 1;
+                }
+                // Within `${…}` in quotes an apostrophe is one.
+                b'\'' if close != b'}' => {
+                    end = memchr(b'\'', &bytes[end + 1..]).map(|length| end + length + 2)?
+                }
+                b'"' => end = self.after_quotes(end + 1, depth + 1)?,
+                b'$' | b'`' => end = self.after_substitution(end, depth + 1).unwrap_or(end + 1),
+                _ => end += 1,
+            }
+        }
+        self.no_more_substitutions = true;
+        None
+    }
+
+    /// Where a shell's `"…"` is over.
+    fn after_quotes(&mut self, at: usize, depth: usize) -> Option<usize> {
+        let mut end = at;
+        while let Some(&byte) = self.bytes.get(end) {
+            match byte {
+                b'\\' => end += 2,
+                b'"' => return Some(end + 1),
+                b'$' | b'`' => end = self.after_substitution(end, depth + 1).unwrap_or(end + 1),
+                _ => end += 1,
+            }
+        }
+        self.no_more_substitutions = true;
+        None
     }
 
     /// `@"…"`, where two quotes stand for one.
@@ -461,6 +525,7 @@ mod tests {
                 "'''^a'''\nx = '''\n^b'''\n^c = r'^d' # ^e",
                 &[Documentation, String, Code, String, Comment],
             ),
+            (Python, "x = r'''\n^a'''; ^b = f'''^c'''", &[Documentation, Code, String]),
             (
                 Rust,
                 "fn a<'a>(^x: &'a str) { '\"'; r#\"^a\"^b\"#; ^c } /* /* */ ^d */",
@@ -481,6 +546,11 @@ mod tests {
                 &[Comment, String, Code, Comment, Code],
             ),
             (Shell, "a=${b#^c} # ^d\necho \\' ^e '^f\n^g'", &[Code, Comment, Code, String, String]),
+            (Shell, "a=\"$(b '\"')^c\" ^d", &[String, Code]),
+            (Shell, "a=\"`b '\"'`^c\" ^d", &[String, Code]),
+            (Shell, "a=\"${b:-\"it's\"}^c\" ^d '^e'", &[String, Code, String]),
+            (Shell, "a=\"$(b \"$(c '\"')\")^c\" ^d", &[String, Code]),
+            (Shell, "a=\"$(b^c\" ^d", &[String, Code]),
             (Shell, "cat <<EOF | x\ndon't ^a\nEOF\n^b '^c'", &[Code, Code, String]),
             (Shell, "x=$((a<<b)); '^c' # ^d", &[String, Comment]),
             (Yaml, "a: don't ^b # ^c\nd: '^e' f#^g", &[Code, Comment, String, Code]),
@@ -497,7 +567,7 @@ mod tests {
         use Language::*;
         let pieces = [
             "<<A", "\n", "\"", "'", "/*", "\\", "/", "r#\"", "R\"(", "<?php", "?>", "`", "#", "é", "@\"",
-            "=begin",
+            "=begin", "$(", "${", ")",
         ];
         for language in
             [JavaScript, Python, Rust, CSharp, Php, Ruby, Swift, C, Shell, Yaml, Toml, Ini, Json, Xml]

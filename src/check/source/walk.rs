@@ -2,8 +2,9 @@
 //!
 //! - What git ignores is left out: `.gitignore` in every folder, with nested and negated patterns, and `.git/info/exclude`.
 //!   The user's own global list is not, so that everybody gets the same answer. Above the tree, `.gitignore` counts as far
-//!   up as the repository goes. A file that git tracks although a pattern ignores it is left out too.
-//! - Folders with code of others are left out by their names, ignored or not: see [`OTHERS`]. The tree's root may be one.
+//!   up as the repository goes. What git tracks is looked at although a pattern ignores it: see `tracked`.
+//! - Folders with code of others are left out by their names, ignored or not: see [`OTHERS`]. The tree's root may be one. In
+//!   those that a package manager writes, what git tracks is looked at: it is a part of the product.
 //! - Symbolic links are not followed: what they lead to is in the tree under its own name, or not a part of it.
 //! - Files over 2 MiB, binary ones and minified ones are left out, and whatever is no regular file.
 //!
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use super::ignored::{self, Ignored};
 use super::report::{Skip, Skipped};
+use super::tracked::Tracked;
 use crate::regular_file::{self, Links};
 use crate::Error;
 
@@ -30,6 +32,8 @@ const BINARY_PROBE: usize = 8000;
 /// The names of folders that hold code of others, or git's own files.
 const OTHERS: &[&str] =
     &["node_modules", "bower_components", "vendor", "third_party", "site-packages", "Pods", "Carthage"];
+/// Those among them in which code of others is tracked by custom.
+const KEPT_BY_CUSTOM: &[&str] = &["vendor", "third_party"];
 const HIDDEN: &[&str] = &[".git", ".hg", ".svn", ".jj"];
 
 /// The files of a tree in the order of their paths, and what was left out.
@@ -41,20 +45,23 @@ pub(super) fn files(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), Error> 
     }
     let whole = fs::canonicalize(root).map_err(unreadable)?;
     let ignored = Ignored::above(&whole);
-    let mut walk = Walk { root: whole.clone(), ignored, skipped: Vec::new(), open: Vec::new() };
+    let repositories = ignored::repository_of(&whole).map(Repository::at).into_iter().collect();
+    let mut walk = Walk { root: whole.clone(), ignored, repositories, skipped: Vec::new(), open: Vec::new() };
     let mut files = Vec::new();
-    walk.enter(root, root.to_path_buf(), whole);
+    walk.enter(root, root.to_path_buf(), whole, Entries::All);
     while let Some(folder) = walk.open.last_mut() {
         let Some((name, kind)) = folder.entries.next() else {
-            walk.open.pop();
-            walk.ignored.leave();
+            walk.leave();
             continue;
         };
+        let only = folder.only;
         let (path, whole) = (folder.path.join(&name), folder.whole.join(&name));
-        if walk.ignored.has(whole.as_os_str().as_bytes(), kind.is_dir()) {
-            continue;
-        }
+        let is_ignored =
+            only == Entries::Tracked || walk.ignored.has(whole.as_os_str().as_bytes(), kind.is_dir());
         if kind.is_file() {
+            if is_ignored && !walk.tracks(&whole, kind) {
+                continue;
+            }
             if files.len() == MOST_FILES {
                 return Err(fault(format!(
                     "it has more than {MOST_FILES} files; check its parts one by one"
@@ -63,14 +70,49 @@ pub(super) fn files(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), Error> 
             files.push(path);
         } else if kind.is_dir() {
             let name = name.to_string_lossy();
-            if OTHERS.contains(&name.as_ref()) {
-                walk.skipped.push(Skipped { path: relative(root, &path), why: Skip::OthersCode });
-            } else if !HIDDEN.contains(&name.as_ref()) {
-                walk.enter(root, path, whole);
+            if HIDDEN.contains(&name.as_ref()) {
+                continue;
+            }
+            let is_of_others = OTHERS.contains(&name.as_ref());
+            let is_kept = KEPT_BY_CUSTOM.contains(&name.as_ref());
+            match (is_ignored, is_of_others) {
+                (false, false) => walk.enter(root, path, whole, Entries::All),
+                (_, false) | (_, true) if !is_kept && walk.tracks(&whole, kind) => {
+                    walk.enter(root, path, whole, Entries::Tracked);
+                }
+                (false, true) => {
+                    walk.skipped.push(Skipped { path: relative(root, &path), why: Skip::OthersCode });
+                }
+                (true, _) => {}
             }
         }
     }
     Ok((files, walk.skipped))
+}
+
+/// Which entries of a folder count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Entries {
+    All,
+    /// Those that git tracks: the folder is ignored.
+    Tracked,
+}
+
+/// A repository that the walk is in.
+struct Repository {
+    /// Where a path begins below its folder, in bytes.
+    start: usize,
+    /// How many folders of the walk are open above it.
+    depth: usize,
+    tracked: Tracked,
+}
+
+impl Repository {
+    fn at(folder: &Path) -> Repository {
+        let length = folder.as_os_str().len();
+        let start = if folder.parent().is_some() { length + 1 } else { length };
+        Repository { start, depth: 0, tracked: Tracked::of(folder) }
+    }
 }
 
 /// A walk through a tree, on its way.
@@ -78,6 +120,8 @@ struct Walk {
     /// From the system's root, without links.
     root: PathBuf,
     ignored: Ignored,
+    /// Those that it is in, the innermost last.
+    repositories: Vec<Repository>,
     skipped: Vec<Skipped>,
     /// The folder where it is, and those above it.
     open: Vec<Folder>,
@@ -88,13 +132,33 @@ struct Folder {
     path: PathBuf,
     /// From the system's root, without links.
     whole: PathBuf,
+    only: Entries,
     /// What is still to be visited.
     entries: std::vec::IntoIter<(OsString, FileType)>,
 }
 
 impl Walk {
+    /// Whether git tracks a file, or a file below a folder.
+    fn tracks(&self, whole: &Path, kind: FileType) -> bool {
+        let Some(repository) = self.repositories.last() else { return false };
+        let path = whole.as_os_str().as_bytes().get(repository.start..).unwrap_or_default();
+        if kind.is_dir() {
+            repository.tracked.has_below(path)
+        } else {
+            repository.tracked.has(path)
+        }
+    }
+
+    fn leave(&mut self) {
+        self.open.pop();
+        self.ignored.leave();
+        if self.repositories.last().is_some_and(|repository| repository.depth > self.open.len()) {
+            self.repositories.pop();
+        }
+    }
+
     /// Goes into a folder, if it can be read.
-    fn enter(&mut self, root: &Path, path: PathBuf, whole: PathBuf) {
+    fn enter(&mut self, root: &Path, path: PathBuf, whole: PathBuf, only: Entries) {
         let mut entries = Vec::new();
         let read = fs::read_dir(&path).and_then(|found| {
             for entry in found {
@@ -114,7 +178,12 @@ impl Walk {
             let file = file.strip_prefix(&self.root).unwrap_or(&file);
             self.skipped.push(Skipped { path: file.to_string_lossy().into_owned(), why });
         }
-        self.open.push(Folder { path, whole, entries: entries.into_iter() });
+        // The root's own repository is known already.
+        if has(ignored::REPOSITORY) && !self.open.is_empty() {
+            let depth = self.open.len() + 1;
+            self.repositories.push(Repository { depth, ..Repository::at(&whole) });
+        }
+        self.open.push(Folder { path, whole, only, entries: entries.into_iter() });
     }
 }
 
@@ -130,7 +199,10 @@ pub(super) fn relative(root: &Path, path: &Path) -> String {
 
 /// Whether a name is that of code that a program has written: one that nobody mends there.
 pub(super) fn is_minified(name: &str) -> bool {
-    [".min.js", "-min.js", ".bundle.js", ".min.mjs", ".min.cjs"].iter().any(|end| name.ends_with(end))
+    let stem = [".js", ".mjs", ".cjs"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or_default();
+    [".min", "-min", ".bundle", "-bundle", "_bundle", ".chunk", "-chunk"]
+        .iter()
+        .any(|end| stem.ends_with(end))
 }
 
 /// Reads a file into `contents`, or says why it is left out. A link or a pipe that has taken a file's place since the walk is

@@ -8,7 +8,19 @@ const BODY: usize = 400;
 
 /// `requests`, `httpx` and the like, and not the signature of a token.
 pub(in super::super) fn is_about_requests(place: &Place<'_>) -> bool {
-    const LIBRARIES: &[&str] = &["requests", "httpx", "niquests", "Session", "session", "hvac", "http"];
+    const LIBRARIES: &[&str] = &[
+        "requests",
+        "httpx",
+        "niquests",
+        "Session",
+        "session",
+        "hvac",
+        "http",
+        "boto3",
+        "botocore",
+        "TLSConfig",
+        "urllib",
+    ];
     const OTHERS: &[&str] = &[
         "jwt",
         "decode",
@@ -55,8 +67,144 @@ pub(in super::super) fn is_about_aiohttp(place: &Place<'_>) -> bool {
 
 /// Not where it becomes the default of every connection; that is a finding of its own.
 pub(in super::super) fn is_used_for_one_context(place: &Place<'_>) -> bool {
-    !contains(place.source.line_before(place.at), "_create_default_https_context")
+    place.region.kind == Kind::Code
+        && !contains(place.source.line_before(place.at), "_create_default_https_context")
+        && !is_conditional(place)
         && !place.is_imported_or_declared()
+}
+
+/// One of two values, of which a condition chooses: `a if c else WORD`, `WORD if c else a`, `c ? a : WORD`, `instanceof WORD`.
+pub(in super::super) fn is_conditional(place: &Place<'_>) -> bool {
+    let (before, after) = (place.source.line_before(place.at), place.source.line_after(place.word().1));
+    let has_both = |one: &str, other: &str| {
+        memchr::memmem::find(before, one.as_bytes())
+            .is_some_and(|at| memchr::memmem::find(&before[at..], other.as_bytes()).is_some())
+    };
+    let rest = after.trim_ascii_start();
+    let rest = rest.strip_prefix(b"()").unwrap_or(rest).trim_ascii_start();
+    has_both(" if ", " else ")
+        || rest.starts_with(b"if ") && contains(rest, " else ")
+        || contains(before, " ? ")
+        || before.trim_ascii_end().ends_with(b"instanceof")
+}
+
+/// As an argument, or assigned: not a label, and no constant that is declared.
+pub(in super::super) fn is_given(place: &Place<'_>) -> bool {
+    let line = place.source.line_before(place.at);
+    let trimmed = line.trim_ascii();
+    !trimmed.is_empty()
+        && !trimmed.starts_with(b"case")
+        && !contains(line, "enum")
+        && !trimmed.starts_with(b"#")
+        && !is_conditional(place)
+}
+
+/// `name(`, and neither declared nor brought into scope.
+pub(in super::super) fn is_called(place: &Place<'_>) -> bool {
+    let line = place.source.line_before(place.at).trim_ascii_start();
+    let is_declared =
+        ["void ", "int ", "bool ", "extern ", "static "].iter().any(|word| line.starts_with(word.as_bytes()));
+    place.source.from(place.word().1).starts_with(b"(") && !is_declared && !place.is_imported_or_declared()
+}
+
+/// Whether an argument of a call, counted from 0, is one of these words.
+pub(in super::super) fn has_argument(place: &Place<'_>, index: usize, words: &[&str]) -> bool {
+    let after = place.source.after(place.word().1, BODY);
+    let Some(arguments) =
+        after.strip_prefix(b"(").and_then(|rest| rest.split(|byte| b");".contains(byte)).next())
+    else {
+        return false;
+    };
+    let argument = arguments.split(|byte| *byte == b',').nth(index).unwrap_or_default().trim_ascii();
+    words.iter().any(|word| word.as_bytes() == argument) && is_called(place)
+}
+
+/// GLib: `"property", FALSE`.
+pub(in super::super) fn is_followed_by_false(place: &Place<'_>) -> bool {
+    let after = place.source.line_after(place.end);
+    let Some(value) = after.strip_prefix(b"\",") else { return false };
+    value.trim_ascii_start().starts_with(b"FALSE")
+}
+
+/// LDAP: no certificate is asked for, or any is taken.
+pub(in super::super) fn asks_for_no_certificate(place: &Place<'_>) -> bool {
+    let after = place.source.line_after(place.word().1);
+    let value = after.split(|byte| *byte == b')').next().unwrap_or_default();
+    ["OPT_X_TLS_NEVER", "OPT_X_TLS_ALLOW"].iter().any(|never| contains(value, never))
+        || value.starts_with(b", &never")
+}
+
+/// webpack, Vite: in the object of a proxy whose target is not known to be plain HTTP. Of a cookie and of a mail server,
+/// `secure: false` says something else.
+pub(in super::super) fn is_of_a_proxy_over_tls(place: &Place<'_>) -> bool {
+    let before = place.source.before(place.at, BODY);
+    let mut depth = 0_usize;
+    let open = before.iter().rposition(|byte| {
+        match byte {
+            b'}' => depth += 1,
+            b'{' if depth == 0 => return true,
+            b'{' => depth -= 1,
+            _ => {}
+        }
+        false
+    });
+    let Some(open) = open else { return false };
+    let after = place.source.after(place.end, BODY);
+    let close = after.iter().position(|byte| *byte == b'}').unwrap_or(after.len());
+    let target = |text: &[u8]| -> Option<bool> {
+        let at = memchr::memmem::find(text, b"target")?;
+        let value = text.get(at + "target".len()..)?;
+        let start = value.iter().position(|byte| !b"\"' :`".contains(byte))?;
+        Some(
+            value[..start].contains(&b':')
+                && !value[start..].starts_with(b"http://")
+                && !value[start..].starts_with(b"ws://"),
+        )
+    };
+    target(&before[open..]).or_else(|| target(&after[..close])).unwrap_or(false)
+}
+
+/// C#: `new SslStream(stream, false, (a, b, c, d) => true)`.
+pub(in super::super) fn is_made_with_a_yes(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY);
+    if !after.starts_with(b"(") {
+        return false;
+    }
+    let mut depth = 0_usize;
+    let close = after.iter().position(|byte| {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    });
+    let arguments = &after[..close.unwrap_or(after.len())];
+    if let Some(at) = memchr::memmem::find(arguments, b"delegate") {
+        let brace = arguments[at..].iter().position(|byte| *byte == b'{');
+        return brace.and_then(|brace| braces(&arguments[at + brace..])).is_some_and(is_yes);
+    }
+    let Some(at) = memchr::memmem::find(arguments, b"=>") else { return false };
+    let body = arguments[at + 2..].trim_ascii_start();
+    if body.starts_with(b"{") {
+        return braces(body).is_some_and(is_yes);
+    }
+    let end = body.iter().position(|byte| b",)".contains(byte)).unwrap_or(body.len());
+    is_yes(&body[..end])
+}
+
+/// Electron: a listener that calls back with true and looks at nothing.
+pub(in super::super) fn trusts_at_once(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY);
+    let Some(arrow) = memchr::memmem::find(after, b"=>").or_else(|| memchr::memmem::find(after, b"function"))
+    else {
+        return false;
+    };
+    let Some(brace) = after[arrow..].iter().position(|byte| *byte == b'{') else { return false };
+    let Some(body) = braces(&after[arrow + brace..]) else { return false };
+    let body = without_comments(body);
+    let is_chosen = ["if ", "if(", "?", "&&", "||"].iter().any(|word| contains(&body, word));
+    contains(&body, "(true)") && !is_chosen
 }
 
 /// `x = NAME`, `x: NAME`, `x => NAME`, with what the name is a part of before it; not compared, and without a condition.
@@ -75,7 +223,7 @@ pub(in super::super) fn is_assigned(place: &Place<'_>) -> bool {
     let is_conditional = [&b"if "[..], b"unless ", b": ", b"else ", b"or ", b"and "]
         .iter()
         .any(|word| after.starts_with(word))
-        || contains(line, " ? ");
+        || is_conditional(place);
     is_set && !is_conditional
 }
 
@@ -84,6 +232,7 @@ pub(in super::super) fn is_passed(place: &Place<'_>) -> bool {
     let after = place.source.from(place.end).first().copied().unwrap_or_default();
     b");,".contains(&after)
         && !contains(place.source.line_before(place.at), "==")
+        && !is_conditional(place)
         && !place.is_imported_or_declared()
 }
 
@@ -109,7 +258,12 @@ pub(in super::super) fn is_filtered(place: &Place<'_>) -> bool {
 /// Go: neither VerifyConnection nor VerifyPeerCertificate stands nearby.
 pub(in super::super) fn has_no_check_of_its_own(place: &Place<'_>) -> bool {
     let around = [place.source.before(place.at, 600), place.source.after(place.end, 600)];
-    !around.iter().any(|text| contains(text, "VerifyConnection") || contains(text, "VerifyPeerCertificate"))
+    // A WebSocket server's own option of that name is about the origin of requests.
+    let is_of_accept = contains(place.source.before(place.at, 120), "AcceptOptions");
+    !is_of_accept
+        && !around
+            .iter()
+            .any(|text| contains(text, "VerifyConnection") || contains(text, "VerifyPeerCertificate"))
 }
 
 /// Rust: the assertion is all that the function does.

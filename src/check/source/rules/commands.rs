@@ -35,6 +35,107 @@ pub(in super::super) fn sets_zero(place: &Place<'_>) -> bool {
     }
 }
 
+/// `NAME=`, `NAME=""`, `NAME: ''`, `environ["NAME"] = ""`: set to nothing, which turns the check off.
+pub(in super::super) fn sets_nothing(place: &Place<'_>) -> bool {
+    let after = place.source.line_after(place.word().1);
+    let skipped = after.iter().position(|byte| !b"\\'\"]".contains(byte)).unwrap_or(after.len());
+    let rest = after[skipped..].trim_ascii_start();
+    if rest.starts_with(b"==") {
+        return false;
+    }
+    let Some(value) = rest.strip_prefix(b"=").or(rest.strip_prefix(b":")) else { return false };
+    let trimmed = value.trim_ascii();
+    let is_empty = [&b"\"\""[..], b"''"].iter().any(|quotes| {
+        trimmed
+            .strip_prefix(*quotes)
+            .is_some_and(|rest| rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric()))
+    });
+    let is_file_of_variables = place.source.language == Language::Ini && skipped == 0 && trimmed.is_empty();
+    (is_empty || is_file_of_variables) && is_no_mention(place)
+}
+
+/// `CURL="curl -k"`, `CURL_OPTS=(-s --insecure)`, `OPTS="$CURL -k"`: a variable whose name says that it is of curl.
+pub(in super::super) fn keeps_options_of_curl(place: &Place<'_>) -> bool {
+    let source = place.source;
+    let (start, end) = place.word();
+    let before = source.line_before(start).trim_ascii_end();
+    let begins =
+        [&b""[..], b"export", b"local", b"readonly", b"ENV", b"ARG", b"declare", b"-", b";", b"&&", b"then"];
+    if !(before.is_empty() || begins.iter().skip(1).any(|begin| before.ends_with(begin))) {
+        return false;
+    }
+    let after = source.from(end);
+    let after = after
+        .strip_prefix(b" ?")
+        .or(after.strip_prefix(b" :"))
+        .or(after.strip_prefix(b" +"))
+        .unwrap_or(after);
+    let after =
+        after.strip_prefix(b"?").or(after.strip_prefix(b":")).or(after.strip_prefix(b"+")).unwrap_or(after);
+    let Some(value) = after.strip_prefix(b"=") else { return false };
+    let value = &value[..value.len().min(MOST_BYTES)];
+    let line = value.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_prefix(b"(").unwrap_or(line.trim_ascii_start());
+    let words: Vec<Vec<u8>> = line
+        .split(|byte| byte.is_ascii_whitespace() || b"\"')(".contains(byte))
+        .filter(|word| !word.is_empty())
+        .map(<[u8]>::to_vec)
+        .collect();
+    // `CURL_CA=/etc/k` and `$(curl -k …)`, which is found itself.
+    let is_command = contains(line, "$(") || contains(line, "`");
+    !is_command
+        && words.first().is_some_and(|first| {
+            first.starts_with(b"-") || first.ends_with(b"curl") || first.starts_with(b"$")
+        })
+        && has_the_option(&words)
+}
+
+/// `OPTS+=(--insecure)`, `EXTRA_ARGS="--insecure"`: kept in a variable for a command that fetches.
+pub(in super::super) fn is_an_option_for_later(place: &Place<'_>) -> bool {
+    let line = place.source.line_before(place.at);
+    let Some(equals) = line.iter().position(|byte| *byte == b'=') else { return false };
+    let name = line[..equals].trim_ascii().strip_suffix(b"+").unwrap_or(line[..equals].trim_ascii());
+    let name = name.rsplit(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    let is_of_options = ["opt", "arg", "flag", "curl", "wget"].iter().any(|word| name.contains(word));
+    let value = line[equals + 1..].trim_ascii_start();
+    let is_a_command = contains(value, "$(") || contains(value, "curl ");
+    is_of_options && !is_a_command && is_no_mention(place) && place.source.mentions(&["curl", "CURL"])
+}
+
+/// `echo insecure >> ~/.curlrc`.
+pub(in super::super) fn is_written_to_curls_file(place: &Place<'_>) -> bool {
+    let line = place.source.line_before(place.at);
+    contains(line, ">") && ["insecure", "\"-k\"", "'-k'", " -k "].iter().any(|word| contains(line, word))
+}
+
+/// A command whose option is `--insecure` or `-insecure`.
+pub(in super::super) fn has_insecure(place: &Place<'_>) -> bool {
+    let words =
+        words_of_a_command(place.source.after(place.word().1, MOST_BYTES), place.region.kind == Kind::String);
+    words.iter().any(|word| word == b"--insecure" || word == b"-insecure")
+        && begins_a_command(place)
+        && is_no_mention(place)
+        && !words.iter().any(|word| word.starts_with(b"localhost") || word.starts_with(b"127."))
+}
+
+/// The lines of curl's own file of options that switch the check off, each with its place.
+pub(in super::super) fn insecure_lines_of_curlrc(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    let mut at = 0;
+    bytes.split(|byte| *byte == b'\n').filter_map(move |line| {
+        let start = at + line.len() - line.trim_ascii_start().len();
+        at += line.len() + 1;
+        let option = line.trim_ascii();
+        let name = option
+            .split(|byte| byte.is_ascii_whitespace() || b"=:".contains(byte))
+            .next()
+            .unwrap_or_default();
+        [&b"insecure"[..], b"--insecure", b"-k", b"proxy-insecure"]
+            .contains(&name)
+            .then_some((start, start + name.len()))
+    })
+}
+
 /// Not in a line that only prints it.
 pub(in super::super) fn is_no_mention(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
@@ -159,6 +260,9 @@ pub(in super::super) fn curl_does_not_check(place: &Place<'_>) -> bool {
     };
     has_the_option(&words)
         && !asks_only_this_machine(&words)
+        && !words
+            .iter()
+            .any(|word| word.starts_with(b"--unix-socket") || word.starts_with(b"--abstract-unix-socket"))
         && begins_a_command(place)
         && is_no_mention(place)
 }
@@ -253,6 +357,8 @@ fn words_of_a_command(text: &[u8], in_string: bool) -> Vec<Vec<u8>> {
                 word.get_or_insert_default();
             }
             (None, b'\n' | b';' | b'|' | b'`') => break,
+            // A comment.
+            (None, b'#') if word.is_none() => break,
             (None, b'&') if text.get(at) == Some(&b'&') || text.get(at) == Some(&b' ') => break,
             (None, b')') if word.is_none() => break,
             (None, b' ' | b'\t' | b'\r') => words.extend(word.take()),

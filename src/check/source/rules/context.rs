@@ -24,6 +24,7 @@ pub(super) fn key_of(before: &[u8]) -> Option<&[u8]> {
         rest = rest.strip_suffix(b"await").unwrap_or(rest).trim_ascii_end();
     }
     let separators: &[&[u8]] = &[b"=>", b":=", b"??=", b"?=", b"+=", b"||=", b"=", b":", b","];
+    let is_argument = rest.ends_with(b",");
     let rest = separators.iter().find_map(|separator| rest.strip_suffix(*separator))?.trim_ascii_end();
     // A type stands between: `url: String =`.
     let rest = match rest.iter().rposition(|byte| *byte == b':') {
@@ -38,12 +39,23 @@ pub(super) fn key_of(before: &[u8]) -> Option<&[u8]> {
         }
         _ => rest,
     };
+    let whole = rest;
     let rest = rest.strip_suffix(b"]").unwrap_or(rest);
     let rest =
         rest.strip_suffix(b"\"").or(rest.strip_suffix(b"'")).or(rest.strip_suffix(b"`")).unwrap_or(rest);
     let rest = rest.strip_suffix(b"\\").unwrap_or(rest);
     let length = rest.iter().rev().take_while(|byte| is_of_name(**byte) || b"-.@".contains(byte)).count();
-    Some(&rest[rest.len() - length..]).filter(|key| !key.is_empty())
+    let key = &rest[rest.len() - length..];
+    // Of two arguments the first names the second only as a name does: in quotes, as a symbol, or as a constant.
+    let is_named =
+        rest.len() < whole.len() || rest[..rest.len() - length].ends_with(b":") || is_a_constant(key);
+    Some(key).filter(|key| !key.is_empty() && (!is_argument || is_named))
+}
+
+fn is_a_constant(key: &[u8]) -> bool {
+    let name = key.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    name.iter().filter(|byte| byte.is_ascii_uppercase()).count() > 2
+        && !name.iter().any(u8::is_ascii_lowercase)
 }
 
 /// The key of the block that a line of YAML or an object of JSON stands in.
@@ -98,26 +110,47 @@ fn json_block<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8]> {
     None
 }
 
-/// Whether a key says that its value is a name, a link for people, or an address that is not asked: `xmlns`, `homepage`,
-/// `allowedOrigins`, `HTTP_PROXY`.
-pub(super) fn is_no_address(key: &[u8]) -> bool {
-    const WORDS: &[&str] = &[
+/// What a key says of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeySays {
+    /// A program asks it: `message_endpoint`, `support_api`, `id_server`.
+    Address,
+    /// A name, a link for people, or an address that is not asked: `xmlns`, `homepage`, `allowedOrigins`, `HTTP_PROXY`.
+    NoAddress,
+    /// A link for people if the host's name begins with `www.`: `infoUrl`, `href`.
+    LinkPerhaps,
+    Nothing,
+}
+
+/// What a key says of its value. The last word decides, since those before it say whose address it is; only few words decide
+/// wherever they stand.
+pub(super) fn key_says(key: &[u8]) -> KeySays {
+    /// Wherever they stand.
+    const NEVER: &[&str] = &[
         "ns",
         "namespace",
         "namespaces",
         "xmlns",
         "xmlnamespace",
-        "homepage",
-        "license",
-        "licence",
-        "licenses",
-        "schema",
         "proxy",
         "proxies",
         "origin",
         "origins",
         "referer",
         "referrer",
+        "nsmap",
+        "cors",
+        "pluginspage",
+        "pluginurl",
+        "codebase",
+    ];
+    /// As the last word, also before `url`.
+    const FOR_PEOPLE: &[&str] = &[
+        "homepage",
+        "license",
+        "licence",
+        "licenses",
+        "schema",
         "doc",
         "docs",
         "documentation",
@@ -129,46 +162,21 @@ pub(super) fn is_no_address(key: &[u8]) -> bool {
         "repository",
         "bugs",
         "bugtracker",
-        "tracker",
-        "issue",
-        "issues",
         "copyright",
-        "credit",
-        "credits",
         "vocab",
         "vocabulary",
         "dtd",
         "doctype",
         "help",
-        "description",
-        "desc",
-        "summary",
-        "comment",
-        "comments",
-        "message",
-        "msg",
-        "title",
         "tooltip",
         "placeholder",
-        "prefix",
-        "prefixes",
-        "pattern",
         "regex",
         "regexp",
-        "schemes",
-        "protocol",
-        "protocols",
-        "context",
-        "ref",
-        "id",
         "iri",
         "xsi",
         "xsd",
         "xslt",
-        "link",
-        "links",
         "wiki",
-        "info",
         "readme",
         "changelog",
         "attribution",
@@ -182,37 +190,142 @@ pub(super) fn is_no_address(key: &[u8]) -> bool {
         "faq",
         "support",
         "contact",
-        "organization",
         "example",
         "examples",
-        "sample",
         "default_namespace",
         "rdf",
-        "rel",
-        "uid",
         "urn",
-        "comma",
-        "notice",
-        "headline",
-        "subject",
         "doi",
-        "cors",
-        "type",
-        "text",
-        "see",
         "manual",
-        "developer",
-        "vendor",
         "learnmore",
         "user-agent",
         "useragent",
-        "agent",
         "instructions",
+        "footer",
+        "docurl",
+        "helpurl",
+        "projecturl",
+        "homeurl",
+        "donate",
+        "donation",
+        "imprint",
+        "legal",
+        "blog",
+        "twitter",
+        "facebook",
+        "youtube",
+        "download_page",
     ];
+    /// As the last word, and before `url` if nothing else is there.
+    const TEXT: &[&str] = &[
+        "message",
+        "msg",
+        "comment",
+        "comments",
+        "type",
+        "id",
+        "uid",
+        "link",
+        "links",
+        "info",
+        "text",
+        "ref",
+        "subject",
+        "context",
+        "title",
+        "summary",
+        "issue",
+        "issues",
+        "tracker",
+        "description",
+        "desc",
+        "agent",
+        "protocol",
+        "protocols",
+        "organization",
+        "developer",
+        "credit",
+        "credits",
+        "rel",
+        "see",
+        "sample",
+        "prefix",
+        "prefixes",
+        "notice",
+        "comma",
+        "headline",
+        "vendor",
+        "schemes",
+        "pattern",
+    ];
+    /// What says that something is asked.
+    const ASKED: &[&str] = &[
+        "api",
+        "apis",
+        "endpoint",
+        "endpoints",
+        "server",
+        "servers",
+        "service",
+        "services",
+        "host",
+        "hosts",
+        "backend",
+        "gateway",
+        "base",
+        "webhook",
+        "webhooks",
+        "hook",
+        "callback",
+        "feed",
+        "node",
+        "broker",
+        "upstream",
+        "target",
+        "pass",
+        "registry",
+        "mirror",
+        "rpc",
+        "ingest",
+        "collector",
+    ];
+    /// What says nothing more than that it is an address or a text.
+    const NEUTRAL: &[&str] =
+        &["url", "urls", "uri", "uris", "href", "page", "site", "address", "addr", "string", "str", "value"];
+    let words: Vec<String> = words_of(key).collect();
+    let is_one = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
     // What stands behind a proxy is asked by it.
-    let is_behind_it =
-        words_of(key).any(|word| ["target", "pass", "upstream", "backend"].contains(&word.as_str()));
-    !is_behind_it && words_of(key).any(|word| WORDS.contains(&word.as_str()))
+    if is_one(&["target", "pass", "upstream", "backend"]) {
+        return KeySays::Address;
+    }
+    if is_one(NEVER) {
+        return KeySays::NoAddress;
+    }
+    let neutral = words.iter().rev().take_while(|word| NEUTRAL.contains(&word.as_str())).count();
+    let before = &words[..words.len() - neutral];
+    let Some(last) = before.last().map(String::as_str) else {
+        return if is_one(&["href"]) { KeySays::LinkPerhaps } else { KeySays::Nothing };
+    };
+    match () {
+        () if FOR_PEOPLE.contains(&words.concat().as_str()) => KeySays::NoAddress,
+        () if ASKED.contains(&last) => KeySays::Address,
+        () if FOR_PEOPLE.contains(&last) => KeySays::NoAddress,
+        () if TEXT.contains(&last) && neutral == 0 => KeySays::NoAddress,
+        // `infoUrl` may be for people, `DEVICE_INFO_URL` and `links_url` are not.
+        () if last == "link" => KeySays::NoAddress,
+        () if TEXT.contains(&last) && before.len() == 1 && !last.ends_with('s') => KeySays::LinkPerhaps,
+        () if TEXT.contains(&last) => KeySays::Address,
+        () => KeySays::Nothing,
+    }
+}
+
+/// Whether a key says that its value is not asked, of which this is the host.
+pub(super) fn is_no_address(key: &[u8], host: &str) -> bool {
+    match key_says(key) {
+        KeySays::NoAddress => true,
+        KeySays::LinkPerhaps => host.starts_with("www."),
+        KeySays::Address | KeySays::Nothing => false,
+    }
 }
 
 /// The words of a name in lower case: of `apiBaseURL`, `api_base_url` and `api-base-url` alike.
@@ -377,10 +490,36 @@ pub(super) fn asks_nobody(call: &[u8]) -> bool {
         "openurl",
         "openbrowser",
         "open_new_tab",
+        "open_new",
+        "browse",
+        "openexternal",
+        "launchurl",
+        "processstartinfo",
+        "strictequal",
+        "deepequal",
+        "notequal",
+        "isequalto",
+        "assertsame",
+        "assertnotequal",
+        "toequal",
+        "have_link",
+        "fprintln",
+        "formatmessage",
+        "trans",
+        "i18n",
+        "ngettext",
+        "say",
+        "alert",
+        "confirm",
+        "redirect_to",
+        "xmlnewns",
     ];
     let last = call.rsplit(|byte| b".:>".contains(byte)).next().unwrap_or_default();
     let last = String::from_utf8_lossy(last).to_ascii_lowercase();
+    let whole = String::from_utf8_lossy(call).to_ascii_lowercase();
     CALLS.contains(&last.as_str())
+        || whole.starts_with("assert.")
+        || whole.starts_with("t.") && ["is", "deepequal", "not"].contains(&last.as_str())
         || ["error", "exception", "namespace", "warning"].iter().any(|end| last.ends_with(end))
         || last.contains("proxy")
 }
@@ -402,6 +541,10 @@ mod tests {
             ("$config['api'] = ", Some("api")),
             ("API=", Some("API")),
             ("fetch(", None),
+            ("client.get(context, ", None),
+            ("f(CultureInfo.InvariantCulture, ", None),
+            ("setopt(ch, CURLOPT_REFERER, ", Some("CURLOPT_REFERER")),
+            ("put(:site, ", Some("site")),
             ("return ", None),
             ("endpoint := ", Some("endpoint")),
         ];
@@ -418,10 +561,17 @@ mod tests {
     fn keys_and_calls_that_ask_nobody_are_known() {
         for key in ["xmlns", "home_page_ns", "allowedOrigins", "HTTP_PROXY", "$schema", "helpURL", "@context"]
         {
-            assert!(is_no_address(key.as_bytes()), "{key}");
+            assert!(is_no_address(key.as_bytes(), "www.acme.io"), "{key}");
         }
-        for key in ["apiUrl", "BASE_URL", "endpoint", "instance", "lens", "ids_url2"] {
-            assert!(!is_no_address(key.as_bytes()), "{key}");
+        for key in
+            ["apiUrl", "BASE_URL", "endpoint", "instance", "lens", "ids_url2", "USER_INFO_URL", "links_url"]
+        {
+            assert!(!is_no_address(key.as_bytes(), "www.acme.io"), "{key}");
+        }
+        for key in
+            ["message_endpoint", "contact_api", "id_server", "device_type_url", "supportApiUrl", "proxy_pass"]
+        {
+            assert_eq!(key_says(key.as_bytes()), KeySays::Address, "{key}");
         }
         for call in ["url.startsWith", "strings.HasPrefix", "assert_eq", "console.log", "ValueError"] {
             assert!(asks_nobody(call.as_bytes()), "{call}");

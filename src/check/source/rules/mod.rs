@@ -4,15 +4,18 @@
 
 pub(super) mod callbacks;
 mod commands;
+mod configuration;
 mod context;
 mod idioms;
 pub(super) mod urls;
+mod wrappers;
 
 use super::findings::Explanation;
 use super::languages::Languages;
 use super::place::{Place, Value};
 use super::tokens::Kind;
 
+pub(super) use commands::insecure_lines_of_curlrc;
 pub(super) use idioms::idioms;
 
 /// One way to switch the check of certificates off.
@@ -28,6 +31,9 @@ pub(super) struct Idiom {
     /// How to mend it in this language.
     pub fix: &'static str,
 }
+
+/// Among an idiom's words: whatever the needle is a part of.
+pub(super) const ANY_WORD: &str = "*";
 
 /// Where the word has to stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,13 +72,16 @@ impl Idiom {
                 self.place == Where::Text || place.is_quoted() && !matches!(self.test, Test::Used)
             }
         };
-        let is_the_word =
-            || if self.words.is_empty() { place.word_is(&[self.needle]) } else { place.word_is(self.words) };
+        let is_the_word = || match self.words {
+            [] => place.word_is(&[self.needle]),
+            [ANY_WORD] => true,
+            words => place.word_is(words),
+        };
         fits && is_the_word()
             && match self.test {
                 Test::Off => place.value() == Value::False,
                 Test::On => place.value() == Value::True,
-                Test::Used => !place.is_imported_or_declared(),
+                Test::Used => !place.is_imported_or_declared() && !callbacks::is_conditional(place),
                 Test::Also(test) => test(place),
                 Test::OffAnd(test) => place.value() == Value::False && test(place),
                 Test::OnAnd(test) => place.value() == Value::True && test(place),

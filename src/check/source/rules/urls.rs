@@ -5,12 +5,13 @@
 use super::super::findings::{
     Explanation, PLAIN_HTTP_BUILT_URL, PLAIN_HTTP_LOCAL_URL, PLAIN_HTTP_NAMED_HOST, PLAIN_HTTP_URL,
 };
-use super::super::hosts::{classify, is_a_name, parse, Host, Url};
+use super::super::hosts::{classify, is_a_mirror, is_a_name, parse, Host, Url};
 use super::super::languages::Language;
 use super::super::place::{contains, is_of_name, Place};
 use super::super::tokens::{Kind, Region};
 use super::commands::prints;
-use super::context::{asks_nobody, block_of, is_no_address, key_of};
+use super::context::{asks_nobody, block_of, is_no_address, key_of, key_says, KeySays};
+use super::wrappers::{ends_of_wrappers, is_shown_only, outside_of_wrappers};
 
 /// What an `http://` is, as far as the address itself tells.
 pub(in super::super) struct Candidate<'a> {
@@ -23,14 +24,25 @@ pub(in super::super) struct Candidate<'a> {
 /// most files are never taken apart.
 pub(in super::super) fn candidate<'a>(bytes: &'a [u8], at: usize, hosts: &[String]) -> Option<Candidate<'a>> {
     let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied().unwrap_or(b' ');
-    if before.is_ascii_alphanumeric() || b"+-.{/".contains(&before) {
+    if before.is_ascii_alphanumeric()
+        || b"+-.{/".contains(&before)
+            && default_of(&bytes[at.saturating_sub(MOST_OF_A_DEFAULT)..at]).is_none()
+    {
         return None;
     }
-    let url = parse(bytes.get(at..)?);
+    let text = bytes.get(at..)?;
+    let url = parse(text);
     let host = String::from_utf8_lossy(url.host).to_ascii_lowercase();
     if url.is_built || url.host.is_empty() {
-        let says_loopback = ["localhost", "127.0.0.1", "::1"].iter().any(|name| host.contains(name));
-        return (!says_loopback).then_some(Candidate { url, host, kind: &PLAIN_HTTP_BUILT_URL });
+        return (!says_loopback(&host) && !is_for_people_to_fill_in(text)).then_some(Candidate {
+            url,
+            host,
+            kind: &PLAIN_HTTP_BUILT_URL,
+        });
+    }
+    let is_in_brackets = text.get("http://".len()) == Some(&b'[');
+    if is_in_brackets && host.parse::<std::net::Ipv6Addr>().is_err() && !host.contains('%') {
+        return None;
     }
     if hosts.contains(&host) {
         return Some(Candidate { url, host, kind: &PLAIN_HTTP_NAMED_HOST });
@@ -40,7 +52,65 @@ pub(in super::super) fn candidate<'a>(bytes: &'a [u8], at: usize, hosts: &[Strin
         Host::Local => &PLAIN_HTTP_LOCAL_URL,
         Host::Public => &PLAIN_HTTP_URL,
     };
-    (!is_a_name(&host, &String::from_utf8_lossy(url.path))).then_some(Candidate { url, host, kind })
+    let path = String::from_utf8_lossy(url.path).replace('\\', "");
+    let is_exempt = is_a_name(&host, &path) || is_a_mirror(&host) && !is_of_a_key(bytes, at, &path);
+    (!is_exempt).then_some(Candidate { url, host, kind })
+}
+
+/// How many bytes before an address may hold what it is the default of: `${NAME:-`.
+const MOST_OF_A_DEFAULT: usize = 80;
+
+/// Of `… ${NAME:-`, with which an address begins as the default of a variable: what stands before it.
+fn default_of(before: &[u8]) -> Option<&[u8]> {
+    let name = [&b":-"[..], b":=", b"-", b"=", b":"].iter().find_map(|mark| before.strip_suffix(*mark))?;
+    let length = name
+        .iter()
+        .rev()
+        .take_while(|byte| is_of_name(**byte) && **byte != b'$' || b".-".contains(byte))
+        .count();
+    let outside = name[..name.len() - length].strip_suffix(b"${")?;
+    (length > 0 && key_says(&name[name.len() - length..]) != KeySays::NoAddress).then_some(outside)
+}
+
+/// What stands before a value, without a `${NAME:-` whose default the value is.
+fn without_default(before: &[u8]) -> &[u8] {
+    default_of(before).unwrap_or(before)
+}
+
+fn says_loopback(host: &str) -> bool {
+    ["localhost", "127.0.0.1", "::1"].iter().any(|name| {
+        // `localhost.${DOMAIN}` is another machine.
+        host.find(name).is_some_and(|at| !host[at + name.len()..].starts_with('.'))
+    })
+}
+
+/// `http://<controller>`, `http://[server-ip]`: a person writes the host there.
+fn is_for_people_to_fill_in(text: &[u8]) -> bool {
+    let rest = text.get("http://".len()..).unwrap_or_default();
+    rest.starts_with(b"<") && rest.get(1).is_some_and(|next| next.is_ascii_alphanumeric() || *next == b' ')
+        || rest.starts_with(b"[") && !rest.get(1).is_some_and(|next| b"${%\\".contains(next))
+}
+
+/// Whether this fetches the key that packages are checked with: a mirror may send packages in clear, but not this.
+fn is_of_a_key(bytes: &[u8], at: usize, path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let start = bytes[..at]
+        .iter()
+        .rev()
+        .take(200)
+        .position(|byte| *byte == b'\n')
+        .map_or(at.saturating_sub(200), |length| at - length);
+    let end = bytes[at..]
+        .iter()
+        .take(400)
+        .position(|byte| *byte == b'\n')
+        .map_or(bytes.len().min(at + 400), |length| at + length);
+    let line = &bytes[start..end];
+    [".key", ".asc", ".gpg", ".pub"].iter().any(|end| file.ends_with(end))
+        || file.contains("key")
+        || ["gpgkey", "gpg --", "apt-key", "apt_key", "rpm --import", "rpm_key", "--fetch-keys"]
+            .iter()
+            .any(|word| contains(line, word))
 }
 
 /// Whether the program asks that address, as far as what stands around it tells.
@@ -59,13 +129,54 @@ pub(in super::super) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) -
         return false;
     }
     let end = place.at + candidate.url.length;
+    let line = [source.line_before(place.at), source.line_after(place.at)];
+    if line.iter().any(|part| contains(part, "unix-socket")) || is_of_a_preview(place) {
+        return false;
+    }
+    if source.language.is_of_documents()
+        && source.from(place.at + "http://".len()).starts_with(b"{")
+        && !source.from(place.at + "http://".len()).starts_with(b"{{")
+    {
+        // OpenAPI: the document says elsewhere what may be put in.
+        return false;
+    }
     match source.language {
         Language::Xml => of_xml(place),
-        Language::Yaml | Language::Toml | Language::Ini | Language::Json => of_configuration(place, end),
-        Language::Shell | Language::Dockerfile | Language::Makefile => of_shell(place),
+        Language::Yaml | Language::Toml | Language::Ini | Language::Json => {
+            of_configuration(place, candidate, end)
+        }
+        Language::Shell | Language::Dockerfile | Language::Makefile => of_shell(place, candidate),
         _ => of_program(place, candidate, end),
     }
 }
+
+/// Kotlin, Java and Swift: in what a development environment shows of a view.
+fn is_of_a_preview(place: &Place<'_>) -> bool {
+    const MARKS: &[&str] = &["@Preview", "#Preview", "PreviewProvider"];
+    let source = place.source;
+    if !matches!(source.language, Language::Java | Language::Swift) || !source.mentions(MARKS) {
+        return false;
+    }
+    let before = source.before(place.at, MOST_OF_A_PREVIEW);
+    let Some(start) = MARKS.iter().filter_map(|mark| memchr::memmem::rfind(before, mark.as_bytes())).max()
+    else {
+        return false;
+    };
+    // Its braces are open at the place.
+    let mut depth = 0_usize;
+    for byte in &before[start..] {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth <= 1 => return false,
+            b'}' => depth -= 1,
+            _ => {}
+        }
+    }
+    depth > 0
+}
+
+/// In bytes.
+const MOST_OF_A_PREVIEW: usize = 4000;
 
 /// Files that say about a package what a registry shows.
 fn is_package_metadata(path: &str) -> bool {
@@ -109,7 +220,8 @@ fn is_package_metadata(path: &str) -> bool {
 fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool {
     let (source, region) = (place.source, place.region);
     if region.kind != Kind::String
-        || !begins_the_value(place, &region)
+        || !begins_the_value(place, &region, &candidate.host)
+        || source.from(end).starts_with(b"\\n\"") && place.at == region.start
         || goes_on_as_a_sentence(source.from(end))
     {
         return false;
@@ -117,7 +229,7 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
     if candidate.url.host.is_empty() && !candidate.url.is_built && !is_put_together(place, &region) {
         return false;
     }
-    let after = source.line_after(region.to).trim_ascii_start();
+    let after = ends_of_wrappers(source.line_after(region.to));
     let looks_only: &[&[u8]] =
         &[b"==", b"!=", b"in ", b"not in ", b".length", b".equals", b".test", b".size", b"=~", b".len()"];
     if looks_only.iter().any(|look| after.starts_with(look)) {
@@ -131,19 +243,90 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
         b"==", b"!=", b"=~", b"~=", b" in", b"case", b"when", b"<=>", b" is", b" eq", b"raise", b"throw",
         b"import", b"from", b"require", b"echo", b"print", b"puts",
     ];
-    if compares.iter().any(|word| before.ends_with(word)) || contains(before, "@see") {
+    // What makes an address of the string changes nothing: `x != URI.create(`.
+    let outside = outside_of_wrappers(before);
+    let is_compared = |before: &[u8]| compares.iter().any(|word| before.ends_with(word));
+    let compares_the_wrapper = [&b"=="[..], b"!="].iter().any(|mark| outside.ends_with(mark));
+    if is_compared(before) || is_compared(outside) || compares_the_wrapper || contains(before, "@see") {
+        return false;
+    }
+    if is_shown_only(before) {
         return false;
     }
     let key = key_of(before);
     // Of a table of proxies, the key is the scheme that goes through them.
     let is_proxy =
         before.ends_with(b":") && key.is_some_and(|key| [&b"http"[..], b"https", b"all"].contains(&key));
-    if is_proxy || key.is_some_and(is_no_address) || source.call_around(region.from).is_some_and(asks_nobody)
+    if is_proxy || key.is_some_and(|key| is_no_address(key, &candidate.host)) {
+        return false;
+    }
+    let wrapped = before.len() - outside.len();
+    let calls = [source.call_around(region.from), source.call_around(region.from.saturating_sub(wrapped))];
+    if calls[0].is_some_and(asks_nobody) || wrapped > 0 && calls[1].is_some_and(asks_nobody) {
+        return false;
+    }
+    if opens_a_page(place, &region) || is_translated(place, &region) || only_parses(place, candidate, &region)
     {
         return false;
     }
     // The key in an annotation, or one further out in the line: `namespace = {"a": "http://…`.
     !["xmlns", "namespace", "nsmap", "NSMAP", "Namespace", "href="].iter().any(|word| contains(before, word))
+}
+
+/// Android: an intent to show a page.
+fn opens_a_page(place: &Place<'_>, region: &Region) -> bool {
+    let line = place.source.line_before(region.from);
+    ["ACTION_VIEW", "UIApplication.shared.open", "Process.Start(", "openExternal(", "destination: URL("]
+        .iter()
+        .any(|word| contains(line, word))
+}
+
+/// `translate("x", { url: "http://…" })`: an address in the text for a person.
+fn is_translated(place: &Place<'_>, region: &Region) -> bool {
+    const CALLS: &[&str] = &["translate", "t", "_", "gettext", "formatMessage", "trans", "i18n", "$t"];
+    let before = place.source.before(region.from, 300);
+    let Some(open) = before.iter().rposition(|byte| *byte == b'{') else { return false };
+    let outer = before[..open].trim_ascii_end();
+    if before[open..].contains(&b'}') || !outer.ends_with(b",") {
+        return false;
+    }
+    let at = region.from - (before.len() - outer.len());
+    let call = place.source.call_around(at).unwrap_or_default();
+    let last = call.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+    CALLS.iter().any(|known| known.as_bytes() == last)
+}
+
+/// The address stands there to take another one apart: `new URL(req.url, "http://base")`, `parse_url("http://$h")`.
+fn only_parses(place: &Place<'_>, candidate: &Candidate<'_>, region: &Region) -> bool {
+    const PARSERS: &[&str] = &["parse", "parse_url", "urlparse", "urlsplit", "urlParse", "splitUrl"];
+    let source = place.source;
+    let call = source.call_around(region.from).unwrap_or_default();
+    let last = String::from_utf8_lossy(call.rsplit(|byte| b".:".contains(byte)).next().unwrap_or_default())
+        .into_owned();
+    let is_of_a_request =
+        |text: &[u8]| ["req.", "request.", "req,", "ctx.", "event."].iter().any(|word| contains(text, word));
+    let before = source.line_before(region.from);
+    let argument = before.iter().rposition(|byte| *byte == b'(').map_or(&before[..0], |open| &before[open..]);
+    let is_base = last == "URL" && is_of_a_request(argument) && contains(argument, ",");
+    let fills_in_host =
+        last == "URL" && is_of_a_request(source.bytes.get(region.start..region.end).unwrap_or_default());
+    let is_built = std::ptr::eq(candidate.kind, &PLAIN_HTTP_BUILT_URL);
+    is_base
+        || is_built
+            && (fills_in_host
+                || PARSERS.iter().any(|parser| last.eq_ignore_ascii_case(parser))
+                || is_in_parser(source.line_before(region.from)))
+}
+
+/// `url.Parse(fmt.Sprintf("http://%s", host))`: with one call between.
+fn is_in_parser(line: &[u8]) -> bool {
+    let outside = line.trim_ascii_end().strip_suffix(b"(").map(|call| {
+        let name = call.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b'.').count();
+        &call[..call.len() - name]
+    });
+    outside.is_some_and(|outside| {
+        [&b"url.Parse("[..], b"url.parse(", b"urlparse("].iter().any(|parser| outside.ends_with(parser))
+    })
 }
 
 /// Without the letters that make a string another kind of string: `f`, `rb`, `L`, `@`, `$`.
@@ -159,9 +342,9 @@ fn without_prefix(before: &[u8]) -> &[u8] {
 
 /// Whether the address is the value itself: it stands at the string's beginning, after a `=` or a quote in it, or in a
 /// command.
-fn begins_the_value(place: &Place<'_>, region: &Region) -> bool {
+fn begins_the_value(place: &Place<'_>, region: &Region, host: &str) -> bool {
     let before = place.source.bytes.get(region.start..place.at).unwrap_or_default();
-    let before = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    let before = without_default(before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default());
     let trimmed = before.trim_ascii_end();
     if trimmed.is_empty() {
         return true;
@@ -171,13 +354,13 @@ fn begins_the_value(place: &Place<'_>, region: &Region) -> bool {
         || contains(trimmed, "<a ")
         || contains(trimmed, "href=")
         || contains(trimmed, "xmlns");
-    let key = key_of(before).is_some_and(|key| !is_no_address(key));
+    let key = key_of(before).is_some_and(|key| !is_no_address(key, host));
     let glued = before.len() == trimmed.len()
         && (trimmed.ends_with(b"=") || trimmed.ends_with(b"\"") || trimmed.ends_with(b"'"))
         && key_of(trimmed.strip_suffix(b"\"").or(trimmed.strip_suffix(b"'")).unwrap_or(trimmed))
-            .is_some_and(|key| !is_no_address(key));
+            .is_some_and(|key| !is_no_address(key, host));
     let is_json = trimmed.ends_with(b"\\\"") && contains(trimmed, "\\\":");
-    !is_markup && (glued || is_json && (key || !contains(trimmed, "xmlns")) || fetches(trimmed))
+    !is_markup && (glued || is_json && (key || !contains(trimmed, "xmlns")) || fetches(before))
 }
 
 /// Whether a command that fetches stands there.
@@ -198,6 +381,8 @@ fn fetches(line: &[u8]) -> bool {
         "rpm -",
         "ADD ",
         "fetch ",
+        "apt-key ",
+        "gpg ",
     ];
     let at_word = |command: &str| {
         memchr::memmem::find(line, command.as_bytes())
@@ -232,22 +417,28 @@ fn goes_on_as_a_sentence(after: &[u8]) -> bool {
 }
 
 /// In YAML, JSON, TOML and ini.
-fn of_configuration(place: &Place<'_>, end: usize) -> bool {
-    let source = place.source;
+fn of_configuration(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool {
+    let (source, host) = (place.source, candidate.host.as_str());
     // In quotes, the value begins where they do.
     let (from, begins) = match place.region.kind {
-        Kind::String => (place.region.from, begins_the_value(place, &place.region)),
+        Kind::String => (place.region.from, begins_the_value(place, &place.region, host)),
         _ => (place.at, true),
     };
-    let line = source.line_before(from);
+    let line = without_default(source.line_before(from));
     let before = line.trim_ascii_end();
+    // systemd: `ExecStart=/usr/bin/agent --server http://…`.
+    let is_option_of_a_unit = before.starts_with(b"Exec")
+        && before
+            .rsplit(|byte| *byte == b' ')
+            .next()
+            .is_some_and(|word| word.starts_with(b"--") && !is_no_address(word, host));
     if goes_on_as_a_sentence(source.from(end)) || source.from(place.at).starts_with(b"http://\"") {
         return false;
     }
     let is_value = before.is_empty() && source.language == Language::Json
         || [&b":"[..], b"=", b"[", b",", b"-", b"\"", b"'", b"{"].iter().any(|mark| before.ends_with(mark));
     let is_command = fetches(line) && !prints(line);
-    if !(begins && is_value || is_command) {
+    if !(begins && is_value || is_command || is_option_of_a_unit) {
         return false;
     }
     let key = key_of(before).or_else(|| before.strip_suffix(b"-").and_then(|_| block_of(source, from)));
@@ -258,16 +449,25 @@ fn of_configuration(place: &Place<'_>, end: usize) -> bool {
             None
         }
     });
-    if key.is_some_and(|key| is_no_address(key) || key.starts_with(b"http")) {
+    if key.is_some_and(|key| is_no_address(key, host) || key.starts_with(b"http") && !key.contains(&b'_')) {
         return false;
     }
-    !block_of(source, from).is_some_and(is_no_address)
+    key.is_some_and(|key| key_says(key) == KeySays::Address)
+        || !block_of(source, from).is_some_and(|key| is_no_address(key, host))
 }
 
 /// In scripts, Dockerfiles and Makefiles.
-fn of_shell(place: &Place<'_>) -> bool {
+fn of_shell(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
     let line = place.source.line_before(place.at);
+    let begins_default = default_of(line).is_some();
+    let line = without_default(line);
     let before = line.trim_ascii_end();
+    // `: "${API:=http://…}"` sets it too.
+    if begins_default
+        && [&b": "[..], b": \""].iter().any(|begin| line.trim_ascii_start() == begin.trim_ascii_end())
+    {
+        return true;
+    }
     if prints(line)
         || contains(line, "deb ")
         || contains(line, "proxy")
@@ -285,7 +485,7 @@ fn of_shell(place: &Place<'_>) -> bool {
     let key = key_of(quoted.unwrap_or(before));
     is_glued
         && (before.ends_with(b"=") || quoted.is_some_and(|rest| rest.ends_with(b"=") || rest.ends_with(b"(")))
-        && !key.is_some_and(is_no_address)
+        && !key.is_some_and(|key| is_no_address(key, &candidate.host))
 }
 
 /// In attributes and elements whose names speak of an address.
@@ -308,6 +508,8 @@ fn of_xml(place: &Place<'_>) -> bool {
         "doc",
         "help",
         "proxy",
+        "pluginspage",
+        "codebase",
         "copyright",
         "author",
         "scm",

@@ -2,7 +2,7 @@
 
 use super::super::super::findings::*;
 use super::super::super::languages::Language::*;
-use super::super::super::place::Value;
+use super::super::super::place::{contains, Value};
 use super::super::{callbacks, commands, Idiom, Test};
 use super::{of, setting, text, ALL, CONFIGURATION};
 
@@ -26,6 +26,40 @@ const FLAG_CA: &str = "leave it out; for an authority of your own, the option th
 
 pub(super) static COMPILED: &[Idiom] = &[
     // Go, and the configuration of what is written in it.
+    setting("WithInsecureSkipVerify", &[], of(&[Go]), Test::On, &VERIFICATION_OFF, GO_CA),
+    setting(
+        "nsecure",
+        &["Insecure"],
+        of(&[Go]),
+        Test::OnAnd(|place| contains(place.source.before(place.at, 200), "TLSClientConfig")),
+        &VERIFICATION_OFF,
+        "leave it out; for an authority of your own: CAFile: \"ca.pem\"",
+    ),
+    setting(
+        "nsecureSkipTLS",
+        &["InsecureSkipTLS", "InsecureSkipTLSVerify"],
+        of(&[Go]),
+        Test::On,
+        &VERIFICATION_OFF,
+        GO_CA,
+    ),
+    setting("kipTLSVerify", &["SkipTLSVerify"], of(&[Go]), Test::On, &VERIFICATION_OFF, GO_CA),
+    setting(
+        "nsecureSkipTLS",
+        &["insecureSkipTLSVerify"],
+        of(&[JavaScript, Json, Yaml, Toml]),
+        Test::On,
+        &VERIFICATION_OFF,
+        CONFIG_CA,
+    ),
+    setting(
+        "kipTLSVerify",
+        &["skipTLSVerify"],
+        of(&[JavaScript, Json, Yaml, Toml]),
+        Test::On,
+        &VERIFICATION_OFF,
+        CONFIG_CA,
+    ),
     setting(
         "nsecureSkipVerify",
         &["InsecureSkipVerify"],
@@ -94,6 +128,8 @@ pub(super) static COMPILED: &[Idiom] = &[
     ),
     setting("DANGER_ACCEPT_INVALID_CERTS", &[], of(&[Rust]), Test::Used, &VERIFICATION_OFF, RUST_CA),
     setting("DANGER_ACCEPT_INVALID_HOSTS", &[], of(&[Rust]), Test::Used, &HOSTNAME_CHECK_OFF, JAVA_NAME),
+    setting("dangerous_accept_invalid_certs", &[], of(&[Rust]), Test::On, &VERIFICATION_OFF, RUST_CA),
+    setting("dangerous_accept_invalid_hostnames", &[], of(&[Rust]), Test::On, &HOSTNAME_CHECK_OFF, JAVA_NAME),
     setting("disable_verification", &[], of(&[Rust]), Test::On, &VERIFICATION_OFF, RUST_CA),
     setting(
         "ServerCertVerified::assertion",
@@ -172,6 +208,105 @@ pub(super) static COMPILED: &[Idiom] = &[
         "remove it, and give that host HTTPS",
     ),
     // C and C++.
+    setting(
+        "SSL_VERIFY_NONE",
+        &["WOLFSSL_VERIFY_NONE"],
+        of(&[C]),
+        Test::Also(callbacks::is_passed),
+        &VERIFICATION_OFF,
+        "WOLFSSL_VERIFY_PEER, and wolfSSL_CTX_load_verify_locations(ctx, \"ca.pem\", 0)",
+    ),
+    setting(
+        "SSL_VERIFY_NONE",
+        &["SSL_VERIFY_NONE"],
+        of(&[C]),
+        Test::Also(|place| callbacks::is_passed(place) && place.source.mentions(&["wolfSSL_connect"])),
+        &VERIFICATION_OFF,
+        "WOLFSSL_VERIFY_PEER, and wolfSSL_CTX_load_verify_locations(ctx, \"ca.pem\", 0)",
+    ),
+    setting(
+        "TLS_PEER_VERIFY_NONE",
+        &["TLS_PEER_VERIFY_NONE", "NRF_MODEM_TLS_PEER_VERIFY_NONE"],
+        of(&[C]),
+        Test::Also(|place| callbacks::is_passed(place) && callbacks::is_given(place)),
+        &VERIFICATION_OFF,
+        "TLS_PEER_VERIFY_REQUIRED, and the authority's certificate under TLS_SEC_TAG_LIST",
+    ),
+    setting(
+        "tls_config_insecure_",
+        &["tls_config_insecure_noverifycert"],
+        of(&[C]),
+        Test::Also(callbacks::is_called),
+        &VERIFICATION_OFF,
+        "remove it; for an authority of your own: tls_config_set_ca_file(config, \"ca.pem\")",
+    ),
+    setting(
+        "tls_config_insecure_",
+        &["tls_config_insecure_noverifyname"],
+        of(&[C]),
+        Test::Also(callbacks::is_called),
+        &HOSTNAME_CHECK_OFF,
+        JAVA_NAME,
+    ),
+    setting(
+        "mosquitto_tls_",
+        &["mosquitto_tls_insecure_set"],
+        of(&[C]),
+        Test::Also(|place| callbacks::has_argument(place, 1, &["true", "1"])),
+        &HOSTNAME_CHECK_OFF,
+        JAVA_NAME,
+    ),
+    setting(
+        "mosquitto_tls_",
+        &["mosquitto_tls_opts_set"],
+        of(&[C]),
+        Test::Also(|place| callbacks::has_argument(place, 1, &["0", "SSL_VERIFY_NONE"])),
+        &VERIFICATION_OFF,
+        "1 (SSL_VERIFY_PEER), and mosquitto_tls_set with the authority's certificate",
+    ),
+    setting(
+        "ssl-strict",
+        &["ssl-strict"],
+        of(&[C]),
+        Test::Also(callbacks::is_followed_by_false),
+        &VERIFICATION_OFF,
+        "TRUE",
+    ),
+    setting(
+        "allowSelfSignedCerts",
+        &[],
+        of(&[C]),
+        Test::Also(callbacks::is_called),
+        &ACCEPTS_ANY_CERTIFICATE,
+        DEVICE_CA,
+    ),
+    setting(
+        "SECURITY_FLAG_IGNORE_",
+        &["SECURITY_FLAG_IGNORE_UNKNOWN_CA"],
+        of(&[C]),
+        Test::Also(callbacks::is_given),
+        &VERIFICATION_OFF,
+        "leave the flag out, and install the authority's certificate in the system",
+    ),
+    setting(
+        "SECURITY_FLAG_IGNORE_",
+        &["SECURITY_FLAG_IGNORE_CERT_CN_INVALID"],
+        of(&[C]),
+        Test::Also(callbacks::is_given),
+        &HOSTNAME_CHECK_OFF,
+        JAVA_NAME,
+    ),
+    setting(
+        "VERIFY_NONE",
+        &["VERIFY_NONE"],
+        of(&[C]),
+        Test::Also(|place| {
+            place.source.before(place.at, 9).ends_with(b"Context::")
+                && contains(place.source.before(place.at, 200), "CLIENT")
+        }),
+        &VERIFICATION_OFF,
+        "Context::VERIFY_STRICT, with the authority's certificate as caLocation",
+    ),
     setting(
         "SSL_VERIFY_NONE",
         &["SSL_VERIFY_NONE"],

@@ -109,7 +109,61 @@ pub(super) static MANAGED: &[Idiom] = &[
         &CLEARTEXT_ALLOWED,
         "cleartextTrafficPermitted=\"false\"",
     ),
-    // C#.
+    text(
+        "disableHostnameVerification",
+        &["disableHostnameVerification"],
+        of(&[Java, Ini]),
+        Test::Also(|place| {
+            let after = place.source.line_after(place.end);
+            ["\", \"true\"", "=true"].iter().any(|on| after.starts_with(on.as_bytes()))
+        }),
+        &HOSTNAME_CHECK_OFF,
+        JAVA_NAME,
+    ),
+    text(
+        "endpoint.identification.algorithm",
+        &[],
+        of(&[Java, Ini, Yaml]),
+        Test::Also(|place| {
+            let after = place.source.line_after(place.end).trim_ascii();
+            [&b"="[..], b"=\"\"", b": \"\"", b": ''"].contains(&after) || after.starts_with(b"\", \"\")")
+        }),
+        &HOSTNAME_CHECK_OFF,
+        "https",
+    ),
+    // C#, and what a database's client is told in every language.
+    text(
+        "rustServerCertificate",
+        &["TrustServerCertificate", "trustServerCertificate"],
+        of(&[CSharp, JavaScript, Java, Json, Yaml, Ini, Xml, Php, Python]),
+        Test::On,
+        &VERIFICATION_OFF,
+        "leave it out; for an authority of your own, install its certificate where the client runs",
+    ),
+    text(
+        "Trust Server Certificate",
+        &[],
+        of(&[CSharp, Json, Xml, Ini, Yaml]),
+        Test::On,
+        &VERIFICATION_OFF,
+        "leave it out; for an authority of your own, install its certificate where the client runs",
+    ),
+    setting(
+        "AllowUntrustedCertificates",
+        &["AllowUntrustedCertificates", "WithAllowUntrustedCertificates"],
+        of(&[CSharp]),
+        Test::On,
+        &VERIFICATION_OFF,
+        CSHARP_CA,
+    ),
+    setting(
+        "SslStream",
+        &[],
+        of(&[CSharp]),
+        Test::Also(callbacks::is_made_with_a_yes),
+        &ACCEPTS_ANY_CERTIFICATE,
+        CSHARP_CA,
+    ),
     setting(
         "CertificateValidationCallback",
         &["ServerCertificateValidationCallback"],

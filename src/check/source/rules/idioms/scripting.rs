@@ -2,7 +2,7 @@
 
 use super::super::super::findings::*;
 use super::super::super::languages::Language::*;
-use super::super::super::place::contains;
+use super::super::super::place::{contains, Value};
 use super::super::{callbacks, commands, Idiom, Test};
 use super::{of, setting, text, ALL};
 
@@ -17,8 +17,20 @@ const PHP_CA: &str = "leave it out; for an authority of your own: CURLOPT_CAINFO
      'ca.pem', or 'verify' => 'ca.pem'";
 const RUBY_CA: &str = "OpenSSL::SSL::VERIFY_PEER; for an authority of your own: ca_file = 'ca.pem'";
 
+const HOST_NAME: &str = "leave it out, and give the certificate the name that clients use";
+const LDAP_CA: &str = "LDAP_OPT_X_TLS_DEMAND; for an authority of your own: LDAP_OPT_X_TLS_CACERTFILE";
+const BUNDLE_CA: &str = "remove it; for an authority of your own, the path of its certificate";
+
 pub(super) static SCRIPTING: &[Idiom] = &[
     // JavaScript and TypeScript.
+    setting(
+        "rejectUnauthorized",
+        &[],
+        of(&[JavaScript]),
+        Test::OffAnd(|place| contains(place.source.line_before(place.at), "globalAgent")),
+        &VERIFICATION_OFF_EVERYWHERE,
+        NODE_ENV,
+    ),
     setting(
         "rejectUnauthorized",
         &[],
@@ -35,6 +47,23 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         &VERIFICATION_OFF_EVERYWHERE,
         NODE_ENV,
     ),
+    setting(
+        "secure",
+        &["secure"],
+        of(&[JavaScript, Json]),
+        Test::OffAnd(callbacks::is_of_a_proxy_over_tls),
+        &VERIFICATION_OFF,
+        "leave it out; for an authority of your own: agent: new https.Agent({ ca: fs.readFileSync('ca.pem') })",
+    ),
+    setting(
+        "certificate-error",
+        &["certificate-error"],
+        of(&[JavaScript]),
+        Test::Also(callbacks::trusts_at_once),
+        &ACCEPTS_ANY_CERTIFICATE,
+        "remove it, and install the authority's certificate in the system",
+    ),
+    setting("sslValidate", &["sslValidate"], of(&[JavaScript, Json]), Test::Off, &VERIFICATION_OFF, NODE_CA),
     setting("strictSSL", &[], of(&[JavaScript, Json]), Test::Off, &VERIFICATION_OFF, NODE_CA),
     setting(
         "checkServerIdentity",
@@ -76,6 +105,14 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         Test::Also(callbacks::calls_back_with_zero),
         &ACCEPTS_ANY_CERTIFICATE,
         "remove it, and install the authority's certificate in the system",
+    ),
+    text(
+        "tlsInsecure",
+        &["tlsInsecure"],
+        ALL,
+        Test::On,
+        &VERIFICATION_OFF,
+        "leave it out; for an authority of your own: tlsCAFile=ca.pem",
     ),
     text(
         "tlsAllowInvalid",
@@ -199,6 +236,56 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         &WARNINGS_SILENCED,
         "remove it, and mend what it warns of",
     ),
+    setting("tls_insecure_set", &[], of(&[Python]), Test::OnAnd(callbacks::is_a_call), &HOSTNAME_CHECK_OFF, HOST_NAME),
+    setting(
+        "disable_ssl_certificate_validation",
+        &[],
+        of(&[Python]),
+        Test::On,
+        &VERIFICATION_OFF,
+        "leave it out; for an authority of your own: ca_certs='ca.pem'",
+    ),
+    setting("disableSslCertValidation", &[], of(&[Python]), Test::On, &VERIFICATION_OFF, PYTHON_SSL),
+    setting(
+        "OPT_X_TLS_REQUIRE_CERT",
+        &["OPT_X_TLS_REQUIRE_CERT", "LDAP_OPT_X_TLS_REQUIRE_CERT"],
+        of(&[Python, Php, C]),
+        Test::Also(callbacks::asks_for_no_certificate),
+        &VERIFICATION_OFF,
+        LDAP_CA,
+    ),
+    setting(
+        "server_cert_validation",
+        &[],
+        of(&[Python]),
+        Test::Also(|place| {
+            let after = place.source.line_after(place.end).trim_ascii_start();
+            after.starts_with(b"='ignore'") || after.starts_with(b"=\"ignore\"")
+        }),
+        &VERIFICATION_OFF,
+        "leave it out; for an authority of your own: ca_trust_path='ca.pem'",
+    ),
+    setting(
+        "ssl_cert_reqs",
+        &[],
+        of(&[Python]),
+        Test::Also(|place| {
+            let after = place.source.line_after(place.end).trim_ascii_start();
+            place.value() == Value::Nothing || [&b"=\"none\""[..], b"='none'"].iter().any(|none| after.starts_with(none))
+        }),
+        &VERIFICATION_OFF,
+        "leave it out; for an authority of your own: ssl_ca_certs='ca.pem'",
+    ),
+    setting(
+        "SSL.VERIFY_NONE",
+        &[],
+        of(&[Python]),
+        Test::Also(|place| contains(place.source.line_before(place.at), "set_verify(")),
+        &VERIFICATION_OFF,
+        "SSL.VERIFY_PEER, and load_verify_locations('ca.pem')",
+    ),
+    text("CURL_CA_BUNDLE", &[], ALL, Test::Also(commands::sets_nothing), &VERIFICATION_OFF_EVERYWHERE, BUNDLE_CA),
+    text("REQUESTS_CA_BUNDLE", &[], ALL, Test::Also(commands::sets_nothing), &VERIFICATION_OFF_EVERYWHERE, BUNDLE_CA),
     text(
         "PYTHONHTTPSVERIFY",
         &[],
@@ -208,6 +295,26 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         "remove it; for an authority of your own: SSL_CERT_FILE=ca.pem",
     ),
     // PHP.
+    setting(
+        "_ssl_verify",
+        &["https_ssl_verify", "https_local_ssl_verify"],
+        of(&[Php]),
+        Test::Also(|place| {
+            contains(place.source.line_after(place.end), "__return_false")
+                && contains(place.source.line_before(place.at), "add_filter")
+        }),
+        &VERIFICATION_OFF,
+        "remove it; for an authority of your own: 'sslcertificates' => 'ca.pem'",
+    ),
+    setting("MYSQL_ATTR_SSL_VERIFY_SERVER_CERT", &[], of(&[Php]), Test::Off, &VERIFICATION_OFF, "PDO::MYSQL_ATTR_SSL_CA => 'ca.pem'"),
+    setting(
+        "verify",
+        &["verify_host"],
+        of(&[Php]),
+        Test::OffAnd(|place| place.source.mentions(&["HttpClient", "http_client"])),
+        &HOSTNAME_CHECK_OFF,
+        HOST_NAME,
+    ),
     setting(
         "verify",
         &["verify_peer_name"],
@@ -247,6 +354,18 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         PHP_CA,
     ),
     // Ruby.
+    setting(
+        "openssl_verify_mode",
+        &[],
+        of(&[Ruby]),
+        Test::Also(|place| {
+            let value = place.source.line_after(place.end);
+            let value = value.split(|byte| b",}".contains(byte)).next().unwrap_or_default();
+            ["'none'", "\"none\"", ":none"].iter().any(|none| contains(value, none))
+        }),
+        &VERIFICATION_OFF,
+        RUBY_CA,
+    ),
     setting(
         "VERIFY_NONE",
         &["VERIFY_NONE"],

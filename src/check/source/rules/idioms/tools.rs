@@ -2,8 +2,10 @@
 
 use super::super::super::findings::*;
 use super::super::super::languages::Language::*;
-use super::super::{commands, Idiom, Test};
+use super::super::{commands, configuration, Idiom, Test, ANY_WORD};
 use super::{of, setting, text, ALL, CONFIGURATION};
+
+const SHELLS: &[super::Language] = &[Shell, Dockerfile, Makefile, Yaml, Ini];
 
 const GIT_CA: &str = "remove it; for an authority of your own: git config http.sslCAInfo ca.pem";
 const NPM_CA: &str = "remove it; for an authority of your own: npm config set cafile ca.pem";
@@ -14,9 +16,148 @@ const CURL_CA: &str = "leave it out; for an authority of your own: --cacert ca.p
 const FLAG_CA: &str = "leave it out; for an authority of your own, the option that takes its certificate \
      (--certificate-authority, --cert-dir, --ca-bundle)";
 
+/// An option that is kept in a variable.
+const fn option_for_later(needle: &'static str) -> Idiom {
+    text(
+        needle,
+        &[ANY_WORD],
+        of(SHELLS),
+        Test::Also(commands::is_an_option_for_later),
+        &INSECURE_COMMAND,
+        FLAG_CA,
+    )
+}
+
 pub(super) static TOOLS: &[Idiom] = &[
     // Commands, and the configuration of tools.
     text("curl", &[], ALL, Test::Also(commands::curl_does_not_check), &INSECURE_COMMAND, CURL_CA),
+    text(
+        "curl",
+        &[ANY_WORD],
+        of(SHELLS),
+        Test::Also(commands::keeps_options_of_curl),
+        &INSECURE_COMMAND,
+        CURL_CA,
+    ),
+    text(
+        "CURL",
+        &[ANY_WORD],
+        of(SHELLS),
+        Test::Also(commands::keeps_options_of_curl),
+        &INSECURE_COMMAND,
+        CURL_CA,
+    ),
+    // With what ends it, so that no longer option that begins alike is hidden.
+    option_for_later("--insecure "),
+    option_for_later("--insecure\""),
+    option_for_later("--insecure'"),
+    option_for_later("--insecure)"),
+    option_for_later("--insecure\n"),
+    text(
+        "curlrc",
+        &["curlrc"],
+        of(SHELLS),
+        Test::Also(commands::is_written_to_curls_file),
+        &VERIFICATION_OFF_EVERYWHERE,
+        CURL_CA,
+    ),
+    text(
+        "mosquitto_",
+        &["mosquitto_sub", "mosquitto_pub", "mosquitto_rr"],
+        ALL,
+        Test::Also(commands::has_insecure),
+        &INSECURE_COMMAND,
+        FLAG_CA,
+    ),
+    text(
+        "grpcurl",
+        &[],
+        ALL,
+        Test::Also(commands::has_insecure),
+        &INSECURE_COMMAND,
+        "leave it out; for an authority of your own: -cacert ca.pem",
+    ),
+    text(
+        "--unsafely-ignore-certificate-errors",
+        &[],
+        ALL,
+        Test::Also(commands::is_no_mention),
+        &INSECURE_COMMAND,
+        "leave it out; for an authority of your own: DENO_CERT=ca.pem",
+    ),
+    text("--skip-ssl-validation", &[], ALL, Test::Also(commands::is_no_mention), &INSECURE_COMMAND, FLAG_CA),
+    text(
+        "--check-certificate=false",
+        &[],
+        ALL,
+        Test::Also(commands::is_no_mention),
+        &INSECURE_COMMAND,
+        "--ca-certificate=ca.pem",
+    ),
+    text(
+        "--trust-server-cert",
+        &["--trust-server-cert"],
+        ALL,
+        Test::Also(commands::is_no_mention),
+        &INSECURE_COMMAND,
+        FLAG_CA,
+    ),
+    text("--ignore-certs", &[], ALL, Test::Also(commands::is_no_mention), &INSECURE_COMMAND, FLAG_CA),
+    text(
+        "ssl:verify-certificate",
+        &[],
+        ALL,
+        Test::OffAnd(commands::is_no_mention),
+        &INSECURE_COMMAND,
+        "set ssl:ca-file ca.pem",
+    ),
+    text("--verify no", &[], ALL, Test::Also(commands::is_no_mention), &INSECURE_COMMAND, "--verify=ca.pem"),
+    text(
+        "TLS_REQCERT",
+        &["LDAPTLS_REQCERT", "TLS_REQCERT"],
+        of(&[Shell, Dockerfile, Yaml, Ini, Makefile]),
+        Test::Also(|place| {
+            let value = place.source.line_after(place.end).trim_ascii_start();
+            let value =
+                value.strip_prefix(b"=").or(value.strip_prefix(b":")).unwrap_or(value).trim_ascii_start();
+            [&b"never"[..], b"allow", b"\"never\"", b"'never'"].iter().any(|never| value.starts_with(never))
+        }),
+        &VERIFICATION_OFF_EVERYWHERE,
+        "demand, and TLS_CACERT ca.pem",
+    ),
+    text(
+        "CONSUL_HTTP_SSL_VERIFY",
+        &[],
+        ALL,
+        Test::Off,
+        &VERIFICATION_OFF_EVERYWHERE,
+        "remove it; CONSUL_CACERT=ca.pem",
+    ),
+    text(
+        "NOMAD_SKIP_VERIFY",
+        &[],
+        ALL,
+        Test::On,
+        &VERIFICATION_OFF_EVERYWHERE,
+        "remove it; NOMAD_CACERT=ca.pem",
+    ),
+    text(
+        "STRICT_SSL",
+        &["NPM_CONFIG_STRICT_SSL", "YARN_STRICT_SSL"],
+        ALL,
+        Test::Off,
+        &VERIFICATION_OFF_EVERYWHERE,
+        NPM_CA,
+    ),
+    text("npm_config_strict_ssl", &[], ALL, Test::Off, &VERIFICATION_OFF_EVERYWHERE, NPM_CA),
+    text(
+        "AZURE_CLI_DISABLE_CONNECTION_VERIFICATION",
+        &[],
+        ALL,
+        Test::On,
+        &VERIFICATION_OFF_EVERYWHERE,
+        "remove it; REQUESTS_CA_BUNDLE=ca.pem",
+    ),
     text(
         "--no-check-certificate",
         &[],
@@ -100,6 +241,135 @@ pub(super) static TOOLS: &[Idiom] = &[
         "remove it; for an authority of your own: Acquire::https::CaInfo",
     ),
     // Configuration of programs in whatever language. What is longer stands before what it contains.
+    text(
+        "verification_mode",
+        &["verification_mode", "ssl_verification_mode"],
+        CONFIGURATION,
+        Test::Also(configuration::is_none_of_tls),
+        &VERIFICATION_OFF,
+        CONFIG_CA,
+    ),
+    text(
+        "verification_mode",
+        &["verification_mode", "ssl_verification_mode"],
+        CONFIGURATION,
+        Test::Also(configuration::is_certificate_of_tls),
+        &HOSTNAME_CHECK_OFF,
+        "full",
+    ),
+    text(
+        "verificationMode",
+        &["verificationMode"],
+        CONFIGURATION,
+        Test::Also(configuration::is_none_of_tls),
+        &VERIFICATION_OFF,
+        CONFIG_CA,
+    ),
+    text(
+        "SSL_VERIFICATION_MODE",
+        &[ANY_WORD],
+        ALL,
+        Test::Also(configuration::is_none),
+        &VERIFICATION_OFF,
+        CONFIG_CA,
+    ),
+    text(
+        "tls.verify",
+        &[],
+        of(&[Ini, Yaml]),
+        Test::Off,
+        &VERIFICATION_OFF,
+        "leave it out; for an authority of your own: tls.ca_file ca.pem",
+    ),
+    text(
+        "verify none",
+        &[],
+        of(&[Ini, Yaml]),
+        Test::Also(configuration::is_of_haproxys_server),
+        &VERIFICATION_OFF,
+        "ssl verify required ca-file ca.pem",
+    ),
+    setting(
+        "skip_verify",
+        &["skip_verify", "tls_skip_verify", "ssl_skip_verify", "tls_skip_verify_insecure"],
+        CONFIGURATION,
+        Test::On,
+        &VERIFICATION_OFF,
+        CONFIG_CA,
+    ),
+    setting(
+        "skip_tls_verify",
+        &["skip_tls_verify", "insecure_skip_tls_verify"],
+        CONFIGURATION,
+        Test::On,
+        &VERIFICATION_OFF,
+        CONFIG_CA,
+    ),
+    setting(
+        "skip_ssl_",
+        &["skip_ssl_validation", "skip_ssl_verification", "skip_ssl_verify"],
+        CONFIGURATION,
+        Test::On,
+        &VERIFICATION_OFF,
+        CONFIG_CA,
+    ),
+    setting("ssl_no_validate", &[], CONFIGURATION, Test::On, &VERIFICATION_OFF, CONFIG_CA),
+    setting(
+        "disable_ssl_verif",
+        &["disable_ssl_verification", "disable_ssl_verify"],
+        CONFIGURATION,
+        Test::On,
+        &VERIFICATION_OFF,
+        CONFIG_CA,
+    ),
+    setting(
+        "bridge_insecure",
+        &[],
+        of(&[Ini]),
+        Test::On,
+        &HOSTNAME_CHECK_OFF,
+        "leave it out, and give the broker's certificate the name that the bridge asks for",
+    ),
+    setting(
+        "proxy_ssl_verify",
+        &[],
+        of(&[Ini]),
+        Test::Off,
+        &VERIFICATION_OFF,
+        "on, and proxy_ssl_trusted_certificate ca.pem",
+    ),
+    setting(
+        "grpc_ssl_verify",
+        &[],
+        of(&[Ini]),
+        Test::Off,
+        &VERIFICATION_OFF,
+        "on, and grpc_ssl_trusted_certificate ca.pem",
+    ),
+    setting(
+        "uwsgi_ssl_verify",
+        &[],
+        of(&[Ini]),
+        Test::Off,
+        &VERIFICATION_OFF,
+        "on, and uwsgi_ssl_trusted_certificate ca.pem",
+    ),
+    text(
+        "proxy-ssl-verify",
+        &["proxy-ssl-verify"],
+        of(&[Yaml]),
+        Test::Off,
+        &VERIFICATION_OFF,
+        "\"on\", and proxy-ssl-secret",
+    ),
+    text(
+        "CONFIG_ESP_TLS_",
+        &["CONFIG_ESP_TLS_SKIP_SERVER_CERT_VERIFY"],
+        of(&[Ini]),
+        Test::Also(configuration::is_yes_of_kconfig),
+        &VERIFICATION_OFF,
+        "leave it out; for an authority of your own: .cert_pem, or a global CA store",
+    ),
     setting(
         "verify",
         &[
