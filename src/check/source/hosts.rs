@@ -184,6 +184,7 @@ pub(super) fn classify(host: &str) -> Host {
         // A name of files and properties rather than of hosts: a.b, api.url2.
         Some(_)
             if last.len() < 2
+                || last.contains('-') && !last.starts_with("xn--")
                 || last.bytes().any(|byte| byte.is_ascii_digit() || byte == b'_')
                     && !last.starts_with("xn--") =>
         {
@@ -366,6 +367,10 @@ fn is_placeholder(host: &str, labels: &[&str]) -> bool {
         "evil",
         "attacker",
         "not-example",
+        "somename",
+        "somehost",
+        "url",
+        "address",
     ];
     let second = labels.get(1).copied().unwrap_or_default();
     let begins_so =
@@ -414,6 +419,7 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         "www.wikidata.org",
         "search.yahoo.com",
         "www.itunes.com",
+        "www.iana.org",
         "xspf.org",
         "www.xmlsoap.org",
         "ws-i.org",

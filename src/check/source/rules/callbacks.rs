@@ -134,6 +134,29 @@ pub(in super::super) fn asks_for_no_certificate(place: &Place<'_>) -> bool {
         || value.starts_with(b", &never")
 }
 
+/// Node: not an option of a server, where it is about the certificates of clients.
+pub(in super::super) fn is_of_a_client_of_node(place: &Place<'_>) -> bool {
+    let before = place.source.before(place.at, BODY);
+    let mut depth = 0_usize;
+    let open = before.iter().rposition(|byte| {
+        match byte {
+            b'}' => depth += 1,
+            b'{' if depth == 0 => return true,
+            b'{' => depth -= 1,
+            _ => {}
+        }
+        false
+    });
+    let Some(open) = open else { return true };
+    let after = place.source.after(place.end, BODY);
+    let rest = after.split(|byte| *byte == b'}').next().unwrap_or_default();
+    let is_asking = contains(&before[open..], "requestCert") || contains(rest, "requestCert");
+    let call = before[..open].trim_ascii_end().strip_suffix(b"(").unwrap_or_default();
+    let name = call.iter().rev().take_while(|byte| is_of_name(**byte)).count();
+    let name = &call[call.len() - name..];
+    !is_asking && !contains(name, "reateServer") && !name.ends_with(b"Server")
+}
+
 /// webpack, Vite: in the object of a proxy whose target is not known to be plain HTTP. Of a cookie and of a mail server,
 /// `secure: false` says something else.
 pub(in super::super) fn is_of_a_proxy_over_tls(place: &Place<'_>) -> bool {

@@ -312,6 +312,14 @@ fn has_the_option(words: &[Vec<u8>]) -> bool {
     false
 }
 
+/// Whether what follows an option in its command asks this machine only.
+pub(in super::super) fn asks_only_this_machine_after(place: &Place<'_>) -> bool {
+    asks_only_this_machine(&words_of_a_command(
+        place.source.line_after(place.word().1),
+        place.region.kind == Kind::String,
+    ))
+}
+
 fn asks_only_this_machine(words: &[Vec<u8>]) -> bool {
     let mut hosts = words.iter().filter_map(|word| {
         let rest = word.strip_prefix(b"https")?;

@@ -9,6 +9,11 @@ const BLOCK: usize = 1500;
 /// The key that a value is given to in code or configuration, from what stands before the value (and its quote) in the
 /// line: `key = `, `"key": `, `key => `, `("key", `, `key=`, `key := new URL(`.
 pub(super) fn key_of(before: &[u8]) -> Option<&[u8]> {
+    if let Some(definition) = before.trim_ascii_start().strip_prefix(b"#define ") {
+        let definition = definition.trim_ascii();
+        let length = definition.iter().take_while(|byte| is_of_name(**byte)).count();
+        return Some(&definition[..length]).filter(|name| !name.is_empty() && name.len() == definition.len());
+    }
     let mut rest = before.trim_ascii_end();
     // What makes a value of another type around it: `new URL(`, `Uri.parse(`, `[`.
     for _ in 0..3 {
@@ -56,6 +61,42 @@ fn is_a_constant(key: &[u8]) -> bool {
     let name = key.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
     name.iter().filter(|byte| byte.is_ascii_uppercase()).count() > 2
         && !name.iter().any(u8::is_ascii_lowercase)
+}
+
+/// The name that a list of many lines is given to, of which a place is an item: of `allowedOrigins = [`, of
+/// `LegacySiteLinks { get; } = {`.
+pub(super) fn name_of_list<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8]> {
+    let before = source.before(at, BLOCK);
+    let mut depth = 0_usize;
+    let open = before.iter().rposition(|byte| {
+        match byte {
+            b']' | b'}' | b')' => depth += 1,
+            b'[' | b'{' | b'(' if depth == 0 => return true,
+            b'[' | b'{' | b'(' => depth -= 1,
+            _ => {}
+        }
+        false
+    })?;
+    // A call's arguments are no list.
+    if before[open] == b'(' {
+        return None;
+    }
+    let mut outer = before[..open].trim_ascii_end();
+    for part in [&b"new[]"[..], b"new string[]", b"new List<string>", b"new"] {
+        outer = outer.strip_suffix(part).unwrap_or(outer).trim_ascii_end();
+    }
+    let outer =
+        outer.strip_suffix(b"=>").or(outer.strip_suffix(b"=")).or(outer.strip_suffix(b":"))?.trim_ascii_end();
+    // C#: `{ get; protected set; }` stands between.
+    let outer = match outer.strip_suffix(b"}") {
+        Some(accessors) => &accessors[..accessors.iter().rposition(|byte| *byte == b'{')?],
+        None => outer,
+    };
+    let outer = outer.trim_ascii_end();
+    let outer = outer.strip_suffix(b"[]").unwrap_or(outer);
+    let outer = outer.strip_suffix(b"\"").or(outer.strip_suffix(b"'")).unwrap_or(outer);
+    let length = outer.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b'-').count();
+    Some(&outer[outer.len() - length..]).filter(|name| !name.is_empty())
 }
 
 /// The key of the block that a line of YAML or an object of JSON stands in.
@@ -298,7 +339,11 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
     if is_one(&["target", "pass", "upstream", "backend"]) {
         return KeySays::Address;
     }
-    if is_one(NEVER) {
+    // What was asked once: `legacylinks`, `LegacySiteLinks`.
+    let is_past = words
+        .iter()
+        .any(|word| ["legacy", "obsolete", "deprecated"].iter().any(|past| word.starts_with(past)));
+    if is_one(NEVER) || is_past {
         return KeySays::NoAddress;
     }
     let neutral = words.iter().rev().take_while(|word| NEUTRAL.contains(&word.as_str())).count();
@@ -310,6 +355,7 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
         () if FOR_PEOPLE.contains(&words.concat().as_str()) => KeySays::NoAddress,
         () if ASKED.contains(&last) => KeySays::Address,
         () if FOR_PEOPLE.contains(&last) => KeySays::NoAddress,
+        () if last == "links" && neutral == 0 => KeySays::LinkPerhaps,
         () if TEXT.contains(&last) && neutral == 0 => KeySays::NoAddress,
         // `infoUrl` may be for people, `DEVICE_INFO_URL` and `links_url` are not.
         () if last == "link" => KeySays::NoAddress,
@@ -545,6 +591,7 @@ mod tests {
             ("f(CultureInfo.InvariantCulture, ", None),
             ("setopt(ch, CURLOPT_REFERER, ", Some("CURLOPT_REFERER")),
             ("put(:site, ", Some("site")),
+            ("#define APP_WEBSITE     ", Some("APP_WEBSITE")),
             ("return ", None),
             ("endpoint := ", Some("endpoint")),
         ];
@@ -579,6 +626,18 @@ mod tests {
         for call in ["fetch", "client.get", "http.Get", "requests.post", "format"] {
             assert!(!asks_nobody(call.as_bytes()), "{call}");
         }
+    }
+
+    #[test]
+    fn the_name_of_a_list_is_found() {
+        let name = |text: &str| {
+            let source = Source::new(text.as_bytes(), Language::CSharp, "a", false, &[]);
+            name_of_list(&source, text.len()).map(|name| String::from_utf8_lossy(name).into_owned())
+        };
+        assert_eq!(name("allowedOrigins = [\n  \"x\",\n").as_deref(), Some("allowedOrigins"));
+        assert_eq!(name("string[] OldLinks { get; protected set; } = {\n").as_deref(), Some("OldLinks"));
+        assert_eq!(name("a = new[]\n{\n").as_deref(), Some("a"));
+        assert_eq!(name("f(a,\n"), None);
     }
 
     #[test]

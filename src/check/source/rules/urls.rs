@@ -7,10 +7,10 @@ use super::super::findings::{
 };
 use super::super::hosts::{classify, is_a_mirror, is_a_name, parse, Host, Url};
 use super::super::languages::Language;
-use super::super::place::{contains, is_of_name, Place};
+use super::super::place::{contains, is_of_name, Place, Source};
 use super::super::tokens::{Kind, Region};
 use super::commands::prints;
-use super::context::{asks_nobody, block_of, is_no_address, key_of, key_says, KeySays};
+use super::context::{asks_nobody, block_of, is_no_address, key_of, key_says, name_of_list, KeySays};
 use super::wrappers::{ends_of_wrappers, is_shown_only, outside_of_wrappers};
 
 /// What an `http://` is, as far as the address itself tells.
@@ -229,6 +229,11 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
     if candidate.url.host.is_empty() && !candidate.url.is_built && !is_put_together(place, &region) {
         return false;
     }
+    if is_a_pattern(source.bytes.get(place.at..region.end).unwrap_or_default())
+        || is_of_a_sample(place, &region)
+    {
+        return false;
+    }
     let after = ends_of_wrappers(source.line_after(region.to));
     let looks_only: &[&[u8]] =
         &[b"==", b"!=", b"in ", b"not in ", b".length", b".equals", b".test", b".size", b"=~", b".len()"];
@@ -260,12 +265,21 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
     if is_proxy || key.is_some_and(|key| is_no_address(key, &candidate.host)) {
         return false;
     }
+    let begins_its_line = source.line_before(region.from).trim_ascii().is_empty();
+    let is_an_item = (key.is_none() || begins_its_line)
+        && name_of_list(source, region.from).is_some_and(|name| key_says(name) == KeySays::NoAddress);
+    if is_an_item {
+        return false;
+    }
     let wrapped = before.len() - outside.len();
     let calls = [source.call_around(region.from), source.call_around(region.from.saturating_sub(wrapped))];
     if calls[0].is_some_and(asks_nobody) || wrapped > 0 && calls[1].is_some_and(asks_nobody) {
         return false;
     }
-    if opens_a_page(place, &region) || is_translated(place, &region) || only_parses(place, candidate, &region)
+    if opens_a_page(place, &region)
+        || is_of_a_link(place, &region)
+        || is_translated(place, &region)
+        || only_parses(place, candidate, &region)
     {
         return false;
     }
@@ -273,12 +287,102 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
     !["xmlns", "namespace", "nsmap", "NSMAP", "Namespace", "href="].iter().any(|word| contains(before, word))
 }
 
+/// A regular expression.
+fn is_a_pattern(text: &[u8]) -> bool {
+    let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    [r"\d", r"\w", "(?", "[^", ".*", r"\.", r"\?", ".+"].iter().any(|part| contains(line, part))
+}
+
+/// In a text of many lines for people: a sample in a description or in what a command says of itself.
+fn is_of_a_sample(place: &Place<'_>, region: &Region) -> bool {
+    const TAGS: &[&[u8]] = &[
+        b"MD",
+        b"MARKDOWN",
+        b"HELP",
+        b"USAGE",
+        b"DOC",
+        b"DOCS",
+        b"HTML",
+        b"EXAMPLE",
+        b"DESC",
+        b"DESCRIPTION",
+    ];
+    const WORDS: &[&[u8]] = &[
+        b"description",
+        b"event_description",
+        b"desc",
+        b"long_desc",
+        b"help",
+        b"usage",
+        b"banner",
+        b"puts",
+        b"echo",
+    ];
+    let source = place.source;
+    if !source.bytes.get(region.start..place.at).is_some_and(|before| before.contains(&b'\n')) {
+        // Of a here-document the text begins in its own line.
+        let is_heredoc = source.bytes.get(region.from) == Some(&b'\n');
+        if !is_heredoc {
+            return false;
+        }
+    }
+    let announced = source.line_before(region.from).trim_ascii();
+    let first = announced.split(|byte| !is_of_name(*byte)).next().unwrap_or_default();
+    let tag = announced.rsplit(|byte| !is_of_name(*byte)).next().unwrap_or_default();
+    let is_named = key_of(announced).is_some_and(|key| key_says(key) == KeySays::NoAddress);
+    let is_heredoc = contains(announced, "<<");
+    WORDS.contains(&first) || is_named || is_heredoc && TAGS.contains(&tag)
+}
+
 /// Android: an intent to show a page.
 fn opens_a_page(place: &Place<'_>, region: &Region) -> bool {
-    let line = place.source.line_before(region.from);
-    ["ACTION_VIEW", "UIApplication.shared.open", "Process.Start(", "openExternal(", "destination: URL("]
+    let (line, after) = (place.source.line_before(region.from), place.source.line_after(region.to));
+    let is_opened =
+        ["openInBrowser", "openBrowser", "launchUrl", "openUrl("].iter().any(|word| contains(after, word));
+    is_opened
+        || [
+            "ACTION_VIEW",
+            "UIApplication.shared.open",
+            "Process.Start(",
+            "openExternal(",
+            "destination: URL(",
+        ]
         .iter()
         .any(|word| contains(line, word))
+}
+
+/// What is shown to a person: `new MetadataLink("Shop", "http://…")`, and the `Url` of `new Embed { … }`.
+fn is_of_a_link(place: &Place<'_>, region: &Region) -> bool {
+    const SHOWN: &[&str] =
+        &["link", "linkbutton", "hyperlink", "embed", "attachment", "messageembed", "footer", "author"];
+    let source = place.source;
+    let ends_so = |name: &[u8]| {
+        let name = name.rsplit(|byte| b".:".contains(byte)).next().unwrap_or_default();
+        let lower = String::from_utf8_lossy(name).to_ascii_lowercase();
+        name.first().is_some_and(u8::is_ascii_uppercase) && SHOWN.iter().any(|shown| lower.ends_with(shown))
+    };
+    source.call_around(region.from).is_some_and(ends_so)
+        || object_around(source, region.from).is_some_and(ends_so)
+}
+
+/// What is made of the braces that a place stands in: `Embed` of `new Embed { a = 1, b = `.
+fn object_around<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8]> {
+    let before = source.before(at, 800);
+    let mut depth = 0_usize;
+    let open = before.iter().rposition(|byte| {
+        match byte {
+            b'}' => depth += 1,
+            b'{' if depth == 0 => return true,
+            b'{' => depth -= 1,
+            _ => {}
+        }
+        false
+    })?;
+    let outer = before[..open].trim_ascii_end();
+    let outer = outer.strip_suffix(b"()").unwrap_or(outer).trim_ascii_end();
+    let length = outer.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b'.').count();
+    let (rest, name) = outer.split_at(outer.len() - length);
+    rest.trim_ascii_end().ends_with(b"new").then_some(name)
 }
 
 /// `translate("x", { url: "http://…" })`: an address in the text for a person.
