@@ -466,7 +466,10 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         "www.sonos.com/services",
         "www.topografix.com",
         "earth.google.com",
-        // Asked in clear by design: a probe for captive portals.
+        // Asked in clear by design: a probe for captive portals, and signed answers of timestamp authorities (RFC 3161).
+        "ts.ssl.com",
+        "time.certum.pl",
+        "rfc3161timestamp.globalsign.com",
         "connectivitycheck.gstatic.com",
         "connectivitycheck.android.com",
         "clients3.google.com",
@@ -525,15 +528,36 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
     let fragment = path.split_once('#').map_or("", |(_, fragment)| fragment);
     let is_of_a_vocabulary = fragment.bytes().next().is_some_and(|first| first.is_ascii_alphabetic());
     HOSTS.contains(&host)
-        || ["schemas.", "schema.", "xmlns.", "ns.", "ocsp", "crl.", "crl3.", "crl4.", "cacerts.", "cacert."]
-            .iter()
-            .any(|start| host.starts_with(start))
+        || [
+            "schemas.",
+            "schema.",
+            "xmlns.",
+            "ns.",
+            "ocsp",
+            "crl.",
+            "crl3.",
+            "crl4.",
+            "cacerts.",
+            "cacert.",
+            "timestamp.",
+            "tsa.",
+        ]
+        .iter()
+        .any(|start| host.starts_with(start))
         || is_of_a_vocabulary
+        || is_the_text_of_a_licence(path)
         || ENDS.iter().any(|end| path.ends_with(end))
         || PARTS.iter().any(|part| path.contains(part))
         || path.ends_with("/ns")
         || path.ends_with("/schema")
         || host == "www.apple.com" && path.starts_with("/DTDs")
+}
+
+/// `/mitlicense.html`: a page, not a service that knows licences.
+fn is_the_text_of_a_licence(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    (file.contains("license") || file.contains("licence"))
+        && [".html", ".htm", ".txt", ".md", ".php"].iter().any(|end| file.ends_with(end))
 }
 
 /// Whether this is a mirror of packages that are signed, so that they may come in clear.

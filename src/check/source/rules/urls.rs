@@ -214,6 +214,8 @@ fn is_package_metadata(path: &str) -> bool {
         || name.ends_with(".gradle")
         || name.ends_with("lock.json")
         || name.ends_with(".lock")
+        // PlatformIO's descriptions of boards.
+        || name.ends_with(".json") && (path.starts_with("boards/") || path.contains("/boards/"))
 }
 
 /// In the strings of a program.

@@ -313,6 +313,14 @@ pub(super) static TOOLS: &[Idiom] = &[
         &VERIFICATION_OFF,
         CONFIG_CA,
     ),
+    setting(
+        "verify",
+        &["verify_host", "verify_hostname", "ssl_verify_host"],
+        CONFIGURATION,
+        Test::Off,
+        &HOSTNAME_CHECK_OFF,
+        "leave it out, and give the certificate the name that clients use",
+    ),
     setting("ssl_no_validate", &[], CONFIGURATION, Test::On, &VERIFICATION_OFF, CONFIG_CA),
     setting(
         "disable_ssl_verif",
