@@ -560,12 +560,12 @@ fn is_the_text_of_a_licence(path: &str) -> bool {
         && [".html", ".htm", ".txt", ".md", ".php"].iter().any(|end| file.ends_with(end))
 }
 
-/// Whether this is a mirror of packages that are signed, so that they may come in clear.
-pub(super) fn is_a_mirror(host: &str) -> bool {
+/// Whether this is a mirror of packages that are signed, so that they may come in clear: one of the distribution's own, or one
+/// that has its name as its only folder.
+pub(super) fn is_a_mirror(host: &str, path: &str) -> bool {
     const HOSTS: &[&str] = &[
         "deb.debian.org",
         "security.debian.org",
-        "ftp.debian.org",
         "httpredir.debian.org",
         "snapshot.debian.org",
         "archive.ubuntu.com",
@@ -574,8 +574,14 @@ pub(super) fn is_a_mirror(host: &str) -> bool {
         "archive.debian.org",
         "old-releases.ubuntu.com",
         "ddebs.ubuntu.com",
+        "archive.raspberrypi.org",
+        "archive.raspberrypi.com",
     ];
-    HOSTS.contains(&host) || host.ends_with(".archive.ubuntu.com")
+    const FOLDERS: &[&str] = &["/debian", "/debian-security", "/ubuntu", "/ubuntu-ports", "/raspbian"];
+    HOSTS.contains(&host)
+        || host.ends_with(".archive.ubuntu.com")
+        || host.starts_with("ftp.") && host.ends_with(".debian.org")
+        || FOLDERS.contains(&path.trim_end_matches('/'))
 }
 
 #[cfg(test)]

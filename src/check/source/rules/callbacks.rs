@@ -39,7 +39,15 @@ pub(in super::super) fn is_about_requests(place: &Place<'_>) -> bool {
         "parse",
     ];
     let call = place.source.call_around(place.at).unwrap_or_default().to_ascii_lowercase();
-    place.source.mentions(LIBRARIES) && !OTHERS.iter().any(|other| contains(&call, other))
+    // The default of a parameter says nothing where no request is made beside it.
+    let is_a_parameter = place.source.from(place.end).starts_with(b": bool")
+        || place.source.from(place.end).starts_with(b": Optional[bool]");
+    let is_known = if is_a_parameter {
+        place.source.mentions(&["requests", "httpx", "niquests"])
+    } else {
+        place.source.mentions(LIBRARIES)
+    };
+    is_known && !OTHERS.iter().any(|other| contains(&call, other))
 }
 
 /// `ssl=False` for a request or a connector of aiohttp; elsewhere it means that there is no TLS at all.

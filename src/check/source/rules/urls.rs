@@ -53,7 +53,7 @@ pub(in super::super) fn candidate<'a>(bytes: &'a [u8], at: usize, hosts: &[Strin
         Host::Public => &PLAIN_HTTP_URL,
     };
     let path = String::from_utf8_lossy(url.path).replace('\\', "");
-    let is_exempt = is_a_name(&host, &path) || is_a_mirror(&host) && !is_of_a_key(bytes, at, &path);
+    let is_exempt = is_a_name(&host, &path) || is_a_mirror(&host, &path) && !is_of_a_key(bytes, at, &path);
     (!is_exempt).then_some(Candidate { url, host, kind })
 }
 
@@ -140,6 +140,9 @@ pub(in super::super) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) -
         // OpenAPI: the document says elsewhere what may be put in.
         return false;
     }
+    if is_of_a_card(place) {
+        return false;
+    }
     match source.language {
         Language::Xml => of_xml(place),
         Language::Yaml | Language::Toml | Language::Ini | Language::Json => {
@@ -148,6 +151,55 @@ pub(in super::super) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) -
         Language::Shell | Language::Dockerfile | Language::Makefile => of_shell(place, candidate),
         _ => of_program(place, candidate, end),
     }
+}
+
+/// A `url` beside what only a description of a person or a thing has, in the lines around it: its page for people.
+fn is_of_a_card(place: &Place<'_>) -> bool {
+    const KEYS: &[&[u8]] = &[
+        b"aliases",
+        b"filenames",
+        b"mimetypes",
+        b"image",
+        b"logo",
+        b"avatar",
+        b"bio",
+        b"author",
+        b"authors",
+        b"license",
+        b"licence",
+        b"vendor",
+        b"icon",
+        b"tagline",
+        b"tier",
+        b"version_added",
+        b"maintainer",
+        b"copyright",
+    ];
+    let name = |line: &[u8]| -> Vec<u8> {
+        let start = line.iter().position(|byte| !b" \t-\"'".contains(byte)).unwrap_or(line.len());
+        let rest = &line[start..];
+        let length = rest.iter().take_while(|byte| is_of_name(**byte)).count();
+        let after = rest[length..].trim_ascii_start();
+        let after =
+            after.strip_prefix(b"\"").or(after.strip_prefix(b"'")).unwrap_or(after).trim_ascii_start();
+        if after.starts_with(b":") || after.starts_with(b"=") {
+            rest[..length].to_vec()
+        } else {
+            Vec::new()
+        }
+    };
+    let own = name(place.source.line_before(place.at));
+    if ![&b"url"[..], b"uri", b"href", b"link", b"site", b"web"].contains(&own.as_slice()) {
+        return false;
+    }
+    let (before, after) = (place.source.before(place.at, 300), place.source.after(place.at, 300));
+    before
+        .split(|byte| *byte == b'\n')
+        .rev()
+        .skip(1)
+        .take(4)
+        .chain(after.split(|byte| *byte == b'\n').skip(1).take(4))
+        .any(|line| KEYS.contains(&name(line).as_slice()))
 }
 
 /// Kotlin, Java and Swift: in what a development environment shows of a view.
@@ -214,6 +266,7 @@ fn is_package_metadata(path: &str) -> bool {
         || name.ends_with(".gradle")
         || name.ends_with("lock.json")
         || name.ends_with(".lock")
+        || ["sponsors.", "authors.", "contributors.", "credits.", "backers.", "donors."].iter().any(|who| name.starts_with(who))
         // PlatformIO's descriptions of boards.
         || name.ends_with(".json") && (path.starts_with("boards/") || path.contains("/boards/"))
 }
