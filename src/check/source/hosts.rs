@@ -523,6 +523,12 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         "/ValueSet/",
         "/CodeSystem/",
         "/codesystem/",
+        // To share a page, which a browser opens.
+        "/sharer",
+        "/share.php",
+        "/submit?url",
+        "/intent/tweet",
+        "/pin/create",
     ];
     // A program sends no fragment; `#/` and `#!` are pages of an application in a browser.
     let fragment = path.split_once('#').map_or("", |(_, fragment)| fragment);

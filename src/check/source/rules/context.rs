@@ -158,7 +158,7 @@ pub(super) enum KeySays {
     Address,
     /// A name, a link for people, or an address that is not asked: `xmlns`, `homepage`, `allowedOrigins`, `HTTP_PROXY`.
     NoAddress,
-    /// A link for people if the host's name begins with `www.`: `infoUrl`, `href`.
+    /// A link for people if the host's name begins with `www.`: `infoUrl`, `links`.
     LinkPerhaps,
     Nothing,
 }
@@ -169,6 +169,8 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
     /// Wherever they stand.
     const NEVER: &[&str] = &[
         "ns",
+        "nsuri",
+        "nsurl",
         "namespace",
         "namespaces",
         "xmlns",
@@ -187,6 +189,10 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
     ];
     /// As the last word, also before `url`.
     const FOR_PEOPLE: &[&str] = &[
+        "designer",
+        "manufacturer",
+        "publisher",
+        "creator",
         "homepage",
         "license",
         "licence",
@@ -349,7 +355,7 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
     let neutral = words.iter().rev().take_while(|word| NEUTRAL.contains(&word.as_str())).count();
     let before = &words[..words.len() - neutral];
     let Some(last) = before.last().map(String::as_str) else {
-        return if is_one(&["href"]) { KeySays::LinkPerhaps } else { KeySays::Nothing };
+        return if is_one(&["href"]) { KeySays::NoAddress } else { KeySays::Nothing };
     };
     match () {
         () if FOR_PEOPLE.contains(&words.concat().as_str()) => KeySays::NoAddress,

@@ -267,6 +267,7 @@ fn is_package_metadata(path: &str) -> bool {
         || name.ends_with("lock.json")
         || name.ends_with(".lock")
         || ["sponsors.", "authors.", "contributors.", "credits.", "backers.", "donors."].iter().any(|who| name.starts_with(who))
+        || path.contains("ISSUE_TEMPLATE/")
         // PlatformIO's descriptions of boards.
         || name.ends_with(".json") && (path.starts_with("boards/") || path.contains("/boards/"))
 }

@@ -425,11 +425,18 @@ pub(super) static COMPILED: &[Idiom] = &[
     ),
     setting(
         "SSL_VERIFYPEER",
-        &["SSL_VERIFYPEER"],
+        &["SSL_VERIFYPEER", "PROXY_SSL_VERIFYPEER", "DOH_SSL_VERIFYPEER"],
         of(&[Python]),
         Test::Off,
         &VERIFICATION_OFF,
         "1, and for an authority of your own: setopt(pycurl.CAINFO, 'ca.pem')",
     ),
-    setting("SSL_VERIFYHOST", &["SSL_VERIFYHOST"], of(&[Python]), Test::Off, &HOSTNAME_CHECK_OFF, "2"),
+    setting(
+        "SSL_VERIFYHOST",
+        &["SSL_VERIFYHOST", "PROXY_SSL_VERIFYHOST", "DOH_SSL_VERIFYHOST"],
+        of(&[Python]),
+        Test::Off,
+        &HOSTNAME_CHECK_OFF,
+        "2",
+    ),
 ];
