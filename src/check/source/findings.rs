@@ -83,12 +83,16 @@ Looked for in string literals of code, in values of configuration (YAML, JSON, T
 XML), in the servers of OpenAPI documents, and in commands of shell scripts, Dockerfiles,
 Makefiles and CI files.
 
+Also found: addresses that are the default of a variable (${URL:-http://…}), and JSON's http:\\/\\/.
+
 Left alone: loopback (127.0.0.0/8, ::1, localhost, *.localhost, 0.0.0.0); hosts kept for
 documentation (example.com, example.org, example.net, *.example, *.test, *.invalid, 192.0.2.0/24
 and the like) and placeholders; names of XML namespaces, schemas and DTDs; licences; comments,
 documentation strings and prose; strings that are compared with or replaced; addresses of
 proxies; addresses that are plain by design (OCSP, CRL, captive-portal probes, signed package
-mirrors, the metadata service of clouds); metadata of packages (package.json, Cargo.toml,
+mirrors, but not their keys, timestamp authorities, the metadata services of clouds); regular
+expressions; samples in descriptions; previews of views; curl through a socket (--unix-socket);
+what was asked once (legacy…); metadata of packages (package.json, Cargo.toml,
 setup.py, pom.xml, lock files); test code, unless the host was given with --host.
 
 A redirect on the server does not help: by the time it comes, the request has crossed the
@@ -260,7 +264,8 @@ pub(super) static INSECURE_COMMAND: Explanation = Explanation {
     },
     title: "A command that does not check certificates",
     long: "\
-curl -k and --insecure (also among other letters, as in -fsSLk), wget --no-check-certificate,
+curl -k and --insecure (also among other letters, as in -fsSLk, kept in a variable such as
+CURL_OPTS, and in .curlrc), wget --no-check-certificate,
 git -c http.sslVerify=false, pip --trusted-host, npm --strict-ssl=false, http --verify=no,
 --insecure-skip-tls-verify, --tls-verify=false, --no-verify-ssl. In scripts, Dockerfiles,
 Makefiles and CI files, and where other languages hold a command in a string. Loopback is left
@@ -299,7 +304,7 @@ pub(super) static VERIFICATION_OFF_IN_TESTS: Explanation = Explanation {
     long: "\
 What elsewhere is verification-off, verification-off-everywhere, hostname-check-off,
 accepts-any-certificate or insecure-command, in test code: in folders named test, tests, spec,
-testdata, fixtures and the like, and in files named as tests are (test_x.py, x_test.go,
+testdata, testcases, fixtures, test_x and the like, and in files named as tests are (test_x.py, x_test.go,
 x.spec.ts, XTest.java).
 ",
 };

@@ -19,28 +19,50 @@
 //! patterns with wildcards, other than one `*` in front, are applied; what is beyond is in
 //! [`Report::skipped`].
 //!
+//! What git tracks is looked at although a pattern of `.gitignore` names it. In folders that a package manager writes
+//! (`node_modules` and the like) only that is looked at; `vendor` and `third_party` are left out in any case.
+//!
 //! # How well it finds
 //!
-//! It is made for few false alarms, so silence is no proof: only what is plainly off is found, and what may be a name, a link
-//! for people or a sentence is left alone. On the 402 labelled lines in `tests/check_source` (216 findings, 186 clean; written
-//! for this purpose, beside the rules) precision is 0.995 and recall 0.986. On projects that are read by many:
+//! On three sets of labelled lines in `tests/check_source`, which a test holds:
 //!
-//! | tree | files | errors and warnings outside tests, by eye |
-//! |---|---|---|
-//! | curl | 1,158 | 28: 19 settings that its examples switch off, 2 `http://` in examples, 7 where curl itself does so when asked (`-k`) |
-//! | okhttp | 708 | 20: 14 `http://` in samples, 2 apps that allow clear text, 4 checks that accept all, on request |
-//! | ansible | 3,952 | 4: where it does so when asked |
-//! | guzzle | 42 | 4: where it does so when asked |
-//! | esphome | 6,430 | 3: `setInsecure()` |
-//! | requests | 61 | 2: where it does so when asked |
-//! | reqwest | 84 | 2: its unchecked mode, and `http://` in an example |
-//! | golang.org/x/net | 744 | 1: a program for tests under another name |
-//! | rest-client | 41 | 1: where it does so when asked |
-//! | jellyfin | 2,433 | 1: a link for people, so a false alarm |
-//! | Alamofire, axios, express, WebGoat | 1,149 | none |
+//! | set | lines | precision | of errors | of warnings | recall |
+//! |---|---|---|---|---|---|
+//! | written beside the rules | 402 | 0.995 | 0.992 | 1.000 | 0.986 |
+//! | in the shapes of public code, looked at while rules change | 506 | 0.989 | 1.000 | 0.976 | 1.000 |
+//! | in the same shapes, held out: no rule is changed for it | 605 | 0.973 | 0.988 | 0.968 | 0.978 |
 //!
-//! 190 MB of C in files of 1.9 MB take 1.1 s of CPU, 215 MB in the 50,000 files of these trees, three times each, 1.7 s (two
-//! shared cores, warm cache; medians of 3).
+//! The rules that were there before find 0.822 of the held-out half, with a precision of 0.884.
+//!
+//! On 29 public repositories that nobody had looked at, read on 2026-11-29: every error and every warning by eye, outside
+//! tests. "At first" is what the check says of a repository that none of its rules was changed for; "now" is what it says
+//! after the kinds of false alarms that were found there were mended. So the first figure is what a new project may expect.
+//!
+//! | repository | language | errors at first | now | warnings at first | now |
+//! |---|---|---|---|---|---|
+//! | evcc-io/evcc | Go | 2 of 2 | 2 of 2 | 1 of 1 | 1 of 1 |
+//! | pyload/pyload | Python | 8 of 8 | 9 of 9 | 115 of 123 | 115 of 121 |
+//! | Jackett/Jackett | C# | none | none | 8 of 121 | 17 of 17 |
+//! | louislam/uptime-kuma | JavaScript | 3 of 3 | 3 of 3 | 4 of 4 | 4 of 4 |
+//! | xoseperez/espurna | C++ | 2 of 2 | 2 of 2 | 1 of 3 | 1 of 2 |
+//! | acmesh-official/acme.sh, FreshRSS/FreshRSS, huginn/huginn | Shell, PHP, Ruby | 6 of 6 | 6 of 6 | 3 of 14 | 3 of 4 |
+//! | nicolargo/glances, zwave-js/zwave-js-ui, gethomepage/homepage, openhab/openhab-android, Sonarr/Sonarr | | 8 of 10 | 8 of 8 | 5 of 16 | 5 of 5 |
+//! | MagicMirrorOrg/MagicMirror, openhab/openhab-core, wallabag/wallabag, duplicati/duplicati, OctoPrint/OctoPrint, crowdsecurity/crowdsec | | 9 of 9 | 10 of 10 | 3 of 6 | 3 of 3 |
+//! | morpheus65535/bazarr, with the libraries that it brings | Python | 46 of 48 | 46 of 47 | 33 of 173 | 33 of 44 |
+//! | MichaIng/DietPi, Cacti/cacti, owntone/owntone-server, drakkan/sftpgo, ioBroker/ioBroker.js-controller | | 13 of 13 | 13 of 13 | 5 of 48 | 5 of 7 |
+//! | ShareX/ShareX, nightscout/cgm-remote-monitor, grocy/grocy, navidrome/navidrome | | 2 of 2 | 2 of 2 | 26 of 39 | 26 of 33 |
+//! | all | | 0.96 | 0.99 | 0.37 | 0.88 |
+//!
+//! A library's own code that turns a check off when it is asked to counts as right. Three quarters of the first false alarms among
+//! warnings are of three kinds, each in one repository: addresses that were asked once, homepages in the classes of a library,
+//! and pages of sponsors. In the last row, whose repositories came last, two thirds of the warnings are right at first.
+//!
+//! Recall, against greps for the switches of TLS libraries and for `http://` in twenty of these repositories: 96 of 100. The
+//! four that were missed are `verify_host` in YAML and `PROXY_SSL_VERIFYPEER` of pycurl, which are found now, and `ssl=False`
+//! for an object that is not known to be aiohttp's and a PHP variable of its own name, which are not.
+//!
+//! 97 MB in the 13,380 files of four of these repositories take 0.30 s and 12 MiB of memory, 234 MB in 30,800 files 1.6 s and
+//! 19 MiB, 103 MB of C in files of 1.9 MB 0.48 s (release build, two shared cores, warm cache; medians).
 
 mod allow;
 mod findings;
