@@ -83,7 +83,7 @@ Looked for in string literals of code, in values of configuration (YAML, JSON, T
 XML), in the servers of OpenAPI documents, and in commands of shell scripts, Dockerfiles,
 Makefiles and CI files.
 
-Also found: addresses that are the default of a variable (${URL:-http://…}), and JSON's http:\\/\\/.
+Also found: the default of a variable (${URL:-http://host}), and JSON's http:\\/\\/.
 
 Left alone: loopback (127.0.0.0/8, ::1, localhost, *.localhost, 0.0.0.0); hosts kept for
 documentation (example.com, example.org, example.net, *.example, *.test, *.invalid, 192.0.2.0/24

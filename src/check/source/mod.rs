@@ -71,6 +71,7 @@ mod hosts;
 mod ignore_list;
 mod ignored;
 mod languages;
+mod names;
 mod pattern;
 mod place;
 mod report;

@@ -4,7 +4,7 @@ use super::super::place::{contains, is_of_name, Place};
 use super::super::tokens::Kind;
 
 /// How far a body is looked for.
-const BODY: usize = 400;
+pub(super) const BODY: usize = 400;
 
 /// `requests`, `httpx` and the like, and not the signature of a token.
 pub(in super::super) fn is_about_requests(place: &Place<'_>) -> bool {
@@ -142,59 +142,6 @@ pub(in super::super) fn asks_for_no_certificate(place: &Place<'_>) -> bool {
         || value.starts_with(b", &never")
 }
 
-/// Node: not an option of a server, where it is about the certificates of clients.
-pub(in super::super) fn is_of_a_client_of_node(place: &Place<'_>) -> bool {
-    let before = place.source.before(place.at, BODY);
-    let mut depth = 0_usize;
-    let open = before.iter().rposition(|byte| {
-        match byte {
-            b'}' => depth += 1,
-            b'{' if depth == 0 => return true,
-            b'{' => depth -= 1,
-            _ => {}
-        }
-        false
-    });
-    let Some(open) = open else { return true };
-    let after = place.source.after(place.end, BODY);
-    let rest = after.split(|byte| *byte == b'}').next().unwrap_or_default();
-    let is_asking = contains(&before[open..], "requestCert") || contains(rest, "requestCert");
-    let call = before[..open].trim_ascii_end().strip_suffix(b"(").unwrap_or_default();
-    let name = call.iter().rev().take_while(|byte| is_of_name(**byte)).count();
-    let name = &call[call.len() - name..];
-    !is_asking && !contains(name, "reateServer") && !name.ends_with(b"Server")
-}
-
-/// webpack, Vite: in the object of a proxy whose target is not known to be plain HTTP. Of a cookie and of a mail server,
-/// `secure: false` says something else.
-pub(in super::super) fn is_of_a_proxy_over_tls(place: &Place<'_>) -> bool {
-    let before = place.source.before(place.at, BODY);
-    let mut depth = 0_usize;
-    let open = before.iter().rposition(|byte| {
-        match byte {
-            b'}' => depth += 1,
-            b'{' if depth == 0 => return true,
-            b'{' => depth -= 1,
-            _ => {}
-        }
-        false
-    });
-    let Some(open) = open else { return false };
-    let after = place.source.after(place.end, BODY);
-    let close = after.iter().position(|byte| *byte == b'}').unwrap_or(after.len());
-    let target = |text: &[u8]| -> Option<bool> {
-        let at = memchr::memmem::find(text, b"target")?;
-        let value = text.get(at + "target".len()..)?;
-        let start = value.iter().position(|byte| !b"\"' :`".contains(byte))?;
-        Some(
-            value[..start].contains(&b':')
-                && !value[start..].starts_with(b"http://")
-                && !value[start..].starts_with(b"ws://"),
-        )
-    };
-    target(&before[open..]).or_else(|| target(&after[..close])).unwrap_or(false)
-}
-
 /// C#: `new SslStream(stream, false, (a, b, c, d) => true)`.
 pub(in super::super) fn is_made_with_a_yes(place: &Place<'_>) -> bool {
     let after = place.source.after(place.end, BODY);
@@ -222,20 +169,6 @@ pub(in super::super) fn is_made_with_a_yes(place: &Place<'_>) -> bool {
     }
     let end = body.iter().position(|byte| b",)".contains(byte)).unwrap_or(body.len());
     is_yes(&body[..end])
-}
-
-/// Electron: a listener that calls back with true and looks at nothing.
-pub(in super::super) fn trusts_at_once(place: &Place<'_>) -> bool {
-    let after = place.source.after(place.end, BODY);
-    let Some(arrow) = memchr::memmem::find(after, b"=>").or_else(|| memchr::memmem::find(after, b"function"))
-    else {
-        return false;
-    };
-    let Some(brace) = after[arrow..].iter().position(|byte| *byte == b'{') else { return false };
-    let Some(body) = braces(&after[arrow + brace..]) else { return false };
-    let body = without_comments(body);
-    let is_chosen = ["if ", "if(", "?", "&&", "||"].iter().any(|word| contains(&body, word));
-    contains(&body, "(true)") && !is_chosen
 }
 
 /// `x = NAME`, `x: NAME`, `x => NAME`, with what the name is a part of before it; not compared, and without a condition.
@@ -342,24 +275,6 @@ pub(in super::super) fn evaluates_nothing(place: &Place<'_>) -> bool {
     .any(|word| contains(body, word))
 }
 
-/// JavaScript: `name: () => undefined`, `name() {}`.
-pub(in super::super) fn says_nothing(place: &Place<'_>) -> bool {
-    let Some(body) = body_after(place) else { return false };
-    let body = body.trim_ascii();
-    let body = body.strip_prefix(b"return").unwrap_or(body).trim_ascii();
-    let body = body.strip_suffix(b";").unwrap_or(body);
-    [&b""[..], b"undefined", b"null", b"true", b"void 0"].contains(&body)
-}
-
-/// JavaScript: `(request, callback) => callback(0)`.
-pub(in super::super) fn calls_back_with_zero(place: &Place<'_>) -> bool {
-    let Some(body) = body_after(place) else { return false };
-    let body = body.trim_ascii();
-    let body = body.strip_suffix(b";").unwrap_or(body).trim_ascii_end();
-    let name = body.iter().take_while(|byte| is_of_name(**byte)).count();
-    name > 0 && &body[name..] == b"(0)"
-}
-
 /// A function or a lambda that follows returns true and does nothing else.
 pub(in super::super) fn returns_true(place: &Place<'_>) -> bool {
     !place.is_imported_or_declared() && body_after(place).is_some_and(is_yes)
@@ -435,7 +350,7 @@ fn is_yes(body: &[u8]) -> bool {
 
 /// What is in the braces, or after the arrow, of the function that a name is set to: of `name = (a, b) => BODY`,
 /// `name(new X() { … })`, `name { a, b -> BODY }`, `name(a) { BODY }`, `name = delegate { BODY }`.
-fn body_after<'a>(place: &Place<'a>) -> Option<&'a [u8]> {
+pub(super) fn body_after<'a>(place: &Place<'a>) -> Option<&'a [u8]> {
     let after = place.source.after(place.word().1, BODY);
     let statement = after.iter().position(|byte| *byte == b';').unwrap_or(after.len());
     let arrow = ["=>", "->"]
@@ -522,7 +437,7 @@ fn method_body(after: &[u8]) -> Option<&[u8]> {
 }
 
 /// What is in the braces that a text begins with; nothing if they are not closed within it.
-fn braces(text: &[u8]) -> Option<&[u8]> {
+pub(super) fn braces(text: &[u8]) -> Option<&[u8]> {
     let mut depth = 0_usize;
     for (index, byte) in text.iter().enumerate() {
         match byte {
@@ -536,7 +451,7 @@ fn braces(text: &[u8]) -> Option<&[u8]> {
     None
 }
 
-fn without_comments(body: &[u8]) -> Vec<u8> {
+pub(super) fn without_comments(body: &[u8]) -> Vec<u8> {
     let mut left = Vec::with_capacity(body.len());
     let mut rest = body;
     while let Some((first, after)) = rest.split_first() {

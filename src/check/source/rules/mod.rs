@@ -7,6 +7,9 @@ mod commands;
 mod configuration;
 mod context;
 mod idioms;
+mod keys;
+mod mentions;
+mod node;
 pub(super) mod urls;
 mod wrappers;
 

@@ -3,7 +3,7 @@
 use super::super::super::findings::*;
 use super::super::super::languages::Language::*;
 use super::super::super::place::{contains, Value};
-use super::super::{callbacks, commands, Idiom, Test};
+use super::super::{callbacks, commands, node, Idiom, Test};
 use super::{of, setting, text, ALL};
 
 const NODE_CA: &str = "leave it out; for an authority of your own: ca: fs.readFileSync('ca.pem')";
@@ -35,7 +35,7 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         "rejectUnauthorized",
         &[],
         of(&[JavaScript, Json, Yaml, Toml, Ini]),
-        Test::OffAnd(callbacks::is_of_a_client_of_node),
+        Test::OffAnd(node::is_of_a_client_of_node),
         &VERIFICATION_OFF,
         NODE_CA,
     ),
@@ -51,7 +51,7 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         "secure",
         &["secure"],
         of(&[JavaScript, Json]),
-        Test::OffAnd(callbacks::is_of_a_proxy_over_tls),
+        Test::OffAnd(node::is_of_a_proxy_over_tls),
         &VERIFICATION_OFF,
         "leave it out; for an authority of your own: agent: new https.Agent({ ca: fs.readFileSync('ca.pem') })",
     ),
@@ -59,7 +59,7 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         "certificate-error",
         &["certificate-error"],
         of(&[JavaScript]),
-        Test::Also(callbacks::trusts_at_once),
+        Test::Also(node::trusts_at_once),
         &ACCEPTS_ANY_CERTIFICATE,
         "remove it, and install the authority's certificate in the system",
     ),
@@ -69,7 +69,7 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         "checkServerIdentity",
         &[],
         of(&[JavaScript]),
-        Test::Also(callbacks::says_nothing),
+        Test::Also(node::says_nothing),
         &HOSTNAME_CHECK_OFF,
         "remove it; for another name: servername: 'the.name.in.the.certificate'",
     ),
@@ -102,7 +102,7 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         "setCertificateVerifyProc",
         &[],
         of(&[JavaScript]),
-        Test::Also(callbacks::calls_back_with_zero),
+        Test::Also(node::calls_back_with_zero),
         &ACCEPTS_ANY_CERTIFICATE,
         "remove it, and install the authority's certificate in the system",
     ),
