@@ -304,8 +304,8 @@ pub(super) static VERIFICATION_OFF_IN_TESTS: Explanation = Explanation {
     long: "\
 What elsewhere is verification-off, verification-off-everywhere, hostname-check-off,
 accepts-any-certificate or insecure-command, in test code: in folders named test, tests, spec,
-testdata, testcases, fixtures, test_x and the like, and in files named as tests are (test_x.py, x_test.go,
-x.spec.ts, XTest.java).
+testdata, testcases, fixtures, test_x and the like, and in files named as tests are (test_x.py,
+x_test.go, x.spec.ts, XTest.java).
 ",
 };
 
