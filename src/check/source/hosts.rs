@@ -141,7 +141,8 @@ pub(super) fn classify(host: &str) -> Host {
     }
     let labels: Vec<&str> = host.rsplit('.').collect();
     let (last, second) = (labels[0], labels.get(1).copied());
-    const LOOPBACK: &[&str] = &["localhost", "localdomain", "localhost6", "ip6-localhost", "ip6-loopback"];
+    const LOOPBACK: &[&str] =
+        &["localhost", "localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"];
     if LOOPBACK.contains(&last) || host == "host.docker.internal" {
         return Host::Loopback;
     }
@@ -149,27 +150,8 @@ pub(super) fn classify(host: &str) -> Host {
         return Host::Nobody;
     }
     const LOCAL: &[&str] = &[
-        "local",
-        "lan",
-        "home",
-        "internal",
-        "intranet",
-        "corp",
-        "private",
-        "svc",
-        "localnet",
-        "consul",
-        "docker",
-        "hole",
-        "ip",
-        "router",
-        "gateway",
-        "hotspot",
-        "cpe",
-        "station",
-        "repeater",
-        "nas",
-        "localhost4",
+        "local", "lan", "home", "internal", "intranet", "corp", "private", "svc", "localnet", "consul",
+        "docker", "hole", "ip", "router", "gateway", "hotspot", "cpe", "station", "repeater", "nas",
     ];
     match second {
         None => Host::Local,

@@ -325,7 +325,7 @@ impl<'a> Lexer<'a> {
             [b'`', ..] => (b'`', at + 1),
             _ => return None,
         };
-        if depth == MOST_SUBSTITUTIONS || self.no_more_substitutions {
+        if depth >= MOST_SUBSTITUTIONS || self.no_more_substitutions {
             return None;
         }
         let mut open = 0_usize;
@@ -342,9 +342,10 @@ impl<'a> Lexer<'a> {
                     end += 1;
                 }
                 // Within `${…}` in quotes an apostrophe is one.
-                b'\'' if close != b'}' => {
-                    end = memchr(b'\'', &bytes[end + 1..]).map(|length| end + length + 2)?
-                }
+                b'\'' if close != b'}' => match memchr(b'\'', &bytes[end + 1..]) {
+                    Some(length) => end += length + 2,
+                    None => break,
+                },
                 b'"' => end = self.after_quotes(end + 1, depth + 1)?,
                 b'$' | b'`' => end = self.after_substitution(end, depth + 1).unwrap_or(end + 1),
                 _ => end += 1,
@@ -559,6 +560,17 @@ mod tests {
         ];
         for (language, text, expected) in cases {
             assert_eq!(kinds(*language, text), *expected, "{language:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn substitutions_without_an_end_are_read_once() {
+        for piece in ["$(", "${", "`", "$(\"", "\"$("] {
+            for end in ["", "'", "\"", ")"] {
+                let text = ["x=\"", &piece.repeat(100_000), end].concat();
+                let mut lexer = Lexer::new(text.as_bytes(), Language::Shell.syntax());
+                lexer.region_at(text.len());
+            }
         }
     }
 
