@@ -18,8 +18,8 @@ holds() {
     fi
 }
 
-# 4.25 MiB.
-holds release/lockgate 4456448
+# 4.6 MiB. It was 4.25 before the checks learned twice as many idioms, servers and forms of files: 4,765,448 bytes then.
+holds release/lockgate 4823449
 # 1.6 MiB.
 holds small/examples/smallest 1677721
 exit "$failed"

@@ -3,6 +3,9 @@
 //!
 //! Knows text only. Called by `device`, by `acme`, by `findings`, and through `workshop` by the command.
 
+// Which of these are used depends on the features.
+#![cfg_attr(not(any(feature = "check", feature = "device")), allow(dead_code))]
+
 use std::fmt;
 
 /// RFC 1035 §2.3.4.
