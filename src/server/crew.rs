@@ -146,6 +146,8 @@ impl Crew {
                     state.refused_at = Some(now);
                     let running = state.running();
                     drop(state);
+                    // A stop waits for as many as there are.
+                    shared.lot.changed.notify_all();
                     let line = format_args!(
                         "the system refused another worker thread; going on with {running} of them, and trying again: it {error}"
                     );
@@ -387,6 +389,7 @@ fn work(shared: &Arc<Shared>, me: usize) {
             let call = state.call(&shared.crew);
             state.alive -= 1;
             drop(state);
+            shared.lot.changed.notify_all();
             shared.crew.retire_thread();
             shared.crew.perform(shared, call);
             return;
