@@ -485,7 +485,7 @@ pub(crate) fn not_final(status: StatusCode) -> String {
 
 /// Whether a part of a path has an empty segment, also at its ends. Joined to a root, such a part could leave it.
 fn has_empty_segment(part: &str) -> bool {
-    part.starts_with('/') || part.ends_with('/') || part.contains("//")
+    part.starts_with('/') || part.ends_with('/') || part.as_bytes().windows(2).any(|two| two == b"//")
 }
 
 /// The methods of RFC 9110 §9 and PATCH (RFC 5789).

@@ -547,17 +547,21 @@ impl Connection {
     }
 
     /// What the access log will say of a request, if there is one.
+    #[inline]
     fn record(&self, told: Told<'_>, desk: &Desk<'_>) -> Option<Box<Record>> {
-        desk.shared.access_log.then(|| {
-            let (method, path) = told.method_and_path();
-            Box::new(Record {
-                method,
-                path: path.map(|path| String::from_utf8_lossy(path).into_owned()),
-                status: StatusCode::OK,
-                began: desk.now(),
-                peer: self.peer,
-                tls_version: self.transport.tls_version(),
-            })
+        desk.shared.access_log.then(|| self.make_record(told, desk))
+    }
+
+    #[cold]
+    fn make_record(&self, told: Told<'_>, desk: &Desk<'_>) -> Box<Record> {
+        let (method, path) = told.method_and_path();
+        Box::new(Record {
+            method,
+            path: path.map(|path| String::from_utf8_lossy(path).into_owned()),
+            status: StatusCode::OK,
+            began: desk.now(),
+            peer: self.peer,
+            tls_version: self.transport.tls_version(),
         })
     }
 }

@@ -201,7 +201,7 @@ impl Keeper {
             self.live.replace(identities)
         })?;
         for identity in &found {
-            log::info!("{identity:?}: in use for new connections");
+            log::info!("{}: in use for new connections", identity.told());
             self.tell(&IdentityEvent::Renewed { identity });
         }
         failed.map_or(Ok(()), Err)
@@ -260,7 +260,7 @@ impl Keeper {
         self.note(Subject::Renewal(index), &Ok(()));
         // Who is told may want to exchange another.
         drop(one_at_a_time);
-        log::info!("{identity:?}: in use for new connections");
+        log::info!("{}: in use for new connections", identity.told());
         self.tell(&IdentityEvent::Renewed { identity: &identity });
         Ok(())
     }

@@ -256,6 +256,13 @@ impl Identity {
     }
 
     /// The same identity, as another source gave it.
+    /// What the log calls it: by its DNS names, and when it ends.
+    pub(crate) fn told(&self) -> String {
+        let names = self.dns_names().join(", ");
+        let names = if names.is_empty() { "its addresses" } else { &names };
+        format!("the certificate for {} until {}", crate::escape::line(names), iso8601(self.not_after()))
+    }
+
     pub(super) fn with_origin(self, origin: Origin) -> Identity {
         Identity { inner: self.inner, origin: Some(origin) }
     }

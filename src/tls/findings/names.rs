@@ -17,7 +17,7 @@ pub(super) fn fault(name: &str) -> Option<&'static str> {
     if kinds.iter().any(begins_with) {
         return Some("the kind of the name stands in it; give the name alone");
     }
-    if name.contains("://") {
+    if name.as_bytes().windows(3).any(|three| three == b"://") {
         return Some("it is a URL; give the host's name alone");
     }
     if let Some((address, _)) = name.split_once('/') {
