@@ -1,10 +1,10 @@
 //! Servers that ask for a client certificate: whether they turn away who has none, or whose they do not take. `Check` and the
 //! HTTPS probes call it.
 
-use std::io::{self, ErrorKind};
+use std::io;
 
 use super::client::alert_in;
-use super::exchange::Reply;
+use super::exchange::{is_end, Reply};
 use super::flight::alert_name;
 use super::rules;
 use super::run::Run;
@@ -29,14 +29,7 @@ const TURNED_AWAY: [u16; 4] = [400, 403, 495, 496];
 pub(super) fn is_of_failure(run: &mut Run<'_>, asked: Asked, error: &io::Error) -> bool {
     let alert = alert_in(error);
     // The server may be gone before its alert is read, and the alert with it.
-    let is_end = matches!(
-        error.kind(),
-        ErrorKind::UnexpectedEof
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::BrokenPipe
-            | ErrorKind::NotConnected
-    );
+    let is_end = is_end(error);
     let how = match alert {
         Some(alert) if OF_CERTIFICATES.contains(&alert) => format!("with {}", alert_name(alert)),
         None if is_end => "by closing the connection".to_string(),

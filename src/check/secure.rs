@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::client::{Client, Secured};
 use super::client_certificate::{self, Asked};
-use super::exchange::{Ask, Reply};
+use super::exchange::{is_end, Ask, Reply};
 use super::links;
 use super::rules;
 use super::run::Run;
@@ -358,18 +358,6 @@ fn head(run: &mut Run<'_>, talk: &mut Talk<'_>, get: &Reply) {
             run.found(&rules::HEAD_WRONG, seen);
         }
     }
-}
-
-/// Whether a connection ended, which says nothing about the request.
-fn is_end(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::UnexpectedEof
-            | ErrorKind::ConnectionReset
-            | ErrorKind::ConnectionAborted
-            | ErrorKind::BrokenPipe
-            | ErrorKind::NotConnected
-    )
 }
 
 /// Descriptions of the API that this server offers.

@@ -23,11 +23,10 @@ pub(in super::super) fn calls_back_with_zero(place: &Place<'_>) -> bool {
     name > 0 && &body[name..] == b"(0)"
 }
 
-/// Node: not an option of a server, where it is about the certificates of clients.
-pub(in super::super) fn is_of_a_client_of_node(place: &Place<'_>) -> bool {
-    let before = place.source.before(place.at, BODY);
+/// Where the brace stands that is open at the end of this text.
+fn open_brace(before: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
-    let open = before.iter().rposition(|byte| {
+    before.iter().rposition(|byte| {
         match byte {
             b'}' => depth += 1,
             b'{' if depth == 0 => return true,
@@ -35,8 +34,13 @@ pub(in super::super) fn is_of_a_client_of_node(place: &Place<'_>) -> bool {
             _ => {}
         }
         false
-    });
-    let Some(open) = open else { return true };
+    })
+}
+
+/// Node: not an option of a server, where it is about the certificates of clients.
+pub(in super::super) fn is_of_a_client_of_node(place: &Place<'_>) -> bool {
+    let before = place.source.before(place.at, BODY);
+    let Some(open) = open_brace(before) else { return true };
     let after = place.source.after(place.end, BODY);
     let rest = after.split(|byte| *byte == b'}').next().unwrap_or_default();
     let is_asking = contains(&before[open..], "requestCert") || contains(rest, "requestCert");
@@ -50,17 +54,7 @@ pub(in super::super) fn is_of_a_client_of_node(place: &Place<'_>) -> bool {
 /// `secure: false` says something else.
 pub(in super::super) fn is_of_a_proxy_over_tls(place: &Place<'_>) -> bool {
     let before = place.source.before(place.at, BODY);
-    let mut depth = 0_usize;
-    let open = before.iter().rposition(|byte| {
-        match byte {
-            b'}' => depth += 1,
-            b'{' if depth == 0 => return true,
-            b'{' => depth -= 1,
-            _ => {}
-        }
-        false
-    });
-    let Some(open) = open else { return false };
+    let Some(open) = open_brace(before) else { return false };
     let after = place.source.after(place.end, BODY);
     let close = after.iter().position(|byte| *byte == b'}').unwrap_or(after.len());
     let target = |text: &[u8]| -> Option<bool> {
