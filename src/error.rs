@@ -463,14 +463,14 @@ impl fmt::Display for Raw<'_, IdentityFault> {
             IdentityFault::Expired { not_after, now } => write!(
                 f,
                 "the certificate expired at {} (this machine's clock says {}); renew it, or set the clock",
-                crate::http::date::iso8601(*not_after),
-                crate::http::date::iso8601(*now)
+                crate::calendar::iso8601(*not_after),
+                crate::calendar::iso8601(*now)
             ),
             IdentityFault::NotYetValid { not_before, now } => write!(
                 f,
                 "the certificate is not valid before {} (this machine's clock says {}); set the clock, or get a certificate that is valid now",
-                crate::http::date::iso8601(*not_before),
-                crate::http::date::iso8601(*now)
+                crate::calendar::iso8601(*not_before),
+                crate::calendar::iso8601(*now)
             ),
             IdentityFault::NoAuthority => f.write_str(
                 "holds no certificate; it must be PEM with a BEGIN CERTIFICATE block, that of the authority that signs the clients' certificates",
@@ -488,8 +488,8 @@ impl fmt::Display for Raw<'_, IdentityFault> {
             IdentityFault::RevocationListExpired { next_update, now } => write!(
                 f,
                 "the revocation list was to be replaced by {} (this machine's clock says {}); get the current one from its authority, or set the clock",
-                crate::http::date::iso8601(*next_update),
-                crate::http::date::iso8601(*now)
+                crate::calendar::iso8601(*next_update),
+                crate::calendar::iso8601(*now)
             ),
             IdentityFault::Malformed(what) => write!(f, "cannot be used: {what}"),
         }
@@ -537,7 +537,7 @@ impl fmt::Display for Raw<'_, AcmeFault> {
                 file.display()
             ),
             AcmeFault::TooSoon { until, because } => {
-                write!(f, "not before {}: {because}", crate::http::date::iso8601(*until))
+                write!(f, "not before {}: {because}", crate::calendar::iso8601(*until))
             }
             AcmeFault::Crypto => f.write_str("the operating system has no random numbers to make a key or a signature with"),
             AcmeFault::Stopped => f.write_str("told to stop"),

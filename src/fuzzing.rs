@@ -4,7 +4,7 @@
 
 /// See `http::head`.
 pub fn head(input: &[u8]) {
-    crate::http::head::properties::hold(input);
+    crate::http::request_head::properties::hold(input);
 }
 
 /// See `http::chunked`.

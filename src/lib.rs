@@ -70,6 +70,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(feature = "acme")]
+mod acme;
+mod calendar;
 #[cfg(feature = "check")]
 pub mod check;
 /// How it is fast, and what it costs.
@@ -80,6 +83,8 @@ pub mod costs {
     #[allow(unused_imports)]
     use crate::{Limits, Request, Response};
 }
+#[cfg(feature = "device")]
+mod device;
 mod error;
 mod escape;
 mod finding;
@@ -88,40 +93,44 @@ mod finding;
 pub mod fuzzing;
 mod handler_call;
 mod http;
+mod limits;
+mod log_limiter;
 mod redirect;
 mod regular_file;
 mod router;
+#[cfg(feature = "check")]
+pub mod scan;
 mod server;
 mod tls;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-pub use crate::http::date::iso8601;
-pub use crate::http::reply::FieldNames;
+pub use crate::calendar::iso8601;
 pub use crate::http::request::Request;
 pub use crate::http::response::{IntoResponse, Problem, Response};
+pub use crate::http::response_head::FieldNames;
+#[cfg(feature = "acme")]
+pub use acme::{Acme, AcmeStatus, Challenge, Urgency};
+#[cfg(feature = "device")]
+pub use device::{Device, DeviceFault};
 pub use error::{AcmeFault, BodyFault, Error, IdentityFault, ParameterFault};
 pub use finding::{Finding, Severity};
+pub use limits::Limits;
 pub use router::Router;
 pub use server::builder::{HttpCredentials, Server, ServerBuilder};
+pub use server::handle::{Handle, Running};
 pub use server::health::{Health, IdentityFailure, IdentityHealth, MissingIdentity, RedirectHealth};
-pub use server::keeper::IdentityEvent;
-pub use server::limits::Limits;
-pub use server::shutdown::{Handle, Running};
-#[cfg(feature = "acme")]
-pub use tls::acme::{Acme, AcmeStatus, Challenge, Urgency};
-#[cfg(feature = "device")]
-pub use tls::device::{Device, DeviceFault};
+pub use server::renewal::IdentityEvent;
 pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, IdentitySource};
 
 /// What the command makes certificates and writes files with, beside the device identity. Not for others: it changes without notice.
 #[cfg(feature = "device")]
 #[doc(hidden)]
 pub mod workshop {
+    pub use crate::device::draft::{is_ours, sync_directory, Draft, FileError};
+    pub use crate::device::making::{vouches, Ca, Key, Lifetime, MakeError};
+    pub use crate::device::scope::Scope;
     pub use crate::finding::shell_word;
-    pub use crate::tls::device::draft::{is_ours, sync_directory, Draft, FileError};
-    pub use crate::tls::device::making::{vouches, Ca, Key, Lifetime, MakeError};
-    pub use crate::tls::device::scope::Scope;
     pub use crate::tls::dns_name::{dns_name, DnsNameFault};
     pub use crate::tls::file::{report_mode, MAX_FILE_BYTES};
     /// What of foreign text may be shown.

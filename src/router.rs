@@ -9,8 +9,8 @@ use ::http::{HeaderValue, Method, StatusCode};
 
 use crate::error::Error;
 use crate::handler_call::{self, Fault};
-use crate::http::head::Span;
 use crate::http::request::{Params, Request, MOST_PARAMS};
+use crate::http::request_head::Span;
 use crate::http::response::{not_served, IntoResponse, Problem, Response};
 use crate::http::target::{self, EncodedSlash, ENCODED_SLASH, SLASH_MARK};
 use crate::http::Refusal;

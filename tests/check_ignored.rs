@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use lockgate::check::source::Scan;
+use lockgate::scan::Scan;
 use support_command::peers::GIT;
 use tempfile::TempDir;
 

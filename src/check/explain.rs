@@ -1,9 +1,9 @@
 //! The long text about a kind of finding, and the page of them all. Values only.
 
 use super::rules::TABLES;
-#[cfg(test)]
-use super::source;
 use crate::finding::{Rule, Severity};
+#[cfg(test)]
+use crate::scan;
 use crate::tls::certificate_rules;
 
 const CERTIFICATES: &str = "Certificates";
@@ -77,7 +77,7 @@ impl Explanation {
 fn page() -> String {
     let mut out = String::from(
         "# What a check can find\n\n\
-         Written by the tests from the tables in `src/check/rules`, `src/check/source/findings.rs` and\n\
+         Written by the tests from the tables in `src/check/rules`, `src/scan/findings.rs` and\n\
          `src/tls/findings/rules.rs`, which `lockgate cert show` reads too; to write it anew:\n\
          `LOCKGATE_WRITE=1 cargo test --lib the_page_of_all_findings`. `lockgate check --explain ID` prints the same.\n",
     );
@@ -97,7 +97,7 @@ fn page() -> String {
         out.push_str(&format!("```text\n{}\n```\n\nSee {}.\n", explanation.fix(), explanation.reference()));
     }
     out.push_str("\n## The code of clients\n");
-    for explanation in source::Explanation::all() {
+    for explanation in scan::Explanation::all() {
         let (id, severity, title) = (explanation.id(), explanation.severity(), explanation.title());
         out.push_str(&format!("\n### {id} ({severity})\n\n{title}. {}\n\n", explanation.why()));
         out.push_str(&format!("```text\n{}\n```\n\n", explanation.long().trim_end()));
@@ -137,7 +137,7 @@ mod tests {
             assert_eq!(is_own, !explanation.about().is_empty(), "{id}");
             assert_eq!(explain(id).unwrap().id(), id);
         }
-        for explanation in source::Explanation::all() {
+        for explanation in scan::Explanation::all() {
             assert!(ids.insert(explanation.id()), "{} is there twice", explanation.id());
         }
         assert!(ids.len() > 60, "{}", ids.len());

@@ -1,5 +1,5 @@
 //! Is the connection to an HTTPS API really secure, and if not, what is wrong with it and how is it mended? With the feature
-//! `check`; `lockgate check` is this on the command line, and a device can check itself with it. [`source`] looks for the
+//! `check`; `lockgate check` is this on the command line, and a device can check itself with it. [`scan`](crate::scan) looks for the
 //! same in the code of clients, and [`Before`] at what is to be served before it is.
 //!
 //! ```no_run
@@ -53,7 +53,6 @@ mod report;
 mod rules;
 mod run;
 mod secure;
-pub mod source;
 mod suites;
 mod target;
 mod trust;

@@ -13,8 +13,8 @@ use super::rules;
 use super::run::Run;
 use super::target::{Host, Url};
 use super::trust::Voucher;
+use crate::calendar::{iso8601, parse_imf_fixdate};
 use crate::escape;
-use crate::http::date::{iso8601, parse_imf_fixdate};
 
 /// A difference of clocks that no network makes, in seconds.
 const CLOCKS_MAY_DIFFER: i64 = 120;

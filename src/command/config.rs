@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use lockgate::workshop::regular_file::{self, Links};
 use toml::de::{DeTable, DeValue};
 
-use super::args::meant;
-use super::commands::Command;
 use super::exit::{Code, Failure};
 use super::options::{self, Kind, Opt};
+use super::parse::meant;
+use super::spec::Command;
 
 /// Larger than any file of settings, small enough to read without a thought.
 const MOST_BYTES: u64 = 1 << 20;

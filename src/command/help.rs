@@ -1,10 +1,10 @@
 //! What `--help` says. The options come from the table that the parser reads.
 
-use super::acme;
-use super::args::usage;
-use super::commands::Command;
+use super::cert::obtain;
 use super::exit::{Meaning, SERVING};
 use super::options::{Opt, GENERAL, LIMITS};
+use super::parse::usage;
+use super::spec::Command;
 
 /// Where lines end, if a word allows it.
 const WIDTH: usize = 88;
@@ -58,7 +58,7 @@ pub(super) fn group(word: &str) -> String {
 pub(super) fn of(command: Command) -> String {
     let mut text = format!("{}\n\n{}", usage(command), command.spec().text);
     let tables =
-        [("Options", GENERAL), ("Certificates from an authority", acme::OPTIONS), ("Limits", LIMITS)];
+        [("Options", GENERAL), ("Certificates from an authority", obtain::OPTIONS), ("Limits", LIMITS)];
     for (title, options) in tables {
         let options: Vec<&Opt> = options.iter().filter(|option| option.is_of(command)).collect();
         if options.is_empty() {

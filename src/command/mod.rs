@@ -1,41 +1,29 @@
 //! The `lockgate` command: a server to try, and to run as it is. It knows only what every embedding program knows,
 //! lockgate's public API; nothing knows it but `main`.
 
-mod acme;
-mod args;
-mod cert_ca;
-mod cert_csr;
-mod cert_install;
-mod cert_show;
+mod cert;
 mod check;
-mod check_before;
-mod check_report;
-mod check_sarif;
-mod check_source;
-mod check_url;
-mod check_url_report;
-mod commands;
 mod config;
 mod demo;
-mod demo_certs;
 mod exit;
 mod help;
 mod options;
-mod placing;
+mod parse;
 mod serve;
 mod signals;
+mod spec;
 mod terminal;
 mod value;
 
 use std::process::ExitCode;
 
-use args::{Topic, Wish};
 use exit::Failure;
+use parse::{Topic, Wish};
 use terminal::{say, start_log, tell};
 
 /// Does what the command line says; the exit code tells how it went.
 pub(crate) fn main() -> ExitCode {
-    match args::parse(std::env::args_os()).and_then(fulfil) {
+    match parse::parse(std::env::args_os()).and_then(fulfil) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use lockgate::{FieldNames, HttpCredentials, Limits};
 
-use super::acme;
-use super::args::{Arguments, ClientDemand};
-use super::commands::Command;
+use super::cert::obtain;
+use super::parse::{Arguments, ClientDemand};
+use super::spec::Command;
 use super::value::{self, Listen};
 
 /// One option.
@@ -683,7 +683,7 @@ pub(super) const LIMITS: &[Opt] = &[
 
 /// All options of all commands, those that users meet first in front.
 pub(super) fn all() -> impl Iterator<Item = &'static Opt> {
-    GENERAL.iter().chain(acme::OPTIONS).chain(LIMITS)
+    GENERAL.iter().chain(obtain::OPTIONS).chain(LIMITS)
 }
 
 /// The options of one command.

@@ -7,12 +7,12 @@ use lockgate::workshop::shell_word;
 use lockgate::{ClientAuth, Device, Identity, Request, Response, Router, Server, ServerBuilder};
 use serde_json::json;
 
-use super::acme;
-use super::args::{Arguments, ClientDemand};
-use super::commands::{Operands, Spec};
+use super::cert::obtain;
 use super::exit::{self, Code, Failure};
+use super::parse::{Arguments, ClientDemand};
 use super::say;
 use super::signals::Signals;
+use super::spec::{Operands, Spec};
 use super::value::Listen;
 
 pub(super) const SPEC: Spec = Spec {
@@ -126,7 +126,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
 /// What clients get, the default first.
 fn identities(arguments: &Arguments) -> Result<Vec<Identity>, Failure> {
     if arguments.acme.directory.is_some() {
-        return Ok(vec![Identity::acme(acme::of(arguments)?)?]);
+        return Ok(vec![Identity::acme(obtain::of(arguments)?)?]);
     }
     if let Some(state) = arguments.state.as_ref().filter(|_| arguments.device) {
         let device = arguments.names.iter().fold(Device::new(state), |device, name| device.name(name));

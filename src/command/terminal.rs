@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use lockgate::workshop::escape;
 use lockgate::Severity;
 
-use super::args::Arguments;
+use super::parse::Arguments;
 use super::value::unix_now;
 
 /// Whether colours are used.

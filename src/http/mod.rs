@@ -3,11 +3,10 @@
 
 pub(crate) mod chunked;
 pub(crate) mod clear_credentials;
-pub(crate) mod date;
-pub(crate) mod head;
-pub(crate) mod reply;
 pub(crate) mod request;
+pub(crate) mod request_head;
 pub(crate) mod response;
+pub(crate) mod response_head;
 pub(crate) mod target;
 
 use ::http::StatusCode;

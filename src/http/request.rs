@@ -13,7 +13,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_core::de::DeserializeOwned;
 use serde_core::Serialize;
 
-use super::head::{Field, Line, Span, Version};
+use super::request_head::{Field, Line, Span, Version};
 use super::target;
 use crate::error::{BodyFault, Error, ParameterFault};
 use crate::tls::ClientIdentity;
@@ -111,7 +111,7 @@ impl<'a> Request<'a> {
                 host: parsed.authority,
                 target: parsed,
                 version: Version::Http11,
-                body: super::head::BodyLength::NONE,
+                body: super::request_head::BodyLength::NONE,
                 keep_alive: true,
                 expects_continue: false,
             },

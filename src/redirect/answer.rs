@@ -6,9 +6,9 @@ use ::http::{Method, StatusCode};
 
 use crate::error::Error;
 use crate::http::clear_credentials::{CredentialNames, CredentialScan};
-use crate::http::head::{self, Line, Span, Version};
-use crate::http::reply::{write_head, Common, Exchange, FieldNames, Framing};
+use crate::http::request_head::{self, Line, Span, Version};
 use crate::http::response::{IntoResponse, Response};
+use crate::http::response_head::{write_head, Common, Exchange, FieldNames, Framing};
 use crate::http::target::{decode_path, Authority, EncodedSlash};
 use crate::http::Refusal;
 use crate::server::builder::HttpCredentials;
@@ -101,7 +101,7 @@ impl Rules {
 /// Answers a whole head.
 pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Option<&Challenges>) -> Answer {
     let mut fields = Vec::new();
-    let parsed = head::parse(head, rules.head_fields, &mut fields);
+    let parsed = request_head::parse(head, rules.head_fields, &mut fields);
     // Also of a head that is refused: the credentials have been on the wire all the same.
     let credentials = rules.credential_names.scan(head);
     let (outcome, method, version) = match parsed {
@@ -115,7 +115,7 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Opt
             };
             (outcome, line.method, line.version)
         }
-        Err(refusal) => (Err((refusal, None)), head::method(head), Version::Http11),
+        Err(refusal) => (Err((refusal, None)), request_head::method(head), Version::Http11),
     };
     let is_challenge = matches!(outcome, Ok(Found::Challenge(_)));
     let (response, refusal, refused_host) = match outcome {
@@ -137,7 +137,7 @@ pub(super) fn refuse(received: &[u8], refusal: Refusal, rules: &Rules) -> Answer
         is_challenge: false,
         refused_host: None,
         credentials: rules.credential_names.scan(received),
-        method: head::method(received),
+        method: request_head::method(received),
         version: Version::Http11,
     }
 }

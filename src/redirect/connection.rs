@@ -10,7 +10,7 @@ use mio::Interest;
 
 use super::{Clerk, LINGER_BYTES, TARGET};
 use crate::http::clear_credentials::CredentialScan;
-use crate::http::head::{empty_line, scan, too_large, Scan};
+use crate::http::request_head::{empty_line, scan, too_large, Scan};
 use crate::http::Refusal;
 
 /// The first byte of a TLS record that holds a ClientHello (RFC 8446 §5.1).

@@ -8,23 +8,23 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::thread;
 
-use super::accept::{Acceptor, BACKLOG};
-use super::budget::Budget;
-use super::census::Census;
-use super::crew::Crew;
-use super::keeper::{AskForMissing, IdentityEvent, Keeper, Listener, Rounds};
-use super::ledger::Ledger;
-use super::limits::Limits;
+use super::connection::streaming::Streams;
+use super::handle::{self, Handle, Running, StopRedirect};
+use super::listener::{Acceptor, BACKLOG};
 use super::missing::{self, Missing};
-use super::parking::Lot;
-use super::rate::Rate;
-use super::shutdown::{self, Handle, Running, StopRedirect};
-use super::streaming::Streams;
+use super::poller::Lot;
+use super::renewal::{AskForMissing, IdentityEvent, Keeper, Listener, Rounds};
+use super::workers::Crew;
 use super::Shared;
 use crate::error::Error;
 use crate::handler_call;
 use crate::http::clear_credentials::CredentialNames;
-use crate::http::reply::FieldNames;
+use crate::http::response_head::FieldNames;
+use crate::limits::body_memory::Budget;
+use crate::limits::per_address::Census;
+use crate::limits::rate::Rate;
+use crate::limits::Limits;
+use crate::log_limiter::Ledger;
 use crate::redirect;
 use crate::router::Router;
 use crate::tls::{ClientAuth, Clients, Identity, Live, RECORD_BYTES};
@@ -128,7 +128,7 @@ impl Server {
     /// # Errors
     /// [`Error::Io`] when a thread cannot be started. What goes wrong later goes to the log, and the server goes on.
     pub fn run(self) -> Result<(), Error> {
-        shutdown::run(self.handle, self.acceptor, self.redirect, self.rounds)
+        handle::run(self.handle, self.acceptor, self.redirect, self.rounds)
     }
 
     /// Serves on threads of its own.
@@ -344,7 +344,7 @@ impl ServerBuilder {
         }
         let clients = self.client_auth.take().map(Clients::load).transpose()?;
         #[cfg(feature = "acme")]
-        super::acme::check(&identities, self.redirect.is_some(), clients.as_ref())?;
+        crate::acme::serving::check(&identities, self.redirect.is_some(), clients.as_ref())?;
         let tls = Arc::new(Live::new(identities, clients)?.with_record_bytes(self.tls_record_bytes)?);
         let (keeper, rounds) = Keeper::new(tls.clone(), (missing, ask), self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
@@ -353,7 +353,7 @@ impl ServerBuilder {
         let (listener, address) = listen("HTTPS", "https", &self.https)?;
         let acceptor = Acceptor::new(listener)?;
         let listening = acceptor.waker.clone();
-        let ledger = Arc::new(Ledger::new(move || shutdown::wake(&listening)));
+        let ledger = Arc::new(Ledger::new(move || handle::wake(&listening)));
         let (redirect_address, redirect, stop_redirect) = match self.redirect.take() {
             None => (None, None, None),
             Some((asked, open)) => {
@@ -464,7 +464,7 @@ fn challenges(tls: &Arc<Live>) -> Option<Box<redirect::Challenges>> {
 }
 
 /// Opens a listening socket on the first of the addresses that `address` names.
-pub(super) fn listen(
+pub(crate) fn listen(
     listener: &'static str,
     setting: &'static str,
     address: &str,

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::parking::Millis;
+use super::poller::Millis;
 
 /// A clock that stands still between looks.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
 //! How a running server is: its certificates, its redirect, and how full it is. Values for a device to serve or to show;
-//! [`Handle::health`](super::shutdown::Handle::health) makes them. Nothing of a key is in them.
+//! [`Handle::health`](super::handle::Handle::health) makes them. Nothing of a key is in them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};

@@ -4,32 +4,20 @@
 //! the workers (`crew`) watch the lot in turns and give whatever is ready its turn (`connection`), which ends as soon as
 //! it would wait.
 
-mod accept;
-#[cfg(feature = "acme")]
-pub(crate) mod acme;
-mod budget;
+mod buffers;
 pub(crate) mod builder;
-mod census;
-mod client;
 mod clock;
 mod connection;
-mod crew;
-mod desk;
-mod exchange;
+mod file_watcher;
+pub(crate) mod handle;
 pub(crate) mod health;
-pub(crate) mod keeper;
-pub(crate) mod ledger;
-pub(crate) mod limits;
+mod listener;
 pub(crate) mod missing;
-mod parking;
-mod rate;
+mod poller;
 mod readers;
-mod sending;
-pub(crate) mod shutdown;
-mod streaming;
+pub(crate) mod renewal;
 mod timers;
-mod transport;
-mod watch;
+mod workers;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,10 +25,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::http::clear_credentials::CredentialNames;
-use crate::http::reply::FieldNames;
+use crate::http::response_head::FieldNames;
+use crate::limits::Limits;
 use crate::router::Router;
 use crate::tls::Live;
-use limits::Limits;
 
 /// What all threads of a server share.
 pub(crate) struct Shared {
@@ -49,18 +37,18 @@ pub(crate) struct Shared {
     pub(crate) connections: usize,
     pub(crate) router: Router,
     pub(crate) tls: Arc<Live>,
-    pub(crate) keeper: Arc<keeper::Keeper>,
+    pub(crate) keeper: Arc<renewal::Keeper>,
     pub(crate) access_log: bool,
     pub(crate) credential_names: CredentialNames,
     pub(crate) field_names: FieldNames,
-    pub(crate) lot: parking::Lot,
-    pub(crate) crew: crew::Crew,
-    pub(crate) census: census::Census,
+    pub(crate) lot: poller::Lot,
+    pub(crate) crew: workers::Crew,
+    pub(crate) census: crate::limits::per_address::Census,
     /// When there is a limit on how often an address may ask.
-    pub(crate) rate: Option<rate::Rate>,
-    pub(crate) body_memory: Arc<budget::Budget>,
-    pub(crate) streams: streaming::Streams,
-    pub(crate) ledger: Arc<ledger::Ledger>,
+    pub(crate) rate: Option<crate::limits::rate::Rate>,
+    pub(crate) body_memory: Arc<crate::limits::body_memory::Budget>,
+    pub(crate) streams: connection::streaming::Streams,
+    pub(crate) ledger: Arc<crate::log_limiter::Ledger>,
     draining: AtomicBool,
     stopped: AtomicBool,
 }
@@ -69,7 +57,7 @@ impl Shared {
     /// Logs that a client was refused or cut: `what` is the limit that it met, or what else happened.
     pub(crate) fn log_refusal(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
         self.ledger.write(
-            ledger::Sort { target: "lockgate::server", level: log::Level::Info, what },
+            crate::log_limiter::Sort { target: "lockgate::server", level: log::Level::Info, what },
             now,
             line,
         );
@@ -79,7 +67,7 @@ impl Shared {
     /// often as it likes.
     pub(crate) fn log_fault(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
         self.ledger.write(
-            ledger::Sort { target: "lockgate::server", level: log::Level::Error, what },
+            crate::log_limiter::Sort { target: "lockgate::server", level: log::Level::Error, what },
             now,
             line,
         );

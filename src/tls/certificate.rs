@@ -9,8 +9,8 @@ use rustls::pki_types::CertificateDer;
 
 use super::x509::{hex, Facts, KeyParts, PublicKey};
 use super::{der, provider};
+use crate::calendar::iso8601;
 use crate::error::{Error, IdentityFault};
-use crate::http::date::iso8601;
 
 /// An X.509 certificate (RFC 5280), read and not judged: [`Chain::findings`](crate::Chain::findings) does that.
 ///
@@ -36,7 +36,7 @@ impl Certificate {
         })
     }
 
-    pub(super) fn read(der: CertificateDer<'static>) -> Result<Certificate, &'static str> {
+    pub(crate) fn read(der: CertificateDer<'static>) -> Result<Certificate, &'static str> {
         Facts::read(&der).map(|facts| Certificate { der, facts })
     }
 
@@ -178,7 +178,7 @@ impl Certificate {
     }
 
     /// Whether the signature is by the key of `issuer`; `None` when that cannot be checked here.
-    pub(super) fn is_signed_by(&self, issuer: &Certificate) -> Option<bool> {
+    pub(crate) fn is_signed_by(&self, issuer: &Certificate) -> Option<bool> {
         let signed = der::signed(&self.der).ok()?;
         let key = KeyParts::of(&issuer.facts.key.der).ok()?;
         if matches!(issuer.facts.key.kind, PublicKey::Rsa { bits } if !(2048..=8192).contains(&bits)) {

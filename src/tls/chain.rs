@@ -13,10 +13,10 @@ use super::form::{self, Form, Wanted};
 use super::pem::Unread;
 use super::validity::{self, Standing};
 use super::{file, findings, key, pem};
+use crate::calendar::iso8601;
 use crate::error::{Error, IdentityFault};
 use crate::escape;
 use crate::finding::{Finding, Severity};
-use crate::http::date::iso8601;
 
 /// A path is followed so far and no further: clients give up sooner.
 const LONGEST_PATH: usize = 10;

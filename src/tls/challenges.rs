@@ -44,7 +44,7 @@ impl Challenges {
 #[cfg(feature = "acme")]
 impl Challenges {
     /// Whether there was room.
-    pub(super) fn post_answer(&self, token: String, answer: String) -> bool {
+    pub(crate) fn post_answer(&self, token: String, answer: String) -> bool {
         let mut posted = self.posted();
         let fits = posted.by_token.len() < MOST;
         if fits {
@@ -54,7 +54,7 @@ impl Challenges {
     }
 
     /// Whether there was room.
-    pub(super) fn post_certificate(&self, server_name: String, certificate: Arc<CertifiedKey>) -> bool {
+    pub(crate) fn post_certificate(&self, server_name: String, certificate: Arc<CertifiedKey>) -> bool {
         let mut posted = self.posted();
         let fits = posted.by_name.len() < MOST;
         if fits {
@@ -63,7 +63,7 @@ impl Challenges {
         fits
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         *self.posted() = Posted::default();
     }
 }

@@ -20,9 +20,9 @@ use super::revocation::{self, Due, RevocationList};
 use super::source::{Stamp, MOST_FILES};
 use super::x509::Facts;
 use super::{der, file, pem, provider, Expiry};
+use crate::calendar::iso8601;
 use crate::error::{Error, IdentityFault};
 use crate::escape;
-use crate::http::date::iso8601;
 
 /// What is looked after of a source's files, less the file of the authorities.
 const MOST_REVOCATION_LISTS: usize = MOST_FILES - 1;

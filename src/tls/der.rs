@@ -3,7 +3,7 @@
 //! Knows the frame of a certificate (RFC 5280 §4.1); what is in it is read by `x509`, with the same reader. Called on input
 //! of any kind, by `identity` before webpki looks at it.
 
-use crate::http::date::days_from_civil;
+use crate::calendar::days_from_civil;
 
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
@@ -59,12 +59,12 @@ pub(super) fn is_one_sequence(der: &[u8]) -> bool {
 }
 
 /// Reads one element after the other, and nothing twice.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(input: &'a [u8]) -> Self {
+    pub(crate) fn new(input: &'a [u8]) -> Self {
         Reader { rest: input }
     }
 
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The content of the next element, which must have this tag.
-    pub(super) fn expect(&mut self, tag: u8) -> Result<&'a [u8], &'static str> {
+    pub(crate) fn expect(&mut self, tag: u8) -> Result<&'a [u8], &'static str> {
         let (found, content) = self.element()?;
         if found == tag {
             Ok(content)
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
         Ok(Validity { not_before, not_after })
     }
 
-    pub(super) fn end(&self) -> Result<(), &'static str> {
+    pub(crate) fn end(&self) -> Result<(), &'static str> {
         if self.rest.is_empty() {
             Ok(())
         } else {
@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next element's tag and content.
-    pub(super) fn element(&mut self) -> Result<(u8, &'a [u8]), &'static str> {
+    pub(crate) fn element(&mut self) -> Result<(u8, &'a [u8]), &'static str> {
         let tag = self.byte()?;
         if tag & 0x1f == 0x1f {
             return Err("its DER has a tag that no certificate has");

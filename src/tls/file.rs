@@ -16,7 +16,7 @@ use crate::regular_file::{self, Links};
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
 /// All of a file.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     open(path).and_then(|file| contents(&file, path))
 }
 

@@ -21,9 +21,9 @@ use super::pem::Unread;
 use super::source::{IdentitySource, Origin, PemFiles};
 use super::validity::{self, Standing};
 use super::{chain, der, file, pem};
+use crate::calendar::iso8601;
 use crate::error::{Error, IdentityFault};
 use crate::finding::Finding;
-use crate::http::date::iso8601;
 
 /// A certificate chain and its private key, checked.
 ///
@@ -111,7 +111,7 @@ impl Identity {
     /// used, and those of the device identity.
     #[cfg(feature = "acme")]
     pub fn acme(acme: crate::Acme) -> Result<Identity, Error> {
-        super::acme::identity(&acme)
+        crate::acme::identity(&acme)
     }
 
     /// Of two files of the user's own, whatever the clock says.
@@ -121,7 +121,7 @@ impl Identity {
 
     /// Of two files that must be valid now, since there is something else to serve with.
     #[cfg(feature = "acme")]
-    pub(super) fn load_files(certificate: &Path, key: &Path) -> Result<Identity, Error> {
+    pub(crate) fn load_files(certificate: &Path, key: &Path) -> Result<Identity, Error> {
         let now = unix_now();
         load_files(certificate, key, now)?.valid_at(now)
     }
@@ -152,7 +152,7 @@ impl Identity {
 
     /// From the contents of two files that were made here, at `now` in seconds since 1970.
     #[cfg(feature = "device")]
-    pub(super) fn of_contents(
+    pub(crate) fn of_contents(
         certificate: (&Path, &[u8]),
         key: (&Path, &[u8]),
         now: i64,
@@ -163,7 +163,7 @@ impl Identity {
 
     /// From a key and its chain in one file that was made here, or is to be. The log is told nothing: it is read often.
     #[cfg(feature = "acme")]
-    pub(super) fn of_one_file(file: Option<&Path>, pem: &[u8]) -> Result<Identity, Error> {
+    pub(crate) fn of_one_file(file: Option<&Path>, pem: &[u8]) -> Result<Identity, Error> {
         let part = Part { file, pem };
         check(part, part)?.identity.valid_at(unix_now())
     }
@@ -268,7 +268,7 @@ impl Identity {
     }
 
     #[cfg(feature = "acme")]
-    pub(super) fn with_agent(self, agent: Option<Arc<super::acme::Agent>>) -> Identity {
+    pub(crate) fn with_agent(self, agent: Option<Arc<crate::acme::Agent>>) -> Identity {
         Identity { origin: self.origin.map(|origin| origin.with_agent(agent)), ..self }
     }
 
@@ -286,7 +286,7 @@ impl Identity {
         self.inner.certified.cert == other.inner.certified.cert
     }
 
-    pub(super) fn certified_key(&self) -> Arc<CertifiedKey> {
+    pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {
         self.inner.certified.clone()
     }
 }
@@ -467,7 +467,7 @@ fn place_of_own(certified: &CertifiedKey) -> Option<usize> {
     certified.cert.iter().position(is_own).map(|index| index + 1)
 }
 
-pub(super) fn unix_now() -> i64 {
+pub(crate) fn unix_now() -> i64 {
     unix(SystemTime::now())
 }
 

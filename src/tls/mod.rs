@@ -5,30 +5,26 @@
 //! The server calls it: [`Identity`] is loaded and checked before a socket is opened, and [`Live`] holds those in use and
 //! the configuration that every handshake is made with.
 
-#[cfg(feature = "acme")]
-pub(crate) mod acme;
 pub(crate) mod built;
 mod certificate;
 mod chain;
-mod challenges;
+pub(crate) mod challenges;
 mod client_auth;
 mod client_identity;
-mod der;
-#[cfg(feature = "device")]
-pub(crate) mod device;
+pub(crate) mod der;
 pub(crate) mod dns_name;
 pub(crate) mod file;
 mod findings;
 mod form;
 mod handshake;
-mod identity;
+pub(crate) mod identity;
 mod key;
-mod pem;
+pub(crate) mod pem;
 mod resolver;
 mod revocation;
-mod source;
+pub(crate) mod source;
 mod validity;
-mod x509;
+pub(crate) mod x509;
 
 pub use certificate::Certificate;
 #[cfg(feature = "check")]

@@ -27,9 +27,9 @@ const SHORTEST_STRAY: usize = 48;
 const NOT_NEEDED: [&str; 4] = ["EC PARAMETERS", "DH PARAMETERS", "DSA PARAMETERS", "X9.42 DH PARAMETERS"];
 
 /// What a PEM file holds that matters to a server.
-pub(super) struct Contents {
+pub(crate) struct Contents {
     /// In the file's order.
-    pub(super) certificates: Vec<CertificateDer<'static>>,
+    pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(super) revocation_lists: Vec<CertificateRevocationListDer<'static>>,
     pub(super) key: Key,
     /// What is in the sections that are none of these, as far as it is known; in the file's order.
@@ -78,7 +78,7 @@ impl Unread {
 }
 
 /// Reads all of a PEM file.
-pub(super) fn read(text: &[u8]) -> Result<Contents, IdentityFault> {
+pub(crate) fn read(text: &[u8]) -> Result<Contents, IdentityFault> {
     if let Some(conversion) = utf16(text) {
         return Err(IdentityFault::OtherForm {
             what: "its text is UTF-16, in which no program reads PEM; write it as ASCII",

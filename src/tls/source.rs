@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-#[cfg(feature = "acme")]
-use super::acme::Agent;
 use super::challenges::Challenges;
 use super::Identity;
+#[cfg(feature = "acme")]
+use crate::acme::Agent;
 use crate::error::Error;
 
 /// A source of identities that an embedding program can write itself, such as a secure element or a management system;
@@ -64,7 +64,7 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// Asks a source.
-    pub(super) fn ask(source: Arc<dyn IdentitySource>) -> Result<Identity, Error> {
+    pub(crate) fn ask(source: Arc<dyn IdentitySource>) -> Result<Identity, Error> {
         let (mut stamp, mut identity);
         let mut times = 0;
         loop {

@@ -19,10 +19,10 @@ use serde_json::{json, Map, Value};
 use super::report::{Kind, Report};
 use super::rules;
 use super::trust::Roots;
+use crate::calendar::iso8601;
 use crate::error::{Error, IdentityFault};
 use crate::escape;
 use crate::finding::{self, shell_word, Finding, Rule};
-use crate::http::date::iso8601;
 use crate::tls::{built, certificate_rules as of_tls, is_plausible, Chain, Clients, Expiry, Identity};
 #[cfg(feature = "acme")]
 use crate::Acme;

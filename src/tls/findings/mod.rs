@@ -17,9 +17,9 @@ use super::chain::{Chain, Way};
 use super::pem::Unread;
 use super::validity;
 use super::x509::{Hash, PublicKey};
+use crate::calendar::{days_from_civil, iso8601};
 use crate::error::command_for;
 use crate::finding::{self, shell_word, Finding};
-use crate::http::date::{days_from_civil, iso8601};
 
 const DAY: i64 = 86_400;
 /// Apple, "Requirements for trusted certificates in iOS 13 and macOS 10.15": for certificates issued after 2019-07-01.

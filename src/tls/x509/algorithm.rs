@@ -13,10 +13,10 @@ const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 const ED448: &[u8] = &[0x2b, 0x65, 0x71];
 
 /// A curve that servers sign on, as far as a private key has to be compared with it (FIPS 186-4 appendix D.1.2).
-pub(in crate::tls) struct CurveParameters {
-    pub(in crate::tls) name: &'static str,
-    pub(in crate::tls) oid: &'static [u8],
-    pub(in crate::tls) prime: &'static [u8],
+pub(crate) struct CurveParameters {
+    pub(crate) name: &'static str,
+    pub(crate) oid: &'static [u8],
+    pub(crate) prime: &'static [u8],
     order: &'static [u8],
 }
 
@@ -51,24 +51,24 @@ static SIGNING_CURVES: [CurveParameters; 2] = [
 
 impl CurveParameters {
     /// id-ecPublicKey (RFC 5480 §2.1.1).
-    pub(in crate::tls) const EC_KEY: &'static [u8] = EC;
+    pub(crate) const EC_KEY: &'static [u8] = EC;
 
     /// The curve with this identifier; else the name of one that servers do not sign on.
-    pub(in crate::tls) fn named(oid: &[u8]) -> Result<&'static CurveParameters, String> {
+    pub(crate) fn named(oid: &[u8]) -> Result<&'static CurveParameters, String> {
         let found = SIGNING_CURVES.iter().find(|curve| curve.oid == oid);
         let other = || CURVES.iter().find(|(known, _)| *known == oid).map(|(_, name)| name.to_string());
         found.ok_or_else(|| other().unwrap_or_else(|| dotted(oid)))
     }
 
     /// The curve with this prime and order.
-    pub(in crate::tls) fn over(prime: &[u8], order: &[u8]) -> Result<&'static CurveParameters, String> {
+    pub(crate) fn over(prime: &[u8], order: &[u8]) -> Result<&'static CurveParameters, String> {
         let found = SIGNING_CURVES.iter().find(|curve| curve.prime == prime && curve.order == order);
         found.ok_or_else(|| "that is written out in it".to_string())
     }
 }
 
 /// The kind of a private key (RFC 8017, RFC 5480, RFC 8410, RFC 3279 §2.3.2), by the identifier of its algorithm.
-pub(in crate::tls) fn key_kind(oid: &[u8]) -> Option<&'static str> {
+pub(crate) fn key_kind(oid: &[u8]) -> Option<&'static str> {
     const DSA: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x38, 4, 1];
     const DH: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 3, 1];
     match oid {
@@ -123,7 +123,7 @@ const PSS_HASHES: [(&[u8], &str); 3] = [
 
 /// A public key's kind and size.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::tls) enum PublicKey {
+pub(crate) enum PublicKey {
     Rsa {
         bits: usize,
     },
@@ -184,7 +184,7 @@ fn rsa_bits(key: &[u8]) -> Result<usize, Fault> {
 
 /// How good the hash of a signature is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::tls) enum Hash {
+pub(crate) enum Hash {
     /// MD5 or SHA-1: others can be made that have the same.
     Broken,
     Good,
@@ -194,9 +194,9 @@ pub(in crate::tls) enum Hash {
 
 /// How a certificate was signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::tls) struct SignatureKind {
-    pub(in crate::tls) name: String,
-    pub(in crate::tls) hash: Hash,
+pub(crate) struct SignatureKind {
+    pub(crate) name: String,
+    pub(crate) hash: Hash,
 }
 
 impl SignatureKind {

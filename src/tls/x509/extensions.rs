@@ -34,34 +34,34 @@ const ANY_USAGE: &[u8] = &[0x55, 0x1d, 37, 0];
 const CA_ISSUERS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 48, 2];
 
 #[derive(Clone, Debug, Default)]
-pub(in crate::tls) struct Extensions {
-    pub(in crate::tls) dns_names: Vec<String>,
-    pub(in crate::tls) addresses: Vec<IpAddr>,
-    pub(in crate::tls) email_addresses: Vec<String>,
-    pub(in crate::tls) uris: Vec<String>,
+pub(crate) struct Extensions {
+    pub(crate) dns_names: Vec<String>,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) email_addresses: Vec<String>,
+    pub(crate) uris: Vec<String>,
     /// Names of other kinds than hosts and addresses have: of people, of services, of resources.
-    pub(in crate::tls) other_names: usize,
+    pub(crate) other_names: usize,
     /// Whether it is an authority's.
-    pub(in crate::tls) is_ca: bool,
+    pub(crate) is_ca: bool,
     /// How many certificates of authorities may follow.
-    pub(in crate::tls) path_length: Option<u64>,
-    pub(in crate::tls) key_usage: Option<KeyUsage>,
-    pub(in crate::tls) extended_key_usage: Option<ExtendedKeyUsage>,
-    pub(in crate::tls) has_name_constraints: bool,
-    pub(in crate::tls) subject_key_id: Option<Vec<u8>>,
-    pub(in crate::tls) authority_key_id: Option<Vec<u8>>,
+    pub(crate) path_length: Option<u64>,
+    pub(crate) key_usage: Option<KeyUsage>,
+    pub(crate) extended_key_usage: Option<ExtendedKeyUsage>,
+    pub(crate) has_name_constraints: bool,
+    pub(crate) subject_key_id: Option<Vec<u8>>,
+    pub(crate) authority_key_id: Option<Vec<u8>>,
     /// Where its issuer's certificate can be fetched.
-    pub(in crate::tls) issuers_at: Vec<String>,
+    pub(crate) issuers_at: Vec<String>,
     /// It has been logged before it was issued (RFC 6962 §3.3).
-    pub(in crate::tls) has_transparency_log: bool,
-    pub(in crate::tls) has_forum_policy: bool,
+    pub(crate) has_transparency_log: bool,
+    pub(crate) has_forum_policy: bool,
     /// In dots; whoever does not know one must refuse the certificate.
-    pub(in crate::tls) unknown_critical: Vec<String>,
+    pub(crate) unknown_critical: Vec<String>,
 }
 
 /// RFC 5280 §4.2.1.3: the bits, the first one the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::tls) struct KeyUsage(u16);
+pub(crate) struct KeyUsage(u16);
 
 impl KeyUsage {
     const NAMES: [&'static str; 9] = [
@@ -76,15 +76,15 @@ impl KeyUsage {
         "decipherOnly",
     ];
 
-    pub(in crate::tls) fn may_sign(self) -> bool {
+    pub(crate) fn may_sign(self) -> bool {
         self.0 & 0x8000 != 0
     }
 
-    pub(in crate::tls) fn may_sign_certificates(self) -> bool {
+    pub(crate) fn may_sign_certificates(self) -> bool {
         self.0 & 0x0400 != 0
     }
 
-    pub(in crate::tls) fn names(self) -> Vec<&'static str> {
+    pub(crate) fn names(self) -> Vec<&'static str> {
         let set = |at: &usize| self.0 & (0x8000 >> at) != 0;
         (0..Self::NAMES.len()).filter(set).map(|at| Self::NAMES[at]).collect()
     }
@@ -92,10 +92,10 @@ impl KeyUsage {
 
 /// RFC 5280 §4.2.1.12.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::tls) struct ExtendedKeyUsage {
-    pub(in crate::tls) server: bool,
+pub(crate) struct ExtendedKeyUsage {
+    pub(crate) server: bool,
     /// All of them, those with a name by it.
-    pub(in crate::tls) names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 impl Extensions {

@@ -23,39 +23,39 @@ type Fault = &'static str;
 
 /// What a certificate says.
 #[derive(Clone, Debug)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// 1, 2 or 3.
     pub(super) version: u8,
     /// Big-endian, in two's complement, never empty.
-    pub(super) serial: Vec<u8>,
-    pub(super) issuer: Name,
+    pub(crate) serial: Vec<u8>,
+    pub(crate) issuer: Name,
     pub(super) subject: Name,
     pub(super) validity: Validity,
     pub(super) key: Key,
     pub(super) signature: SignatureKind,
-    pub(super) extensions: Extensions,
+    pub(crate) extensions: Extensions,
 }
 
 /// A distinguished name.
 #[derive(Clone, Debug)]
-pub(super) struct Name {
+pub(crate) struct Name {
     /// The whole SEQUENCE. Two names are taken for the same when these are (RFC 5280 §7.1 allows more; no client does).
     pub(super) der: Vec<u8>,
     /// As RFC 4514 writes it.
     pub(super) text: String,
-    pub(super) common_name: Option<String>,
+    pub(crate) common_name: Option<String>,
 }
 
 /// A SubjectPublicKeyInfo.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// All of it.
     pub(super) der: Vec<u8>,
     pub(super) kind: PublicKey,
 }
 
 /// The two halves of a SubjectPublicKeyInfo.
-pub(super) struct KeyParts<'a> {
+pub(crate) struct KeyParts<'a> {
     /// The content of its AlgorithmIdentifier.
     pub(super) algorithm: &'a [u8],
     /// The content of its BIT STRING.
@@ -64,7 +64,7 @@ pub(super) struct KeyParts<'a> {
 
 impl Facts {
     /// Reads all of `certificate`, which must be one certificate.
-    pub(super) fn read(certificate: &[u8]) -> Result<Facts, Fault> {
+    pub(crate) fn read(certificate: &[u8]) -> Result<Facts, Fault> {
         let signed = der::signed(certificate)?;
         let mut tbs = Reader::new(Reader::new(signed.tbs).expect(SEQUENCE)?);
         let version = match tbs.optional(VERSION)? {

@@ -1,0 +1,410 @@
+//! The agent: one thread that obtains a certificate, asks when it is to be renewed, renews it, and rests in between. Every
+//! certificate goes into the state directory, where the server's keeper finds it.
+//!
+//! Started and stopped by the server; `once` does the same a single time, for a command.
+
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::sync::{mpsc, Arc};
+use std::thread;
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use rustls::RootCertStore;
+
+use super::foreign::clean;
+use super::held::{self, Found};
+use super::https::Https;
+use super::order::{Issued, Work};
+use super::schedule::{self, Dice, Next};
+use super::session::{self, Session};
+use super::state::{Book, Lock, Plan, State};
+use super::stop::Stop;
+use super::{account, ari, chain, time, Acme, Settings};
+use crate::error::{AcmeFault, Error, IdentityFault};
+use crate::tls::challenges::Challenges;
+use crate::tls::Identity;
+
+/// How long to rest at most before the clock, which somebody may have set, is looked at again: with a certificate, and
+/// without.
+const LONGEST_REST: Duration = Duration::from_secs(600);
+const LONGEST_REST_WITHOUT: Duration = Duration::from_secs(30);
+/// From one look to the next whether another process still works with the state directory.
+const UNTIL_UNLOCKED: Duration = Duration::from_secs(30);
+/// When nothing can be written down. In seconds.
+const WITHOUT_STATE: i64 = 60;
+const AFTER_A_PANIC: Duration = Duration::from_secs(60);
+/// After authorities that could not be asked when to renew. In seconds.
+const ASK_AGAIN_AFTER_FAILURE: i64 = 3_600;
+
+/// What a server with an identity from an authority carries.
+pub(crate) struct Agent {
+    settings: Settings,
+    state_dir: PathBuf,
+    roots: RootCertStore,
+    board: Arc<Challenges>,
+}
+
+/// What is told of an attempt that failed: why, and how long until the next.
+pub(crate) type Told = Box<dyn Fn(&Error, Duration) + Send>;
+
+/// Whether a certificate that is good still is renewed; see [`Acme::obtain`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Only when its time has come, when it is for other names, or when there is none.
+    IfDue,
+    /// In any case.
+    Now,
+}
+
+impl Agent {
+    pub(crate) fn new(acme: &Acme) -> Result<Agent, Error> {
+        let (settings, roots) = (acme.check()?, acme.roots()?);
+        Ok(Agent { settings, state_dir: acme.state_dir.clone(), roots, board: Arc::default() })
+    }
+
+    /// Where challenges are posted, to be answered by the redirect and the TLS listener.
+    pub(crate) fn challenges(&self) -> &Arc<Challenges> {
+        &self.board
+    }
+
+    pub(crate) fn challenge(&self) -> super::Challenge {
+        self.settings.challenge
+    }
+
+    /// Where the certificate and all that belongs to it are kept.
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    pub(super) fn state(&self) -> State {
+        State::at(&self.state_dir)
+    }
+
+    /// Begins to work, on a thread of its own, and tells of attempts that fail.
+    pub(crate) fn start(self: Arc<Self>, told: Told) -> io::Result<AtWork> {
+        let stop = Stop::default();
+        let (sender, ended) = mpsc::channel();
+        let at_work = AtWork { stop: stop.clone(), ended };
+        thread::Builder::new().name("lockgate-acme".into()).spawn(move || {
+            // A fault here must not end the care for the certificate without a word.
+            while panic::catch_unwind(AssertUnwindSafe(|| self.work(&stop, &told))).is_err() {
+                log::error!("ACME: the agent panicked; it begins again in {AFTER_A_PANIC:?}");
+                if stop.wait(AFTER_A_PANIC) {
+                    break;
+                }
+            }
+            // Nobody listens when the server has given up waiting.
+            let _ = sender.send(());
+        })?;
+        Ok(at_work)
+    }
+
+    /// Gets a certificate on this thread, once, whatever the back-off says: somebody is waiting.
+    pub(crate) fn once(&self, urgency: Urgency) -> Result<Identity, Error> {
+        let found = self.in_the_directory(|state| {
+            let _lock = state.lock()?;
+            let stop = Stop::default();
+            let https = self.https(&stop)?;
+            let found = self.found(state)?;
+            let mut book = state.book()?;
+            if urgency == Urgency::Now || self.is_due(&https, state, &mut book, found.as_ref())? {
+                if let Err(fault) = self.obtain(&https, state, &stop, &mut book, found.as_ref()) {
+                    // To come too early is no failure of the authority's.
+                    if !matches!(fault, AcmeFault::TooSoon { .. }) {
+                        self.note_failure(state, &mut book, &fault);
+                    }
+                    return Err(fault);
+                }
+            }
+            self.found(state)
+        })?;
+        match found {
+            Some(found) => Ok(found.identity),
+            // It was written a moment ago, and nobody else may.
+            None => Err(self.error(AcmeFault::Stopped)),
+        }
+    }
+
+    /// Whether a certificate is wanted now, back-off or not.
+    fn is_due(
+        &self,
+        https: &Https,
+        state: &State,
+        book: &mut Book,
+        found: Option<&Found>,
+    ) -> Result<bool, AcmeFault> {
+        let Some(found) = found.filter(|found| found.held.fits) else { return Ok(true) };
+        let now = time::now();
+        if schedule::next(now, Some(&found.held), book, false) == Next::Ask {
+            self.plan(https, state, book, found)?;
+        }
+        Ok(book.plan.as_ref().is_some_and(|plan| plan.renew_at <= now))
+    }
+
+    fn in_the_directory<T>(&self, work: impl FnOnce(&State) -> Result<T, AcmeFault>) -> Result<T, Error> {
+        State::open(&self.state_dir).and_then(|state| work(&state)).map_err(|fault| self.error(fault))
+    }
+
+    fn error(&self, fault: AcmeFault) -> Error {
+        Error::Acme { authority: self.settings.directory.clone(), fault }
+    }
+
+    /// The thread's work, until it is to stop.
+    fn work(&self, stop: &Stop, told: &Told) {
+        let https = match self.https(stop) {
+            Ok(https) => https,
+            Err(fault) => return log::error!("ACME: nothing is obtained or renewed: {fault}"),
+        };
+        let mut open: fn(&Path) -> Result<State, AcmeFault> = State::open;
+        while let Some((state, lock)) = self.take_directory(open, stop) {
+            // Where it is replaced, whoever comes there first may work with it.
+            while state.is_of_here(&lock) {
+                let rest = self.round(&https, &state, stop, told).unwrap_or_else(|fault| {
+                    log::error!("ACME: {fault}");
+                    Duration::from_secs(WITHOUT_STATE as u64)
+                });
+                if stop.wait(rest) {
+                    return;
+                }
+            }
+            open = State::reopen;
+        }
+    }
+
+    /// Waits until the state directory is there and nobody else's; `None` when it is to stop.
+    fn take_directory(
+        &self,
+        open: fn(&Path) -> Result<State, AcmeFault>,
+        stop: &Stop,
+    ) -> Option<(State, Lock)> {
+        let mut is_told = false;
+        loop {
+            match open(&self.state_dir).and_then(|state| state.lock().map(|lock| (state, lock))) {
+                Ok(ours) => return Some(ours),
+                Err(fault) if !is_told => {
+                    log::warn!("ACME: nothing is obtained or renewed here: {fault}");
+                    is_told = true;
+                }
+                Err(_) => {}
+            }
+            if stop.wait(UNTIL_UNLOCKED) {
+                return None;
+            }
+        }
+    }
+
+    /// Does what is due, and says how long to rest.
+    fn round(&self, https: &Https, state: &State, stop: &Stop, told: &Told) -> Result<Duration, AcmeFault> {
+        let now = time::now();
+        let found = self.found(state)?;
+        let mut book = state.book()?;
+        let held = found.as_ref().map(|found| &found.held);
+        match schedule::next(now, held, &book, state.order()?.is_some()) {
+            Next::Obtain => {
+                let outcome = self.obtain(https, state, stop, &mut book, found.as_ref());
+                match outcome {
+                    Ok(()) => {}
+                    Err(AcmeFault::Stopped) => return Ok(Duration::ZERO),
+                    Err(fault) => {
+                        let wait = seconds(self.note_failure(state, &mut book, &fault));
+                        let error = self.error(fault);
+                        log::error!("ACME: {error}; next try in {} s", wait.as_secs());
+                        told(&error, wait);
+                        return Ok(wait.min(LONGEST_REST_WITHOUT));
+                    }
+                }
+            }
+            Next::Ask => {
+                if let Some(found) = &found {
+                    self.plan(https, state, &mut book, found)?;
+                }
+            }
+            Next::Wait(at) => {
+                let most = if held.is_some() { LONGEST_REST } else { LONGEST_REST_WITHOUT };
+                return Ok(seconds(at.saturating_sub(now)).min(most));
+            }
+        }
+        Ok(Duration::ZERO)
+    }
+
+    fn obtain(
+        &self,
+        https: &Https,
+        state: &State,
+        stop: &Stop,
+        book: &mut Book,
+        found: Option<&Found>,
+    ) -> Result<(), AcmeFault> {
+        let settings = &self.settings;
+        let (mut key, mut account) = account::key(state, &settings.directory)?;
+        let directory = session::directory(https, &settings.directory)?;
+        let replaces = found
+            .filter(|found| found.directory.as_ref() == Some(&settings.directory))
+            .and_then(|found| chain::renewal_name(&found.leaf));
+        let work = Work { settings, state, board: &self.board, stop };
+        let last_order = book.last_order;
+        let mut is_second = false;
+        let issued = loop {
+            let mut session = Session::new(https, &directory, &key, account.url.clone());
+            let outcome = account::register(&mut session, settings, state, &mut account)
+                .and_then(|()| work.obtain(&mut session, book, replaces.clone()));
+            let fault = match outcome {
+                Ok(issued) => break issued,
+                Err(fault) => fault,
+            };
+            // Once in an attempt: an authority that refuses the new account too is not asked again at once.
+            if is_second || !account::is_lost(&mut session, settings, &fault) {
+                return Err(fault);
+            }
+            (key, account) = account::replace(state, &settings.directory, &account, &fault)?;
+            // A refused order does not count: the next one need not wait for the time between two orders.
+            book.last_order = last_order;
+            is_second = true;
+        };
+        let pem = held::write(settings, &issued);
+        if let Err(fault) = self.check(&pem, &issued) {
+            if !matches!(fault, AcmeFault::Unfinished { .. }) {
+                // The same order gives the same again.
+                state.forget_order()?;
+            }
+            return Err(fault);
+        }
+        state.save_certificate(&pem)?;
+        let hasty = match found {
+            Some(found) if schedule::is_young(&found.held, time::now()) => book.hasty.saturating_add(1),
+            _ => 0,
+        };
+        *book = Book { last_order: book.last_order, hasty, ..Book::default() };
+        state.save_book(book)?;
+        state.forget_order()
+    }
+
+    /// Whether the authority gave what was asked for. One whose clock is a little ahead gives what is good in a moment.
+    fn check(&self, pem: &str, issued: &Issued) -> Result<(), AcmeFault> {
+        let unfit = |what: String| {
+            AcmeFault::Unsupported(format!("the certificate that it issued is of no use: {}", clean(&what)))
+        };
+        let found = held::try_new(pem.as_bytes(), &self.settings).map_err(|error| match error {
+            Error::Identity { fault: IdentityFault::NotYetValid { .. }, .. } => AcmeFault::Unfinished {
+                what: "waiting for the certificate to be valid by this machine's clock",
+                retry_after: None,
+            },
+            error => unfit(error.to_string()),
+        })?;
+        if !found.held.fits {
+            return Err(unfit(format!("it is not for all of {}", self.settings.name_texts().join(", "))));
+        }
+        let until = crate::calendar::iso8601(found.held.not_after);
+        let names = self.settings.name_texts().join(", ");
+        let certificates = issued.chain_pem.matches("BEGIN CERTIFICATE").count();
+        log::info!("ACME: a certificate for {names}, valid until {until}, in a chain of {certificates}");
+        Ok(())
+    }
+
+    /// Notes when the certificate is to be renewed, as the authority says or else by its life.
+    fn plan(&self, https: &Https, state: &State, book: &mut Book, found: &Found) -> Result<(), AcmeFault> {
+        let (now, dice) = (time::now(), roll()?);
+        // Where nothing can be written down, the authority would be asked again and again.
+        state.save_book(book)?;
+        let known = book.plan.take().filter(|plan| plan.certificate == found.held.name);
+        let asked = session::directory(https, &self.settings.directory)
+            .and_then(|directory| ari::ask(https, &directory, &found.leaf));
+        let mut plan = known.clone().unwrap_or_else(|| Plan {
+            certificate: found.held.name.clone(),
+            renew_at: schedule::by_lifetime(&found.held, dice),
+            window: None,
+            ask_at: None,
+            explanation: None,
+        });
+        match asked {
+            Ok(Some((info, again))) => {
+                plan.renew_at = schedule::by_window(&found.held, &info, known.as_ref(), dice);
+                (plan.window, plan.explanation) = (Some((info.start, info.end)), info.explanation);
+                plan.ask_at = Some(schedule::ask_at(now, again));
+            }
+            // It may have such a service some day.
+            Ok(None) => plan.ask_at = Some(schedule::ask_at(now, Some(i64::MAX))),
+            Err(AcmeFault::Stopped) => return Ok(()),
+            Err(fault) => {
+                log::info!("ACME: the authority could not be asked when to renew: {fault}");
+                let wait = schedule::wanted_wait(&fault).unwrap_or(0).max(ASK_AGAIN_AFTER_FAILURE);
+                plan.ask_at = Some(schedule::ask_at(now, Some(wait)));
+            }
+        }
+        if known.is_none_or(|known| known.renew_at != plan.renew_at) {
+            let at = crate::calendar::iso8601(plan.renew_at);
+            let why = plan.explanation.as_ref().map_or(String::new(), |url| format!(", see {url}"));
+            log::info!("ACME: renewal at {at}{why}");
+        }
+        book.plan = Some(plan);
+        state.save_book(book)
+    }
+
+    /// Remembers a failure, and says after how many seconds to try again.
+    fn note_failure(&self, state: &State, book: &mut Book, fault: &AcmeFault) -> i64 {
+        let now = time::now();
+        book.failures = book.failures.saturating_add(1);
+        let dice = roll().unwrap_or(Dice(0.5));
+        let wait = schedule::back_off(fault, book.failures, dice);
+        book.not_before = Some(now + wait);
+        (book.last_error, book.last_error_at) = (Some(fault.to_string()), Some(now));
+        if let Err(fault) = state.save_book(book) {
+            log::error!("ACME: {fault}");
+            return wait.max(WITHOUT_STATE);
+        }
+        wait
+    }
+
+    /// The certificate that is there and can be served with.
+    fn found(&self, state: &State) -> Result<Option<Found>, AcmeFault> {
+        let Some(file) = state.certificate()? else { return Ok(None) };
+        match held::read(&state.certificate_file(), &file, Some(&self.settings)) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) => {
+                // The source that is served from says it aloud, and once.
+                log::debug!("ACME: {error}");
+                Ok(None)
+            }
+        }
+    }
+
+    fn https(&self, stop: &Stop) -> Result<Https, AcmeFault> {
+        Https::new(self.roots.clone(), stop.clone()).map_err(|_| AcmeFault::Crypto)
+    }
+}
+
+/// An agent at work; dropping it asks it to stop.
+pub(crate) struct AtWork {
+    stop: Stop,
+    ended: mpsc::Receiver<()>,
+}
+
+impl AtWork {
+    /// Asks it to stop. Returns at once.
+    pub(crate) fn stop(&self) {
+        self.stop.stop();
+    }
+
+    /// Waits until it has stopped, at most this long; whether it has.
+    pub(crate) fn wait(&self, time: Duration) -> bool {
+        !matches!(self.ended.recv_timeout(time), Err(mpsc::RecvTimeoutError::Timeout))
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn roll() -> Result<Dice, AcmeFault> {
+    let mut bytes = [0; 4];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| AcmeFault::Crypto)?;
+    Ok(Dice(f64::from(u32::from_be_bytes(bytes)) / f64::from(u32::MAX)))
+}
+
+fn seconds(wait: i64) -> Duration {
+    Duration::from_secs(u64::try_from(wait).unwrap_or(0))
+}

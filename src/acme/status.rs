@@ -1,0 +1,143 @@
+//! What is known in a state directory, for people and programs to look at.
+
+use std::fmt;
+use std::path::Path;
+
+use super::foreign::clean;
+use super::held;
+use super::state::State;
+use super::url::Url;
+use crate::calendar::iso8601;
+use crate::error::Error;
+
+/// What is known about the certificate from an authority. Times are seconds since 1970-01-01 UTC. What the authority has said
+/// is in one line, of at most 600 bytes and 4 KiB for an error, with `\u{..}` in place of what steers a terminal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AcmeStatus {
+    /// The authority's directory that the certificate is from.
+    pub authority: Option<String>,
+    /// The authorities that there are accounts with, and the accounts' URLs.
+    pub accounts: Vec<(String, String)>,
+    /// The names and addresses that the certificate was asked for.
+    pub names: Vec<String>,
+    /// The profile that it was ordered with.
+    pub profile: Option<String>,
+    /// When the certificate's validity begins.
+    pub not_before: Option<i64>,
+    /// When the certificate's validity ends.
+    pub not_after: Option<i64>,
+    /// Why the certificate cannot be served with, if it is there and cannot.
+    pub fault: Option<String>,
+    /// When the certificate is to be renewed.
+    pub renew_at: Option<i64>,
+    /// The window that the authority suggested for that (RFC 9773).
+    pub window: Option<(i64, i64)>,
+    /// What the authority has to say about the window.
+    pub explanation: Option<String>,
+    /// The URL of an order under way.
+    pub order: Option<String>,
+    /// Attempts that failed since one succeeded.
+    pub failures: u32,
+    /// What the last of them failed with.
+    pub last_error: Option<String>,
+    /// When it failed.
+    pub last_error_at: Option<i64>,
+    /// No attempt is made before this time.
+    pub next_attempt: Option<i64>,
+}
+
+impl AcmeStatus {
+    /// Reads the state directory of an [`Acme`](crate::Acme), whoever else works with it. Where there never was one, all is
+    /// `None`.
+    ///
+    /// # Errors
+    /// [`Error::Acme`] when a file is there and cannot be read.
+    pub fn read(state_dir: impl AsRef<Path>) -> Result<AcmeStatus, Error> {
+        let state = State::at(state_dir.as_ref());
+        let failed = |fault| Error::Acme { authority: "an authority".into(), fault };
+        let mut status = AcmeStatus::default();
+        if let Some(file) = state.certificate().map_err(failed)? {
+            let words = held::Words::of(&file);
+            status.authority = words.directory.as_deref().map(shown);
+            status.names = words.names.iter().map(|name| clean(name)).collect();
+            status.profile = words.profile.as_deref().map(clean);
+            match held::read(&state.certificate_file(), &file, None) {
+                Ok(found) => {
+                    status.not_before = Some(found.held.not_before);
+                    status.not_after = Some(found.held.not_after);
+                }
+                Err(error) => status.fault = Some(error.to_string()),
+            }
+        }
+        let accounts = state.accounts().map_err(failed)?;
+        status.accounts = accounts.iter().map(|(authority, url)| (shown(authority), shown(url))).collect();
+        status.order = state.order().map_err(failed)?.map(|order| shown(&order.url));
+        let book = state.book().map_err(failed)?;
+        if let Some(plan) = book.plan {
+            (status.renew_at, status.window) = (Some(plan.renew_at), plan.window);
+            status.explanation = plan.explanation;
+        }
+        status.failures = book.failures;
+        (status.last_error, status.last_error_at) = (book.last_error, book.last_error_at);
+        status.next_attempt = book.not_before;
+        Ok(status)
+    }
+}
+
+/// A URL is only ASCII and has its bound. An earlier version kept what it was told.
+fn shown(url: &str) -> String {
+    if Url::parse(url).is_ok() {
+        url.to_string()
+    } else {
+        clean(url)
+    }
+}
+
+/// A few lines for people.
+impl fmt::Display for AcmeStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |time: Option<i64>| time.map_or("an unknown time".to_string(), iso8601);
+        match (self.not_after, &self.fault) {
+            (Some(not_after), _) => {
+                writeln!(f, "certificate for {}", self.names.join(", "))?;
+                if let Some(authority) = &self.authority {
+                    writeln!(f, "  from {authority}")?;
+                }
+                if let Some(profile) = &self.profile {
+                    writeln!(f, "  profile {profile}")?;
+                }
+                writeln!(f, "  valid from {} to {}", at(self.not_before), iso8601(not_after))?;
+                match self.renew_at {
+                    Some(renew_at) => write!(f, "  renewal at {}", iso8601(renew_at))?,
+                    None => write!(f, "  renewal not planned yet")?,
+                }
+                if let Some((start, end)) = self.window {
+                    write!(f, ", as suggested between {} and {}", iso8601(start), iso8601(end))?;
+                }
+                if let Some(explanation) = &self.explanation {
+                    write!(f, ", see {explanation}")?;
+                }
+                writeln!(f)?;
+            }
+            (None, Some(fault)) => writeln!(f, "the certificate cannot be used: {fault}")?,
+            (None, None) => writeln!(f, "no certificate from an authority yet")?,
+        }
+        for (authority, account) in &self.accounts {
+            writeln!(f, "account {account} at {authority}")?;
+        }
+        if let Some(order) = &self.order {
+            writeln!(f, "order under way: {order}")?;
+        }
+        if let Some(error) = &self.last_error {
+            writeln!(f, "last error, at {}: {error}", at(self.last_error_at))?;
+            writeln!(
+                f,
+                "  failures in a row: {}; next attempt not before {}",
+                self.failures,
+                at(self.next_attempt)
+            )?;
+        }
+        Ok(())
+    }
+}

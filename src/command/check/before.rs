@@ -1,0 +1,76 @@
+//! `lockgate check --config FILE`, or `--cert FILE --key FILE`: what would be wrong if it were served. `check` calls it.
+
+use std::process::ExitCode;
+
+use lockgate::check::{Before, Verdict};
+use lockgate::workshop::regular_file::{self, Links};
+use lockgate::Device;
+
+use super::report;
+use crate::command::cert::obtain;
+use crate::command::exit::{Code, Failure};
+use crate::command::parse::Arguments;
+use crate::command::serve;
+use crate::command::terminal::{say_json, say_painted, Paint};
+
+pub(in crate::command) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let report = before(arguments)?.run();
+    if arguments.json {
+        say_json(&format!("{:#}", report.to_json()));
+    } else {
+        say_painted(&report::text(&report, Paint::for_stdout()));
+    }
+    Ok(match report.verdict() {
+        Verdict::Clean => ExitCode::SUCCESS,
+        Verdict::Warnings => ExitCode::from(1),
+        // And whatever is worse.
+        _ => ExitCode::from(2),
+    })
+}
+
+/// What `serve` would be given.
+fn before(arguments: &Arguments) -> Result<Before, Failure> {
+    if let Some(message) = &arguments.settings_fault {
+        let file = arguments.config.as_ref();
+        return match file.map(|file| regular_file::open(file, Links::Followed)) {
+            Some(Err(_)) => Err(Failure::new(Code::NotChecked, message)),
+            _ => Ok(Before::new().setting_fault(message)),
+        };
+    }
+    let mut before = Before::new().https(arguments.https.to_string()).limits(arguments.limits.clone());
+    if let Some(http) = arguments.http {
+        before = before.redirect_http(http.to_string());
+    }
+    if let Some(clients) = serve::client_auth(arguments) {
+        before = before.client_auth(clients);
+    }
+    let together = serve::check(arguments)
+        .and_then(|()| serve::check_client_options(arguments))
+        .and_then(|()| serve::check_redirect_options(arguments));
+    if let Err(failure) = together {
+        // On the command line alone it is a mistake of whoever types; in a file it is what was asked about.
+        return match arguments.config {
+            None => Err(Failure::new(Code::UsageOfReport, failure.message)),
+            Some(_) => Ok(pairs(arguments, before).setting_fault(failure.message)),
+        };
+    }
+    if arguments.acme.directory.is_some() {
+        return Ok(match obtain::of(arguments) {
+            Ok(acme) => before.acme(acme),
+            Err(failure) => before.setting_fault(failure.message),
+        });
+    }
+    if let Some(state) = arguments.state.as_ref().filter(|_| arguments.device) {
+        let device = arguments.names.iter().fold(Device::new(state), |device, name| device.name(name));
+        return Ok(before.device(device));
+    }
+    Ok(pairs(arguments, before))
+}
+
+fn pairs(arguments: &Arguments, before: Before) -> Before {
+    arguments
+        .certs
+        .iter()
+        .zip(&arguments.keys)
+        .fold(before, |before, (cert, key)| before.pem_files(cert, key))
+}

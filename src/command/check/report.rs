@@ -1,0 +1,248 @@
+//! A check's report as text for people: a few lines of what was seen, what is wrong with it, and one sentence at the end.
+
+use lockgate::check::{Explanation, Report};
+use lockgate::workshop::escape;
+use lockgate::{Finding, Severity};
+use serde_json::Value;
+
+use crate::command::terminal::Paint;
+
+/// Where lines end, if a word allows it.
+const WIDTH: usize = 96;
+
+/// The whole report.
+pub(in crate::command) fn text(report: &Report, paint: Paint) -> String {
+    let subject = escape::line(report.subject()).to_string();
+    let mut out = format!("{}\n\n", paint.with("1", &subject));
+    for (area, words) in seen(report) {
+        out.push_str(&format!("  {area:<12} {words}\n"));
+    }
+    for severity in [Severity::Error, Severity::Warning] {
+        for finding in report.findings().iter().filter(|finding| finding.severity() == severity) {
+            out.push('\n');
+            whole(finding, paint, &mut out);
+        }
+    }
+    let notes: Vec<&Finding> =
+        report.findings().iter().filter(|finding| finding.severity() == Severity::Note).collect();
+    if !notes.is_empty() {
+        out.push('\n');
+    }
+    for note in notes {
+        let head = format!("note: {}: ", note.id());
+        let place = note.place().map_or_else(String::new, |place| format!("{place}: "));
+        let words = wrapped(&format!("{head}{place}{}", note.seen()), 0, 4);
+        // The head has no blank where it could be cut.
+        out.push_str(&words.replacen("note", &paint.severity(Severity::Note, "note"), 1));
+        out.push('\n');
+    }
+    if !report.unknown().is_empty() {
+        out.push_str("\nNot found out:\n");
+    }
+    for unknown in report.unknown() {
+        out.push_str(&format!("  {}\n", wrapped(&escape::line(unknown).to_string(), 2, 4)));
+    }
+    if !report.findings().is_empty() {
+        out.push_str("\nMore about a finding: lockgate check --explain ID\n");
+    }
+    let worst = report.findings().iter().map(Finding::severity).max().filter(|worst| *worst > Severity::Note);
+    let summary = escape::line(&report.summary()).to_string();
+    out.push('\n');
+    out.push_str(&match worst {
+        Some(worst) => paint.severity(worst, &summary),
+        None => paint.with("1;32", &summary),
+    });
+    out
+}
+
+/// A finding with all that one needs to mend it.
+fn whole(finding: &Finding, paint: Paint, out: &mut String) {
+    let severity = finding.severity();
+    let place = finding.place().map_or_else(String::new, |place| format!(" ({place})"));
+    out.push_str(&format!(
+        "{} {}{place}\n",
+        paint.severity(severity, &format!("{severity}:")),
+        paint.with("1", finding.id())
+    ));
+    out.push_str(&format!("  {}\n", wrapped(&sentence(finding.seen()), 2, 2)));
+    out.push_str(&format!("  {}\n", wrapped(finding.why(), 2, 2)));
+    if !finding.refused_by().is_empty() {
+        out.push_str(&format!("  Refused by {}.\n", finding.refused_by().join(", ")));
+    }
+    out.push_str("  To mend it:\n");
+    for line in finding.fix().lines() {
+        // Something to paste is not cut into lines.
+        out.push_str(&format!("    {line}\n"));
+    }
+    out.push_str(&format!("  See {}.\n", finding.reference()));
+}
+
+/// The long text about a kind of finding.
+pub(in crate::command) fn explanation(explanation: &Explanation) -> String {
+    let mut out = format!("{} ({})\n\n", explanation.id(), explanation.severity());
+    for part in [explanation.why(), explanation.about()].into_iter().filter(|part| !part.is_empty()) {
+        out.push_str(&format!("{}\n\n", wrapped(part, 0, 0)));
+    }
+    out.push_str(&format!(
+        "fix: {}\nsee: {}",
+        explanation.fix().replace('\n', "\n     "),
+        explanation.reference()
+    ));
+    out
+}
+
+/// What was seen, a line an area.
+/// What is left of a certificate's life.
+fn life(days_left: i64) -> String {
+    match days_left {
+        -1 => "expired a day ago".to_string(),
+        days if days < 0 => format!("expired {} days ago", days.unsigned_abs()),
+        1 => "1 day left".to_string(),
+        days => format!("{days} days left"),
+    }
+}
+
+fn seen(report: &Report) -> Vec<(&'static str, String)> {
+    let facts = report.facts();
+    let fact = |area: &str, name: &str| facts.get(area).and_then(|area| area.get(name));
+    let text = |area: &str, name: &str| fact(area, name).and_then(Value::as_str).map(shown);
+    let mut lines = Vec::new();
+    if let Some(address) = facts.get("address").and_then(Value::as_str).map(shown) {
+        lines.push(("address", format!("{address}, {} connections", report.connections())));
+    }
+    if let Some(certificates) = facts.get("certificates").and_then(Value::as_array) {
+        for certificate in certificates {
+            let text =
+                |name: &str| certificate.get(name).and_then(Value::as_str).map(shown).unwrap_or_default();
+            let days = certificate.get("days_left").and_then(Value::as_i64).unwrap_or_default();
+            lines.push(("certificate", format!("{}: {}, {}", text("file"), text("subject"), life(days))));
+        }
+    }
+    for (area, name) in [("HTTPS", "https"), ("plain HTTP", "http")] {
+        if let Some(state) = text("listeners", name) {
+            lines.push((area, format!("the port is {state}")));
+        }
+    }
+    if let Some(ceiling) = fact("memory", "ceiling_bytes").and_then(Value::as_u64) {
+        let connections = facts.get("connections").and_then(Value::as_u64).unwrap_or_default();
+        let of = fact("memory", "machine_bytes").and_then(Value::as_u64);
+        let of = of.map_or_else(String::new, |of| format!(" of {} MiB", of >> 20));
+        lines.push(("limits", format!("{connections} connections; at most {} MiB{of}", ceiling >> 20)));
+    }
+    if let Some(versions) = fact("tls", "versions").and_then(Value::as_object) {
+        let mut accepted: Vec<&str> = versions
+            .iter()
+            .filter(|(_, accepted)| **accepted == true)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        accepted.sort_by(|a, b| b.cmp(a));
+        let mut words = if accepted.is_empty() {
+            "no version".to_string()
+        } else {
+            escape::line(&accepted.join(", ")).to_string()
+        };
+        if let Some(cipher) = text("tls", "cipher") {
+            words.push_str(&format!("; a current client gets {cipher}"));
+        }
+        lines.push(("TLS", words));
+    }
+    if let Some(subject) = text("certificate", "subject") {
+        let mut words = if subject.is_empty() { "(no subject)".to_string() } else { subject };
+        if let Some(days) = fact("certificate", "days_left").and_then(Value::as_i64) {
+            words.push_str(&format!(", {}", life(days)));
+        }
+        words.push_str(&match text("certificate", "trusted") {
+            Some(voucher) => format!(", vouched for by {voucher}"),
+            None => ", not trusted".to_string(),
+        });
+        lines.push(("certificate", words));
+    }
+    if let Some(status) = fact("https", "status") {
+        let stays = match fact("https", "keep_alive").and_then(Value::as_bool) {
+            Some(true) => ", and the connection stays",
+            _ => "",
+        };
+        lines.push(("HTTPS", format!("{status}{stays}")));
+    }
+    if let (Some(port), Some(answer)) = (fact("http", "port"), text("http", "answer")) {
+        let words = match (answer.as_str(), text("http", "location")) {
+            ("redirect", Some(location)) => format!("a redirect to {location}"),
+            ("content", _) => "contents".to_string(),
+            ("refusal", _) => format!("a refusal ({})", fact("http", "status").unwrap_or(&Value::Null)),
+            (answer, _) => format!("{answer} (nothing answers)"),
+        };
+        lines.push(("plain HTTP", format!("port {port}: {words}")));
+    }
+    lines
+}
+
+/// A fact in words of the server that is checked.
+fn shown(text: &str) -> String {
+    escape::bounded(text, 200).to_string()
+}
+
+/// With a capital in front and a point behind.
+fn sentence(clause: &str) -> String {
+    let mut letters = clause.chars();
+    let first: String = letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    let end = if clause.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
+/// Broken into lines, of which those after the first are indented; `column` is where the first begins.
+fn wrapped(text: &str, column: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut at = column;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if out.is_empty() {
+            out.push_str(word);
+            at += length;
+        } else if at + 1 + length > WIDTH {
+            out.push_str(&format!("\n{:indent$}{word}", ""));
+            at = indent + length;
+        } else {
+            out.push_str(&format!(" {word}"));
+            at += 1 + length;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_over_has_no_days_left() {
+        assert_eq!(
+            [-303, -1, 0, 1, 90].map(life),
+            ["expired 303 days ago", "expired a day ago", "0 days left", "1 day left", "90 days left"]
+        );
+    }
+
+    #[test]
+    fn lines_end_at_words_and_words_stay_whole() {
+        let text = wrapped(&"word ".repeat(60), 2, 4);
+        assert!(text.lines().count() > 2);
+        for line in text.lines() {
+            assert!(line.len() <= WIDTH, "{line}");
+        }
+        assert!(text.lines().nth(1).unwrap().starts_with("    word"));
+        let long = "x".repeat(200);
+        assert_eq!(wrapped(&long, 0, 0), long);
+    }
+
+    #[test]
+    fn a_clause_becomes_a_sentence() {
+        assert_eq!(sentence("it is so"), "It is so.");
+        assert_eq!(sentence("Is it so?"), "Is it so?");
+        assert_eq!(sentence(""), ".");
+    }
+
+    #[test]
+    fn a_redirect_of_the_server_cannot_steer_a_terminal() {
+        assert_eq!(shown("https://a\u{9b}31m\u{202e}/"), r"https://a\u{9b}31m\u{202e}/");
+        assert_eq!(shown(&"é".repeat(300)), "é".repeat(200) + "… (200 bytes more)");
+    }
+}

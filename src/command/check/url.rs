@@ -1,0 +1,68 @@
+//! `lockgate check URL`: is the connection to an HTTPS API really secure, in plain words. `check` calls it.
+
+use std::cell::Cell;
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use lockgate::check::{Check, Verdict};
+
+use super::report;
+use crate::command::exit::{Code, Failure};
+use crate::command::parse::Arguments;
+use crate::command::terminal::{say_json, say_painted, Paint};
+
+pub(in crate::command) fn run(arguments: &Arguments, url: &str) -> Result<ExitCode, Failure> {
+    let mut check = Check::new(url).http_port(arguments.http_port);
+    if let Some(file) = &arguments.ca {
+        check = check.ca_file(file);
+    }
+    if let (Some(cert), Some(key)) = (arguments.certs.first(), arguments.keys.first()) {
+        check = check.client_pem_files(cert, key);
+    }
+    if let Some((address, port)) = arguments.connect {
+        check = check.connect(address, port);
+    }
+    let is_watched = io::stderr().is_terminal();
+    if is_watched {
+        check = check.on_progress(Progress::default().shower());
+    }
+    let outcome = check.run();
+    if is_watched {
+        progress("");
+    }
+    let report = outcome?;
+    if arguments.json {
+        say_json(&format!("{:#}", report.to_json()));
+    } else {
+        say_painted(&report::text(&report, Paint::for_stdout()));
+    }
+    Ok(match report.verdict() {
+        Verdict::Clean if !report.is_complete() => ExitCode::from(Code::NotChecked as u8),
+        Verdict::Clean => ExitCode::SUCCESS,
+        Verdict::Warnings => ExitCode::from(1),
+        // And whatever is worse.
+        _ => ExitCode::from(2),
+    })
+}
+
+/// One line on stderr that is written over again and again.
+#[derive(Default)]
+struct Progress {
+    steps: Cell<u32>,
+}
+
+impl Progress {
+    fn shower(self) -> impl Fn(&str) {
+        move |step| {
+            self.steps.set(self.steps.get() + 1);
+            progress(&format!("{}: {step} …", self.steps.get()));
+        }
+    }
+}
+
+/// Writes over the last line (ECMA-48 EL).
+fn progress(line: &str) {
+    let mut stderr = io::stderr().lock();
+    // Nobody is told that nobody can be told.
+    let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
+}

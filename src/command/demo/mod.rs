@@ -1,0 +1,79 @@
+//! `lockgate demo`: the server with a certificate that is made for the occasion. `make run-demo` calls it.
+
+mod certs;
+
+use std::process::ExitCode;
+
+use lockgate::workshop::escape;
+use lockgate::Identity;
+
+use self::certs::Freshness;
+use super::exit::{self, Code, Failure};
+use super::parse::Arguments;
+use super::say;
+use super::serve;
+use super::signals::Signals;
+use super::spec::{Operands, Spec};
+use super::value::Listen;
+
+/// The port that needs a permission, and the one that is taken when it is not to be had.
+const HTTP_PORT: u16 = 80;
+const HTTP_PORT_INSTEAD: u16 = 8080;
+
+pub(in crate::command) const SPEC: Spec = Spec {
+    name: "demo",
+    synopsis: "[OPTIONS]",
+    summary: "Makes a certificate for localhost and serves with it.",
+    text: HELP,
+    operands: Operands::None,
+    exit_codes: exit::SERVING,
+    usage_code: Code::Usage,
+    run: |arguments| run(arguments).map(|()| ExitCode::SUCCESS),
+};
+
+const HELP: &str = "\
+Makes a small authority of its own and a certificate for localhost, unless they are there, and
+serves GET /api/data over HTTPS with it. No other program trusts this authority until it is told
+to, as curl is here:
+
+  lockgate demo --http 8080
+  curl --cacert certs/ca.pem https://localhost:8443/api/data
+
+When plain HTTP cannot have port 80, port 8080 is taken instead.
+";
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    serve::check_client_options(arguments)?;
+    serve::check_redirect_options(arguments)?;
+    let signals = Signals::catch()?;
+    let certificates = certs::ensure(&arguments.dir)
+        .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
+    if let Freshness::Made { because } = &certificates.freshness {
+        let dir = escape::path(&arguments.dir);
+        say(&format!("Made a demo CA and a certificate for localhost in {dir}: {}.", escape::line(because)));
+    }
+    let identities = vec![Identity::from_pem_files(&certificates.certificate, &certificates.key)?];
+    let server = match (serve::open(arguments, identities.clone(), arguments.http), arguments.http) {
+        (Ok(server), _) => server,
+        (Err(error), Some(http)) if http.port == HTTP_PORT && is_about_http(&error) => {
+            let instead = Listen { port: HTTP_PORT_INSTEAD, ..http };
+            let server = serve::open(arguments, identities, Some(instead))?;
+            let why = if error.is_permission_denied() {
+                "This user may not open port 80"
+            } else {
+                "Another program has port 80"
+            };
+            say(&format!("{why}; plain HTTP is answered on port {HTTP_PORT_INSTEAD} instead."));
+            server
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    let advice = serve::try_it(&certificates.ca, server.local_addr().port());
+    serve::until_stopped(server, signals, Some(advice))
+}
+
+/// Whether another port for plain HTTP would help.
+fn is_about_http(error: &lockgate::Error) -> bool {
+    matches!(error, lockgate::Error::Listen { listener: "HTTP", .. })
+        && (error.is_permission_denied() || error.is_address_in_use())
+}

@@ -1,0 +1,325 @@
+//! Makes CAs and the certificates that they sign, and reads such a CA again.
+//!
+//! Knows rcgen, which nothing else in the library does, and webpki to check its work. Called by `state` for the device's
+//! identity, and by the demo for its own.
+
+use std::fmt;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
+    PKCS_ECDSA_P256_SHA256,
+};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use webpki::EndEntityCert;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::scope::Scope;
+use crate::tls::{pem, provider, Certificate};
+
+/// The last second of the year 9999, beyond which a certificate cannot be dated (RFC 5280 §4.1.2.5).
+const END_OF_TIME: i64 = 253_402_300_799;
+/// RFC 5280 appendix A: the longest common name, in characters.
+const LONGEST_COMMON_NAME: usize = 64;
+
+/// From the first second in which a certificate is valid to the last, in seconds since 1970-01-01 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetime {
+    /// notBefore.
+    pub not_before: i64,
+    /// notAfter.
+    pub not_after: i64,
+}
+
+/// A private key on P-256. Nothing of it is in `Debug`, and its encoding does not stay in memory. (What ring signs with,
+/// ring does not clear.)
+pub struct Key(KeyPair);
+
+/// A CA with its key, good to sign with.
+pub struct Ca {
+    certificate: CertificateDer<'static>,
+    pem: String,
+    name: String,
+    scope: Scope,
+    /// By its extendedKeyUsage. CAs of earlier versions have none.
+    is_for_servers_only: bool,
+    lifetime: Lifetime,
+    issuer: Issuer<'static, Key>,
+}
+
+/// Which of a CA's two files cannot be used, and why: a clause about the file.
+#[derive(Debug)]
+pub(super) enum CaFault {
+    Certificate(&'static str),
+    Key(&'static str),
+}
+
+/// Why there is no new certificate.
+#[derive(Debug)]
+pub struct MakeError(String);
+
+impl fmt::Display for MakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for MakeError {}
+
+impl From<rcgen::Error> for MakeError {
+    fn from(error: rcgen::Error) -> MakeError {
+        MakeError(error.to_string())
+    }
+}
+
+impl Key {
+    /// A new one.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system has no random numbers.
+    pub fn make() -> Result<Key, MakeError> {
+        Ok(Key(KeyPair::generate()?))
+    }
+
+    /// `None` when it is damaged, or not on P-256. Why is not said: nothing made from a key goes into a message.
+    pub(super) fn read(pem: &[u8]) -> Option<Key> {
+        let key = Key(KeyPair::from_pem(std::str::from_utf8(pem).ok()?).ok()?);
+        key.0.is_compatible(&PKCS_ECDSA_P256_SHA256).then_some(key)
+    }
+
+    /// PKCS#8, as PEM.
+    pub fn pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.serialize_pem())
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl PublicKeyData for Key {
+    fn der_bytes(&self) -> &[u8] {
+        self.0.der_bytes()
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        PublicKeyData::algorithm(&self.0)
+    }
+}
+
+impl SigningKey for Key {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.0.sign(message)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").finish_non_exhaustive()
+    }
+}
+
+impl Ca {
+    /// A CA that vouches for nothing outside `scope`. Its name is `title`, of ASCII letters, digits, hyphens and spaces, and
+    /// a part of its key's hash: browsers take two CAs of one name for one, and Firefox locks its user out of a server whose
+    /// certificate repeats the issuer and the serial number of another.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system has no random numbers, and when `scope` cannot be written.
+    pub fn make(title: &str, scope: &Scope, lifetime: Lifetime, key: Key) -> Result<Ca, MakeError> {
+        let mut ca = CertificateParams::default();
+        let id: String = ca.key_identifier(&key)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let longest_title = LONGEST_COMMON_NAME - id.len() - 1;
+        let name = format!("{} {id}", title.chars().take(longest_title).collect::<String>());
+        ca.serial_number = Some(random_serial()?);
+        ca.distinguished_name = common_name(&name);
+        ca.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_1970(lifetime.not_before);
+        ca.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_1970(lifetime.not_after);
+        ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        // Name constraints bind no mail address and no name of a person: what those are used for is not permitted at all.
+        ca.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        ca.name_constraints = Some(scope.to_constraints());
+        ca.use_authority_key_identifier_extension = true;
+        let made = ca.self_signed(&key)?;
+        Ok(Ca {
+            certificate: made.der().clone(),
+            pem: made.pem(),
+            name,
+            scope: scope.clone(),
+            is_for_servers_only: true,
+            lifetime,
+            issuer: Issuer::new(ca, key),
+        })
+    }
+
+    /// A CA that was made here before, checked: it is whole, and certificate and key belong together.
+    pub(super) fn read(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Ca, CaFault> {
+        let own = read_ca(certificate_pem).map_err(CaFault::Certificate)?;
+        let certificate = CertificateDer::from(own.der().to_vec());
+        let not_ours = CaFault::Certificate("is not the certificate of a device CA");
+        let anchor = webpki::anchor_from_trusted_cert(&certificate).ok();
+        let constraints = anchor.as_ref().and_then(|anchor| anchor.name_constraints.as_ref());
+        let scope = constraints.and_then(|constraints| Scope::of_constraints(constraints.as_ref()));
+        let (Some(scope), Some(name)) = (scope, own.subject().strip_prefix("CN=")) else {
+            return Err(not_ours);
+        };
+
+        let key = Key::read(key_pem).ok_or(CaFault::Key("is damaged"))?;
+        let fits = EndEntityCert::try_from(&certificate)
+            .is_ok_and(|own| own.subject_public_key_info().as_ref() == key.subject_public_key_info());
+        if !fits {
+            return Err(CaFault::Key("is the key of another CA"));
+        }
+        let mut ca = CertificateParams::default();
+        ca.distinguished_name = common_name(name);
+        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Ok(Ca {
+            pem: own.to_pem(),
+            name: name.to_string(),
+            scope,
+            is_for_servers_only: own.extended_key_usage().is_some_and(|usages| usages == ["serverAuth"]),
+            lifetime: Lifetime { not_before: own.not_before(), not_after: own.not_after() },
+            issuer: Issuer::new(ca, key),
+            certificate,
+        })
+    }
+
+    /// Its certificate, for clients to trust.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    /// Its common name, which ends in 16 hexadecimal digits of its own.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// What it may sign for beyond what it is made for today, if it was made by an earlier version: as a clause.
+    pub(super) fn excess(&self) -> Option<String> {
+        let below: Vec<String> =
+            self.scope.open_domains().map(|domain| format!("every name below {domain}")).collect();
+        let usages = "mail, clients and code".to_string();
+        let all: Vec<String> =
+            (!self.is_for_servers_only).then_some(usages).into_iter().chain(below).collect();
+        (!all.is_empty()).then(|| all.join(", and "))
+    }
+
+    pub(super) fn lifetime(&self) -> Lifetime {
+        self.lifetime
+    }
+
+    /// A server's certificate for these names and addresses, the first of which becomes its common name too: PEM.
+    ///
+    /// # Errors
+    ///
+    /// When a name cannot be written into a certificate, when the CA may not vouch for it, and when the operating system
+    /// has no random numbers.
+    pub fn issue(&self, names: &[String], lifetime: Lifetime, key: &Key) -> Result<String, MakeError> {
+        let mut leaf = CertificateParams::new(names)?;
+        leaf.serial_number = Some(random_serial()?);
+        let short = names.iter().find(|name| name.len() <= LONGEST_COMMON_NAME);
+        leaf.distinguished_name = short.map(|name| common_name(name)).unwrap_or_default();
+        leaf.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_1970(lifetime.not_before);
+        leaf.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_1970(lifetime.not_after);
+        leaf.is_ca = IsCa::ExplicitNoCa;
+        leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        leaf.use_authority_key_identifier_extension = true;
+        let made = leaf.signed_by(key, &self.issuer)?;
+        self.vouches_for(made.der(), lifetime.not_before).map_err(|error| {
+            MakeError(format!("a certificate for {} would not be accepted: {error}", names.join(", ")))
+        })?;
+        Ok(made.pem())
+    }
+
+    /// Whether a client that trusts this CA accepts this certificate at `now`, in seconds since 1970.
+    pub(super) fn vouches_for(&self, leaf: &CertificateDer<'_>, now: i64) -> Result<(), webpki::Error> {
+        vouches_for(&self.certificate, leaf, now)
+    }
+}
+
+impl fmt::Debug for Ca {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ca").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Whether a client that trusts the CA in the one PEM file accepts the first certificate in the other at `now`, in seconds
+/// since 1970; otherwise why not.
+///
+/// # Errors
+///
+/// A clause that says what is wrong.
+pub fn vouches(ca_pem: &[u8], leaf_pem: &[u8], now: i64) -> Result<(), String> {
+    let (ca, leaf) = (first_in(ca_pem)?, first_in(leaf_pem)?);
+    vouches_for(&ca, &leaf, now).map_err(|error| error.to_string())
+}
+
+fn vouches_for(ca: &CertificateDer<'_>, leaf: &CertificateDer<'_>, now: i64) -> Result<(), webpki::Error> {
+    let anchor = webpki::anchor_from_trusted_cert(ca)?;
+    let now = UnixTime::since_unix_epoch(since_1970(now));
+    EndEntityCert::try_from(leaf)?.verify_for_usage(
+        &[webpki::ring::ECDSA_P256_SHA256],
+        &[anchor],
+        &[],
+        now,
+        webpki::KeyUsage::server_auth(),
+        None,
+        None,
+    )?;
+    Ok(())
+}
+
+/// The CA in a PEM file: a certificate that is whole, since it is signed by itself. Otherwise a clause about the file.
+pub(super) fn read_ca(pem: &[u8]) -> Result<Certificate, &'static str> {
+    let own = Certificate::read(first_in(pem)?).map_err(|_| "is damaged")?;
+    if own.is_signed_by(&own) == Some(true) {
+        Ok(own)
+    } else {
+        Err("is damaged, or is not the certificate of a device CA")
+    }
+}
+
+/// When the first certificate in a PEM file is valid. `None` when there is none that is whole.
+pub(super) fn lifetime_in(pem: &[u8]) -> Option<Lifetime> {
+    let own = Certificate::read(first_in(pem).ok()?).ok()?;
+    Some(Lifetime { not_before: own.not_before(), not_after: own.not_after() })
+}
+
+/// The first certificate in a PEM file.
+fn first_in(pem: &[u8]) -> Result<CertificateDer<'static>, &'static str> {
+    let contents = pem::read(pem).map_err(|_| "is damaged: it is no PEM")?;
+    contents.certificates.into_iter().next().ok_or("holds no certificate")
+}
+
+fn common_name(name: &str) -> DistinguishedName {
+    let mut common_name = DistinguishedName::new();
+    common_name.push(DnType::CommonName, name);
+    common_name
+}
+
+/// 126 random bits, positive and always of the same length (RFC 5280 §4.1.2.2: at most 20 bytes).
+fn random_serial() -> Result<SerialNumber, MakeError> {
+    let mut serial = [0; 16];
+    provider()
+        .secure_random
+        .fill(&mut serial)
+        .map_err(|_| MakeError("the operating system has no random numbers".to_string()))?;
+    serial[0] = serial[0] & 0x3f | 0x40;
+    Ok(SerialNumber::from_slice(&serial))
+}
+
+/// Within what a certificate can say. Beyond it, rcgen panics.
+fn since_1970(seconds: i64) -> Duration {
+    Duration::from_secs(seconds.clamp(0, END_OF_TIME).unsigned_abs())
+}

@@ -1,0 +1,384 @@
+//! A response's head as bytes (RFC 9112 §4): the status line, the fields that frame it, and the handler's own.
+
+use std::time::Duration;
+
+use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
+use ::http::{HeaderName, Method, StatusCode};
+
+use super::request_head::Version;
+use super::response::Response;
+use crate::calendar::{imf_fixdate, IMF_FIXDATE_LENGTH};
+
+/// What the framing of a response depends on, beside the response.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Exchange<'m> {
+    pub method: &'m Method,
+    pub version: Version,
+    pub keep_alive: bool,
+    /// Whether the next request has come already. Then the connection is not idle, and nothing is said of how long it may be.
+    pub has_more: bool,
+    pub field_names: FieldNames,
+}
+
+/// How the names of fields are written in responses. They are the same to any client that reads HTTP as it is meant (RFC 9110
+/// §5.1); some small ones compare them letter by letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum FieldNames {
+    /// `content-length`, as HTTP/2 and HTTP/3 have it. The default.
+    #[default]
+    LowerCase,
+    /// `Content-Length`: the first letter, and each behind a hyphen, in upper case. So `etag` is `Etag`.
+    TitleCase,
+}
+
+/// How the response's body goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// There is none: the method or the status has no body (RFC 9110 §6.4.1).
+    None,
+    Length(u64),
+    Chunked,
+    /// Until the connection ends; for HTTP/1.0 clients (RFC 9112 §6.3).
+    UntilClose,
+}
+
+/// What was written about a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub framing: Framing,
+    pub keep_alive: bool,
+}
+
+/// RFC 2068 §19.7.1.1, and what clients make of it today: `timeout` in seconds.
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+const DATE_NAME: &[u8; 6] = b"date: ";
+const AFTER_DATE: &[u8; 35] = b"\r\nx-content-type-options: nosniff\r\n";
+const DATE_LINE_LENGTH: usize = DATE_NAME.len() + IMF_FIXDATE_LENGTH + 2;
+
+/// The lines that nearly every head has in common, as they stand in it: that the connection is kept and for how long, Date,
+/// and that a body is what its type says.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    lines: Vec<u8>,
+    /// Where the date begins.
+    date: usize,
+}
+
+impl Common {
+    /// `kept_for` is how long a client may count on the connection, in seconds.
+    pub(crate) fn new(unix_seconds: i64, kept_for: Option<u64>) -> Common {
+        // The second field is about the connection, and so the first one names it (RFC 9110 §7.6.1).
+        let mut lines = kept_for.map_or_else(Vec::new, |seconds| {
+            format!("connection: keep-alive\r\nkeep-alive: timeout={seconds}\r\n").into_bytes()
+        });
+        let date = lines.len();
+        lines.extend_from_slice(DATE_NAME);
+        lines.extend_from_slice(&imf_fixdate(unix_seconds));
+        lines.extend_from_slice(AFTER_DATE);
+        Common { lines, date }
+    }
+}
+
+/// How long a client is told that it may keep a connection, in seconds: a tenth less than `idle_timeout`, and at least a second
+/// less, so that no request is on its way when the server closes. `None` when less than a second is left.
+pub(crate) fn kept_for(idle_timeout: Duration) -> Option<u64> {
+    let seconds = idle_timeout.as_secs();
+    let told = seconds.saturating_sub((seconds / 10).max(1));
+    (told > 0).then_some(told)
+}
+
+/// Appends the head of `response` to `out`.
+pub(crate) fn write_head(
+    out: &mut Vec<u8>,
+    response: &Response,
+    exchange: Exchange<'_>,
+    common: &Common,
+) -> Written {
+    let status = response.status;
+    // RFC 9110 §15.3.6: a 205 has no content, and says so, because its length would be read otherwise.
+    let length = if status == StatusCode::RESET_CONTENT { Some(0) } else { response.body.length() };
+    let bodiless =
+        status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let framing = match (bodiless || *exchange.method == Method::HEAD, length, exchange.version) {
+        (true, ..) => Framing::None,
+        (false, Some(length), _) => Framing::Length(length),
+        (false, None, Version::Http11) => Framing::Chunked,
+        (false, None, Version::Http10) => Framing::UntilClose,
+    };
+    let fields = response.fields.as_deref();
+    let wants_close = fields.is_some_and(|fields| {
+        fields.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+    });
+    let keep_alive = exchange.keep_alive && framing != Framing::UntilClose && !wants_close;
+
+    let start = out.len();
+    // Enough for nearly every head.
+    out.reserve(512);
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(content_type) = &response.content_type {
+        write_field(out, b"content-type: ", content_type.as_bytes());
+    }
+    match (framing, length) {
+        (Framing::Length(length), _) | (Framing::None, Some(length)) if !bodiless => {
+            let mut digits = [0; 20];
+            write_field(out, b"content-length: ", decimal(length, &mut digits));
+        }
+        (Framing::Chunked, _) => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        _ => {}
+    }
+    let has = |name| fields.is_some_and(|fields| fields.contains_key(name));
+    // A browser that guesses could run what a client has put into a value as a page of this origin.
+    let nosniff = !bodiless && length != Some(0) && !has(X_CONTENT_TYPE_OPTIONS);
+    let kept = keep_alive && !exchange.has_more && common.date > 0;
+    let after_date = common.date + DATE_LINE_LENGTH;
+    let from = if kept { 0 } else { common.date };
+    let to = if nosniff { common.lines.len() } else { after_date };
+    if has(DATE) {
+        out.extend_from_slice(&common.lines[from..common.date]);
+        out.extend_from_slice(&common.lines[after_date..to]);
+    } else {
+        out.extend_from_slice(&common.lines[from..to]);
+    }
+    match (keep_alive, exchange.version) {
+        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
+        (true, Version::Http10) if !kept => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (true, _) => {}
+    }
+    for (name, value) in fields.into_iter().flatten() {
+        // Framing and the connection's life are the server's; a handler's own word on them would be a second one.
+        if *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == CONNECTION || *name == KEEP_ALIVE
+        {
+            continue;
+        }
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    if exchange.field_names == FieldNames::TitleCase {
+        title_case(&mut out[start..]);
+    }
+    Written { framing, keep_alive }
+}
+
+/// Writes the names of a head's fields in title case. It is a pass of its own, so that it costs nothing where nobody asks.
+fn title_case(head: &mut [u8]) {
+    // No CR and no LF stands in a value, and the first line is not a field.
+    for line in head.split_mut(|&byte| byte == b'\n').skip(1) {
+        let mut begins = true;
+        for byte in line.iter_mut().take_while(|byte| **byte != b':') {
+            if begins {
+                byte.make_ascii_uppercase();
+            }
+            begins = *byte == b'-';
+        }
+    }
+}
+
+fn write_field(out: &mut Vec<u8>, name_and_colon: &[u8], value: &[u8]) {
+    out.extend_from_slice(name_and_colon);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// `number` in decimal, at the end of `digits`.
+fn decimal(mut number: u64, digits: &mut [u8; 20]) -> &[u8] {
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &digits[start..];
+        }
+    }
+}
+
+/// The line that precedes a chunk of `length` bytes.
+pub(crate) fn chunk_size_line(length: usize) -> impl AsRef<[u8]> {
+    format!("{length:x}\r\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(response: &Response, method: Method, version: Version, keep_alive: bool) -> (String, Written) {
+        let mut out = Vec::new();
+        let field_names = FieldNames::LowerCase;
+        let exchange = Exchange { method: &method, version, keep_alive, has_more: false, field_names };
+        let written = write_head(&mut out, response, exchange, &Common::new(784_111_777, Some(54)));
+        (String::from_utf8(out).unwrap(), written)
+    }
+
+    #[test]
+    fn a_json_response_is_framed_by_its_length() {
+        let response = Response::json(&serde_json::json!({"a": 1})).with_header("x-b", "2");
+        let (text, written) = head(&response, Method::GET, Version::Http11, true);
+        assert_eq!(
+            text,
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\
+             connection: keep-alive\r\nkeep-alive: timeout=54\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\nx-content-type-options: nosniff\r\nx-b: 2\r\n\r\n"
+        );
+        assert_eq!(written, Written { framing: Framing::Length(7), keep_alive: true });
+        let (as_head, written) = head(&response, Method::HEAD, Version::Http11, true);
+        assert_eq!(as_head, text);
+        assert_eq!(written.framing, Framing::None);
+    }
+
+    #[test]
+    fn framing_follows_status_version_and_what_is_known() {
+        let unknown = || Response::reader(&b"abc"[..]);
+        for (response, version, framing, keep_alive, has) in [
+            (Response::new(StatusCode::NO_CONTENT), Version::Http11, Framing::None, true, ""),
+            (
+                Response::text("x").with_status(StatusCode::NOT_MODIFIED),
+                Version::Http11,
+                Framing::None,
+                true,
+                "",
+            ),
+            (Response::new(StatusCode::OK), Version::Http11, Framing::Length(0), true, "content-length: 0"),
+            (
+                Response::text("x").with_status(StatusCode::RESET_CONTENT),
+                Version::Http11,
+                Framing::Length(0),
+                true,
+                "content-length: 0",
+            ),
+            (
+                unknown().with_status(StatusCode::RESET_CONTENT),
+                Version::Http10,
+                Framing::Length(0),
+                true,
+                "content-length: 0",
+            ),
+            (
+                Response::new(StatusCode::OK),
+                Version::Http10,
+                Framing::Length(0),
+                true,
+                "connection: keep-alive",
+            ),
+            (unknown(), Version::Http11, Framing::Chunked, true, "transfer-encoding: chunked"),
+            (unknown(), Version::Http10, Framing::UntilClose, false, "connection: close"),
+            (
+                unknown().with_header("Connection", "close"),
+                Version::Http11,
+                Framing::Chunked,
+                false,
+                "connection: close",
+            ),
+        ] {
+            let (text, written) = head(&response, Method::GET, version, true);
+            assert_eq!(written, Written { framing, keep_alive }, "{text}");
+            assert!(text.contains(has), "{text}");
+            assert_eq!(text.contains("content-length"), matches!(framing, Framing::Length(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_kept_says_for_how_long_and_a_handler_cannot() {
+        let own = Response::text("x").with_header("keep-alive", "timeout=777").with_header("date", "today");
+        for (version, keep_alive, expected) in [
+            (Version::Http11, true, "connection: keep-alive\r\nkeep-alive: timeout=54\r\n"),
+            (Version::Http10, true, "connection: keep-alive\r\nkeep-alive: timeout=54\r\n"),
+            (Version::Http11, false, "connection: close\r\n"),
+            (Version::Http10, false, "connection: close\r\n"),
+        ] {
+            for response in [&Response::text("x"), &Response::new(StatusCode::NO_CONTENT), &own] {
+                let (text, _) = head(response, Method::GET, version, keep_alive);
+                assert!(text.contains(expected), "{text}");
+                assert_eq!(text.matches("connection: ").count(), 1, "{text}");
+                assert_eq!(text.matches("keep-alive: ").count(), usize::from(keep_alive), "{text}");
+                assert_eq!(text.matches("date: ").count(), 1, "{text}");
+            }
+        }
+        for (version, says) in [(Version::Http11, ""), (Version::Http10, "\r\nconnection: keep-alive\r\n")] {
+            let exchange = Exchange {
+                method: &Method::GET,
+                version,
+                keep_alive: true,
+                has_more: true,
+                field_names: FieldNames::LowerCase,
+            };
+            let mut out = Vec::new();
+            write_head(&mut out, &Response::text("x"), exchange, &Common::new(784_111_777, Some(54)));
+            let text = String::from_utf8(out).unwrap();
+            assert!(text.contains(says) && !text.contains("timeout"), "{text}");
+        }
+        let (text, _) = head(&own, Method::GET, Version::Http11, true);
+        assert!(text.contains("date: today\r\n") && text.contains("nosniff"), "{text}");
+    }
+
+    #[test]
+    fn what_clients_are_told_is_a_little_less_than_the_limit() {
+        let told = |millis| kept_for(Duration::from_millis(millis));
+        assert_eq!(
+            [60_000, 300_000, 10_000, 5_500, 2_000, 1_999, 1].map(told),
+            [Some(54), Some(270), Some(9), Some(4), Some(1), None, None]
+        );
+    }
+
+    #[test]
+    fn a_body_is_taken_for_what_its_type_says() {
+        let own = Response::text("a").with_header("x-content-type-options", "other");
+        for (response, method, expected) in [
+            (Response::text("a"), Method::GET, Some("nosniff")),
+            (Response::text("a"), Method::HEAD, Some("nosniff")),
+            (Response::bytes("a"), Method::GET, Some("nosniff")),
+            (Response::reader(&b"a"[..]), Method::GET, Some("nosniff")),
+            (own, Method::GET, Some("other")),
+            (Response::new(StatusCode::OK), Method::GET, None),
+            (Response::new(StatusCode::NO_CONTENT), Method::GET, None),
+        ] {
+            let (text, _) = head(&response, method, Version::Http11, true);
+            let found: Vec<_> =
+                text.lines().filter_map(|line| line.strip_prefix("x-content-type-options: ")).collect();
+            assert_eq!(found, Vec::from_iter(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_in_title_case_leave_everything_else_as_it_is() {
+        let response = Response::text("x").with_header("x-a-bc", "d-e: f").with_header("etag", "\"g-h\"");
+        let exchange = Exchange {
+            method: &Method::GET,
+            version: Version::Http11,
+            keep_alive: false,
+            has_more: false,
+            field_names: FieldNames::TitleCase,
+        };
+        let mut out = b"before-it: a\r\n".to_vec();
+        write_head(&mut out, &response, exchange, &Common::new(784_111_777, None));
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "before-it: a\r\nHTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 1\r\n\
+             Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\
+             X-A-Bc: d-e: f\r\nEtag: \"g-h\"\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_handlers_own_framing_is_left_out() {
+        let response =
+            Response::text("abc").with_header("content-length", "777").with_header("transfer-encoding", "x");
+        let (text, _) = head(&response, Method::GET, Version::Http11, false);
+        assert!(
+            text.contains("content-length: 3\r\n") && !text.contains("777") && !text.contains("transfer"),
+            "{text}"
+        );
+        assert!(text.contains("connection: close\r\n"));
+    }
+}

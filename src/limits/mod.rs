@@ -1,0 +1,279 @@
+//! Every bound of the server and its default, in one place.
+
+pub(crate) mod body_memory;
+pub(crate) mod per_address;
+pub(crate) mod rate;
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::http::request_head::MOST_FIELDS;
+
+/// What a server is bounded by. Every limit has a default that suits a small appliance; all timers are absolute: they run
+/// from the beginning of what they bound, however the bytes drip in.
+///
+/// ```
+/// use std::time::Duration;
+/// let mut limits = lockgate::Limits::default();
+/// limits.connections = 500;
+/// limits.idle_timeout = Duration::from_secs(20);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Open HTTPS connections. When they are reached, another one makes room: first the connection whose request head has
+    /// taken the longest, once that is more than [`stall_timeout`](Limits::stall_timeout); else the longest-idle kept-alive
+    /// one; else, after the same time, the connection with the slowest body or response, if that is slower than
+    /// [`body_min_rate`](Limits::body_min_rate) or [`write_min_rate`](Limits::write_min_rate). Only when there is none is a
+    /// new connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves. Defaults to 10,000.
+    pub connections: usize,
+    /// Open HTTPS connections from one address, an IPv6 address counted by its /64 and, ten times as many, by its /48. One
+    /// more is closed at once. Defaults to 256.
+    pub connections_per_address: usize,
+    /// Whether [`connections_per_address`](Limits::connections_per_address),
+    /// [`requests_per_address`](Limits::requests_per_address) and
+    /// [`streaming_bodies_per_address`](Limits::streaming_bodies_per_address) also count loopback addresses. Defaults to
+    /// `false`.
+    pub count_loopback: bool,
+    /// Requests a second from one address, an IPv6 address counted by its /64 and, ten times as many, by its /48; one more
+    /// gets 429 with `Retry-After`. A second's worth may come at once. Loopback addresses are not counted unless
+    /// [`count_loopback`](Limits::count_loopback) says so. 0 for no limit; defaults to 0; at most 1,000,000.
+    pub requests_per_address: usize,
+    /// Open connections to the redirect's port; when they are reached, the oldest makes room. Defaults to 1,024.
+    pub redirect_connections: usize,
+
+    /// Worker threads that are active at a time. Defaults to the number of cores.
+    pub workers: usize,
+    /// Further worker threads, started when handlers block and kept from then on. Half of them, and never fewer than
+    /// [`workers`](Limits::workers), may be inside readers of streamed responses ([`Response::reader`](crate::Response::reader))
+    /// at a time; the next such response becomes a 503 with `Retry-After`, and one that has begun waits. A worker inside a reader
+    /// whose client is gone does not count: up to as many further threads stand in for those. Defaults to 64.
+    pub reserve_workers: usize,
+    /// Requests that may wait for a worker when all of them are inside handlers; one more gets 503 with `Retry-After`.
+    /// Defaults to 1,024.
+    pub queue_requests: usize,
+    /// How long a request may wait for a worker; after that it gets 503 with `Retry-After`. Defaults to 1 s.
+    pub queue_timeout: Duration,
+
+    /// How long a connection is left alone when room is needed for another: from its coming to the end of its first request's
+    /// head, from the first byte of a further head to its end, and for a body or a response until its rate counts. A slower
+    /// one is closed only when its place is needed. Defaults to 2 s.
+    pub stall_timeout: Duration,
+    /// From the accepted connection to the end of the TLS handshake. Defaults to 10 s.
+    pub handshake_timeout: Duration,
+    /// From the end of the handshake, and on a kept-alive connection from a request's first byte, to the end of its head:
+    /// 408, or a plain close when nothing was sent. Defaults to 10 s. A connection to the redirect has this from its beginning to
+    /// its end, and no more than 10 s.
+    pub head_timeout: Duration,
+    /// From the head's end to the body's end, prolonged by what [`body_min_rate`](Limits::body_min_rate) allows for the
+    /// bytes that have come: 408. Defaults to 30 s.
+    pub body_timeout: Duration,
+    /// Bytes a second that prolong [`body_timeout`](Limits::body_timeout): at the default a client that has sent 60 KiB
+    /// has 60 s more. Defaults to 1,024; at least 1.
+    pub body_min_rate: u64,
+    /// Between a response and the next request on a kept-alive connection. Clients are told a tenth less (`Keep-Alive:
+    /// timeout=54`), and at least a second less, so that they send no request just as the server closes; below 2 s they are told
+    /// nothing. Defaults to 60 s.
+    pub idle_timeout: Duration,
+    /// Two bounds on sending a response, beyond which the connection is cut: this long without any progress; and this long in
+    /// all, prolonged by what [`write_min_rate`](Limits::write_min_rate) allows for the bytes that the client has taken. Only
+    /// the time counts in which the server waits for the client, not the time in which a reader gives nothing. Defaults to
+    /// 30 s.
+    pub write_timeout: Duration,
+    /// Bytes a second that prolong [`write_timeout`](Limits::write_timeout): at the default a client that has taken 60 KiB,
+    /// while the server waited for it, has 60 s more. Defaults to 1,024; at least 1.
+    pub write_min_rate: u64,
+    /// From the wish to stop to the end, whatever is still open. Defaults to 10 s.
+    pub drain_timeout: Duration,
+
+    /// A request's head, in bytes, request line and last empty line included: 431, or 414 when the request line alone is
+    /// longer. Defaults to 16 KiB. At the redirect no more than 8 KiB.
+    pub head_bytes: usize,
+    /// Fields in a request's head: 431. Defaults to 64; at most 256.
+    pub head_fields: usize,
+    /// A request's body, in bytes, after any chunked framing is taken off: 413. Defaults to 1 MiB.
+    pub body_bytes: u64,
+    /// Up to this many bytes a body is read before the handler is called, and holds no worker meanwhile. A larger one is
+    /// read by the handler as it comes. Defaults to 64 KiB.
+    pub body_buffer_bytes: usize,
+    /// Memory for the bodies that are being received on all connections together, in bytes; when it is used up, the
+    /// request whose body would need more gets 503 with `Retry-After`. Defaults to 32 MiB.
+    pub body_memory_bytes: usize,
+    /// Handlers that may at a time be reading bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes), so
+    /// that clients who stall cannot take all workers; a further such request gets 503 with `Retry-After`. Defaults to 32.
+    pub streaming_bodies: usize,
+    /// How many of those may read bodies from one address, an IPv6 address counted by its /64 and, ten times as many, by its
+    /// /48, so that one address cannot keep the uploads of all others out; a further such request from it gets 429 with
+    /// `Retry-After`. Loopback addresses are not counted unless [`count_loopback`](Limits::count_loopback) says so. Defaults
+    /// to 8.
+    pub streaming_bodies_per_address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 10_000,
+            connections_per_address: 256,
+            count_loopback: false,
+            requests_per_address: 0,
+            redirect_connections: 1_024,
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            reserve_workers: 64,
+            queue_requests: 1_024,
+            queue_timeout: Duration::from_secs(1),
+            stall_timeout: Duration::from_secs(2),
+            handshake_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            body_min_rate: 1_024,
+            idle_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(30),
+            write_min_rate: 1_024,
+            drain_timeout: Duration::from_secs(10),
+            head_bytes: 16 * 1024,
+            head_fields: 64,
+            body_bytes: 1024 * 1024,
+            body_buffer_bytes: 64 * 1024,
+            body_memory_bytes: 32 * 1024 * 1024,
+            streaming_bodies: 32,
+            streaming_bodies_per_address: 8,
+        }
+    }
+}
+
+/// Longest timer that is accepted: a year. It keeps sums of times far from overflow.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl Limits {
+    /// Refuses limits that no server can keep, by their name.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.faults().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Every limit that is out of its range.
+    pub(crate) fn faults(&self) -> Vec<Error> {
+        let mut faults = Vec::new();
+        let counts = [
+            ("connections", self.connections, 1, 10_000_000),
+            ("connections_per_address", self.connections_per_address, 1, 10_000_000),
+            ("requests_per_address", self.requests_per_address, 0, 1_000_000),
+            ("redirect_connections", self.redirect_connections, 1, 1_000_000),
+            ("workers", self.workers, 1, 1_024),
+            ("reserve_workers", self.reserve_workers, 0, 4_096),
+            ("queue_requests", self.queue_requests, 0, 10_000_000),
+            ("head_bytes", self.head_bytes, 256, 1024 * 1024),
+            ("head_fields", self.head_fields, 1, MOST_FIELDS),
+            ("body_buffer_bytes", self.body_buffer_bytes, 0, 16 * 1024 * 1024),
+            ("body_memory_bytes", self.body_memory_bytes, 0, usize::MAX),
+            ("streaming_bodies", self.streaming_bodies, 1, 4_096),
+            ("streaming_bodies_per_address", self.streaming_bodies_per_address, 1, 4_096),
+            ("body_min_rate", usize::try_from(self.body_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
+            ("write_min_rate", usize::try_from(self.write_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
+        ];
+        for (setting, value, least, most) in counts {
+            if !(least..=most).contains(&value) {
+                let fault = format!("{value} is out of range; it may be from {least} to {most}");
+                faults.push(Error::Setting { setting, fault });
+            }
+        }
+        let timers = [
+            ("queue_timeout", self.queue_timeout),
+            ("stall_timeout", self.stall_timeout),
+            ("handshake_timeout", self.handshake_timeout),
+            ("head_timeout", self.head_timeout),
+            ("body_timeout", self.body_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("write_timeout", self.write_timeout),
+            ("drain_timeout", self.drain_timeout),
+        ];
+        for (setting, value) in timers {
+            if value < Duration::from_millis(1) || value > LONGEST {
+                let fault = format!("{value:?} is out of range; it may be from 1 ms to 365 days");
+                faults.push(Error::Setting { setting, fault });
+            }
+        }
+        faults
+    }
+
+    /// How many workers may be inside readers of streamed responses at a time: half of the reserve, so that the other half
+    /// stays for requests, and never fewer than the workers that are active at a time.
+    pub(crate) fn readers(&self) -> usize {
+        self.workers.max(self.reserve_workers / 2)
+    }
+
+    /// What so many open files leave room for: connections to the redirect, if there is one, and HTTPS connections.
+    pub(crate) fn within_open_files(&self, files: usize, redirects: bool) -> (usize, usize) {
+        let redirect = self.redirect_connections.min((files / 8).max(1));
+        let rest = files - if redirects { redirect } else { 0 };
+        // A quarter of a small limit, and no more than 64, is for what else is open: handlers' files, the log, a reload.
+        (redirect, self.connections.min((rest - (rest / 4).min(64)).max(1)))
+    }
+
+    /// The most memory that a server with these limits takes, in bytes, beside what handlers hold and the certificates that
+    /// clients have shown: 8 MiB, 176 KiB for each worker (more when [`head_bytes`](Limits::head_bytes) is over 64 KiB), those
+    /// counted too that may stand in for workers inside readers whose clients are gone; 103 KiB for each connection (more when
+    /// `head_bytes` is over 52 KiB), 10 KiB for each connection to the redirect, and
+    /// [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB.
+    ///
+    /// ```
+    /// let mut limits = lockgate::Limits::default();
+    /// limits.connections = 80;
+    /// limits.workers = 1;
+    /// limits.reserve_workers = 8;
+    /// limits.redirect_connections = 32;
+    /// limits.body_memory_bytes = 1024 * 1024;
+    /// assert!(limits.memory_ceiling() < 20 * 1024 * 1024);
+    /// ```
+    pub fn memory_ceiling(&self) -> u64 {
+        self.memory_with(self.connections)
+    }
+
+    /// The same with so many connections.
+    pub(crate) fn memory_with(&self, connections: usize) -> u64 {
+        const KIB: u64 = 1024;
+        let workers = (self.workers + self.reserve_workers + self.readers()) as u64;
+        let (connections, head) = (connections as u64, self.head_bytes as u64);
+        // Part of a record (RFC 8446 §5.2: 16 KiB and 256 bytes), beside what the connection has when it is idle.
+        let tls = 12 * KIB + 19 * KIB;
+        // What is encrypted ahead of the socket and what has come of further requests, both together; or a head and a piece.
+        let busy = (72 * KIB).max(head + 20 * KIB);
+        (8 * KIB * KIB)
+            .saturating_add(workers.saturating_mul((176 * KIB).max(head + 112 * KIB)))
+            .saturating_add((self.redirect_connections as u64).saturating_mul(10 * KIB))
+            .saturating_add(connections.saturating_mul(tls + busy))
+            .saturating_add(self.body_memory_bytes as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ceiling_of_memory_is_what_the_page_on_security_says() {
+        let limits = Limits { connections: 500, workers: 4, ..Limits::default() };
+        // "with 500 the ceiling is 117 MiB"
+        assert_eq!((limits.memory_ceiling() + (1 << 19)) >> 20, 117);
+        let large = Limits { head_bytes: 1024 * 1024, ..limits };
+        assert_eq!(large.memory_with(1) - large.memory_with(0), (31 + 1024 + 20) * 1024);
+    }
+
+    #[test]
+    fn a_small_limit_of_open_files_leaves_some_for_others() {
+        let limits = Limits::default();
+        assert_eq!(limits.within_open_files(1_000_000, true), (1_024, 10_000));
+        assert_eq!(limits.within_open_files(1_024, true), (128, 896 - 64));
+        assert_eq!(limits.within_open_files(1_024, false), (128, 1_024 - 64));
+        assert_eq!(limits.within_open_files(1, false), (1, 1));
+    }
+
+    #[test]
+    fn the_defaults_are_accepted_and_a_limit_out_of_range_is_named() {
+        Limits::default().check().unwrap();
+        let fault = Limits { head_fields: 257, ..Limits::default() }.check().unwrap_err().to_string();
+        assert_eq!(fault, "head_fields: 257 is out of range; it may be from 1 to 256");
+        let fault =
+            Limits { idle_timeout: Duration::ZERO, ..Limits::default() }.check().unwrap_err().to_string();
+        assert!(fault.starts_with("idle_timeout: 0ns is out of range"), "{fault}");
+    }
+}

@@ -1,0 +1,463 @@
+//! The thread that answers plain HTTP: with a redirect to HTTPS, or with a refusal that says why not. It has its own
+//! listener, its own readiness and its own small table of connections, so that whatever happens here costs the server
+//! nothing but this one thread. It knows sockets and `http`, and nothing of TLS: which hosts are the server's own is
+//! asked of a closure. The server starts it and stops it.
+
+mod answer;
+mod connection;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use log::Level;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use crate::error::Error;
+use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
+use crate::http::response_head::{Common, FieldNames};
+use crate::http::target::EncodedSlash;
+use crate::http::Refusal;
+use crate::log_limiter::{Ledger, Sort};
+use crate::server::builder::HttpCredentials;
+
+pub(crate) use answer::Challenges;
+use answer::{Answer, IsOwn, Rules};
+use connection::{Connection, Progress, Reason, Reply};
+
+const TARGET: &str = "lockgate::redirect";
+
+/// From accept to the end of a connection, whatever it does, at most.
+const LIFETIME: Duration = Duration::from_secs(10);
+/// A request's head, at most. Redirects need no more, and this bounds what a full table can hold.
+const HEAD_BYTES: usize = 8 * 1024;
+/// How long and how much is read past after the answer, so that the client sees it.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 256 * 1024;
+/// From the wish to stop to the end.
+const STOP: Duration = Duration::from_millis(500);
+/// Connections accepted before those that are open have their turn again.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long accepting rests after it failed; doubles from the first to the second while it fails.
+const SHORTEST_REST: Duration = Duration::from_millis(5);
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
+const LISTENER: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX - 1);
+
+/// What the redirect is configured with.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// The host that redirects lead to; `None` for the request's own.
+    pub public_name: Option<String>,
+    /// The port that redirects lead to.
+    pub public_port: u16,
+    pub credentials: HttpCredentials,
+    /// Further names beside those that always count.
+    pub credential_headers: Vec<String>,
+    /// Open connections, at most; a further one takes the place of the oldest.
+    pub connections: usize,
+    /// Bytes in a head, at most; never more than 8 KiB.
+    pub head_bytes: usize,
+    /// From accept to the end of a connection; never more than 10 s.
+    pub head_timeout: Duration,
+    /// Fields in a head, at most.
+    pub head_fields: usize,
+    /// As the server's routes have it, so that nothing is sent on that is refused there.
+    pub encoded_slash: EncodedSlash,
+    pub field_names: FieldNames,
+}
+
+/// Serves until it is told to stop.
+pub(crate) type Serve = Box<dyn FnOnce() -> Result<(), Error> + Send>;
+
+/// [`open`]. The server has it from who asks for a redirect, so that a program without one does not link it.
+pub(crate) type Open = fn(Opening) -> Result<(Serve, Arc<Waker>), Error>;
+
+/// What a redirect is made of.
+pub(crate) struct Opening {
+    /// Bound.
+    pub listener: TcpListener,
+    pub settings: Settings,
+    /// Says of a host, an IPv6 address without brackets, whether the certificate is for it.
+    pub is_own: Box<IsOwn>,
+    /// Gives what an authority is to find for a token, where one may ask.
+    pub challenges: Option<Box<Challenges>>,
+    /// To stop it: set this, then wake the waker.
+    pub stop: Arc<AtomicBool>,
+    pub ledger: Arc<Ledger>,
+}
+
+/// Takes over a bound listener.
+pub(crate) fn open(opening: Opening) -> Result<(Serve, Arc<Waker>), Error> {
+    let (redirect, waker) = Redirect::new(opening)?;
+    Ok((Box::new(move || redirect.run()), waker))
+}
+
+/// The redirect, ready to run.
+struct Redirect {
+    /// `None` once it is stopping.
+    listener: Option<TcpListener>,
+    poll: Poll,
+    stop: Arc<AtomicBool>,
+    clerk: Clerk,
+    most_connections: usize,
+    lifetime: Duration,
+    /// By number; numbers are given in the order of acceptance and not again, so a late event finds nothing wrong.
+    open: BTreeMap<usize, Connection>,
+    /// Each open connection's deadline and number, the next one first.
+    deadlines: BTreeSet<(Instant, usize)>,
+    next_number: usize,
+    accepting: Accepting,
+}
+
+/// When to accept next.
+#[derive(Debug, Clone, Copy)]
+enum Accepting {
+    /// When the listener is reported ready.
+    OnEvent,
+    /// In the next turn: there may be more.
+    Now,
+    /// Not before this time, because it failed; and how long this rest is.
+    Resting { until: Instant, rest: Duration },
+}
+
+/// Whether a request with credentials is a further one, or was counted when earlier credentials in it were told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IsNew {
+    Yes,
+    No,
+}
+
+/// Writes the answers and keeps the log.
+struct Clerk {
+    rules: Rules,
+    field_names: FieldNames,
+    is_own: Box<IsOwn>,
+    challenges: Option<Box<Challenges>>,
+    ledger: Arc<Ledger>,
+    /// Requests that carried credentials so far.
+    leaks: u64,
+}
+
+impl Redirect {
+    fn new(opening: Opening) -> Result<(Redirect, Arc<Waker>), Error> {
+        let Opening { listener, settings, is_own, challenges, stop, ledger } = opening;
+        let rules = Rules::new(&settings)?;
+        let lifetime = settings.head_timeout.min(LIFETIME);
+        let (poll, waker) = prepare(&listener)
+            .map_err(|source| Error::Io { doing: "preparing the redirect's listener", source })?;
+        let redirect = Redirect {
+            listener: Some(listener),
+            poll,
+            stop,
+            clerk: Clerk { rules, field_names: settings.field_names, is_own, challenges, ledger, leaks: 0 },
+            most_connections: settings.connections,
+            lifetime,
+            open: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            next_number: 0,
+            accepting: Accepting::OnEvent,
+        };
+        Ok((redirect, Arc::new(waker)))
+    }
+
+    /// Serves until it is told to stop; then answers what has arrived whole, and ends within a second.
+    fn run(mut self) -> Result<(), Error> {
+        let mut events = Events::with_capacity(256);
+        let mut scratch = vec![0; HEAD_BYTES];
+        while !self.stop.load(Ordering::Acquire) {
+            self.turn(&mut events, &mut scratch)?;
+        }
+        self.wind_down(&mut scratch);
+        while !self.open.is_empty() {
+            self.turn(&mut events, &mut scratch)?;
+        }
+        Ok(())
+    }
+
+    fn turn(&mut self, events: &mut Events, scratch: &mut [u8]) -> Result<(), Error> {
+        let timeout = self.timeout(Instant::now());
+        match self.poll.poll(events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            Err(source) => {
+                return Err(Error::Io { doing: "waiting for connections to the redirect", source })
+            }
+        }
+        let now = Instant::now();
+        for event in events.iter() {
+            match (event.token(), self.accepting) {
+                (LISTENER, Accepting::OnEvent) => self.accepting = Accepting::Now,
+                (LISTENER | WAKER, _) => {}
+                (Token(number), _) => self.advance(number, scratch, now),
+            }
+        }
+        self.expire(now);
+        match self.accepting {
+            Accepting::Now => self.accept(now, SHORTEST_REST),
+            Accepting::Resting { until, rest } if until <= now => {
+                self.accept(now, (rest * 2).min(LONGEST_REST));
+            }
+            Accepting::Resting { .. } | Accepting::OnEvent => {}
+        }
+        Ok(())
+    }
+
+    /// How long nothing has to be done, if no socket is ready before; `None` for ever.
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
+        let accept = match self.accepting {
+            Accepting::OnEvent => None,
+            Accepting::Now => Some(now),
+            Accepting::Resting { until, .. } => Some(until),
+        };
+        let next = deadline.into_iter().chain(accept).min()?;
+        Some(next.saturating_duration_since(now))
+    }
+
+    /// Accepts until there is nothing more, or for one turn. `rest` is how long to rest if it fails.
+    fn accept(&mut self, now: Instant, mut rest: Duration) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = &self.listener else {
+                self.accepting = Accepting::OnEvent;
+                return;
+            };
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                    rest = SHORTEST_REST;
+                    if let Err(error) = self.admit(stream, peer, now) {
+                        let line = format_args!("{peer}: closed, because it cannot be watched: {error}");
+                        self.clerk.log(Level::Warn, "not watched", now, line);
+                    }
+                }
+                Err(error) => match error.kind() {
+                    ErrorKind::WouldBlock => {
+                        self.accepting = Accepting::OnEvent;
+                        return;
+                    }
+                    // The client left before it was accepted: nothing is wrong here.
+                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
+                    _ => {
+                        let line =
+                            format_args!("cannot accept connections, trying again in {rest:?}: {error}");
+                        self.clerk.log(Level::Warn, "accepting failed", now, line);
+                        self.accepting = Accepting::Resting { until: now + rest, rest };
+                        return;
+                    }
+                },
+            }
+        }
+        self.accepting = Accepting::Now;
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        if self.open.len() >= self.most_connections {
+            if let Some(oldest) = self.open.first_key_value().map(|(&number, _)| number) {
+                self.make_room(oldest, now);
+            }
+        }
+        if self.next_number >= WAKER.0 {
+            // Once in four thousand million connections, where a number has 32 bits.
+            self.open.clear();
+            self.deadlines.clear();
+            self.next_number = 0;
+        }
+        let number = self.next_number;
+        self.poll.registry().register(
+            &mut SourceFd(&stream.as_raw_fd()),
+            Token(number),
+            Interest::READABLE,
+        )?;
+        self.next_number += 1;
+        let deadline = now + self.lifetime;
+        self.deadlines.insert((deadline, number));
+        self.open.insert(number, Connection::new(stream, peer, deadline));
+        Ok(())
+    }
+
+    fn make_room(&mut self, oldest: usize, now: Instant) {
+        const LIMIT: &str = "redirect_connections";
+        if let Some(Connection { peer, .. }) = self.remove(oldest) {
+            let most = self.most_connections;
+            let line = format_args!("{peer}: closed to make room, as the oldest (limit: {LIMIT}, {most})");
+            self.clerk.log(Level::Info, LIMIT, now, line);
+        }
+    }
+
+    fn advance(&mut self, number: usize, scratch: &mut [u8], now: Instant) {
+        let Some(connection) = self.open.get_mut(&number) else {
+            return;
+        };
+        match connection.advance(&mut self.clerk, scratch) {
+            // It is watched for reading from the beginning.
+            Progress::Waits(Interest::READABLE) => {}
+            Progress::Waits(interest) => {
+                let fd = connection.stream.as_raw_fd();
+                let watched = self.poll.registry().reregister(&mut SourceFd(&fd), Token(number), interest);
+                if let Err(error) = watched {
+                    self.end(number, &Reason::Failed(error));
+                }
+            }
+            Progress::Lingers => self.hasten(number, now + LINGER),
+            Progress::Ended(reason) => self.end(number, &reason),
+        }
+    }
+
+    /// Brings a connection's deadline forward, if it is later than this.
+    fn hasten(&mut self, number: usize, deadline: Instant) {
+        if let Some(connection) = self.open.get_mut(&number) {
+            if deadline < connection.deadline {
+                self.deadlines.remove(&(connection.deadline, number));
+                self.deadlines.insert((deadline, number));
+                connection.deadline = deadline;
+            }
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(&(deadline, number)) = self.deadlines.first() {
+            if deadline > now {
+                return;
+            }
+            self.deadlines.pop_first();
+            if let Some(mut connection) = self.open.remove(&number) {
+                connection.expire(&mut self.clerk);
+                log::debug!(target: TARGET, "{}: closed, its time was over", connection.peer);
+            }
+        }
+    }
+
+    fn wind_down(&mut self, scratch: &mut [u8]) {
+        let now = Instant::now();
+        // Who is in the queue already has been promised an answer by the system.
+        self.accept(now, SHORTEST_REST);
+        self.listener = None;
+        self.accepting = Accepting::OnEvent;
+        let numbers: Vec<usize> = self.open.keys().copied().collect();
+        for number in numbers {
+            self.advance(number, scratch, now);
+            self.hasten(number, now + STOP);
+            if self.open.get(&number).is_some_and(Connection::is_unanswered) {
+                self.remove(number);
+            }
+        }
+    }
+
+    fn end(&mut self, number: usize, reason: &Reason) {
+        let Some(connection) = self.remove(number) else {
+            return;
+        };
+        let peer = connection.peer;
+        match reason {
+            Reason::Done => {}
+            Reason::ClientLeft => log::debug!(target: TARGET, "{peer}: left without a request"),
+            Reason::TlsHello => {
+                const WHAT: &str = "TLS to the port for plain HTTP";
+                let port = self.clerk.rules.public_port;
+                let line =
+                    format_args!("{peer}: closed, it speaks {WHAT}: give it https:// with port {port}");
+                self.clerk.log(Level::Info, WHAT, Instant::now(), line);
+            }
+            Reason::StillSending => {
+                log::debug!(target: TARGET, "{peer}: closed, it kept sending after the answer");
+            }
+            Reason::Failed(error) => log::debug!(target: TARGET, "{peer}: the connection failed: {error}"),
+        }
+    }
+
+    fn remove(&mut self, number: usize) -> Option<Connection> {
+        let connection = self.open.remove(&number)?;
+        self.deadlines.remove(&(connection.deadline, number));
+        self.clerk.give_up(connection.peer, connection.unanswered());
+        Some(connection)
+    }
+}
+
+impl Clerk {
+    /// Answers a whole head.
+    fn answer(&mut self, peer: SocketAddr, head: &[u8]) -> Reply {
+        let answer = answer::answer(head, &self.rules, &*self.is_own, self.challenges.as_deref());
+        self.finish(peer, answer)
+    }
+
+    /// Refuses what never became a whole head.
+    fn refuse(&mut self, peer: SocketAddr, received: &[u8], refusal: Refusal) -> Reply {
+        let answer = answer::refuse(received, refusal, &self.rules);
+        self.finish(peer, answer)
+    }
+
+    /// Looks for credentials in a head that is not answered any more: they were on the wire all the same.
+    fn give_up(&mut self, peer: SocketAddr, received: &[u8]) {
+        let mut credentials = self.rules.credential_names.scan(received);
+        self.tell_of(peer, &mut credentials, IsNew::Yes);
+    }
+
+    /// More has come of a request that is answered already.
+    fn look_on(&mut self, peer: SocketAddr, credentials: &mut CredentialScan, received: &[u8]) {
+        let is_new = if credentials.has_found() { IsNew::No } else { IsNew::Yes };
+        credentials.go_on(&self.rules.credential_names, received);
+        self.tell_of(peer, credentials, is_new);
+    }
+
+    /// Warns of credentials that have not been told yet.
+    fn tell_of(&mut self, peer: SocketAddr, credentials: &mut CredentialScan, is_new: IsNew) {
+        let names = credentials.news(&self.rules.credential_names);
+        if names.is_empty() {
+            return;
+        }
+        if is_new == IsNew::Yes {
+            self.leaks = self.leaks.saturating_add(1);
+        }
+        let (notice, leaks) = (Notice(&names), self.leaks);
+        let line = format_args!("{peer}: {notice} (such requests so far: {leaks})");
+        self.log(Level::Warn, IN_CLEAR, Instant::now(), line);
+    }
+
+    fn log(&self, level: Level, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
+        self.ledger.write(Sort { target: TARGET, level, what }, now, line);
+    }
+
+    fn finish(&mut self, peer: SocketAddr, mut answer: Answer) -> Reply {
+        self.tell_of(peer, &mut answer.credentials, IsNew::Yes);
+        match (&answer.refusal, &answer.refused_host) {
+            (None, _) if answer.is_challenge => {
+                log::debug!(target: TARGET, "{peer}: a name was validated (http-01)");
+            }
+            (None, _) => log::debug!(target: TARGET, "{peer}: redirected"),
+            (Some(refusal), host) => {
+                let about = match (refusal.limit, host) {
+                    (Some(limit), _) => format!(" (limit: {limit})"),
+                    (None, Some(host)) => format!(" ({host})"),
+                    (None, None) => String::new(),
+                };
+                let (status, detail) = (refusal.status.as_u16(), refusal.detail);
+                let line = format_args!("{peer}: refused with {status}: {detail}{about}");
+                self.log(Level::Info, refusal.what(), Instant::now(), line);
+            }
+        }
+        // A clock before 1970 is an appliance's clock that was never set; any date is as wrong as another then.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let credentials = answer.credentials.clone();
+        let common = Common::new(i64::try_from(now).unwrap_or(0), None);
+        Reply { bytes: answer.into_wire(&common, self.field_names), credentials }
+    }
+}
+
+fn prepare(listener: &TcpListener) -> io::Result<(Poll, Waker)> {
+    listener.set_nonblocking(true)?;
+    let poll = Poll::new()?;
+    poll.registry().register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
+    let waker = Waker::new(poll.registry(), WAKER)?;
+    Ok((poll, waker))
+}

@@ -1,0 +1,468 @@
+//! Code that takes the place of a library's check, and what has to stand around a word for it to be such code.
+
+use crate::scan::place::{contains, is_of_name, Place};
+use crate::scan::tokens::Kind;
+
+/// How far a body is looked for.
+pub(super) const BODY: usize = 400;
+
+/// `requests`, `httpx` and the like, and not the signature of a token.
+pub(in crate::scan) fn is_about_requests(place: &Place<'_>) -> bool {
+    const LIBRARIES: &[&str] = &[
+        "requests",
+        "httpx",
+        "niquests",
+        "Session",
+        "session",
+        "hvac",
+        "http",
+        "boto3",
+        "botocore",
+        "TLSConfig",
+        "urllib",
+    ];
+    const OTHERS: &[&str] = &[
+        "jwt",
+        "decode",
+        "token",
+        "jws",
+        "load",
+        "save",
+        "backup",
+        "hash",
+        "signature",
+        "password",
+        "checksum",
+        "copy",
+        "download_file",
+        "unpack",
+        "parse",
+    ];
+    let call = place.source.call_around(place.at).unwrap_or_default().to_ascii_lowercase();
+    // The default of a parameter says nothing where no request is made beside it.
+    let is_a_parameter = place.source.from(place.end).starts_with(b": bool")
+        || place.source.from(place.end).starts_with(b": Optional[bool]");
+    let is_known = if is_a_parameter {
+        place.source.mentions(&["requests", "httpx", "niquests"])
+    } else {
+        place.source.mentions(LIBRARIES)
+    };
+    is_known && !OTHERS.iter().any(|other| contains(&call, other))
+}
+
+/// `ssl=False` for a request or a connector of aiohttp; elsewhere it means that there is no TLS at all.
+pub(in crate::scan) fn is_about_aiohttp(place: &Place<'_>) -> bool {
+    const CALLS: &[&[u8]] = &[
+        b"get",
+        b"post",
+        b"put",
+        b"patch",
+        b"delete",
+        b"head",
+        b"options",
+        b"request",
+        b"_request",
+        b"ws_connect",
+        b"TCPConnector",
+        b"fetch",
+    ];
+    if !place.source.mentions(&["aiohttp"]) {
+        return false;
+    }
+    let call = place.source.call_around(place.at).unwrap_or_default();
+    CALLS.contains(&call.rsplit(|byte| *byte == b'.').next().unwrap_or_default())
+}
+
+/// Not where it becomes the default of every connection; that is a finding of its own.
+pub(in crate::scan) fn is_used_for_one_context(place: &Place<'_>) -> bool {
+    place.region.kind == Kind::Code
+        && !contains(place.source.line_before(place.at), "_create_default_https_context")
+        && !is_conditional(place)
+        && !place.is_imported_or_declared()
+}
+
+/// One of two values, of which a condition chooses: `a if c else WORD`, `WORD if c else a`, `c ? a : WORD`, `instanceof WORD`.
+pub(in crate::scan) fn is_conditional(place: &Place<'_>) -> bool {
+    let (before, after) = (place.source.line_before(place.at), place.source.line_after(place.word().1));
+    let has_both = |one: &str, other: &str| {
+        memchr::memmem::find(before, one.as_bytes())
+            .is_some_and(|at| memchr::memmem::find(&before[at..], other.as_bytes()).is_some())
+    };
+    let rest = after.trim_ascii_start();
+    let rest = rest.strip_prefix(b"()").unwrap_or(rest).trim_ascii_start();
+    has_both(" if ", " else ")
+        || rest.starts_with(b"if ") && contains(rest, " else ")
+        || contains(before, " ? ")
+        || before.trim_ascii_end().ends_with(b"instanceof")
+}
+
+/// As an argument, or assigned: not a label, and no constant that is declared.
+pub(in crate::scan) fn is_given(place: &Place<'_>) -> bool {
+    let line = place.source.line_before(place.at);
+    let trimmed = line.trim_ascii();
+    !trimmed.is_empty()
+        && !trimmed.starts_with(b"case")
+        && !contains(line, "enum")
+        && !trimmed.starts_with(b"#")
+        && !is_conditional(place)
+}
+
+/// `name(`, and neither declared nor brought into scope.
+pub(in crate::scan) fn is_called(place: &Place<'_>) -> bool {
+    let line = place.source.line_before(place.at).trim_ascii_start();
+    let is_declared =
+        ["void ", "int ", "bool ", "extern ", "static "].iter().any(|word| line.starts_with(word.as_bytes()));
+    place.source.from(place.word().1).starts_with(b"(") && !is_declared && !place.is_imported_or_declared()
+}
+
+/// Whether an argument of a call, counted from 0, is one of these words.
+pub(in crate::scan) fn has_argument(place: &Place<'_>, index: usize, words: &[&str]) -> bool {
+    let after = place.source.after(place.word().1, BODY);
+    let Some(arguments) =
+        after.strip_prefix(b"(").and_then(|rest| rest.split(|byte| b");".contains(byte)).next())
+    else {
+        return false;
+    };
+    let argument = arguments.split(|byte| *byte == b',').nth(index).unwrap_or_default().trim_ascii();
+    words.iter().any(|word| word.as_bytes() == argument) && is_called(place)
+}
+
+/// GLib: `"property", FALSE`.
+pub(in crate::scan) fn is_followed_by_false(place: &Place<'_>) -> bool {
+    let after = place.source.line_after(place.end);
+    let Some(value) = after.strip_prefix(b"\",") else { return false };
+    value.trim_ascii_start().starts_with(b"FALSE")
+}
+
+/// LDAP: no certificate is asked for, or any is taken.
+pub(in crate::scan) fn asks_for_no_certificate(place: &Place<'_>) -> bool {
+    let after = place.source.line_after(place.word().1);
+    let value = after.split(|byte| *byte == b')').next().unwrap_or_default();
+    ["OPT_X_TLS_NEVER", "OPT_X_TLS_ALLOW"].iter().any(|never| contains(value, never))
+        || value.starts_with(b", &never")
+}
+
+/// C#: `new SslStream(stream, false, (a, b, c, d) => true)`.
+pub(in crate::scan) fn is_made_with_a_yes(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY);
+    if !after.starts_with(b"(") {
+        return false;
+    }
+    let mut depth = 0_usize;
+    let close = after.iter().position(|byte| {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    });
+    let arguments = &after[..close.unwrap_or(after.len())];
+    if let Some(at) = memchr::memmem::find(arguments, b"delegate") {
+        let brace = arguments[at..].iter().position(|byte| *byte == b'{');
+        return brace.and_then(|brace| braces(&arguments[at + brace..])).is_some_and(is_yes);
+    }
+    let Some(at) = memchr::memmem::find(arguments, b"=>") else { return false };
+    let body = arguments[at + 2..].trim_ascii_start();
+    if body.starts_with(b"{") {
+        return braces(body).is_some_and(is_yes);
+    }
+    let end = body.iter().position(|byte| b",)".contains(byte)).unwrap_or(body.len());
+    is_yes(&body[..end])
+}
+
+/// `x = NAME`, `x: NAME`, `x => NAME`, with what the name is a part of before it; not compared, and without a condition.
+pub(in crate::scan) fn is_assigned(place: &Place<'_>) -> bool {
+    let line = place.source.line_before(place.at);
+    let name = line.iter().rev().take_while(|byte| is_of_name(**byte) || b".:".contains(byte)).count();
+    let mut before = line[..line.len() - name].trim_ascii_end();
+    if let Some(outside) = before.strip_suffix(b"\"").or(before.strip_suffix(b"'")) {
+        before = outside.trim_ascii_end();
+    }
+    // `verify_mode: OpenSSL::SSL::VERIFY_NONE`: the colon was taken for a part of the name if no space is there.
+    let is_set = before.ends_with(b"=>")
+        || before.ends_with(b":")
+        || before.ends_with(b"=") && !before.ends_with(b"==") && !before.ends_with(b"!=");
+    let after = place.source.line_after(place.end).trim_ascii_start();
+    let is_conditional = [&b"if "[..], b"unless ", b": ", b"else ", b"or ", b"and "]
+        .iter()
+        .any(|word| after.starts_with(word))
+        || is_conditional(place);
+    is_set && !is_conditional
+}
+
+/// As an argument, or assigned; not compared.
+pub(in crate::scan) fn is_passed(place: &Place<'_>) -> bool {
+    let after = place.source.from(place.end).first().copied().unwrap_or_default();
+    b");,".contains(&after)
+        && !contains(place.source.line_before(place.at), "==")
+        && !is_conditional(place)
+        && !place.is_imported_or_declared()
+}
+
+/// `object.name(` or `object->name(`.
+pub(in crate::scan) fn is_a_call(place: &Place<'_>) -> bool {
+    let before = place.source.before(place.at, 2);
+    before.ends_with(b".") || before.ends_with(b"->")
+}
+
+/// `urllib3.disable_warnings(`.
+pub(in crate::scan) fn silences(place: &Place<'_>) -> bool {
+    place.source.from(place.end).starts_with(b"(")
+        && !place.is_imported_or_declared()
+        && place.source.mentions(&["urllib3", "requests", "InsecureRequestWarning"])
+}
+
+/// A filter of warnings that ignores it.
+pub(in crate::scan) fn is_filtered(place: &Place<'_>) -> bool {
+    let line = place.source.line_before(place.at);
+    (contains(line, "filterwarnings(") || contains(line, "simplefilter(")) && contains(line, "ignore")
+}
+
+/// Go: neither VerifyConnection nor VerifyPeerCertificate stands nearby.
+pub(in crate::scan) fn has_no_check_of_its_own(place: &Place<'_>) -> bool {
+    let around = [place.source.before(place.at, 600), place.source.after(place.end, 600)];
+    // A WebSocket server's own option of that name is about the origin of requests.
+    let is_of_accept = contains(place.source.before(place.at, 120), "AcceptOptions");
+    !is_of_accept
+        && !around
+            .iter()
+            .any(|text| contains(text, "VerifyConnection") || contains(text, "VerifyPeerCertificate"))
+}
+
+/// Rust: the assertion is all that the function does.
+pub(in crate::scan) fn asserts_at_once(place: &Place<'_>) -> bool {
+    let before = place.source.before(place.at, 200);
+    let path = before.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b':').count();
+    let before = before[..before.len() - path].trim_ascii_end();
+    let before = before.strip_suffix(b"Ok(").unwrap_or(before).trim_ascii_end();
+    let before = before.strip_suffix(b"return").unwrap_or(before).trim_ascii_end();
+    before.ends_with(b"{")
+}
+
+/// C and C++: a file that connects.
+pub(in crate::scan) fn is_of_a_client(place: &Place<'_>) -> bool {
+    const CLIENT: &[&str] = &[
+        "SSL_connect",
+        "client_method",
+        "SSL_set_tlsext_host_name",
+        "BIO_new_ssl_connect",
+        "MBEDTLS_SSL_IS_CLIENT",
+    ];
+    is_passed(place) && place.source.mentions(CLIENT)
+}
+
+/// Swift and Objective-C: nothing evaluates the trust before the credential is made from it.
+pub(in crate::scan) fn evaluates_nothing(place: &Place<'_>) -> bool {
+    let before = place.source.before(place.at, 3000);
+    let function = ["func ", "\n- ("]
+        .iter()
+        .filter_map(|start| memchr::memmem::rfind(before, start.as_bytes()))
+        .max()
+        .unwrap_or(0);
+    let body = &before[function..];
+    ![
+        "SecTrustEvaluate",
+        "evaluate(",
+        "SecTrustSetAnchor",
+        "SecTrustCopy",
+        "SecTrustGetCertificate",
+        "evaluateServerTrust",
+        "pinned",
+        "trusted",
+    ]
+    .iter()
+    .any(|word| contains(body, word))
+}
+
+/// A function or a lambda that follows returns true and does nothing else.
+pub(in crate::scan) fn returns_true(place: &Place<'_>) -> bool {
+    !place.is_imported_or_declared() && body_after(place).is_some_and(is_yes)
+}
+
+/// Java and Kotlin: `verify(String host, SSLSession session) { return true; }`.
+pub(in crate::scan) fn says_yes_to_a_session(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY);
+    let Some(open) = after.strip_prefix(b"(") else { return false };
+    let Some(parameters) = open.split(|byte| *byte == b')').next() else { return false };
+    contains(parameters, "SSLSession") && method_body(after).is_some_and(is_yes)
+}
+
+/// C#: `bool Name(…, SslPolicyErrors errors) { return true; }`.
+pub(in crate::scan) fn is_last_parameter_of_a_yes(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY).trim_ascii_start();
+    let name = after.iter().take_while(|byte| is_of_name(**byte)).count();
+    let after = after[name..].trim_ascii_start();
+    if name == 0 || !after.starts_with(b")") {
+        return false;
+    }
+    let after = after[1..].trim_ascii_start();
+    match after.strip_prefix(b"=>") {
+        // Of a lambda, the callback's name is the finding.
+        Some(value) => after_is_a_method(place) && value.trim_ascii_start().starts_with(b"true;"),
+        None => {
+            braces(after).is_some_and(is_yes)
+                && !contains(place.source.line_before(place.at), "CertificateValidationCallback")
+        }
+    }
+}
+
+fn after_is_a_method(place: &Place<'_>) -> bool {
+    contains(place.source.line_before(place.at), "bool ")
+}
+
+/// Java and Kotlin: a method without a statement.
+pub(in crate::scan) fn has_an_empty_body(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY);
+    if !after.starts_with(b"(") || place.region.kind == Kind::String {
+        return false;
+    }
+    match method_body(after) {
+        Some(body) => {
+            let body = without_comments(body);
+            let body = body.trim_ascii();
+            body.is_empty() || body == b"return;" || body == b"return" || body == b"Unit"
+        }
+        None => false,
+    }
+}
+
+/// Android: the method's first statement is `handler.proceed()`.
+pub(in crate::scan) fn proceeds(place: &Place<'_>) -> bool {
+    let after = place.source.after(place.end, BODY);
+    let Some(body) = method_body(after) else { return false };
+    let body = without_comments(body);
+    let first = body.trim_ascii();
+    let name = first.iter().take_while(|byte| is_of_name(**byte) || b"?!.".contains(byte)).count();
+    first[..name].ends_with(b".proceed") && first[name..].starts_with(b"()")
+}
+
+fn is_yes(body: &[u8]) -> bool {
+    let body = without_comments(body);
+    let body = body.trim_ascii();
+    let body = body.strip_prefix(b"return").unwrap_or(body).trim_ascii_start();
+    let body = body
+        .strip_prefix(b"@")
+        .map_or(body, |label| label.split(|byte| *byte == b' ').nth(1).unwrap_or_default());
+    let body = body.strip_suffix(b";").unwrap_or(body).trim_ascii_end();
+    body == b"true"
+}
+
+/// What is in the braces, or after the arrow, of the function that a name is set to: of `name = (a, b) => BODY`,
+/// `name(new X() { … })`, `name { a, b -> BODY }`, `name(a) { BODY }`, `name = delegate { BODY }`.
+pub(super) fn body_after<'a>(place: &Place<'a>) -> Option<&'a [u8]> {
+    let after = place.source.after(place.word().1, BODY);
+    let statement = after.iter().position(|byte| *byte == b';').unwrap_or(after.len());
+    let arrow = ["=>", "->"]
+        .iter()
+        .filter_map(|arrow| memchr::memmem::find(&after[..statement], arrow.as_bytes()))
+        .min();
+    let brace = after.iter().position(|byte| *byte == b'{');
+    match (arrow, brace) {
+        // `{ a, b -> BODY }` of Kotlin: the brace is the lambda's own.
+        (Some(arrow), Some(brace)) if brace < arrow => {
+            if !after[..brace].iter().all(|byte| byte.is_ascii_whitespace() || b"(=:".contains(byte)) {
+                return None;
+            }
+            let inner = braces(&after[brace..])?;
+            let arrow = memchr::memmem::find(inner, b"->")?;
+            is_only_parameters(&inner[..arrow]).then(|| &inner[arrow + 2..])
+        }
+        (Some(arrow), _) => {
+            if !is_only_parameters(&after[..arrow]) {
+                return None;
+            }
+            let rest = after[arrow + 2..].trim_ascii_start();
+            if rest.starts_with(b"{") {
+                return braces(rest);
+            }
+            let rest = rest.strip_prefix(b"(").unwrap_or(rest);
+            let mut depth = 0_usize;
+            let end = rest.iter().position(|byte| match byte {
+                b'(' => {
+                    depth += 1;
+                    false
+                }
+                b')' if depth > 0 => {
+                    depth -= 1;
+                    false
+                }
+                b',' | b';' | b'\n' | b')' | b'}' => depth == 0,
+                _ => false,
+            });
+            Some(&rest[..end.unwrap_or(rest.len())])
+        }
+        (None, Some(brace)) if is_only_parameters(&after[..brace]) => braces(&after[brace..]),
+        (None, _) => None,
+    }
+}
+
+/// Between a name and its function stand parameters, or a type that is made, and nothing that ends what the name is in.
+fn is_only_parameters(text: &[u8]) -> bool {
+    let mut depth = 0_i32;
+    let is_closed_early = text.iter().any(|byte| {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            _ => {}
+        }
+        depth < 0
+    });
+    !is_closed_early && !text.iter().any(|byte| b";{}\"".contains(byte)) && text.len() < 300
+}
+
+/// The braces after a parameter list, or after Kotlin's `=`.
+fn method_body(after: &[u8]) -> Option<&[u8]> {
+    let mut depth = 0_usize;
+    let close = after.iter().position(|byte| {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    })?;
+    let rest = &after[close + 1..];
+    let brace = rest.iter().position(|byte| *byte == b'{');
+    let equals = rest.iter().position(|byte| *byte == b'=');
+    let end = rest.iter().position(|byte| *byte == b';').unwrap_or(rest.len());
+    match (brace, equals) {
+        (brace, Some(equals)) if brace.is_none_or(|brace| equals < brace) && equals < end => {
+            rest[equals + 1..].trim_ascii_start().split(|byte| *byte == b'\n').next()
+        }
+        // An abstract method has none.
+        (Some(brace), _) if brace < end => braces(&rest[brace..]),
+        _ => None,
+    }
+}
+
+/// What is in the braces that a text begins with; nothing if they are not closed within it.
+pub(super) fn braces(text: &[u8]) -> Option<&[u8]> {
+    let mut depth = 0_usize;
+    for (index, byte) in text.iter().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 1 => return text.get(1..index),
+            b'}' => depth = depth.checked_sub(1)?,
+            _ if depth == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+pub(super) fn without_comments(body: &[u8]) -> Vec<u8> {
+    let mut left = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((first, after)) = rest.split_first() {
+        if rest.starts_with(b"//") {
+            rest = memchr::memchr(b'\n', rest).map_or(&rest[..0], |end| &rest[end..]);
+        } else if rest.starts_with(b"/*") {
+            rest = memchr::memmem::find(rest, b"*/").map_or(&rest[..0], |end| &rest[end + 2..]);
+        } else {
+            left.push(*first);
+            rest = after;
+        }
+    }
+    left
+}

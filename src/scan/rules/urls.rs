@@ -1,0 +1,528 @@
+//! Which `http://` in a file is an address that the program asks.
+//!
+//! A finding has to be worth reading, so what may be a name, a link for people or a sentence is left alone.
+
+use super::commands::prints;
+use super::context::{asks_nobody, block_of, key_of, name_of_list};
+use super::keys::{is_no_address, key_says, KeySays};
+use super::mentions::{
+    is_a_pattern, is_of_a_card, is_of_a_link, is_of_a_preview, is_of_a_sample, is_translated, opens_a_page,
+};
+use super::wrappers::{ends_of_wrappers, is_shown_only, outside_of_wrappers};
+use crate::scan::findings::{
+    Explanation, PLAIN_HTTP_BUILT_URL, PLAIN_HTTP_LOCAL_URL, PLAIN_HTTP_NAMED_HOST, PLAIN_HTTP_URL,
+};
+use crate::scan::hosts::{classify, parse, Host, Url};
+use crate::scan::languages::Language;
+use crate::scan::names::{is_a_mirror, is_a_name};
+use crate::scan::place::{contains, is_of_name, Place};
+use crate::scan::tokens::{Kind, Region};
+
+/// What an `http://` is, as far as the address itself tells.
+pub(in crate::scan) struct Candidate<'a> {
+    pub url: Url<'a>,
+    pub host: String,
+    pub kind: &'static Explanation,
+}
+
+/// Reads an `http://` that stands at `at`; nothing when its host alone says that it is no mistake. Needs no tokens, so that
+/// most files are never taken apart.
+pub(in crate::scan) fn candidate<'a>(bytes: &'a [u8], at: usize, hosts: &[String]) -> Option<Candidate<'a>> {
+    let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied().unwrap_or(b' ');
+    if before.is_ascii_alphanumeric()
+        || b"+-.{/".contains(&before)
+            && default_of(&bytes[at.saturating_sub(MOST_OF_A_DEFAULT)..at]).is_none()
+    {
+        return None;
+    }
+    let text = bytes.get(at..)?;
+    let url = parse(text);
+    let host = String::from_utf8_lossy(url.host).to_ascii_lowercase();
+    if url.is_built || url.host.is_empty() {
+        return (!says_loopback(&host) && !is_for_people_to_fill_in(text)).then_some(Candidate {
+            url,
+            host,
+            kind: &PLAIN_HTTP_BUILT_URL,
+        });
+    }
+    let is_in_brackets = text.get("http://".len()) == Some(&b'[');
+    if is_in_brackets && host.parse::<std::net::Ipv6Addr>().is_err() && !host.contains('%') {
+        return None;
+    }
+    if hosts.contains(&host) {
+        return Some(Candidate { url, host, kind: &PLAIN_HTTP_NAMED_HOST });
+    }
+    let kind = match classify(&host) {
+        Host::Loopback | Host::Nobody => return None,
+        Host::Local => &PLAIN_HTTP_LOCAL_URL,
+        Host::Public => &PLAIN_HTTP_URL,
+    };
+    let path = String::from_utf8_lossy(url.path).replace('\\', "");
+    let is_exempt = is_a_name(&host, &path) || is_a_mirror(&host, &path) && !is_of_a_key(bytes, at, &path);
+    (!is_exempt).then_some(Candidate { url, host, kind })
+}
+
+/// How many bytes before an address may hold what it is the default of: `${NAME:-`.
+const MOST_OF_A_DEFAULT: usize = 80;
+
+/// Of `… ${NAME:-`, with which an address begins as the default of a variable: what stands before it.
+fn default_of(before: &[u8]) -> Option<&[u8]> {
+    let name = [&b":-"[..], b":=", b"-", b"=", b":"].iter().find_map(|mark| before.strip_suffix(*mark))?;
+    let length = name
+        .iter()
+        .rev()
+        .take_while(|byte| is_of_name(**byte) && **byte != b'$' || b".-".contains(byte))
+        .count();
+    let outside = name[..name.len() - length].strip_suffix(b"${")?;
+    (length > 0 && key_says(&name[name.len() - length..]) != KeySays::NoAddress).then_some(outside)
+}
+
+/// What stands before a value, without a `${NAME:-` whose default the value is.
+fn without_default(before: &[u8]) -> &[u8] {
+    default_of(before).unwrap_or(before)
+}
+
+fn says_loopback(host: &str) -> bool {
+    ["localhost", "127.0.0.1", "::1"].iter().any(|name| {
+        // `localhost.${DOMAIN}` is another machine.
+        host.find(name).is_some_and(|at| !host[at + name.len()..].starts_with('.'))
+    })
+}
+
+/// `http://<controller>`, `http://[server-ip]`: a person writes the host there.
+fn is_for_people_to_fill_in(text: &[u8]) -> bool {
+    let rest = text.get("http://".len()..).unwrap_or_default();
+    rest.starts_with(b"<") && rest.get(1).is_some_and(|next| next.is_ascii_alphanumeric() || *next == b' ')
+        || rest.starts_with(b"[") && !rest.get(1).is_some_and(|next| b"${%\\".contains(next))
+}
+
+/// Whether this fetches the key that packages are checked with: a mirror may send packages in clear, but not this.
+fn is_of_a_key(bytes: &[u8], at: usize, path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let start = bytes[..at]
+        .iter()
+        .rev()
+        .take(200)
+        .position(|byte| *byte == b'\n')
+        .map_or(at.saturating_sub(200), |length| at - length);
+    let end = bytes[at..]
+        .iter()
+        .take(400)
+        .position(|byte| *byte == b'\n')
+        .map_or(bytes.len().min(at + 400), |length| at + length);
+    let line = &bytes[start..end];
+    [".key", ".asc", ".gpg", ".pub"].iter().any(|end| file.ends_with(end))
+        || file.contains("key")
+        || ["gpgkey", "gpg --", "apt-key", "apt_key", "rpm --import", "rpm_key", "--fetch-keys"]
+            .iter()
+            .any(|word| contains(line, word))
+}
+
+/// Whether the program asks that address, as far as what stands around it tells.
+pub(in crate::scan) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
+    let source = place.source;
+    if matches!(place.region.kind, Kind::Comment | Kind::Documentation) || is_package_metadata(source.path) {
+        return false;
+    }
+    let is_named = std::ptr::eq(candidate.kind, &PLAIN_HTTP_NAMED_HOST);
+    if source.is_of_tests(place.at) && !is_named {
+        return false;
+    }
+    // The same line knows it with https: a rewrite, or a choice.
+    let https = format!("https://{}", candidate.host);
+    if contains(source.line_before(place.at), &https) || contains(source.line_after(place.at), &https) {
+        return false;
+    }
+    let end = place.at + candidate.url.length;
+    let line = [source.line_before(place.at), source.line_after(place.at)];
+    if line.iter().any(|part| contains(part, "unix-socket")) || is_of_a_preview(place) {
+        return false;
+    }
+    if source.language.is_of_documents()
+        && source.from(place.at + "http://".len()).starts_with(b"{")
+        && !source.from(place.at + "http://".len()).starts_with(b"{{")
+    {
+        // OpenAPI: the document says elsewhere what may be put in.
+        return false;
+    }
+    if is_of_a_card(place) {
+        return false;
+    }
+    match source.language {
+        Language::Xml => of_xml(place),
+        Language::Yaml | Language::Toml | Language::Ini | Language::Json => {
+            of_configuration(place, candidate, end)
+        }
+        Language::Shell | Language::Dockerfile | Language::Makefile => of_shell(place, candidate),
+        _ => of_program(place, candidate, end),
+    }
+}
+
+/// Files that say about a package what a registry shows.
+fn is_package_metadata(path: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "package.json",
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "composer.json",
+        "bower.json",
+        "component.json",
+        "cargo.toml",
+        "setup.py",
+        "setup.cfg",
+        "pyproject.toml",
+        "pom.xml",
+        "manifest.json",
+        "galaxy.yml",
+        "chart.yaml",
+        "pubspec.yaml",
+        "snapcraft.yaml",
+        "pnpm-lock.yaml",
+        "packages.config",
+        "library.json",
+        "library.properties",
+        "codemeta.json",
+        ".all-contributorsrc",
+        "citation.cff",
+        "mkdocs.yml",
+        "_config.yml",
+        "funding.yml",
+    ];
+    let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
+    NAMES.contains(&name.as_str())
+        || name.ends_with(".schema.json")
+        || name.ends_with(".gradle")
+        || name.ends_with("lock.json")
+        || name.ends_with(".lock")
+        || ["sponsors.", "authors.", "contributors.", "credits.", "backers.", "donors."].iter().any(|who| name.starts_with(who))
+        || path.contains("ISSUE_TEMPLATE/")
+        // PlatformIO's descriptions of boards.
+        || name.ends_with(".json") && (path.starts_with("boards/") || path.contains("/boards/"))
+}
+
+/// In the strings of a program.
+fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool {
+    let (source, region) = (place.source, place.region);
+    if region.kind != Kind::String
+        || !begins_the_value(place, &region, &candidate.host)
+        || source.from(end).starts_with(b"\\n\"") && place.at == region.start
+        || goes_on_as_a_sentence(source.from(end))
+    {
+        return false;
+    }
+    if candidate.url.host.is_empty() && !candidate.url.is_built && !is_put_together(place, &region) {
+        return false;
+    }
+    if is_a_pattern(source.bytes.get(place.at..region.end).unwrap_or_default())
+        || is_of_a_sample(place, &region)
+    {
+        return false;
+    }
+    let after = ends_of_wrappers(source.line_after(region.to));
+    let looks_only: &[&[u8]] =
+        &[b"==", b"!=", b"in ", b"not in ", b".length", b".equals", b".test", b".size", b"=~", b".len()"];
+    if looks_only.iter().any(|look| after.starts_with(look)) {
+        return false;
+    }
+    let before = without_prefix(source.line_before(region.from));
+    let before =
+        if before.trim_ascii().is_empty() { without_prefix(source.before(region.from, 120)) } else { before };
+    let before = before.trim_ascii_end();
+    let compares: &[&[u8]] = &[
+        b"==", b"!=", b"=~", b"~=", b" in", b"case", b"when", b"<=>", b" is", b" eq", b"raise", b"throw",
+        b"import", b"from", b"require", b"echo", b"print", b"puts",
+    ];
+    // What makes an address of the string changes nothing: `x != URI.create(`.
+    let outside = outside_of_wrappers(before);
+    let is_compared = |before: &[u8]| compares.iter().any(|word| before.ends_with(word));
+    let compares_the_wrapper = [&b"=="[..], b"!="].iter().any(|mark| outside.ends_with(mark));
+    if is_compared(before) || is_compared(outside) || compares_the_wrapper || contains(before, "@see") {
+        return false;
+    }
+    if is_shown_only(before) {
+        return false;
+    }
+    let key = key_of(before);
+    // Of a table of proxies, the key is the scheme that goes through them.
+    let is_proxy =
+        before.ends_with(b":") && key.is_some_and(|key| [&b"http"[..], b"https", b"all"].contains(&key));
+    if is_proxy || key.is_some_and(|key| is_no_address(key, &candidate.host)) {
+        return false;
+    }
+    let begins_its_line = source.line_before(region.from).trim_ascii().is_empty();
+    let is_an_item = (key.is_none() || begins_its_line)
+        && name_of_list(source, region.from).is_some_and(|name| key_says(name) == KeySays::NoAddress);
+    if is_an_item {
+        return false;
+    }
+    let wrapped = before.len() - outside.len();
+    let calls = [source.call_around(region.from), source.call_around(region.from.saturating_sub(wrapped))];
+    if calls[0].is_some_and(asks_nobody) || wrapped > 0 && calls[1].is_some_and(asks_nobody) {
+        return false;
+    }
+    if opens_a_page(place, &region)
+        || is_of_a_link(place, &region)
+        || is_translated(place, &region)
+        || only_parses(place, candidate, &region)
+    {
+        return false;
+    }
+    // The key in an annotation, or one further out in the line: `namespace = {"a": "http://…`.
+    !["xmlns", "namespace", "nsmap", "NSMAP", "Namespace", "href="].iter().any(|word| contains(before, word))
+}
+
+/// The address stands there to take another one apart: `new URL(req.url, "http://base")`, `parse_url("http://$h")`.
+fn only_parses(place: &Place<'_>, candidate: &Candidate<'_>, region: &Region) -> bool {
+    const PARSERS: &[&str] = &["parse", "parse_url", "urlparse", "urlsplit", "urlParse", "splitUrl"];
+    let source = place.source;
+    let call = source.call_around(region.from).unwrap_or_default();
+    let last = String::from_utf8_lossy(call.rsplit(|byte| b".:".contains(byte)).next().unwrap_or_default())
+        .into_owned();
+    let is_of_a_request =
+        |text: &[u8]| ["req.", "request.", "req,", "ctx.", "event."].iter().any(|word| contains(text, word));
+    let before = source.line_before(region.from);
+    let argument = before.iter().rposition(|byte| *byte == b'(').map_or(&before[..0], |open| &before[open..]);
+    let is_base = last == "URL" && is_of_a_request(argument) && contains(argument, ",");
+    let fills_in_host =
+        last == "URL" && is_of_a_request(source.bytes.get(region.start..region.end).unwrap_or_default());
+    let is_built = std::ptr::eq(candidate.kind, &PLAIN_HTTP_BUILT_URL);
+    is_base
+        || is_built
+            && (fills_in_host
+                || PARSERS.iter().any(|parser| last.eq_ignore_ascii_case(parser))
+                || is_in_parser(source.line_before(region.from)))
+}
+
+/// `url.Parse(fmt.Sprintf("http://%s", host))`: with one call between.
+fn is_in_parser(line: &[u8]) -> bool {
+    let outside = line.trim_ascii_end().strip_suffix(b"(").map(|call| {
+        let name = call.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b'.').count();
+        &call[..call.len() - name]
+    });
+    outside.is_some_and(|outside| {
+        [&b"url.Parse("[..], b"url.parse(", b"urlparse("].iter().any(|parser| outside.ends_with(parser))
+    })
+}
+
+/// Without the letters that make a string another kind of string: `f`, `rb`, `L`, `@`, `$`.
+fn without_prefix(before: &[u8]) -> &[u8] {
+    let length = before.iter().rev().take(2).take_while(|byte| b"fFrRbBuUL@$c".contains(byte)).count();
+    let shorter = &before[..before.len() - length];
+    if shorter.last().is_some_and(|last| is_of_name(*last)) {
+        before
+    } else {
+        shorter
+    }
+}
+
+/// Whether the address is the value itself: it stands at the string's beginning, after a `=` or a quote in it, or in a
+/// command.
+fn begins_the_value(place: &Place<'_>, region: &Region, host: &str) -> bool {
+    let before = place.source.bytes.get(region.start..place.at).unwrap_or_default();
+    let before = without_default(before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default());
+    let trimmed = before.trim_ascii_end();
+    if trimmed.is_empty() {
+        return true;
+    }
+    // `<a href="http://…` is a link, and `xmlns="http://…` a name.
+    let is_markup = trimmed.starts_with(b"<")
+        || contains(trimmed, "<a ")
+        || contains(trimmed, "href=")
+        || contains(trimmed, "xmlns");
+    let key = key_of(before).is_some_and(|key| !is_no_address(key, host));
+    let glued = before.len() == trimmed.len()
+        && (trimmed.ends_with(b"=") || trimmed.ends_with(b"\"") || trimmed.ends_with(b"'"))
+        && key_of(trimmed.strip_suffix(b"\"").or(trimmed.strip_suffix(b"'")).unwrap_or(trimmed))
+            .is_some_and(|key| !is_no_address(key, host));
+    let is_json = trimmed.ends_with(b"\\\"") && contains(trimmed, "\\\":");
+    !is_markup && (glued || is_json && (key || !contains(trimmed, "xmlns")) || fetches(before))
+}
+
+/// Whether a command that fetches stands there.
+fn fetches(line: &[u8]) -> bool {
+    const COMMANDS: &[&str] = &[
+        "curl ",
+        "wget ",
+        "git clone ",
+        "http GET ",
+        "http POST ",
+        "pip install ",
+        "pip3 install ",
+        "docker pull ",
+        "aria2c ",
+        "lynx ",
+        "svn co ",
+        "yum install ",
+        "rpm -",
+        "ADD ",
+        "fetch ",
+        "apt-key ",
+        "gpg ",
+    ];
+    let at_word = |command: &str| {
+        memchr::memmem::find(line, command.as_bytes())
+            .is_some_and(|at| at == 0 || !line[at - 1].is_ascii_alphanumeric())
+    };
+    let last =
+        line.rsplit(|byte| byte.is_ascii_whitespace()).find(|word| !word.is_empty()).unwrap_or_default();
+    COMMANDS.iter().any(|command| at_word(command))
+        && !matches!(last, b"-x" | b"--proxy" | b"-e" | b"--referer" | b"-H")
+}
+
+/// `http://` and a host after it: `"http://" + host`.
+fn is_put_together(place: &Place<'_>, region: &Region) -> bool {
+    if place.source.bytes.get(place.at..region.end).unwrap_or_default() != b"http://" {
+        return false;
+    }
+    let after = place.source.line_after(region.to).trim_ascii_start();
+    match (place.source.language, after) {
+        (_, [b'+', ..]) | (Language::C, [b'<', b'<', ..]) | (Language::Php, [b'.', ..]) => true,
+        (Language::C, [first, ..]) => first.is_ascii_uppercase(),
+        _ => false,
+    }
+}
+
+/// A word follows after a space: the address is mentioned in a sentence.
+fn goes_on_as_a_sentence(after: &[u8]) -> bool {
+    match after {
+        [b' ', next, ..] => next.is_ascii_lowercase() || *next == b'(',
+        [b')' | b'.' | b',' | b']', b' ', ..] | [b')' | b'.', b'"' | b'\'', ..] => true,
+        _ => false,
+    }
+}
+
+/// In YAML, JSON, TOML and ini.
+fn of_configuration(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool {
+    let (source, host) = (place.source, candidate.host.as_str());
+    // In quotes, the value begins where they do.
+    let (from, begins) = match place.region.kind {
+        Kind::String => (place.region.from, begins_the_value(place, &place.region, host)),
+        _ => (place.at, true),
+    };
+    let line = without_default(source.line_before(from));
+    let before = line.trim_ascii_end();
+    // systemd: `ExecStart=/usr/bin/agent --server http://…`.
+    let is_option_of_a_unit = before.starts_with(b"Exec")
+        && before
+            .rsplit(|byte| *byte == b' ')
+            .next()
+            .is_some_and(|word| word.starts_with(b"--") && !is_no_address(word, host));
+    if goes_on_as_a_sentence(source.from(end)) || source.from(place.at).starts_with(b"http://\"") {
+        return false;
+    }
+    let is_value = before.is_empty() && source.language == Language::Json
+        || [&b":"[..], b"=", b"[", b",", b"-", b"\"", b"'", b"{"].iter().any(|mark| before.ends_with(mark));
+    let is_command = fetches(line) && !prints(line);
+    if !(begins && is_value || is_command || is_option_of_a_unit) {
+        return false;
+    }
+    let key = key_of(before).or_else(|| before.strip_suffix(b"-").and_then(|_| block_of(source, from)));
+    let key = key.or_else(|| {
+        if source.language == Language::Json && !before.ends_with(b":") {
+            block_of(source, from)
+        } else {
+            None
+        }
+    });
+    if key.is_some_and(|key| is_no_address(key, host) || key.starts_with(b"http") && !key.contains(&b'_')) {
+        return false;
+    }
+    key.is_some_and(|key| key_says(key) == KeySays::Address)
+        || !block_of(source, from).is_some_and(|key| is_no_address(key, host))
+}
+
+/// In scripts, Dockerfiles and Makefiles.
+fn of_shell(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
+    let line = place.source.line_before(place.at);
+    let begins_default = default_of(line).is_some();
+    let line = without_default(line);
+    let before = line.trim_ascii_end();
+    // `: "${API:=http://…}"` sets it too.
+    if begins_default
+        && [&b": "[..], b": \""].iter().any(|begin| line.trim_ascii_start() == begin.trim_ascii_end())
+    {
+        return true;
+    }
+    if prints(line)
+        || contains(line, "deb ")
+        || contains(line, "proxy")
+        || contains(line, "PROXY")
+        || contains(line, "LABEL ")
+    {
+        return false;
+    }
+    let quoted = [&b"\""[..], b"'"].iter().find_map(|quote| before.strip_suffix(*quote));
+    if fetches(line) {
+        return true;
+    }
+    // `URL := http://…` in a Makefile.
+    let is_glued = before.len() == line.len() || place.source.language == Language::Makefile;
+    let key = key_of(quoted.unwrap_or(before));
+    is_glued
+        && (before.ends_with(b"=") || quoted.is_some_and(|rest| rest.ends_with(b"=") || rest.ends_with(b"(")))
+        && !key.is_some_and(|key| is_no_address(key, &candidate.host))
+}
+
+/// In attributes and elements whose names speak of an address.
+fn of_xml(place: &Place<'_>) -> bool {
+    const WORDS: &[&str] = &["url", "uri", "endpoint", "address", "host", "server", "api", "base", "service"];
+    const OTHERS: &[&str] = &[
+        "xmlns",
+        "schemalocation",
+        "xsi:",
+        "namespace",
+        "doctype",
+        "systemid",
+        "homepage",
+        "projecturl",
+        "licenseurl",
+        "iconurl",
+        "license",
+        "link",
+        "href",
+        "doc",
+        "help",
+        "proxy",
+        "pluginspage",
+        "codebase",
+        "copyright",
+        "author",
+        "scm",
+        "website",
+    ];
+    let source = place.source;
+    let before = source.before(place.at, 200);
+    let value = before.trim_ascii_end();
+    if !value.ends_with(b">") && !value.ends_with(b"\"") && !value.ends_with(b"'") {
+        return false;
+    }
+    // Back to the element's beginning; of a property list, to the key's.
+    let start = memchr::memmem::rfind(before, b"<key>")
+        .or_else(|| before.iter().rposition(|byte| *byte == b'<'))
+        .unwrap_or(0);
+    let text = String::from_utf8_lossy(&before[start..]).to_ascii_lowercase();
+    let attribute = text.rsplit([' ', '\n', '\t']).next().unwrap_or_default();
+    WORDS.iter().any(|word| text.contains(word))
+        && !OTHERS.iter().any(|other| text.contains(other))
+        && !attribute.starts_with("xmlns")
+}
+
+/// OpenAPI 2: `schemes` with `http` among them.
+pub(in crate::scan) fn offers_plain_schemes(place: &Place<'_>) -> bool {
+    let source = place.source;
+    if !source.mentions(&["swagger: \"2", "swagger: '2", "swagger: 2", "\"swagger\": \"2", "\"swagger\":\"2"])
+        || source.mentions(&["host: localhost", "\"host\": \"localhost", "host: 127.", "\"host\": \"127."])
+        || source.is_of_tests(place.at)
+    {
+        return false;
+    }
+    let after = source.after(place.end, 120);
+    let after = after.strip_prefix(b"\"").unwrap_or(after);
+    let Some(list) = after.strip_prefix(b":") else { return false };
+    let words = list
+        .split(|byte| byte.is_ascii_whitespace() || b"[],\"'-".contains(byte))
+        .filter(|word| !word.is_empty());
+    words
+        .take_while(|word| [&b"http"[..], b"https", b"ws", b"wss"].contains(word))
+        .any(|word| word == b"http")
+}

@@ -1,0 +1,100 @@
+//! What stands around a string without changing what becomes of it: calls that make an address of it, and the words that only
+//! show it to a person.
+//!
+//! Knows bytes. Called by `urls`.
+
+use crate::scan::place::is_of_name;
+
+/// Calls that make an address or a string of their argument, by their last name.
+const MAKERS: &[&str] = &[
+    "create",
+    "of",
+    "uri",
+    "url",
+    "parse",
+    "qstringliteral",
+    "qlatin1string",
+    "qstring",
+    "qurl",
+    "qurl::fromuserinput",
+    "str",
+    "string",
+    "trim",
+    "iri",
+    "nsurl",
+    "_t",
+    "text",
+    "l",
+    "u",
+    "from",
+    "to_string",
+    "tostring",
+    "urlstring",
+    "stringview",
+    "qbytearrayliteral",
+    "qlatin1stringview",
+    "wxstring",
+    "cstring",
+];
+
+/// What stands before a string, without the calls that make an address of it: of `x != URI.create(`, `x !=`.
+pub(super) fn outside_of_wrappers(before: &[u8]) -> &[u8] {
+    let mut rest = before.trim_ascii_end();
+    for _ in 0..3 {
+        // Swift names the argument: `URL(string:`.
+        let call = rest.strip_suffix(b"string:").map_or(rest, |call| call.trim_ascii_end());
+        let Some(call) = call.strip_suffix(b"(") else { break };
+        let length = call.iter().rev().take_while(|byte| is_of_name(**byte) || b".:".contains(byte)).count();
+        let name = &call[call.len() - length..];
+        let last = name.rsplit(|byte| b".:".contains(byte)).next().unwrap_or_default();
+        let last = String::from_utf8_lossy(last).to_ascii_lowercase();
+        if !MAKERS.contains(&last.as_str()) {
+            break;
+        }
+        rest = call[..call.len() - length].trim_ascii_end();
+        rest = rest.strip_suffix(b"new").unwrap_or(rest).trim_ascii_end();
+    }
+    rest
+}
+
+/// What stands after a string, without the ends of such calls.
+pub(super) fn ends_of_wrappers(after: &[u8]) -> &[u8] {
+    let mut rest = after.trim_ascii_start();
+    let mut closed = 0;
+    while closed < 3 {
+        let Some(next) = rest.strip_prefix(b")") else { break };
+        rest = next.trim_ascii_start();
+        rest = rest.strip_prefix(b".unwrap()").unwrap_or(rest).trim_ascii_start();
+        closed += 1;
+    }
+    // `f("…") in x` and `"…").length` say nothing about the string itself; only a comparison reaches through.
+    let compares = [&b"=="[..], b"!=", b".equals("].iter().any(|mark| rest.starts_with(mark));
+    if closed > 0 && !compares {
+        return after.trim_ascii_start();
+    }
+    rest
+}
+
+/// Whether what stands before a string in its line only shows it: `puts "more at " + `, `say `.
+pub(super) fn is_shown_only(before: &[u8]) -> bool {
+    const WORDS: &[&[u8]] = &[
+        b"puts",
+        b"echo",
+        b"print",
+        b"say",
+        b"printf",
+        b"warn",
+        b"raise",
+        b"throw",
+        b"die",
+        b"fail",
+        b"abort",
+        b"redirect_to",
+        b"link_to",
+    ];
+    let line = before.trim_ascii_start();
+    let line = line.strip_prefix(b"<?php").unwrap_or(line).trim_ascii_start();
+    let length = line.iter().take_while(|byte| is_of_name(**byte)).count();
+    let rest = &line[length..];
+    WORDS.contains(&&line[..length]) && (rest.is_empty() || rest.starts_with(b" ")) && !rest.contains(&b'(')
+}

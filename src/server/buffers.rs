@@ -1,0 +1,164 @@
+//! What a worker keeps between connections: the buffers it lends to whichever it serves, and its clock. Connections that
+//! wait hold no buffers of their own, only the bytes that they could not use yet. The input is apart from the rest, because
+//! a request is read where it lies while its answer is written.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::clock::{whole_millis, Clock};
+use super::poller::Millis;
+use super::Shared;
+use crate::http::request_head::Field;
+use crate::http::response_head::{kept_for, Common};
+use crate::limits::Limits;
+
+/// What a worker does with a request that is ready for its handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handlers {
+    /// Calls it.
+    Call,
+    /// Leaves it for another worker.
+    Defer,
+    /// Refuses it: it has waited too long, or too many wait.
+    Refuse,
+}
+
+pub(crate) struct Desk<'s> {
+    pub shared: &'s Arc<Shared>,
+    /// The worker's number; the supervisor, which calls no handler, has none.
+    pub me: Option<usize>,
+    /// Responses that are written but not encrypted yet.
+    pub output: Vec<u8>,
+    /// For a piece of a response's reader, and for bytes that are dropped.
+    pub scratch: Vec<u8>,
+    /// Requests that may still be answered in this turn.
+    pub requests_left: u32,
+    pub clock: Clock,
+    pub common: Common,
+    /// Until when their date holds, since the clock's start.
+    common_until: Duration,
+}
+
+/// Bytes that were read from a connection and are not used yet.
+#[derive(Debug)]
+pub(crate) struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// The fields of the head that is being looked at.
+    fields: Vec<Field>,
+}
+
+/// How much of a response's reader is taken at a time; less than a TLS record, so that chunk framing fits in with it, and
+/// four of them with it are less than the kernel sends on as one.
+pub(crate) const PIECE_BYTES: usize = 16 * 1024 - 256;
+
+impl<'s> Desk<'s> {
+    pub(crate) fn new(shared: &'s Arc<Shared>, me: Option<usize>) -> Desk<'s> {
+        Desk {
+            output: Vec::with_capacity(4 * 1024),
+            scratch: vec![0; PIECE_BYTES],
+            shared,
+            me,
+            requests_left: 0,
+            clock: shared.lot.clock(),
+            common: Common::new(0, kept_for(shared.limits.idle_timeout)),
+            common_until: Duration::ZERO,
+        }
+    }
+
+    /// Looks at the clock: the time since its start.
+    pub(crate) fn look(&mut self) -> Duration {
+        self.clock.look()
+    }
+
+    /// The time as of the last look.
+    pub(crate) fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    pub(crate) fn millis(&self) -> Millis {
+        self.clock.millis()
+    }
+
+    /// The time after `wait`, in the lot's milliseconds.
+    pub(crate) fn after(&self, wait: Duration) -> Millis {
+        self.millis() + whole_millis(wait)
+    }
+
+    /// The largest body that is kept in memory before its handler is called, in bytes.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        let limits = &self.shared.limits;
+        (limits.body_buffer_bytes as u64).min(limits.body_bytes)
+    }
+
+    /// Sees to it that the lines which heads have in common say the time; they are made anew once a second, so a clock that
+    /// is set shows within one.
+    pub(crate) fn renew_common(&mut self) {
+        if self.clock.elapsed() >= self.common_until {
+            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let kept_for = kept_for(self.shared.limits.idle_timeout);
+            self.common = Common::new(since_1970.as_secs() as i64, kept_for);
+            let left = Duration::from_secs(1) - Duration::from_nanos(since_1970.subsec_nanos().into());
+            self.common_until = self.clock.elapsed() + left;
+        }
+    }
+}
+
+impl Input {
+    /// Room for a head and for what came with it.
+    pub(crate) fn new(limits: &Limits) -> Input {
+        let capacity = limits.head_bytes.max(16 * 1024) + 1024;
+        Input { bytes: vec![0; capacity], start: 0, end: 0, fields: Vec::with_capacity(32) }
+    }
+
+    pub(crate) fn unread(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// What is unread, and where the fields found in it are kept.
+    pub(crate) fn unread_and_fields(&mut self) -> (&[u8], &mut Vec<Field>) {
+        (&self.bytes[self.start..self.end], &mut self.fields)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub(crate) fn consume(&mut self, length: usize) {
+        self.start = (self.start + length).min(self.end);
+        if self.start == self.end {
+            self.clear();
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.start = 0;
+        self.end = 0;
+    }
+
+    /// Where the next bytes can be read to. Empty only when `unread` fills all.
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        // Moving what is there is cheap while it is little, and needed at the end of the buffer.
+        if self.start > 0 && self.bytes.len() - self.end < 4096 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        &mut self.bytes[self.end..]
+    }
+
+    pub(crate) fn filled(&mut self, length: usize) {
+        self.end = (self.end + length).min(self.bytes.len());
+    }
+
+    /// Takes back what an earlier turn left.
+    pub(crate) fn restore(&mut self, saved: &[u8]) {
+        self.clear();
+        if self.bytes.len() < saved.len() {
+            self.bytes.resize(saved.len(), 0);
+        }
+        self.bytes[..saved.len()].copy_from_slice(saved);
+        self.end = saved.len();
+    }
+}

@@ -1,0 +1,619 @@
+//! Keeps the identities of a running server good: asks their sources again when files change, when it is time and when a
+//! failure is to be retried, checks what they give before it is used, and says how long the certificates last. The same for
+//! the files that clients' certificates are checked with.
+//!
+//! One thread of its own, which sleeps until one of those happens, an hour at most: a clock that is set, or that stood
+//! still while the machine slept, is noticed then. The server starts it and stops it; a [`Handle`](super::handle::Handle)
+//! uses what it is made of from other threads.
+
+use std::fmt;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use mio::Waker;
+
+use super::file_watcher::Watch;
+use super::health::{IdentityFailure, MissingIdentity};
+use super::missing::Missing;
+use crate::error::Error;
+use crate::escape;
+use crate::tls::{Clients, Expiry, Identity, Live, Origin, Serving, Stamp};
+
+/// Without a reason before, this long from one look at everything to the next.
+const LONGEST_REST: Duration = Duration::from_secs(3600);
+/// The same where the system does not say that files have changed.
+const REST_WITHOUT_EVENTS: Duration = Duration::from_secs(10);
+/// Files are asked for when they have not changed for so long: a certificate and its key are written one after the other.
+const SETTLED: Duration = Duration::from_millis(250);
+/// Who never stops changing them is asked after so long all the same.
+const LONGEST_UNSETTLED: Duration = Duration::from_secs(5);
+/// From a failure to the next try; doubled with each, up to the second.
+const FIRST_RETRY: Duration = Duration::from_secs(10);
+const LAST_RETRY: Duration = Duration::from_secs(3600);
+/// A source that asks for less is looked at so often.
+const SHORTEST_REST: Duration = Duration::from_secs(1);
+/// How often is said that a certificate is running out.
+const REMINDER: Duration = Duration::from_secs(24 * 3600);
+
+const STILL_MISSING: &str = "a certificate is left out until it can be used";
+const CLIENTS_STAY: &str = "the authorities and revocation lists for clients stay as they are";
+
+/// Something that happened to a server's certificate; see [`ServerBuilder::on_identity_event`](crate::ServerBuilder::on_identity_event).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum IdentityEvent<'a> {
+    /// New connections get another certificate.
+    Renewed {
+        /// The new one.
+        identity: &'a Identity,
+    },
+    /// A source could not give one that can be used; the server goes on with what it has.
+    Failed {
+        /// The one that stays.
+        identity: &'a Identity,
+        /// What is wrong with the new one.
+        error: &'a Error,
+        /// When the source is asked again, if its files do not change before.
+        retry_in: Duration,
+    },
+    /// The certificate's life is running out, or over. Said when less than a third is left, less than a tenth, and nothing;
+    /// then every day.
+    Expiring {
+        /// The one in use.
+        identity: &'a Identity,
+        /// How much is left.
+        expiry: Expiry,
+    },
+}
+
+/// What is told of events.
+pub(crate) type Listener = Arc<dyn Fn(&IdentityEvent<'_>) + Send + Sync>;
+
+/// What asks again for the certificates that are missing, in a program that may have some.
+pub(super) type AskForMissing = fn(&Keeper) -> Result<(), Error>;
+
+/// What the keeper's thread and everybody else share.
+pub(crate) struct Keeper {
+    live: Arc<Live>,
+    listener: Option<Listener>,
+    waker: Arc<Waker>,
+    stopped: AtomicBool,
+    /// Held while identities are exchanged.
+    exchange: Mutex<()>,
+    /// What failed last, and has not succeeded since.
+    failures: Mutex<Vec<(Subject, IdentityFailure)>>,
+    missing: Missing,
+    ask: Option<AskForMissing>,
+}
+
+/// What an attempt was about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
+    /// The identity at this place.
+    Identity(usize),
+    /// What an authority gives in its stead. That the same is read again does not make up for it.
+    Renewal(usize),
+    /// The files that clients' certificates are checked with.
+    Clients,
+}
+
+/// The thread's own part.
+pub(crate) struct Rounds {
+    keeper: Arc<Keeper>,
+    watch: Watch,
+    wards: Vec<Ward>,
+    /// The certificates that are not served, all of them together.
+    missing: Ward,
+    /// The rules for clients, when there are any.
+    clients: Option<Ward>,
+}
+
+/// What is known of one identity beside itself.
+#[derive(Debug)]
+struct Ward {
+    /// Files that are not as they were when the source was asked: since when, how they are, and since when so.
+    unsettled: Option<(Instant, Stamp, Instant)>,
+    /// The last time failed: how often in a row, with which files, and when to try again.
+    failure: Option<(u32, Stamp, Instant)>,
+    /// When the source wants to be asked again.
+    again: Option<Instant>,
+    /// What was last said of its life, and when.
+    told: (Expiry, Instant),
+}
+
+impl Keeper {
+    /// The keeper of these identities, and its thread's work.
+    pub(crate) fn new(
+        live: Arc<Live>,
+        (missing, ask): (Missing, Option<AskForMissing>),
+        listener: Option<Listener>,
+    ) -> io::Result<(Arc<Keeper>, Rounds)> {
+        let watch = Watch::new()?;
+        let serving = live.current();
+        let wards = serving.identities.iter().map(|_| Ward::new(Instant::now())).collect();
+        let clients = serving.clients.as_ref().map(|_| Ward::new(Instant::now()));
+        let (waker, stopped, exchange) = (watch.waker(), AtomicBool::new(false), Mutex::new(()));
+        let failures = Mutex::default();
+        let mut ward = Ward::new(Instant::now());
+        if !missing.is_empty() {
+            ward.failed(missing.stamp(), Instant::now());
+        }
+        let keeper = Arc::new(Keeper { live, listener, waker, stopped, exchange, failures, missing, ask });
+        Ok((keeper.clone(), Rounds { keeper, watch, wards, missing: ward, clients }))
+    }
+
+    /// Asks every source again, from whatever thread calls. The first failure is given back, all go to the log.
+    pub(crate) fn reload(&self) -> Result<(), Error> {
+        let mut failed = None;
+        for index in 0..self.live.current().identities.len() {
+            if let Err(error) = self.ask_again(index) {
+                log::error!("the certificate stays as it is: {error}");
+                failed.get_or_insert(error);
+            }
+        }
+        if let Err(error) = self.ask.map_or(Ok(()), |ask| ask(self)) {
+            log::error!("{STILL_MISSING}: {error}");
+            failed.get_or_insert(error);
+        }
+        if let Err(error) = self.read_clients_again() {
+            log::error!("{CLIENTS_STAY}: {error}");
+            failed.get_or_insert(error);
+        }
+        self.wake();
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Serves with another identity in the first one's place.
+    pub(crate) fn replace_default(&self, identity: Identity) -> Result<(), Error> {
+        let outcome = self.put(0, identity, None);
+        self.note(Subject::Identity(0), &outcome);
+        outcome?;
+        self.wake();
+        Ok(())
+    }
+
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            log::error!("the keeper of certificates could not be woken: {error}");
+        }
+    }
+
+    /// The certificates that are not served.
+    pub(super) fn missing(&self) -> Vec<MissingIdentity> {
+        self.missing.health()
+    }
+
+    /// Tries the certificates that are not served again; those that can be used come behind the others.
+    pub(super) fn ask_for_missing(&self) -> Result<(), Error> {
+        let (found, failed) = self.missing.try_again(|found| {
+            let _one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut identities = self.live.current().identities.clone();
+            identities.extend(found.iter().cloned());
+            self.live.replace(identities)
+        })?;
+        for identity in &found {
+            log::info!("{}: in use for new connections", identity.told());
+            self.tell(&IdentityEvent::Renewed { identity });
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The last attempt at this, if it failed.
+    pub(super) fn failure(&self, subject: Subject) -> Option<IdentityFailure> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.iter().find(|(of, _)| *of == subject).map(|(_, failure)| failure.clone())
+    }
+
+    fn note(&self, subject: Subject, outcome: &Result<(), Error>) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|(of, _)| *of != subject);
+        if let Err(error) = outcome {
+            failures.push((subject, IdentityFailure::now(error)));
+        }
+    }
+
+    /// Asks the source of one identity again, and serves with what it gives.
+    fn ask_again(&self, index: usize) -> Result<(), Error> {
+        let outcome = self.try_again(index);
+        self.note(Subject::Identity(index), &outcome);
+        outcome
+    }
+
+    fn try_again(&self, index: usize) -> Result<(), Error> {
+        let serving = self.live.current();
+        let Some(origin) = serving.identities.get(index).and_then(Identity::origin) else { return Ok(()) };
+        // A source may be anybody's code; a panic of it must not end the care for the other certificates.
+        let asked = panic::catch_unwind(AssertUnwindSafe(|| origin.ask_again()));
+        let identity = asked.unwrap_or_else(|_| {
+            let source = io::Error::other("the source of the certificate panicked");
+            Err(Error::Io { doing: "asking for a certificate", source })
+        })?;
+        self.put(index, identity, Some(origin))
+    }
+
+    /// Serves with this identity. When it comes from a source that was asked, only if the one in use still comes from there:
+    /// somebody may have put another in its place while the source was busy.
+    fn put(&self, index: usize, identity: Identity, asked: Option<&Origin>) -> Result<(), Error> {
+        let one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut identities = self.live.current().identities.clone();
+        let Some(place) = identities.get_mut(index) else { return Ok(()) };
+        let is_of = |asked| place.origin().is_some_and(|origin| origin.has_the_source_of(asked));
+        if !asked.is_none_or(is_of) {
+            return Ok(());
+        }
+        identity.may_replace(place, SystemTime::now())?;
+        let old = std::mem::replace(place, identity.clone());
+        if identity.has_the_chain_of(&old) {
+            self.live.note(identities);
+            return Ok(());
+        }
+        self.live.replace(identities)?;
+        self.note(Subject::Renewal(index), &Ok(()));
+        // Who is told may want to exchange another.
+        drop(one_at_a_time);
+        log::info!("{}: in use for new connections", identity.told());
+        self.tell(&IdentityEvent::Renewed { identity: &identity });
+        Ok(())
+    }
+
+    /// Reads the files for clients' certificates again, and serves with what they hold.
+    fn read_clients_again(&self) -> Result<(), Error> {
+        let outcome = self.try_clients_again();
+        self.note(Subject::Clients, &outcome);
+        outcome
+    }
+
+    fn try_clients_again(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(clients) = &self.live.current().clients else { return Ok(()) };
+        self.live.replace_clients(clients.load_again()?)?;
+        log::info!("the authorities and revocation lists for clients are read again, and in use");
+        Ok(())
+    }
+
+    /// Tells that an identity could not be renewed, by whoever tried.
+    #[cfg(feature = "acme")]
+    pub(crate) fn tell_failure(&self, index: usize, error: &Error, retry_in: Duration) {
+        let subject = Subject::Renewal(index);
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.retain(|(of, _)| *of != subject);
+        failures.push((subject, IdentityFailure::now(error)));
+        drop(failures);
+        if let Some(identity) = self.live.current().identities.get(index) {
+            self.tell(&IdentityEvent::Failed { identity, error, retry_in });
+        }
+    }
+
+    fn tell(&self, event: &IdentityEvent<'_>) {
+        if let Some(listener) = &self.listener {
+            if panic::catch_unwind(AssertUnwindSafe(|| listener(event))).is_err() {
+                log::error!("the program's own listener to events of certificates panicked");
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("live", &self.live).finish_non_exhaustive()
+    }
+}
+
+impl Rounds {
+    /// Until the keeper is told to stop.
+    pub(crate) fn run(mut self) {
+        while !self.keeper.stopped.load(Ordering::SeqCst) {
+            let rest = self.round(Instant::now(), SystemTime::now());
+            if let Err(error) = self.watch.wait(rest) {
+                log::error!("certificates are no longer looked after: waiting for changes failed: {error}");
+                return;
+            }
+        }
+    }
+
+    /// Looks at everything once: how long to rest if nothing happens.
+    fn round(&mut self, now: Instant, clock: SystemTime) -> Duration {
+        let keeper = self.keeper.clone();
+        let files = |serving: &Serving| -> Vec<PathBuf> {
+            let identities = serving.identities.iter().filter_map(Identity::origin).map(Origin::files);
+            let missing = keeper.missing.files();
+            identities.chain(serving.clients.as_ref().map(Clients::files)).flatten().chain(missing).collect()
+        };
+        // Watched first, so that what changes while they are looked at is not missed.
+        self.watch.set(&files(&self.keeper.live.current()));
+        let mut rest = self.look_for_missing(now);
+        // Those that were missing come behind the others.
+        while self.wards.len() < self.keeper.live.current().identities.len() {
+            self.wards.push(Ward::new(now));
+        }
+        for index in 0..self.wards.len() {
+            rest = rest.min(self.look_after(index, now, clock));
+        }
+        rest = rest.min(self.look_after_clients(now, clock));
+        if !self.watch.sees_changes() && !files(&self.keeper.live.current()).is_empty() {
+            rest = rest.min(REST_WITHOUT_EVENTS);
+        }
+        rest
+    }
+
+    fn look_after(&mut self, index: usize, now: Instant, clock: SystemTime) -> Duration {
+        let (keeper, ward) = (&self.keeper, &mut self.wards[index]);
+        let current = || keeper.live.current().identities[index].clone();
+        let identity = current();
+        if let Some(origin) = identity.origin() {
+            let stamp = Stamp::of(&origin.files());
+            if ward.should_ask(&stamp, origin.stamp(), now) {
+                match keeper.ask_again(index) {
+                    Ok(()) => ward.succeeded(now),
+                    Err(error) => {
+                        let retry_in = ward.failed(stamp, now);
+                        log::error!("the certificate stays as it is, next try in {retry_in:?}: {error}");
+                        keeper.tell(&IdentityEvent::Failed { identity: &identity, error: &error, retry_in });
+                    }
+                }
+            }
+        }
+        let identity = current();
+        if let Some(wish) = identity.origin().and_then(|origin| origin.look_again(&identity, clock)) {
+            let wish = now + wish.clamp(SHORTEST_REST, LONGEST_REST);
+            ward.again = Some(ward.again.map_or(wish, |again| again.min(wish)));
+        }
+        let expiry = identity.expiry(clock);
+        if ward.should_tell(expiry, now) {
+            say(&identity, expiry, clock);
+            keeper.tell(&IdentityEvent::Expiring { identity: &identity, expiry });
+        }
+        ward.next(now)
+    }
+
+    fn look_for_missing(&mut self, now: Instant) -> Duration {
+        if self.keeper.missing.is_empty() {
+            return LONGEST_REST;
+        }
+        let stamp = self.keeper.missing.stamp();
+        if self.missing.should_ask(&stamp, &stamp, now) {
+            let failed = self.keeper.ask.map_or(Ok(()), |ask| ask(&self.keeper));
+            // Of those that are left.
+            let stamp = self.keeper.missing.stamp();
+            match failed {
+                Ok(()) => self.missing.succeeded(now),
+                Err(error) => {
+                    let retry_in = self.missing.failed(stamp, now);
+                    log::error!("{STILL_MISSING}, next try in {retry_in:?}: {error}");
+                }
+            }
+        }
+        self.missing.next(now)
+    }
+
+    fn look_after_clients(&mut self, now: Instant, clock: SystemTime) -> Duration {
+        let (Some(ward), Some(clients)) = (&mut self.clients, self.keeper.live.current().clients.clone())
+        else {
+            return LONGEST_REST;
+        };
+        let stamp = Stamp::of(&clients.files());
+        if ward.should_ask(&stamp, clients.stamp(), now) {
+            match self.keeper.read_clients_again() {
+                Ok(()) => ward.succeeded(now),
+                Err(error) => {
+                    let retry_in = ward.failed(stamp, now);
+                    log::error!("{CLIENTS_STAY}, next try in {retry_in:?}: {error}");
+                }
+            }
+        }
+        let Some(clients) = self.keeper.live.current().clients.clone() else { return LONGEST_REST };
+        let expiry = clients.expiry(clock);
+        if ward.should_tell(expiry, now) {
+            if expiry == Expiry::Expired {
+                log::error!(
+                    "a revocation list was to be replaced, and clients are refused: get the current one"
+                );
+            } else {
+                log::warn!(
+                    "a revocation list is to be replaced soon; clients are refused then: get the current one"
+                );
+            }
+        }
+        ward.next(now)
+    }
+}
+
+/// Tells the log how a certificate's life runs out.
+fn say(identity: &Identity, expiry: Expiry, clock: SystemTime) {
+    let left = identity.left(clock);
+    let names = identity.dns_names().join(", ");
+    let names = escape::line(&names);
+    match expiry {
+        Expiry::Distant => {}
+        Expiry::Due => log::info!("the certificate for {names} has {} left, less than a third of its life: renew it", days(left)),
+        Expiry::Imminent => {
+            log::warn!("the certificate for {names} has only {} left: renew it now, clients will refuse it then", days(left));
+        }
+        Expiry::Expired => log::error!(
+            "the certificate for {names} has expired, and clients refuse it: renew it, or set this machine's clock if it is wrong"
+        ),
+    }
+}
+
+fn days(left: Duration) -> String {
+    const DAY: u64 = 24 * 3600;
+    match left.as_secs() {
+        seconds if seconds >= 2 * DAY => format!("{} days", seconds / DAY),
+        seconds if seconds >= 2 * 3600 => format!("{} hours", seconds / 3600),
+        seconds => format!("{} minutes", seconds / 60),
+    }
+}
+
+impl Ward {
+    fn new(now: Instant) -> Ward {
+        Ward { unsettled: None, failure: None, again: None, told: (Expiry::Distant, now) }
+    }
+
+    /// Whether the source is to be asked: its files are `stamp`, and were `known` when it was asked last.
+    fn should_ask(&mut self, stamp: &Stamp, known: &Stamp, now: Instant) -> bool {
+        let tried = self.failure.as_ref().map_or(known, |(_, tried, _)| tried);
+        if stamp != tried {
+            let (first, since) = match &self.unsettled {
+                Some((first, seen, since)) if seen == stamp => (*first, *since),
+                Some((first, _, _)) => (*first, now),
+                None => (now, now),
+            };
+            if now >= since + SETTLED || now >= first + LONGEST_UNSETTLED {
+                self.unsettled = None;
+                return true;
+            }
+            self.unsettled = Some((first, stamp.clone(), since));
+            return false;
+        }
+        self.unsettled = None;
+        match &self.failure {
+            Some((_, _, retry)) => now >= *retry,
+            None => self.again.is_some_and(|again| now >= again),
+        }
+    }
+
+    fn succeeded(&mut self, now: Instant) {
+        let told = self.told;
+        *self = Ward { told, ..Ward::new(now) };
+    }
+
+    /// How long until the next try.
+    fn failed(&mut self, stamp: Stamp, now: Instant) -> Duration {
+        let times = self.failure.as_ref().map_or(0, |(times, _, _)| *times).saturating_add(1);
+        let retry_in = FIRST_RETRY.saturating_mul(1 << (times - 1).min(16)).min(LAST_RETRY);
+        self.failure = Some((times, stamp, now + retry_in));
+        self.again = None;
+        retry_in
+    }
+
+    fn should_tell(&mut self, expiry: Expiry, now: Instant) -> bool {
+        let (told, when) = self.told;
+        let tell = expiry != told || now >= when + REMINDER;
+        if tell {
+            self.told = (expiry, now);
+        }
+        tell && expiry != Expiry::Distant
+    }
+
+    /// How long until something is due.
+    fn next(&self, now: Instant) -> Duration {
+        let settled = self.unsettled.as_ref().map(|(_, _, since)| *since + SETTLED);
+        let retry = self.failure.as_ref().map(|(_, _, retry)| *retry);
+        // Files that have changed are waited for, whatever else is due.
+        let next = settled.or(retry).or(self.again);
+        next.map_or(LONGEST_REST, |next| next.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamps(number: usize) -> Vec<Stamp> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        let stamp = |length| {
+            std::fs::write(&file, vec![b'x'; length]).unwrap();
+            Stamp::of(std::slice::from_ref(&file))
+        };
+        (0..number).map(stamp).collect()
+    }
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn changed_files_are_asked_for_once_they_rest_or_after_a_while() {
+        let [known, half, whole] = &stamps(3)[..] else { unreachable!("three were asked for") };
+        let begin = Instant::now();
+        let mut ward = Ward::new(begin);
+        assert!(!ward.should_ask(known, known, begin));
+        assert_eq!(ward.next(begin), LONGEST_REST);
+        assert!(!ward.should_ask(half, known, begin));
+        assert_eq!(ward.next(begin), SETTLED);
+        // What is due meanwhile is not asked for either, and so no reason to look at once, again and again.
+        ward.again = Some(begin);
+        assert_eq!(ward.next(begin), SETTLED);
+        ward.again = None;
+        assert!(!ward.should_ask(whole, known, begin + SETTLED - MS));
+        assert!(!ward.should_ask(whole, known, begin + SETTLED));
+        assert!(ward.should_ask(whole, known, begin + 2 * SETTLED));
+        // Back as it was before anybody looked closer.
+        assert!(!ward.should_ask(half, known, begin));
+        assert!(!ward.should_ask(known, known, begin + SETTLED));
+        assert_eq!(ward.next(begin), LONGEST_REST);
+        // It never rests.
+        let mut ward = Ward::new(begin);
+        let steps = (0..).take_while(|step| {
+            let stamp = if step % 2 == 0 { half } else { whole };
+            !ward.should_ask(stamp, known, begin + *step * SETTLED / 2)
+        });
+        assert_eq!(steps.count() as u128, LONGEST_UNSETTLED.as_millis() / (SETTLED / 2).as_millis());
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_later_and_later_or_when_the_files_change() {
+        let [known, bad, good] = &stamps(3)[..] else { unreachable!("three were asked for") };
+        let mut now = Instant::now();
+        let mut ward = Ward::new(now);
+        ward.again = Some(now);
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            let wait = ward.failed(bad.clone(), now);
+            waits.push(wait.as_secs());
+            assert_eq!(ward.next(now), wait);
+            assert!(!ward.should_ask(bad, known, now + wait - MS));
+            now += wait;
+            assert!(ward.should_ask(bad, known, now));
+        }
+        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]);
+        ward.failed(bad.clone(), now);
+        assert!(!ward.should_ask(good, known, now));
+        assert!(ward.should_ask(good, known, now + SETTLED));
+        ward.succeeded(now);
+        assert!(!ward.should_ask(good, good, now + LAST_RETRY));
+    }
+
+    #[test]
+    fn a_source_is_asked_when_it_wants_to_be() {
+        let known = &stamps(1)[0];
+        let now = Instant::now();
+        let mut ward = Ward::new(now);
+        ward.again = Some(now + MS);
+        assert_eq!(ward.next(now), MS);
+        assert!(!ward.should_ask(known, known, now));
+        assert!(ward.should_ask(known, known, now + MS));
+    }
+
+    #[test]
+    fn the_end_of_a_certificate_is_told_at_each_stage_and_daily() {
+        let begin = Instant::now();
+        let mut ward = Ward::new(begin);
+        let hour = Duration::from_secs(3600);
+        for (expiry, after, told) in [
+            (Expiry::Distant, hour, false),
+            (Expiry::Distant, 2 * REMINDER, false),
+            (Expiry::Due, 2 * REMINDER + hour, true),
+            (Expiry::Due, 2 * REMINDER + 2 * hour, false),
+            (Expiry::Due, 3 * REMINDER + hour, true),
+            (Expiry::Imminent, 3 * REMINDER + 2 * hour, true),
+            (Expiry::Expired, 3 * REMINDER + 3 * hour, true),
+            (Expiry::Expired, 3 * REMINDER + 4 * hour, false),
+            (Expiry::Distant, 3 * REMINDER + 5 * hour, false),
+            (Expiry::Due, 3 * REMINDER + 6 * hour, true),
+        ] {
+            assert_eq!(ward.should_tell(expiry, begin + after), told, "{expiry:?} {after:?}");
+        }
+        assert_eq!(days(Duration::from_secs(200_000)), "2 days");
+        assert_eq!(days(Duration::from_secs(100_000)), "27 hours");
+        assert_eq!(days(Duration::from_secs(7_000)), "116 minutes");
+    }
+}
