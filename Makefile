@@ -35,12 +35,12 @@ help:
 
 # The last line is run by make itself, without a shell between, so that Ctrl-C stops the server cleanly.
 run-demo:
-	cargo build --release
+	cargo build --release --features cli
 	./target/release/lockgate demo --dir certs --https $(HTTPS_PORT) --http $(HTTP_PORT)
 
 # The first line asks until the server is there or has ended; the shell, and so make, then waits for the server itself.
 run-device:
-	cargo build --release
+	cargo build --release --features cli
 	@(while kill -0 $$$$ 2>/dev/null; do \
 	    answer=$$(curl --silent --fail --noproxy '*' --cacert '$(STATE)/ca.pem' https://localhost:$(HTTPS_PORT)/api/data) \
 	        && echo "Verified with the device's own authority: $$answer" && break; \
@@ -62,33 +62,33 @@ bench-quick: bench-programs
 
 # The peers are a workspace of their own: what they need never enters lockgate's tree.
 bench-programs:
-	cargo build --release
-	cargo build --release --no-default-features --example bench_server
-	cargo build --profile small --no-default-features --example smallest
+	cargo build --release --features cli
+	cargo build --release --example bench_server
+	cargo build --profile small --example smallest
 	cargo build --release --manifest-path benches/Cargo.toml --target-dir target/bench/build
 
 instructions:
 	@tests/install.sh valgrind=valgrind
-	cargo build --release --example bench_server
-	cargo test --release --test instructions
+	cargo build --release --features cli --example bench_server
+	cargo test --release --features cli --test instructions
 
 sizes:
-	cargo build --release
-	cargo build --profile small --no-default-features --example smallest
+	cargo build --release --features cli
+	cargo build --profile small --example smallest
 	@tests/sizes.sh
 
 tls-quality:
 	@tests/install.sh testssl=testssl.sh python3=python3 nginx=nginx-light
 	@tests/install_sslyze.sh
-	cargo test --release --test tls_quality --test check_agreement
+	cargo test --release --features cli --test tls_quality --test check_agreement
 
 drill:
-	cargo build --release --example drill_server
-	cargo test --release --test drill -- --full
+	cargo build --release --features cli --example drill_server
+	cargo test --release --features cli --test drill -- --full
 
 soak:
-	cargo build --release --example drill_server
-	cargo test --release --test drill -- --full soak
+	cargo build --release --features cli --example drill_server
+	cargo test --release --features cli --test drill -- --full soak
 
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz

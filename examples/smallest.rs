@@ -1,5 +1,5 @@
 //! The smallest program that serves HTTPS: `smallest ADDRESS CERT KEY`. Built with
-//! `cargo build --profile small --no-default-features --example smallest` it shows what lockgate adds to a firmware image.
+//! `cargo build --profile small --example smallest` it shows what lockgate adds to a firmware image.
 
 use lockgate::{Error, Identity, Router, Server};
 

@@ -8,7 +8,7 @@
 //! it is. Knows text only. Everybody calls it; the command calls it through `workshop`.
 
 // Which of these are used depends on the features.
-#![cfg_attr(not(feature = "command"), allow(dead_code))]
+#![cfg_attr(not(feature = "serve"), allow(dead_code))]
 
 use std::fmt::{self, Write};
 use std::path::Path;

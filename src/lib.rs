@@ -98,7 +98,7 @@ mod log_limiter;
 mod redirect;
 mod regular_file;
 mod router;
-#[cfg(feature = "check")]
+#[cfg(feature = "scan")]
 pub mod scan;
 mod server;
 mod tls;

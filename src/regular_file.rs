@@ -5,7 +5,7 @@
 //! check. So what is no regular file is refused by name, before and after it is opened. Knows paths; `tls`, `check` and the
 //! command call it.
 
-#![cfg_attr(not(feature = "command"), allow(dead_code))]
+#![cfg_attr(not(feature = "serve"), allow(dead_code))]
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};

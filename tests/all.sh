@@ -31,20 +31,20 @@ has_component() {
     return 1
 }
 
-tests() { cargo test --no-fail-fast 2>&1 | tee "$log"; }
+tests() { cargo test --features cli --no-fail-fast 2>&1 | tee "$log"; }
 drills() {
-    cargo build --quiet --release --example drill_server && cargo test --quiet --release --test drill 2>&1 | tee -a "$log"
+    cargo build --quiet --release --features cli --example drill_server && cargo test --quiet --release --features cli --test drill 2>&1 | tee -a "$log"
 }
-tls_quality() { cargo test --quiet --release --test tls_quality --test check_agreement 2>&1 | tee -a "$log"; }
+tls_quality() { cargo test --quiet --release --features cli --test tls_quality --test check_agreement 2>&1 | tee -a "$log"; }
 instructions() {
-    cargo build --quiet --release --example bench_server && cargo test --quiet --release --test instructions
+    cargo build --quiet --release --features cli --example bench_server && cargo test --quiet --release --features cli --test instructions
 }
 # The benchmark is a workspace of its own, and costs minutes to build.
 benchmark() {
     local workspace=(--quiet --manifest-path benches/Cargo.toml --target-dir "$target/bench/build")
     cargo clippy "${workspace[@]}" --all-targets -- -D warnings && cargo test "${workspace[@]}" -p driver 2>&1 | tee -a "$log"
 }
-docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps; }
+docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features cli; }
 # Costs minutes, most of them to build; so elsewhere than in CI only where the fuzzer has been installed.
 fuzzing() { make --no-print-directory fuzz FUZZ_SECONDS=20; }
 lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }
@@ -59,8 +59,8 @@ if has_component rustfmt fmt formatting; then
     check "the benchmark's formatting" cargo fmt --check --all --manifest-path benches/Cargo.toml
 fi
 if has_component clippy clippy lints; then
-    check lints lint
-    check 'lints of the library alone' lint --no-default-features
+    check lints lint --features cli
+    check 'lints of the library alone' lint
 fi
 check documentation docs
 check tests tests

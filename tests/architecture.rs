@@ -60,7 +60,7 @@ const EVERYBODY: [&str; 18] = [
 
 #[test]
 fn the_library_stays_within_its_crates() {
-    let crates = crates(&["--no-default-features"]);
+    let crates = crates(&[]);
     assert!(crates.contains("rustls"), "{crates:?}");
     assert!(crates.len() <= MOST_CRATES, "{}: {crates:?}", crates.len());
     let asked_for = ["rustls", "rustls-pemfile", "httparse", "serde_json", "log", "threadpool"];
@@ -74,8 +74,8 @@ fn the_library_stays_within_its_crates() {
 
 #[test]
 fn certificates_from_an_authority_cost_few_crates() {
-    let without = crates(&["--no-default-features"]);
-    let with = crates(&["--no-default-features", "--features=acme"]);
+    let without = crates(&[]);
+    let with = crates(&["--features=acme"]);
     let added: Vec<_> = with.difference(&without).collect();
     assert!(with.contains("webpki-roots"), "{with:?}");
     assert!(added.len() <= MOST_FOR_ACME, "{}: {added:?}", added.len());
@@ -83,7 +83,7 @@ fn certificates_from_an_authority_cost_few_crates() {
 
 #[test]
 fn nobody_brings_an_async_runtime() {
-    for features in [&["--no-default-features"][..], &[], &["--all-features"]] {
+    for features in [&[][..], &["--features=cli"], &["--all-features"]] {
         let crates = crates(features);
         let found: Vec<_> = ASYNC.iter().filter(|name| crates.contains(**name)).collect();
         assert!(found.is_empty(), "{features:?}: {found:?}");
