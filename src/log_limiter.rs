@@ -23,7 +23,7 @@ pub(crate) struct Sort {
     pub what: &'static str,
 }
 
-pub(crate) struct Ledger {
+pub(crate) struct LogLimiter {
     /// By sort, those that are open: from the first line of the sort on.
     windows: Mutex<Vec<(Sort, Window)>>,
     /// Called when lines begin to be left out: somebody has to [`settle`](Ledger::settle) when the window is over.
@@ -53,9 +53,9 @@ struct Summary {
     time: Duration,
 }
 
-impl Ledger {
-    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Ledger {
-        Ledger { windows: Mutex::default(), wake: Box::new(wake) }
+impl LogLimiter {
+    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> LogLimiter {
+        LogLimiter { windows: Mutex::default(), wake: Box::new(wake) }
     }
 
     /// Writes a line about a client, unless there were many of its sort lately.
@@ -166,52 +166,52 @@ mod tests {
     }
 
     /// How many of so many lines are written.
-    fn written(ledger: &Ledger, sort: Sort, lines: usize, now: Instant) -> usize {
-        (0..lines).filter(|_| ledger.enter(sort, now) != Entry::LeftOut).count()
+    fn written(log_limiter: &LogLimiter, sort: Sort, lines: usize, now: Instant) -> usize {
+        (0..lines).filter(|_| log_limiter.enter(sort, now) != Entry::LeftOut).count()
     }
 
     #[test]
     fn a_million_lines_are_a_few_and_a_sum() {
-        let ledger = Ledger::new(|| {});
+        let log_limiter = LogLimiter::new(|| {});
         let start = Instant::now();
-        assert_eq!(written(&ledger, sort("a"), 1_000_000, start), 20);
-        assert_eq!(written(&ledger, sort("b"), 3, start), 3, "one sort takes nothing from another");
+        assert_eq!(written(&log_limiter, sort("a"), 1_000_000, start), 20);
+        assert_eq!(written(&log_limiter, sort("b"), 3, start), 3, "one sort takes nothing from another");
         let half = start + WINDOW / 2;
-        assert_eq!(written(&ledger, sort("a"), 5, half), 0);
-        assert_eq!(ledger.end_windows(half, WINDOW), (Vec::new(), Some(WINDOW / 2)));
+        assert_eq!(written(&log_limiter, sort("a"), 5, half), 0);
+        assert_eq!(log_limiter.end_windows(half, WINDOW), (Vec::new(), Some(WINDOW / 2)));
 
-        let (summaries, next) = ledger.end_windows(start + WINDOW, WINDOW);
+        let (summaries, next) = log_limiter.end_windows(start + WINDOW, WINDOW);
         let said: Vec<String> = summaries.iter().map(ToString::to_string).collect();
         assert_eq!((said, next), (vec!["… and 999985 more in the last 60 s (a)".to_string()], None));
-        assert!(ledger.lock().is_empty(), "nothing is kept of windows that are over");
-        assert_eq!(written(&ledger, sort("a"), 30, start + WINDOW), 20);
+        assert!(log_limiter.lock().is_empty(), "nothing is kept of windows that are over");
+        assert_eq!(written(&log_limiter, sort("a"), 30, start + WINDOW), 20);
     }
 
     #[test]
     fn a_sum_that_nobody_asked_for_comes_before_the_next_line() {
-        let ledger = Ledger::new(|| {});
+        let log_limiter = LogLimiter::new(|| {});
         let start = Instant::now();
-        written(&ledger, sort("a"), 22, start);
+        written(&log_limiter, sort("a"), 22, start);
         let later = start + WINDOW * 5;
         let summary = Summary { sort: sort("a"), left_out: 2, time: WINDOW * 5 };
-        assert_eq!(ledger.enter(sort("a"), later), Entry::Written(Some(summary)));
-        assert_eq!(ledger.enter(sort("a"), later), Entry::Written(None));
-        assert_eq!(ledger.end_windows(later + WINDOW, WINDOW), (Vec::new(), None));
+        assert_eq!(log_limiter.enter(sort("a"), later), Entry::Written(Some(summary)));
+        assert_eq!(log_limiter.enter(sort("a"), later), Entry::Written(None));
+        assert_eq!(log_limiter.end_windows(later + WINDOW, WINDOW), (Vec::new(), None));
     }
 
     #[test]
     fn who_sums_up_is_woken_once_a_window_and_at_the_end_nothing_is_left() {
         let woken = Arc::new(AtomicUsize::new(0));
         let counted = woken.clone();
-        let ledger = Ledger::new(move || {
+        let log_limiter = LogLimiter::new(move || {
             counted.fetch_add(1, Ordering::Relaxed);
         });
         let start = Instant::now();
-        written(&ledger, sort("a"), 20, start);
+        written(&log_limiter, sort("a"), 20, start);
         assert_eq!(woken.load(Ordering::Relaxed), 0);
-        written(&ledger, sort("a"), 1_000, start);
+        written(&log_limiter, sort("a"), 1_000, start);
         assert_eq!(woken.load(Ordering::Relaxed), 1);
-        let (summaries, _) = ledger.end_windows(start, Duration::ZERO);
+        let (summaries, _) = log_limiter.end_windows(start, Duration::ZERO);
         assert_eq!(summaries, [Summary { sort: sort("a"), left_out: 1_000, time: Duration::ZERO }]);
     }
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::http::response_head::FieldNames;
 use crate::http::target::EncodedSlash;
 use crate::limits::Limits;
-use crate::log_limiter::Ledger;
+use crate::log_limiter::LogLimiter;
 use crate::redirect::{self, Settings};
 use crate::server::builder::{self, HttpCredentials};
 use crate::server::Shared;
@@ -29,8 +29,8 @@ impl Agents {
         let mut at_work = Agents(Vec::new());
         for (index, identity) in serving.identities.iter().enumerate() {
             let Some(agent) = identity.origin().and_then(Origin::agent) else { continue };
-            let keeper = shared.keeper.clone();
-            let told = Box::new(move |error: &Error, retry_in| keeper.tell_failure(index, error, retry_in));
+            let renewal = shared.renewal.clone();
+            let told = Box::new(move |error: &Error, retry_in| renewal.tell_failure(index, error, retry_in));
             let started = agent.clone().start(told);
             at_work.0.push(started.map_err(|source| Error::Io { doing: "starting a thread", source })?);
         }
@@ -121,14 +121,14 @@ impl Acme {
         // Nothing is redirected: there is nothing to redirect to.
         let is_own = Box::new(|_: &str| false);
         let stop = Arc::new(AtomicBool::new(false));
-        let ledger = Arc::new(Ledger::new(|| {}));
+        let log_limiter = Arc::new(LogLimiter::new(|| {}));
         let (serve, waker) = redirect::open(redirect::Opening {
             listener,
             settings,
             is_own,
             challenges: Some(answers),
             stop: stop.clone(),
-            ledger,
+            log_limiter,
         })?;
         let thread = thread::Builder::new()
             .name("lockgate-http".into())

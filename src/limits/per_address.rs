@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many of something each address has. Bounded by how many of it there are: an address without any is forgotten.
 #[derive(Debug)]
-pub(crate) struct Census {
+pub(crate) struct PerAddress {
     counts: Counts,
     most: usize,
     count_loopback: bool,
@@ -45,9 +45,9 @@ impl Network {
     }
 }
 
-impl Census {
-    pub(crate) fn new(most: usize, count_loopback: bool) -> Census {
-        Census { counts: Arc::default(), most, count_loopback }
+impl PerAddress {
+    pub(crate) fn new(most: usize, count_loopback: bool) -> PerAddress {
+        PerAddress { counts: Arc::default(), most, count_loopback }
     }
 
     /// One more for this address, unless it, or the site that it belongs to, has as many as it may.
@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_and_no_more() {
-        let census = Census::new(2, false);
-        let admit = |text: &str| census.admit(text.parse().unwrap());
+        let per_address = PerAddress::new(2, false);
+        let admit = |text: &str| per_address.admit(text.parse().unwrap());
         let first = admit("192.0.2.1").unwrap();
         let _second = admit("192.0.2.1").unwrap();
         assert!(admit("192.0.2.1").is_none());
@@ -107,8 +107,8 @@ mod tests {
 
     #[test]
     fn a_site_has_ten_times_what_an_address_has_however_many_addresses_it_has() {
-        let census = Census::new(2, false);
-        let admit = |text: &str| census.admit(text.parse().unwrap());
+        let per_address = PerAddress::new(2, false);
+        let admit = |text: &str| per_address.admit(text.parse().unwrap());
         let mut held: Vec<_> = (0..20)
             .map(|n| admit(&format!("2001:db8:1:{n:x}::1")).unwrap_or_else(|| panic!("{n}")))
             .collect();
@@ -117,14 +117,14 @@ mod tests {
         held.pop();
         held.push(admit("2001:db8:1:ffff::1").unwrap());
         drop(held);
-        assert!(census.counts.lock().unwrap().is_empty());
+        assert!(per_address.counts.lock().unwrap().is_empty());
     }
 
     #[test]
     fn loopback_is_counted_only_when_asked_and_nothing_is_kept_of_who_left() {
-        let free = Census::new(1, false);
+        let free = PerAddress::new(1, false);
         let _held: Vec<_> = (0..3).map(|_| free.admit("127.0.0.1".parse().unwrap()).unwrap()).collect();
-        let counted = Census::new(1, true);
+        let counted = PerAddress::new(1, true);
         let held = counted.admit("127.0.0.1".parse().unwrap()).unwrap();
         assert!(counted.admit("127.0.0.1".parse().unwrap()).is_none());
         drop(held);

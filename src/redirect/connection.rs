@@ -8,7 +8,7 @@ use std::time::Instant;
 use ::http::StatusCode;
 use mio::Interest;
 
-use super::{Clerk, LINGER_BYTES, TARGET};
+use super::{Answering, LINGER_BYTES, TARGET};
 use crate::http::clear_credentials::CredentialScan;
 use crate::http::request_head::{empty_line, scan, too_large, Scan};
 use crate::http::Refusal;
@@ -80,14 +80,14 @@ impl Connection {
     }
 
     /// Goes on until the socket would block, as edge-triggered readiness demands. `scratch` is for reading.
-    pub(super) fn advance(&mut self, clerk: &mut Clerk, scratch: &mut [u8]) -> Progress {
+    pub(super) fn advance(&mut self, answering: &mut Answering, scratch: &mut [u8]) -> Progress {
         loop {
             let step = match &mut self.state {
                 State::Head { buffer, scanned } => match (&self.stream).read(scratch) {
                     Ok(0) if buffer.is_empty() => return Progress::Ended(Reason::ClientLeft),
-                    Ok(0) => Ok(clerk.refuse(self.peer, buffer, CUT_SHORT)),
+                    Ok(0) => Ok(answering.refuse(self.peer, buffer, CUT_SHORT)),
                     Ok(count) => {
-                        let most = clerk.rules.head_bytes;
+                        let most = answering.rules.head_bytes;
                         let room = most.saturating_sub(buffer.len());
                         let (kept, beyond) = scratch[..count].split_at(count.min(room));
                         buffer.extend_from_slice(kept);
@@ -95,11 +95,11 @@ impl Connection {
                             Ok(Received::Part) => continue,
                             Ok(Received::Tls) => return Progress::Ended(Reason::TlsHello),
                             Ok(Received::Whole { start, end }) => {
-                                Ok(clerk.answer(self.peer, buffer.get(start..end).unwrap_or_default()))
+                                Ok(answering.answer(self.peer, buffer.get(start..end).unwrap_or_default()))
                             }
                             Err(refusal) => {
-                                let mut reply = clerk.refuse(self.peer, buffer, refusal);
-                                clerk.look_on(self.peer, &mut reply.credentials, beyond);
+                                let mut reply = answering.refuse(self.peer, buffer, refusal);
+                                answering.look_on(self.peer, &mut reply.credentials, beyond);
                                 Ok(reply)
                             }
                         }
@@ -127,7 +127,7 @@ impl Connection {
                 State::Linger { credentials, discarded } => match (&self.stream).read(scratch) {
                     Ok(0) => return Progress::Ended(Reason::Done),
                     Ok(count) => {
-                        clerk.look_on(self.peer, credentials, &scratch[..count]);
+                        answering.look_on(self.peer, credentials, &scratch[..count]);
                         *discarded += count;
                         if *discarded > LINGER_BYTES {
                             return Progress::Ended(Reason::StillSending);
@@ -160,10 +160,10 @@ impl Connection {
     }
 
     /// Its time is over: who sent half a head is told so, as far as the socket takes it at once.
-    pub(super) fn expire(&mut self, clerk: &mut Clerk) {
+    pub(super) fn expire(&mut self, answering: &mut Answering) {
         if let State::Head { buffer, .. } = &self.state {
             if !buffer.is_empty() {
-                let reply = clerk.refuse(self.peer, buffer, TIMED_OUT);
+                let reply = answering.refuse(self.peer, buffer, TIMED_OUT);
                 let told =
                     (&self.stream).write(&reply.bytes).and_then(|_| self.stream.shutdown(Shutdown::Write));
                 if let Err(error) = told {

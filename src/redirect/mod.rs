@@ -26,7 +26,7 @@ use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
 use crate::http::response_head::{Common, FieldNames};
 use crate::http::target::EncodedSlash;
 use crate::http::Refusal;
-use crate::log_limiter::{Ledger, Sort};
+use crate::log_limiter::{LogLimiter, Sort};
 use crate::server::builder::HttpCredentials;
 
 pub(crate) use answer::Challenges;
@@ -93,7 +93,7 @@ pub(crate) struct Opening {
     pub challenges: Option<Box<Challenges>>,
     /// To stop it: set this, then wake the waker.
     pub stop: Arc<AtomicBool>,
-    pub ledger: Arc<Ledger>,
+    pub log_limiter: Arc<LogLimiter>,
 }
 
 /// Takes over a bound listener.
@@ -108,7 +108,7 @@ struct Redirect {
     listener: Option<TcpListener>,
     poll: Poll,
     stop: Arc<AtomicBool>,
-    clerk: Clerk,
+    answering: Answering,
     most_connections: usize,
     lifetime: Duration,
     /// By number; numbers are given in the order of acceptance and not again, so a late event finds nothing wrong.
@@ -138,19 +138,19 @@ enum IsNew {
 }
 
 /// Writes the answers and keeps the log.
-struct Clerk {
+struct Answering {
     rules: Rules,
     field_names: FieldNames,
     is_own: Box<IsOwn>,
     challenges: Option<Box<Challenges>>,
-    ledger: Arc<Ledger>,
+    log_limiter: Arc<LogLimiter>,
     /// Requests that carried credentials so far.
     leaks: u64,
 }
 
 impl Redirect {
     fn new(opening: Opening) -> Result<(Redirect, Arc<Waker>), Error> {
-        let Opening { listener, settings, is_own, challenges, stop, ledger } = opening;
+        let Opening { listener, settings, is_own, challenges, stop, log_limiter } = opening;
         let rules = Rules::new(&settings)?;
         let lifetime = settings.head_timeout.min(LIFETIME);
         let (poll, waker) = prepare(&listener)
@@ -159,7 +159,14 @@ impl Redirect {
             listener: Some(listener),
             poll,
             stop,
-            clerk: Clerk { rules, field_names: settings.field_names, is_own, challenges, ledger, leaks: 0 },
+            answering: Answering {
+                rules,
+                field_names: settings.field_names,
+                is_own,
+                challenges,
+                log_limiter,
+                leaks: 0,
+            },
             most_connections: settings.connections,
             lifetime,
             open: BTreeMap::new(),
@@ -237,7 +244,7 @@ impl Redirect {
                     rest = SHORTEST_REST;
                     if let Err(error) = self.admit(stream, peer, now) {
                         let line = format_args!("{peer}: closed, because it cannot be watched: {error}");
-                        self.clerk.log(Level::Warn, "not watched", now, line);
+                        self.answering.log(Level::Warn, "not watched", now, line);
                     }
                 }
                 Err(error) => match error.kind() {
@@ -250,7 +257,7 @@ impl Redirect {
                     _ => {
                         let line =
                             format_args!("cannot accept connections, trying again in {rest:?}: {error}");
-                        self.clerk.log(Level::Warn, "accepting failed", now, line);
+                        self.answering.log(Level::Warn, "accepting failed", now, line);
                         self.accepting = Accepting::Resting { until: now + rest, rest };
                         return;
                     }
@@ -291,7 +298,7 @@ impl Redirect {
         if let Some(Connection { peer, .. }) = self.remove(oldest) {
             let most = self.most_connections;
             let line = format_args!("{peer}: closed to make room, as the oldest (limit: {LIMIT}, {most})");
-            self.clerk.log(Level::Info, LIMIT, now, line);
+            self.answering.log(Level::Info, LIMIT, now, line);
         }
     }
 
@@ -299,7 +306,7 @@ impl Redirect {
         let Some(connection) = self.open.get_mut(&number) else {
             return;
         };
-        match connection.advance(&mut self.clerk, scratch) {
+        match connection.advance(&mut self.answering, scratch) {
             // It is watched for reading from the beginning.
             Progress::Waits(Interest::READABLE) => {}
             Progress::Waits(interest) => {
@@ -332,7 +339,7 @@ impl Redirect {
             }
             self.deadlines.pop_first();
             if let Some(mut connection) = self.open.remove(&number) {
-                connection.expire(&mut self.clerk);
+                connection.expire(&mut self.answering);
                 log::debug!(target: TARGET, "{}: closed, its time was over", connection.peer);
             }
         }
@@ -364,10 +371,10 @@ impl Redirect {
             Reason::ClientLeft => log::debug!(target: TARGET, "{peer}: left without a request"),
             Reason::TlsHello => {
                 const WHAT: &str = "TLS to the port for plain HTTP";
-                let port = self.clerk.rules.public_port;
+                let port = self.answering.rules.public_port;
                 let line =
                     format_args!("{peer}: closed, it speaks {WHAT}: give it https:// with port {port}");
-                self.clerk.log(Level::Info, WHAT, Instant::now(), line);
+                self.answering.log(Level::Info, WHAT, Instant::now(), line);
             }
             Reason::StillSending => {
                 log::debug!(target: TARGET, "{peer}: closed, it kept sending after the answer");
@@ -379,12 +386,12 @@ impl Redirect {
     fn remove(&mut self, number: usize) -> Option<Connection> {
         let connection = self.open.remove(&number)?;
         self.deadlines.remove(&(connection.deadline, number));
-        self.clerk.give_up(connection.peer, connection.unanswered());
+        self.answering.give_up(connection.peer, connection.unanswered());
         Some(connection)
     }
 }
 
-impl Clerk {
+impl Answering {
     /// Answers a whole head.
     fn answer(&mut self, peer: SocketAddr, head: &[u8]) -> Reply {
         let answer = answer::answer(head, &self.rules, &*self.is_own, self.challenges.as_deref());
@@ -425,7 +432,7 @@ impl Clerk {
     }
 
     fn log(&self, level: Level, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
-        self.ledger.write(Sort { target: TARGET, level, what }, now, line);
+        self.log_limiter.write(Sort { target: TARGET, level, what }, now, line);
     }
 
     fn finish(&mut self, peer: SocketAddr, mut answer: Answer) -> Reply {

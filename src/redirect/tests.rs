@@ -40,14 +40,14 @@ impl Running {
         };
         let stop = Arc::new(AtomicBool::new(false));
         let is_own = Box::new(|host: &str| host == "localhost");
-        let ledger = Arc::new(Ledger::new(|| {}));
+        let log_limiter = Arc::new(LogLimiter::new(|| {}));
         let (mut redirect, waker) = Redirect::new(Opening {
             listener,
             settings,
             is_own,
             challenges: None,
             stop: stop.clone(),
-            ledger,
+            log_limiter,
         })
         .unwrap();
         redirect.lifetime = lifetime;

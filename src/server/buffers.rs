@@ -61,7 +61,7 @@ impl<'s> Desk<'s> {
             shared,
             me,
             requests_left: 0,
-            clock: shared.lot.clock(),
+            clock: shared.poller.clock(),
             common: Common::new(0, kept_for(shared.limits.idle_timeout)),
             common_until: Duration::ZERO,
         }

@@ -12,19 +12,19 @@ use super::connection::streaming::Streams;
 use super::handle::{self, Handle, Running, StopRedirect};
 use super::listener::{Acceptor, BACKLOG};
 use super::missing::{self, Missing};
-use super::poller::Lot;
-use super::renewal::{AskForMissing, IdentityEvent, Keeper, Listener, Rounds};
-use super::workers::Crew;
+use super::poller::Poller;
+use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal, Rounds};
+use super::workers::Workers;
 use super::Shared;
 use crate::error::Error;
 use crate::handler_call;
 use crate::http::clear_credentials::CredentialNames;
 use crate::http::response_head::FieldNames;
 use crate::limits::body_memory::Budget;
-use crate::limits::per_address::Census;
+use crate::limits::per_address::PerAddress;
 use crate::limits::rate::Rate;
 use crate::limits::Limits;
-use crate::log_limiter::Ledger;
+use crate::log_limiter::LogLimiter;
 use crate::redirect;
 use crate::router::Router;
 use crate::tls::{ClientAuth, Clients, Identity, Live, RECORD_BYTES};
@@ -228,7 +228,7 @@ impl ServerBuilder {
     /// further certificates in all, these and those of `also_identity` together.
     pub fn also_pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.also_pairs.push((certificate.into(), key.into()));
-        self.with_pairs = Some((Missing::load, Keeper::ask_for_missing));
+        self.with_pairs = Some((Missing::load, Renewal::ask_for_missing));
         self
     }
 
@@ -346,14 +346,14 @@ impl ServerBuilder {
         #[cfg(feature = "acme")]
         crate::acme::serving::check(&identities, self.redirect.is_some(), clients.as_ref())?;
         let tls = Arc::new(Live::new(identities, clients)?.with_record_bytes(self.tls_record_bytes)?);
-        let (keeper, rounds) = Keeper::new(tls.clone(), (missing, ask), self.listener.take())
+        let (renewal, rounds) = Renewal::new(tls.clone(), (missing, ask), self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 
         let credential_names = CredentialNames::new(&self.credential_headers)?;
         let (listener, address) = listen("HTTPS", "https", &self.https)?;
         let acceptor = Acceptor::new(listener)?;
         let listening = acceptor.waker.clone();
-        let ledger = Arc::new(Ledger::new(move || handle::wake(&listening)));
+        let log_limiter = Arc::new(LogLimiter::new(move || handle::wake(&listening)));
         let (redirect_address, redirect, stop_redirect) = match self.redirect.take() {
             None => (None, None, None),
             Some((asked, open)) => {
@@ -362,9 +362,15 @@ impl ServerBuilder {
                 let names = tls.clone();
                 let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
                 let stop = Arc::new(AtomicBool::new(false));
-                let (challenges, ledger) = (challenges(&tls), ledger.clone());
-                let opening =
-                    redirect::Opening { listener, settings, is_own, challenges, stop: stop.clone(), ledger };
+                let (challenges, log_limiter) = (challenges(&tls), log_limiter.clone());
+                let opening = redirect::Opening {
+                    listener,
+                    settings,
+                    is_own,
+                    challenges,
+                    stop: stop.clone(),
+                    log_limiter,
+                };
                 let (redirect, waker) = open(opening)?;
                 (
                     Some(redirect_address),
@@ -375,12 +381,12 @@ impl ServerBuilder {
         };
         let most_workers = self.limits.workers + self.limits.reserve_workers;
         let readers = self.limits.readers();
-        let lot = Lot::new(self.limits.workers, readers)
+        let poller = Poller::new(self.limits.workers, readers)
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
         let shared = Arc::new(Shared {
             connections,
-            crew: Crew::new(most_workers, readers, self.router.handlers()),
-            census: Census::new(self.limits.connections_per_address, self.limits.count_loopback),
+            workers: Workers::new(most_workers, readers, self.router.handlers()),
+            per_address: PerAddress::new(self.limits.connections_per_address, self.limits.count_loopback),
             rate: match self.limits.requests_per_address {
                 0 => None,
                 per_second => Some(Rate::new(per_second as u64)),
@@ -388,17 +394,17 @@ impl ServerBuilder {
             body_memory: Arc::new(Budget::new(self.limits.body_memory_bytes)),
             streams: Streams::new(
                 self.limits.streaming_bodies,
-                Census::new(self.limits.streaming_bodies_per_address, self.limits.count_loopback),
+                PerAddress::new(self.limits.streaming_bodies_per_address, self.limits.count_loopback),
             ),
-            ledger,
+            log_limiter,
             limits: self.limits,
             router: self.router,
             tls,
-            keeper,
+            renewal,
             access_log: self.access_log,
             credential_names,
             field_names: self.field_names,
-            lot,
+            poller,
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         });

@@ -11,7 +11,7 @@ use mio::Waker;
 use super::health::{self, Health, IdentityHealth, RedirectHealth, RedirectState};
 use super::listener::Acceptor;
 use super::renewal::{Rounds, Subject};
-use super::workers::Crew;
+use super::workers::Workers;
 use super::Shared;
 use crate::error::Error;
 use crate::redirect;
@@ -64,7 +64,7 @@ impl Handle {
     /// # Errors
     /// The first of what is wrong with the new ones; those stay as they are, which the log says of each.
     pub fn reload(&self) -> Result<(), Error> {
-        self.shared.keeper.reload()
+        self.shared.renewal.reload()
     }
 
     /// Gives new connections another identity in the place of the [first](crate::ServerBuilder::identity).
@@ -73,7 +73,7 @@ impl Handle {
     /// [`Error::Io`] when the operating system has no random numbers, [`Error::Identity`] when the certificate is over or not
     /// valid yet and the one in use is valid; then nothing has changed.
     pub fn replace_identity(&self, identity: Identity) -> Result<(), Error> {
-        self.shared.keeper.replace_default(identity)
+        self.shared.renewal.replace_default(identity)
     }
 
     /// How the server is now: its certificates and what failed when they were renewed, the redirect, and how full it is. To
@@ -101,17 +101,17 @@ impl Handle {
         let (shared, clock) = (&self.shared, SystemTime::now());
         let identities = shared.tls.current().identities.clone();
         let of = |(index, identity): (usize, &Identity)| {
-            let failure = |subject| shared.keeper.failure(subject);
+            let failure = |subject| shared.renewal.failure(subject);
             let failure = failure(Subject::Identity(index)).or_else(|| failure(Subject::Renewal(index)));
             IdentityHealth::of(identity, clock, failure)
         };
-        let (workers, most_workers) = shared.crew.busy();
-        let open = shared.lot.lock().open;
+        let (workers, most_workers) = shared.workers.busy();
+        let open = shared.poller.lock().open;
         Health {
             at: health::unix(clock),
             identities: identities.iter().enumerate().map(of).collect(),
-            missing: shared.keeper.missing(),
-            clients_failure: shared.keeper.failure(Subject::Clients),
+            missing: shared.renewal.missing(),
+            clients_failure: shared.renewal.failure(Subject::Clients),
             redirect: self.redirect.as_ref().map_or(RedirectHealth::Off, |redirect| redirect.state.health()),
             connections: open,
             most_connections: shared.connections,
@@ -177,7 +177,7 @@ pub(crate) fn run(
 ) -> Result<(), Error> {
     let shared = &handle.shared;
     let starting = |source| Error::Io { doing: "starting a thread", source };
-    Crew::start(shared).map_err(starting)?;
+    Workers::start(shared).map_err(starting)?;
     let redirect = redirect
         .map(|redirect| {
             let state = handle.redirect.as_ref().map(|redirect| redirect.state.clone()).unwrap_or_default();
@@ -206,9 +206,9 @@ pub(crate) fn run(
     agents.stop();
     let began = Instant::now();
     let until = began + shared.limits.drain_timeout;
-    log::info!("stopping: {} connections are open", shared.lot.lock().open);
-    shared.lot.drain(shared.lot.millis(began));
-    let left = shared.lot.wait_empty(until);
+    log::info!("stopping: {} connections are open", shared.poller.lock().open);
+    shared.poller.drain(shared.poller.millis(began));
+    let left = shared.poller.wait_empty(until);
     if left > 0 {
         log::warn!("stopping: {left} connections were cut (limit drain_timeout)");
     }
@@ -218,7 +218,7 @@ pub(crate) fn run(
         Some(Ok(Err(error))) => log::error!("the redirect ended early: {error}"),
         Some(Err(_)) => log::error!("the redirect's thread panicked"),
     }
-    shared.ledger.close(Instant::now());
+    shared.log_limiter.close(Instant::now());
     #[cfg(feature = "acme")]
     agents.wait();
     log::info!("stopped");
@@ -228,22 +228,22 @@ pub(crate) fn run(
 /// Ends the workers and the supervisor, and every connection that is still open.
 fn end(shared: &Shared) {
     shared.stopped.store(true, Ordering::SeqCst);
-    shared.keeper.stop();
-    shared.lot.cut().for_each(|connection| connection.end(shared));
-    shared.crew.wake_all();
+    shared.renewal.stop();
+    shared.poller.cut().for_each(|connection| connection.end(shared));
+    shared.workers.wake_all();
     // A handler that never returns must not keep the program from ending.
     wait_for_workers(shared, Instant::now() + LAST_WAIT);
 }
 
 fn wait_for_workers(shared: &Shared, until: Instant) {
-    let mut state = shared.lot.lock();
+    let mut state = shared.poller.lock();
     while state.alive > 0 {
         let now = Instant::now();
         if now >= until {
             log::warn!("stopping: {} handlers have not returned and are left behind", state.alive);
             return;
         }
-        let waited = shared.lot.changed.wait_timeout(state, until - now);
+        let waited = shared.poller.changed.wait_timeout(state, until - now);
         state = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
 }

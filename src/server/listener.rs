@@ -74,7 +74,7 @@ impl Acceptor {
                         let sort =
                             Sort { target: "lockgate::server", level: Level::Warn, what: "accepting failed" };
                         let line = format_args!("accepting a connection failed, trying again: {error}");
-                        shared.ledger.write(sort, Instant::now(), line);
+                        shared.log_limiter.write(sort, Instant::now(), line);
                     }
                     Some(next)
                 }
@@ -83,8 +83,8 @@ impl Acceptor {
                 return;
             }
             // The log's sums are told by this thread, which has the most time.
-            let sums = shared.ledger.settle(Instant::now());
-            let deadline = shared.lot.until_unwatched_deadline(Instant::now());
+            let sums = shared.log_limiter.settle(Instant::now());
+            let deadline = shared.poller.until_unwatched_deadline(Instant::now());
             let at_once = more_wait.then_some(Duration::ZERO);
             let timeout = [pause, sums, deadline, at_once].into_iter().flatten().min();
             if let Err(error) = self.poll.poll(&mut events, timeout) {
@@ -109,7 +109,7 @@ impl Acceptor {
                 Err(error) if is_one_of(&error, &ABOUT_ONE) => log::debug!("a connection was lost: {error}"),
                 Err(error) if is_one_of(&error, &SCARCE) => {
                     // Another connection has what is missing.
-                    match shared.lot.make_room(shared.limits.stall_timeout) {
+                    match shared.poller.make_room(shared.limits.stall_timeout) {
                         Some(connection) => connection.close_for_another(shared),
                         None => return Err(error),
                     }
@@ -162,14 +162,14 @@ fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
 fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let now = Instant::now();
-    let Some(admission) = shared.census.admit(peer.ip()) else {
+    let Some(admission) = shared.per_address.admit(peer.ip()) else {
         const LIMIT: &str = "connections_per_address";
         let why = "closed, too many connections from its address";
         shared.log_refusal(LIMIT, now, format_args!("{peer}: {why} (limit {LIMIT})"));
         return;
     };
-    if shared.lot.lock().open >= shared.connections {
-        match shared.lot.make_room(shared.limits.stall_timeout) {
+    if shared.poller.lock().open >= shared.connections {
+        match shared.poller.make_room(shared.limits.stall_timeout) {
             Some(connection) => {
                 let peer = connection.peer();
                 let line = format_args!("{peer}: closed to make room for another (limit connections)");
@@ -198,10 +198,10 @@ fn begin(
     // Before the configuration is asked for: if they change in between, the client is checked once more.
     let rules = shared.tls.rules();
     let transport = Transport::new(tcp, shared.tls.config())?;
-    let now = shared.lot.millis(now);
+    let now = shared.poller.millis(now);
     let deadline = now + shared.limits.handshake_timeout.as_millis() as Millis;
     let connection = Connection::new(peer, transport, rules, now, deadline, admission);
-    shared.lot.admit(Box::new(connection), Parking { now, deadline, idle: Idle::Head(now) })
+    shared.poller.admit(Box::new(connection), Parking { now, deadline, idle: Idle::Head(now) })
 }
 
 #[cfg(test)]

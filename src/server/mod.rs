@@ -1,7 +1,7 @@
 //! Threads and sockets: from a listening socket to a drained stop. It joins `http`, `router` and `tls`.
 //!
 //! A connection holds a thread only while there is work for it. The listener (`accept`) puts it in the lot (`parking`);
-//! the workers (`crew`) watch the lot in turns and give whatever is ready its turn (`connection`), which ends as soon as
+//! the workers (`workers`) watch the lot in turns and give whatever is ready its turn (`connection`), which ends as soon as
 //! it would wait.
 
 mod buffers;
@@ -37,18 +37,18 @@ pub(crate) struct Shared {
     pub(crate) connections: usize,
     pub(crate) router: Router,
     pub(crate) tls: Arc<Live>,
-    pub(crate) keeper: Arc<renewal::Keeper>,
+    pub(crate) renewal: Arc<renewal::Renewal>,
     pub(crate) access_log: bool,
     pub(crate) credential_names: CredentialNames,
     pub(crate) field_names: FieldNames,
-    pub(crate) lot: poller::Lot,
-    pub(crate) crew: workers::Crew,
-    pub(crate) census: crate::limits::per_address::Census,
+    pub(crate) poller: poller::Poller,
+    pub(crate) workers: workers::Workers,
+    pub(crate) per_address: crate::limits::per_address::PerAddress,
     /// When there is a limit on how often an address may ask.
     pub(crate) rate: Option<crate::limits::rate::Rate>,
     pub(crate) body_memory: Arc<crate::limits::body_memory::Budget>,
     pub(crate) streams: connection::streaming::Streams,
-    pub(crate) ledger: Arc<crate::log_limiter::Ledger>,
+    pub(crate) log_limiter: Arc<crate::log_limiter::LogLimiter>,
     draining: AtomicBool,
     stopped: AtomicBool,
 }
@@ -56,7 +56,7 @@ pub(crate) struct Shared {
 impl Shared {
     /// Logs that a client was refused or cut: `what` is the limit that it met, or what else happened.
     pub(crate) fn log_refusal(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
-        self.ledger.write(
+        self.log_limiter.write(
             crate::log_limiter::Sort { target: "lockgate::server", level: log::Level::Info, what },
             now,
             line,
@@ -66,7 +66,7 @@ impl Shared {
     /// Logs a fault of the program's own, such as a handler that fails: `what` is the kind. A client may bring it about as
     /// often as it likes.
     pub(crate) fn log_fault(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
-        self.ledger.write(
+        self.log_limiter.write(
             crate::log_limiter::Sort { target: "lockgate::server", level: log::Level::Error, what },
             now,
             line,

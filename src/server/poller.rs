@@ -1,6 +1,6 @@
 //! The lot: where a connection waits while there is no work for it, and the watch over all that wait. It knows which
 //! connection is where, when its deadline is and which were ready; what is to be done with one is `connection`'s, and who
-//! does it is `crew`'s. One lock guards it, and no system call is made under that lock.
+//! does it is `workers`'s. One lock guards it, and no system call is made under that lock.
 
 use std::collections::VecDeque;
 use std::io;
@@ -120,7 +120,7 @@ pub(crate) enum Entry {
 }
 
 /// Where a connection is.
-enum Seat {
+enum Place {
     Free,
     /// With a worker, or in a queue to one.
     Away,
@@ -136,7 +136,7 @@ enum Seat {
 }
 
 struct Slot {
-    seat: Seat,
+    place: Place,
     signals: Signals,
     /// Whether the client is gone; once so, always so.
     gone: bool,
@@ -148,7 +148,7 @@ struct Slot {
     idle: Idle,
 }
 
-pub(crate) struct Lot {
+pub(crate) struct Poller {
     start: Instant,
     poll: Mutex<Watch>,
     registry: Registry,
@@ -208,9 +208,9 @@ pub(crate) enum Phase {
     Stopped,
 }
 
-impl Lot {
+impl Poller {
     /// A lot for so many permits, with so many places for readers of responses.
-    pub(crate) fn new(permits: usize, readers: usize) -> io::Result<Lot> {
+    pub(crate) fn new(permits: usize, readers: usize) -> io::Result<Poller> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, WAKER)?;
@@ -236,7 +236,7 @@ impl Lot {
             refused_at: None,
             alive: 0,
         };
-        Ok(Lot {
+        Ok(Poller {
             start: Instant::now(),
             poll: Mutex::new(Watch { poll, events: Events::with_capacity(BATCH) }),
             registry,
@@ -372,10 +372,10 @@ impl Lot {
             };
             let now = Instant::now();
             if slot.signals.any() || now >= until {
-                slot.seat = Seat::Away;
+                slot.place = Place::Away;
                 return std::mem::take(&mut slot.signals);
             }
-            slot.seat = Seat::Awaited(std::thread::current());
+            slot.place = Place::Awaited(std::thread::current());
             drop(state);
             std::thread::park_timeout(until - now);
             state = self.lock();
@@ -486,7 +486,7 @@ impl State {
         }
         slot.deadline = parking.deadline;
         slot.idle = parking.idle;
-        slot.seat = Seat::Parked(connection);
+        slot.place = Place::Parked(connection);
         // A connection that waits for its socket needs no place meanwhile.
         if std::mem::take(&mut slot.has_reader_place) {
             self.readers.give_back();
@@ -501,11 +501,11 @@ impl State {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        let seat = std::mem::replace(&mut slot.seat, Seat::Free);
+        let place = std::mem::replace(&mut slot.place, Place::Free);
         slot.signals = Signals::default();
         if std::mem::take(&mut slot.has_reader_place) {
-            match seat {
-                Seat::InAbandonedReader => self.readers.give_back_abandoned(),
+            match place {
+                Place::InAbandonedReader => self.readers.give_back_abandoned(),
                 _ => self.readers.give_back(),
             }
             self.admit_readers();
@@ -518,7 +518,7 @@ impl State {
     fn take_slot(&mut self) -> usize {
         self.open += 1;
         let slot = Slot {
-            seat: Seat::Away,
+            place: Place::Away,
             signals: Signals::default(),
             gone: false,
             has_reader_place: false,
@@ -540,10 +540,10 @@ impl State {
 
     fn take_parked(&mut self, key: usize) -> Option<Box<Connection>> {
         let slot = self.slots.get_mut(key)?;
-        match std::mem::replace(&mut slot.seat, Seat::Away) {
-            Seat::Parked(connection) => Some(connection),
+        match std::mem::replace(&mut slot.place, Place::Away) {
+            Place::Parked(connection) => Some(connection),
             other => {
-                slot.seat = other;
+                slot.place = other;
                 None
             }
         }
@@ -554,29 +554,29 @@ impl State {
             return;
         };
         // An event of the watch in which the connection came may be of the one that had its key before.
-        slot.gone |= signals.gone && !matches!(slot.seat, Seat::Free) && slot.came_in != self.watches;
-        match std::mem::replace(&mut slot.seat, Seat::Away) {
-            Seat::Parked(connection) => {
+        slot.gone |= signals.gone && !matches!(slot.place, Place::Free) && slot.came_in != self.watches;
+        match std::mem::replace(&mut slot.place, Place::Away) {
+            Place::Parked(connection) => {
                 self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
             }
-            Seat::Away => slot.signals.add(signals),
-            Seat::Awaited(thread) => {
+            Place::Away => slot.signals.add(signals),
+            Place::Awaited(thread) => {
                 slot.signals.add(signals);
                 awaited.push(thread);
             }
-            Seat::InReader if signals.gone && self.readers.abandon() => {
-                slot.seat = Seat::InAbandonedReader;
+            Place::InReader if signals.gone && self.readers.abandon() => {
+                slot.place = Place::InAbandonedReader;
                 self.admit_readers();
             }
-            Seat::AwaitsReader(connection) if signals.gone => {
+            Place::AwaitsReader(connection) if signals.gone => {
                 self.readers.forget(key);
                 self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
             }
             // An event of a connection that has gone since.
-            Seat::Free => slot.seat = Seat::Free,
-            other @ (Seat::InReader | Seat::InAbandonedReader | Seat::AwaitsReader(_)) => {
+            Place::Free => slot.place = Place::Free,
+            other @ (Place::InReader | Place::InAbandonedReader | Place::AwaitsReader(_)) => {
                 slot.signals.add(signals);
-                slot.seat = other;
+                slot.place = other;
             }
         }
     }
@@ -588,7 +588,7 @@ impl State {
             }
             self.timers.remove(key);
             let Some(slot) = self.slots.get(key) else { continue };
-            if !matches!(slot.seat, Seat::Parked(_)) {
+            if !matches!(slot.place, Place::Parked(_)) {
                 // Parking again brings the entry back.
                 continue;
             }
@@ -609,14 +609,14 @@ impl State {
         for _ in 0..2 {
             while let Some((idle, key)) = self.candidates.pop() {
                 let slot = self.slots.get(key)?;
-                if matches!(slot.seat, Seat::Parked(_)) && slot.idle == idle {
+                if matches!(slot.place, Place::Parked(_)) && slot.idle == idle {
                     return Some(key);
                 }
             }
             // The first ones so far, the first of all last. Sorting all of them costs more memory, and a larger program.
             let mut first: Vec<((u8, u64), usize)> = Vec::with_capacity(CANDIDATES + 1);
             let parked =
-                self.slots.iter().enumerate().filter(|(_, slot)| matches!(slot.seat, Seat::Parked(_)));
+                self.slots.iter().enumerate().filter(|(_, slot)| matches!(slot.place, Place::Parked(_)));
             for (key, slot) in parked {
                 let Some(rank) = slot.idle.rank(now, stalled_after) else { continue };
                 let is_worse = first.first().is_some_and(|worst| (rank, key) > *worst);
@@ -665,7 +665,7 @@ impl State {
         if !self.take_reader_place(key) {
             return Entry::Full;
         }
-        self.slots[key].seat = Seat::InReader;
+        self.slots[key].place = Place::InReader;
         Entry::Entered
     }
 
@@ -673,8 +673,8 @@ impl State {
     pub(crate) fn leave_reader(&mut self, key: usize) -> bool {
         let Some(slot) = self.slots.get_mut(key) else { return false };
         slot.has_reader_place = false;
-        match std::mem::replace(&mut slot.seat, Seat::Away) {
-            Seat::InAbandonedReader => self.readers.give_back_abandoned(),
+        match std::mem::replace(&mut slot.place, Place::Away) {
+            Place::InAbandonedReader => self.readers.give_back_abandoned(),
             _ => self.readers.give_back(),
         }
         self.admit_readers()
@@ -690,7 +690,7 @@ impl State {
             self.ready.push_back(Ready { connection, reason, since: 0 });
             return;
         }
-        slot.seat = Seat::AwaitsReader(connection);
+        slot.place = Place::AwaitsReader(connection);
         self.readers.wait(key);
         // A place may have been given back since it was asked for.
         self.admit_readers();
@@ -700,16 +700,17 @@ impl State {
     fn admit_readers(&mut self) -> bool {
         let mut admitted = false;
         while let Some(key) = self.readers.next() {
-            match self.slots.get_mut(key).map(|slot| (std::mem::replace(&mut slot.seat, Seat::Away), slot)) {
-                Some((Seat::AwaitsReader(connection), slot)) => {
+            match self.slots.get_mut(key).map(|slot| (std::mem::replace(&mut slot.place, Place::Away), slot))
+            {
+                Some((Place::AwaitsReader(connection), slot)) => {
                     slot.has_reader_place = true;
                     let reason = Reason::Signals(Signals::default());
                     self.queue.push_back(Ready { connection, reason, since: 0 });
                     admitted = true;
                 }
                 other => {
-                    if let Some((seat, slot)) = other {
-                        slot.seat = seat;
+                    if let Some((place, slot)) = other {
+                        slot.place = place;
                     }
                     self.readers.give_back();
                 }
@@ -720,13 +721,13 @@ impl State {
 
     fn take_waiting_reader(&mut self, key: usize) -> Option<Box<Connection>> {
         let slot = self.slots.get_mut(key)?;
-        match std::mem::replace(&mut slot.seat, Seat::Away) {
-            Seat::AwaitsReader(connection) => {
+        match std::mem::replace(&mut slot.place, Place::Away) {
+            Place::AwaitsReader(connection) => {
                 self.readers.forget(key);
                 Some(connection)
             }
             other => {
-                slot.seat = other;
+                slot.place = other;
                 None
             }
         }
@@ -744,8 +745,8 @@ mod tests {
 
     #[test]
     fn a_late_event_of_another_connection_says_nothing_of_the_one_that_has_its_key_now() {
-        let lot = Lot::new(1, 1).unwrap();
-        let mut state = lot.lock();
+        let poller = Poller::new(1, 1).unwrap();
+        let mut state = poller.lock();
         let gone = Signals { gone: true, hung_up: true, ..Signals::default() };
         let first = state.take_slot();
         state.watches += 1;

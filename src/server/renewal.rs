@@ -74,10 +74,10 @@ pub enum IdentityEvent<'a> {
 pub(crate) type Listener = Arc<dyn Fn(&IdentityEvent<'_>) + Send + Sync>;
 
 /// What asks again for the certificates that are missing, in a program that may have some.
-pub(super) type AskForMissing = fn(&Keeper) -> Result<(), Error>;
+pub(super) type AskForMissing = fn(&Renewal) -> Result<(), Error>;
 
 /// What the keeper's thread and everybody else share.
-pub(crate) struct Keeper {
+pub(crate) struct Renewal {
     live: Arc<Live>,
     listener: Option<Listener>,
     waker: Arc<Waker>,
@@ -103,18 +103,18 @@ pub(super) enum Subject {
 
 /// The thread's own part.
 pub(crate) struct Rounds {
-    keeper: Arc<Keeper>,
+    renewal: Arc<Renewal>,
     watch: Watch,
-    wards: Vec<Ward>,
+    watched: Vec<Watched>,
     /// The certificates that are not served, all of them together.
-    missing: Ward,
+    missing: Watched,
     /// The rules for clients, when there are any.
-    clients: Option<Ward>,
+    clients: Option<Watched>,
 }
 
 /// What is known of one identity beside itself.
 #[derive(Debug)]
-struct Ward {
+struct Watched {
     /// Files that are not as they were when the source was asked: since when, how they are, and since when so.
     unsettled: Option<(Instant, Stamp, Instant)>,
     /// The last time failed: how often in a row, with which files, and when to try again.
@@ -125,25 +125,25 @@ struct Ward {
     told: (Expiry, Instant),
 }
 
-impl Keeper {
+impl Renewal {
     /// The keeper of these identities, and its thread's work.
     pub(crate) fn new(
         live: Arc<Live>,
         (missing, ask): (Missing, Option<AskForMissing>),
         listener: Option<Listener>,
-    ) -> io::Result<(Arc<Keeper>, Rounds)> {
+    ) -> io::Result<(Arc<Renewal>, Rounds)> {
         let watch = Watch::new()?;
         let serving = live.current();
-        let wards = serving.identities.iter().map(|_| Ward::new(Instant::now())).collect();
-        let clients = serving.clients.as_ref().map(|_| Ward::new(Instant::now()));
+        let watched = serving.identities.iter().map(|_| Watched::new(Instant::now())).collect();
+        let clients = serving.clients.as_ref().map(|_| Watched::new(Instant::now()));
         let (waker, stopped, exchange) = (watch.waker(), AtomicBool::new(false), Mutex::new(()));
         let failures = Mutex::default();
-        let mut ward = Ward::new(Instant::now());
+        let mut watched_one = Watched::new(Instant::now());
         if !missing.is_empty() {
-            ward.failed(missing.stamp(), Instant::now());
+            watched_one.failed(missing.stamp(), Instant::now());
         }
-        let keeper = Arc::new(Keeper { live, listener, waker, stopped, exchange, failures, missing, ask });
-        Ok((keeper.clone(), Rounds { keeper, watch, wards, missing: ward, clients }))
+        let renewal = Arc::new(Renewal { live, listener, waker, stopped, exchange, failures, missing, ask });
+        Ok((renewal.clone(), Rounds { renewal, watch, watched, missing: watched_one, clients }))
     }
 
     /// Asks every source again, from whatever thread calls. The first failure is given back, all go to the log.
@@ -302,7 +302,7 @@ impl Keeper {
     }
 }
 
-impl fmt::Debug for Keeper {
+impl fmt::Debug for Renewal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keeper").field("live", &self.live).finish_non_exhaustive()
     }
@@ -311,7 +311,7 @@ impl fmt::Debug for Keeper {
 impl Rounds {
     /// Until the keeper is told to stop.
     pub(crate) fn run(mut self) {
-        while !self.keeper.stopped.load(Ordering::SeqCst) {
+        while !self.renewal.stopped.load(Ordering::SeqCst) {
             let rest = self.round(Instant::now(), SystemTime::now());
             if let Err(error) = self.watch.wait(rest) {
                 log::error!("certificates are no longer looked after: waiting for changes failed: {error}");
@@ -322,42 +322,42 @@ impl Rounds {
 
     /// Looks at everything once: how long to rest if nothing happens.
     fn round(&mut self, now: Instant, clock: SystemTime) -> Duration {
-        let keeper = self.keeper.clone();
+        let renewal = self.renewal.clone();
         let files = |serving: &Serving| -> Vec<PathBuf> {
             let identities = serving.identities.iter().filter_map(Identity::origin).map(Origin::files);
-            let missing = keeper.missing.files();
+            let missing = renewal.missing.files();
             identities.chain(serving.clients.as_ref().map(Clients::files)).flatten().chain(missing).collect()
         };
         // Watched first, so that what changes while they are looked at is not missed.
-        self.watch.set(&files(&self.keeper.live.current()));
+        self.watch.set(&files(&self.renewal.live.current()));
         let mut rest = self.look_for_missing(now);
         // Those that were missing come behind the others.
-        while self.wards.len() < self.keeper.live.current().identities.len() {
-            self.wards.push(Ward::new(now));
+        while self.watched.len() < self.renewal.live.current().identities.len() {
+            self.watched.push(Watched::new(now));
         }
-        for index in 0..self.wards.len() {
+        for index in 0..self.watched.len() {
             rest = rest.min(self.look_after(index, now, clock));
         }
         rest = rest.min(self.look_after_clients(now, clock));
-        if !self.watch.sees_changes() && !files(&self.keeper.live.current()).is_empty() {
+        if !self.watch.sees_changes() && !files(&self.renewal.live.current()).is_empty() {
             rest = rest.min(REST_WITHOUT_EVENTS);
         }
         rest
     }
 
     fn look_after(&mut self, index: usize, now: Instant, clock: SystemTime) -> Duration {
-        let (keeper, ward) = (&self.keeper, &mut self.wards[index]);
-        let current = || keeper.live.current().identities[index].clone();
+        let (renewal, watched_one) = (&self.renewal, &mut self.watched[index]);
+        let current = || renewal.live.current().identities[index].clone();
         let identity = current();
         if let Some(origin) = identity.origin() {
             let stamp = Stamp::of(&origin.files());
-            if ward.should_ask(&stamp, origin.stamp(), now) {
-                match keeper.ask_again(index) {
-                    Ok(()) => ward.succeeded(now),
+            if watched_one.should_ask(&stamp, origin.stamp(), now) {
+                match renewal.ask_again(index) {
+                    Ok(()) => watched_one.succeeded(now),
                     Err(error) => {
-                        let retry_in = ward.failed(stamp, now);
+                        let retry_in = watched_one.failed(stamp, now);
                         log::error!("the certificate stays as it is, next try in {retry_in:?}: {error}");
-                        keeper.tell(&IdentityEvent::Failed { identity: &identity, error: &error, retry_in });
+                        renewal.tell(&IdentityEvent::Failed { identity: &identity, error: &error, retry_in });
                     }
                 }
             }
@@ -365,25 +365,25 @@ impl Rounds {
         let identity = current();
         if let Some(wish) = identity.origin().and_then(|origin| origin.look_again(&identity, clock)) {
             let wish = now + wish.clamp(SHORTEST_REST, LONGEST_REST);
-            ward.again = Some(ward.again.map_or(wish, |again| again.min(wish)));
+            watched_one.again = Some(watched_one.again.map_or(wish, |again| again.min(wish)));
         }
         let expiry = identity.expiry(clock);
-        if ward.should_tell(expiry, now) {
+        if watched_one.should_tell(expiry, now) {
             say(&identity, expiry, clock);
-            keeper.tell(&IdentityEvent::Expiring { identity: &identity, expiry });
+            renewal.tell(&IdentityEvent::Expiring { identity: &identity, expiry });
         }
-        ward.next(now)
+        watched_one.next(now)
     }
 
     fn look_for_missing(&mut self, now: Instant) -> Duration {
-        if self.keeper.missing.is_empty() {
+        if self.renewal.missing.is_empty() {
             return LONGEST_REST;
         }
-        let stamp = self.keeper.missing.stamp();
+        let stamp = self.renewal.missing.stamp();
         if self.missing.should_ask(&stamp, &stamp, now) {
-            let failed = self.keeper.ask.map_or(Ok(()), |ask| ask(&self.keeper));
+            let failed = self.renewal.ask.map_or(Ok(()), |ask| ask(&self.renewal));
             // Of those that are left.
-            let stamp = self.keeper.missing.stamp();
+            let stamp = self.renewal.missing.stamp();
             match failed {
                 Ok(()) => self.missing.succeeded(now),
                 Err(error) => {
@@ -396,23 +396,24 @@ impl Rounds {
     }
 
     fn look_after_clients(&mut self, now: Instant, clock: SystemTime) -> Duration {
-        let (Some(ward), Some(clients)) = (&mut self.clients, self.keeper.live.current().clients.clone())
+        let (Some(watched_one), Some(clients)) =
+            (&mut self.clients, self.renewal.live.current().clients.clone())
         else {
             return LONGEST_REST;
         };
         let stamp = Stamp::of(&clients.files());
-        if ward.should_ask(&stamp, clients.stamp(), now) {
-            match self.keeper.read_clients_again() {
-                Ok(()) => ward.succeeded(now),
+        if watched_one.should_ask(&stamp, clients.stamp(), now) {
+            match self.renewal.read_clients_again() {
+                Ok(()) => watched_one.succeeded(now),
                 Err(error) => {
-                    let retry_in = ward.failed(stamp, now);
+                    let retry_in = watched_one.failed(stamp, now);
                     log::error!("{CLIENTS_STAY}, next try in {retry_in:?}: {error}");
                 }
             }
         }
-        let Some(clients) = self.keeper.live.current().clients.clone() else { return LONGEST_REST };
+        let Some(clients) = self.renewal.live.current().clients.clone() else { return LONGEST_REST };
         let expiry = clients.expiry(clock);
-        if ward.should_tell(expiry, now) {
+        if watched_one.should_tell(expiry, now) {
             if expiry == Expiry::Expired {
                 log::error!(
                     "a revocation list was to be replaced, and clients are refused: get the current one"
@@ -423,7 +424,7 @@ impl Rounds {
                 );
             }
         }
-        ward.next(now)
+        watched_one.next(now)
     }
 }
 
@@ -453,9 +454,9 @@ fn days(left: Duration) -> String {
     }
 }
 
-impl Ward {
-    fn new(now: Instant) -> Ward {
-        Ward { unsettled: None, failure: None, again: None, told: (Expiry::Distant, now) }
+impl Watched {
+    fn new(now: Instant) -> Watched {
+        Watched { unsettled: None, failure: None, again: None, told: (Expiry::Distant, now) }
     }
 
     /// Whether the source is to be asked: its files are `stamp`, and were `known` when it was asked last.
@@ -483,7 +484,7 @@ impl Ward {
 
     fn succeeded(&mut self, now: Instant) {
         let told = self.told;
-        *self = Ward { told, ..Ward::new(now) };
+        *self = Watched { told, ..Watched::new(now) };
     }
 
     /// How long until the next try.
@@ -534,27 +535,27 @@ mod tests {
     fn changed_files_are_asked_for_once_they_rest_or_after_a_while() {
         let [known, half, whole] = &stamps(3)[..] else { unreachable!("three were asked for") };
         let begin = Instant::now();
-        let mut ward = Ward::new(begin);
-        assert!(!ward.should_ask(known, known, begin));
-        assert_eq!(ward.next(begin), LONGEST_REST);
-        assert!(!ward.should_ask(half, known, begin));
-        assert_eq!(ward.next(begin), SETTLED);
+        let mut watched_one = Watched::new(begin);
+        assert!(!watched_one.should_ask(known, known, begin));
+        assert_eq!(watched_one.next(begin), LONGEST_REST);
+        assert!(!watched_one.should_ask(half, known, begin));
+        assert_eq!(watched_one.next(begin), SETTLED);
         // What is due meanwhile is not asked for either, and so no reason to look at once, again and again.
-        ward.again = Some(begin);
-        assert_eq!(ward.next(begin), SETTLED);
-        ward.again = None;
-        assert!(!ward.should_ask(whole, known, begin + SETTLED - MS));
-        assert!(!ward.should_ask(whole, known, begin + SETTLED));
-        assert!(ward.should_ask(whole, known, begin + 2 * SETTLED));
+        watched_one.again = Some(begin);
+        assert_eq!(watched_one.next(begin), SETTLED);
+        watched_one.again = None;
+        assert!(!watched_one.should_ask(whole, known, begin + SETTLED - MS));
+        assert!(!watched_one.should_ask(whole, known, begin + SETTLED));
+        assert!(watched_one.should_ask(whole, known, begin + 2 * SETTLED));
         // Back as it was before anybody looked closer.
-        assert!(!ward.should_ask(half, known, begin));
-        assert!(!ward.should_ask(known, known, begin + SETTLED));
-        assert_eq!(ward.next(begin), LONGEST_REST);
+        assert!(!watched_one.should_ask(half, known, begin));
+        assert!(!watched_one.should_ask(known, known, begin + SETTLED));
+        assert_eq!(watched_one.next(begin), LONGEST_REST);
         // It never rests.
-        let mut ward = Ward::new(begin);
+        let mut watched_one = Watched::new(begin);
         let steps = (0..).take_while(|step| {
             let stamp = if step % 2 == 0 { half } else { whole };
-            !ward.should_ask(stamp, known, begin + *step * SETTLED / 2)
+            !watched_one.should_ask(stamp, known, begin + *step * SETTLED / 2)
         });
         assert_eq!(steps.count() as u128, LONGEST_UNSETTLED.as_millis() / (SETTLED / 2).as_millis());
     }
@@ -563,40 +564,40 @@ mod tests {
     fn a_failure_is_tried_again_later_and_later_or_when_the_files_change() {
         let [known, bad, good] = &stamps(3)[..] else { unreachable!("three were asked for") };
         let mut now = Instant::now();
-        let mut ward = Ward::new(now);
-        ward.again = Some(now);
+        let mut watched_one = Watched::new(now);
+        watched_one.again = Some(now);
         let mut waits = Vec::new();
         for _ in 0..12 {
-            let wait = ward.failed(bad.clone(), now);
+            let wait = watched_one.failed(bad.clone(), now);
             waits.push(wait.as_secs());
-            assert_eq!(ward.next(now), wait);
-            assert!(!ward.should_ask(bad, known, now + wait - MS));
+            assert_eq!(watched_one.next(now), wait);
+            assert!(!watched_one.should_ask(bad, known, now + wait - MS));
             now += wait;
-            assert!(ward.should_ask(bad, known, now));
+            assert!(watched_one.should_ask(bad, known, now));
         }
         assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]);
-        ward.failed(bad.clone(), now);
-        assert!(!ward.should_ask(good, known, now));
-        assert!(ward.should_ask(good, known, now + SETTLED));
-        ward.succeeded(now);
-        assert!(!ward.should_ask(good, good, now + LAST_RETRY));
+        watched_one.failed(bad.clone(), now);
+        assert!(!watched_one.should_ask(good, known, now));
+        assert!(watched_one.should_ask(good, known, now + SETTLED));
+        watched_one.succeeded(now);
+        assert!(!watched_one.should_ask(good, good, now + LAST_RETRY));
     }
 
     #[test]
     fn a_source_is_asked_when_it_wants_to_be() {
         let known = &stamps(1)[0];
         let now = Instant::now();
-        let mut ward = Ward::new(now);
-        ward.again = Some(now + MS);
-        assert_eq!(ward.next(now), MS);
-        assert!(!ward.should_ask(known, known, now));
-        assert!(ward.should_ask(known, known, now + MS));
+        let mut watched_one = Watched::new(now);
+        watched_one.again = Some(now + MS);
+        assert_eq!(watched_one.next(now), MS);
+        assert!(!watched_one.should_ask(known, known, now));
+        assert!(watched_one.should_ask(known, known, now + MS));
     }
 
     #[test]
     fn the_end_of_a_certificate_is_told_at_each_stage_and_daily() {
         let begin = Instant::now();
-        let mut ward = Ward::new(begin);
+        let mut watched_one = Watched::new(begin);
         let hour = Duration::from_secs(3600);
         for (expiry, after, told) in [
             (Expiry::Distant, hour, false),
@@ -610,7 +611,7 @@ mod tests {
             (Expiry::Distant, 3 * REMINDER + 5 * hour, false),
             (Expiry::Due, 3 * REMINDER + 6 * hour, true),
         ] {
-            assert_eq!(ward.should_tell(expiry, begin + after), told, "{expiry:?} {after:?}");
+            assert_eq!(watched_one.should_tell(expiry, begin + after), told, "{expiry:?} {after:?}");
         }
         assert_eq!(days(Duration::from_secs(200_000)), "2 days");
         assert_eq!(days(Duration::from_secs(100_000)), "27 hours");

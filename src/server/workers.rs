@@ -40,12 +40,12 @@ const REFUSED_FOR: Duration = Duration::from_secs(1);
 const THREAD_REFUSED: &str = "a thread refused";
 
 /// All that is known about the workers.
-pub(crate) struct Crew {
+pub(crate) struct Workers {
     /// Made with the first worker.
     pool: Mutex<Option<ThreadPool>>,
     /// As many as there may be, and one more for each place for a reader: for a worker inside a reader whose client is gone
     /// another stands in.
-    workers: Box<[Worker]>,
+    all: Box<[Worker]>,
     most: usize,
     /// How slow each handler was lately.
     scores: Box<[AtomicU8]>,
@@ -69,12 +69,12 @@ enum Call {
     Start(usize),
 }
 
-impl Crew {
+impl Workers {
     /// At most so many workers, not counting those in `readers` whose clients are gone.
-    pub(crate) fn new(most: usize, readers: usize, handlers: usize) -> Crew {
-        Crew {
+    pub(crate) fn new(most: usize, readers: usize, handlers: usize) -> Workers {
+        Workers {
             pool: Mutex::new(None),
-            workers: (0..most + readers).map(|_| Worker::default()).collect(),
+            all: (0..most + readers).map(|_| Worker::default()).collect(),
             most,
             scores: (0..handlers).map(|_| AtomicU8::new(0)).collect(),
             supervisor: OnceLock::new(),
@@ -87,17 +87,17 @@ impl Crew {
         let supervised = shared.clone();
         let life = move || {
             supervise(&supervised);
-            supervised.lot.lock().alive -= 1;
-            supervised.lot.changed.notify_all();
+            supervised.poller.lock().alive -= 1;
+            supervised.poller.changed.notify_all();
         };
-        shared.lot.lock().alive += 1;
+        shared.poller.lock().alive += 1;
         let started = thread::Builder::new().name("lockgate-super".into()).spawn(life);
-        let supervisor = started.inspect_err(|_| shared.lot.lock().alive -= 1)?;
+        let supervisor = started.inspect_err(|_| shared.poller.lock().alive -= 1)?;
         // Set once, here, before any worker runs.
-        let _ = shared.crew.supervisor.set(supervisor.thread().clone());
+        let _ = shared.workers.supervisor.set(supervisor.thread().clone());
         for _ in 0..shared.limits.workers {
-            let call = shared.lot.lock().call(&shared.crew);
-            shared.crew.perform(shared, call);
+            let call = shared.poller.lock().call(&shared.workers);
+            shared.workers.perform(shared, call);
         }
         Ok(())
     }
@@ -122,8 +122,8 @@ impl Crew {
 
     /// Gives up the worker's permit, if it has one, and calls another worker when there is something to do.
     fn release(&self, shared: &Arc<Shared>, me: usize) {
-        if self.workers[me].permit.swap(false, Ordering::AcqRel) {
-            let mut state = shared.lot.lock();
+        if self.all[me].permit.swap(false, Ordering::AcqRel) {
+            let mut state = shared.poller.lock();
             state.permits += 1;
             let call = state.call(self);
             drop(state);
@@ -134,12 +134,12 @@ impl Crew {
     fn perform(&self, shared: &Arc<Shared>, call: Call) {
         match call {
             Call::Nobody => {}
-            Call::Wake(worker) => self.workers[worker].unpark(),
+            Call::Wake(worker) => self.all[worker].unpark(),
             Call::Start(worker) => {
                 if let Err(error) = self.start_thread(shared, worker) {
-                    self.workers[worker].permit.store(false, Ordering::Release);
+                    self.all[worker].permit.store(false, Ordering::Release);
                     let now = Instant::now();
-                    let mut state = shared.lot.lock();
+                    let mut state = shared.poller.lock();
                     state.alive -= 1;
                     state.permits += 1;
                     state.unused.push(worker);
@@ -147,7 +147,7 @@ impl Crew {
                     let running = state.running();
                     drop(state);
                     // A stop waits for as many as there are.
-                    shared.lot.changed.notify_all();
+                    shared.poller.changed.notify_all();
                     let line = format_args!(
                         "the system refused another worker thread; going on with {running} of them, and trying again: it {error}"
                     );
@@ -194,11 +194,11 @@ impl Crew {
     /// How many workers are inside a handler, and how many there may be.
     pub(crate) fn busy(&self) -> (usize, usize) {
         let is_busy = |worker: &&Worker| worker.entered.load(Ordering::Relaxed) != 0;
-        (self.workers.iter().filter(is_busy).count(), self.most)
+        (self.all.iter().filter(is_busy).count(), self.most)
     }
 
     pub(crate) fn wake_all(&self) {
-        self.workers.iter().for_each(Worker::unpark);
+        self.all.iter().for_each(Worker::unpark);
         if let Some(supervisor) = self.supervisor.get() {
             supervisor.unpark();
         }
@@ -216,13 +216,13 @@ impl Worker {
 
 impl State {
     /// Picks a worker for a free permit and hands it over, when there is something to do.
-    fn call(&mut self, crew: &Crew) -> Call {
+    fn call(&mut self, workers: &Workers) -> Call {
         if self.permits == 0 || !self.has_work() {
             return Call::Nobody;
         }
         let call = if let Some(worker) = self.asleep.pop() {
             Call::Wake(worker)
-        } else if self.may_start(crew) {
+        } else if self.may_start(workers) {
             self.alive += 1;
             Call::Start(self.unused.pop().unwrap_or_else(|| {
                 self.started += 1;
@@ -235,17 +235,17 @@ impl State {
             return call;
         };
         self.permits -= 1;
-        crew.workers[worker].permit.store(true, Ordering::Release);
+        workers.all[worker].permit.store(true, Ordering::Release);
         call
     }
 
     /// Whether nobody is left to take a free permit: every worker is inside a handler.
-    fn is_exhausted(&self, crew: &Crew) -> bool {
-        self.permits > 0 && self.has_work() && self.asleep.is_empty() && !self.may_start(crew)
+    fn is_exhausted(&self, workers: &Workers) -> bool {
+        self.permits > 0 && self.has_work() && self.asleep.is_empty() && !self.may_start(workers)
     }
 
-    fn may_start(&self, crew: &Crew) -> bool {
-        self.running() < self.most_running(crew)
+    fn may_start(&self, workers: &Workers) -> bool {
+        self.running() < self.most_running(workers)
             && self.refused_at.is_none_or(|refused| refused.elapsed() >= REFUSED_FOR)
     }
 
@@ -255,8 +255,8 @@ impl State {
     }
 
     /// How many may have one. For each that is inside a reader whose client is gone, one more.
-    fn most_running(&self, crew: &Crew) -> usize {
-        crew.most + self.abandoned_readers()
+    fn most_running(&self, workers: &Workers) -> usize {
+        workers.most + self.abandoned_readers()
     }
 
     /// Puts a connection where its turn has left it. True when the watcher must be woken.
@@ -290,13 +290,13 @@ impl Shared {
     /// Around a handler, from its worker's side: before the call.
     pub(crate) fn enter_handler(self: &Arc<Self>, me: Option<usize>, handler: Option<usize>, now: Millis) {
         let Some(me) = me else { return };
-        if handler.is_some_and(|handler| self.crew.expects_slow(handler)) {
-            self.crew.release(self, me);
+        if handler.is_some_and(|handler| self.workers.expects_slow(handler)) {
+            self.workers.release(self, me);
         }
-        let worker = &self.crew.workers[me];
+        let worker = &self.workers.all[me];
         worker.entered.store(now.max(1), Ordering::SeqCst);
-        if self.crew.supervisor_sleeps.load(Ordering::SeqCst)
-            && self.crew.supervisor_sleeps.swap(false, Ordering::SeqCst)
+        if self.workers.supervisor_sleeps.load(Ordering::SeqCst)
+            && self.workers.supervisor_sleeps.swap(false, Ordering::SeqCst)
         {
             self.wake_supervisor();
         }
@@ -305,28 +305,28 @@ impl Shared {
     /// Around a handler, from its worker's side: after the call.
     pub(crate) fn leave_handler(&self, me: Option<usize>, handler: Option<usize>, took: Duration) {
         let Some(me) = me else { return };
-        self.crew.workers[me].entered.store(0, Ordering::Release);
+        self.workers.all[me].entered.store(0, Ordering::Release);
         if let Some(handler) = handler {
-            self.crew.score(handler, took);
+            self.workers.score(handler, took);
         }
     }
 
     /// Before a response's reader is asked for more.
     pub(crate) fn enter_reader(&self, key: usize) -> Entry {
-        self.lot.lock().enter_reader(key)
+        self.poller.lock().enter_reader(key)
     }
 
     /// After the reader has returned.
     pub(crate) fn leave_reader(self: &Arc<Self>, key: usize) {
-        let mut state = self.lot.lock();
+        let mut state = self.poller.lock();
         if state.leave_reader(key) {
             // This worker may go on with its own response for long.
-            let call = state.call(&self.crew);
+            let call = state.call(&self.workers);
             let wake = matches!(call, Call::Nobody) && state.is_overlooked();
             drop(state);
-            self.crew.perform(self, call);
+            self.workers.perform(self, call);
             if wake {
-                self.lot.wake_watcher();
+                self.poller.wake_watcher();
             }
         }
     }
@@ -334,16 +334,16 @@ impl Shared {
     /// The worker is about to block inside a handler.
     pub(crate) fn about_to_block(self: &Arc<Self>, me: Option<usize>) {
         if let Some(me) = me {
-            self.crew.release(self, me);
+            self.workers.release(self, me);
         }
     }
 
     pub(crate) fn has_permit(&self, me: Option<usize>) -> bool {
-        me.is_none_or(|me| self.crew.workers[me].permit.load(Ordering::Acquire))
+        me.is_none_or(|me| self.workers.all[me].permit.load(Ordering::Acquire))
     }
 
     fn wake_supervisor(&self) {
-        if let Some(thread) = self.crew.supervisor.get() {
+        if let Some(thread) = self.workers.supervisor.get() {
             thread.unpark();
         }
     }
@@ -377,25 +377,25 @@ impl Pace {
 
 /// A worker's life.
 fn work(shared: &Arc<Shared>, me: usize) {
-    let worker = &shared.crew.workers[me];
+    let worker = &shared.workers.all[me];
     *worker.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current());
     let mut input = Input::new(&shared.limits);
     let mut desk = Desk::new(shared, Some(me));
     let mut pace = Pace::default();
-    let mut state = shared.lot.lock();
+    let mut state = shared.poller.lock();
     while state.phase < Phase::Stopped {
-        if state.running() > state.most_running(&shared.crew) {
+        if state.running() > state.most_running(&shared.workers) {
             // It stood in for a worker that has come back from a reader.
             if worker.permit.swap(false, Ordering::AcqRel) {
                 state.permits += 1;
             }
             state.unused.push(me);
-            let call = state.call(&shared.crew);
+            let call = state.call(&shared.workers);
             state.alive -= 1;
             drop(state);
-            shared.lot.changed.notify_all();
-            shared.crew.retire_thread();
-            shared.crew.perform(shared, call);
+            shared.poller.changed.notify_all();
+            shared.workers.retire_thread();
+            shared.workers.perform(shared, call);
             return;
         }
         if !worker.permit.load(Ordering::Acquire) {
@@ -409,7 +409,7 @@ fn work(shared: &Arc<Shared>, me: usize) {
                     thread::park();
                 }
                 desk.look();
-                state = shared.lot.lock();
+                state = shared.poller.lock();
                 continue;
             }
         }
@@ -421,14 +421,14 @@ fn work(shared: &Arc<Shared>, me: usize) {
         } else if !state.watching {
             pace.rest(desk.look());
             state.watching = true;
-            state = shared.lot.watch(state, &mut desk.clock, None);
+            state = shared.poller.watch(state, &mut desk.clock, None);
             pace.resume(desk.clock.elapsed());
             // This worker takes one of them; whoever finds none left watches next.
             if state.permits > 0 && pace.time_for(state.ready.len().saturating_sub(1)) >= WORTH_A_CALL {
-                let call = state.call(&shared.crew);
+                let call = state.call(&shared.workers);
                 drop(state);
-                shared.crew.perform(shared, call);
-                state = shared.lot.lock();
+                shared.workers.perform(shared, call);
+                state = shared.poller.lock();
             }
         } else if worker.permit.swap(false, Ordering::AcqRel) {
             state.permits += 1;
@@ -436,17 +436,17 @@ fn work(shared: &Arc<Shared>, me: usize) {
     }
     state.alive -= 1;
     drop(state);
-    shared.lot.changed.notify_all();
+    shared.poller.changed.notify_all();
 }
 
 /// Puts a connection where its turn has left it, and wakes whoever has to know. `me` is the worker that served it.
 fn put_back<'s>(shared: &'s Arc<Shared>, outcome: Outcome, me: Option<usize>) -> MutexGuard<'s, State> {
     let closed = matches!(outcome, Outcome::Closed(_));
     let mut dropped = None;
-    let mut state = shared.lot.lock();
+    let mut state = shared.poller.lock();
     let mut wake = state.settle(outcome, &mut dropped);
     // Who has a permit goes on with what is ready; who has none, or calls no handlers, leaves it to others.
-    let goes_on = me.is_some_and(|me| shared.crew.workers[me].permit.load(Ordering::Acquire));
+    let goes_on = me.is_some_and(|me| shared.workers.all[me].permit.load(Ordering::Acquire));
     wake |= !goes_on && state.is_overlooked();
     let drained = (closed || dropped.is_some()) && state.phase >= Phase::Draining;
     if !wake && !drained && dropped.is_none() {
@@ -457,12 +457,12 @@ fn put_back<'s>(shared: &'s Arc<Shared>, outcome: Outcome, me: Option<usize>) ->
         connection.end(shared);
     }
     if wake {
-        shared.lot.wake_watcher();
+        shared.poller.wake_watcher();
     }
     if drained {
-        shared.lot.changed.notify_all();
+        shared.poller.changed.notify_all();
     }
-    shared.lot.lock()
+    shared.poller.lock()
 }
 
 /// Gives a connection its turn. A panic in it costs this connection and nothing else.
@@ -484,15 +484,15 @@ fn serve(ready: Ready, input: &mut Input, desk: &mut Desk<'_>, handlers: Handler
 /// The supervisor's life: it takes permits away from workers that block, sees to it that somebody watches, and when every
 /// worker is inside a handler, watches itself: it goes on with everything but handlers, and refuses what waits too long.
 fn supervise(shared: &Arc<Shared>) {
-    let crew = &shared.crew;
+    let workers = &shared.workers;
     let mut buffers = None;
     let mut quiet = 0;
     let mut watches = 0;
     while !shared.is_stopped() {
-        let now = shared.lot.millis(Instant::now());
+        let now = shared.poller.millis(Instant::now());
         let mut handlers_run = false;
-        let mut state = shared.lot.lock();
-        for worker in &crew.workers[..state.started] {
+        let mut state = shared.poller.lock();
+        for worker in &workers.all[..state.started] {
             let entered = worker.entered.load(Ordering::SeqCst);
             handlers_run |= entered != 0;
             let blocked = entered != 0 && now.saturating_sub(entered) >= BLOCKED_AFTER;
@@ -500,7 +500,7 @@ fn supervise(shared: &Arc<Shared>) {
                 state.permits += 1;
             }
         }
-        if state.is_exhausted(crew) {
+        if state.is_exhausted(workers) {
             quiet = 0;
             drop(state);
             let (input, desk) =
@@ -510,29 +510,29 @@ fn supervise(shared: &Arc<Shared>) {
         }
         // Workers that watch again and again are quick enough; while nobody has watched for a tick, one may be stuck.
         let stuck = std::mem::replace(&mut watches, state.watches) == state.watches;
-        let call = if stuck { state.call(crew) } else { Call::Nobody };
+        let call = if stuck { state.call(workers) } else { Call::Nobody };
         drop(state);
-        crew.perform(shared, call);
+        workers.perform(shared, call);
 
         quiet = if handlers_run { 0 } else { quiet + 1 };
         if quiet < QUIET_TICKS {
             thread::sleep(TICK);
             continue;
         }
-        crew.supervisor_sleeps.store(true, Ordering::SeqCst);
+        workers.supervisor_sleeps.store(true, Ordering::SeqCst);
         // A handler that was entered before the store has not woken us, so look once more before going to sleep.
-        let entered = crew.workers.iter().any(|worker| worker.entered.load(Ordering::SeqCst) != 0);
-        while !entered && crew.supervisor_sleeps.load(Ordering::SeqCst) && !shared.is_stopped() {
+        let entered = workers.all.iter().any(|worker| worker.entered.load(Ordering::SeqCst) != 0);
+        while !entered && workers.supervisor_sleeps.load(Ordering::SeqCst) && !shared.is_stopped() {
             thread::park();
         }
-        crew.supervisor_sleeps.store(false, Ordering::SeqCst);
+        workers.supervisor_sleeps.store(false, Ordering::SeqCst);
         quiet = 0;
     }
 }
 
 /// One tick in the place of the workers, all of whom are inside handlers.
 fn relieve(shared: &Arc<Shared>, input: &mut Input, desk: &mut Desk<'_>) {
-    let mut state = shared.lot.lock();
+    let mut state = shared.poller.lock();
     if state.ready.is_empty() && state.watching {
         drop(state);
         thread::sleep(TICK);
@@ -541,7 +541,7 @@ fn relieve(shared: &Arc<Shared>, input: &mut Input, desk: &mut Desk<'_>) {
     desk.look();
     if state.ready.is_empty() {
         state.watching = true;
-        state = shared.lot.watch(state, &mut desk.clock, Some(TICK));
+        state = shared.poller.watch(state, &mut desk.clock, Some(TICK));
     }
     let now = desk.millis();
     let longest = shared.limits.queue_timeout.as_millis() as Millis;

@@ -406,7 +406,7 @@ impl Connection {
         let mut request =
             Request::from_wire(&head, &fields, line.clone(), Cow::Owned(path), body, peer, client);
         request.set_params(params);
-        let is_gone = || shared.lot.lock().is_gone(key);
+        let is_gone = || shared.poller.lock().is_gone(key);
         request.set_presence(Presence::Asked(&is_gone));
         let response = call(endpoint, &mut request, desk);
         drop(request);
@@ -433,14 +433,14 @@ impl Connection {
         let response = match judge(shared, asked, *since, desk, handlers) {
             Verdict::Call { .. } if self.has_left(*since, desk) => return Ok(Break(Flow::Close)),
             Verdict::Call { endpoint, params, path } => {
-                if shared.crew.expects_slow(endpoint.index) {
+                if shared.workers.expects_slow(endpoint.index) {
                     // Earlier responses do not wait for a handler that is known to take its time.
                     let _: Flushed = self.send_output(desk)?;
                 }
                 let line = asked.line.clone();
                 let client = self.client_identity();
                 let key = self.key();
-                let is_gone = || shared.lot.lock().is_gone(key);
+                let is_gone = || shared.poller.lock().is_gone(key);
                 let body = Body::Buffered { bytes: body, read: 0 };
                 let mut request =
                     Request::from_wire(asked.head, asked.fields, line, path, body, self.peer, client);
@@ -490,7 +490,7 @@ impl Connection {
             (Framing::None | Framing::Length(0), _) => Source::Nothing,
             (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
             (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
-            (_, Payload::Reader { .. }) if !desk.shared.lot.lock().take_reader_place(self.key()) => {
+            (_, Payload::Reader { .. }) if !desk.shared.poller.lock().take_reader_place(self.key()) => {
                 desk.output.truncate(begun);
                 self.log_refusal(READERS_BUSY, desk);
                 return self.respond(READERS_BUSY.into_response(), line, keep_alive, record, desk);

@@ -263,7 +263,7 @@ impl Connection {
     fn end_turn(&mut self, flow: Flow, desk: &mut Desk<'_>) -> io::Result<()> {
         self.send_output(desk)?;
         if flow == Flow::Wait && self.transport.wants_write() && !self.listens_for_writable {
-            desk.shared.lot.listen_for_writable(self.key, self.as_raw_fd())?;
+            desk.shared.poller.listen_for_writable(self.key, self.as_raw_fd())?;
             self.listens_for_writable = true;
         }
         Ok(())
@@ -591,7 +591,7 @@ impl Connection {
         if !names.is_empty() {
             let (peer, notice) = (self.peer, Notice(&names));
             let sort = Sort { target: "lockgate::server", level: log::Level::Warn, what: IN_CLEAR };
-            desk.shared.ledger.write(sort, desk.now(), format_args!("{peer}: {notice}"));
+            desk.shared.log_limiter.write(sort, desk.now(), format_args!("{peer}: {notice}"));
         }
     }
 

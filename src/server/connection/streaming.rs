@@ -13,7 +13,7 @@ use super::transport::{Flushed, Transport};
 use crate::error::BodyFault;
 use crate::http::chunked::{Decoder, Found};
 use crate::http::Refusal;
-use crate::limits::per_address::{Admission, Census};
+use crate::limits::per_address::{Admission, PerAddress};
 use crate::server::buffers::Input;
 use crate::server::poller::Millis;
 use crate::server::Shared;
@@ -141,7 +141,7 @@ impl Streaming<'_> {
         let limits = &self.shared.limits;
         let deadline = body_deadline(self.began, limits.body_timeout, limits.body_min_rate, self.received);
         let now = Instant::now();
-        let left = Duration::from_millis(deadline.saturating_sub(self.shared.lot.millis(now)));
+        let left = Duration::from_millis(deadline.saturating_sub(self.shared.poller.millis(now)));
         if left.is_zero() {
             return Err(BodyFault::TimedOut { limit: limits.body_timeout }.into());
         }
@@ -150,10 +150,10 @@ impl Streaming<'_> {
         }
         if self.transport.wants_write() && self.transport.flush()? == Flushed::Blocked {
             // The client does not read; room to write is a reason to go on too.
-            self.shared.lot.listen_for_writable(self.key, self.transport.as_raw_fd())?;
+            self.shared.poller.listen_for_writable(self.key, self.transport.as_raw_fd())?;
         }
         self.shared.about_to_block(self.me);
-        let signals = self.shared.lot.await_signals(self.key, now + left);
+        let signals = self.shared.poller.await_signals(self.key, now + left);
         self.transport.begin_turn(signals.readable, signals.hung_up);
         Ok(())
     }
@@ -179,7 +179,7 @@ impl Read for Streaming<'_> {
 pub(crate) struct Streams {
     taken: AtomicUsize,
     most: usize,
-    by_address: Census,
+    by_address: PerAddress,
 }
 
 /// One of them; given back when it is dropped.
@@ -196,7 +196,7 @@ pub(crate) enum Full {
 }
 
 impl Streams {
-    pub(crate) fn new(most: usize, by_address: Census) -> Streams {
+    pub(crate) fn new(most: usize, by_address: PerAddress) -> Streams {
         Streams { taken: AtomicUsize::new(0), most, by_address }
     }
 
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn one_address_cannot_take_the_places_of_all() {
-        let streams = Streams::new(3, Census::new(2, false));
+        let streams = Streams::new(3, PerAddress::new(2, false));
         let enter = |text: &str| streams.enter(text.parse().unwrap());
         let first = enter("2001:db8::1").ok();
         let _second = enter("2001:db8::2").ok();
@@ -241,10 +241,10 @@ mod tests {
     #[test]
     fn loopback_has_all_places_unless_it_is_counted() {
         let own = "127.0.0.1".parse().unwrap();
-        let free = Streams::new(2, Census::new(1, false));
+        let free = Streams::new(2, PerAddress::new(1, false));
         let _held = (free.enter(own).ok(), free.enter(own).ok());
         assert_eq!(free.enter(own).err(), Some(Full::OfAll));
-        let counted = Streams::new(2, Census::new(1, true));
+        let counted = Streams::new(2, PerAddress::new(1, true));
         let _held = counted.enter(own).ok();
         assert_eq!(counted.enter(own).err(), Some(Full::OfAddress));
     }
