@@ -1,4 +1,8 @@
-//! Dates as HTTP writes them (RFC 9110 §5.6.7), from seconds since 1970. Knows no clock.
+//! Seconds since 1970, and dates made of them: as HTTP writes them (RFC 9110 §5.6.7) and for people (ISO 8601).
+//!
+//! Knows the system's clock and nothing of this crate. Everybody calls it who needs the date.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The length of an IMF-fixdate: `Sun, 06 Nov 1994 08:49:37 GMT`.
 pub(crate) const IMF_FIXDATE_LENGTH: usize = 29;
@@ -6,6 +10,25 @@ pub(crate) const IMF_FIXDATE_LENGTH: usize = 29;
 const DAYS: [&[u8; 3]; 7] = [b"Thu", b"Fri", b"Sat", b"Sun", b"Mon", b"Tue", b"Wed"];
 const MONTHS: [&[u8; 3]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+
+/// The time from 1970-01-01 UTC to this one; none for an earlier time.
+///
+/// A clock before 1970 says 1970 wherever this crate needs the date. Such a clock was never set, so no date that it says is
+/// better than another, and with this one no certificate, answer or log line has to deal with negative times: a
+/// provisional certificate of a device, which is valid from 1970 on, is valid by it.
+pub(crate) fn since_1970(time: SystemTime) -> Duration {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Seconds since 1970-01-01 UTC, never negative: see [`since_1970`].
+pub(crate) fn unix(time: SystemTime) -> i64 {
+    i64::try_from(since_1970(time).as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What the system's clock says now, in seconds since 1970-01-01 UTC.
+pub(crate) fn unix_now() -> i64 {
+    unix(SystemTime::now())
+}
 
 /// An IMF-fixdate, the only form a sender may generate (RFC 9110 §5.6.7).
 pub(crate) fn imf_fixdate(unix_seconds: i64) -> [u8; IMF_FIXDATE_LENGTH] {
@@ -111,6 +134,20 @@ fn two_digits(out: &mut [u8], value: u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_before_1970_counts_as_1970() {
+        for (time, seconds) in [
+            (UNIX_EPOCH - Duration::from_millis(1), 0),
+            (UNIX_EPOCH - Duration::from_secs(86_400), 0),
+            (UNIX_EPOCH, 0),
+            (UNIX_EPOCH + Duration::from_millis(1_999), 1),
+        ] {
+            assert_eq!(unix(time), seconds, "{time:?}");
+        }
+        assert_eq!(since_1970(UNIX_EPOCH + Duration::from_millis(1_999)).subsec_millis(), 999);
+        assert!(unix_now() > 1_777_593_600);
+    }
 
     #[test]
     fn the_example_of_rfc_9110_is_written_as_it_stands_there() {

@@ -21,7 +21,8 @@ use super::schedule::{self, Dice, Next};
 use super::session::{self, Session};
 use super::state::{Book, Lock, Plan, State};
 use super::stop::Stop;
-use super::{account, ari, chain, time, Acme, Settings};
+use super::{account, ari, chain, Acme, Settings};
+use crate::calendar::unix_now;
 use crate::error::{AcmeFault, Error, IdentityFault};
 use crate::tls::challenges::Challenges;
 use crate::tls::Identity;
@@ -136,7 +137,7 @@ impl Agent {
         found: Option<&Found>,
     ) -> Result<bool, AcmeFault> {
         let Some(found) = found.filter(|found| found.held.fits) else { return Ok(true) };
-        let now = time::now();
+        let now = unix_now();
         if schedule::next(now, Some(&found.held), book, false) == Next::Ask {
             self.plan(https, state, book, found)?;
         }
@@ -197,7 +198,7 @@ impl Agent {
 
     /// Does what is due, and says how long to rest.
     fn round(&self, https: &Https, state: &State, stop: &Stop, told: &Told) -> Result<Duration, AcmeFault> {
-        let now = time::now();
+        let now = unix_now();
         let found = self.found(state)?;
         let mut book = state.book()?;
         let held = found.as_ref().map(|found| &found.held);
@@ -273,7 +274,7 @@ impl Agent {
         }
         state.save_certificate(&pem)?;
         let hasty = match found {
-            Some(found) if schedule::is_young(&found.held, time::now()) => book.hasty.saturating_add(1),
+            Some(found) if schedule::is_young(&found.held, unix_now()) => book.hasty.saturating_add(1),
             _ => 0,
         };
         *book = Book { last_order: book.last_order, hasty, ..Book::default() };
@@ -305,7 +306,7 @@ impl Agent {
 
     /// Notes when the certificate is to be renewed, as the authority says or else by its life.
     fn plan(&self, https: &Https, state: &State, book: &mut Book, found: &Found) -> Result<(), AcmeFault> {
-        let (now, dice) = (time::now(), roll()?);
+        let (now, dice) = (unix_now(), roll()?);
         // Where nothing can be written down, the authority would be asked again and again.
         state.save_book(book)?;
         let known = book.plan.take().filter(|plan| plan.certificate == found.held.name);
@@ -344,7 +345,7 @@ impl Agent {
 
     /// Remembers a failure, and says after how many seconds to try again.
     fn note_failure(&self, state: &State, book: &mut Book, fault: &AcmeFault) -> i64 {
-        let now = time::now();
+        let now = unix_now();
         book.failures = book.failures.saturating_add(1);
         let dice = roll().unwrap_or(Dice(0.5));
         let wait = schedule::back_off(fault, book.failures, dice);

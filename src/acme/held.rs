@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 use super::chain;
 use super::order::Issued;
 use super::schedule::Held;
-use super::{time, Settings};
+use super::Settings;
+use crate::calendar::unix_now;
 use crate::error::Error;
 use crate::tls::{pem, Certificate, Identity};
 
@@ -72,7 +73,7 @@ pub(super) fn try_new(file: &[u8], settings: &Settings) -> Result<Found, Error> 
 /// yet by this machine's clock was valid when it was written, so the clock has gone back and is wrong, and the certificate
 /// is found. An expired one is not.
 pub(super) fn read(path: &Path, file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
-    let at = time::now().max(not_before(file).unwrap_or(i64::MIN));
+    let at = unix_now().max(not_before(file).unwrap_or(i64::MIN));
     found(Identity::of_contents((path, file), (path, file), at)?, file, settings)
 }
 

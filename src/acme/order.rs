@@ -17,7 +17,8 @@ use super::names::Identifier;
 use super::session::{Answer, Session};
 use super::state::{Book, PendingOrder, State};
 use super::stop::Stop;
-use super::{time, Challenge, Settings};
+use super::{Challenge, Settings};
+use crate::calendar::unix_now;
 use crate::error::AcmeFault;
 use crate::tls::challenges::Challenges;
 
@@ -121,7 +122,7 @@ impl Work<'_> {
         book: &mut Book,
         replaces: Option<String>,
     ) -> Result<(PendingOrder, Order), AcmeFault> {
-        let now = time::now();
+        let now = unix_now();
         if let Some(until) = super::schedule::earliest_order(now, book) {
             return Err(AcmeFault::TooSoon { until, because: "the last order was made a moment ago".into() });
         }
@@ -304,7 +305,7 @@ impl Work<'_> {
         let fits = match self.settings.challenge {
             Challenge::Http01 => self.board.post_answer(offer.token.clone(), key_authorization),
             Challenge::TlsAlpn01 => {
-                let proof = keys::proof(name, &key_authorization, time::now())?;
+                let proof = keys::proof(name, &key_authorization, unix_now())?;
                 self.board.post_certificate(name.server_name(), proof)
             }
         };

@@ -12,9 +12,9 @@ use crate::error::Error;
 use crate::http::response_head::FieldNames;
 use crate::http::target::EncodedSlash;
 use crate::limits::Limits;
+use crate::listen;
 use crate::log_limiter::LogLimiter;
-use crate::redirect::{self, Settings};
-use crate::server::builder::{self, HttpCredentials};
+use crate::redirect::{self, HttpCredentials, Settings};
 use crate::server::Shared;
 use crate::tls::{Clients, Identity, Origin};
 
@@ -102,7 +102,7 @@ impl Acme {
                 .to_string();
             return Err(Error::Setting { setting: "challenge", fault });
         }
-        let (listener, address) = builder::listen("http-01", "http", &http.into())?;
+        let (listener, address) = listen::open("http-01", "http", &http.into())?;
         let limits = Limits::default();
         let settings = Settings {
             public_name: None,

@@ -14,7 +14,7 @@ use super::link;
 use super::messages::{Directory, Problem, Wrong};
 use super::time;
 use super::url::Url;
-use crate::calendar::parse_imf_fixdate;
+use crate::calendar::{parse_imf_fixdate, unix_now};
 use crate::error::AcmeFault;
 
 /// How often a request is sent again because its nonce was rejected. Some authorities reject one in seven on purpose.
@@ -184,7 +184,7 @@ fn nonce_in(reply: &Reply) -> Option<String> {
 
 /// A date is compared with the authority's own clock, if it shows it: this machine's may be wrong.
 fn retry_after(reply: &Reply) -> Option<Duration> {
-    let now = reply.field("date").and_then(parse_imf_fixdate).unwrap_or_else(time::now);
+    let now = reply.field("date").and_then(parse_imf_fixdate).unwrap_or_else(unix_now);
     time::retry_after(reply.field("retry-after")?, now)
 }
 

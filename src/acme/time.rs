@@ -1,16 +1,9 @@
 //! Times as authorities write them: HTTP dates and seconds in `Retry-After` (RFC 9110 §10.2.3), and RFC 3339 in JSON.
-//! All are seconds since 1970-01-01 UTC. Knows no clock but the one question that is asked of it.
+//! All are seconds since 1970-01-01 UTC. Knows no clock.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::calendar::{days_from_civil, parse_imf_fixdate};
-
-/// What this machine's clock says; before 1970 it says 1970.
-pub(super) fn now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
-}
 
 /// How long a `Retry-After` wants one to wait from `now` on. A date that has gone by is no wait.
 pub(super) fn retry_after(value: &str, now: i64) -> Option<Duration> {

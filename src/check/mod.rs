@@ -65,7 +65,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use serde_json::Map;
 
@@ -188,9 +188,7 @@ impl Check {
             }
             None => None,
         };
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX));
+        let now = crate::calendar::unix_now();
         let until = Instant::now() + self.whole;
         let (dialer, port) = self.dialer(&url, until).map_err(|error| {
             fault(format!("the address of {} could not be found: {error}; give it with --connect", url.host))

@@ -26,7 +26,7 @@ pub use fault::DeviceFault;
 use self::machine::Machine;
 use self::names::{Name, MOST_NAMES};
 use self::state::{Purpose, Served, State};
-use super::tls::identity::unix_now;
+use crate::calendar::unix_now;
 use crate::error::{Error, IdentityFault};
 use crate::tls::{file, Certificate, Identity, IdentitySource};
 

@@ -11,9 +11,9 @@ use crate::http::response::{IntoResponse, Response};
 use crate::http::response_head::{write_head, Common, Exchange, FieldNames, Framing};
 use crate::http::target::{decode_path, Authority, EncodedSlash};
 use crate::http::Refusal;
-use crate::server::builder::HttpCredentials;
 
-use super::{Settings, HEAD_BYTES};
+use super::challenge::{self, Challenges};
+use super::{HttpCredentials, Settings, HEAD_BYTES};
 
 const NO_HOST: Refusal = Refusal::bad_request(
     "the request names no host, and this server has no public name configured to redirect to",
@@ -21,10 +21,6 @@ const NO_HOST: Refusal = Refusal::bad_request(
 const NOT_OWN: Refusal = Refusal::new(
     StatusCode::MISDIRECTED_REQUEST,
     "the host asked for is not one that this server's certificate is for",
-);
-const NO_CHALLENGE: Refusal = Refusal::new(
-    StatusCode::NOT_FOUND,
-    "no authority is validating a name of this server with this token now",
 );
 const LEAKED: Refusal = Refusal::new(
     StatusCode::FORBIDDEN,
@@ -34,12 +30,6 @@ const LEAKED: Refusal = Refusal::new(
 
 /// Says whether a host, an IPv6 address without its brackets, is one of the server's own.
 pub(super) type IsOwn = dyn Fn(&str) -> bool + Send;
-
-/// What an authority is to find for a token (RFC 8555 §8.3); `None` for one that it did not give.
-pub(crate) type Challenges = dyn Fn(&str) -> Option<String> + Send;
-
-/// Where it looks.
-const CHALLENGE_PATH: &[u8] = b"/.well-known/acme-challenge/";
 
 /// [`Settings`] once they are checked and in the form that answers need.
 #[derive(Debug)]
@@ -108,8 +98,8 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Opt
         Ok(line) => {
             let outcome = if rules.credentials == HttpCredentials::Refuse && credentials.has_found() {
                 Err((LEAKED, None))
-            } else if let Some(challenge) = challenges.and_then(|answers| challenge(head, &line, answers)) {
-                challenge.map(Found::Challenge).ok_or((NO_CHALLENGE, None))
+            } else if let Some(found) = challenges.and_then(|known| challenge::answer(head, &line, known)) {
+                found.map(Found::Challenge).map_err(|refusal| (refusal, None))
             } else {
                 location(head, &line, rules, is_own).map(Found::Location)
             };
@@ -161,13 +151,6 @@ impl Answer {
 enum Found {
     Location(String),
     Challenge(String),
-}
-
-/// `None` for a request that is not about a challenge; then what it is to be answered with, if the token is known. Which
-/// host it names does not matter: a token is known to nobody but the authority that gave it.
-fn challenge(head: &[u8], line: &Line, answers: &Challenges) -> Option<Option<String>> {
-    let token = line.target.path.of(head).strip_prefix(CHALLENGE_PATH)?;
-    Some(std::str::from_utf8(token).ok().and_then(answers))
 }
 
 /// The status of a redirect. 308 keeps the method and the body (RFC 9110 §15.4.9), which 301 may turn into a GET without one;

@@ -4,7 +4,9 @@
 //! asked of a closure. The server starts it and stops it.
 
 mod answer;
+mod challenge;
 mod connection;
+mod credentials;
 #[cfg(test)]
 mod tests;
 
@@ -15,23 +17,24 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use log::Level;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::calendar::unix_now;
 use crate::error::Error;
 use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
 use crate::http::response_head::{Common, FieldNames};
 use crate::http::target::EncodedSlash;
 use crate::http::Refusal;
 use crate::log_limiter::{LogLimiter, Sort};
-use crate::server::builder::HttpCredentials;
 
-pub(crate) use answer::Challenges;
 use answer::{Answer, IsOwn, Rules};
+pub(crate) use challenge::Challenges;
 use connection::{Connection, Progress, Reason, Reply};
+pub use credentials::HttpCredentials;
 
 const TARGET: &str = "lockgate::redirect";
 
@@ -453,10 +456,8 @@ impl Answering {
                 self.log(Level::Info, refusal.what(), Instant::now(), line);
             }
         }
-        // A clock before 1970 is an appliance's clock that was never set; any date is as wrong as another then.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let credentials = answer.credentials.clone();
-        let common = Common::new(i64::try_from(now).unwrap_or(0), None);
+        let common = Common::new(unix_now(), None);
         Reply { bytes: answer.into_wire(&common, self.field_names), credentials }
     }
 }

@@ -3,7 +3,7 @@
 //! a request is read where it lies while its answer is written.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::clock::{whole_millis, Clock};
 use super::poller::Millis;
@@ -96,7 +96,7 @@ impl<'s> Desk<'s> {
     /// is set shows within one.
     pub(crate) fn renew_common(&mut self) {
         if self.clock.elapsed() >= self.common_until {
-            let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let since_1970 = crate::calendar::since_1970(SystemTime::now());
             let kept_for = kept_for(self.shared.limits.idle_timeout);
             self.common = Common::new(since_1970.as_secs() as i64, kept_for);
             let left = Duration::from_secs(1) - Duration::from_nanos(since_1970.subsec_nanos().into());

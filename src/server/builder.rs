@@ -1,8 +1,7 @@
 //! How a server is described and opened.
 
 use std::fmt;
-use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::thread;
 
 use super::connection::streaming::Streams;
 use super::handle::{self, Handle, Running, StopRedirect};
-use super::listener::{Acceptor, BACKLOG};
+use super::listener::Acceptor;
 use super::missing::{self, Missing};
 use super::poller::Poller;
 use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal, Rounds};
@@ -24,28 +23,14 @@ use crate::limits::body_memory::Budget;
 use crate::limits::per_address::PerAddress;
 use crate::limits::rate::Rate;
 use crate::limits::Limits;
+use crate::listen;
 use crate::log_limiter::LogLimiter;
-use crate::redirect;
+use crate::redirect::{self, HttpCredentials};
 use crate::router::Router;
 use crate::tls::{ClientAuth, Clients, Identity, Live, RECORD_BYTES};
 
 /// Enough for every name that an appliance has; each full handshake looks through them.
 const MOST_FURTHER_IDENTITIES: usize = 1_000;
-
-/// What the redirect does with a request that carries credentials over plain HTTP, where anyone on the way can read them.
-///
-/// Credentials are fields such as `Authorization` and `Cookie` (see [`credential_header`](ServerBuilder::credential_header)),
-/// parameters of the query such as `access_token` (RFC 6750 §2.3), `token`, `api_key` and `password`, and a user in the URL. A
-/// warning is also written of a request that is refused for another reason, however broken it is, and of plain HTTP to the HTTPS
-/// port. It names what was sent, and never shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HttpCredentials {
-    /// Redirect, and warn in the log. The default.
-    #[default]
-    Warn,
-    /// Answer 403 with a problem document and no `Location`, so that the leak shows at once.
-    Refuse,
-}
 
 /// A server that is being described; made by [`Server::builder`].
 pub struct ServerBuilder {
@@ -350,14 +335,14 @@ impl ServerBuilder {
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 
         let credential_names = CredentialNames::new(&self.credential_headers)?;
-        let (listener, address) = listen("HTTPS", "https", &self.https)?;
+        let (listener, address) = listen::open("HTTPS", "https", &self.https)?;
         let acceptor = Acceptor::new(listener)?;
         let listening = acceptor.waker.clone();
         let log_limiter = Arc::new(LogLimiter::new(move || handle::wake(&listening)));
         let (redirect_address, redirect, stop_redirect) = match self.redirect.take() {
             None => (None, None, None),
             Some((asked, open)) => {
-                let (listener, redirect_address) = listen("HTTP", "redirect_http", &asked)?;
+                let (listener, redirect_address) = listen::open("HTTP", "redirect_http", &asked)?;
                 let settings = self.redirect_settings(address.port());
                 let names = tls.clone();
                 let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
@@ -467,32 +452,4 @@ fn challenges(tls: &Arc<Live>) -> Option<Box<redirect::Challenges>> {
     let boards: Vec<_> = identities.iter().filter_map(Identity::challenges).cloned().collect();
     (!boards.is_empty())
         .then(|| Box::new(move |token: &str| boards.iter().find_map(|board| board.answer(token))) as _)
-}
-
-/// Opens a listening socket on the first of the addresses that `address` names.
-pub(crate) fn listen(
-    listener: &'static str,
-    setting: &'static str,
-    address: &str,
-) -> Result<(TcpListener, SocketAddr), Error> {
-    let candidates = address.to_socket_addrs().map_err(|source| Error::Setting {
-        setting,
-        fault: format!(
-            "{address} is not an address with a port, such as 127.0.0.1:8443 or [::]:8443 ({source})"
-        ),
-    })?;
-    let mut failure = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
-    for candidate in candidates {
-        let bound = TcpListener::bind(candidate).and_then(|socket| {
-            // std asks for a queue of 128, which a burst of clients fills.
-            rustix::net::listen(&socket, BACKLOG as i32)?;
-            let address = socket.local_addr()?;
-            Ok((socket, address))
-        });
-        match bound {
-            Ok(bound) => return Ok(bound),
-            Err(error) => failure = error,
-        }
-    }
-    Err(Error::Listen { listener, address: address.to_string(), source: failure })
 }

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mio::Waker;
 
-use super::health::{self, Health, IdentityHealth, RedirectHealth, RedirectState};
+use super::health::{Health, IdentityHealth, RedirectHealth, RedirectState};
 use super::listener::Acceptor;
 use super::renewal::{Rounds, Subject};
 use super::workers::Workers;
 use super::Shared;
+use crate::calendar::unix;
 use crate::error::Error;
 use crate::redirect;
 use crate::tls::Identity;
@@ -108,7 +109,7 @@ impl Handle {
         let (workers, most_workers) = shared.workers.busy();
         let open = shared.poller.lock().open;
         Health {
-            at: health::unix(clock),
+            at: unix(clock),
             identities: identities.iter().enumerate().map(of).collect(),
             missing: shared.renewal.missing(),
             clients_failure: shared.renewal.failure(Subject::Clients),

@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde_json::{json, Value};
 
+use crate::calendar::{unix, unix_now};
 use crate::finding::{Finding, Severity};
 use crate::tls::{Expiry, Identity};
 
@@ -241,14 +242,10 @@ impl MissingIdentity {
 
 impl IdentityFailure {
     pub(super) fn now(error: impl ToString) -> IdentityFailure {
-        IdentityFailure { at: unix(SystemTime::now()), error: error.to_string() }
+        IdentityFailure { at: unix_now(), error: error.to_string() }
     }
 
     fn to_json(&self) -> Value {
         json!({"at": self.at, "error": self.error})
     }
-}
-
-pub(super) fn unix(clock: SystemTime) -> i64 {
-    clock.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX))
 }

@@ -21,11 +21,8 @@ use super::poller::{Idle, Millis, Parking};
 use super::Shared;
 use crate::error::Error;
 use crate::limits::per_address::Admission;
+use crate::listen::BACKLOG;
 use crate::log_limiter::Sort;
-
-/// How many connections the system may hold for the listener; it takes fewer when its own limit is lower. Also how many
-/// are accepted before the listener's thread sees to its other work.
-pub(super) const BACKLOG: usize = 4_096;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);

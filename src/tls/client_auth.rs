@@ -8,7 +8,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
@@ -20,7 +20,7 @@ use super::revocation::{self, Due, RevocationList};
 use super::source::{Stamp, MOST_FILES};
 use super::x509::Facts;
 use super::{der, file, pem, provider, Expiry};
-use crate::calendar::iso8601;
+use crate::calendar::{iso8601, since_1970, unix, unix_now};
 use crate::error::{Error, IdentityFault};
 use crate::escape;
 
@@ -165,7 +165,7 @@ impl Clients {
             return Err(Error::Setting { setting: "client_auth", fault });
         }
         let stamp = Stamp::of(&auth.files());
-        let (verifier, first_due) = (auth.load_at)(&auth, unix(SystemTime::now()))?;
+        let (verifier, first_due) = (auth.load_at)(&auth, unix_now())?;
         Ok(Clients { auth, stamp, verifier, first_due })
     }
 
@@ -198,8 +198,9 @@ impl Clients {
 
     /// Whether a client that was let in with this chain is so still, its own certificate first; else why not.
     pub(super) fn check(&self, chain: &[CertificateDer<'_>]) -> Result<(), Refused> {
+        let now = UnixTime::since_unix_epoch(since_1970(SystemTime::now()));
         let checked = match chain.split_first() {
-            Some((own, others)) => self.verifier.verify_client_cert(own, others, UnixTime::now()).map(drop),
+            Some((own, others)) => self.verifier.verify_client_cert(own, others, now).map(drop),
             None => Err(rustls::Error::NoCertificatesPresented),
         };
         let other = |error: rustls::Error| Refused {
@@ -214,11 +215,6 @@ impl fmt::Debug for Clients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Clients").field("auth", &self.auth).finish_non_exhaustive()
     }
-}
-
-fn unix(clock: SystemTime) -> i64 {
-    // Before 1970 nothing is valid that could be checked.
-    clock.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn read_authorities(path: &Path, now: i64) -> Result<Vec<CertificateDer<'static>>, Error> {

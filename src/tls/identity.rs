@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
@@ -21,7 +21,7 @@ use super::pem::Unread;
 use super::source::{IdentitySource, Origin, PemFiles};
 use super::validity::{self, Standing};
 use super::{chain, der, file, pem};
-use crate::calendar::iso8601;
+use crate::calendar::{iso8601, unix, unix_now};
 use crate::error::{Error, IdentityFault};
 use crate::finding::Finding;
 
@@ -467,23 +467,12 @@ fn place_of_own(certified: &CertifiedKey) -> Option<usize> {
     certified.cert.iter().position(is_own).map(|index| index + 1)
 }
 
-pub(crate) fn unix_now() -> i64 {
-    unix(SystemTime::now())
-}
-
-/// Seconds since 1970; a device's clock may stand before.
-fn unix(time: SystemTime) -> i64 {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => since.as_secs() as i64,
-        Err(before) => -(before.duration().as_secs() as i64),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::path::PathBuf;
     use std::process::Command;
+    use std::time::UNIX_EPOCH;
 
     use rcgen::{CertificateParams, KeyPair};
     use tempfile::TempDir;

@@ -2,7 +2,7 @@
 //! very server has it already.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -13,6 +13,7 @@ use super::super::rules;
 use super::super::target::Host;
 use super::Looking;
 use crate::finding::{Finding, Rule};
+use crate::listen;
 
 /// For connecting to what has the port, and for its handshake; it is on this machine.
 const PHASE: Duration = Duration::from_secs(2);
@@ -56,9 +57,9 @@ impl Looking<'_> {
         found: io::Result<Vec<SocketAddr>>,
         by_itself: bool,
     ) -> bool {
-        let opened = found.and_then(|candidates| open(&candidates));
+        let opened = found.and_then(listen::first_of);
         let error = match opened {
-            Ok(()) => {
+            Ok(_) => {
                 self.state_of(name, "free");
                 return false;
             }
@@ -123,24 +124,13 @@ impl Looking<'_> {
     }
 }
 
+/// Not empty.
 fn addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
     let found: Vec<SocketAddr> = address.to_socket_addrs()?.collect();
     if found.is_empty() {
-        return Err(io::Error::new(ErrorKind::AddrNotAvailable, "the name has no address"));
+        return Err(listen::no_address());
     }
     Ok(found)
-}
-
-/// As the server does it: the first that can be had.
-fn open(candidates: &[SocketAddr]) -> io::Result<()> {
-    let mut failure = io::Error::from(ErrorKind::AddrNotAvailable);
-    for candidate in candidates {
-        match TcpListener::bind(candidate) {
-            Ok(_) => return Ok(()),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
 }
 
 /// Which finding it is that a port cannot be had for this reason, and its state in a word.

@@ -12,7 +12,7 @@ mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 use serde_json::{json, Map, Value};
 
@@ -154,9 +154,7 @@ impl Before {
 
     /// Does it. What is wrong, whatever it is, is a finding.
     pub fn run(&self) -> Report {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs().try_into().unwrap_or(i64::MAX));
+        let now = crate::calendar::unix_now();
         let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile)
             .maximum
             .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));

@@ -272,7 +272,7 @@ mod with_a_state {
 
     /// By the machine's own clock, since the device's certificate is made by it.
     fn today() -> Machine {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        let now = crate::calendar::unix_now();
         Machine { now, ..machine() }
     }
 

@@ -1,0 +1,18 @@
+//! The setting that says what becomes of a request whose credentials came in clear. A value only; a program chooses it, and
+//! `answer` heeds it.
+
+/// What the redirect does with a request that carries credentials over plain HTTP, where anyone on the way can read them.
+///
+/// Credentials are fields such as `Authorization` and `Cookie` (see
+/// [`credential_header`](crate::ServerBuilder::credential_header)), parameters of the query such as `access_token`
+/// (RFC 6750 §2.3), `token`, `api_key` and `password`, and a user in the URL. A request that is refused for another reason is
+/// warned of too, however broken it is, and so is plain HTTP to the HTTPS port. The warning names what was sent, and never
+/// shows its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpCredentials {
+    /// Redirect, and warn in the log. The default.
+    #[default]
+    Warn,
+    /// Answer 403 with a problem document and no `Location`, so that the leak shows at once.
+    Refuse,
+}
