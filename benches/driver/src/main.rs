@@ -73,7 +73,7 @@ fn main() -> Outcome<()> {
     write_private(&place.key, made.signing_key.serialize_pem().as_bytes())?;
     fs::write(place.work.join("large"), vec![b'x'; 1024 * 1024])?;
     fs::create_dir(place.work.join("api"))?;
-    fs::write(place.work.join("api/data"), servers::DATA)?;
+    fs::write(place.work.join("api/data"), operations::DATA)?;
 
     let mut bench = Bench {
         place,
@@ -318,7 +318,7 @@ impl Bench {
                 Ok(body)
             });
             match first {
-                Ok(body) if body == servers::DATA.as_bytes() => {
+                Ok(body) if body == operations::DATA.as_bytes() => {
                     return Ok(Running { process, port, started_in: began.elapsed() });
                 }
                 Ok(body) => return Err(format!("it answers {}", String::from_utf8_lossy(&body)).into()),

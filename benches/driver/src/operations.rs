@@ -11,6 +11,9 @@ pub struct Operation {
     pub answer: Option<String>,
 }
 
+/// The answer to GET /api/data.
+pub const DATA: &str = r#"{"message":"Secure data over HTTPS"}"#;
+
 const MIB: usize = 1024 * 1024;
 
 pub fn all() -> Vec<Operation> {
@@ -42,7 +45,7 @@ pub fn all() -> Vec<Operation> {
 
 fn of(name: &'static str, title: &'static str, request: Vec<u8>, connections: usize) -> Operation {
     let job = Job { request, requests: 1, connections, kind: Connections::Kept };
-    Operation { name, title, job, answer: Some(crate::servers::DATA.into()) }
+    Operation { name, title, job, answer: Some(DATA.into()) }
 }
 
 impl Operation {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::operations::Operation;
+use crate::operations::{Operation, DATA};
 use crate::Outcome;
 
 /// What every server is started with.
@@ -252,9 +252,6 @@ etag.use-inode = \"disable\"
         Ok(command)
     }
 }
-
-/// The answer to GET /api/data.
-pub const DATA: &str = r#"{"message":"Secure data over HTTPS"}"#;
 
 fn write(place: &Place, name: &str, text: &str) -> Outcome<PathBuf> {
     let path = place.work.join(name);
