@@ -15,7 +15,6 @@ use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, SignatureScheme, StreamOwned,
 };
 
-use super::client_certificate::Asked;
 use super::exchange::Conversation;
 use super::line::Line;
 use super::target::Host;
@@ -66,6 +65,14 @@ impl Keys {
 pub(super) type Own = Arc<CertifiedKey>;
 
 pub(super) type Secured = Conversation<StreamOwned<ClientConnection, Line>>;
+
+/// Whether the client has shown its certificate to a server that asked for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// It has none to show.
+    NoneShown,
+    Shown,
+}
 
 /// What the handshake showed.
 #[derive(Debug, Clone, Default)]

@@ -3,20 +3,11 @@
 
 use std::io;
 
-use super::client::alert_in;
+use super::client::{alert_in, Asked};
 use super::exchange::{is_end, Reply};
 use super::flight::alert_name;
 use super::rules;
 use super::run::Run;
-
-/// What is known of it on a connection where the server has asked for one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// And none was shown.
-    NoneShown,
-    /// And one was.
-    Shown,
-}
 
 /// Alerts that say so (RFC 8446 §6.2): bad, unsupported, revoked, expired, unknown, of an unknown authority, access denied,
 /// not verified, required; and, of servers that say no more, handshake_failure.

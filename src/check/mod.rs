@@ -1,6 +1,6 @@
 //! Is the connection to an HTTPS API really secure, and if not, what is wrong with it and how is it mended? With the feature
 //! `check`; `lockgate check` is this on the command line, and a device can check itself with it. [`scan`](crate::scan) looks for the
-//! same in the code of clients, and [`Before`] at what is to be served before it is.
+//! same in the code of clients, and [`Preflight`] at what is to be served before it is.
 //!
 //! ```no_run
 //! use lockgate::check::{Check, Verdict};
@@ -36,7 +36,6 @@
 //!
 //! All kinds of findings, with the long texts about them, are listed in `src/check/FINDINGS.md`; [`explain`] gives one.
 
-mod before;
 mod certificate;
 mod client;
 mod client_certificate;
@@ -47,6 +46,7 @@ mod hello;
 mod line;
 mod links;
 mod plain;
+mod preflight;
 mod probes;
 mod refusal;
 mod report;
@@ -57,8 +57,8 @@ mod suites;
 mod target;
 mod trust;
 
-pub use before::Before;
 pub use explain::{explain, Explanation};
+pub use preflight::Preflight;
 pub use report::{Report, Verdict, JSON_SCHEMA, SCHEMA};
 
 use std::fmt;
@@ -71,8 +71,7 @@ use serde_json::Map;
 
 use crate::error::Error;
 use crate::tls::Identity;
-use client::{Client, Own};
-use client_certificate::Asked;
+use client::{Asked, Client, Own};
 use line::Dialer;
 use run::Run;
 use target::Url;

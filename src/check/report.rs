@@ -49,7 +49,7 @@ pub(super) enum Kind {
     /// A server, by its URL.
     Url,
     /// What is to be served.
-    Before,
+    Preflight,
 }
 
 /// What a check has found.
@@ -139,7 +139,7 @@ impl Report {
                 };
                 (good, format!("{what} is not in order"))
             }
-            Kind::Before => (
+            Kind::Preflight => (
                 format!("With {subject} all is ready to serve"),
                 format!("With {subject} it cannot be served well"),
             ),
@@ -159,7 +159,7 @@ impl Report {
     /// | member | what it is |
     /// |---|---|
     /// | `schema` | `lockgate.check/1` |
-    /// | `kind` | `url`, or `before` for [`Before`](super::Before) |
+    /// | `kind` | `url`, or `before` for [`Preflight`](super::Preflight) |
     /// | `url` | of a URL: what was checked |
     /// | `subject` | before it is served: what was checked, in words |
     /// | `checked_at` | seconds since 1970-01-01 UTC |
@@ -186,7 +186,7 @@ impl Report {
         let findings: Vec<Value> = self.findings.iter().map(Finding::to_json).collect();
         let (kind, subject) = match self.kind {
             Kind::Url => ("url", "url"),
-            Kind::Before => ("before", "subject"),
+            Kind::Preflight => ("before", "subject"),
         };
         json!({
             "schema": SCHEMA,

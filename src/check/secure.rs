@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind};
 
 use serde_json::Value;
 
-use super::client::{Client, Secured};
-use super::client_certificate::{self, Asked};
+use super::client::{Asked, Client, Secured};
+use super::client_certificate;
 use super::exchange::{is_end, Ask, Reply};
 use super::links;
 use super::rules;

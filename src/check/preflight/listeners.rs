@@ -20,19 +20,19 @@ const PHASE: Duration = Duration::from_secs(2);
 
 impl Looking<'_> {
     pub(super) fn listeners(&mut self) {
-        let before = self.before;
-        let https = addresses(&before.https);
-        let http = before.redirect.as_deref().map(addresses);
+        let preflight = self.preflight;
+        let https = addresses(&preflight.https);
+        let http = preflight.redirect.as_deref().map(addresses);
         let collide = match (&https, &http) {
             (Ok(https), Some(Ok(http))) => {
                 https.iter().any(|https| http.iter().any(|http| collides(*https, *http)))
             }
             _ => false,
         };
-        let is_itself = self.listener("HTTPS", &before.https, https, false);
-        match (&before.redirect, http) {
+        let is_itself = self.listener("HTTPS", &preflight.https, https, false);
+        match (&preflight.redirect, http) {
             (Some(address), Some(_)) if collide => {
-                let https = &before.https;
+                let https = &preflight.https;
                 self.found(
                     &rules::ONE_PORT_FOR_BOTH,
                     format!("HTTPS is to be on {https} and plain HTTP on {address}"),

@@ -33,9 +33,9 @@ use crate::{ClientAuth, Limits};
 /// A check of what is to be served, with the same settings as a [`ServerBuilder`](crate::ServerBuilder) has.
 ///
 /// ```no_run
-/// use lockgate::check::{Before, Verdict};
+/// use lockgate::check::{Preflight, Verdict};
 ///
-/// let report = Before::new().pem_files("cert.pem", "key.pem").https("[::]:443").redirect_http("[::]:80").run();
+/// let report = Preflight::new().pem_files("cert.pem", "key.pem").https("[::]:443").redirect_http("[::]:80").run();
 /// if report.verdict() == Verdict::Errors {
 ///     eprintln!("{}", report.summary());
 /// }
@@ -43,7 +43,7 @@ use crate::{ClientAuth, Limits};
 ///
 /// The ports are opened and closed at once; when one is taken, one connection is made to it, to see whether this very server
 /// runs already. Nothing is written, and nothing is asked of the network.
-pub struct Before {
+pub struct Preflight {
     pairs: Vec<(PathBuf, PathBuf)>,
     #[cfg(feature = "device")]
     devices: Vec<Device>,
@@ -66,7 +66,7 @@ struct Machine {
 
 /// A check under way.
 struct Looking<'a> {
-    before: &'a Before,
+    preflight: &'a Preflight,
     machine: &'a Machine,
     findings: Vec<Finding>,
     facts: Map<String, Value>,
@@ -78,16 +78,16 @@ struct Looking<'a> {
     but: Option<String>,
 }
 
-impl Default for Before {
-    fn default() -> Before {
-        Before::new()
+impl Default for Preflight {
+    fn default() -> Preflight {
+        Preflight::new()
     }
 }
 
-impl Before {
+impl Preflight {
     /// Nothing yet, and the defaults of [`Server::builder`](crate::Server::builder).
-    pub fn new() -> Before {
-        Before {
+    pub fn new() -> Preflight {
+        Preflight {
             pairs: Vec::new(),
             #[cfg(feature = "device")]
             devices: Vec::new(),
@@ -102,52 +102,52 @@ impl Before {
     }
 
     /// A certificate and its key, as for [`Identity::from_pem_files`]. May be called several times.
-    pub fn pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Before {
+    pub fn pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Preflight {
         self.pairs.push((certificate.into(), key.into()));
         self
     }
 
     /// A device identity.
     #[cfg(feature = "device")]
-    pub fn device(mut self, device: Device) -> Before {
+    pub fn device(mut self, device: Device) -> Preflight {
         self.devices.push(device);
         self
     }
 
     /// A certificate from an authority. The authority is not asked.
     #[cfg(feature = "acme")]
-    pub fn acme(mut self, acme: Acme) -> Before {
+    pub fn acme(mut self, acme: Acme) -> Preflight {
         self.authorities.push(acme);
         self
     }
 
     /// Where HTTPS is to be served. Defaults to `[::]:8443`.
-    pub fn https(mut self, address: impl Into<String>) -> Before {
+    pub fn https(mut self, address: impl Into<String>) -> Preflight {
         self.https = address.into();
         self
     }
 
     /// Where plain HTTP is to be answered with redirects. Defaults to nowhere.
-    pub fn redirect_http(mut self, address: impl Into<String>) -> Before {
+    pub fn redirect_http(mut self, address: impl Into<String>) -> Preflight {
         self.redirect = Some(address.into());
         self
     }
 
     /// Which clients are to be accepted. Defaults to all.
-    pub fn client_auth(mut self, clients: ClientAuth) -> Before {
+    pub fn client_auth(mut self, clients: ClientAuth) -> Preflight {
         self.clients = Some(clients);
         self
     }
 
     /// The server's bounds. Defaults to [`Limits::default`].
-    pub fn limits(mut self, limits: Limits) -> Before {
+    pub fn limits(mut self, limits: Limits) -> Preflight {
         self.limits = limits;
         self
     }
 
     /// Something that is wrong with the settings and that the program has found itself, as a clause: it becomes a finding
     /// `setting-unusable`.
-    pub fn setting_fault(mut self, what: impl Into<String>) -> Before {
+    pub fn setting_fault(mut self, what: impl Into<String>) -> Preflight {
         self.faults.push(what.into());
         self
     }
@@ -163,7 +163,7 @@ impl Before {
 
     fn run_on(&self, machine: &Machine) -> Report {
         let mut looking = Looking {
-            before: self,
+            preflight: self,
             machine,
             findings: Vec::new(),
             facts: Map::new(),
@@ -184,7 +184,7 @@ impl Before {
         let mut findings = looking.findings;
         finding::worst_first(&mut findings);
         Report {
-            kind: Kind::Before,
+            kind: Kind::Preflight,
             subject: self.subject(),
             checked_at: machine.now,
             findings,
@@ -225,9 +225,9 @@ impl Before {
     }
 }
 
-impl fmt::Debug for Before {
+impl fmt::Debug for Preflight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Before")
+        f.debug_struct("Preflight")
             .field("subject", &self.subject())
             .field("https", &self.https)
             .field("redirect", &self.redirect)
@@ -256,10 +256,10 @@ impl Looking<'_> {
     }
 
     fn settings(&mut self) {
-        for fault in &self.before.faults {
+        for fault in &self.preflight.faults {
             self.found(&rules::SETTING_UNUSABLE, format!("in the settings, {fault}"));
         }
-        if self.before.has_no_identity() && self.before.faults.is_empty() {
+        if self.preflight.has_no_identity() && self.preflight.faults.is_empty() {
             self.found(&rules::SETTING_UNUSABLE, "there is no certificate and no key to serve with");
         }
     }
@@ -277,16 +277,16 @@ impl Looking<'_> {
     }
 
     fn identities(&mut self) {
-        let before = self.before;
-        for (certificate, key) in &before.pairs {
+        let preflight = self.preflight;
+        for (certificate, key) in &preflight.pairs {
             self.pair(certificate, key);
         }
         #[cfg(feature = "device")]
-        for device in &before.devices {
+        for device in &preflight.devices {
             state::look(self, device);
         }
         #[cfg(feature = "acme")]
-        for acme in &before.authorities {
+        for acme in &preflight.authorities {
             self.authority(acme);
         }
     }
@@ -403,7 +403,7 @@ impl Looking<'_> {
         if let Some(authority) = acme.lacks_terms() {
             self.found(&rules::ACME_TERMS, format!("nobody has agreed to the terms of {authority}"));
         }
-        if acme.proof() == crate::Challenge::Http01 && self.before.redirect.is_none() {
+        if acme.proof() == crate::Challenge::Http01 && self.preflight.redirect.is_none() {
             self.found(
                 &rules::ACME_UNANSWERED,
                 "http-01 is asked where plain HTTP is answered, which is nowhere",
@@ -418,7 +418,7 @@ impl Looking<'_> {
     }
 
     fn clients(&mut self) {
-        let Some(auth) = &self.before.clients else { return };
+        let Some(auth) = &self.preflight.clients else { return };
         let clients = match Clients::load(auth.clone()) {
             Ok(clients) => clients,
             Err(error) => return self.failed(&rules::CLIENT_AUTH_UNUSABLE, &error),
@@ -432,7 +432,7 @@ impl Looking<'_> {
         }
         #[cfg(feature = "acme")]
         if clients.are_required()
-            && self.before.authorities.iter().any(|acme| acme.proof() == crate::Challenge::TlsAlpn01)
+            && self.preflight.authorities.iter().any(|acme| acme.proof() == crate::Challenge::TlsAlpn01)
         {
             self.found(
                 &rules::ACME_UNANSWERED,
@@ -442,7 +442,7 @@ impl Looking<'_> {
     }
 
     fn limits(&mut self) {
-        let limits = &self.before.limits;
+        let limits = &self.preflight.limits;
         let faults = limits.faults();
         if !faults.is_empty() {
             for fault in faults {
@@ -451,7 +451,7 @@ impl Looking<'_> {
             return;
         }
         let files = self.machine.open_files;
-        let (_, connections) = limits.within_open_files(files, self.before.redirect.is_some());
+        let (_, connections) = limits.within_open_files(files, self.preflight.redirect.is_some());
         self.facts.insert("connections".into(), connections.into());
         if connections < limits.connections {
             let wanted = limits.connections;

@@ -49,13 +49,13 @@ fn write_private(path: &Path, contents: &str) {
 }
 
 /// Good in every way that is not of the test; ports that are free and another each time.
-fn good(dir: &TempDir) -> Before {
+fn good(dir: &TempDir) -> Preflight {
     let (cert, key) = pair(dir, NOW - DAY, NOW + 90 * DAY);
-    Before::new().pem_files(cert, key).https("127.0.0.1:0").redirect_http("127.0.0.1:0")
+    Preflight::new().pem_files(cert, key).https("127.0.0.1:0").redirect_http("127.0.0.1:0")
 }
 
-fn ids(before: &Before, machine: &Machine) -> Vec<&'static str> {
-    let report = before.run_on(machine);
+fn ids(preflight: &Preflight, machine: &Machine) -> Vec<&'static str> {
+    let report = preflight.run_on(machine);
     schema::must_hold(crate::check::JSON_SCHEMA, &report.to_json());
     let mut ids: Vec<_> = report.findings().iter().map(Finding::id).collect();
     // Ports in tests are never 80, and the authority is none that a machine trusts.
@@ -83,36 +83,37 @@ fn what_is_in_order_is_clean() {
 #[test]
 fn certificates_and_keys_that_cannot_be_used_are_told_once_and_in_the_servers_words() {
     let dir = TempDir::new().unwrap();
-    let before = good(&dir);
+    let preflight = good(&dir);
     let cert = dir.path().join("cert.pem");
     let key = dir.path().join("key.pem");
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
-    assert_eq!(ids(&before, &machine()), ["key-file-mode"]);
+    assert_eq!(ids(&preflight, &machine()), ["key-file-mode"]);
     // Five minutes of skew, and a clock that says nothing.
     for (now, found) in
         [(NOW - 300, &[][..]), (built::BUILT - 1, &["clock-implausible"]), (0, &["clock-implausible"])]
     {
         let dir = TempDir::new().unwrap();
         let (cert, key) = pair(&dir, NOW, NOW + 90 * DAY);
-        let before = Before::new().pem_files(cert, key).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
-        assert_eq!(ids(&before, &Machine { now, ..machine() }), found, "{now}");
+        let preflight =
+            Preflight::new().pem_files(cert, key).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
+        assert_eq!(ids(&preflight, &Machine { now, ..machine() }), found, "{now}");
     }
 
-    let swapped = Before::new().pem_files(&key, &cert).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
+    let swapped = Preflight::new().pem_files(&key, &cert).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
     assert_eq!(ids(&swapped, &machine()), ["identity-unusable"]);
     assert!(swapped.run_on(&machine()).findings()[0].seen().contains("the two are swapped"));
 
     for (now, id) in [(NOW + 91 * DAY, "expired"), (NOW - DAY / 2, "not-yet-valid")] {
         let dir = TempDir::new().unwrap();
         let (cert, key) = pair(&dir, NOW, NOW + 90 * DAY);
-        let before = Before::new().pem_files(cert, key).https("127.0.0.1:0");
-        let found = ids(&before, &Machine { now, ..machine() });
+        let preflight = Preflight::new().pem_files(cert, key).https("127.0.0.1:0");
+        let found = ids(&preflight, &Machine { now, ..machine() });
         assert!(found.contains(&id) && !found.contains(&"identity-unusable"), "{found:?}");
     }
     write_private(&key, &KeyPair::generate().unwrap().serialize_pem());
-    assert_eq!(ids(&before, &machine()), ["key-mismatch"]);
+    assert_eq!(ids(&preflight, &machine()), ["key-mismatch"]);
     fs::remove_file(&key).unwrap();
-    let report = before.run_on(&machine());
+    let report = preflight.run_on(&machine());
     assert_eq!(report.findings()[0].id(), "identity-unusable");
     assert!(report.findings()[0].place().unwrap().ends_with("key.pem"), "{:?}", report.findings()[0]);
 }
@@ -121,25 +122,25 @@ fn certificates_and_keys_that_cannot_be_used_are_told_once_and_in_the_servers_wo
 fn a_place_names_the_file() {
     let dir = TempDir::new().unwrap();
     let (cert, key) = pair(&dir, NOW - 95 * DAY, NOW + 5 * DAY);
-    let report = Before::new().pem_files(&cert, key).https("127.0.0.1:0").run_on(&machine());
+    let report = Preflight::new().pem_files(&cert, key).https("127.0.0.1:0").run_on(&machine());
     let found = report.findings().iter().find(|finding| finding.id() == "expires-soon").unwrap();
     assert_eq!(found.place(), Some(&*format!("{}, certificate 1", cert.display())));
 }
 
 #[test]
 fn settings_that_are_wrong_or_missing() {
-    assert_eq!(ids(&Before::new().https("127.0.0.1:0"), &machine()), ["setting-unusable", "redirect-off"]);
+    assert_eq!(ids(&Preflight::new().https("127.0.0.1:0"), &machine()), ["setting-unusable", "redirect-off"]);
     let dir = TempDir::new().unwrap();
-    let before = good(&dir).setting_fault("lockgate.toml:1: is not TOML");
-    assert_eq!(ids(&before, &machine()), ["setting-unusable"]);
+    let preflight = good(&dir).setting_fault("lockgate.toml:1: is not TOML");
+    assert_eq!(ids(&preflight, &machine()), ["setting-unusable"]);
 }
 
 #[test]
 fn a_clock_that_cannot_be_right() {
     let dir = TempDir::new().unwrap();
-    let before = good(&dir);
+    let preflight = good(&dir);
     for (now, is_found) in [(built::BUILT - 1, true), (built::BUILT, false)] {
-        let found = ids(&before, &Machine { now, ..machine() });
+        let found = ids(&preflight, &Machine { now, ..machine() });
         assert_eq!(found.contains(&"clock-implausible"), is_found, "{found:?}");
     }
 }
@@ -202,8 +203,8 @@ fn a_server_that_runs_with_the_same_certificate_is_known_again() {
         .unwrap();
     let (https, http) = (server.local_addr().to_string(), server.redirect_addr().unwrap().to_string());
     let running = server.spawn().unwrap();
-    let before = Before::new().pem_files(cert, key).https(&https).redirect_http(&http);
-    let report = before.run_on(&machine());
+    let preflight = Preflight::new().pem_files(cert, key).https(&https).redirect_http(&http);
+    let report = preflight.run_on(&machine());
     let found: Vec<_> = report.findings().iter().map(Finding::id).collect();
     assert_eq!(found.iter().filter(|id| **id == "already-served").count(), 2, "{found:?}");
     assert!(!found.contains(&"port-taken") && report.connections() > 0, "{found:?}");
@@ -219,7 +220,7 @@ fn a_server_that_runs_with_the_same_certificate_is_known_again() {
 fn the_redirect_is_off_or_elsewhere() {
     let dir = TempDir::new().unwrap();
     let (cert, key) = pair(&dir, NOW - DAY, NOW + 90 * DAY);
-    let off = Before::new().pem_files(cert, key).https("127.0.0.1:0");
+    let off = Preflight::new().pem_files(cert, key).https("127.0.0.1:0");
     assert_eq!(ids(&off, &machine()), ["redirect-off"]);
     for (address, is_found) in [("127.0.0.1:80", false), ("127.0.0.1:0", true)] {
         let report = good(&dir).redirect_http(address).run_on(&machine());
@@ -240,8 +241,8 @@ fn files_for_clients() {
     assert_eq!(ids(&good(&dir).client_auth(ClientAuth::required(&ca)), &machine()), [""; 0]);
     let crl = dir.path().join("crl");
     fs::write(&crl, "damaged").unwrap();
-    let before = good(&dir).client_auth(ClientAuth::required(&ca).crl(&crl));
-    assert_eq!(ids(&before, &machine()), ["client-auth-unusable"]);
+    let preflight = good(&dir).client_auth(ClientAuth::required(&ca).crl(&crl));
+    assert_eq!(ids(&preflight, &machine()), ["client-auth-unusable"]);
     let missing = good(&dir).client_auth(ClientAuth::required(dir.path().join("none")));
     assert_eq!(ids(&missing, &machine()), ["client-auth-unusable"]);
 
@@ -254,10 +255,10 @@ fn files_for_clients() {
         key_identifier_method: rcgen::KeyIdMethod::Sha256,
     };
     fs::write(&crl, list.signed_by(&issuer).unwrap().pem().unwrap()).unwrap();
-    assert_eq!(ids(&before, &machine()), [""; 0]);
+    assert_eq!(ids(&preflight, &machine()), [""; 0]);
     // In 2095; the certificate is over as well by then.
     let late = Machine { now: 3_944_678_400, ..machine() };
-    assert!(ids(&before, &late).contains(&"client-crl-due"));
+    assert!(ids(&preflight, &late).contains(&"client-crl-due"));
 }
 
 #[cfg(feature = "device")]
@@ -266,8 +267,8 @@ mod with_a_state {
 
     use super::*;
 
-    fn of(device: Device) -> Before {
-        Before::new().device(device).https("127.0.0.1:0").redirect_http("127.0.0.1:0")
+    fn of(device: Device) -> Preflight {
+        Preflight::new().device(device).https("127.0.0.1:0").redirect_http("127.0.0.1:0")
     }
 
     /// By the machine's own clock, since the device's certificate is made by it.
@@ -292,8 +293,8 @@ mod with_a_state {
         let state = dir.path().join("state");
         Device::new(&state).load().unwrap();
         let files = || fs::read_dir(&state).unwrap().count();
-        let (before, there) = (of(Device::new(&state)), files());
-        assert_eq!(ids(&before, &today()), [""; 0]);
+        let (preflight, there) = (of(Device::new(&state)), files());
+        assert_eq!(ids(&preflight, &today()), [""; 0]);
         assert_eq!(
             ids(&of(Device::new(&state).name("outside.example.com")), &today()),
             ["device-ca-unusable"]
@@ -301,12 +302,12 @@ mod with_a_state {
         assert_eq!(ids(&of(Device::new(&state).name("not a name")), &today()), ["setting-unusable"]);
 
         fs::set_permissions(&state, Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(ids(&before, &today()), ["state-open-to-others"]);
+        assert_eq!(ids(&preflight, &today()), ["state-open-to-others"]);
         fs::set_permissions(&state, Permissions::from_mode(0o700)).unwrap();
         fs::set_permissions(state.join("ca-key.pem"), Permissions::from_mode(0o660)).unwrap();
-        assert_eq!(ids(&before, &today()), ["key-file-mode"]);
+        assert_eq!(ids(&preflight, &today()), ["key-file-mode"]);
         write_private(&state.join("ca-key.pem"), "damaged");
-        assert_eq!(ids(&before, &today()), ["device-ca-unusable"]);
+        assert_eq!(ids(&preflight, &today()), ["device-ca-unusable"]);
         assert_eq!(files(), there, "nothing is written");
     }
 
@@ -317,12 +318,12 @@ mod with_a_state {
         Device::new(dir.path()).load().unwrap();
         fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
         let acme = || Acme::new("letsencrypt", dir.path()).name("gateway.example.org");
-        let of = |acme: Acme| Before::new().acme(acme).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
+        let of = |acme: Acme| Preflight::new().acme(acme).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
         assert_eq!(ids(&of(acme().accept_terms()), &today()), [""; 0]);
         assert_eq!(ids(&of(acme()), &today()), ["acme-terms-not-accepted"]);
-        let silent = Before::new().acme(acme().accept_terms()).https("127.0.0.1:0");
+        let silent = Preflight::new().acme(acme().accept_terms()).https("127.0.0.1:0");
         assert_eq!(ids(&silent, &today()), ["acme-challenge-unanswered", "redirect-off"]);
-        let alpn = Before::new()
+        let alpn = Preflight::new()
             .acme(acme().accept_terms().challenge(crate::Challenge::TlsAlpn01))
             .https("127.0.0.1:0");
         assert_eq!(ids(&alpn, &today()), ["redirect-off"]);

@@ -1,14 +1,14 @@
 //! Every kind of finding of this check, in tables: the report, `lockgate check --explain` and `FINDINGS.md` read them. Ids
 //! never change their meaning. Values only.
 
-mod before;
 mod certificate;
 mod http;
+mod preflight;
 mod tls;
 
-pub(super) use before::*;
 pub(super) use certificate::*;
 pub(super) use http::*;
+pub(super) use preflight::*;
 pub(super) use tls::*;
 
 use crate::finding::Rule;
@@ -43,5 +43,5 @@ pub(super) const TABLES: [(&str, &[Entry]); 4] = [
     ("TLS", tls::TABLE),
     ("The certificate as it is served", certificate::TABLE),
     ("HTTP", http::TABLE),
-    ("Before it is served", before::TABLE),
+    ("Before it is served", preflight::TABLE),
 ];

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lockgate::check::{Before, Verdict};
+use lockgate::check::{Preflight, Verdict};
 use lockgate::workshop::regular_file::{self, Links};
 use lockgate::Device;
 
@@ -29,20 +29,20 @@ pub(in crate::command) fn run(arguments: &Arguments) -> Result<ExitCode, Failure
 }
 
 /// What `serve` would be given.
-fn before(arguments: &Arguments) -> Result<Before, Failure> {
+fn before(arguments: &Arguments) -> Result<Preflight, Failure> {
     if let Some(message) = &arguments.settings_fault {
         let file = arguments.config.as_ref();
         return match file.map(|file| regular_file::open(file, Links::Followed)) {
             Some(Err(_)) => Err(Failure::new(Code::NotChecked, message)),
-            _ => Ok(Before::new().setting_fault(message)),
+            _ => Ok(Preflight::new().setting_fault(message)),
         };
     }
-    let mut before = Before::new().https(arguments.https.to_string()).limits(arguments.limits.clone());
+    let mut preflight = Preflight::new().https(arguments.https.to_string()).limits(arguments.limits.clone());
     if let Some(http) = arguments.http {
-        before = before.redirect_http(http.to_string());
+        preflight = preflight.redirect_http(http.to_string());
     }
     if let Some(clients) = serve::client_auth(arguments) {
-        before = before.client_auth(clients);
+        preflight = preflight.client_auth(clients);
     }
     let together = serve::check(arguments)
         .and_then(|()| serve::check_client_options(arguments))
@@ -51,26 +51,26 @@ fn before(arguments: &Arguments) -> Result<Before, Failure> {
         // On the command line alone it is a mistake of whoever types; in a file it is what was asked about.
         return match arguments.config {
             None => Err(Failure::new(Code::UsageOfReport, failure.message)),
-            Some(_) => Ok(pairs(arguments, before).setting_fault(failure.message)),
+            Some(_) => Ok(pairs(arguments, preflight).setting_fault(failure.message)),
         };
     }
     if arguments.acme.directory.is_some() {
         return Ok(match obtain::of(arguments) {
-            Ok(acme) => before.acme(acme),
-            Err(failure) => before.setting_fault(failure.message),
+            Ok(acme) => preflight.acme(acme),
+            Err(failure) => preflight.setting_fault(failure.message),
         });
     }
     if let Some(state) = arguments.state.as_ref().filter(|_| arguments.device) {
         let device = arguments.names.iter().fold(Device::new(state), |device, name| device.name(name));
-        return Ok(before.device(device));
+        return Ok(preflight.device(device));
     }
-    Ok(pairs(arguments, before))
+    Ok(pairs(arguments, preflight))
 }
 
-fn pairs(arguments: &Arguments, before: Before) -> Before {
+fn pairs(arguments: &Arguments, preflight: Preflight) -> Preflight {
     arguments
         .certs
         .iter()
         .zip(&arguments.keys)
-        .fold(before, |before, (cert, key)| before.pem_files(cert, key))
+        .fold(preflight, |preflight, (cert, key)| preflight.pem_files(cert, key))
 }
