@@ -40,7 +40,7 @@ impl fmt::Display for Severity {
 }
 
 /// A kind of finding: what is the same of each.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) id: &'static str,
     pub(crate) severity: Severity,
@@ -52,7 +52,7 @@ pub(crate) struct Rule {
 }
 
 /// Something that a check has found.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     rule: &'static Rule,
     at: Option<String>,

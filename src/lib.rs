@@ -105,10 +105,15 @@ mod server;
 mod tls;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+/// Its [`Value`](serde_json::Value) and its errors are part of this crate's interface, so a program that names them finds the
+/// version that fits here.
+pub use serde_json;
 
 pub use crate::calendar::iso8601;
+pub use crate::http::into_response::{IntoResponse, Json};
+pub use crate::http::problem::Problem;
 pub use crate::http::request::Request;
-pub use crate::http::response::{IntoResponse, Problem, Response};
+pub use crate::http::response::{Response, ResponseBody};
 pub use crate::http::response_head::FieldNames;
 #[cfg(feature = "acme")]
 pub use acme::{Acme, AcmeStatus, Challenge, Urgency};

@@ -183,7 +183,7 @@ fn two_certificates_are_not_kept_in_one_directory() {
         .https("127.0.0.1:0")
         .redirect_http("127.0.0.1:0")
         .identity(identity("b.example.org"))
-        .also_identity(identity("c.example.org"));
+        .add_identity(identity("c.example.org"));
     let error = server.bind().unwrap_err().to_string();
     assert!(error.contains("keeps one certificate, and two are to be obtained there"), "{error}");
 }

@@ -129,8 +129,8 @@ fn a_pair_that_cannot_be_used_is_told_until_it_can_be() {
     let whole = fs::read(&cert).unwrap();
     fs::write(&cert, "damaged").unwrap();
     let builder = Server::builder(Router::new())
-        .also_pem_files(&cert, bad.path().join("key.pem"))
-        .also_pem_files(dir.path().join("cert.pem"), dir.path().join("key.pem"));
+        .add_pem_files(&cert, bad.path().join("key.pem"))
+        .add_pem_files(dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let serving = serve_as(builder);
     let health = serving.handle.health();
     assert_eq!((health.identities.len(), health.missing.len()), (1, 1));
@@ -152,7 +152,7 @@ fn a_pair_that_cannot_be_used_is_told_until_it_can_be() {
 fn without_any_pair_that_can_be_used_no_server_is_opened() {
     let dir = TempDir::new().unwrap();
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
-    let builder = Server::builder(Router::new()).https("127.0.0.1:0").also_pem_files(&cert, key);
+    let builder = Server::builder(Router::new()).https("127.0.0.1:0").add_pem_files(&cert, key);
     let error = builder.bind().unwrap_err().to_string();
     assert!(error.starts_with(&format!("{}: there is no such file", cert.display())), "{error}");
 }

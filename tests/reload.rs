@@ -271,7 +271,7 @@ fn a_source_that_panics_does_not_end_the_care_for_the_others() {
     let sender = Mutex::new(sender);
     let builder = Server::builder(Router::new().get("/", |_: &mut Request| "root"))
         .identity(load(&files.path("now")))
-        .also_identity(Identity::from_source(bad).unwrap())
+        .add_identity(Identity::from_source(bad).unwrap())
         .on_identity_event(move |event| {
             if matches!(event, IdentityEvent::Renewed { .. }) {
                 let _ = sender.lock().unwrap().send("renewed".to_string());

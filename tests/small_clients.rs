@@ -19,8 +19,8 @@ fn router() -> Router {
         .get("/large", |_: &mut Request| noise(100_000))
         .get("/both", |_: &mut Request| {
             Response::new(StatusCode::OK)
-                .with_added_header("set-cookie", "a=b")
-                .with_added_header("set-cookie", "c-d=e")
+                .append_header("set-cookie", "a=b")
+                .append_header("set-cookie", "c-d=e")
         })
         .post("/", |request: &mut Request| request.bytes().map(Response::bytes))
 }

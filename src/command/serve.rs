@@ -65,7 +65,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         _ => {
             let pairs = arguments.certs.iter().zip(&arguments.keys);
             let builder = builder(arguments, arguments.http);
-            pairs.fold(builder, |builder, (cert, key)| builder.also_pem_files(cert, key)).bind()?
+            pairs.fold(builder, |builder, (cert, key)| builder.add_pem_files(cert, key)).bind()?
         }
     };
     let port = server.local_addr().port();
@@ -189,7 +189,7 @@ pub(super) fn open(
     if let Some(default) = identities.next() {
         builder = builder.identity(default);
     }
-    identities.fold(builder, |builder, further| builder.also_identity(further)).bind()
+    identities.fold(builder, |builder, further| builder.add_identity(further)).bind()
 }
 
 /// The server, without identities.

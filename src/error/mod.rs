@@ -1,12 +1,22 @@
 //! The one error of this crate. Each message names the thing (a file, an address, a route, a limit) and the way out.
 
+mod acme;
+mod body;
+mod identity;
+mod raw;
+
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use crate::escape;
-use crate::finding::shell_word;
+use raw::Raw;
+
+pub use acme::AcmeFault;
+pub use body::BodyFault;
+pub use identity::IdentityFault;
+
+pub(crate) use identity::command_for;
 
 /// What can go wrong in lockgate, from building a server to reading a request's body in a handler.
 ///
@@ -86,84 +96,6 @@ pub enum Error {
     },
 }
 
-/// What is wrong with a certificate or its private key, or with a file of [`ClientAuth`](crate::ClientAuth).
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum IdentityFault {
-    /// There is no such file.
-    Missing,
-    /// The file is there, and cannot be read; or it is no regular file: pipes, sockets and devices are not opened.
-    Unreadable(io::Error),
-    /// The file holds no certificate.
-    NoCertificate,
-    /// The file holds no private key.
-    NoKey,
-    /// The certificate's file holds a private key and the key's file a certificate.
-    Swapped,
-    /// The private key is encrypted with a passphrase.
-    EncryptedKey,
-    /// The private key is whole, and of a kind that TLS cannot sign with here.
-    UnsupportedKey {
-        /// Its kind, such as `RSA of 1024 bits`.
-        kind: String,
-    },
-    /// The private key is of a kind that is supported, and written in a way that cannot be read here.
-    UnreadableKey {
-        /// What is unusual about it, as a clause.
-        what: &'static str,
-    },
-    /// The private key is written without its public half (RFC 5915 §3 makes that optional), and there is no certificate
-    /// beside it to take that from.
-    KeyWithoutPublicHalf,
-    /// The file holds what was asked for in another form than PEM (DER, PKCS#7, PKCS#12), or something else, such as a
-    /// request.
-    OtherForm {
-        /// What it is, and what to do, as a clause.
-        what: &'static str,
-        /// The command that writes it as PEM, with `FILE` and `NEW` in the places of the paths; empty when there is none.
-        conversion: &'static str,
-    },
-    /// The private key does not belong to the certificate.
-    KeyMismatch,
-    /// The certificate's validity is over. A server starts with such a file of its user's all the same: this is what
-    /// [`Identity::clock_fault`](crate::Identity::clock_fault) gives, and why a running server does not take one in the place of
-    /// a valid one. Seconds since 1970-01-01 UTC.
-    Expired {
-        /// The certificate's notAfter.
-        not_after: i64,
-        /// This machine's clock.
-        now: i64,
-    },
-    /// The certificate's validity has not begun; given where [`Expired`](IdentityFault::Expired) is. Seconds since 1970-01-01
-    /// UTC.
-    NotYetValid {
-        /// The certificate's notBefore.
-        not_before: i64,
-        /// This machine's clock.
-        now: i64,
-    },
-    /// The file that is to hold the clients' authorities holds no certificate.
-    NoAuthority,
-    /// A certificate among the clients' authorities is not an authority's.
-    NotAnAuthority {
-        /// Where in the file it stands, counted from 1.
-        place: usize,
-    },
-    /// The file holds no certificate revocation list.
-    NoRevocationList,
-    /// The revocation list is of none of the clients' authorities.
-    RevocationListOfAnother,
-    /// The authority was to have issued a newer revocation list. Seconds since 1970-01-01 UTC.
-    RevocationListExpired {
-        /// The list's nextUpdate.
-        next_update: i64,
-        /// This machine's clock.
-        now: i64,
-    },
-    /// The contents cannot be understood, or are not accepted by TLS.
-    Malformed(String),
-}
-
 /// What is wrong with a parameter of a request's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -174,120 +106,6 @@ pub enum ParameterFault {
     Type,
     /// The value, joined to a root, would not stay below it.
     LeavesRoot,
-}
-
-/// What went wrong while a request's body was read.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum BodyFault {
-    /// The body is over [`Limits::body_bytes`](crate::Limits::body_bytes): 413.
-    TooLarge {
-        /// The limit, in bytes.
-        limit: u64,
-    },
-    /// The body did not arrive in time: 408.
-    TimedOut {
-        /// [`Limits::body_timeout`](crate::Limits::body_timeout), before the minimum rate's allowance.
-        limit: Duration,
-    },
-    /// The client went away before the body was complete.
-    Incomplete,
-    /// The chunked framing is broken (RFC 9112 §7.1): 400.
-    Malformed(&'static str),
-    /// The body is not the JSON that was expected: 400, or 422 when it is JSON of another shape.
-    Json(serde_json::Error),
-    /// `Content-Type` is something else than JSON: 415.
-    MediaType,
-    /// `Content-Encoding` is something else than `identity` (RFC 9110 §8.4): 415, with `Accept-Encoding: identity`.
-    ContentCoding,
-    /// The connection failed: 400, and what the system said is not shown.
-    Io(io::Error),
-}
-
-/// Why an authority gave no certificate.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum AcmeFault {
-    /// The authority has terms of service, and nobody has accepted them.
-    TermsNotAccepted {
-        /// Where they can be read.
-        terms: String,
-    },
-    /// The authority, or one of its URLs, could not be reached, or not be trusted.
-    Unreachable {
-        /// The URL that was asked.
-        url: String,
-        /// What the network, or TLS, said.
-        source: io::Error,
-    },
-    /// The authority refused, with a problem document (RFC 8555 §6.7).
-    Refused {
-        /// The URL that was asked.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-        /// The problem's type, without `urn:ietf:params:acme:error:`.
-        kind: String,
-        /// The problem's detail, in the authority's words.
-        detail: String,
-        /// How long the authority wants one to wait.
-        retry_after: Option<Duration>,
-    },
-    /// The authority could not convince itself that a name is this machine's.
-    NotValidated {
-        /// The name or address.
-        name: String,
-        /// The challenge: `http-01` or `tls-alpn-01`.
-        challenge: &'static str,
-        /// Why not, in the authority's words.
-        detail: String,
-    },
-    /// The authority has not finished in time; the order goes on at the next attempt.
-    Unfinished {
-        /// What is waited for.
-        what: &'static str,
-        /// How long the authority wants one to wait.
-        retry_after: Option<Duration>,
-    },
-    /// The authority's answer is not what RFC 8555 has it answer.
-    Unexpected {
-        /// The URL that was asked.
-        url: String,
-        /// What is wrong with the answer.
-        what: String,
-    },
-    /// The order came to nothing (RFC 8555 §7.1.6).
-    OrderFailed {
-        /// The order's URL.
-        url: String,
-        /// Why, in the authority's words.
-        detail: String,
-    },
-    /// Something asked for is not to be had from this authority.
-    Unsupported(String),
-    /// A file of the state directory could not be read or written.
-    State {
-        /// The file.
-        file: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// Another process works with the same state directory.
-    InUse {
-        /// The file that it holds.
-        file: PathBuf,
-    },
-    /// No order may be made before this time, for the authority's sake. Seconds since 1970-01-01 UTC.
-    TooSoon {
-        /// The first moment in which it may.
-        until: i64,
-        /// Why not now.
-        because: String,
-    },
-    /// No key or signature could be made; a machine without random numbers.
-    Crypto,
-    /// It was told to stop.
-    Stopped,
 }
 
 impl Error {
@@ -306,28 +124,7 @@ impl Error {
     }
 }
 
-/// As the message is put together, with file names and others' words as they are. What is displayed is one line of it.
-struct Raw<'a, T>(&'a T);
-
 impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        escape::shown(&Raw(self)).fmt(f)
-    }
-}
-
-impl fmt::Display for IdentityFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        escape::shown(&Raw(self)).fmt(f)
-    }
-}
-
-impl fmt::Display for AcmeFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        escape::shown(&Raw(self)).fmt(f)
-    }
-}
-
-impl fmt::Display for BodyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         escape::shown(&Raw(self)).fmt(f)
     }
@@ -368,183 +165,6 @@ impl fmt::Display for Raw<'_, Error> {
     }
 }
 
-/// A command for a file, with the paths in the places of `FILE` and `NEW`: to paste, and never written over the file itself.
-pub(crate) fn command_for(command: &str, file: Option<&Path>) -> String {
-    let Some(file) = file else { return command.to_string() };
-    let name = file.to_string_lossy();
-    let new = match name.strip_suffix(".pem") {
-        Some(stem) => format!("{stem}.new.pem"),
-        None => format!("{name}.pem"),
-    };
-    let words: Vec<String> = command
-        .split(' ')
-        .map(|word| match word {
-            "FILE" => shell_word(file),
-            "NEW" => shell_word(Path::new(&new)),
-            word => word.to_string(),
-        })
-        .collect();
-    words.join(" ")
-}
-
-impl IdentityFault {
-    /// The same with the file in the commands that it names.
-    pub(crate) fn said_of(&self, file: &Path) -> String {
-        let text = self.to_string();
-        match self.command() {
-            Some(command) => text.replace(command, &command_for(command, Some(file))),
-            None => text,
-        }
-    }
-
-    /// The command that the message names, for this file.
-    #[cfg(feature = "check")]
-    pub(crate) fn command_for(&self, file: &Path) -> Option<String> {
-        self.command().map(|command| command_for(command, Some(file)))
-    }
-
-    /// A command in the message, with `FILE` and `NEW` in the places of the paths.
-    fn command(&self) -> Option<&'static str> {
-        match self {
-            IdentityFault::EncryptedKey | IdentityFault::UnreadableKey { .. } => Some(REWRITE_KEY),
-            IdentityFault::OtherForm { conversion, .. } if !conversion.is_empty() => Some(conversion),
-            _ => None,
-        }
-    }
-}
-
-/// Reads every form that OpenSSL knows, and writes PKCS#8.
-const REWRITE_KEY: &str = "openssl pkey -in FILE -out NEW";
-
-impl fmt::Display for Raw<'_, IdentityFault> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IdentityFault::Missing => f.write_str("there is no such file; give the path of an existing PEM file"),
-            IdentityFault::Unreadable(source) => match source.kind() {
-                io::ErrorKind::IsADirectory => f.write_str("is a directory; give the path of the PEM file in it"),
-                io::ErrorKind::PermissionDenied => {
-                    f.write_str("this user may not read it; make the user that runs this program its owner")
-                }
-                _ => write!(f, "cannot be read: {source}; give the path of a PEM file"),
-            },
-            IdentityFault::NoCertificate => {
-                f.write_str("holds no certificate; it must be PEM with a BEGIN CERTIFICATE block, the server's own first")
-            }
-            IdentityFault::NoKey => f.write_str(
-                "holds no private key; it must be PEM with a BEGIN PRIVATE KEY block (PKCS#8, or the older EC and RSA forms)",
-            ),
-            IdentityFault::Swapped => {
-                f.write_str("holds a private key where the certificate belongs; the two are swapped, give the certificate first")
-            }
-            IdentityFault::EncryptedKey => write!(
-                f,
-                "the private key is encrypted with a passphrase; write it without one ({REWRITE_KEY}) and protect the file by its mode, 0600",
-            ),
-            IdentityFault::UnsupportedKey { kind } => write!(
-                f,
-                "the private key is of a kind that is not supported, {kind}; it must be ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits with an exponent of 65537 or more; make another with its request: lockgate cert csr --name NAME --key new-key.pem",
-            ),
-            IdentityFault::UnreadableKey { what } => {
-                write!(f, "the private key is written in a way that is not read here ({what}); write it again: {REWRITE_KEY}")
-            }
-            IdentityFault::KeyWithoutPublicHalf => f.write_str(
-                "the private key is written without its public half, and there is no certificate beside it to take that from; give its certificate too",
-            ),
-            IdentityFault::OtherForm { what, conversion } => {
-                write!(f, "cannot be used: {what}")?;
-                if conversion.is_empty() {
-                    return Ok(());
-                }
-                write!(f, ": {conversion}")
-            }
-            IdentityFault::KeyMismatch => {
-                f.write_str("the private key does not belong to the certificate; give the key that the certificate was requested with")
-            }
-            IdentityFault::Expired { not_after, now } => write!(
-                f,
-                "the certificate expired at {} (this machine's clock says {}); renew it, or set the clock",
-                crate::calendar::iso8601(*not_after),
-                crate::calendar::iso8601(*now)
-            ),
-            IdentityFault::NotYetValid { not_before, now } => write!(
-                f,
-                "the certificate is not valid before {} (this machine's clock says {}); set the clock, or get a certificate that is valid now",
-                crate::calendar::iso8601(*not_before),
-                crate::calendar::iso8601(*now)
-            ),
-            IdentityFault::NoAuthority => f.write_str(
-                "holds no certificate; it must be PEM with a BEGIN CERTIFICATE block, that of the authority that signs the clients' certificates",
-            ),
-            IdentityFault::NotAnAuthority { place } => write!(
-                f,
-                "certificate {place} in it is not an authority's (its basicConstraints do not say CA), so it cannot vouch for clients; give the certificate of the authority that signs the clients'",
-            ),
-            IdentityFault::NoRevocationList => {
-                f.write_str("holds no revocation list; it must be a CRL, as PEM with a BEGIN X509 CRL block or as DER")
-            }
-            IdentityFault::RevocationListOfAnother => f.write_str(
-                "the revocation list is of none of the authorities that clients are checked with; give the list of one of them, or add its authority's certificate to theirs",
-            ),
-            IdentityFault::RevocationListExpired { next_update, now } => write!(
-                f,
-                "the revocation list was to be replaced by {} (this machine's clock says {}); get the current one from its authority, or set the clock",
-                crate::calendar::iso8601(*next_update),
-                crate::calendar::iso8601(*now)
-            ),
-            IdentityFault::Malformed(what) => write!(f, "cannot be used: {what}"),
-        }
-    }
-}
-
-impl fmt::Display for Raw<'_, AcmeFault> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            AcmeFault::TermsNotAccepted { terms } => write!(
-                f,
-                "its terms of service have not been accepted; read {terms}, and if you agree say so with accept_terms (--accept-terms)"
-            ),
-            AcmeFault::Unreachable { url, source } => write!(
-                f,
-                "{url}: {source}; check the network, the clock and, for an authority of your own, the roots that are trusted (ca_file, --acme-ca)"
-            ),
-            AcmeFault::Refused { url, status, kind, detail, retry_after } => {
-                write!(f, "{url}: refused with status {status}: {detail} ({kind})")?;
-                match retry_after {
-                    Some(wait) => write!(f, "; it wants to be left alone for {} s", wait.as_secs()),
-                    None => Ok(()),
-                }
-            }
-            AcmeFault::NotValidated { name, challenge, detail } => write!(
-                f,
-                "{name} could not be validated with {challenge}: {detail}; the authority must reach this machine under that name, {}",
-                match *challenge {
-                    "tls-alpn-01" => "on port 443, where HTTPS is served",
-                    _ => "on port 80, where plain HTTP is answered",
-                }
-            ),
-            AcmeFault::Unfinished { what, .. } => write!(f, "{what} took too long; the order is kept and goes on later"),
-            AcmeFault::Unexpected { url, what } => write!(f, "{url}: {what}"),
-            AcmeFault::OrderFailed { url, detail } => write!(f, "{url}: the order failed: {detail}"),
-            AcmeFault::Unsupported(what) => f.write_str(what),
-            AcmeFault::State { file, source } => write!(
-                f,
-                "{}: {source}; the state directory must be one that this user may write to",
-                file.display()
-            ),
-            AcmeFault::InUse { file } => write!(
-                f,
-                "{}: another process uses this state directory; a running server obtains and renews by itself",
-                file.display()
-            ),
-            AcmeFault::TooSoon { until, because } => {
-                write!(f, "not before {}: {because}", crate::calendar::iso8601(*until))
-            }
-            AcmeFault::Crypto => f.write_str("the operating system has no random numbers to make a key or a signature with"),
-            AcmeFault::Stopped => f.write_str("told to stop"),
-        }
-    }
-}
-
 impl fmt::Display for ParameterFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -554,27 +174,6 @@ impl fmt::Display for ParameterFault {
             ParameterFault::Type => "its value cannot be read as the type that is asked for",
             ParameterFault::LeavesRoot => "its value would not stay below the root that it is joined to",
         })
-    }
-}
-
-impl fmt::Display for Raw<'_, BodyFault> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            BodyFault::TooLarge { limit } => {
-                write!(f, "the body is larger than the {limit} bytes accepted here")
-            }
-            BodyFault::TimedOut { limit } => {
-                write!(f, "the body did not arrive within {} s", limit.as_secs())
-            }
-            BodyFault::Incomplete => f.write_str("the connection ended before the body was complete"),
-            BodyFault::Malformed(what) => write!(f, "the body's chunked framing is broken: {what}"),
-            BodyFault::Json(source) => write!(f, "the body is not the JSON that is expected here: {source}"),
-            BodyFault::MediaType => f.write_str("the body must be JSON, with Content-Type: application/json"),
-            BodyFault::ContentCoding => {
-                f.write_str("the body must come as it is, without a Content-Encoding such as gzip")
-            }
-            BodyFault::Io(source) => write!(f, "the body could not be read: {source}"),
-        }
     }
 }
 

@@ -1,12 +1,17 @@
 //! The wire, as bytes: what a request says, what a response looks like, and where each ends. No socket, no thread,
 //! no TLS; the server and the redirect call it.
 
+pub(crate) mod body;
 pub(crate) mod chunked;
 pub(crate) mod clear_credentials;
+pub(crate) mod into_response;
+pub(crate) mod params;
+pub(crate) mod problem;
 pub(crate) mod request;
 pub(crate) mod request_head;
 pub(crate) mod response;
 pub(crate) mod response_head;
+pub(crate) mod span;
 pub(crate) mod target;
 
 use ::http::StatusCode;

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 
 use ::http::{Method, StatusCode};
 
+use super::span::{Field, Span};
 use super::target::{self, Target};
 use super::Refusal;
 
@@ -13,32 +14,6 @@ pub(crate) const MOST_FIELDS: usize = 256;
 
 /// The longest method that is told of a head that could not be read, in bytes; the longest that is registered has 17.
 const MOST_METHOD_BYTES: usize = 32;
-
-/// A stretch of the buffer that holds the head.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub start: u32,
-    pub end: u32,
-}
-
-impl Span {
-    pub(crate) fn of(self, buffer: &[u8]) -> &[u8] {
-        buffer.get(self.start as usize..self.end as usize).unwrap_or_default()
-    }
-
-    /// Where `part`, a slice of `buffer`, stands in it.
-    fn locate(buffer: &[u8], part: &[u8]) -> Span {
-        let start = part.as_ptr() as usize - buffer.as_ptr() as usize;
-        Span { start: start as u32, end: (start + part.len()) as u32 }
-    }
-}
-
-/// One field line: its name and its value without the spaces and tabs around it, which are no part of it (RFC 9110 §5.5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Field {
-    pub name: Span,
-    pub value: Span,
-}
 
 /// The two versions that are spoken here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

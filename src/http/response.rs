@@ -1,22 +1,20 @@
-//! A response as a handler makes it, and what can be turned into one.
+//! A response as a handler makes it: a status, fields and a body. The server writes it to the wire.
 
-use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 
-use ::http::header::{ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use ::http::header::CONTENT_TYPE;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use serde_core::{Serialize, Serializer};
-use serde_json::Value;
+use serde_core::Serialize;
 
-use super::Refusal;
-use crate::error::{BodyFault, Error, ParameterFault};
+use super::problem::Problem;
 use crate::handler_call;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
-const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+pub(super) const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A response. lockgate adds `Content-Length` or chunked framing, `Date` and `Connection` by itself; and to a body
 /// `X-Content-Type-Options: nosniff`, so that no browser takes it for something else than its type says, unless the handler
@@ -33,8 +31,10 @@ pub struct Response {
     pub(crate) status: StatusCode,
     /// Apart from the other fields, because nearly every response has it and nothing else.
     pub(crate) content_type: Option<HeaderValue>,
-    /// All others; most responses have none.
+    /// All others; most responses have none. `Content-Type` is among them once they were lent out to be changed.
     pub(crate) fields: Option<Box<HeaderMap>>,
+    /// All fields, for who has asked for them as a map.
+    map: OnceCell<Box<HeaderMap>>,
     pub(crate) body: Payload,
 }
 
@@ -59,7 +59,13 @@ impl Payload {
 impl Response {
     /// A response with an empty body.
     pub fn new(status: StatusCode) -> Response {
-        Response { status, content_type: None, fields: None, body: Payload::Static(b"") }
+        Response {
+            status,
+            content_type: None,
+            fields: None,
+            map: OnceCell::new(),
+            body: Payload::Static(b""),
+        }
     }
 
     /// 200 with `value` as JSON. A value that cannot be written as JSON (a map whose keys are not strings) becomes a 500
@@ -75,6 +81,11 @@ impl Response {
                 Response::new(StatusCode::INTERNAL_SERVER_ERROR).into_problem()
             }
         }
+    }
+
+    /// The problem's status, and its document.
+    pub(super) fn of_problem(problem: &Problem) -> Response {
+        Response::of(PROBLEM_JSON, Payload::Bytes(problem.to_bytes())).with_status(problem.status)
     }
 
     /// 200 with a text, as `text/plain; charset=utf-8`.
@@ -134,8 +145,8 @@ impl Response {
         Response { body, ..Response::new(StatusCode::OK) }
     }
 
-    fn of(content_type: HeaderValue, body: Payload) -> Response {
-        Response { status: StatusCode::OK, content_type: Some(content_type), fields: None, body }
+    pub(super) fn of(content_type: HeaderValue, body: Payload) -> Response {
+        Response { content_type: Some(content_type), body, ..Response::new(StatusCode::OK) }
     }
 
     /// Changes the status.
@@ -156,8 +167,14 @@ impl Response {
         })
     }
 
-    /// Adds a field beside others of the same name, as `Set-Cookie` needs it. Checked as [`with_header`](Response::with_header).
-    pub fn with_added_header<N, V>(self, name: N, value: V) -> Response
+    /// Adds a field beside others of the same name, as `Set-Cookie` needs it. A `Content-Type`, of which there is one, is set
+    /// in place of another. Checked as [`with_header`](Response::with_header).
+    ///
+    /// ```
+    /// let response = lockgate::Response::text("in").append_header("set-cookie", "a=1").append_header("set-cookie", "b=2");
+    /// assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
+    /// ```
+    pub fn append_header<N, V>(self, name: N, value: V) -> Response
     where
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
@@ -179,8 +196,14 @@ impl Response {
         field: Option<(HeaderName, HeaderValue)>,
         put: impl FnOnce(&mut HeaderMap, HeaderName, HeaderValue),
     ) -> Response {
+        self.map = OnceCell::new();
         match field {
-            Some((name, value)) if name == CONTENT_TYPE => self.content_type = Some(value),
+            Some((name, value)) if name == CONTENT_TYPE => {
+                if let Some(fields) = &mut self.fields {
+                    fields.remove(CONTENT_TYPE);
+                }
+                self.content_type = Some(value);
+            }
             Some((name, value)) => put(self.fields.get_or_insert_default(), name, value),
             None => return Response::new(StatusCode::INTERNAL_SERVER_ERROR).into_problem(),
         }
@@ -192,23 +215,95 @@ impl Response {
         self.status
     }
 
+    /// The status, to be changed.
+    ///
+    /// ```
+    /// use lockgate::{Response, StatusCode};
+    ///
+    /// let mut response = Response::text("soon");
+    /// *response.status_mut() = StatusCode::ACCEPTED;
+    /// assert_eq!(response.status(), StatusCode::ACCEPTED);
+    /// ```
+    pub fn status_mut(&mut self) -> &mut StatusCode {
+        &mut self.status
+    }
+
     /// The value of the first field of this name that the handler set.
     pub fn header(&self, name: &str) -> Option<&HeaderValue> {
-        if name.eq_ignore_ascii_case(CONTENT_TYPE.as_str()) {
-            self.content_type.as_ref()
-        } else {
-            self.fields.as_ref()?.get(name)
+        let content_type =
+            self.content_type.as_ref().filter(|_| name.eq_ignore_ascii_case(CONTENT_TYPE.as_str()));
+        content_type.or_else(|| self.fields.as_ref()?.get(name))
+    }
+
+    /// All fields that the handler set, as a map. It is built when this is first called. What lockgate adds by itself, such as
+    /// `Date`, is not among them.
+    ///
+    /// ```
+    /// let response = lockgate::Response::text("a").with_header("etag", "\"7\"");
+    /// assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    /// assert_eq!(response.headers()["etag"], "\"7\"");
+    /// ```
+    pub fn headers(&self) -> &HeaderMap {
+        self.map.get_or_init(|| {
+            let mut map = self.fields.clone().unwrap_or_default();
+            if let Some(content_type) = &self.content_type {
+                map.insert(CONTENT_TYPE, content_type.clone());
+            }
+            map
+        })
+    }
+
+    /// All fields that the handler set, to be changed. What is about framing or the connection (`Content-Length`,
+    /// `Transfer-Encoding`, `Connection`, `Keep-Alive`) is the server's and passed over here too, but for `Connection: close`.
+    ///
+    /// ```
+    /// let mut response = lockgate::Response::text("a");
+    /// response.headers_mut().remove("content-type");
+    /// assert!(response.header("content-type").is_none());
+    /// ```
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.map = OnceCell::new();
+        let fields = self.fields.get_or_insert_default();
+        if let Some(content_type) = self.content_type.take() {
+            fields.insert(CONTENT_TYPE, content_type);
         }
+        fields
+    }
+
+    /// Takes the response apart: its status, its fields and its body, for code that changes what handlers return.
+    /// [`from_parts`](Response::from_parts) puts it together again.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use lockgate::Response;
+    ///
+    /// let (status, fields, mut body) = Response::text("kitchen").into_parts();
+    /// let mut text = String::new();
+    /// body.read_to_string(&mut text).unwrap();
+    /// let response = Response::from_parts(status, fields, text.to_uppercase().into_bytes());
+    /// assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    /// assert_eq!(response.into_bytes().unwrap(), b"KITCHEN");
+    /// ```
+    pub fn into_parts(mut self) -> (StatusCode, HeaderMap, ResponseBody) {
+        let fields = std::mem::take(self.headers_mut());
+        (self.status, fields, ResponseBody(self.body))
+    }
+
+    /// A response of these parts; the body is one that was [taken out](Response::into_parts) of a response, or bytes.
+    pub fn from_parts(status: StatusCode, fields: HeaderMap, body: impl Into<ResponseBody>) -> Response {
+        Response { fields: Some(Box::new(fields)), body: body.into().0, ..Response::new(status) }
     }
 
     /// The body, read to its end; for tests.
-    pub fn into_bytes(self) -> std::io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// What the reader of a streamed response gives.
+    pub fn into_bytes(self) -> io::Result<Vec<u8>> {
         match self.body {
             Payload::Bytes(bytes) => Ok(bytes),
-            Payload::Static(bytes) => Ok(bytes.to_vec()),
-            Payload::Reader { mut reader, length } => {
+            body => {
                 let mut bytes = Vec::new();
-                reader.by_ref().take(length.unwrap_or(u64::MAX)).read_to_end(&mut bytes)?;
+                ResponseBody(body).read_to_end(&mut bytes)?;
                 Ok(bytes)
             }
         }
@@ -226,7 +321,7 @@ impl Response {
 
     /// A problem document with nothing but this response's status.
     pub(crate) fn into_problem(self) -> Response {
-        Problem::new(self.status).into_response()
+        Response::of_problem(&Problem::new(self.status))
     }
 }
 
@@ -258,250 +353,54 @@ impl fmt::Debug for Response {
     }
 }
 
-/// An error as a client can read it: an RFC 9457 problem document, `application/problem+json`.
-///
-/// ```
-/// use lockgate::{IntoResponse, Problem, StatusCode};
-///
-/// let problem = Problem::new(StatusCode::CONFLICT).detail("The sensor is being calibrated.").member("retry", 30);
-/// assert_eq!(problem.into_response().status(), StatusCode::CONFLICT);
-/// ```
-#[derive(Debug, Clone)]
-pub struct Problem {
-    status: StatusCode,
-    /// By their names, in order. There are a few, and a map would be the largest part of it in a program.
-    members: Vec<(String, Value)>,
-}
+/// A response's body, as [`Response::into_parts`] gives it: bytes, or what a reader gives. Reading it takes what is read out of it.
+pub struct ResponseBody(Payload);
 
-impl Problem {
-    /// A problem whose title is the status's own (RFC 9457 §4.2.1, `about:blank`).
-    pub fn new(status: StatusCode) -> Problem {
-        let title = status.canonical_reason().unwrap_or("Error");
-        Problem { status, members: Vec::new() }.title(title).member("status", status.as_u16())
-    }
-
-    /// What happened this time, for a person.
-    pub fn detail(self, detail: impl Into<String>) -> Problem {
-        self.member("detail", detail.into())
-    }
-
-    /// The kind of problem: a URI, best one that can be opened and explains it.
-    pub fn kind(self, uri: impl Into<String>) -> Problem {
-        self.member("type", uri.into())
-    }
-
-    /// The short name of the kind of problem.
-    pub fn title(self, title: impl Into<String>) -> Problem {
-        self.member("title", title.into())
-    }
-
-    /// Any further member (RFC 9457 §3.2).
-    pub fn member(mut self, name: &str, value: impl Into<Value>) -> Problem {
-        let member = (name.to_string(), value.into());
-        match self.members.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
-            Ok(at) => self.members[at] = member,
-            Err(at) => self.members.insert(at, member),
-        }
-        self
+impl ResponseBody {
+    /// How many bytes it has, if that is known before they are read.
+    pub fn length(&self) -> Option<u64> {
+        self.0.length()
     }
 }
 
-/// 404, as for a path that no route serves.
-pub(crate) fn not_served() -> Response {
-    Problem::new(StatusCode::NOT_FOUND).detail("Nothing is served at this path.").into_response()
-}
-
-/// What a handler may return: a [`Response`], a [`StatusCode`], nothing (204), text, bytes, JSON ([`Value`]), a [`Problem`], a
-/// pair of status and any of these, an [`Option`] (404 for `None`) or a [`Result`] of them.
-pub trait IntoResponse {
-    /// Makes the response.
-    fn into_response(self) -> Response;
-}
-
-impl IntoResponse for Response {
-    fn into_response(self) -> Response {
-        self
-    }
-}
-
-/// The status alone; from 400 up with a problem document.
-impl IntoResponse for StatusCode {
-    fn into_response(self) -> Response {
-        if self.is_client_error() || self.is_server_error() {
-            Problem::new(self).into_response()
-        } else {
-            Response::new(self)
-        }
-    }
-}
-
-/// 204, no content.
-impl IntoResponse for () {
-    fn into_response(self) -> Response {
-        Response::new(StatusCode::NO_CONTENT)
-    }
-}
-
-/// 200, `text/plain; charset=utf-8`.
-impl IntoResponse for &'static str {
-    fn into_response(self) -> Response {
-        Response::of(TEXT, Payload::Static(self.as_bytes()))
-    }
-}
-
-/// 200, `text/plain; charset=utf-8`.
-impl IntoResponse for String {
-    fn into_response(self) -> Response {
-        Response::text(self)
-    }
-}
-
-/// 200, `text/plain; charset=utf-8`.
-impl IntoResponse for Cow<'static, str> {
-    fn into_response(self) -> Response {
-        match self {
-            Cow::Borrowed(text) => text.into_response(),
-            Cow::Owned(text) => text.into_response(),
-        }
-    }
-}
-
-/// 200, `application/octet-stream`; another type is set with [`Response::with_header`].
-impl IntoResponse for Vec<u8> {
-    fn into_response(self) -> Response {
-        Response::of(OCTETS, Payload::Bytes(self))
-    }
-}
-
-/// 200, `application/octet-stream`; another type is set with [`Response::with_header`]. Nothing is copied.
-impl IntoResponse for &'static [u8] {
-    fn into_response(self) -> Response {
-        Response::of(OCTETS, Payload::Static(self))
-    }
-}
-
-/// As a slice, for `b"…"` and [`include_bytes!`].
-impl<const N: usize> IntoResponse for &'static [u8; N] {
-    fn into_response(self) -> Response {
-        self.as_slice().into_response()
-    }
-}
-
-/// The value, or 404 with a problem document.
-///
-/// ```
-/// use lockgate::{Request, Router};
-///
-/// fn name_of(id: &str) -> Option<&'static str> {
-///     (id == "7").then_some("kitchen")
-/// }
-///
-/// let router = Router::new().get("/sensors/{id}", |request: &mut Request| name_of(request.param("id")?));
-/// assert_eq!(router.call(&mut Request::get("/sensors/7")).status(), 200);
-/// assert_eq!(router.call(&mut Request::get("/sensors/8")).status(), 404);
-/// ```
-impl<T: IntoResponse> IntoResponse for Option<T> {
-    fn into_response(self) -> Response {
-        self.map_or_else(not_served, T::into_response)
-    }
-}
-
-/// 200, `application/json`.
-impl IntoResponse for Value {
-    fn into_response(self) -> Response {
-        Response::json(&self)
-    }
-}
-
-/// The value with another status.
-impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
-    fn into_response(self) -> Response {
-        self.1.into_response().with_status(self.0)
-    }
-}
-
-/// The value, or the error as it answers for itself: a [`Problem`], a [`StatusCode`], lockgate's [`Error`], or a type of
-/// your own that implements this trait.
-impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
-    fn into_response(self) -> Response {
-        match self {
-            Ok(value) => value.into_response(),
-            Err(error) => error.into_response(),
-        }
-    }
-}
-
-/// Written as a JSON object.
-struct Members<'m>(&'m [(String, Value)]);
-
-impl Serialize for Members<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        // A map of strings to JSON values can always be written.
-        let bytes = serde_json::to_vec(&Members(&self.members)).unwrap_or_default();
-        Response::of(PROBLEM_JSON, Payload::Bytes(bytes)).with_status(self.status)
-    }
-}
-
-/// A fault of the body answers with its own status, one of a path parameter with 404; everything else is a 500, and its text
-/// goes to the log alone.
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        if let Error::Parameter { fault, .. } = &self {
-            if *fault == ParameterFault::Unknown {
-                handler_call::note("a handler failed", format_args!("failed: {self}"));
+impl Read for ResponseBody {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Payload::Bytes(bytes) => {
+                let taken = bytes.as_slice().read(out)?;
+                bytes.drain(..taken);
+                Ok(taken)
             }
-            return not_served();
-        }
-        let is_coding = matches!(self, Error::Body(BodyFault::ContentCoding));
-        let status = match &self {
-            Error::Body(BodyFault::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::Body(BodyFault::TimedOut { .. }) => StatusCode::REQUEST_TIMEOUT,
-            Error::Body(BodyFault::MediaType | BodyFault::ContentCoding) => {
-                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            Payload::Static(bytes) => bytes.read(out),
+            Payload::Reader { reader, length: None } => reader.read(out),
+            Payload::Reader { reader, length: Some(left) } => {
+                let taken = reader.take(*left).read(out)?;
+                *left -= taken as u64;
+                Ok(taken)
             }
-            Error::Body(BodyFault::Json(error)) if error.is_data() => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::Body(BodyFault::Io(error)) => {
-                log::debug!("a request's body could not be read: {error}");
-                return Problem::new(StatusCode::BAD_REQUEST)
-                    .detail("the body could not be read")
-                    .into_response();
-            }
-            Error::Body(_) => StatusCode::BAD_REQUEST,
-            other => {
-                handler_call::note("a handler failed", format_args!("failed: {other}"));
-                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-            }
-        };
-        let response = Problem::new(status).detail(self.to_string()).into_response();
-        if is_coding {
-            // RFC 9110 §12.5.3: with 415 it says which codings would be taken.
-            response.with_field(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-        } else {
-            response
         }
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let response = Problem::new(self.status).detail(self.detail).into_response();
-        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.with_field(RETRY_AFTER, HeaderValue::from_static("1"))
-        } else {
-            response
-        }
+impl From<Vec<u8>> for ResponseBody {
+    fn from(bytes: Vec<u8>) -> ResponseBody {
+        ResponseBody(Payload::Bytes(bytes))
+    }
+}
+
+impl fmt::Debug for ResponseBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBody").field("length", &self.length()).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn content(response: Response) -> String {
+        String::from_utf8(response.into_bytes().unwrap()).unwrap()
+    }
 
     #[test]
     fn a_line_break_in_a_field_becomes_a_500_and_no_field() {
@@ -514,14 +413,32 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_body_answers_for_itself() {
-        let wrong_shape = crate::Request::post("/").with_body("[]").json::<String>().unwrap_err();
-        assert_eq!(wrong_shape.into_response().status(), StatusCode::UNPROCESSABLE_ENTITY);
-        let not_json = crate::Request::post("/").with_body("x").json::<String>().unwrap_err();
-        let response = not_json.into_response();
-        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(response.header("content-type").unwrap(), "application/problem+json");
-        let body: Value = serde_json::from_slice(&response.into_bytes().unwrap()).unwrap();
-        assert_eq!(body["status"], 400);
+    fn there_is_one_content_type_however_it_is_set() {
+        let mut response = Response::text("a").with_header("x-name", "1");
+        assert_eq!(response.headers().len(), 2);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        assert_eq!(response.header("Content-Type").unwrap(), "text/html");
+        assert_eq!(response.headers()[CONTENT_TYPE], "text/html");
+        let response = response.append_header("content-type", "text/css");
+        assert_eq!(response.headers().get_all(CONTENT_TYPE).iter().collect::<Vec<_>>(), ["text/css"]);
+        assert_eq!(response.header("content-type").unwrap(), "text/css");
+        assert_eq!(response.headers().len(), 2);
+    }
+
+    #[test]
+    fn what_is_taken_apart_can_be_put_together() {
+        let sized = Response::reader_with_length(&b"kitchen and more"[..], 7);
+        for response in [Response::text("kitchen"), Response::of(TEXT, Payload::Static(b"kitchen")), sized] {
+            let (status, fields, body) = response.with_status(StatusCode::CREATED).into_parts();
+            assert_eq!(body.length(), Some(7));
+            let again = Response::from_parts(status, fields, body);
+            assert_eq!(again.status(), StatusCode::CREATED);
+            assert_eq!(content(again), "kitchen");
+        }
+        let (_, _, mut body) = Response::text("kitchen").into_parts();
+        let mut two = [0; 2];
+        body.read_exact(&mut two).unwrap();
+        assert_eq!((&two, body.length()), (b"ki", Some(5)));
+        assert_eq!(content(Response::from_parts(StatusCode::OK, HeaderMap::new(), body)), "tchen");
     }
 }

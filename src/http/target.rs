@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 
 use ::http::{Method, StatusCode};
 
-use super::request_head::Span;
+use super::span::Span;
 use super::Refusal;
 
 /// The longest zone of an address, in bytes. Names of interfaces have at most 15 on Linux.

@@ -18,7 +18,7 @@ use crate::http::request_head::MOST_FIELDS;
 /// limits.connections = 500;
 /// limits.idle_timeout = Duration::from_secs(20);
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// Open HTTPS connections. When they are reached, another one makes room: first the connection whose request head has

@@ -6,9 +6,11 @@ use ::http::{Method, StatusCode};
 
 use crate::error::Error;
 use crate::http::clear_credentials::{CredentialNames, CredentialScan};
-use crate::http::request_head::{self, Line, Span, Version};
-use crate::http::response::{IntoResponse, Response};
+use crate::http::into_response::IntoResponse;
+use crate::http::request_head::{self, Line, Version};
+use crate::http::response::Response;
 use crate::http::response_head::{write_head, Common, Exchange, FieldNames, Framing};
+use crate::http::span::Span;
 use crate::http::target::{decode_path, Authority, EncodedSlash};
 use crate::http::Refusal;
 

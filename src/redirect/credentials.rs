@@ -9,6 +9,7 @@
 /// warned of too, however broken it is, and so is plain HTTP to the HTTPS port. The warning names what was sent, and never
 /// shows its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum HttpCredentials {
     /// Redirect, and warn in the log. The default.
     #[default]

@@ -1,22 +1,26 @@
 //! Method and path to handler. Knows requests and responses, and nothing of sockets, threads or TLS; the server asks it
 //! what a request is for, and tests call it without a server.
 
+pub(crate) mod endpoint;
+mod tree;
+
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use ::http::header::ALLOW;
 use ::http::{HeaderValue, Method, StatusCode};
 
 use crate::error::Error;
 use crate::handler_call::{self, Fault};
-use crate::http::request::{Params, Request, MOST_PARAMS};
-use crate::http::request_head::Span;
-use crate::http::response::{not_served, IntoResponse, Problem, Response};
+use crate::http::into_response::{not_served, IntoResponse};
+use crate::http::params::{Params, MOST_PARAMS};
+use crate::http::problem::Problem;
+use crate::http::request::Request;
+use crate::http::response::Response;
+use crate::http::span::Span;
 use crate::http::target::{self, EncodedSlash, ENCODED_SLASH, SLASH_MARK};
 use crate::http::Refusal;
-
-/// A handler with its types gone.
-type Handler = Box<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
+use endpoint::{Endpoint, Handler};
+use tree::{has_empty_segment, Methods, Node};
 
 /// Which handler answers which method and path.
 ///
@@ -62,44 +66,10 @@ pub struct Router {
     fault: Option<Error>,
 }
 
-#[derive(Default)]
-struct Node {
-    plain: Vec<(Box<str>, Node)>,
-    param: Option<Box<Node>>,
-    rest: Option<Box<Methods>>,
-    here: Option<Box<Methods>>,
-}
-
-/// The handlers of one pattern.
-#[derive(Default)]
-struct Methods {
-    names: Arc<[Box<str>]>,
-    /// For each parameter, whether it takes an encoded slash.
-    slashes: [bool; MOST_PARAMS],
-    endpoints: Vec<(Method, Endpoint)>,
-}
-
-/// A handler and its place among all of a router's.
-pub(crate) struct Endpoint {
-    handler: Handler,
-    /// Counts from 0; what a server knows about a handler is kept by this number.
-    pub(crate) index: usize,
-}
-
 /// What a router has for a request: a handler and the path's parameters, or a response of its own.
 pub(crate) enum Found<'r> {
     Handler(&'r Endpoint, Params),
     Answer(Response),
-}
-
-impl Endpoint {
-    /// Calls the handler. A panic costs the client a 500 and nobody else anything; what went wrong is among the call's
-    /// [`faults`](handler_call::faults).
-    #[inline(always)]
-    pub(crate) fn call(&self, request: &mut Request<'_>) -> Response {
-        let response = handler_call::run("a panic in a handler", || (self.handler)(request));
-        response.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
-    }
 }
 
 impl Router {
@@ -171,11 +141,21 @@ impl Router {
         pattern: &str,
         handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
     ) -> Router {
-        let handler: Handler = Box::new(move |request| handler(request).into_response());
-        if let Err(fault) = self.insert(&method, pattern, handler) {
-            self.fault.get_or_insert(Error::Route { route: format!("{method} {pattern}"), fault });
-        }
+        self.add(method, pattern, Box::new(move |request| handler(request).into_response()));
         self
+    }
+
+    /// A method without types of its own, so that it stands in a program once.
+    fn add(&mut self, method: Method, pattern: &str, handler: Handler) {
+        match self.root.insert(&method, pattern, Endpoint { handler, index: self.handlers }) {
+            Ok(takes_slashes) => {
+                self.handlers += 1;
+                self.encoded_slashes |= takes_slashes;
+            }
+            Err(fault) => {
+                self.fault.get_or_insert(Error::Route { route: format!("{method} {pattern}"), fault });
+            }
+        }
     }
 
     /// The first pattern that cannot be served, if there is one.
@@ -305,170 +285,11 @@ impl Router {
     pub(crate) fn take_fault(&mut self) -> Option<Error> {
         self.fault.take()
     }
-
-    fn insert(&mut self, method: &Method, pattern: &str, handler: Handler) -> Result<(), &'static str> {
-        let path = pattern.strip_prefix('/').ok_or("a pattern begins with /")?;
-        let mut names: Vec<Box<str>> = Vec::new();
-        let mut slashes = [false; MOST_PARAMS];
-        let mut node = &mut self.root;
-        let mut segments = path.split('/').peekable();
-        let methods = loop {
-            let Some(segment) = segments.next() else {
-                break node.here.get_or_insert_default();
-            };
-            match segment.strip_prefix('{').map(|inner| inner.strip_suffix('}')) {
-                None if segment.contains(['{', '}']) => {
-                    return Err("a parameter is a whole segment: /{name}/")
-                }
-                None if segment == "." || segment == ".." => return Err("a pattern has no dot segments"),
-                None => {
-                    let at =
-                        node.plain.iter().position(|(text, _)| **text == *segment).unwrap_or_else(|| {
-                            node.plain.push((segment.into(), Node::default()));
-                            node.plain.len() - 1
-                        });
-                    node = &mut node.plain[at].1;
-                }
-                Some(None) => return Err("a parameter's { has no } at the end of the segment"),
-                Some(Some(name)) => {
-                    let bare = name.strip_suffix("%2F").unwrap_or(name);
-                    let plain_name = bare.strip_prefix('*').unwrap_or(bare);
-                    if plain_name.is_empty() || plain_name.contains(['{', '}', '*', '%']) {
-                        return Err("a parameter needs a name of plain text");
-                    }
-                    if names.iter().any(|known| **known == *plain_name) {
-                        return Err("two parameters have the same name");
-                    }
-                    if names.len() == MOST_PARAMS {
-                        return Err("a pattern has at most 8 parameters");
-                    }
-                    slashes[names.len()] = bare != name;
-                    names.push(plain_name.into());
-                    if plain_name == bare {
-                        node = node.param.get_or_insert_default();
-                    } else if segments.peek().is_some() {
-                        return Err("{*name} takes all that is left, so it stands last");
-                    } else {
-                        break node.rest.get_or_insert_default();
-                    }
-                }
-            }
-        };
-        if methods.endpoints.is_empty() {
-            methods.names = names.into();
-            methods.slashes = slashes;
-        } else if *methods.names != *names || methods.slashes != slashes {
-            return Err("the same pattern was declared before with other parameter names");
-        }
-        if methods.exact(method).is_some() {
-            return Err("the route was declared before");
-        }
-        methods.endpoints.push((method.clone(), Endpoint { handler, index: self.handlers }));
-        self.handlers += 1;
-        self.encoded_slashes |= slashes.contains(&true);
-        Ok(())
-    }
 }
 
 impl std::fmt::Debug for Router {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Router").field("handlers", &self.handlers).finish_non_exhaustive()
-    }
-}
-
-impl Node {
-    /// Matches `path` from `start`, the offset after a slash. It visits a node at most once per request, so the work is
-    /// bounded by the routes that were declared.
-    fn find(
-        &self,
-        path: &str,
-        start: usize,
-        values: &mut [Span; MOST_PARAMS],
-        params: usize,
-    ) -> Option<&Methods> {
-        let rest = path.get(start..)?;
-        let (segment, next) = match rest.bytes().position(|byte| byte == b'/') {
-            Some(length) => (&rest[..length], Some(start + length + 1)),
-            None => (rest, None),
-        };
-        let end = start + segment.len();
-        if let Some((_, node)) = self.plain.iter().find(|(text, _)| **text == *segment) {
-            if let Some(found) = node.below(path, next, values, params) {
-                return Some(found);
-            }
-        }
-        if let (Some(node), false) = (&self.param, segment.is_empty()) {
-            values[params] = Span { start: start as u32, end: end as u32 };
-            if let Some(found) = node.below(path, next, values, params + 1) {
-                return Some(found);
-            }
-        }
-        let found = self.rest.as_deref().filter(|_| rest.is_empty() || !has_empty_segment(rest))?;
-        values[params] = Span { start: start as u32, end: path.len() as u32 };
-        Some(found)
-    }
-
-    /// The match when the segment that leads to this node is done: at the path's end, or further down.
-    fn below(
-        &self,
-        path: &str,
-        next: Option<usize>,
-        values: &mut [Span; MOST_PARAMS],
-        params: usize,
-    ) -> Option<&Methods> {
-        match next {
-            Some(next) => self.find(path, next, values, params),
-            None => self.here.as_deref(),
-        }
-    }
-
-    fn any(&self, test: &dyn Fn(&Methods) -> bool) -> bool {
-        self.here.as_deref().is_some_and(test)
-            || self.rest.as_deref().is_some_and(test)
-            || self.param.as_deref().is_some_and(|node| node.any(test))
-            || self.plain.iter().any(|(_, node)| node.any(test))
-    }
-}
-
-impl Methods {
-    fn exact(&self, method: &Method) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|(known, _)| known == method).map(|(_, endpoint)| endpoint)
-    }
-
-    fn endpoint(&self, method: &Method) -> Option<&Endpoint> {
-        let from_get = || {
-            if *method == Method::HEAD {
-                self.exact(&Method::GET)
-            } else {
-                None
-            }
-        };
-        self.exact(method).or_else(from_get)
-    }
-
-    /// The parameters' values.
-    fn values<'p>(&self, path: &'p str, values: &[Span; MOST_PARAMS]) -> impl Iterator<Item = &'p str> {
-        let spans = values.iter().take(self.names.len()).copied().collect::<Vec<_>>();
-        spans.into_iter().filter_map(|span| path.get(span.start as usize..span.end as usize))
-    }
-
-    /// Whether all encoded slashes of a path stand in parameters that take them.
-    fn takes_slashes_of(&self, path: &str, values: &[Span; MOST_PARAMS]) -> bool {
-        let count = |text: &str| text.matches(SLASH_MARK).count();
-        let taken = self.values(path, values).zip(self.slashes).filter(|(_, takes)| *takes);
-        taken.map(|(value, _)| count(value)).sum::<usize>() == count(path)
-    }
-
-    /// The value of `Allow` (RFC 9110 §10.2.1).
-    fn allow(&self) -> HeaderValue {
-        let mut names: Vec<&str> = self.endpoints.iter().map(|(method, _)| method.as_str()).collect();
-        for (implied, by) in [("HEAD", names.contains(&"GET")), ("OPTIONS", true)] {
-            if by && !names.contains(&implied) {
-                names.push(implied);
-            }
-        }
-        // Method names are tokens, which every field value may hold.
-        HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"))
     }
 }
 
@@ -481,11 +302,6 @@ pub(crate) fn told(request: &Request<'_>, text: &str) -> String {
 /// What is wrong with an interim response, which a handler cannot give.
 pub(crate) fn not_final(status: StatusCode) -> String {
     format!("answered with {status}, which is no final status; the client gets a 500")
-}
-
-/// Whether a part of a path has an empty segment, also at its ends. Joined to a root, such a part could leave it.
-fn has_empty_segment(part: &str) -> bool {
-    part.starts_with('/') || part.ends_with('/') || part.as_bytes().windows(2).any(|two| two == b"//")
 }
 
 /// The methods of RFC 9110 §9 and PATCH (RFC 5789).

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 use super::clock::{whole_millis, Clock};
 use super::poller::Millis;
 use super::Shared;
-use crate::http::request_head::Field;
 use crate::http::response_head::{kept_for, Common};
+use crate::http::span::Field;
 use crate::limits::Limits;
 
 /// What a worker does with a request that is ready for its handler.

@@ -191,7 +191,7 @@ impl ServerBuilder {
         self
     }
 
-    /// The certificate and its key; with [others](ServerBuilder::also_identity), the one for clients that ask for none of
+    /// The certificate and its key; with [others](ServerBuilder::add_identity), the one for clients that ask for none of
     /// them by name (no SNI, an IP address, a name that no certificate is for).
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
@@ -200,7 +200,7 @@ impl ServerBuilder {
 
     /// A further certificate, for clients that ask for one of its names (SNI, RFC 6066 §3). A name that a certificate
     /// holds as it is comes before another's wildcard; among equals the first wins. At most 1,000.
-    pub fn also_identity(mut self, identity: Identity) -> Self {
+    pub fn add_identity(mut self, identity: Identity) -> Self {
         self.also.push(identity);
         self
     }
@@ -209,9 +209,9 @@ impl ServerBuilder {
     /// be used, [`bind`](ServerBuilder::bind) says so in the log, as an error, and in [`Health::missing`](crate::Health), and
     /// the others are served; they are tried again when the files change, with increasing rests, and at
     /// [`Handle::reload`](crate::Handle::reload). Without [`identity`](ServerBuilder::identity) and
-    /// [`also_identity`](ServerBuilder::also_identity) the first pair that can be used is the default. There may be 1,000
-    /// further certificates in all, these and those of `also_identity` together.
-    pub fn also_pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+    /// [`add_identity`](ServerBuilder::add_identity) the first pair that can be used is the default. There may be 1,000
+    /// further certificates in all, these and those of `add_identity` together.
+    pub fn add_pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.also_pairs.push((certificate.into(), key.into()));
         self.with_pairs = Some((Missing::load, Renewal::ask_for_missing));
         self
@@ -297,7 +297,7 @@ impl ServerBuilder {
     /// # Errors
     /// [`Error::Route`] for a route that cannot be served, [`Error::Setting`] for a limit out of its range, a missing
     /// identity or an address that is none, [`Error::Identity`] for a file of [`client_auth`](ServerBuilder::client_auth)
-    /// that cannot be used, and for the first of [`also_pem_files`](ServerBuilder::also_pem_files) when there is no other
+    /// that cannot be used, and for the first of [`add_pem_files`](ServerBuilder::add_pem_files) when there is no other
     /// certificate, [`Error::Listen`] for an address that cannot be had.
     pub fn bind(mut self) -> Result<Server, Error> {
         if let Some(fault) = self.router.take_fault() {
@@ -312,7 +312,7 @@ impl ServerBuilder {
             let fault = format!(
                 "at most {MOST_FURTHER_IDENTITIES} are served; put several names into one certificate"
             );
-            return Err(Error::Setting { setting: "also_identity", fault });
+            return Err(Error::Setting { setting: "add_identity", fault });
         }
         let (ask, (pairs, missing, failed)) = match self.with_pairs {
             Some((load, ask)) => (Some(ask), load(std::mem::take(&mut self.also_pairs))),

@@ -127,7 +127,7 @@ impl Handle {
         self.identities().swap_remove(0)
     }
 
-    /// All identities in use: the default first, then the [others](crate::ServerBuilder::also_identity).
+    /// All identities in use: the default first, then the [others](crate::ServerBuilder::add_identity).
     pub fn identities(&self) -> Vec<Identity> {
         self.shared.tls.current().identities.clone()
     }

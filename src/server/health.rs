@@ -20,7 +20,7 @@ pub struct Health {
     pub at: i64,
     /// Of each identity in use, the default first.
     pub identities: Vec<IdentityHealth>,
-    /// Pairs of [`also_pem_files`](crate::ServerBuilder::also_pem_files) that could not be used, and are not served.
+    /// Pairs of [`add_pem_files`](crate::ServerBuilder::add_pem_files) that could not be used, and are not served.
     pub missing: Vec<MissingIdentity>,
     /// Why the files of [`ClientAuth`](crate::ClientAuth) could not be read again, if the last attempt failed; those in use
     /// are older.

@@ -294,6 +294,7 @@ impl Identity {
 /// How much of a certificate's life is left, from the most to the least. The parts are of its own life, since public
 /// certificates live from 6 to 200 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Expiry {
     /// A third or more.
     Distant,

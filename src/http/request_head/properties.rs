@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
-use crate::http::request::{Body, Request};
+use crate::http::body::Body;
+use crate::http::request::Request;
 
 /// Few, so that small inputs reach the bound.
 const FIELDS: usize = 8;

@@ -1,0 +1,63 @@
+//! What is wrong with a request's body. The server's readers of bodies make these, and a request that reads one as JSON.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::raw::Raw;
+use crate::escape;
+
+/// What went wrong while a request's body was read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BodyFault {
+    /// The body is over [`Limits::body_bytes`](crate::Limits::body_bytes): 413.
+    TooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The body did not arrive in time: 408.
+    TimedOut {
+        /// [`Limits::body_timeout`](crate::Limits::body_timeout), before the minimum rate's allowance.
+        limit: Duration,
+    },
+    /// The client went away before the body was complete.
+    Incomplete,
+    /// The chunked framing is broken (RFC 9112 §7.1): 400.
+    Malformed(&'static str),
+    /// The body is not the JSON that was expected: 400, or 422 when it is JSON of another shape.
+    Json(serde_json::Error),
+    /// `Content-Type` is something else than JSON: 415.
+    MediaType,
+    /// `Content-Encoding` is something else than `identity` (RFC 9110 §8.4): 415, with `Accept-Encoding: identity`.
+    ContentCoding,
+    /// The connection failed: 400, and what the system said is not shown.
+    Io(io::Error),
+}
+
+impl fmt::Display for BodyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escape::shown(&Raw(self)).fmt(f)
+    }
+}
+
+impl fmt::Display for Raw<'_, BodyFault> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            BodyFault::TooLarge { limit } => {
+                write!(f, "the body is larger than the {limit} bytes accepted here")
+            }
+            BodyFault::TimedOut { limit } => {
+                write!(f, "the body did not arrive within {} s", limit.as_secs())
+            }
+            BodyFault::Incomplete => f.write_str("the connection ended before the body was complete"),
+            BodyFault::Malformed(what) => write!(f, "the body's chunked framing is broken: {what}"),
+            BodyFault::Json(source) => write!(f, "the body is not the JSON that is expected here: {source}"),
+            BodyFault::MediaType => f.write_str("the body must be JSON, with Content-Type: application/json"),
+            BodyFault::ContentCoding => {
+                f.write_str("the body must come as it is, without a Content-Encoding such as gzip")
+            }
+            BodyFault::Io(source) => write!(f, "the body could not be read: {source}"),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The parameters of a route: where their values stand in a path, and how one is joined to a folder. The router finds them, and a
+//! request gives them out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::span::Span;
+
+/// The most path parameters one route may have.
+pub(crate) const MOST_PARAMS: usize = 8;
+
+/// Where in the path each of a route's parameters was found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Params {
+    /// `None` for a route without parameters.
+    pub names: Option<Arc<[Box<str>]>>,
+    pub values: [Span; MOST_PARAMS],
+}
+
+impl Params {
+    /// The value of the parameter of this name in `path`.
+    pub(super) fn get<'p>(&self, path: &'p str, name: &str) -> Option<&'p str> {
+        let names = self.names.as_deref()?;
+        let at = names.iter().position(|known| **known == *name)?;
+        let span = self.values.get(at)?;
+        path.get(span.start as usize..span.end as usize)
+    }
+}
+
+/// `root` and a parameter's value below it; `None` for a value that would not stay there.
+pub(super) fn join_below(root: &Path, value: &str) -> Option<PathBuf> {
+    let mut path = root.to_path_buf();
+    for segment in value.split('/').filter(|_| !value.is_empty()) {
+        if !stays_below(segment) {
+            return None;
+        }
+        path.push(segment);
+    }
+    Some(path)
+}
+
+/// Whether a segment that is pushed to a path leads one step down, on any system.
+fn stays_below(segment: &str) -> bool {
+    let has_drive = matches!(segment.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
+    !matches!(segment, "" | "." | "..") && !segment.contains(['\\', '\0']) && !has_drive
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_leave_a_root_is_refused_on_any_system() {
+        for segment in ["", ".", "..", "a\\b", "\\", "C:", "c:x", "a\0b"] {
+            assert!(!stays_below(segment), "{segment:?}");
+        }
+        for segment in ["a", "...", ".a", "a.", "ab:c", "1:", "ä:", " "] {
+            assert!(stays_below(segment), "{segment:?}");
+        }
+    }
+}
