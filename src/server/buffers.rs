@@ -5,8 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::clock::{whole_millis, Clock};
-use super::poller::Millis;
+use super::clock::{whole_millis, Clock, Millis};
 use super::Shared;
 use crate::http::response_head::{kept_for, Common};
 use crate::http::span::Field;

@@ -1,9 +1,10 @@
 //! The time as a worker knows it: looked at once for many uses, because a look costs as much as reading a short head. Counts
-//! from when the server's lot was opened, so that a moment is one number.
+//! from when the server's poller was made, so that a moment is one number.
 
 use std::time::{Duration, Instant};
 
-use super::poller::Millis;
+/// Milliseconds since the poller was made.
+pub(crate) type Millis = u64;
 
 /// A clock that stands still between looks.
 #[derive(Debug)]

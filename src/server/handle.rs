@@ -238,10 +238,10 @@ fn end(shared: &Shared) {
 
 fn wait_for_workers(shared: &Shared, until: Instant) {
     let mut state = shared.poller.lock();
-    while state.alive > 0 {
+    while state.permits.alive > 0 {
         let now = Instant::now();
         if now >= until {
-            log::warn!("stopping: {} handlers have not returned and are left behind", state.alive);
+            log::warn!("stopping: {} handlers have not returned and are left behind", state.permits.alive);
             return;
         }
         let waited = shared.poller.changed.wait_timeout(state, until - now);

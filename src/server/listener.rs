@@ -15,9 +15,10 @@ use rustix::net::sockopt::set_tcp_nodelay;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::net::{acceptfrom_with, SocketFlags};
 
+use super::clock::Millis;
 use super::connection::state::Connection;
 use super::connection::transport::Transport;
-use super::poller::{Idle, Millis, Parking};
+use super::turn::{Idle, Parking};
 use super::Shared;
 use crate::error::Error;
 use crate::limits::per_address::Admission;

@@ -13,10 +13,12 @@ pub(crate) mod handle;
 pub(crate) mod health;
 mod listener;
 pub(crate) mod missing;
+mod permits;
 mod poller;
 mod readers;
 pub(crate) mod renewal;
 mod timers;
+mod turn;
 mod workers;
 
 use std::fmt;
@@ -41,7 +43,7 @@ pub(crate) struct Shared {
     pub(crate) access_log: bool,
     pub(crate) credential_names: CredentialNames,
     pub(crate) field_names: FieldNames,
-    pub(crate) poller: poller::Poller,
+    pub(crate) poller: poller::Poller<Box<connection::state::Connection>>,
     pub(crate) workers: workers::Workers,
     pub(crate) per_address: crate::limits::per_address::PerAddress,
     /// When there is a limit on how often an address may ask.

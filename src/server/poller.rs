@@ -1,6 +1,7 @@
-//! The lot: where a connection waits while there is no work for it, and the watch over all that wait. It knows which
-//! connection is where, when its deadline is and which were ready; what is to be done with one is `connection`'s, and who
-//! does it is `workers`'s. One lock guards it, and no system call is made under that lock.
+//! Where a connection waits while there is no work for it, and the watch over all that wait. The poller knows which
+//! connection is where, when its deadline is and which are ready. It is generic over what it holds ([`Parked`]) and knows no
+//! connection. The workers take what is ready, the listener brings what is new. One lock guards all of it, and no system
+//! call is made under that lock.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,101 +13,24 @@ use std::time::{Duration, Instant};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
-use super::clock::{whole_millis, Clock};
-use super::connection::state::Connection;
+use super::clock::{whole_millis, Clock, Millis};
+use super::permits::Permits;
 use super::readers::Readers;
 use super::timers::Timers;
+use super::turn::{Idle, Parking, Ready, Reason, Signals};
 
 /// How many ready connections one watch takes at most.
 const BATCH: usize = 64;
 /// How many candidates one search for connections that can make room keeps.
 const CANDIDATES: usize = 64;
-/// A search that found nobody who can make room is not repeated for so long, or a flood would keep the lot locked.
+/// A search that found nobody who can make room is not repeated for so long, or a flood would keep the poller locked.
 const BARREN: Millis = 20;
 const WAKER: Token = Token(usize::MAX);
 
-/// Milliseconds since the lot was opened.
-pub(crate) type Millis = u64;
-
-/// What happened on a connection's socket while it waited, or while it was being served.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Signals {
-    pub readable: bool,
-    pub writable: bool,
-    /// The client sends nothing more. It may still read.
-    pub hung_up: bool,
-    /// The connection is reset, or broken in another way: nobody reads an answer.
-    pub gone: bool,
-}
-
-impl Signals {
-    pub(crate) const READABLE: Signals =
-        Signals { readable: true, writable: false, hung_up: false, gone: false };
-
-    fn any(self) -> bool {
-        self.readable || self.writable || self.hung_up
-    }
-
-    fn add(&mut self, other: Signals) {
-        self.readable |= other.readable;
-        self.writable |= other.writable;
-        self.hung_up |= other.hung_up;
-        self.gone |= other.gone;
-    }
-}
-
-/// Why a connection is given to a worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// Its socket has something for it.
-    Signals(Signals),
-    /// Its deadline has passed.
-    Expired,
-}
-
-/// A connection with work for it.
-pub(crate) struct Ready {
-    pub connection: Box<Connection>,
-    pub reason: Reason,
-    /// When it became so.
-    pub since: Millis,
-}
-
-/// What a connection waits for, and how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parking {
-    pub now: Millis,
-    pub deadline: Millis,
-    pub idle: Idle,
-}
-
-/// What a parked connection is worth when room is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Idle {
-    /// It makes no room.
-    No,
-    /// Since then it is expected to send a whole request head.
-    Head(Millis),
-    /// Kept alive between two requests, or answered for the last time, since then.
-    Since(Millis),
-    /// It sends a body or takes a response, since then so many bytes; less than `min_rate` bytes a second is slow.
-    Moving { since: Millis, bytes: u64, min_rate: u64 },
-}
-
-impl Idle {
-    /// The lowest makes room first. `None` for a connection that makes no room now.
-    fn rank(self, now: Millis, stalled_after: Millis) -> Option<(u8, u64)> {
-        let stalled = |since| now.saturating_sub(since) >= stalled_after;
-        match self {
-            Idle::Head(since) if stalled(since) => Some((0, since)),
-            Idle::Since(since) => Some((1, since)),
-            Idle::Moving { since, bytes, min_rate } if stalled(since) => {
-                let rate = bytes.saturating_mul(1_000) / now.saturating_sub(since).max(1);
-                (rate < min_rate).then_some((2, rate))
-            }
-            Idle::No | Idle::Head(_) | Idle::Moving { .. } => None,
-        }
-    }
+/// What a poller holds: something with a descriptor to watch, that keeps the key it is given.
+pub(crate) trait Parked: AsRawFd {
+    fn key(&self) -> usize;
+    fn set_key(&mut self, key: usize);
 }
 
 /// What becomes of an attempt to ask a response's reader.
@@ -120,11 +44,11 @@ pub(crate) enum Entry {
 }
 
 /// Where a connection is.
-enum Place {
+enum Place<C> {
     Free,
     /// With a worker, or in a queue to one.
     Away,
-    Parked(Box<Connection>),
+    Parked(C),
     /// With a worker that waits in a handler for more of the request's body.
     Awaited(Thread),
     /// With a worker that is inside the reader of its response.
@@ -132,11 +56,11 @@ enum Place {
     /// The same, and its client is gone: the worker counts as an extra one until the reader returns.
     InAbandonedReader,
     /// In the middle of a response, whose reader may be asked when another one has returned.
-    AwaitsReader(Box<Connection>),
+    AwaitsReader(C),
 }
 
-struct Slot {
-    place: Place,
+struct Slot<C> {
+    place: Place<C>,
     signals: Signals,
     /// Whether the client is gone; once so, always so.
     gone: bool,
@@ -148,12 +72,12 @@ struct Slot {
     idle: Idle,
 }
 
-pub(crate) struct Poller {
+pub(crate) struct Poller<C> {
     start: Instant,
     poll: Mutex<Watch>,
     registry: Registry,
     waker: Waker,
-    state: Mutex<State>,
+    state: Mutex<State<C>>,
     pub(crate) changed: Condvar,
 }
 
@@ -162,17 +86,17 @@ struct Watch {
     events: Events,
 }
 
-/// What the lock guards. The counts of workers stand here too, because a worker is called exactly when there is
-/// something in here for it.
-pub(crate) struct State {
-    slots: Vec<Slot>,
+/// What the lock guards. The permits stand here too, because a worker is called exactly when there is something in here
+/// for it; what they mean is not known here.
+pub(crate) struct State<C> {
+    slots: Vec<Slot<C>>,
     free: Vec<usize>,
     pub(crate) open: usize,
     timers: Timers,
     candidates: Vec<(Idle, usize)>,
-    pub(crate) ready: VecDeque<Ready>,
+    pub(crate) ready: VecDeque<Ready<C>>,
     /// Whole requests, and responses whose reader may block, that no worker was free for.
-    pub(crate) queue: VecDeque<Ready>,
+    pub(crate) queue: VecDeque<Ready<C>>,
     readers: Readers,
     pub(crate) watching: bool,
     /// How many watches there have been, modulo what fits.
@@ -183,22 +107,10 @@ pub(crate) struct State {
     drain_began: Option<Millis>,
     /// Until then a search for connections that can make room need not be repeated: the last found none.
     barren_until: Millis,
-
-    /// Permits that no worker holds.
-    pub(crate) permits: usize,
-    /// Workers that wait to be called, the last to fall asleep last.
-    pub(crate) asleep: Vec<usize>,
-    /// How many numbers were given to workers so far.
-    pub(crate) started: usize,
-    /// Those of the numbers that no worker has now.
-    pub(crate) unused: Vec<usize>,
-    /// When the system last refused a worker its thread.
-    pub(crate) refused_at: Option<Instant>,
-    /// Workers whose threads have not ended.
-    pub(crate) alive: usize,
+    pub(crate) permits: Permits,
 }
 
-/// The life of the lot as a whole.
+/// The life of the poller as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(crate) enum Phase {
     Open,
@@ -208,9 +120,9 @@ pub(crate) enum Phase {
     Stopped,
 }
 
-impl Poller {
-    /// A lot for so many permits, with so many places for readers of responses.
-    pub(crate) fn new(permits: usize, readers: usize) -> io::Result<Poller> {
+impl<C: Parked> Poller<C> {
+    /// A poller for so many permits, with so many places for readers of responses.
+    pub(crate) fn new(permits: usize, readers: usize) -> io::Result<Poller<C>> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, WAKER)?;
@@ -229,12 +141,7 @@ impl Poller {
             phase: Phase::Open,
             drain_began: None,
             barren_until: 0,
-            permits,
-            asleep: Vec::new(),
-            started: 0,
-            unused: Vec::new(),
-            refused_at: None,
-            alive: 0,
+            permits: Permits::new(permits),
         };
         Ok(Poller {
             start: Instant::now(),
@@ -254,14 +161,14 @@ impl Poller {
         Clock::since(self.start)
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<C>> {
         // The state is consistent whenever the lock can be let go, so a panic elsewhere leaves it usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a new connection in. Parks it first and listens for its events after, or one would come before the
-    /// connection is there. Who takes connections in has to look at [`until_unwatched_deadline`](Lot::until_unwatched_deadline).
-    pub(crate) fn admit(&self, mut connection: Box<Connection>, parking: Parking) -> io::Result<()> {
+    /// connection is there. Who takes connections in has to look at [`until_unwatched_deadline`](Poller::until_unwatched_deadline).
+    pub(crate) fn admit(&self, mut connection: C, parking: Parking) -> io::Result<()> {
         let descriptor = connection.as_raw_fd();
         let key = {
             let mut state = self.lock();
@@ -307,10 +214,10 @@ impl Poller {
     /// `watching`; it is cleared here. The caller has looked at the clock; it is looked at again after the wait.
     pub(crate) fn watch<'l>(
         &'l self,
-        mut state: MutexGuard<'l, State>,
+        mut state: MutexGuard<'l, State<C>>,
         clock: &mut Clock,
         limit: Option<Duration>,
-    ) -> MutexGuard<'l, State> {
+    ) -> MutexGuard<'l, State<C>> {
         let now = clock.millis();
         let next = state.timers.first().map(|(at, _)| at);
         state.watch_ends = next.unwrap_or(Millis::MAX);
@@ -385,7 +292,7 @@ impl Poller {
     /// Takes out a connection to make room for a new one: the one whose head has stalled for longest, else the longest-idle
     /// kept-alive one, else the one whose body comes, or whose response goes, the slowest, if that is less than the least
     /// rate. Never one that has only just come, nor one whose request a worker has.
-    pub(crate) fn make_room(&self, stall_timeout: Duration) -> Option<Box<Connection>> {
+    pub(crate) fn make_room(&self, stall_timeout: Duration) -> Option<C> {
         let now = self.millis(Instant::now());
         let mut state = self.lock();
         let key = state.least_worth(now, stall_timeout.as_millis() as Millis)?;
@@ -426,7 +333,7 @@ impl Poller {
     }
 
     /// Takes out every connection that no worker has, and lets handlers that wait for a body find its end.
-    pub(crate) fn cut(&self) -> impl Iterator<Item = Box<Connection>> {
+    pub(crate) fn cut(&self) -> impl Iterator<Item = C> {
         let mut awaited = Vec::new();
         let mut state = self.lock();
         state.phase = Phase::Stopped;
@@ -450,7 +357,7 @@ impl Poller {
     }
 }
 
-impl State {
+impl<C: Parked> State<C> {
     /// Whether connections are ready that nobody looks at: who watches sleeps, and must be woken for them.
     pub(crate) fn is_overlooked(&self) -> bool {
         self.watching && (!self.ready.is_empty() || !self.queue.is_empty())
@@ -462,14 +369,14 @@ impl State {
     }
 
     /// The next connection with work for it. Requests that have waited for a worker go first.
-    pub(crate) fn take_ready(&mut self) -> Option<Ready> {
+    pub(crate) fn take_ready(&mut self) -> Option<Ready<C>> {
         self.queue.pop_front().or_else(|| self.ready.pop_front())
     }
 
     /// Parks a connection, or gives it straight back to the ready queue when something has happened meanwhile. True when
     /// the watcher must be woken, because it would sleep past the deadline.
     #[must_use]
-    pub(crate) fn park(&mut self, connection: Box<Connection>, parking: Parking) -> bool {
+    pub(crate) fn park(&mut self, connection: C, parking: Parking) -> bool {
         let key = connection.key();
         // Its turn began before the stop was wished for, so it has not acted on that.
         let missed_the_drain = self.drain_began.is_some_and(|began| parking.now <= began);
@@ -538,7 +445,7 @@ impl State {
         }
     }
 
-    fn take_parked(&mut self, key: usize) -> Option<Box<Connection>> {
+    fn take_parked(&mut self, key: usize) -> Option<C> {
         let slot = self.slots.get_mut(key)?;
         match std::mem::replace(&mut slot.place, Place::Away) {
             Place::Parked(connection) => Some(connection),
@@ -681,7 +588,7 @@ impl State {
     }
 
     /// The connection goes on with its response when there is a place for its reader.
-    pub(crate) fn await_reader(&mut self, connection: Box<Connection>) {
+    pub(crate) fn await_reader(&mut self, connection: C) {
         let key = connection.key();
         let Some(slot) = self.slots.get_mut(key) else { return };
         if slot.gone {
@@ -719,7 +626,7 @@ impl State {
         admitted
     }
 
-    fn take_waiting_reader(&mut self, key: usize) -> Option<Box<Connection>> {
+    fn take_waiting_reader(&mut self, key: usize) -> Option<C> {
         let slot = self.slots.get_mut(key)?;
         match std::mem::replace(&mut slot.place, Place::Away) {
             Place::AwaitsReader(connection) => {
@@ -733,7 +640,7 @@ impl State {
         }
     }
 
-    fn take_queues(&mut self) -> Vec<Ready> {
+    fn take_queues(&mut self) -> Vec<Ready<C>> {
         let queued = std::mem::take(&mut self.queue);
         std::mem::take(&mut self.ready).into_iter().chain(queued).collect()
     }
@@ -743,9 +650,25 @@ impl State {
 mod tests {
     use super::*;
 
+    struct Held;
+
+    impl AsRawFd for Held {
+        fn as_raw_fd(&self) -> RawFd {
+            -1
+        }
+    }
+
+    impl Parked for Held {
+        fn key(&self) -> usize {
+            0
+        }
+
+        fn set_key(&mut self, _: usize) {}
+    }
+
     #[test]
     fn a_late_event_of_another_connection_says_nothing_of_the_one_that_has_its_key_now() {
-        let poller = Poller::new(1, 1).unwrap();
+        let poller = Poller::<Held>::new(1, 1).unwrap();
         let mut state = poller.lock();
         let gone = Signals { gone: true, hung_up: true, ..Signals::default() };
         let first = state.take_slot();
@@ -761,28 +684,5 @@ mod tests {
         state.watches += 1;
         state.signal(second, gone, 0, &mut Vec::new());
         assert!(state.is_gone(second));
-    }
-
-    #[test]
-    fn stalled_heads_make_room_first_then_idle_ones_then_the_slowest_and_nobody_else() {
-        let moving = |since, bytes| Idle::Moving { since, bytes, min_rate: 1_024 };
-        let (now, stalled_after) = (100_000, 2_000);
-        let order = [
-            Idle::Head(90_000),
-            Idle::Head(98_000),
-            Idle::Since(50_000),
-            Idle::Since(100_000),
-            moving(90_000, 0),
-            moving(90_000, 100),
-            moving(98_000, 100),
-            moving(70_000, 1_023 * 30),
-        ];
-        let ranks: Vec<_> = order.iter().map(|idle| idle.rank(now, stalled_after)).collect();
-        assert!(ranks.iter().all(Option::is_some) && ranks.is_sorted(), "{ranks:?}");
-        for none in
-            [Idle::No, Idle::Head(98_001), moving(98_001, 0), moving(70_000, 1_024 * 30), moving(0, u64::MAX)]
-        {
-            assert_eq!(none.rank(now, stalled_after), None, "{none:?}");
-        }
     }
 }

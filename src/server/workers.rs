@@ -10,10 +10,15 @@ use std::time::{Duration, Instant};
 use threadpool::ThreadPool;
 
 use super::buffers::{Desk, Handlers, Input};
-use super::connection::state::Outcome;
-use super::poller::{Entry, Millis, Phase, Ready, State};
+use super::clock::Millis;
+use super::connection::state::Connection;
+use super::poller::{Entry, Phase};
+use super::turn::{Outcome, Ready};
 use super::Shared;
 use crate::handler_call::{self, Fault};
+
+/// What the poller of connections guards.
+type State = super::poller::State<Box<Connection>>;
 
 /// How often the supervisor looks while handlers run. At 2 ms it took 1.3 % of a busy server's CPU, most of it in switching.
 const TICK: Duration = Duration::from_millis(4);
@@ -87,12 +92,12 @@ impl Workers {
         let supervised = shared.clone();
         let life = move || {
             supervise(&supervised);
-            supervised.poller.lock().alive -= 1;
+            supervised.poller.lock().permits.alive -= 1;
             supervised.poller.changed.notify_all();
         };
-        shared.poller.lock().alive += 1;
+        shared.poller.lock().permits.alive += 1;
         let started = thread::Builder::new().name("lockgate-super".into()).spawn(life);
-        let supervisor = started.inspect_err(|_| shared.poller.lock().alive -= 1)?;
+        let supervisor = started.inspect_err(|_| shared.poller.lock().permits.alive -= 1)?;
         // Set once, here, before any worker runs.
         let _ = shared.workers.supervisor.set(supervisor.thread().clone());
         for _ in 0..shared.limits.workers {
@@ -124,7 +129,7 @@ impl Workers {
     fn release(&self, shared: &Arc<Shared>, me: usize) {
         if self.all[me].permit.swap(false, Ordering::AcqRel) {
             let mut state = shared.poller.lock();
-            state.permits += 1;
+            state.permits.free += 1;
             let call = state.call(self);
             drop(state);
             self.perform(shared, call);
@@ -140,11 +145,11 @@ impl Workers {
                     self.all[worker].permit.store(false, Ordering::Release);
                     let now = Instant::now();
                     let mut state = shared.poller.lock();
-                    state.alive -= 1;
-                    state.permits += 1;
-                    state.unused.push(worker);
-                    state.refused_at = Some(now);
-                    let running = state.running();
+                    state.permits.alive -= 1;
+                    state.permits.free += 1;
+                    state.permits.unused.push(worker);
+                    state.permits.refused_at = Some(now);
+                    let running = state.permits.running();
                     drop(state);
                     // A stop waits for as many as there are.
                     shared.poller.changed.notify_all();
@@ -217,16 +222,16 @@ impl Worker {
 impl State {
     /// Picks a worker for a free permit and hands it over, when there is something to do.
     fn call(&mut self, workers: &Workers) -> Call {
-        if self.permits == 0 || !self.has_work() {
+        if self.permits.free == 0 || !self.has_work() {
             return Call::Nobody;
         }
-        let call = if let Some(worker) = self.asleep.pop() {
+        let call = if let Some(worker) = self.permits.asleep.pop() {
             Call::Wake(worker)
         } else if self.may_start(workers) {
-            self.alive += 1;
-            Call::Start(self.unused.pop().unwrap_or_else(|| {
-                self.started += 1;
-                self.started - 1
+            self.permits.alive += 1;
+            Call::Start(self.permits.unused.pop().unwrap_or_else(|| {
+                self.permits.started += 1;
+                self.permits.started - 1
             }))
         } else {
             return Call::Nobody;
@@ -234,24 +239,19 @@ impl State {
         let (Call::Wake(worker) | Call::Start(worker)) = call else {
             return call;
         };
-        self.permits -= 1;
+        self.permits.free -= 1;
         workers.all[worker].permit.store(true, Ordering::Release);
         call
     }
 
     /// Whether nobody is left to take a free permit: every worker is inside a handler.
     fn is_exhausted(&self, workers: &Workers) -> bool {
-        self.permits > 0 && self.has_work() && self.asleep.is_empty() && !self.may_start(workers)
+        self.permits.free > 0 && self.has_work() && self.permits.asleep.is_empty() && !self.may_start(workers)
     }
 
     fn may_start(&self, workers: &Workers) -> bool {
-        self.running() < self.most_running(workers)
-            && self.refused_at.is_none_or(|refused| refused.elapsed() >= REFUSED_FOR)
-    }
-
-    /// How many workers have a thread.
-    fn running(&self) -> usize {
-        self.started - self.unused.len()
+        self.permits.running() < self.most_running(workers)
+            && self.permits.refused_at.is_none_or(|refused| refused.elapsed() >= REFUSED_FOR)
     }
 
     /// How many may have one. For each that is inside a reader whose client is gone, one more.
@@ -261,11 +261,7 @@ impl State {
 
     /// Puts a connection where its turn has left it. True when the watcher must be woken.
     #[must_use]
-    fn settle(
-        &mut self,
-        outcome: Outcome,
-        dropped: &mut Option<Box<super::connection::state::Connection>>,
-    ) -> bool {
+    fn settle(&mut self, outcome: Outcome<Box<Connection>>, dropped: &mut Option<Box<Connection>>) -> bool {
         match outcome {
             Outcome::Park(connection, parking) if self.phase < Phase::Stopped => {
                 return self.park(connection, parking);
@@ -384,14 +380,14 @@ fn work(shared: &Arc<Shared>, me: usize) {
     let mut pace = Pace::default();
     let mut state = shared.poller.lock();
     while state.phase < Phase::Stopped {
-        if state.running() > state.most_running(&shared.workers) {
+        if state.permits.running() > state.most_running(&shared.workers) {
             // It stood in for a worker that has come back from a reader.
             if worker.permit.swap(false, Ordering::AcqRel) {
-                state.permits += 1;
+                state.permits.free += 1;
             }
-            state.unused.push(me);
+            state.permits.unused.push(me);
             let call = state.call(&shared.workers);
-            state.alive -= 1;
+            state.permits.alive -= 1;
             drop(state);
             shared.poller.changed.notify_all();
             shared.workers.retire_thread();
@@ -399,11 +395,11 @@ fn work(shared: &Arc<Shared>, me: usize) {
             return;
         }
         if !worker.permit.load(Ordering::Acquire) {
-            if state.permits > 0 && state.has_work() {
-                state.permits -= 1;
+            if state.permits.free > 0 && state.has_work() {
+                state.permits.free -= 1;
                 worker.permit.store(true, Ordering::Release);
             } else {
-                state.asleep.push(me);
+                state.permits.asleep.push(me);
                 drop(state);
                 while !worker.permit.load(Ordering::Acquire) && !shared.is_stopped() {
                     thread::park();
@@ -424,23 +420,27 @@ fn work(shared: &Arc<Shared>, me: usize) {
             state = shared.poller.watch(state, &mut desk.clock, None);
             pace.resume(desk.clock.elapsed());
             // This worker takes one of them; whoever finds none left watches next.
-            if state.permits > 0 && pace.time_for(state.ready.len().saturating_sub(1)) >= WORTH_A_CALL {
+            if state.permits.free > 0 && pace.time_for(state.ready.len().saturating_sub(1)) >= WORTH_A_CALL {
                 let call = state.call(&shared.workers);
                 drop(state);
                 shared.workers.perform(shared, call);
                 state = shared.poller.lock();
             }
         } else if worker.permit.swap(false, Ordering::AcqRel) {
-            state.permits += 1;
+            state.permits.free += 1;
         }
     }
-    state.alive -= 1;
+    state.permits.alive -= 1;
     drop(state);
     shared.poller.changed.notify_all();
 }
 
 /// Puts a connection where its turn has left it, and wakes whoever has to know. `me` is the worker that served it.
-fn put_back<'s>(shared: &'s Arc<Shared>, outcome: Outcome, me: Option<usize>) -> MutexGuard<'s, State> {
+fn put_back<'s>(
+    shared: &'s Arc<Shared>,
+    outcome: Outcome<Box<Connection>>,
+    me: Option<usize>,
+) -> MutexGuard<'s, State> {
     let closed = matches!(outcome, Outcome::Closed(_));
     let mut dropped = None;
     let mut state = shared.poller.lock();
@@ -466,7 +466,12 @@ fn put_back<'s>(shared: &'s Arc<Shared>, outcome: Outcome, me: Option<usize>) ->
 }
 
 /// Gives a connection its turn. A panic in it costs this connection and nothing else.
-fn serve(ready: Ready, input: &mut Input, desk: &mut Desk<'_>, handlers: Handlers) -> Outcome {
+fn serve(
+    ready: Ready<Box<Connection>>,
+    input: &mut Input,
+    desk: &mut Desk<'_>,
+    handlers: Handlers,
+) -> Outcome<Box<Connection>> {
     let (key, peer) = (ready.connection.key(), ready.connection.peer());
     let outcome = handler_call::run("a panic in a connection", || {
         ready.connection.advance(ready.reason, ready.since, input, desk, handlers)
@@ -492,12 +497,12 @@ fn supervise(shared: &Arc<Shared>) {
         let now = shared.poller.millis(Instant::now());
         let mut handlers_run = false;
         let mut state = shared.poller.lock();
-        for worker in &workers.all[..state.started] {
+        for worker in &workers.all[..state.permits.started] {
             let entered = worker.entered.load(Ordering::SeqCst);
             handlers_run |= entered != 0;
             let blocked = entered != 0 && now.saturating_sub(entered) >= BLOCKED_AFTER;
             if blocked && worker.permit.swap(false, Ordering::AcqRel) {
-                state.permits += 1;
+                state.permits.free += 1;
             }
         }
         if state.is_exhausted(workers) {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::transport::Transport;
-use crate::server::poller::Millis;
+use crate::server::clock::Millis;
 use crate::tls::{ClientIdentity, Live, Refused};
 
 /// So long a check is good while the rules stay as they are: a certificate, or a revocation list, may expire meanwhile.

@@ -28,7 +28,8 @@ use crate::http::Refusal;
 use crate::limits::body_memory::Share;
 use crate::router::{self, endpoint::Endpoint};
 use crate::server::buffers::{Desk, Handlers, Input};
-use crate::server::poller::{Idle, Millis};
+use crate::server::clock::Millis;
+use crate::server::turn::Idle;
 use crate::tls::ClientIdentity;
 
 /// A body up to this size goes into the same record as its head, in bytes.

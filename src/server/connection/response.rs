@@ -16,8 +16,9 @@ use crate::escape;
 use crate::handler_call::{self, Fault};
 use crate::http::response_head::chunk_size_line;
 use crate::server::buffers::{Desk, PIECE_BYTES};
-use crate::server::clock::whole_millis;
-use crate::server::poller::{Entry, Idle, Millis};
+use crate::server::clock::{whole_millis, Millis};
+use crate::server::poller::Entry;
+use crate::server::turn::Idle;
 use crate::server::Shared;
 
 /// How much is encrypted before the socket has to take it, in bytes. With the head and what TLS adds it stays below the

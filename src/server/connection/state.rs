@@ -24,8 +24,9 @@ use crate::limits::per_address::Admission;
 use crate::limits::Limits;
 use crate::log_limiter::Sort;
 use crate::server::buffers::{Desk, Handlers, Input};
-use crate::server::clock::whole_millis;
-use crate::server::poller::{Idle, Millis, Parking, Ready, Reason, Signals};
+use crate::server::clock::{whole_millis, Millis};
+use crate::server::poller::Parked;
+use crate::server::turn::{self, Idle, Parking, Ready, Reason, Signals};
 use crate::server::Shared;
 use crate::tls::{self, Failed, Refused};
 
@@ -104,14 +105,7 @@ pub(crate) enum Flow {
 pub(crate) type Turn = io::Result<ControlFlow<Flow>>;
 
 /// Where a connection goes after its turn.
-pub(crate) enum Outcome {
-    Park(Box<Connection>, Parking),
-    Queue(Ready),
-    Again(Ready),
-    AwaitReader(Box<Connection>),
-    /// It is gone; the key's place is free.
-    Closed(usize),
-}
+pub(crate) type Outcome = turn::Outcome<Box<Connection>>;
 
 impl Connection {
     pub(crate) fn new(
@@ -146,10 +140,6 @@ impl Connection {
 
     pub(crate) fn key(&self) -> usize {
         self.key
-    }
-
-    pub(crate) fn set_key(&mut self, key: usize) {
-        self.key = key;
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
@@ -633,5 +623,15 @@ impl Connection {
 impl AsRawFd for Connection {
     fn as_raw_fd(&self) -> RawFd {
         self.transport.as_raw_fd()
+    }
+}
+
+impl Parked for Box<Connection> {
+    fn key(&self) -> usize {
+        self.key
+    }
+
+    fn set_key(&mut self, key: usize) {
+        self.key = key;
     }
 }

@@ -15,7 +15,7 @@ use crate::http::chunked::{Decoder, Found};
 use crate::http::Refusal;
 use crate::limits::per_address::{Admission, PerAddress};
 use crate::server::buffers::Input;
-use crate::server::poller::Millis;
+use crate::server::clock::Millis;
 use crate::server::Shared;
 
 /// Where a body's end is, seen from where its reader is.

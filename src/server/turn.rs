@@ -1,0 +1,128 @@
+//! A connection's turn, seen from outside: why it begins ([`Reason`]), and where the connection goes after it ([`Outcome`]).
+//! Values only, generic over the connection. The poller gives turns out, the connection takes them, and the workers stand
+//! between; each of them knows this file.
+
+use super::clock::Millis;
+
+/// What happened on a connection's socket while it waited, or while it was being served.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Signals {
+    pub readable: bool,
+    pub writable: bool,
+    /// The client sends nothing more. It may still read.
+    pub hung_up: bool,
+    /// The connection is reset, or broken in another way: nobody reads an answer.
+    pub gone: bool,
+}
+
+impl Signals {
+    pub(crate) const READABLE: Signals =
+        Signals { readable: true, writable: false, hung_up: false, gone: false };
+
+    pub(crate) fn any(self) -> bool {
+        self.readable || self.writable || self.hung_up
+    }
+
+    pub(crate) fn add(&mut self, other: Signals) {
+        self.readable |= other.readable;
+        self.writable |= other.writable;
+        self.hung_up |= other.hung_up;
+        self.gone |= other.gone;
+    }
+}
+
+/// Why a connection gets a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Its socket has something for it.
+    Signals(Signals),
+    /// Its deadline has passed.
+    Expired,
+}
+
+/// A connection with work for it.
+pub(crate) struct Ready<C> {
+    pub connection: C,
+    pub reason: Reason,
+    /// When it became so.
+    pub since: Millis,
+}
+
+/// What a connection waits for, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Parking {
+    pub now: Millis,
+    pub deadline: Millis,
+    pub idle: Idle,
+}
+
+/// What a parked connection is worth when room is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// It makes no room.
+    No,
+    /// Since then it is expected to send a whole request head.
+    Head(Millis),
+    /// Kept alive between two requests, or answered for the last time, since then.
+    Since(Millis),
+    /// It sends a body or takes a response, since then so many bytes; less than `min_rate` bytes a second is slow.
+    Moving { since: Millis, bytes: u64, min_rate: u64 },
+}
+
+impl Idle {
+    /// The lowest makes room first. `None` for a connection that makes no room now.
+    pub(crate) fn rank(self, now: Millis, stalled_after: Millis) -> Option<(u8, u64)> {
+        let stalled = |since| now.saturating_sub(since) >= stalled_after;
+        match self {
+            Idle::Head(since) if stalled(since) => Some((0, since)),
+            Idle::Since(since) => Some((1, since)),
+            Idle::Moving { since, bytes, min_rate } if stalled(since) => {
+                let rate = bytes.saturating_mul(1_000) / now.saturating_sub(since).max(1);
+                (rate < min_rate).then_some((2, rate))
+            }
+            Idle::No | Idle::Head(_) | Idle::Moving { .. } => None,
+        }
+    }
+}
+
+/// Where a connection goes after its turn.
+pub(crate) enum Outcome<C> {
+    /// It waits for its socket or its deadline.
+    Park(C, Parking),
+    /// It waits for a worker that calls handlers.
+    Queue(Ready<C>),
+    /// It goes on when others have had their turn.
+    Again(Ready<C>),
+    /// It waits for a place for its response's reader.
+    AwaitReader(C),
+    /// It is gone; the key's place is free.
+    Closed(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stalled_heads_make_room_first_then_idle_ones_then_the_slowest_and_nobody_else() {
+        let moving = |since, bytes| Idle::Moving { since, bytes, min_rate: 1_024 };
+        let (now, stalled_after) = (100_000, 2_000);
+        let order = [
+            Idle::Head(90_000),
+            Idle::Head(98_000),
+            Idle::Since(50_000),
+            Idle::Since(100_000),
+            moving(90_000, 0),
+            moving(90_000, 100),
+            moving(98_000, 100),
+            moving(70_000, 1_023 * 30),
+        ];
+        let ranks: Vec<_> = order.iter().map(|idle| idle.rank(now, stalled_after)).collect();
+        assert!(ranks.iter().all(Option::is_some) && ranks.is_sorted(), "{ranks:?}");
+        for none in
+            [Idle::No, Idle::Head(98_001), moving(98_001, 0), moving(70_000, 1_024 * 30), moving(0, u64::MAX)]
+        {
+            assert_eq!(none.rank(now, stalled_after), None, "{none:?}");
+        }
+    }
+}
