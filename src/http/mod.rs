@@ -16,6 +16,8 @@ pub(crate) mod target;
 
 use ::http::StatusCode;
 
+use crate::limits::limit::Limit;
+
 /// Why a request is not served, as the client is told it and as the log says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -23,8 +25,8 @@ pub(crate) struct Refusal {
     pub status: StatusCode,
     /// One sentence for the client and for the log. Never holds the client's own bytes.
     pub detail: &'static str,
-    /// The field of `Limits` that was met, if it was one.
-    pub limit: Option<&'static str>,
+    /// The limit that was met, if it was one.
+    pub limit: Option<Limit>,
 }
 
 impl Refusal {
@@ -36,12 +38,12 @@ impl Refusal {
         Refusal::new(StatusCode::BAD_REQUEST, detail)
     }
 
-    pub(crate) const fn over(limit: &'static str, status: StatusCode, detail: &'static str) -> Self {
+    pub(crate) const fn over(limit: Limit, status: StatusCode, detail: &'static str) -> Self {
         Refusal { status, detail, limit: Some(limit) }
     }
 
     /// The limit, or what the status is called.
     pub(crate) fn what(&self) -> &'static str {
-        self.limit.or(self.status.canonical_reason()).unwrap_or("refused")
+        self.limit.map(Limit::name).or(self.status.canonical_reason()).unwrap_or("refused")
     }
 }

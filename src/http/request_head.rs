@@ -8,6 +8,7 @@ use ::http::{Method, StatusCode};
 use super::span::{Field, Span};
 use super::target::{self, Target};
 use super::Refusal;
+use crate::limits::limit::Limit;
 
 /// The most fields that can be asked for in `Limits::head_fields`; it bounds the stack a parse takes.
 pub(crate) const MOST_FIELDS: usize = 256;
@@ -128,13 +129,13 @@ pub(crate) fn asked(head: &[u8]) -> (Option<Method>, Option<&[u8]>) {
 pub(crate) fn too_large(buffer: &[u8]) -> Refusal {
     if memchr::memchr(b'\n', buffer).is_none() {
         Refusal::over(
-            "head_bytes",
+            Limit::HeadBytes,
             StatusCode::URI_TOO_LONG,
             "the request line is longer than the head may be",
         )
     } else {
         Refusal::over(
-            "head_bytes",
+            Limit::HeadBytes,
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the request's head is larger than is accepted here",
         )
@@ -324,7 +325,7 @@ fn content_length(value: &[u8]) -> Option<u64> {
 fn refusal_of(error: httparse::Error, head: &[u8]) -> Refusal {
     match error {
         httparse::Error::TooManyHeaders => Refusal::over(
-            "head_fields",
+            Limit::HeadFields,
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the request has more fields than are accepted here",
         ),
@@ -531,7 +532,7 @@ mod tests {
         }
         assert_eq!(status(&format!("{head}\r\n")), 200);
         let refusal = read(&format!("{head}X-64: 1\r\n\r\n")).unwrap_err();
-        assert_eq!((refusal.status.as_u16(), refusal.limit), (431, Some("head_fields")));
+        assert_eq!((refusal.status.as_u16(), refusal.limit), (431, Some(Limit::HeadFields)));
     }
 
     #[test]

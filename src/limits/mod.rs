@@ -1,11 +1,14 @@
 //! Every bound of the server and its default, in one place.
 
 pub(crate) mod body_memory;
+pub(crate) mod limit;
 pub(crate) mod per_address;
 pub(crate) mod rate;
+pub(crate) mod streams;
 
 use std::time::Duration;
 
+use self::limit::Limit;
 use crate::error::Error;
 use crate::http::request_head::MOST_FIELDS;
 
@@ -154,42 +157,42 @@ impl Limits {
     pub(crate) fn faults(&self) -> Vec<Error> {
         let mut faults = Vec::new();
         let counts = [
-            ("connections", self.connections, 1, 10_000_000),
-            ("connections_per_address", self.connections_per_address, 1, 10_000_000),
-            ("requests_per_address", self.requests_per_address, 0, 1_000_000),
-            ("redirect_connections", self.redirect_connections, 1, 1_000_000),
-            ("workers", self.workers, 1, 1_024),
-            ("reserve_workers", self.reserve_workers, 0, 4_096),
-            ("queue_requests", self.queue_requests, 0, 10_000_000),
-            ("head_bytes", self.head_bytes, 256, 1024 * 1024),
-            ("head_fields", self.head_fields, 1, MOST_FIELDS),
-            ("body_buffer_bytes", self.body_buffer_bytes, 0, 16 * 1024 * 1024),
-            ("body_memory_bytes", self.body_memory_bytes, 0, usize::MAX),
-            ("streaming_bodies", self.streaming_bodies, 1, 4_096),
-            ("streaming_bodies_per_address", self.streaming_bodies_per_address, 1, 4_096),
-            ("body_min_rate", usize::try_from(self.body_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
-            ("write_min_rate", usize::try_from(self.write_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
+            (Limit::Connections, self.connections, 1, 10_000_000),
+            (Limit::ConnectionsPerAddress, self.connections_per_address, 1, 10_000_000),
+            (Limit::RequestsPerAddress, self.requests_per_address, 0, 1_000_000),
+            (Limit::RedirectConnections, self.redirect_connections, 1, 1_000_000),
+            (Limit::Workers, self.workers, 1, 1_024),
+            (Limit::ReserveWorkers, self.reserve_workers, 0, 4_096),
+            (Limit::QueueRequests, self.queue_requests, 0, 10_000_000),
+            (Limit::HeadBytes, self.head_bytes, 256, 1024 * 1024),
+            (Limit::HeadFields, self.head_fields, 1, MOST_FIELDS),
+            (Limit::BodyBufferBytes, self.body_buffer_bytes, 0, 16 * 1024 * 1024),
+            (Limit::BodyMemoryBytes, self.body_memory_bytes, 0, usize::MAX),
+            (Limit::StreamingBodies, self.streaming_bodies, 1, 4_096),
+            (Limit::StreamingBodiesPerAddress, self.streaming_bodies_per_address, 1, 4_096),
+            (Limit::BodyMinRate, usize::try_from(self.body_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
+            (Limit::WriteMinRate, usize::try_from(self.write_min_rate).unwrap_or(usize::MAX), 1, usize::MAX),
         ];
-        for (setting, value, least, most) in counts {
+        for (limit, value, least, most) in counts {
             if !(least..=most).contains(&value) {
                 let fault = format!("{value} is out of range; it may be from {least} to {most}");
-                faults.push(Error::Setting { setting, fault });
+                faults.push(Error::Setting { setting: limit.name(), fault });
             }
         }
         let timers = [
-            ("queue_timeout", self.queue_timeout),
-            ("stall_timeout", self.stall_timeout),
-            ("handshake_timeout", self.handshake_timeout),
-            ("head_timeout", self.head_timeout),
-            ("body_timeout", self.body_timeout),
-            ("idle_timeout", self.idle_timeout),
-            ("write_timeout", self.write_timeout),
-            ("drain_timeout", self.drain_timeout),
+            (Limit::QueueTimeout, self.queue_timeout),
+            (Limit::StallTimeout, self.stall_timeout),
+            (Limit::HandshakeTimeout, self.handshake_timeout),
+            (Limit::HeadTimeout, self.head_timeout),
+            (Limit::BodyTimeout, self.body_timeout),
+            (Limit::IdleTimeout, self.idle_timeout),
+            (Limit::WriteTimeout, self.write_timeout),
+            (Limit::DrainTimeout, self.drain_timeout),
         ];
-        for (setting, value) in timers {
+        for (limit, value) in timers {
             if value < Duration::from_millis(1) || value > LONGEST {
                 let fault = format!("{value:?} is out of range; it may be from 1 ms to 365 days");
-                faults.push(Error::Setting { setting, fault });
+                faults.push(Error::Setting { setting: limit.name(), fault });
             }
         }
         faults

@@ -12,13 +12,17 @@ use super::{Answering, LINGER_BYTES, TARGET};
 use crate::http::clear_credentials::CredentialScan;
 use crate::http::request_head::{empty_line, scan, too_large, Scan};
 use crate::http::Refusal;
+use crate::limits::limit::Limit;
 
 /// The first byte of a TLS record that holds a ClientHello (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
 const CUT_SHORT: Refusal = Refusal::bad_request("the connection's input ended before the head did");
-const TIMED_OUT: Refusal =
-    Refusal::over("head_timeout", StatusCode::REQUEST_TIMEOUT, "the request's head did not arrive in time");
+const TIMED_OUT: Refusal = Refusal::over(
+    Limit::HeadTimeout,
+    StatusCode::REQUEST_TIMEOUT,
+    "the request's head did not arrive in time",
+);
 
 pub(super) struct Connection {
     pub stream: TcpStream,

@@ -29,6 +29,7 @@ use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
 use crate::http::response_head::{Common, FieldNames};
 use crate::http::target::EncodedSlash;
 use crate::http::Refusal;
+use crate::limits::limit::Limit;
 use crate::log_limiter::{LogLimiter, Sort};
 
 use answer::{Answer, IsOwn, Rules};
@@ -297,11 +298,10 @@ impl Redirect {
     }
 
     fn make_room(&mut self, oldest: usize, now: Instant) {
-        const LIMIT: &str = "redirect_connections";
         if let Some(Connection { peer, .. }) = self.remove(oldest) {
-            let most = self.most_connections;
-            let line = format_args!("{peer}: closed to make room, as the oldest (limit: {LIMIT}, {most})");
-            self.answering.log(Level::Info, LIMIT, now, line);
+            let (limit, most) = (Limit::RedirectConnections, self.most_connections);
+            let line = format_args!("{peer}: closed to make room, as the oldest (limit: {limit}, {most})");
+            self.answering.log(Level::Info, limit.name(), now, line);
         }
     }
 

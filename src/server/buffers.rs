@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::clock::{whole_millis, Clock, Millis};
+use super::deadline::Deadline;
 use super::Shared;
 use crate::http::response_head::{kept_for, Common};
 use crate::http::span::Field;
+use crate::limits::limit::Limit;
 use crate::limits::Limits;
 
 /// What a worker does with a request that is ready for its handler.
@@ -83,6 +85,11 @@ impl<'s> Desk<'s> {
     /// The time after `wait`, in the lot's milliseconds.
     pub(crate) fn after(&self, wait: Duration) -> Millis {
         self.millis() + whole_millis(wait)
+    }
+
+    /// The deadline that `limit`, which is `timeout` long, sets from now on.
+    pub(crate) fn deadline(&self, limit: Limit, timeout: Duration) -> Deadline {
+        Deadline::of(limit, self.after(timeout))
     }
 
     /// The largest body that is kept in memory before its handler is called, in bytes.

@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::thread;
 
-use super::connection::streaming::Streams;
 use super::handle::{self, Handle, Running, StopRedirect};
 use super::listener::Acceptor;
 use super::missing::{self, Missing};
@@ -22,6 +21,7 @@ use crate::http::response_head::FieldNames;
 use crate::limits::body_memory::Budget;
 use crate::limits::per_address::PerAddress;
 use crate::limits::rate::Rate;
+use crate::limits::streams::Streams;
 use crate::limits::Limits;
 use crate::listen;
 use crate::log_limiter::LogLimiter;

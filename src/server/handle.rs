@@ -15,6 +15,7 @@ use super::workers::Workers;
 use super::Shared;
 use crate::calendar::unix;
 use crate::error::Error;
+use crate::limits::limit::Limit;
 use crate::redirect;
 use crate::tls::Identity;
 
@@ -211,7 +212,7 @@ pub(crate) fn run(
     shared.poller.drain(shared.poller.millis(began));
     let left = shared.poller.wait_empty(until);
     if left > 0 {
-        log::warn!("stopping: {left} connections were cut (limit drain_timeout)");
+        log::warn!("stopping: {left} connections were cut (limit {})", Limit::DrainTimeout);
     }
     end(shared);
     match redirect.map(JoinHandle::join) {

@@ -18,9 +18,11 @@ use rustix::net::{acceptfrom_with, SocketFlags};
 use super::clock::Millis;
 use super::connection::state::Connection;
 use super::connection::transport::Transport;
+use super::deadline::Deadline;
 use super::turn::{Idle, Parking};
 use super::Shared;
 use crate::error::Error;
+use crate::limits::limit::Limit;
 use crate::limits::per_address::Admission;
 use crate::listen::BACKLOG;
 use crate::log_limiter::Sort;
@@ -161,22 +163,23 @@ fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let now = Instant::now();
     let Some(admission) = shared.per_address.admit(peer.ip()) else {
-        const LIMIT: &str = "connections_per_address";
+        let limit = Limit::ConnectionsPerAddress;
         let why = "closed, too many connections from its address";
-        shared.log_refusal(LIMIT, now, format_args!("{peer}: {why} (limit {LIMIT})"));
+        shared.log_refusal(limit.name(), now, format_args!("{peer}: {why} (limit {limit})"));
         return;
     };
     if shared.poller.lock().open >= shared.connections {
+        let limit = Limit::Connections;
         match shared.poller.make_room(shared.limits.stall_timeout) {
             Some(connection) => {
                 let peer = connection.peer();
-                let line = format_args!("{peer}: closed to make room for another (limit connections)");
-                shared.log_refusal("connections", now, line);
+                let line = format_args!("{peer}: closed to make room for another (limit {limit})");
+                shared.log_refusal(limit.name(), now, line);
                 connection.close_for_another(shared);
             }
             None => {
-                let line = format_args!("{peer}: closed, too many connections (limit connections)");
-                shared.log_refusal("connections", now, line);
+                let line = format_args!("{peer}: closed, too many connections (limit {limit})");
+                shared.log_refusal(limit.name(), now, line);
                 return;
             }
         }
@@ -197,9 +200,10 @@ fn begin(
     let rules = shared.tls.rules();
     let transport = Transport::new(tcp, shared.tls.config())?;
     let now = shared.poller.millis(now);
-    let deadline = now + shared.limits.handshake_timeout.as_millis() as Millis;
+    let at = now + shared.limits.handshake_timeout.as_millis() as Millis;
+    let deadline = Deadline::of(Limit::HandshakeTimeout, at);
     let connection = Connection::new(peer, transport, rules, now, deadline, admission);
-    shared.poller.admit(Box::new(connection), Parking { now, deadline, idle: Idle::Head(now) })
+    shared.poller.admit(Box::new(connection), Parking { now, deadline: at, idle: Idle::Head(now) })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod buffers;
 pub(crate) mod builder;
 mod clock;
 mod connection;
+mod deadline;
 mod file_watcher;
 pub(crate) mod handle;
 pub(crate) mod health;
@@ -49,7 +50,7 @@ pub(crate) struct Shared {
     /// When there is a limit on how often an address may ask.
     pub(crate) rate: Option<crate::limits::rate::Rate>,
     pub(crate) body_memory: Arc<crate::limits::body_memory::Budget>,
-    pub(crate) streams: connection::streaming::Streams,
+    pub(crate) streams: crate::limits::streams::Streams,
     pub(crate) log_limiter: Arc<crate::log_limiter::LogLimiter>,
     draining: AtomicBool,
     stopped: AtomicBool,

@@ -11,7 +11,7 @@ use ::http::{Method, StatusCode};
 
 use super::response::{After, Record, Sending, Source};
 use super::state::{Connection, Flow, Stage, Turn};
-use super::streaming::{Framed, Full, Streaming};
+use super::streaming::{Framed, Streaming};
 use super::transport::Flushed;
 use crate::error::BodyFault;
 use crate::handler_call::{self, Fault};
@@ -26,9 +26,12 @@ use crate::http::response_head::{write_head, Exchange, Framing};
 use crate::http::span::Field;
 use crate::http::Refusal;
 use crate::limits::body_memory::Share;
+use crate::limits::limit::Limit;
+use crate::limits::streams::Full;
 use crate::router::{self, endpoint::Endpoint};
 use crate::server::buffers::{Desk, Handlers, Input};
 use crate::server::clock::Millis;
+use crate::server::deadline::Deadline;
 use crate::server::turn::Idle;
 use crate::tls::ClientIdentity;
 
@@ -44,42 +47,42 @@ const NOT_LET_IN: Refusal = Refusal::new(
     "the certificate that was shown for this connection is no longer accepted",
 );
 const TOO_LARGE: Refusal = Refusal::over(
-    "body_bytes",
+    Limit::BodyBytes,
     StatusCode::PAYLOAD_TOO_LARGE,
     "the request's body is larger than is accepted here",
 );
 const BUSY: Refusal = Refusal::over(
-    "queue_timeout",
+    Limit::QueueTimeout,
     StatusCode::SERVICE_UNAVAILABLE,
     "all workers are busy and the request has waited too long; try again",
 );
 const BODY_MEMORY_BUSY: Refusal = Refusal::over(
-    "body_memory_bytes",
+    Limit::BodyMemoryBytes,
     StatusCode::SERVICE_UNAVAILABLE,
     "too many bodies are being received; try again",
 );
 const TOO_OFTEN: Refusal = Refusal::over(
-    "requests_per_address",
+    Limit::RequestsPerAddress,
     StatusCode::TOO_MANY_REQUESTS,
     "too many requests come from this address; try again",
 );
 const QUEUE_FULL: Refusal = Refusal::over(
-    "queue_requests",
+    Limit::QueueRequests,
     StatusCode::SERVICE_UNAVAILABLE,
     "all workers are busy and as many requests as may wait for one do so; try again",
 );
 const STREAMS_BUSY: Refusal = Refusal::over(
-    "streaming_bodies",
+    Limit::StreamingBodies,
     StatusCode::SERVICE_UNAVAILABLE,
     "too many large bodies are being received; try again",
 );
 const READERS_BUSY: Refusal = Refusal::over(
-    "reserve_workers",
+    Limit::ReserveWorkers,
     StatusCode::SERVICE_UNAVAILABLE,
     "as many responses are being streamed as may be at a time; try again",
 );
 const STREAMS_OF_ADDRESS: Refusal = Refusal::over(
-    "streaming_bodies_per_address",
+    Limit::StreamingBodiesPerAddress,
     StatusCode::TOO_MANY_REQUESTS,
     "too many large bodies are being received from this address; try again",
 );
@@ -209,7 +212,7 @@ impl Connection {
                 });
                 let Some(response) = answer else {
                     self.stage = Stage::Body(collecting);
-                    self.deadline = desk.after(limits.body_timeout);
+                    self.deadline = desk.deadline(Limit::BodyTimeout, limits.body_timeout);
                     return (head_length, Ok(Continue(())));
                 };
                 let line = collecting.line.clone();
@@ -705,8 +708,9 @@ impl Collecting {
     }
 
     /// When the body must be there, given what has come.
-    fn deadline(&self, timeout: Duration, min_rate: u64) -> Millis {
-        body_deadline(self.began, timeout, min_rate, self.body.len() as u64)
+    fn deadline(&self, timeout: Duration, min_rate: u64) -> Deadline {
+        let at = body_deadline(self.began, timeout, min_rate, self.body.len() as u64);
+        Deadline::of(Limit::BodyTimeout, at)
     }
 }
 
@@ -777,7 +781,7 @@ pub(crate) fn refusal_of(fault: &BodyFault) -> Refusal {
     match fault {
         BodyFault::TooLarge { .. } => TOO_LARGE,
         BodyFault::TimedOut { .. } => Refusal::over(
-            "body_timeout",
+            Limit::BodyTimeout,
             StatusCode::REQUEST_TIMEOUT,
             "the request's body did not arrive in time",
         ),

@@ -15,8 +15,10 @@ use super::transport::{Flushed, Transport};
 use crate::escape;
 use crate::handler_call::{self, Fault};
 use crate::http::response_head::chunk_size_line;
+use crate::limits::limit::Limit;
 use crate::server::buffers::{Desk, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
+use crate::server::deadline::Deadline;
 use crate::server::poller::Entry;
 use crate::server::turn::Idle;
 use crate::server::Shared;
@@ -90,17 +92,19 @@ impl Pace {
         }
     }
 
-    /// When the client has made no progress for too long.
-    fn stall_deadline(&self, timeout: Millis) -> Millis {
-        self.progress.saturating_add(timeout)
-    }
-
-    /// When the client has taken less than `min_rate` bytes a second for too long.
-    fn rate_deadline(&self, now: Millis, timeout: Millis, min_rate: u64) -> Millis {
+    /// When the client has made no progress for too long, or taken less than `min_rate` bytes a second.
+    fn deadline(&self, now: Millis, timeout: Millis, min_rate: u64) -> Deadline {
+        let stall = self.progress.saturating_add(timeout);
         let (waited, moved) = self.total(now);
-        now.saturating_add(timeout)
+        let rate = now
+            .saturating_add(timeout)
             .saturating_add(moved.saturating_mul(1_000) / min_rate.max(1))
-            .saturating_sub(waited)
+            .saturating_sub(waited);
+        if stall <= rate {
+            Deadline::of(Limit::WriteTimeout, stall)
+        } else {
+            Deadline::of(Limit::WriteMinRate, rate)
+        }
     }
 }
 
@@ -169,15 +173,6 @@ impl Sending {
         Idle::Moving { since: now.saturating_sub(waited), bytes, min_rate }
     }
 
-    /// Which limit the client has met, given that the deadline has passed.
-    pub(crate) fn limit_met(&self, now: Millis, timeout: Duration) -> &'static str {
-        if self.pace.stall_deadline(whole_millis(timeout)) <= now {
-            "write_timeout"
-        } else {
-            "write_min_rate"
-        }
-    }
-
     /// Whether it is the connection's last.
     pub(crate) fn closes(&self) -> bool {
         self.after == After::Close
@@ -192,7 +187,7 @@ impl Connection {
     ) -> std::ops::ControlFlow<Flow> {
         sending.pace = Pace { mark: self.transport.sent(), progress: desk.millis(), ..Pace::default() };
         sending.decrypted = self.transport.decrypted();
-        self.deadline = desk.after(desk.shared.limits.write_timeout);
+        self.deadline = desk.deadline(Limit::WriteTimeout, desk.shared.limits.write_timeout);
         self.stage = Stage::Sending(Box::new(sending));
         Continue(())
     }
@@ -240,8 +235,7 @@ impl Connection {
                 let limits = &desk.shared.limits;
                 let (now, timeout) = (desk.millis(), whole_millis(limits.write_timeout));
                 sending.pace.is_blocked(now);
-                let rate_deadline = sending.pace.rate_deadline(now, timeout, limits.write_min_rate);
-                self.deadline = sending.pace.stall_deadline(timeout).min(rate_deadline);
+                self.deadline = sending.pace.deadline(now, timeout, limits.write_min_rate);
                 return self.wait(desk);
             }
             sending.pace.flows(desk.millis());

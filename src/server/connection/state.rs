@@ -20,11 +20,13 @@ use crate::handler_call::{self, Fault};
 use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
 use crate::http::request_head::{self, Scan};
 use crate::http::Refusal;
+use crate::limits::limit::Limit;
 use crate::limits::per_address::Admission;
 use crate::limits::Limits;
 use crate::log_limiter::Sort;
 use crate::server::buffers::{Desk, Handlers, Input};
 use crate::server::clock::{whole_millis, Millis};
+use crate::server::deadline::Deadline;
 use crate::server::poller::Parked;
 use crate::server::turn::{self, Idle, Parking, Ready, Reason, Signals};
 use crate::server::Shared;
@@ -41,6 +43,12 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 const REQUESTS_PER_TURN: u32 = 64;
 /// Responses to pipelined requests are sent together up to this many bytes.
 const OUTPUT_BYTES: usize = 16 * 1024;
+
+const HEAD_LATE: Refusal = Refusal::over(
+    Limit::HeadTimeout,
+    StatusCode::REQUEST_TIMEOUT,
+    "the request's head did not arrive in time",
+);
 
 pub(crate) struct Connection {
     key: usize,
@@ -66,7 +74,7 @@ pub(crate) struct Connection {
     pub(crate) was_queued: bool,
     /// The body of the request that is being answered from its head alone: it is read past before the next head.
     pub(crate) unwanted: Option<Box<Collecting>>,
-    pub(crate) deadline: Millis,
+    pub(crate) deadline: Deadline,
     /// What is found of credentials in a request that came in clear.
     in_clear: Option<Box<CredentialScan>>,
     listens_for_writable: bool,
@@ -113,7 +121,7 @@ impl Connection {
         transport: Transport,
         rules: u64,
         accepted: Millis,
-        deadline: Millis,
+        deadline: Deadline,
         admission: Admission,
     ) -> Connection {
         Connection {
@@ -173,7 +181,7 @@ impl Connection {
             Stage::Handshake { .. } => Idle::Head(self.accepted),
             Stage::Head if !self.served => Idle::Head(self.accepted),
             Stage::Head if self.head_begun => {
-                Idle::Head(self.deadline.saturating_sub(whole_millis(limits.head_timeout)))
+                Idle::Head(self.deadline.at.saturating_sub(whole_millis(limits.head_timeout)))
             }
             Stage::Head | Stage::Linger { .. } => Idle::Since(now),
             Stage::Body(collecting) => collecting.idle(now, limits.body_min_rate),
@@ -206,7 +214,7 @@ impl Connection {
         // A deadline may have come up while bytes were waiting: they count before it does.
         self.transport.begin_turn(readable || expired, hung_up);
         let mut flow = self.go_on(Ok(Continue(())), since, input, desk, handlers);
-        if expired && flow == Flow::Wait && self.deadline <= desk.millis() {
+        if expired && flow == Flow::Wait && self.deadline.has_passed(desk.millis()) {
             let begun = self.expire(input, desk);
             flow = self.go_on(begun, since, input, desk, handlers);
         }
@@ -223,7 +231,7 @@ impl Connection {
         match flow {
             Flow::Wait => {
                 let parking =
-                    Parking { now, deadline: self.deadline, idle: self.idle(now, &desk.shared.limits) };
+                    Parking { now, deadline: self.deadline.at, idle: self.idle(now, &desk.shared.limits) };
                 Outcome::Park(self, parking)
             }
             Flow::Again => {
@@ -329,7 +337,7 @@ impl Connection {
         self.stage = Stage::Head;
         desk.look();
         self.client = Client::of(&self.transport, rules, desk.millis()).map(Box::new);
-        self.deadline = desk.after(desk.shared.limits.head_timeout);
+        self.deadline = desk.deadline(Limit::HeadTimeout, desk.shared.limits.head_timeout);
         Ok(Continue(()))
     }
 
@@ -346,7 +354,7 @@ impl Connection {
             let start = request_head::empty_line(unread);
             if unread.len() > start {
                 if !std::mem::replace(&mut self.head_begun, true) && self.served {
-                    self.deadline = desk.after(limits.head_timeout);
+                    self.deadline = desk.deadline(Limit::HeadTimeout, limits.head_timeout);
                 }
                 // Once only, so that a head in small pieces is not read from its beginning with each.
                 let whole = (self.scanned == 0)
@@ -423,10 +431,10 @@ impl Connection {
         self.head_begun = false;
         self.counted = false;
         self.scanned = 0;
-        self.deadline = desk.after(desk.shared.limits.idle_timeout);
+        self.deadline = desk.deadline(Limit::IdleTimeout, desk.shared.limits.idle_timeout);
         if let Some(collecting) = self.unwanted.take() {
             self.stage = Stage::Body(collecting);
-            self.deadline = desk.after(desk.shared.limits.body_timeout);
+            self.deadline = desk.deadline(Limit::BodyTimeout, desk.shared.limits.body_timeout);
         }
     }
 
@@ -452,7 +460,7 @@ impl Connection {
         }
         let finishes_by_itself = matches!(self.stage, Stage::Sending(_) | Stage::Body(_));
         if desk.shared.is_draining() && !finishes_by_itself {
-            self.deadline = self.deadline.min(desk.after(DRAIN_GRACE));
+            self.deadline = self.deadline.no_later_than(desk.after(DRAIN_GRACE));
         }
         Ok(Break(Flow::Wait))
     }
@@ -509,41 +517,32 @@ impl Connection {
 
     /// The deadline has passed.
     fn expire(&mut self, input: &Input, desk: &mut Desk<'_>) -> Turn {
-        const LATE: StatusCode = StatusCode::REQUEST_TIMEOUT;
         // The connection ends here, or goes on with a refusal, so whatever it was at is over.
-        let limit = match std::mem::replace(&mut self.stage, Stage::Head) {
-            Stage::Body(collecting) if collecting.is_answered() => {
-                self.say_goodbye();
-                "body_timeout"
-            }
+        match std::mem::replace(&mut self.stage, Stage::Head) {
+            Stage::Body(collecting) if collecting.is_answered() => self.say_goodbye(),
             Stage::Body(collecting) => {
                 let fault = BodyFault::TimedOut { limit: desk.shared.limits.body_timeout };
                 return self.refuse(refusal_of(&fault), collecting.told(), desk);
             }
             Stage::Head if self.head_begun => {
-                let refusal =
-                    Refusal::over("head_timeout", LATE, "the request's head did not arrive in time");
-                return self.refuse(refusal, Told::Head(input.unread()), desk);
+                return self.refuse(HEAD_LATE, Told::Head(input.unread()), desk)
             }
-            Stage::Head if self.served => {
-                log::debug!("{}: closed after being idle (limit idle_timeout)", self.peer);
-                self.say_goodbye();
-                return Ok(Break(Flow::Close));
-            }
-            Stage::Linger { .. } => return Ok(Break(Flow::Close)),
-            Stage::Head => {
-                self.say_goodbye();
-                "head_timeout"
-            }
-            Stage::Handshake { .. } => "handshake_timeout",
-            Stage::Sending(sending) => sending.limit_met(desk.millis(), desk.shared.limits.write_timeout),
-        };
+            Stage::Head => self.say_goodbye(),
+            Stage::Handshake { .. } | Stage::Sending(_) | Stage::Linger { .. } => {}
+        }
         let peer = self.peer;
-        desk.shared.log_refusal(
-            limit,
-            desk.now(),
-            format_args!("{peer}: closed, because nothing came or went for too long (limit {limit})"),
-        );
+        match self.deadline.limit {
+            // Every kept connection ends so.
+            Some(limit @ Limit::IdleTimeout) => {
+                log::debug!("{peer}: closed after being idle (limit {limit})");
+            }
+            Some(limit) => {
+                let line =
+                    format_args!("{peer}: closed, because nothing came or went for too long (limit {limit})");
+                desk.shared.log_refusal(limit.name(), desk.now(), line);
+            }
+            None => {}
+        }
         Ok(Break(Flow::Close))
     }
 
@@ -552,7 +551,7 @@ impl Connection {
     pub(crate) fn begin_linger(&mut self, desk: &Desk<'_>) {
         self.transport.shutdown_write();
         self.stage = Stage::Linger { until: desk.after(LINGER_MOST) };
-        self.deadline = desk.after(LINGER);
+        self.deadline = Deadline::own(desk.after(LINGER));
     }
 
     fn linger(&mut self, until: Millis, desk: &mut Desk<'_>) -> Turn {
@@ -564,7 +563,7 @@ impl Connection {
                         credentials.go_on(&desk.shared.credential_names, &desk.scratch[..read]);
                         self.log_credentials(desk);
                     }
-                    self.deadline = desk.after(LINGER).min(until);
+                    self.deadline = Deadline::own(desk.after(LINGER).min(until));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return if desk.millis() < until { self.wait(desk) } else { Ok(Break(Flow::Close)) };

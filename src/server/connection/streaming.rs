@@ -2,9 +2,7 @@
 //! asks; while nothing comes, the handler's thread waits for a signal from the lot, and another worker takes its permit.
 
 use std::io::{self, ErrorKind, Read};
-use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +11,6 @@ use super::transport::{Flushed, Transport};
 use crate::error::BodyFault;
 use crate::http::chunked::{Decoder, Found};
 use crate::http::Refusal;
-use crate::limits::per_address::{Admission, PerAddress};
 use crate::server::buffers::Input;
 use crate::server::clock::Millis;
 use crate::server::Shared;
@@ -172,80 +169,5 @@ impl Read for Streaming<'_> {
             self.fault = Some(refusal_of(&fault));
             io::Error::from(fault)
         })
-    }
-}
-
-/// The places for handlers that read large bodies.
-pub(crate) struct Streams {
-    taken: AtomicUsize,
-    most: usize,
-    by_address: PerAddress,
-}
-
-/// One of them; given back when it is dropped.
-pub(crate) struct Place<'s> {
-    streams: &'s Streams,
-    _admission: Admission,
-}
-
-/// Which places are all taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Full {
-    OfAddress,
-    OfAll,
-}
-
-impl Streams {
-    pub(crate) fn new(most: usize, by_address: PerAddress) -> Streams {
-        Streams { taken: AtomicUsize::new(0), most, by_address }
-    }
-
-    /// Takes a place for an upload from this address.
-    pub(crate) fn enter(&self, address: IpAddr) -> Result<Place<'_>, Full> {
-        let admission = self.by_address.admit(address).ok_or(Full::OfAddress)?;
-        self.taken
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
-                (taken < self.most).then_some(taken + 1)
-            })
-            .map_err(|_| Full::OfAll)?;
-        Ok(Place { streams: self, _admission: admission })
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.streams.taken.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_address_cannot_take_the_places_of_all() {
-        let streams = Streams::new(3, PerAddress::new(2, false));
-        let enter = |text: &str| streams.enter(text.parse().unwrap());
-        let first = enter("2001:db8::1").ok();
-        let _second = enter("2001:db8::2").ok();
-        assert_eq!(enter("2001:db8::3").err(), Some(Full::OfAddress));
-        let _other = enter("192.0.2.1").ok();
-        assert_eq!(enter("192.0.2.2").err(), Some(Full::OfAll));
-        assert_eq!(enter("127.0.0.1").err(), Some(Full::OfAll));
-        drop(first);
-        assert_eq!(enter("192.0.2.2").err(), None);
-        let _again = enter("2001:db8::3").ok();
-        assert_eq!(enter("192.0.2.2").err(), Some(Full::OfAll));
-    }
-
-    #[test]
-    fn loopback_has_all_places_unless_it_is_counted() {
-        let own = "127.0.0.1".parse().unwrap();
-        let free = Streams::new(2, PerAddress::new(1, false));
-        let _held = (free.enter(own).ok(), free.enter(own).ok());
-        assert_eq!(free.enter(own).err(), Some(Full::OfAll));
-        let counted = Streams::new(2, PerAddress::new(1, true));
-        let _held = counted.enter(own).ok();
-        assert_eq!(counted.enter(own).err(), Some(Full::OfAddress));
     }
 }

@@ -1,0 +1,69 @@
+//! Which limit of a server a client, or a configuration, has met. Whoever refuses, cuts or closes carries one of these to
+//! the log line and to the answer, so that nobody spells a limit's name a second time. Knows nothing but the names.
+
+/// A field of [`Limits`](crate::Limits).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Limit {
+    Connections,
+    ConnectionsPerAddress,
+    RequestsPerAddress,
+    RedirectConnections,
+    Workers,
+    ReserveWorkers,
+    QueueRequests,
+    QueueTimeout,
+    StallTimeout,
+    HandshakeTimeout,
+    HeadTimeout,
+    BodyTimeout,
+    BodyMinRate,
+    IdleTimeout,
+    WriteTimeout,
+    WriteMinRate,
+    DrainTimeout,
+    HeadBytes,
+    HeadFields,
+    BodyBytes,
+    BodyBufferBytes,
+    BodyMemoryBytes,
+    StreamingBodies,
+    StreamingBodiesPerAddress,
+}
+
+impl Limit {
+    /// The name of the field. The command's option and its line in a configuration file have it with hyphens.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Limit::Connections => "connections",
+            Limit::ConnectionsPerAddress => "connections_per_address",
+            Limit::RequestsPerAddress => "requests_per_address",
+            Limit::RedirectConnections => "redirect_connections",
+            Limit::Workers => "workers",
+            Limit::ReserveWorkers => "reserve_workers",
+            Limit::QueueRequests => "queue_requests",
+            Limit::QueueTimeout => "queue_timeout",
+            Limit::StallTimeout => "stall_timeout",
+            Limit::HandshakeTimeout => "handshake_timeout",
+            Limit::HeadTimeout => "head_timeout",
+            Limit::BodyTimeout => "body_timeout",
+            Limit::BodyMinRate => "body_min_rate",
+            Limit::IdleTimeout => "idle_timeout",
+            Limit::WriteTimeout => "write_timeout",
+            Limit::WriteMinRate => "write_min_rate",
+            Limit::DrainTimeout => "drain_timeout",
+            Limit::HeadBytes => "head_bytes",
+            Limit::HeadFields => "head_fields",
+            Limit::BodyBytes => "body_bytes",
+            Limit::BodyBufferBytes => "body_buffer_bytes",
+            Limit::BodyMemoryBytes => "body_memory_bytes",
+            Limit::StreamingBodies => "streaming_bodies",
+            Limit::StreamingBodiesPerAddress => "streaming_bodies_per_address",
+        }
+    }
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
