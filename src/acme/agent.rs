@@ -1,8 +1,9 @@
 //! The agent: one thread that obtains a certificate, asks when it is to be renewed, renews it, and rests in between. Every
-//! certificate goes into the state directory, where the server's keeper finds it.
+//! certificate goes into the state directory, where the server's renewal finds it.
 //!
-//! Started and stopped by the server; `once` does the same a single time, for a command.
+//! Started and stopped by the server, which knows it by the trait in `tls::agent`; `once` does the same a single time, for a command.
 
+use std::fmt;
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -11,8 +12,10 @@ use std::thread;
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
+use rustls::sign::CertifiedKey;
 use rustls::RootCertStore;
 
+use super::board::Board;
 use super::foreign::clean;
 use super::held::{self, Found};
 use super::https::Https;
@@ -21,11 +24,11 @@ use super::schedule::{self, Dice, Next};
 use super::session::{self, Session};
 use super::state::{Book, Lock, Plan, State};
 use super::stop::Stop;
-use super::{account, ari, chain, Acme, Settings};
+use super::{account, ari, chain, Acme, Challenge, Settings};
 use crate::calendar::unix_now;
 use crate::error::{AcmeFault, Error, IdentityFault};
-use crate::tls::challenges::Challenges;
-use crate::tls::Identity;
+use crate::tls::agent::{AtWork, OnFailure, Surroundings};
+use crate::tls::{self, Identity};
 
 /// How long to rest at most before the clock, which somebody may have set, is looked at again: with a certificate, and
 /// without.
@@ -39,16 +42,13 @@ const AFTER_A_PANIC: Duration = Duration::from_secs(60);
 /// After authorities that could not be asked when to renew. In seconds.
 const ASK_AGAIN_AFTER_FAILURE: i64 = 3_600;
 
-/// What a server with an identity from an authority carries.
+/// What an identity from an authority brings along.
 pub(crate) struct Agent {
     settings: Settings,
     state_dir: PathBuf,
     roots: RootCertStore,
-    board: Arc<Challenges>,
+    board: Board,
 }
-
-/// What is told of an attempt that failed: why, and how long until the next.
-pub(crate) type Told = Box<dyn Fn(&Error, Duration) + Send>;
 
 /// Whether a certificate that is good still is renewed; see [`Acme::obtain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,44 +62,15 @@ pub enum Urgency {
 impl Agent {
     pub(crate) fn new(acme: &Acme) -> Result<Agent, Error> {
         let (settings, roots) = (acme.check()?, acme.roots()?);
-        Ok(Agent { settings, state_dir: acme.state_dir.clone(), roots, board: Arc::default() })
+        Ok(Agent { settings, state_dir: acme.state_dir.clone(), roots, board: Board::default() })
     }
 
-    /// Where challenges are posted, to be answered by the redirect and the TLS listener.
-    pub(crate) fn challenges(&self) -> &Arc<Challenges> {
-        &self.board
-    }
-
-    pub(crate) fn challenge(&self) -> super::Challenge {
+    pub(super) fn challenge(&self) -> Challenge {
         self.settings.challenge
-    }
-
-    /// Where the certificate and all that belongs to it are kept.
-    pub(crate) fn state_dir(&self) -> &Path {
-        &self.state_dir
     }
 
     pub(super) fn state(&self) -> State {
         State::at(&self.state_dir)
-    }
-
-    /// Begins to work, on a thread of its own, and tells of attempts that fail.
-    pub(crate) fn start(self: Arc<Self>, told: Told) -> io::Result<AtWork> {
-        let stop = Stop::default();
-        let (sender, ended) = mpsc::channel();
-        let at_work = AtWork { stop: stop.clone(), ended };
-        thread::Builder::new().name("lockgate-acme".into()).spawn(move || {
-            // A fault here must not end the care for the certificate without a word.
-            while panic::catch_unwind(AssertUnwindSafe(|| self.work(&stop, &told))).is_err() {
-                log::error!("ACME: the agent panicked; it begins again in {AFTER_A_PANIC:?}");
-                if stop.wait(AFTER_A_PANIC) {
-                    break;
-                }
-            }
-            // Nobody listens when the server has given up waiting.
-            let _ = sender.send(());
-        })?;
-        Ok(at_work)
     }
 
     /// Gets a certificate on this thread, once, whatever the back-off says: somebody is waiting.
@@ -153,7 +124,7 @@ impl Agent {
     }
 
     /// The thread's work, until it is to stop.
-    fn work(&self, stop: &Stop, told: &Told) {
+    fn work(&self, stop: &Stop, told: &OnFailure) {
         let https = match self.https(stop) {
             Ok(https) => https,
             Err(fault) => return log::error!("ACME: nothing is obtained or renewed: {fault}"),
@@ -197,7 +168,13 @@ impl Agent {
     }
 
     /// Does what is due, and says how long to rest.
-    fn round(&self, https: &Https, state: &State, stop: &Stop, told: &Told) -> Result<Duration, AcmeFault> {
+    fn round(
+        &self,
+        https: &Https,
+        state: &State,
+        stop: &Stop,
+        told: &OnFailure,
+    ) -> Result<Duration, AcmeFault> {
         let now = unix_now();
         let found = self.found(state)?;
         let mut book = state.book()?;
@@ -376,27 +353,81 @@ impl Agent {
     }
 }
 
-/// An agent at work; dropping it asks it to stop.
-pub(crate) struct AtWork {
+impl tls::agent::Agent for Agent {
+    fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    fn check(&self, server: Surroundings) -> Result<(), Error> {
+        let fault = match self.settings.challenge {
+            Challenge::Http01 if !server.plain_http => {
+                "http-01 is answered where plain HTTP is, which is nowhere; serve redirects too (redirect_http, --http), or \
+                 prove the names with tls-alpn-01"
+            }
+            Challenge::TlsAlpn01 if server.clients_need_certificates => {
+                "tls-alpn-01 is asked by an authority that has no certificate of its own, and clients must have one here; \
+                 prove the names with http-01"
+            }
+            Challenge::Http01 | Challenge::TlsAlpn01 => return Ok(()),
+        };
+        Err(Error::Setting { setting: "challenge", fault: fault.into() })
+    }
+
+    fn start(self: Arc<Self>, on_failure: OnFailure) -> io::Result<Box<dyn AtWork>> {
+        let stop = Stop::default();
+        let (sender, ended) = mpsc::channel();
+        let at_work = Thread { stop: stop.clone(), ended };
+        thread::Builder::new().name("lockgate-acme".into()).spawn(move || {
+            // A fault here must not end the care for the certificate without a word.
+            while panic::catch_unwind(AssertUnwindSafe(|| self.work(&stop, &on_failure))).is_err() {
+                log::error!("ACME: the agent panicked; it begins again in {AFTER_A_PANIC:?}");
+                if stop.wait(AFTER_A_PANIC) {
+                    break;
+                }
+            }
+            // Nobody listens when the server has given up waiting.
+            let _ = sender.send(());
+        })?;
+        Ok(Box::new(at_work))
+    }
+
+    fn answer(&self, token: &str) -> Option<String> {
+        self.board.answer(token)
+    }
+
+    fn certificate(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
+        self.board.certificate(server_name)
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Agent")
+            .field("authority", &self.settings.directory)
+            .field("board", &self.board)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The agent's thread; dropping this asks it to stop.
+struct Thread {
     stop: Stop,
     ended: mpsc::Receiver<()>,
 }
 
-impl AtWork {
-    /// Asks it to stop. Returns at once.
-    pub(crate) fn stop(&self) {
+impl AtWork for Thread {
+    fn stop(&self) {
         self.stop.stop();
     }
 
-    /// Waits until it has stopped, at most this long; whether it has.
-    pub(crate) fn wait(&self, time: Duration) -> bool {
+    fn wait(&self, time: Duration) -> bool {
         !matches!(self.ended.recv_timeout(time), Err(mpsc::RecvTimeoutError::Timeout))
     }
 }
 
-impl Drop for AtWork {
+impl Drop for Thread {
     fn drop(&mut self) {
-        self.stop();
+        self.stop.stop();
     }
 }
 

@@ -11,6 +11,7 @@ use super::schedule::Held;
 use super::Settings;
 use crate::calendar::unix_now;
 use crate::error::Error;
+use crate::tls::load::{check, Part};
 use crate::tls::{pem, Certificate, Identity};
 
 /// Text before the first section is no part of PEM (RFC 7468 §2).
@@ -66,7 +67,8 @@ pub(super) struct Found {
 
 /// What an authority has given now, before it is written down, as [`read`] finds it. It must be valid by this machine's clock.
 pub(super) fn try_new(file: &[u8], settings: &Settings) -> Result<Found, Error> {
-    found(Identity::of_one_file(None, file)?, file, Some(settings))
+    let part = Part { file: None, pem: file };
+    found(check(part, part)?.identity.valid_at(unix_now())?, file, Some(settings))
 }
 
 /// Reads what [`write`] wrote. `settings` says what it should be like; without them, it fits. A certificate that is not valid

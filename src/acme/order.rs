@@ -9,6 +9,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::base64url;
+use super::board::Board;
 use super::chain;
 use super::foreign::clean;
 use super::keys;
@@ -20,7 +21,6 @@ use super::stop::Stop;
 use super::{Challenge, Settings};
 use crate::calendar::unix_now;
 use crate::error::AcmeFault;
-use crate::tls::challenges::Challenges;
 
 /// All validations of an order, and then the issuance.
 const VALIDATION: Duration = Duration::from_secs(5 * 60);
@@ -36,7 +36,7 @@ const MOST_POLL: Duration = Duration::from_secs(60);
 pub(super) struct Work<'a> {
     pub settings: &'a Settings,
     pub state: &'a State,
-    pub board: &'a Challenges,
+    pub board: &'a Board,
     pub stop: &'a Stop,
 }
 
@@ -374,7 +374,7 @@ fn is_garbled(fault: &AcmeFault) -> bool {
 }
 
 /// Takes down whatever is posted.
-struct Cleared<'a>(&'a Challenges);
+struct Cleared<'a>(&'a Board);
 
 impl Drop for Cleared<'_> {
     fn drop(&mut self) {

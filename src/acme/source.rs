@@ -1,4 +1,4 @@
-//! What the server's keeper asks: the certificate that the agent has put into the state directory, and while there is none
+//! What a server's renewal asks for: the certificate that the agent has put into the state directory, and while there is none
 //! the device identity.
 
 use std::path::PathBuf;
@@ -9,16 +9,26 @@ use zeroize::Zeroizing;
 
 use super::agent::Agent;
 use super::{held, Acme};
+use crate::calendar::unix_now;
 use crate::device::{Device, DeviceFault};
 use crate::error::{Error, IdentityFault};
-use crate::tls::source::{IdentitySource, Origin};
-use crate::tls::{file, Identity};
+use crate::tls::{file, load, Identity, IdentitySource};
 
-/// An identity whose certificate the agent, which it carries, obtains and renews.
-pub(crate) fn identity(acme: &Acme) -> Result<Identity, Error> {
-    let agent = Arc::new(Agent::new(acme)?);
-    let source = AcmeSource::new(agent.state().certificate_file(), acme);
-    Ok(Origin::ask(Arc::new(source))?.with_agent(Some(agent)))
+impl Identity {
+    /// A certificate from an authority, which the server that serves with it obtains and renews by itself, on a thread of
+    /// its own, from its start to its stop; one that [`Handle::replace_identity`](crate::Handle::replace_identity) puts into
+    /// a running server is only served. While there is no certificate yet, the [device identity](Identity::device) in the
+    /// same state directory is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Setting`] for what [`Acme`](crate::Acme) cannot be, [`Error::Identity`] for a file of roots that cannot be
+    /// used, and those of the device identity.
+    pub fn acme(acme: crate::Acme) -> Result<Identity, Error> {
+        let agent = Arc::new(Agent::new(&acme)?);
+        let source = AcmeSource::new(agent.state().certificate_file(), &acme);
+        Ok(Identity::from_source(source)?.with_agent(agent))
+    }
 }
 
 struct AcmeSource {
@@ -51,7 +61,10 @@ impl IdentitySource for AcmeSource {
     fn load(&self) -> Result<Identity, Error> {
         // A panic while it is held leaves a whole value behind.
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        let fault = match Identity::load_files(&self.certificate, &self.certificate) {
+        let now = unix_now();
+        let loaded = load::load_files(&self.certificate, &self.certificate, now);
+        // It must be valid, since there is something else to serve with.
+        let fault = match loaded.and_then(|identity| identity.valid_at(now)) {
             Ok(identity) => {
                 *given = Given::Certificate;
                 return Ok(identity);

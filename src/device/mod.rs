@@ -12,6 +12,7 @@ pub(crate) mod scope;
 
 mod clock;
 mod fault;
+mod identity;
 mod machine;
 mod names;
 mod state;
@@ -202,19 +203,6 @@ impl IdentitySource for Device {
     fn look_again(&self, current: &Identity, _now: SystemTime) -> Option<Duration> {
         let provisional = clock::is_provisional(current.not_before());
         Some(if provisional { LOOK_AGAIN_AT_THE_CLOCK } else { LOOK_AGAIN })
-    }
-}
-
-impl Identity {
-    /// The device's own: a certificate signed by a CA that is made in this directory on the first start. The same as
-    /// `Identity::from_source(Device::new(state_dir))`; see [`Device`].
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Device`] when the directory cannot be written to, and when its CA cannot be used; [`Error::Identity`] when a
-    /// file in it cannot be read.
-    pub fn device(state_dir: impl Into<PathBuf>) -> Result<Identity, Error> {
-        Identity::from_source(Device::new(state_dir))
     }
 }
 

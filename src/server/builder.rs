@@ -13,7 +13,7 @@ use super::missing::{self, Missing};
 use super::poller::Poller;
 use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal, Rounds};
 use super::workers::Workers;
-use super::Shared;
+use super::{agents, run, Shared};
 use crate::error::Error;
 use crate::handler_call;
 use crate::http::clear_credentials::CredentialNames;
@@ -27,6 +27,7 @@ use crate::listen;
 use crate::log_limiter::LogLimiter;
 use crate::redirect::{self, HttpCredentials};
 use crate::router::Router;
+use crate::tls::agent::Surroundings;
 use crate::tls::{ClientAuth, Clients, Identity, Live, RECORD_BYTES};
 
 /// Enough for every name that an appliance has; each full handshake looks through them.
@@ -113,7 +114,7 @@ impl Server {
     /// # Errors
     /// [`Error::Io`] when a thread cannot be started. What goes wrong later goes to the log, and the server goes on.
     pub fn run(self) -> Result<(), Error> {
-        handle::run(self.handle, self.acceptor, self.redirect, self.rounds)
+        run::run(self.handle, self.acceptor, self.redirect, self.rounds)
     }
 
     /// Serves on threads of its own.
@@ -328,8 +329,11 @@ impl ServerBuilder {
             }));
         }
         let clients = self.client_auth.take().map(Clients::load).transpose()?;
-        #[cfg(feature = "acme")]
-        crate::acme::serving::check(&identities, self.redirect.is_some(), clients.as_ref())?;
+        let surroundings = Surroundings {
+            plain_http: self.redirect.is_some(),
+            clients_need_certificates: clients.as_ref().is_some_and(Clients::are_required),
+        };
+        agents::check(&identities, surroundings)?;
         let tls = Arc::new(Live::new(identities, clients)?.with_record_bytes(self.tls_record_bytes)?);
         let (renewal, rounds) = Renewal::new(tls.clone(), (missing, ask), self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
@@ -347,7 +351,8 @@ impl ServerBuilder {
                 let names = tls.clone();
                 let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
                 let stop = Arc::new(AtomicBool::new(false));
-                let (challenges, log_limiter) = (challenges(&tls), log_limiter.clone());
+                let challenges = agents::challenges(&tls.current().identities);
+                let log_limiter = log_limiter.clone();
                 let opening = redirect::Opening {
                     listener,
                     settings,
@@ -444,12 +449,4 @@ impl ServerBuilder {
             field_names: self.field_names,
         }
     }
-}
-
-/// What the redirect answers to authorities that validate a name; `None` when no identity is from one.
-fn challenges(tls: &Arc<Live>) -> Option<Box<redirect::Challenges>> {
-    let identities = tls.current().identities.clone();
-    let boards: Vec<_> = identities.iter().filter_map(Identity::challenges).cloned().collect();
-    (!boards.is_empty())
-        .then(|| Box::new(move |token: &str| boards.iter().find_map(|board| board.answer(token))) as _)
 }

@@ -4,6 +4,7 @@
 //! the workers (`workers`) watch the lot in turns and give whatever is ready its turn (`connection`), which ends as soon as
 //! it would wait.
 
+mod agents;
 mod buffers;
 pub(crate) mod builder;
 mod clock;
@@ -18,6 +19,7 @@ mod permits;
 mod poller;
 mod readers;
 pub(crate) mod renewal;
+mod run;
 mod timers;
 mod turn;
 mod workers;

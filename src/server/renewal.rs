@@ -280,9 +280,8 @@ impl Renewal {
         Ok(())
     }
 
-    /// Tells that an identity could not be renewed, by whoever tried.
-    #[cfg(feature = "acme")]
-    pub(crate) fn tell_failure(&self, index: usize, error: &Error, retry_in: Duration) {
+    /// Tells that an agent could not renew an identity.
+    pub(super) fn tell_failure(&self, index: usize, error: &Error, retry_in: Duration) {
         let subject = Subject::Renewal(index);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.retain(|(of, _)| *of != subject);

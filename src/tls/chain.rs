@@ -1,7 +1,6 @@
 //! The certificates of a file and how they hang together: which is the server's own, and who issued whom.
 //!
-//! Called by programs that check or show certificates, and by `identity` for what it warns of. What is wrong with a chain is
-//! said by `findings`.
+//! Called by programs that check or show certificates, and by `findings`, which says what is wrong with a chain.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +10,8 @@ use super::certificate::Certificate;
 use super::file::LooseMode;
 use super::form::{self, Form, Wanted};
 use super::pem::Unread;
-use super::validity::{self, Standing};
-use super::{file, findings, key, pem};
-use crate::calendar::iso8601;
+use super::{file, key, pem};
 use crate::error::{Error, IdentityFault};
-use crate::escape;
-use crate::finding::{Finding, Severity};
 
 /// A path is followed so far and no further: clients give up sooner.
 const LONGEST_PATH: usize = 10;
@@ -185,25 +180,6 @@ impl Chain {
         self.key.as_ref().map(|key| self.place_of(key).is_some())
     }
 
-    /// All that is wrong with it at `now` (seconds since 1970-01-01 UTC), what is worse first.
-    ///
-    /// Nothing is said of validity while `now` is before the day this program was built, since such a clock says nothing.
-    pub fn findings(&self, now: i64) -> Vec<Finding> {
-        findings::of(self, now)
-    }
-
-    /// The same for certificates that are to be served: one that begins within five minutes is no finding.
-    pub(crate) fn findings_of_served(&self, now: i64) -> Vec<Finding> {
-        let is_early = |certificate: &Certificate| {
-            validity::standing(certificate.facts.validity, now) == Standing::Early
-        };
-        let mut findings = findings::of(self, now);
-        if !self.certificates.iter().any(is_early) {
-            findings.retain(|finding| finding.id() != findings::NOT_YET_VALID.id);
-        }
-        findings
-    }
-
     /// The certificates as a server should send them (RFC 8446 §4.4.2): its own first, then each one's issuer, without the
     /// root at the end and without what leads nowhere. The server's own is the one that the key belongs to; without a key, the
     /// first that is not an authority's.
@@ -277,35 +253,6 @@ pub(crate) fn authorities(contents: &[u8]) -> Result<Vec<CertificateDer<'static>
         return Err(form::nothing(contents, &found, Wanted::Authority));
     }
     Ok(found.certificates)
-}
-
-/// Warns of what clients will object to, in what a server is about to send.
-pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>, now: i64) {
-    let place = file.map_or_else(|| escape::line("the certificate"), escape::path);
-    let chain = match of_served(certificates, file) {
-        Ok(chain) => chain,
-        Err(fault) => {
-            log::warn!("{place}: {fault}");
-            return;
-        }
-    };
-    if !validity::is_plausible(now) {
-        log::warn!(
-            "{place}: this machine's clock says {}, before the day this program was built; whether the certificate is valid \
-             now is not judged",
-            iso8601(now)
-        );
-    }
-    for finding in chain.findings_of_served(now) {
-        // How much of its life is left, the server says, at the start and again later.
-        if finding.severity() < Severity::Warning || finding.id() == findings::EXPIRES_SOON.id {
-            continue;
-        }
-        let is_of_clock =
-            [&findings::EXPIRED, &findings::NOT_YET_VALID].iter().any(|rule| rule.id == finding.id());
-        let level = if is_of_clock { log::Level::Error } else { log::Level::Warn };
-        log::log!(level, "{place}: {finding}");
-    }
 }
 
 /// What a server sends, to be looked at.

@@ -17,7 +17,7 @@ use rustls::{CertificateError, RootCertStore};
 
 use super::form::{self, Wanted};
 use super::revocation::{self, Due, RevocationList};
-use super::source::{Stamp, MOST_FILES};
+use super::stamp::{Stamp, MOST_FILES};
 use super::x509::Facts;
 use super::{der, file, pem, provider, Expiry};
 use crate::calendar::{iso8601, since_1970, unix, unix_now};
@@ -170,7 +170,6 @@ impl Clients {
     }
 
     /// Whether a client without a certificate is refused.
-    #[cfg(feature = "acme")]
     pub(crate) fn are_required(&self) -> bool {
         self.verifier.client_auth_mandatory()
     }

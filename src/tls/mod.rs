@@ -1,14 +1,13 @@
 //! From PEM files to a rustls ServerConfig: the only place, with the transport, that names rustls types.
 //!
-//! Knows certificates, keys and rustls; nothing of sockets, threads or HTTP (but for the calendar in `http::date`). Only
-//! `acme`, which speaks to an authority, knows them.
-//! The server calls it: [`Identity`] is loaded and checked before a socket is opened, and [`Live`] holds those in use and
-//! the configuration that every handshake is made with.
+//! Knows certificates, keys and rustls; nothing of sockets, threads or HTTP, and nothing of `acme` and `device`, which make
+//! certificates with what stands here. The server calls it: [`Identity`] is loaded and checked before a socket is opened, and
+//! [`Live`] holds those in use and the configuration that every handshake is made with.
 
+pub(crate) mod agent;
 pub(crate) mod built;
 mod certificate;
 mod chain;
-pub(crate) mod challenges;
 mod client_auth;
 mod client_identity;
 pub(crate) mod der;
@@ -17,12 +16,15 @@ pub(crate) mod file;
 mod findings;
 mod form;
 mod handshake;
-pub(crate) mod identity;
+mod identity;
 mod key;
+mod live;
+pub(crate) mod load;
 pub(crate) mod pem;
 mod resolver;
 mod revocation;
-pub(crate) mod source;
+mod server_config;
+mod stamp;
 mod validity;
 pub(crate) mod x509;
 
@@ -40,10 +42,12 @@ pub(crate) use file::loose_mode_of;
 #[cfg(feature = "check")]
 pub(crate) use findings::rules as certificate_rules;
 pub(crate) use handshake::{client_alert, failed_handshake, Failed, LEFT, NO_TLS};
-pub use identity::{Expiry, Identity};
-pub(crate) use resolver::{Live, Serving, ALPN_CHALLENGE, RECORD_BYTES};
-pub use source::IdentitySource;
-pub(crate) use source::{Origin, Stamp};
+pub(crate) use identity::Origin;
+pub use identity::{Expiry, Identity, IdentitySource};
+pub(crate) use live::{Live, Serving};
+pub(crate) use resolver::ALPN_CHALLENGE;
+pub(crate) use server_config::RECORD_BYTES;
+pub(crate) use stamp::Stamp;
 #[cfg(feature = "check")]
 pub(crate) use validity::is_plausible;
 #[cfg(any(test, fuzzing))]

@@ -1,6 +1,7 @@
 //! What is wrong with a chain of certificates: each check, and what it says. The table of all kinds is in `rules`.
 //!
-//! Knows what is in the certificates and what time it is; asks no network and trusts nobody. Called by `chain`.
+//! Knows what is in the certificates and what time it is; asks no network and trusts nobody. Called by programs that
+//! check certificates, and by `load` for what a server is about to send.
 
 mod names;
 pub(crate) mod rules;
@@ -9,17 +10,18 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
 
-pub(super) use self::rules::{EXPIRED, EXPIRES_SOON, NOT_YET_VALID};
+use rustls::pki_types::CertificateDer;
 
 use self::rules::*;
 use super::certificate::Certificate;
-use super::chain::{Chain, Way};
+use super::chain::{self, Chain, Way};
 use super::pem::Unread;
-use super::validity;
+use super::validity::{self, Standing};
 use super::x509::{Hash, PublicKey};
 use crate::calendar::{days_from_civil, iso8601};
 use crate::error::command_for;
-use crate::finding::{self, shell_word, Finding};
+use crate::escape;
+use crate::finding::{self, shell_word, Finding, Severity};
 
 const DAY: i64 = 86_400;
 /// Apple, "Requirements for trusted certificates in iOS 13 and macOS 10.15": for certificates issued after 2019-07-01.
@@ -39,8 +41,57 @@ const MOST_FAULTY_NAMES: usize = 16;
 /// A message names so many and counts the rest.
 const MOST_NAMED: usize = 5;
 
+impl Chain {
+    /// All that is wrong with it at `now` (seconds since 1970-01-01 UTC), what is worse first.
+    ///
+    /// Nothing is said of validity while `now` is before the day this program was built, since such a clock says nothing.
+    pub fn findings(&self, now: i64) -> Vec<Finding> {
+        of(self, now)
+    }
+
+    /// The same for certificates that are to be served: one that begins within five minutes is no finding.
+    pub(crate) fn findings_of_served(&self, now: i64) -> Vec<Finding> {
+        let is_early = |certificate: &Certificate| {
+            validity::standing(certificate.facts.validity, now) == Standing::Early
+        };
+        let mut findings = of(self, now);
+        if !self.certificates().iter().any(is_early) {
+            findings.retain(|finding| finding.id() != NOT_YET_VALID.id);
+        }
+        findings
+    }
+}
+
+/// Warns of what clients will object to, in what a server is about to send.
+pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>, now: i64) {
+    let place = file.map_or_else(|| escape::line("the certificate"), escape::path);
+    let chain = match chain::of_served(certificates, file) {
+        Ok(chain) => chain,
+        Err(fault) => {
+            log::warn!("{place}: {fault}");
+            return;
+        }
+    };
+    if !validity::is_plausible(now) {
+        log::warn!(
+            "{place}: this machine's clock says {}, before the day this program was built; whether the certificate is valid \
+             now is not judged",
+            iso8601(now)
+        );
+    }
+    for finding in chain.findings_of_served(now) {
+        // How much of its life is left, the server says, at the start and again later.
+        if finding.severity() < Severity::Warning || finding.id() == EXPIRES_SOON.id {
+            continue;
+        }
+        let is_of_clock = [&EXPIRED, &NOT_YET_VALID].iter().any(|rule| rule.id == finding.id());
+        let level = if is_of_clock { log::Level::Error } else { log::Level::Warn };
+        log::log!(level, "{place}: {finding}");
+    }
+}
+
 /// All findings, the worst first; of the same severity in the order in which one reads a chain.
-pub(super) fn of(chain: &Chain, now: i64) -> Vec<Finding> {
+fn of(chain: &Chain, now: i64) -> Vec<Finding> {
     let mut check = Check { chain, way: chain.way(), now, findings: Vec::new() };
     check.key();
     check.unread();

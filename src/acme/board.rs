@@ -1,6 +1,6 @@
 //! The board on which challenges are posted while an authority validates a name (RFC 8555 §8): answers for plain HTTP by
-//! token, and certificates for TLS by name. Small, bounded, and shared by three threads: ACME's posts, the redirect reads
-//! the one half and the TLS listener the other.
+//! token, and certificates for TLS by name. Small, bounded, and shared by three kinds of threads: the agent's posts, the redirect's
+//! reads the answers, and those that shake hands read the certificates.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustls::sign::CertifiedKey;
 
 /// Let's Encrypt takes 100 names in an order.
-#[cfg(feature = "acme")]
 const MOST: usize = 128;
 
 #[derive(Default)]
-pub(crate) struct Challenges {
+pub(super) struct Board {
     posted: Mutex<Posted>,
 }
 
@@ -23,9 +22,9 @@ struct Posted {
     by_name: HashMap<String, Arc<CertifiedKey>>,
 }
 
-impl Challenges {
+impl Board {
     /// What is to be answered to a request for this token (RFC 8555 §8.3).
-    pub(crate) fn answer(&self, token: &str) -> Option<String> {
+    pub(super) fn answer(&self, token: &str) -> Option<String> {
         self.posted().by_token.get(token).cloned()
     }
 
@@ -39,12 +38,9 @@ impl Challenges {
         // Each change is one call of a map, so a panic elsewhere leaves it whole.
         self.posted.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-#[cfg(feature = "acme")]
-impl Challenges {
     /// Whether there was room.
-    pub(crate) fn post_answer(&self, token: String, answer: String) -> bool {
+    pub(super) fn post_answer(&self, token: String, answer: String) -> bool {
         let mut posted = self.posted();
         let fits = posted.by_token.len() < MOST;
         if fits {
@@ -54,7 +50,7 @@ impl Challenges {
     }
 
     /// Whether there was room.
-    pub(crate) fn post_certificate(&self, server_name: String, certificate: Arc<CertifiedKey>) -> bool {
+    pub(super) fn post_certificate(&self, server_name: String, certificate: Arc<CertifiedKey>) -> bool {
         let mut posted = self.posted();
         let fits = posted.by_name.len() < MOST;
         if fits {
@@ -63,28 +59,28 @@ impl Challenges {
         fits
     }
 
-    pub(crate) fn clear(&self) {
+    pub(super) fn clear(&self) {
         *self.posted() = Posted::default();
     }
 }
 
-impl fmt::Debug for Challenges {
+impl fmt::Debug for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let posted = self.posted();
-        f.debug_struct("Challenges")
+        f.debug_struct("Board")
             .field("tokens", &posted.by_token.len())
             .field("names", &posted.by_name.len())
             .finish()
     }
 }
 
-#[cfg(all(test, feature = "acme"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_posted_is_answered_until_it_is_cleared_and_there_is_an_end_to_it() {
-        let board = Challenges::default();
+        let board = Board::default();
         for number in 0..MOST {
             assert!(board.post_answer(format!("token-{number}"), format!("answer-{number}")));
         }
@@ -92,7 +88,7 @@ mod tests {
         assert_eq!(board.answer("token-7").as_deref(), Some("answer-7"));
         assert_eq!(board.answer("one more"), None);
         assert_eq!(board.answer(""), None);
-        assert_eq!(format!("{board:?}"), "Challenges { tokens: 128, names: 0 }");
+        assert_eq!(format!("{board:?}"), "Board { tokens: 128, names: 0 }");
         board.clear();
         assert_eq!(board.answer("token-7"), None);
     }

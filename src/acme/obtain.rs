@@ -1,0 +1,82 @@
+//! A certificate without a server, once: for a command, and for programs that serve with something else.
+//!
+//! Called by programs. Answers plain HTTP with the redirect's thread while the agent works on the calling one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread;
+
+use super::agent::Urgency;
+use super::{Acme, Agent, Challenge};
+use crate::error::Error;
+use crate::http::response_head::FieldNames;
+use crate::http::target::EncodedSlash;
+use crate::limits::Limits;
+use crate::listen;
+use crate::log_limiter::LogLimiter;
+use crate::redirect::{self, HttpCredentials, Settings};
+use crate::tls::agent::Agent as _;
+use crate::tls::Identity;
+
+impl Acme {
+    /// Gets a certificate without a server, once, and waits for it: for a first certificate before anything is served, and
+    /// for programs that serve with something else. Plain HTTP is answered at `http` meanwhile, which authorities must
+    /// reach as port 80; names are proven with [`Challenge::Http01`] only.
+    ///
+    /// Renews, or not, as `urgency` says. A failure in the past does not hold it back, only that the last order is younger
+    /// than 2 min.
+    ///
+    /// # Errors
+    /// [`Error::Acme`] when there is no certificate in the end; [`Error::Setting`] for settings that cannot be, and for the
+    /// challenge that needs a server; [`Error::Listen`] when `http` cannot be had.
+    pub fn obtain(&self, http: impl Into<String>, urgency: Urgency) -> Result<Identity, Error> {
+        let agent = Agent::new(self)?;
+        if agent.challenge() != Challenge::Http01 {
+            let fault = "tls-alpn-01 is answered where HTTPS is served: serve with this identity, and the certificate is \
+                         obtained there; or take http-01"
+                .to_string();
+            return Err(Error::Setting { setting: "challenge", fault });
+        }
+        let (listener, address) = listen::open("http-01", "http", &http.into())?;
+        let limits = Limits::default();
+        let settings = Settings {
+            public_name: None,
+            public_port: address.port(),
+            credentials: HttpCredentials::default(),
+            credential_headers: Vec::new(),
+            connections: limits.redirect_connections,
+            head_bytes: limits.head_bytes,
+            head_timeout: limits.head_timeout,
+            head_fields: limits.head_fields,
+            encoded_slash: EncodedSlash::Refused,
+            field_names: FieldNames::LowerCase,
+        };
+        let agent = Arc::new(agent);
+        let asked = agent.clone();
+        let answers = Box::new(move |token: &str| asked.answer(token));
+        // Nothing is redirected: there is nothing to redirect to.
+        let is_own = Box::new(|_: &str| false);
+        let stop = Arc::new(AtomicBool::new(false));
+        let log_limiter = Arc::new(LogLimiter::new(|| {}));
+        let (serve, waker) = redirect::open(redirect::Opening {
+            listener,
+            settings,
+            is_own,
+            challenges: Some(answers),
+            stop: stop.clone(),
+            log_limiter,
+        })?;
+        let thread = thread::Builder::new()
+            .name("lockgate-http".into())
+            .spawn(serve)
+            .map_err(|source| Error::Io { doing: "starting a thread", source })?;
+        let obtained = agent.once(urgency);
+        stop.store(true, Ordering::Release);
+        match waker.wake() {
+            // It ends within a second; whatever it has to say was about clients.
+            Ok(()) => drop(thread.join()),
+            Err(error) => log::error!("a thread could not be woken: {error}"),
+        }
+        obtained
+    }
+}

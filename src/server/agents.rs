@@ -1,0 +1,75 @@
+//! The agents that identities bring along: checked against what the server offers, started with it, stopped with it.
+//!
+//! Knows the contract in `tls::agent` and no agent. Called by `builder` and `run`. Where no identity can bring one, as without
+//! the feature `acme`, nothing of this is linked.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use crate::error::Error;
+use crate::redirect;
+use crate::tls::agent::{AtWork, Surroundings};
+use crate::tls::Identity;
+
+/// How long the end waits for agents; what they do is safe to cut off at any point.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// The agents at work.
+pub(super) struct Agents(Vec<Box<dyn AtWork>>);
+
+impl Agents {
+    /// # Errors
+    /// [`Error::Io`] when a thread cannot be started; those that were are asked to stop.
+    pub(super) fn start(shared: &Shared) -> Result<Agents, Error> {
+        let serving = shared.tls.current();
+        let mut at_work = Agents(Vec::new());
+        for (index, identity) in serving.identities.iter().enumerate() {
+            let Some(agent) = identity.agent() else { continue };
+            let renewal = shared.renewal.clone();
+            let on_failure =
+                Box::new(move |error: &Error, retry_in| renewal.tell_failure(index, error, retry_in));
+            let started = agent.clone().start(on_failure);
+            at_work.0.push(started.map_err(|source| Error::Io { doing: "starting a thread", source })?);
+        }
+        Ok(at_work)
+    }
+
+    /// Asks them to stop. Returns at once.
+    pub(super) fn stop(&self) {
+        self.0.iter().for_each(|agent| agent.stop());
+    }
+
+    /// Waits until they have stopped, for a while.
+    pub(super) fn wait(&self) {
+        let until = Instant::now() + LAST_WAIT;
+        if !self.0.iter().all(|agent| agent.wait(until.saturating_duration_since(Instant::now()))) {
+            log::warn!("stopping: a certificate was being obtained; it goes on at the next start");
+        }
+    }
+}
+
+/// Whether the server that is described can prove the names of these identities.
+///
+/// # Errors
+/// [`Error::Setting`] for two agents in one directory, and for what an agent misses.
+pub(super) fn check(identities: &[Identity], server: Surroundings) -> Result<(), Error> {
+    let agents: Vec<_> = identities.iter().filter_map(Identity::agent).collect();
+    let mut directories = BTreeSet::new();
+    if let Some(agent) = agents.iter().find(|agent| !directories.insert(agent.state_dir())) {
+        let fault = format!(
+            "{} keeps one certificate, and two are to be obtained there; put all names into one, or give each a directory of \
+             its own",
+            agent.state_dir().display()
+        );
+        return Err(Error::Setting { setting: "state_dir", fault });
+    }
+    agents.iter().try_for_each(|agent| agent.check(server))
+}
+
+/// What the redirect answers to authorities that validate a name; `None` when no identity is from one.
+pub(super) fn challenges(identities: &[Identity]) -> Option<Box<redirect::Challenges>> {
+    let agents: Vec<_> = identities.iter().filter_map(Identity::agent).cloned().collect();
+    (!agents.is_empty())
+        .then(|| Box::new(move |token: &str| agents.iter().find_map(|agent| agent.answer(token))) as _)
+}

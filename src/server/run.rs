@@ -1,0 +1,98 @@
+//! A server's life, from the start of its threads to a drained end.
+//!
+//! Called by `builder` on the thread that is to be the listener's.
+
+use std::sync::atomic::Ordering;
+use std::sync::PoisonError;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::agents::Agents;
+use super::handle::Handle;
+use super::listener::Acceptor;
+use super::renewal::Rounds;
+use super::workers::Workers;
+use super::Shared;
+use crate::error::Error;
+use crate::limits::limit::Limit;
+use crate::redirect;
+
+/// How long the end waits for threads that have nothing more to do.
+const LAST_WAIT: Duration = Duration::from_millis(500);
+
+/// The server's life on the calling thread: starts the others, accepts until it is to stop, drains, and ends.
+pub(crate) fn run(
+    handle: Handle,
+    acceptor: Acceptor,
+    redirect: Option<redirect::Serve>,
+    rounds: Rounds,
+) -> Result<(), Error> {
+    let shared = handle.shared();
+    let starting = |source| Error::Io { doing: "starting a thread", source };
+    Workers::start(shared).map_err(starting)?;
+    let redirect = redirect
+        .map(|redirect| {
+            let state = handle.redirect_state();
+            let runs = state.run();
+            thread::Builder::new().name("lockgate-http".into()).spawn(move || {
+                let _runs = runs;
+                redirect()
+            })
+        })
+        .transpose()
+        .inspect_err(|_| end(shared))
+        .map_err(starting)?;
+    // Not waited for at the end: it may be in a source that blocks, and it has nothing that could be lost.
+    thread::Builder::new()
+        .name("lockgate-certs".into())
+        .spawn(move || rounds.run())
+        .inspect_err(|_| end(shared))
+        .map_err(starting)?;
+
+    let agents = Agents::start(shared).inspect_err(|_| end(shared))?;
+
+    acceptor.run(shared);
+
+    agents.stop();
+    let began = Instant::now();
+    let until = began + shared.limits.drain_timeout;
+    log::info!("stopping: {} connections are open", shared.poller.lock().open);
+    shared.poller.drain(shared.poller.millis(began));
+    let left = shared.poller.wait_empty(until);
+    if left > 0 {
+        log::warn!("stopping: {left} connections were cut (limit {})", Limit::DrainTimeout);
+    }
+    end(shared);
+    match redirect.map(JoinHandle::join) {
+        None | Some(Ok(Ok(()))) => {}
+        Some(Ok(Err(error))) => log::error!("the redirect ended early: {error}"),
+        Some(Err(_)) => log::error!("the redirect's thread panicked"),
+    }
+    shared.log_limiter.close(Instant::now());
+    agents.wait();
+    log::info!("stopped");
+    Ok(())
+}
+
+/// Ends the workers and the supervisor, and every connection that is still open.
+fn end(shared: &Shared) {
+    shared.stopped.store(true, Ordering::SeqCst);
+    shared.renewal.stop();
+    shared.poller.cut().for_each(|connection| connection.end(shared));
+    shared.workers.wake_all();
+    // A handler that never returns must not keep the program from ending.
+    wait_for_workers(shared, Instant::now() + LAST_WAIT);
+}
+
+fn wait_for_workers(shared: &Shared, until: Instant) {
+    let mut state = shared.poller.lock();
+    while state.permits.alive > 0 {
+        let now = Instant::now();
+        if now >= until {
+            log::warn!("stopping: {} handlers have not returned and are left behind", state.permits.alive);
+            return;
+        }
+        let waited = shared.poller.changed.wait_timeout(state, until - now);
+        state = waited.unwrap_or_else(PoisonError::into_inner).0;
+    }
+}

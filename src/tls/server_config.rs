@@ -1,0 +1,128 @@
+//! The rustls configuration that every handshake is made with: versions, cipher suites, protocols, tickets, records.
+//!
+//! Knows rustls; nothing of files or of the names that certificates are for. Called by `live`, each time what is served
+//! changes.
+
+use std::io;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use rustls::crypto::ring::Ticketer;
+use rustls::crypto::CryptoProvider;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
+
+use super::resolver::{Resolver, ALPN_CHALLENGE};
+use super::{provider, Clients};
+use crate::error::Error;
+
+/// What is spoken here, the better first (RFC 7301 §6): a client of HTTP/1.0, such as `curl --http1.0`, offers that alone.
+/// One that offers others only is refused by rustls with `no_application_protocol`; one that offers none is served.
+const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+
+/// How large records may be asked for, in bytes. Below, most of a record would be what encryption adds.
+pub(crate) const RECORD_BYTES: RangeInclusive<usize> = 128..=16 * 1024;
+
+/// What a record has beside its content, in bytes: a header of 5, and at most 24 for the encryption (TLS 1.2 with AES-GCM: a
+/// nonce of 8 and a tag of 16; TLS 1.3 has 17).
+const RECORD_OVERHEAD: usize = 29;
+
+/// rustls counts a header's bytes as part of what is to be at most so many.
+const COUNTED_BY_RUSTLS: usize = 5;
+
+/// What every connection's handshake is made with: TLS 1.3 and 1.2, HTTP/1.1, client certificates only if there are rules
+/// for them.
+///
+/// # Errors
+///
+/// [`Error::Io`] when the operating system has no random numbers for the keys of the session tickets.
+pub(super) fn server_config(
+    resolver: Resolver,
+    clients: Option<&Clients>,
+    record_bytes: Option<usize>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let answers_challenges = resolver.answers_challenges();
+    let failed =
+        |error: rustls::Error| Error::Io { doing: "setting up TLS", source: io::Error::other(error) };
+    let verifier =
+        clients.map_or_else(WebPkiClientVerifier::no_client_auth, |clients| clients.verifier.clone());
+    let provider = provider();
+    let cipher_suites = in_order(&provider.cipher_suites, has_aes());
+    let provider = CryptoProvider { cipher_suites, ..(*provider).clone() };
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(failed)?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(resolver));
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
+    if answers_challenges {
+        config.alpn_protocols.push(ALPN_CHALLENGE.to_vec());
+    }
+    config.max_fragment_size =
+        record_bytes.map(|most| most.saturating_sub(RECORD_OVERHEAD) + COUNTED_BY_RUSTLS);
+    // Ours first, as testers of servers ask.
+    config.ignore_client_order = true;
+    // A ticket keeps the session at the client, encrypted under a key that rotates every 6 hours. So resumption, which
+    // spares a weak CPU the signature, costs no memory here, and sessions need no storage beside it.
+    config.ticketer = Ticketer::new().map_err(failed)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // One, since no client of an API needs two at once. None would cost about 45 ms on the first request of a client that
+    // does not set TCP_NODELAY.
+    config.send_tls13_tickets = 1;
+    Ok(Arc::new(config))
+}
+
+/// The cipher suites, the better first: those that cost least come first, since none is known to be weak. AES-128 comes
+/// before AES-256, which many clients name first, because it brings SHA-256 in place of SHA-384, and a handshake hashes more
+/// than it encrypts: processors have instructions for SHA-256, few for SHA-384. Who offers nothing but AES-256 gets it.
+/// Without instructions for AES, which many small ARM processors lack, ChaCha20 is several times as fast.
+///
+/// A client that names ChaCha20 first may lack those instructions itself. rustls cannot heed that and else go by the
+/// server's order; before the client's own order, which would heed it, stands what testers of servers ask for.
+fn in_order(suites: &[SupportedCipherSuite], has_aes: bool) -> Vec<SupportedCipherSuite> {
+    let is_best = |suite: &SupportedCipherSuite| match suite.suite() {
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => has_aes,
+        CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => !has_aes,
+        _ => false,
+    };
+    let (mut suites, others): (Vec<_>, Vec<_>) = suites.iter().partition(|suite| is_best(suite));
+    suites.extend(others);
+    suites
+}
+
+/// Whether the processor has the instructions that AES-GCM is made of.
+pub(super) fn has_aes() -> bool {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    let has_aes =
+        std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq");
+    #[cfg(target_arch = "aarch64")]
+    let has_aes =
+        std::arch::is_aarch64_feature_detected!("aes") && std::arch::is_aarch64_feature_detected!("pmull");
+    #[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+    let has_aes = false;
+    has_aes
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::ProtocolVersion;
+
+    use super::*;
+
+    #[test]
+    fn the_order_is_by_what_the_processor_can_do_and_leaves_no_suite_out() {
+        let all = &provider().cipher_suites;
+        for (has_aes, first) in [(true, "AES_128"), (false, "CHACHA20")] {
+            let ordered = in_order(all, has_aes);
+            assert_eq!(ordered.len(), all.len());
+            for version in [ProtocolVersion::TLSv1_3, ProtocolVersion::TLSv1_2] {
+                let best = ordered.iter().find(|suite| suite.version().version == version).unwrap();
+                assert!(best.suite().as_str().unwrap().contains(first), "{best:?}");
+            }
+        }
+    }
+}
