@@ -11,117 +11,115 @@ use super::super::client::Client;
 use super::super::line::Dialer;
 use super::super::rules;
 use super::super::target::Host;
-use super::Looking;
+use super::looking::Looking;
 use crate::finding::{Finding, Rule};
 use crate::listen;
 
 /// For connecting to what has the port, and for its handshake; it is on this machine.
 const PHASE: Duration = Duration::from_secs(2);
 
-impl Looking<'_> {
-    pub(super) fn listeners(&mut self) {
-        let preflight = self.preflight;
-        let https = addresses(&preflight.https);
-        let http = preflight.redirect.as_deref().map(addresses);
-        let collide = match (&https, &http) {
-            (Ok(https), Some(Ok(http))) => {
-                https.iter().any(|https| http.iter().any(|http| collides(*https, *http)))
-            }
-            _ => false,
-        };
-        let is_itself = self.listener("HTTPS", &preflight.https, https, false);
-        match (&preflight.redirect, http) {
-            (Some(address), Some(_)) if collide => {
-                let https = &preflight.https;
-                self.found(
-                    &rules::ONE_PORT_FOR_BOTH,
-                    format!("HTTPS is to be on {https} and plain HTTP on {address}"),
-                );
-            }
-            (Some(address), Some(found)) => {
-                let port = found.as_ref().ok().and_then(|found| found.first()).map(SocketAddr::port);
-                self.listener("HTTP", address, found, is_itself);
-                if let Some(port) = port.filter(|&port| port != 80) {
-                    self.found(&rules::REDIRECT_PORT, format!("redirects are answered on port {port}"));
-                }
-            }
-            _ => self.found(&rules::REDIRECT_OFF, "plain HTTP is answered nowhere"),
+pub(super) fn look(looking: &mut Looking<'_>) {
+    let settings = looking.settings;
+    let https = addresses(&settings.https);
+    let http = settings.redirect.as_deref().map(addresses);
+    let collide = match (&https, &http) {
+        (Ok(https), Some(Ok(http))) => {
+            https.iter().any(|https| http.iter().any(|http| collides(*https, *http)))
         }
+        _ => false,
+    };
+    let is_itself = listener(looking, "HTTPS", &settings.https, https, false);
+    match (&settings.redirect, http) {
+        (Some(address), Some(_)) if collide => {
+            let https = &settings.https;
+            looking.found(
+                &rules::ONE_PORT_FOR_BOTH,
+                format!("HTTPS is to be on {https} and plain HTTP on {address}"),
+            );
+        }
+        (Some(address), Some(found)) => {
+            let port = found.as_ref().ok().and_then(|found| found.first()).map(SocketAddr::port);
+            listener(looking, "HTTP", address, found, is_itself);
+            if let Some(port) = port.filter(|&port| port != 80) {
+                looking.found(&rules::REDIRECT_PORT, format!("redirects are answered on port {port}"));
+            }
+        }
+        _ => looking.found(&rules::REDIRECT_OFF, "plain HTTP is answered nowhere"),
     }
+}
 
-    /// Tries one. Whether this very server has it: `by_itself` says that it is expected to.
-    fn listener(
-        &mut self,
-        name: &'static str,
-        address: &str,
-        found: io::Result<Vec<SocketAddr>>,
-        by_itself: bool,
-    ) -> bool {
-        let opened = found.and_then(listen::first_of);
-        let error = match opened {
-            Ok(_) => {
-                self.state_of(name, "free");
-                return false;
-            }
-            Err(error) => error,
-        };
-        let is_taken = error.kind() == ErrorKind::AddrInUse;
-        if is_taken && (by_itself || (name == "HTTPS" && self.serves_already(address))) {
-            self.state_of(name, "already served");
-            let seen = match by_itself {
-                true => {
-                    format!("the port of {address} is taken, most likely by the same server, for plain HTTP")
-                }
-                false => format!(
-                    "what listens on {address} shows one of these certificates: this is served already"
-                ),
-            };
-            self.found(&rules::ALREADY_SERVED, seen);
-            return true;
+/// Tries one. Whether this very server has it: `by_itself` says that it is expected to.
+fn listener(
+    looking: &mut Looking<'_>,
+    name: &'static str,
+    address: &str,
+    found: io::Result<Vec<SocketAddr>>,
+    by_itself: bool,
+) -> bool {
+    let opened = found.and_then(listen::first_of);
+    let error = match opened {
+        Ok(_) => {
+            state_of(looking, name, "free");
+            return false;
         }
-        let (rule, state) = of_error(error.kind());
-        self.state_of(name, state);
-        let seen = match error.kind() {
-            ErrorKind::AddrInUse => {
-                format!("{name}: another program has the port of {address}, or a lockgate that runs with other certificates")
+        Err(error) => error,
+    };
+    let is_taken = error.kind() == ErrorKind::AddrInUse;
+    if is_taken && (by_itself || (name == "HTTPS" && serves_already(looking, address))) {
+        state_of(looking, name, "already served");
+        let seen = match by_itself {
+            true => {
+                format!("the port of {address} is taken, most likely by the same server, for plain HTTP")
             }
-            ErrorKind::PermissionDenied => format!("{name}: this user may not open the port of {address}"),
-            ErrorKind::AddrNotAvailable => {
-                format!("{name}: this machine does not have the address of {address}")
+            false => {
+                format!("what listens on {address} shows one of these certificates: this is served already")
             }
-            _ => format!("{name}: nothing can listen on {address}: {error}"),
         };
-        self.findings.push(Finding::new(rule, seen));
-        false
+        looking.found(&rules::ALREADY_SERVED, seen);
+        return true;
     }
+    let (rule, state) = of_error(error.kind());
+    state_of(looking, name, state);
+    let seen = match error.kind() {
+        ErrorKind::AddrInUse => {
+            format!("{name}: another program has the port of {address}, or a lockgate that runs with other certificates")
+        }
+        ErrorKind::PermissionDenied => format!("{name}: this user may not open the port of {address}"),
+        ErrorKind::AddrNotAvailable => {
+            format!("{name}: this machine does not have the address of {address}")
+        }
+        _ => format!("{name}: nothing can listen on {address}: {error}"),
+    };
+    looking.findings.push(Finding::new(rule, seen));
+    false
+}
 
-    fn state_of(&mut self, name: &str, state: &str) {
-        let listeners = self.facts.entry("listeners").or_insert_with(|| json!({}));
-        if let Some(listeners) = listeners.as_object_mut() {
-            listeners.insert(name.to_lowercase(), state.into());
-        }
+fn state_of(looking: &mut Looking<'_>, name: &str, state: &str) {
+    let listeners = looking.facts.entry("listeners").or_insert_with(|| json!({}));
+    if let Some(listeners) = listeners.as_object_mut() {
+        listeners.insert(name.to_lowercase(), state.into());
     }
+}
 
-    /// Whether what listens there shows a certificate that is to be served.
-    fn serves_already(&mut self, address: &str) -> bool {
-        let Ok(found) = addresses(address) else { return false };
-        let Some(first) = found.first() else { return false };
-        let ip = match first.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        let mut addresses = vec![SocketAddr::new(ip, first.port())];
-        if first.ip().is_unspecified() && first.is_ipv6() {
-            addresses.push((Ipv4Addr::LOCALHOST, first.port()).into());
-        }
-        let mut dialer = Dialer::to(addresses, PHASE, Instant::now() + PHASE);
-        let shown = Client::new(crate::check::PROTOCOLS, None)
-            .and_then(|client| Ok(client.connect(dialer.dial(first.port())?, &Host::Ip(ip))?))
-            .map(|(_, handshake)| handshake.chain);
-        self.connections += dialer.opened();
-        shown.is_ok_and(|chain| chain.first().is_some_and(|first| self.own.contains(first)))
+/// Whether what listens there shows a certificate that is to be served.
+fn serves_already(looking: &mut Looking<'_>, address: &str) -> bool {
+    let Ok(found) = addresses(address) else { return false };
+    let Some(first) = found.first() else { return false };
+    let ip = match first.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let mut addresses = vec![SocketAddr::new(ip, first.port())];
+    if first.ip().is_unspecified() && first.is_ipv6() {
+        addresses.push((Ipv4Addr::LOCALHOST, first.port()).into());
     }
+    let mut dialer = Dialer::to(addresses, PHASE, Instant::now() + PHASE);
+    let shown = Client::new(crate::check::PROTOCOLS, None)
+        .and_then(|client| Ok(client.connect(dialer.dial(first.port())?, &Host::Ip(ip))?))
+        .map(|(_, handshake)| handshake.chain);
+    looking.connections += dialer.opened();
+    shown.is_ok_and(|chain| chain.first().is_some_and(|first| looking.own.contains(first)))
 }
 
 /// Not empty.

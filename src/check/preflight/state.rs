@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use super::super::rules;
-use super::Looking;
+use super::looking::Looking;
 use crate::error::Error;
 use crate::finding::{shell_word, Finding};
 use crate::tls::{certificate_rules as of_tls, loose_mode_of, Chain};

@@ -9,6 +9,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::check::Verdict;
+use crate::finding::Finding;
+use crate::tls::Identity;
+use std::path::{Path, PathBuf};
 
 #[path = "../../../tests/support_command/schema.rs"]
 mod schema;

@@ -1,0 +1,142 @@
+//! Certificates and their keys, from files or from an authority: whether a server could begin with them, and what clients will
+//! object to.
+
+use std::path::Path;
+
+use super::looking::Looking;
+#[cfg(feature = "device")]
+use super::state;
+use crate::check::rules;
+use crate::check::trust::Roots;
+use crate::error::{Error, IdentityFault};
+use crate::escape;
+use crate::finding::{shell_word, Finding, Rule};
+use crate::tls::{certificate_rules as of_tls, Chain, Identity};
+#[cfg(feature = "acme")]
+use crate::{Acme, Device};
+
+pub(super) fn look(looking: &mut Looking<'_>) {
+    let settings = looking.settings;
+    for (certificate, key) in &settings.pairs {
+        pair(looking, certificate, key);
+    }
+    #[cfg(feature = "device")]
+    for device in &settings.devices {
+        state::look(looking, device);
+    }
+    #[cfg(feature = "acme")]
+    for acme in &settings.authorities {
+        authority(looking, acme);
+    }
+}
+
+fn pair(looking: &mut Looking<'_>, certificate: &Path, key: &Path) {
+    let now = looking.machine.now;
+    let chain = Chain::from_pem_file(certificate).and_then(|chain| chain.with_key_file(key));
+    let tried = Identity::try_files(certificate, key);
+    let chain = match (chain, tried) {
+        (Ok(chain), Ok(())) => chain,
+        (Ok(chain), Err(error)) => {
+            let told_by = match &error {
+                Error::Identity { fault: IdentityFault::KeyMismatch, .. } => Some(&of_tls::KEY_MISMATCH),
+                // The key's own certificate stands elsewhere.
+                Error::Identity { .. } if chain.has_certificate_of_key() == Some(true) => {
+                    Some(&of_tls::LEAF_NOT_FIRST)
+                }
+                _ => None,
+            };
+            let is_told = |finding: &Finding| told_by.is_some_and(|rule| rule.id == finding.id());
+            if !chain.findings_of_served(now).iter().any(is_told) {
+                unusable(looking, certificate, key, &error);
+            }
+            chain
+        }
+        (Err(error), Ok(()) | Err(_)) => {
+            // What loading says of swapped files tells more than what reading one of them does.
+            let error = Identity::try_files(certificate, key).err().unwrap_or(error);
+            return unusable(looking, certificate, key, &error);
+        }
+    };
+    let file = certificate.display().to_string();
+    for finding in chain.findings_of_served(now) {
+        // That it cannot be served is said already.
+        if finding.id() == of_tls::NOT_PEM.id {
+            continue;
+        }
+        let place = match finding.place() {
+            Some(place) if place.starts_with("certificate ") || place.starts_with("line ") => {
+                format!("{file}, {place}")
+            }
+            Some(place) => place.to_string(),
+            None => file.clone(),
+        };
+        looking.findings.push(finding.at(place));
+    }
+    issuer(looking, &file, &chain);
+    looking.own_certificate(&file, &chain);
+}
+
+/// A certificate that stands alone is served to those only that trust its very issuer. Whether that is a root, nobody can
+/// tell here; of public authorities it never is, and that is a finding of the chain.
+fn issuer(looking: &mut Looking<'_>, file: &str, chain: &Chain) {
+    let way = chain.in_order();
+    let [own] = &way[..] else { return };
+    let is_told = |rule: &Rule| looking.findings.iter().any(|finding| finding.id() == rule.id);
+    if own.is_self_signed() || is_told(&of_tls::MISSING_INTERMEDIATE) {
+        return;
+    }
+    // Those that clients of this machine trust without being told.
+    let now = looking.machine.now.clamp(own.not_before(), own.not_after());
+    if Roots::load(None, None).is_ok_and(|roots| roots.voucher(&[own.der().to_vec()], now).is_ok()) {
+        return;
+    }
+    let issuer = escape::bounded(own.issuer(), 120).to_string();
+    if !is_told(&of_tls::ISSUER_ELSEWHERE) {
+        let seen = format!("the certificate of its issuer, {issuer}, is not in the file");
+        let (file, full) = (Path::new(file), Path::new(file).with_file_name("fullchain.pem"));
+        let fix = format!(
+            "nothing, if clients are given the certificate of {issuer}; else add it, and those of the authorities between it \
+             and the one that clients are given:\ncat {} intermediate.pem > {}",
+            shell_word(file),
+            shell_word(&full)
+        );
+        let finding = Finding::new(&rules::ISSUER_NOT_IN_FILE, seen).at(file.display().to_string());
+        looking.findings.push(finding.fixed_by(fix));
+    }
+    looking.but = Some(format!(", to clients that trust {issuer} itself"));
+}
+
+fn unusable(looking: &mut Looking<'_>, certificate: &Path, key: &Path, error: &Error) {
+    looking.failed(&rules::IDENTITY_UNUSABLE, error);
+    let command = match error {
+        Error::Identity { file: Some(file), fault } => fault.command_for(file),
+        _ => None,
+    };
+    let show = || format!("lockgate cert show {} --key {}", shell_word(certificate), shell_word(key));
+    let fix = command.unwrap_or_else(show);
+    if let Some(finding) = looking.findings.pop() {
+        looking.findings.push(finding.fixed_by(fix));
+    }
+}
+
+#[cfg(feature = "acme")]
+fn authority(looking: &mut Looking<'_>, acme: &Acme) {
+    if let Err(error) = acme.inspect() {
+        looking.failed(&rules::SETTING_UNUSABLE, &error);
+    }
+    if let Some(authority) = acme.lacks_terms() {
+        looking.found(&rules::ACME_TERMS, format!("nobody has agreed to the terms of {authority}"));
+    }
+    if acme.proof() == crate::Challenge::Http01 && looking.settings.redirect.is_none() {
+        looking.found(
+            &rules::ACME_UNANSWERED,
+            "http-01 is asked where plain HTTP is answered, which is nowhere",
+        );
+    }
+    // While there is no certificate, and when the names are others, the device identity is served.
+    state::look(looking, &Device::new(acme.state_dir()));
+    let file = acme.state_dir().join("acme").join("certificate.pem");
+    if let Ok(chain) = Chain::from_pem_file(&file) {
+        looking.own_certificate(&file.display().to_string(), &chain);
+    }
+}

@@ -1,0 +1,134 @@
+//! What a preflight is told, what it knows of the machine, and what it has found so far. The parts of the check write into it.
+
+use std::path::PathBuf;
+
+use serde_json::{json, Map, Value};
+
+use crate::error::Error;
+use crate::finding::{Finding, Rule};
+use crate::tls::Chain;
+#[cfg(feature = "acme")]
+use crate::Acme;
+#[cfg(feature = "device")]
+use crate::Device;
+use crate::{ClientAuth, Limits};
+
+/// What is to be served, and where.
+pub(super) struct Settings {
+    pub(super) pairs: Vec<(PathBuf, PathBuf)>,
+    #[cfg(feature = "device")]
+    pub(super) devices: Vec<Device>,
+    #[cfg(feature = "acme")]
+    pub(super) authorities: Vec<Acme>,
+    pub(super) https: String,
+    pub(super) redirect: Option<String>,
+    pub(super) clients: Option<ClientAuth>,
+    pub(super) limits: Limits,
+    pub(super) faults: Vec<String>,
+}
+
+impl Default for Settings {
+    /// No certificate yet, and the defaults of [`Server::builder`](crate::Server::builder).
+    fn default() -> Settings {
+        Settings {
+            pairs: Vec::new(),
+            #[cfg(feature = "device")]
+            devices: Vec::new(),
+            #[cfg(feature = "acme")]
+            authorities: Vec::new(),
+            https: "[::]:8443".into(),
+            redirect: None,
+            clients: None,
+            limits: Limits::default(),
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// What it is about, in a few words.
+    pub(super) fn subject(&self) -> String {
+        let mut parts: Vec<String> = self.pairs.iter().map(|(file, _)| file.display().to_string()).collect();
+        #[cfg(feature = "device")]
+        parts
+            .extend(self.devices.iter().map(|device| format!("the device {}", device.state_dir().display())));
+        #[cfg(feature = "acme")]
+        parts.extend(
+            self.authorities.iter().map(|acme| format!("a certificate in {}", acme.state_dir().display())),
+        );
+        if parts.is_empty() {
+            parts.push("the settings".to_string());
+        }
+        parts.join(", ")
+    }
+
+    pub(super) fn has_no_identity(&self) -> bool {
+        #[cfg(feature = "device")]
+        if !self.devices.is_empty() {
+            return false;
+        }
+        #[cfg(feature = "acme")]
+        if !self.authorities.is_empty() {
+            return false;
+        }
+        self.pairs.is_empty()
+    }
+}
+
+/// What the machine is like, and the time.
+pub(super) struct Machine {
+    pub(super) now: i64,
+    /// In bytes; `None` when the system does not tell.
+    pub(super) memory: Option<u64>,
+    pub(super) open_files: usize,
+}
+
+/// A check under way.
+pub(super) struct Looking<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) machine: &'a Machine,
+    pub(super) findings: Vec<Finding>,
+    pub(super) facts: Map<String, Value>,
+    pub(super) unknown: Vec<String>,
+    pub(super) connections: u32,
+    /// The servers' own certificates, in DER.
+    pub(super) own: Vec<Vec<u8>>,
+    /// What limits a good end.
+    pub(super) but: Option<String>,
+}
+
+impl Looking<'_> {
+    pub(super) fn found(&mut self, rule: &'static Rule, seen: impl Into<String>) {
+        self.findings.push(Finding::new(rule, seen));
+    }
+
+    /// What cannot be used, in the words that the server would have for it.
+    pub(super) fn failed(&mut self, rule: &'static Rule, error: &Error) {
+        let finding = match error {
+            Error::Identity { file: Some(file), fault } => {
+                Finding::new(rule, fault.said_of(file)).at(file.display().to_string())
+            }
+            #[cfg(feature = "device")]
+            Error::Device { path, fault } => {
+                Finding::new(rule, fault.to_string()).at(path.display().to_string())
+            }
+            error => Finding::new(rule, error.to_string()),
+        };
+        self.findings.push(finding);
+    }
+
+    /// Notes the server's own certificate, for what is found out about the ports.
+    pub(super) fn own_certificate(&mut self, file: &str, chain: &Chain) {
+        let Some(own) = chain.certificates().first() else { return };
+        self.own.push(own.der().to_vec());
+        let certificates = self.facts.entry("certificates").or_insert_with(|| json!([]));
+        if let Some(certificates) = certificates.as_array_mut() {
+            certificates.push(json!({
+                "file": file,
+                "subject": own.subject(),
+                "not_after": own.not_after(),
+                "days_left": (own.not_after() - self.machine.now).div_euclid(86_400),
+            }));
+        }
+    }
+}
