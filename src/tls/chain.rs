@@ -8,8 +8,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::certificate::Certificate;
 use super::file::LooseMode;
-use super::form::{self, Form, Wanted};
+use super::form::{self, Form};
 use super::pem::Unread;
+use super::wanted::{self, Wanted};
 use super::{file, key, pem};
 use crate::error::{Error, IdentityFault};
 
@@ -126,7 +127,7 @@ impl Chain {
             ders.push(contents.to_vec().into());
         }
         if ders.is_empty() {
-            return Err(form::nothing(contents, &found, Wanted::Certificate));
+            return Err(wanted::nothing(contents, &found, Wanted::Certificate));
         }
         let key = match found.key {
             pem::Key::Plain(private_key) => Some(ChainKey {
@@ -157,7 +158,7 @@ impl Chain {
             let public = match found.key {
                 pem::Key::Plain(private_key) => public_half(private_key, &ders)?,
                 pem::Key::Encrypted => return Err(IdentityFault::EncryptedKey),
-                pem::Key::Absent => return Err(form::nothing(&contents, &found, Wanted::Key)),
+                pem::Key::Absent => return Err(wanted::nothing(&contents, &found, Wanted::Key)),
             };
             Ok((public, found.unread))
         };
@@ -250,7 +251,7 @@ impl Chain {
 pub(crate) fn authorities(contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityFault> {
     let found = pem::read(contents)?;
     if found.certificates.is_empty() {
-        return Err(form::nothing(contents, &found, Wanted::Authority));
+        return Err(wanted::nothing(contents, &found, Wanted::Authority));
     }
     Ok(found.certificates)
 }

@@ -1,9 +1,9 @@
-//! Which clients are let in by their certificates: the authorities that vouch for them, and the lists of what those have
+//! Which clients are let in by their certificates: the authorities that sign for them, and the lists of what those have
 //! revoked.
 //!
 //! Everything that can be wrong with these files is found here, before a socket is opened and again at each reload, and
 //! said in terms of the file at fault. The checking itself is rustls's. Called by programs that embed the server; by
-//! `resolver`, which makes handshakes of it; and by the server, to read the files again and for the words of a refusal.
+//! `server_config`, for handshakes; and by the server, to read the files again.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,14 +13,14 @@ use std::time::SystemTime;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{CertificateError, RootCertStore};
+use rustls::RootCertStore;
 
-use super::form::{self, Wanted};
 use super::revocation::{self, Due, RevocationList};
 use super::stamp::{Stamp, MOST_FILES};
+use super::wanted::{self, Wanted};
 use super::x509::Facts;
-use super::{der, file, pem, provider, Expiry};
-use crate::calendar::{iso8601, since_1970, unix, unix_now};
+use super::{der, file, pem, provider, refused, Expiry, Refused};
+use crate::calendar::{since_1970, unix, unix_now};
 use crate::error::{Error, IdentityFault};
 use crate::escape;
 
@@ -202,11 +202,7 @@ impl Clients {
             Some((own, others)) => self.verifier.verify_client_cert(own, others, now).map(drop),
             None => Err(rustls::Error::NoCertificatesPresented),
         };
-        let other = |error: rustls::Error| Refused {
-            what: "its certificate cannot be checked",
-            detail: format!(" ({error})"),
-        };
-        checked.map_err(|error| refused(&error).unwrap_or_else(|| other(error)))
+        checked.map_err(|error| refused(&error).unwrap_or_else(|| Refused::unchecked(&error)))
     }
 }
 
@@ -222,7 +218,7 @@ fn read_authorities(path: &Path, now: i64) -> Result<Vec<CertificateDer<'static>
         let contents = pem::read(&text)?;
         let certificates = &contents.certificates;
         if certificates.is_empty() {
-            return Err(form::nothing(&text, &contents, Wanted::Authority));
+            return Err(wanted::nothing(&text, &contents, Wanted::Authority));
         }
         // Passed over in silence, an authority would be missing, and its clients be refused.
         for unread in &contents.unread {
@@ -255,57 +251,6 @@ fn check_authority(certificate: &CertificateDer<'_>, place: usize) -> Result<(),
         return Err(IdentityFault::NotAnAuthority { place });
     }
     webpki::anchor_from_trusted_cert(certificate).map(drop).map_err(|error| malformed(&error.to_string()))
-}
-
-/// Why a client is refused for its certificate. Holds nothing that the client has sent.
-#[derive(Debug)]
-pub(crate) struct Refused {
-    /// In words of which there are only a few.
-    pub(crate) what: &'static str,
-    /// The time that decides, or what webpki calls it.
-    detail: String,
-}
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.what, self.detail)
-    }
-}
-
-/// Why a handshake failed, when it was for the client's certificate.
-pub(crate) fn refused(error: &rustls::Error) -> Option<Refused> {
-    use CertificateError::*;
-    let at = |time: &UnixTime| format!(" ({})", iso8601(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)));
-    let (what, detail) = match error {
-        rustls::Error::NoCertificatesPresented => ("it has shown no certificate, and one is required", None),
-        rustls::Error::InvalidCertRevocationList(_) => {
-            ("the revocation list cannot be used for its certificate", None)
-        }
-        rustls::Error::InvalidCertificate(fault) => match fault {
-            ExpiredContext { not_after, .. } => ("its certificate has expired", Some(at(not_after))),
-            NotValidYetContext { not_before, .. } => {
-                ("its certificate is not valid yet", Some(at(not_before)))
-            }
-            ExpiredRevocationListContext { next_update, .. } => (
-                "the revocation list for its certificate is out of date; get the current one",
-                Some(at(next_update)),
-            ),
-            UnknownIssuer => ("its certificate is of no authority that is trusted here", None),
-            Revoked => ("its certificate is revoked", None),
-            UnknownRevocationStatus => {
-                ("there is no revocation list of the authority of its certificate, or of one above", None)
-            }
-            InvalidPurpose | InvalidPurposeContext { .. } => {
-                ("its certificate is not for client authentication", None)
-            }
-            BadSignature => ("a signature by its certificate, or on it, is wrong", None),
-            BadEncoding => ("its certificate cannot be read", None),
-            Other(other) => ("its certificate is not accepted", Some(format!(" ({other})"))),
-            _ => ("its certificate is not accepted", None),
-        },
-        _ => return None,
-    };
-    Some(Refused { what, detail: detail.unwrap_or_default() })
 }
 
 #[cfg(test)]

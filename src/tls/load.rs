@@ -13,9 +13,10 @@ use rustls::sign::CertifiedKey;
 use rustls::InconsistentKeys;
 use webpki::EndEntityCert;
 
-use super::form::{self, Form, Wanted};
+use super::form::Form;
 use super::identity::{Identity, IdentitySource};
 use super::pem::Unread;
+use super::wanted::{self, Wanted};
 use super::{der, file, findings, key, pem};
 use crate::calendar::unix_now;
 use crate::error::{Error, IdentityFault};
@@ -177,13 +178,13 @@ fn chain_and_key(certificate: Part<'_>, key: Part<'_>) -> Result<Read, Error> {
         return Err(certificate.fault(if swapped {
             IdentityFault::Swapped
         } else {
-            form::nothing(certificate.pem, &certificates, Wanted::Certificate)
+            wanted::nothing(certificate.pem, &certificates, Wanted::Certificate)
         }));
     }
     let private_key = match keys.key {
         pem::Key::Plain(private_key) => private_key,
         pem::Key::Encrypted => return Err(key.fault(IdentityFault::EncryptedKey)),
-        pem::Key::Absent => return Err(key.fault(form::nothing(key.pem, &keys, Wanted::Key))),
+        pem::Key::Absent => return Err(key.fault(wanted::nothing(key.pem, &keys, Wanted::Key))),
     };
     let of = |part: Part<'_>, unread: Vec<Unread>| {
         let file = part.file.map(Path::to_path_buf);

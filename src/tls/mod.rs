@@ -10,6 +10,7 @@ mod certificate;
 mod chain;
 mod client_auth;
 mod client_identity;
+mod client_refusal;
 pub(crate) mod der;
 pub(crate) mod dns_name;
 pub(crate) mod file;
@@ -26,6 +27,7 @@ mod revocation;
 mod server_config;
 mod stamp;
 mod validity;
+mod wanted;
 pub(crate) mod x509;
 
 pub use certificate::Certificate;
@@ -33,8 +35,9 @@ pub use certificate::Certificate;
 pub(crate) use chain::authorities;
 pub use chain::Chain;
 pub use client_auth::ClientAuth;
-pub(crate) use client_auth::{refused, Clients, Refused};
+pub(crate) use client_auth::Clients;
 pub use client_identity::ClientIdentity;
+pub(crate) use client_refusal::{refused, Refused};
 #[cfg(feature = "check")]
 pub(crate) use dns_name::in_ascii as name_in_ascii;
 #[cfg(all(feature = "check", feature = "device"))]
