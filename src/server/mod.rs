@@ -20,6 +20,7 @@ mod poller;
 mod readers;
 pub(crate) mod renewal;
 mod run;
+mod schedule;
 mod timers;
 mod turn;
 mod workers;

@@ -1,10 +1,10 @@
-//! Keeps the identities of a running server good: asks their sources again when files change, when it is time and when a
+//! Renews the certificates of a running server: asks their sources again when files change, when it is time and when a
 //! failure is to be retried, checks what they give before it is used, and says how long the certificates last. The same for
 //! the files that clients' certificates are checked with.
 //!
-//! One thread of its own, which sleeps until one of those happens, an hour at most: a clock that is set, or that stood
-//! still while the machine slept, is noticed then. The server starts it and stops it; a [`Handle`](super::handle::Handle)
-//! uses what it is made of from other threads.
+//! The thread `lockgate-certs` does it. It sleeps until one of those happens, an hour at most: a clock that is set, or that
+//! stood still while the machine slept, is noticed then. `run` starts it and stops it; a [`Handle`](super::handle::Handle)
+//! renews from other threads.
 
 use std::fmt;
 use std::io;
@@ -19,26 +19,15 @@ use mio::Waker;
 use super::file_watcher::Watch;
 use super::health::{IdentityFailure, MissingIdentity};
 use super::missing::Missing;
+use super::schedule::{Schedule, LONGEST_REST};
 use crate::error::Error;
 use crate::escape;
 use crate::tls::{Clients, Expiry, Identity, Live, Origin, Serving, Stamp};
 
-/// Without a reason before, this long from one look at everything to the next.
-const LONGEST_REST: Duration = Duration::from_secs(3600);
 /// The same where the system does not say that files have changed.
 const REST_WITHOUT_EVENTS: Duration = Duration::from_secs(10);
-/// Files are asked for when they have not changed for so long: a certificate and its key are written one after the other.
-const SETTLED: Duration = Duration::from_millis(250);
-/// Who never stops changing them is asked after so long all the same.
-const LONGEST_UNSETTLED: Duration = Duration::from_secs(5);
-/// From a failure to the next try; doubled with each, up to the second.
-const FIRST_RETRY: Duration = Duration::from_secs(10);
-const LAST_RETRY: Duration = Duration::from_secs(3600);
 /// A source that asks for less is looked at so often.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
-/// How often is said that a certificate is running out.
-const REMINDER: Duration = Duration::from_secs(24 * 3600);
-
 const STILL_MISSING: &str = "a certificate is left out until it can be used";
 const CLIENTS_STAY: &str = "the authorities and revocation lists for clients stay as they are";
 
@@ -76,7 +65,7 @@ pub(crate) type Listener = Arc<dyn Fn(&IdentityEvent<'_>) + Send + Sync>;
 /// What asks again for the certificates that are missing, in a program that may have some.
 pub(super) type AskForMissing = fn(&Renewal) -> Result<(), Error>;
 
-/// What the keeper's thread and everybody else share.
+/// What the thread of the renewal and all others share.
 pub(crate) struct Renewal {
     live: Arc<Live>,
     listener: Option<Listener>,
@@ -105,28 +94,15 @@ pub(super) enum Subject {
 pub(crate) struct Rounds {
     renewal: Arc<Renewal>,
     watch: Watch,
-    watched: Vec<Watched>,
+    schedules: Vec<Schedule>,
     /// The certificates that are not served, all of them together.
-    missing: Watched,
+    missing: Schedule,
     /// The rules for clients, when there are any.
-    clients: Option<Watched>,
-}
-
-/// What is known of one identity beside itself.
-#[derive(Debug)]
-struct Watched {
-    /// Files that are not as they were when the source was asked: since when, how they are, and since when so.
-    unsettled: Option<(Instant, Stamp, Instant)>,
-    /// The last time failed: how often in a row, with which files, and when to try again.
-    failure: Option<(u32, Stamp, Instant)>,
-    /// When the source wants to be asked again.
-    again: Option<Instant>,
-    /// What was last said of its life, and when.
-    told: (Expiry, Instant),
+    clients: Option<Schedule>,
 }
 
 impl Renewal {
-    /// The keeper of these identities, and its thread's work.
+    /// For these identities; with it comes the thread's work.
     pub(crate) fn new(
         live: Arc<Live>,
         (missing, ask): (Missing, Option<AskForMissing>),
@@ -134,16 +110,16 @@ impl Renewal {
     ) -> io::Result<(Arc<Renewal>, Rounds)> {
         let watch = Watch::new()?;
         let serving = live.current();
-        let watched = serving.identities.iter().map(|_| Watched::new(Instant::now())).collect();
-        let clients = serving.clients.as_ref().map(|_| Watched::new(Instant::now()));
+        let schedules = serving.identities.iter().map(|_| Schedule::new(Instant::now())).collect();
+        let clients = serving.clients.as_ref().map(|_| Schedule::new(Instant::now()));
         let (waker, stopped, exchange) = (watch.waker(), AtomicBool::new(false), Mutex::new(()));
         let failures = Mutex::default();
-        let mut watched_one = Watched::new(Instant::now());
+        let mut schedule = Schedule::new(Instant::now());
         if !missing.is_empty() {
-            watched_one.failed(missing.stamp(), Instant::now());
+            schedule.failed(missing.stamp(), Instant::now());
         }
         let renewal = Arc::new(Renewal { live, listener, waker, stopped, exchange, failures, missing, ask });
-        Ok((renewal.clone(), Rounds { renewal, watch, watched, missing: watched_one, clients }))
+        Ok((renewal.clone(), Rounds { renewal, watch, schedules, missing: schedule, clients }))
     }
 
     /// Asks every source again, from whatever thread calls. The first failure is given back, all go to the log.
@@ -183,7 +159,7 @@ impl Renewal {
 
     fn wake(&self) {
         if let Err(error) = self.waker.wake() {
-            log::error!("the keeper of certificates could not be woken: {error}");
+            log::error!("the renewal of certificates could not be woken: {error}");
         }
     }
 
@@ -303,12 +279,12 @@ impl Renewal {
 
 impl fmt::Debug for Renewal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("live", &self.live).finish_non_exhaustive()
+        f.debug_struct("Renewal").field("live", &self.live).finish_non_exhaustive()
     }
 }
 
 impl Rounds {
-    /// Until the keeper is told to stop.
+    /// Until the renewal is told to stop.
     pub(crate) fn run(mut self) {
         while !self.renewal.stopped.load(Ordering::SeqCst) {
             let rest = self.round(Instant::now(), SystemTime::now());
@@ -327,14 +303,14 @@ impl Rounds {
             let missing = renewal.missing.files();
             identities.chain(serving.clients.as_ref().map(Clients::files)).flatten().chain(missing).collect()
         };
-        // Watched first, so that what changes while they are looked at is not missed.
+        // Schedule first, so that what changes while they are looked at is not missed.
         self.watch.set(&files(&self.renewal.live.current()));
         let mut rest = self.look_for_missing(now);
         // Those that were missing come behind the others.
-        while self.watched.len() < self.renewal.live.current().identities.len() {
-            self.watched.push(Watched::new(now));
+        while self.schedules.len() < self.renewal.live.current().identities.len() {
+            self.schedules.push(Schedule::new(now));
         }
-        for index in 0..self.watched.len() {
+        for index in 0..self.schedules.len() {
             rest = rest.min(self.look_after(index, now, clock));
         }
         rest = rest.min(self.look_after_clients(now, clock));
@@ -345,16 +321,16 @@ impl Rounds {
     }
 
     fn look_after(&mut self, index: usize, now: Instant, clock: SystemTime) -> Duration {
-        let (renewal, watched_one) = (&self.renewal, &mut self.watched[index]);
+        let (renewal, schedule) = (&self.renewal, &mut self.schedules[index]);
         let current = || renewal.live.current().identities[index].clone();
         let identity = current();
         if let Some(origin) = identity.origin() {
             let stamp = Stamp::of(&origin.files());
-            if watched_one.should_ask(&stamp, origin.stamp(), now) {
+            if schedule.should_ask(&stamp, origin.stamp(), now) {
                 match renewal.ask_again(index) {
-                    Ok(()) => watched_one.succeeded(now),
+                    Ok(()) => schedule.succeeded(now),
                     Err(error) => {
-                        let retry_in = watched_one.failed(stamp, now);
+                        let retry_in = schedule.failed(stamp, now);
                         log::error!("the certificate stays as it is, next try in {retry_in:?}: {error}");
                         renewal.tell(&IdentityEvent::Failed { identity: &identity, error: &error, retry_in });
                     }
@@ -362,16 +338,15 @@ impl Rounds {
             }
         }
         let identity = current();
-        if let Some(wish) = identity.origin().and_then(|origin| origin.look_again(&identity, clock)) {
-            let wish = now + wish.clamp(SHORTEST_REST, LONGEST_REST);
-            watched_one.again = Some(watched_one.again.map_or(wish, |again| again.min(wish)));
+        if let Some(rest) = identity.origin().and_then(|origin| origin.look_again(&identity, clock)) {
+            schedule.ask_in(rest.clamp(SHORTEST_REST, LONGEST_REST), now);
         }
         let expiry = identity.expiry(clock);
-        if watched_one.should_tell(expiry, now) {
+        if schedule.should_tell(expiry, now) {
             say(&identity, expiry, clock);
             renewal.tell(&IdentityEvent::Expiring { identity: &identity, expiry });
         }
-        watched_one.next(now)
+        schedule.next(now)
     }
 
     fn look_for_missing(&mut self, now: Instant) -> Duration {
@@ -395,24 +370,24 @@ impl Rounds {
     }
 
     fn look_after_clients(&mut self, now: Instant, clock: SystemTime) -> Duration {
-        let (Some(watched_one), Some(clients)) =
+        let (Some(schedule), Some(clients)) =
             (&mut self.clients, self.renewal.live.current().clients.clone())
         else {
             return LONGEST_REST;
         };
         let stamp = Stamp::of(&clients.files());
-        if watched_one.should_ask(&stamp, clients.stamp(), now) {
+        if schedule.should_ask(&stamp, clients.stamp(), now) {
             match self.renewal.read_clients_again() {
-                Ok(()) => watched_one.succeeded(now),
+                Ok(()) => schedule.succeeded(now),
                 Err(error) => {
-                    let retry_in = watched_one.failed(stamp, now);
+                    let retry_in = schedule.failed(stamp, now);
                     log::error!("{CLIENTS_STAY}, next try in {retry_in:?}: {error}");
                 }
             }
         }
         let Some(clients) = self.renewal.live.current().clients.clone() else { return LONGEST_REST };
         let expiry = clients.expiry(clock);
-        if watched_one.should_tell(expiry, now) {
+        if schedule.should_tell(expiry, now) {
             if expiry == Expiry::Expired {
                 log::error!(
                     "a revocation list was to be replaced, and clients are refused: get the current one"
@@ -423,7 +398,7 @@ impl Rounds {
                 );
             }
         }
-        watched_one.next(now)
+        schedule.next(now)
     }
 }
 
@@ -453,165 +428,12 @@ fn days(left: Duration) -> String {
     }
 }
 
-impl Watched {
-    fn new(now: Instant) -> Watched {
-        Watched { unsettled: None, failure: None, again: None, told: (Expiry::Distant, now) }
-    }
-
-    /// Whether the source is to be asked: its files are `stamp`, and were `known` when it was asked last.
-    fn should_ask(&mut self, stamp: &Stamp, known: &Stamp, now: Instant) -> bool {
-        let tried = self.failure.as_ref().map_or(known, |(_, tried, _)| tried);
-        if stamp != tried {
-            let (first, since) = match &self.unsettled {
-                Some((first, seen, since)) if seen == stamp => (*first, *since),
-                Some((first, _, _)) => (*first, now),
-                None => (now, now),
-            };
-            if now >= since + SETTLED || now >= first + LONGEST_UNSETTLED {
-                self.unsettled = None;
-                return true;
-            }
-            self.unsettled = Some((first, stamp.clone(), since));
-            return false;
-        }
-        self.unsettled = None;
-        match &self.failure {
-            Some((_, _, retry)) => now >= *retry,
-            None => self.again.is_some_and(|again| now >= again),
-        }
-    }
-
-    fn succeeded(&mut self, now: Instant) {
-        let told = self.told;
-        *self = Watched { told, ..Watched::new(now) };
-    }
-
-    /// How long until the next try.
-    fn failed(&mut self, stamp: Stamp, now: Instant) -> Duration {
-        let times = self.failure.as_ref().map_or(0, |(times, _, _)| *times).saturating_add(1);
-        let retry_in = FIRST_RETRY.saturating_mul(1 << (times - 1).min(16)).min(LAST_RETRY);
-        self.failure = Some((times, stamp, now + retry_in));
-        self.again = None;
-        retry_in
-    }
-
-    fn should_tell(&mut self, expiry: Expiry, now: Instant) -> bool {
-        let (told, when) = self.told;
-        let tell = expiry != told || now >= when + REMINDER;
-        if tell {
-            self.told = (expiry, now);
-        }
-        tell && expiry != Expiry::Distant
-    }
-
-    /// How long until something is due.
-    fn next(&self, now: Instant) -> Duration {
-        let settled = self.unsettled.as_ref().map(|(_, _, since)| *since + SETTLED);
-        let retry = self.failure.as_ref().map(|(_, _, retry)| *retry);
-        // Files that have changed are waited for, whatever else is due.
-        let next = settled.or(retry).or(self.again);
-        next.map_or(LONGEST_REST, |next| next.saturating_duration_since(now))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn stamps(number: usize) -> Vec<Stamp> {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("file");
-        let stamp = |length| {
-            std::fs::write(&file, vec![b'x'; length]).unwrap();
-            Stamp::of(std::slice::from_ref(&file))
-        };
-        (0..number).map(stamp).collect()
-    }
-
-    const MS: Duration = Duration::from_millis(1);
-
     #[test]
-    fn changed_files_are_asked_for_once_they_rest_or_after_a_while() {
-        let [known, half, whole] = &stamps(3)[..] else { unreachable!("three were asked for") };
-        let begin = Instant::now();
-        let mut watched_one = Watched::new(begin);
-        assert!(!watched_one.should_ask(known, known, begin));
-        assert_eq!(watched_one.next(begin), LONGEST_REST);
-        assert!(!watched_one.should_ask(half, known, begin));
-        assert_eq!(watched_one.next(begin), SETTLED);
-        // What is due meanwhile is not asked for either, and so no reason to look at once, again and again.
-        watched_one.again = Some(begin);
-        assert_eq!(watched_one.next(begin), SETTLED);
-        watched_one.again = None;
-        assert!(!watched_one.should_ask(whole, known, begin + SETTLED - MS));
-        assert!(!watched_one.should_ask(whole, known, begin + SETTLED));
-        assert!(watched_one.should_ask(whole, known, begin + 2 * SETTLED));
-        // Back as it was before anybody looked closer.
-        assert!(!watched_one.should_ask(half, known, begin));
-        assert!(!watched_one.should_ask(known, known, begin + SETTLED));
-        assert_eq!(watched_one.next(begin), LONGEST_REST);
-        // It never rests.
-        let mut watched_one = Watched::new(begin);
-        let steps = (0..).take_while(|step| {
-            let stamp = if step % 2 == 0 { half } else { whole };
-            !watched_one.should_ask(stamp, known, begin + *step * SETTLED / 2)
-        });
-        assert_eq!(steps.count() as u128, LONGEST_UNSETTLED.as_millis() / (SETTLED / 2).as_millis());
-    }
-
-    #[test]
-    fn a_failure_is_tried_again_later_and_later_or_when_the_files_change() {
-        let [known, bad, good] = &stamps(3)[..] else { unreachable!("three were asked for") };
-        let mut now = Instant::now();
-        let mut watched_one = Watched::new(now);
-        watched_one.again = Some(now);
-        let mut waits = Vec::new();
-        for _ in 0..12 {
-            let wait = watched_one.failed(bad.clone(), now);
-            waits.push(wait.as_secs());
-            assert_eq!(watched_one.next(now), wait);
-            assert!(!watched_one.should_ask(bad, known, now + wait - MS));
-            now += wait;
-            assert!(watched_one.should_ask(bad, known, now));
-        }
-        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600, 3600, 3600]);
-        watched_one.failed(bad.clone(), now);
-        assert!(!watched_one.should_ask(good, known, now));
-        assert!(watched_one.should_ask(good, known, now + SETTLED));
-        watched_one.succeeded(now);
-        assert!(!watched_one.should_ask(good, good, now + LAST_RETRY));
-    }
-
-    #[test]
-    fn a_source_is_asked_when_it_wants_to_be() {
-        let known = &stamps(1)[0];
-        let now = Instant::now();
-        let mut watched_one = Watched::new(now);
-        watched_one.again = Some(now + MS);
-        assert_eq!(watched_one.next(now), MS);
-        assert!(!watched_one.should_ask(known, known, now));
-        assert!(watched_one.should_ask(known, known, now + MS));
-    }
-
-    #[test]
-    fn the_end_of_a_certificate_is_told_at_each_stage_and_daily() {
-        let begin = Instant::now();
-        let mut watched_one = Watched::new(begin);
-        let hour = Duration::from_secs(3600);
-        for (expiry, after, told) in [
-            (Expiry::Distant, hour, false),
-            (Expiry::Distant, 2 * REMINDER, false),
-            (Expiry::Due, 2 * REMINDER + hour, true),
-            (Expiry::Due, 2 * REMINDER + 2 * hour, false),
-            (Expiry::Due, 3 * REMINDER + hour, true),
-            (Expiry::Imminent, 3 * REMINDER + 2 * hour, true),
-            (Expiry::Expired, 3 * REMINDER + 3 * hour, true),
-            (Expiry::Expired, 3 * REMINDER + 4 * hour, false),
-            (Expiry::Distant, 3 * REMINDER + 5 * hour, false),
-            (Expiry::Due, 3 * REMINDER + 6 * hour, true),
-        ] {
-            assert_eq!(watched_one.should_tell(expiry, begin + after), told, "{expiry:?} {after:?}");
-        }
+    fn what_is_left_is_said_in_days_hours_or_minutes() {
         assert_eq!(days(Duration::from_secs(200_000)), "2 days");
         assert_eq!(days(Duration::from_secs(100_000)), "27 hours");
         assert_eq!(days(Duration::from_secs(7_000)), "116 minutes");
