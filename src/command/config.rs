@@ -1,8 +1,7 @@
-//! Settings that come from elsewhere than the command line: a TOML file, and the environment. Both know the same options by
-//! the same names, from the one table in `options`; what the command line says comes before the environment, and that
-//! before the file.
+//! Settings from beside the command line: a TOML file, and the environment. Both know the options of a command by the same
+//! names. The command line comes before the environment, and the environment before the file.
 //!
-//! Called by `args` once the command line is read.
+//! The parser calls it once the command line is read.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -11,10 +10,11 @@ use std::path::{Path, PathBuf};
 use lockgate::workshop::regular_file::{self, Links};
 use toml::de::{DeTable, DeValue};
 
-use super::exit::{Code, Failure};
-use super::options::{self, Kind, Opt};
-use super::parse::meant;
-use super::spec::Command;
+use super::exit::Code;
+use super::failure::Failure;
+use super::option::{Kind, Opt, Repeats};
+use super::spec::{Commands, Spec};
+use super::suggest::meant;
 
 /// Larger than any file of settings, small enough to read without a thought.
 const MOST_BYTES: u64 = 1 << 20;
@@ -58,12 +58,22 @@ impl Place {
 /// What the environment says about this command: `LOCKGATE_IDLE_TIMEOUT` for `--idle-timeout`. Names that are no option's
 /// are left alone; container systems make some of their own.
 pub(super) fn from_environment(
-    command: Command,
+    commands: Commands,
+    command: &'static Spec,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<Given>, Failure> {
+    let variable_of = |option: &str| format!("LOCKGATE_{}", option.replace('-', "_").to_uppercase());
+    // To leave such a setting out without a word would start another server than the user wants.
+    let given_in_vain =
+        commands.options_not_built(command).find(|name| variable(&variable_of(name)).is_some());
+    if let Some((name, why)) =
+        given_in_vain.and_then(|name| Some((name, commands.option_not_built(command, name)?)))
+    {
+        return Err(Place::Environment(variable_of(name)).fault(format_args!(": {why}")));
+    }
     let mut given = Vec::new();
-    for option in options::of(command).filter(|option| option.may_stand_in_a_file()) {
-        let name = format!("LOCKGATE_{}", option.name.replace('-', "_").to_uppercase());
+    for option in command.options().filter(|option| option.is_a_setting()) {
+        let name = variable_of(option.name);
         let Some(value) = variable(&name) else { continue };
         let place = Place::Environment(name);
         if option.value_name().is_some() {
@@ -82,14 +92,18 @@ pub(super) fn from_environment(
 }
 
 /// What a file says. Paths in it are relative to its folder.
-pub(super) fn from_file(command: Command, path: &Path) -> Result<Vec<Given>, Failure> {
+pub(super) fn from_file(
+    commands: Commands,
+    command: &'static Spec,
+    path: &Path,
+) -> Result<Vec<Given>, Failure> {
     let fault = |what: String| Failure::new(Code::Configuration, format!("{}: {what}", path.display()));
     let text = regular_file::read_text(path, Links::Followed, MOST_BYTES)
         .map_err(|error| fault(format!("cannot be read: {error}; give the path of a TOML file")))?;
-    read(command, path, &text)
+    read(commands, command, path, &text)
 }
 
-fn read(command: Command, path: &Path, text: &str) -> Result<Vec<Given>, Failure> {
+fn read(commands: Commands, command: &'static Spec, path: &Path, text: &str) -> Result<Vec<Given>, Failure> {
     let line_at = |offset: usize| text.get(..offset).unwrap_or(text).matches('\n').count() + 1;
     let table = DeTable::parse(text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_at(span.start));
@@ -101,16 +115,21 @@ fn read(command: Command, path: &Path, text: &str) -> Result<Vec<Given>, Failure
         let line = line_at(name.span().start);
         let name = name.get_ref().to_string();
         let place = Place::File { path: path.to_path_buf(), line, name: name.clone() };
-        let known: Vec<&Opt> = options::of(command).filter(|option| option.may_stand_in_a_file()).collect();
-        let Some(option) = known.iter().find(|option| option.name == name) else {
+        let known: Vec<&'static Opt> = command.options().filter(|option| option.is_a_setting()).collect();
+        let Some(option) = known.iter().copied().find(|option| option.name == name) else {
+            if let Some(why) = commands.option_not_built(command, &name) {
+                return Err(place.fault(format_args!(": {why}")));
+            }
             let meant = meant(&name, known.iter().map(|option| option.name), "");
             return Err(place.fault(format_args!(
                 " is not a setting{meant}; those of lockgate {0} --help are, without the dashes",
-                command.name()
+                command.name
             )));
         };
         let values: Vec<&DeValue<'_>> = match value.get_ref() {
-            DeValue::Array(array) if option.many => array.iter().map(|value| value.get_ref()).collect(),
+            DeValue::Array(array) if option.repeats == Repeats::All => {
+                array.iter().map(|value| value.get_ref()).collect()
+            }
             value => vec![value],
         };
         for value in values {
@@ -123,7 +142,10 @@ fn read(command: Command, path: &Path, text: &str) -> Result<Vec<Given>, Failure
 /// One value as the command line would have it; nothing for a switch that is off.
 fn one(option: &'static Opt, value: &DeValue<'_>, place: &Place) -> Result<Option<Given>, Failure> {
     let refuse = || {
-        let several = if option.many { ", or an array of them" } else { "" };
+        let several = match option.repeats {
+            Repeats::All => ", or an array of them",
+            Repeats::Last => "",
+        };
         let accepted = match option.value_name() {
             Some(_) => format!("{}, in quotes{several}", option.accepted()),
             None => "true or false".into(),
@@ -152,9 +174,14 @@ fn one(option: &'static Opt, value: &DeValue<'_>, place: &Place) -> Result<Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::registry::COMMANDS;
+
+    fn serve() -> &'static Spec {
+        COMMANDS.named("serve").unwrap()
+    }
 
     fn settings(text: &str) -> Result<Vec<(&'static str, Option<String>)>, String> {
-        let given = read(Command::Serve, Path::new("etc/lockgate.toml"), text).map_err(|failure| {
+        let given = read(COMMANDS, serve(), Path::new("etc/lockgate.toml"), text).map_err(|failure| {
             assert_eq!(failure.code, Code::Configuration);
             failure.message
         })?;
@@ -222,13 +249,13 @@ mod tests {
             "LOCKGATE_COUNT_LOOPBACK" => Some("true".into()),
             _ => None,
         };
-        let given = from_environment(Command::Serve, environment).unwrap();
+        let given = from_environment(COMMANDS, serve(), environment).unwrap();
         let names: Vec<_> = given.iter().map(|given| (given.option.name, given.value.is_some())).collect();
         assert_eq!(names, [("count-loopback", false), ("idle-timeout", true)]);
         let off = |name: &str| (name == "LOCKGATE_COUNT_LOOPBACK").then(|| "0".into());
-        assert!(from_environment(Command::Serve, off).unwrap().is_empty());
+        assert!(from_environment(COMMANDS, serve(), off).unwrap().is_empty());
         let wrong = |name: &str| (name == "LOCKGATE_COUNT_LOOPBACK").then(|| "yes".into());
-        let failure = from_environment(Command::Serve, wrong).err().unwrap();
+        let failure = from_environment(COMMANDS, serve(), wrong).err().unwrap();
         assert!(
             failure.message.contains("the environment's LOCKGATE_COUNT_LOOPBACK: \"yes\""),
             "{}",

@@ -1,18 +1,14 @@
-//! What `--help` says. The options come from the table that the parser reads.
+//! What `--help` says, from the same descriptions of commands and options that the parser reads. `main` calls it.
 
-use super::cert::obtain;
 use super::exit::{Meaning, SERVING};
-use super::options::{Opt, GENERAL, LIMITS};
-use super::parse::usage;
-use super::spec::Command;
+use super::option::Opt;
+use super::spec::{Commands, Spec};
+use super::terminal::wrapped;
 
 /// Where lines end, if a word allows it.
 const WIDTH: usize = 88;
-
-const GENERAL_TEXT: &str = "\
-lockgate: an HTTPS server for small appliances.
-
-";
+/// Where the text about an option begins.
+const INDENT: usize = 6;
 
 const GENERAL_END: &str = "  \
   lockgate COMMAND --help
@@ -26,59 +22,44 @@ Try it:
   lockgate demo --http 8080
   curl --cacert certs/ca.pem https://localhost:8443/api/data
 
-SIGINT (Ctrl-C) and SIGTERM stop it: what has begun is answered, and then it ends. A second one
-ends it at once. Certificates that change in their files are taken up by themselves, for new
-connections; SIGHUP reads them at once.
+SIGINT (Ctrl-C) and SIGTERM stop it: it answers the requests that have begun, and ends. A second
+signal ends it at once. It reads certificates again when their files change, for new connections;
+SIGHUP makes it read them at once.
 ";
 
-const VALUES: &str = "\
-  TIME is 500ms, 60s, 2m, or a plain number of seconds. SIZE is 64KiB, 1MiB, or a plain number
-  of bytes. Timers are absolute: they run from the beginning, however the bytes drip in.
-";
-
-pub(super) fn general() -> String {
-    let mut text = String::from(GENERAL_TEXT);
-    summaries(Command::ALL.iter().copied(), &mut text);
+pub(super) fn general(commands: Commands) -> String {
+    let mut text = String::from("lockgate: an HTTPS server for small appliances.\n\n");
+    summaries(commands.all.iter().copied(), &mut text);
     text.push_str(GENERAL_END);
-    // Those of the commands that one starts with.
+    // The codes of the commands that one starts with.
     exit_codes(SERVING, &mut text);
     text
 }
 
 /// About the commands that begin with this word.
-pub(super) fn group(word: &str) -> String {
+pub(super) fn group(commands: Commands, word: &str) -> String {
     let mut text = String::new();
-    summaries(Command::of_group(word), &mut text);
+    summaries(commands.of_group(word), &mut text);
     text.push_str(&format!(
         "  lockgate {word} COMMAND --help\n      All options of a command, with their defaults, and its exit codes."
     ));
     text
 }
 
-pub(super) fn of(command: Command) -> String {
-    let mut text = format!("{}\n\n{}", usage(command), command.spec().text);
-    let tables =
-        [("Options", GENERAL), ("Certificates from an authority", obtain::OPTIONS), ("Limits", LIMITS)];
-    for (title, options) in tables {
-        let options: Vec<&Opt> = options.iter().filter(|option| option.is_of(command)).collect();
-        if options.is_empty() {
-            continue;
-        }
-        text.push_str(&format!("\n{title}:\n"));
-        if title == "Limits" {
-            text.push_str(VALUES);
-        }
-        for option in options {
-            describe(option, &mut text);
-        }
+pub(super) fn of(command: &Spec) -> String {
+    let mut text = format!("{}\n\n{}", command.usage(), command.text.concat());
+    for table in command.options {
+        text.push_str(&format!("\n{}:\n", table.title));
+        text.push_str(table.note);
+        table.options().for_each(|option| describe(option, &mut text));
     }
-    exit_codes(command.spec().exit_codes, &mut text);
+    exit_codes(command.exit_codes, &mut text);
     text
 }
 
-fn summaries(commands: impl Iterator<Item = Command>, text: &mut String) {
+fn summaries(commands: impl Iterator<Item = &'static Spec>, text: &mut String) {
     for command in commands {
-        text.push_str(&format!("  {}\n      {}\n", usage(command), command.spec().summary));
+        text.push_str(&format!("  {}\n      {}\n", command.usage(), command.summary));
     }
 }
 
@@ -95,23 +76,7 @@ fn describe(option: &Opt, text: &mut String) {
     if let Some(default) = option.default() {
         help.push_str(&format!(" Default: {default}."));
     }
-    text.push_str(&wrapped(&help, WIDTH, 5));
-    text.push('\n');
-}
-
-/// Words with a space before each, in lines that begin with `indent` spaces. The first line goes on at `column`.
-pub(super) fn wrapped(text: &str, mut column: usize, indent: usize) -> String {
-    let mut lines = String::new();
-    for word in text.split(' ') {
-        if column + 1 + word.len() > WIDTH {
-            lines.push_str(&format!("\n{:indent$}", ""));
-            column = indent;
-        }
-        lines.push(' ');
-        lines.push_str(word);
-        column += 1 + word.len();
-    }
-    lines
+    text.push_str(&format!("\n{:INDENT$}{}\n", "", wrapped(&help, WIDTH, INDENT, INDENT)));
 }
 
 fn exit_codes(codes: &[Meaning], text: &mut String) {
@@ -119,32 +84,32 @@ fn exit_codes(codes: &[Meaning], text: &mut String) {
     for (code, meaning) in codes {
         text.push_str(&format!("  {code:>2}  {meaning}\n"));
     }
-    // Whoever prints it ends the line.
+    // The caller ends the last line.
     text.truncate(text.trim_end().len());
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::options;
     use super::*;
+    use crate::command::registry::COMMANDS;
 
     #[test]
     fn every_option_is_explained_with_its_default_within_a_line() {
-        for &command in Command::ALL {
+        for &command in COMMANDS.all {
             let text = of(command);
-            for option in options::all() {
+            for option in COMMANDS.all.iter().flat_map(|command| command.options()) {
                 let name = format!("--{}", option.name);
                 let listed = text
                     .lines()
                     .any(|line| line.starts_with("  -") && line.split([' ', ',']).any(|word| word == name));
-                let is_of = options::of(command).any(|other| other.name == option.name);
-                assert_eq!(listed, is_of, "{name} of {}", command.name());
+                let is_of = command.options().any(|other| other.name == option.name);
+                assert_eq!(listed, is_of, "{name} of {}", command.name);
             }
-            let serves = Command::SERVING.contains(&command);
+            let serves = ["serve", "demo"].contains(&command.name);
             for part in ["kept-alive connection. Default: 60s.", "gets 413. Default: 1MiB.", "Limits:"] {
                 assert_eq!(text.contains(part), serves, "{text}");
             }
-            for line in text.lines().chain(general().lines()) {
+            for line in text.lines().chain(general(COMMANDS).lines()) {
                 assert!(line.len() <= 100 && line.trim_end() == line, "{line:?}");
             }
         }
@@ -152,14 +117,13 @@ mod tests {
 
     #[test]
     fn every_command_is_in_the_general_help_and_in_that_of_its_group() {
-        for &command in Command::ALL {
-            let spec = command.spec();
-            let listed = format!("  lockgate {} {}\n      {}\n", spec.name, spec.synopsis, spec.summary);
-            assert!(general().contains(&listed), "{listed}");
-            if let Some((word, _)) = spec.name.split_once(' ') {
-                assert!(group(word).contains(&listed), "{listed}");
+        for &command in COMMANDS.all {
+            let listed = format!("  {}\n      {}\n", command.usage(), command.summary);
+            assert!(general(COMMANDS).contains(&listed), "{listed}");
+            if let Some((word, _)) = command.name.split_once(' ') {
+                assert!(group(COMMANDS, word).contains(&listed), "{listed}");
             }
-            assert!(of(command).contains(spec.text));
+            assert!(of(command).contains(&command.text.concat()));
         }
     }
 }

@@ -1,26 +1,53 @@
-//! `lockgate serve`: the server with certificates of the user's own; and what every way of serving has in common.
+//! `lockgate serve`: the server with a certificate of the user's own, of the device's own authority, or from an authority
+//! elsewhere.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use lockgate::workshop::shell_word;
-use lockgate::{ClientAuth, Device, Identity, Request, Response, Router, Server, ServerBuilder};
-use serde_json::json;
+use lockgate::{Device, Identity};
 
-use super::cert::obtain;
-use super::exit::{self, Code, Failure};
-use super::parse::{Arguments, ClientDemand};
-use super::say;
+use super::arguments::Arguments;
+#[cfg(feature = "acme")]
+use super::authority;
+use super::exit::{self, Code};
+use super::failure::Failure;
+use super::option::Table;
+use super::options::{self, limits, serving as shared};
+use super::serving;
 use super::signals::Signals;
-use super::spec::{Operands, Spec};
-use super::value::Listen;
+use super::spec::{Operands, Settings, Spec};
 
-pub(super) const SPEC: Spec = Spec {
+pub(super) static SPEC: Spec = Spec {
     name: "serve",
-    synopsis: "--cert FILE --key FILE | --device --state DIR | --acme URL --state DIR [OPTIONS]",
-    summary: "Serves with a certificate of your own, of the device's own authority, or of another.",
-    text: HELP,
+    synopsis: if cfg!(feature = "acme") {
+        "--cert FILE --key FILE | --device --state DIR | --acme URL --state DIR [OPTIONS]"
+    } else {
+        "--cert FILE --key FILE | --device --state DIR [OPTIONS]"
+    },
+    summary: if cfg!(feature = "acme") {
+        "Serves with a certificate of your own, of the device's own authority, or of another."
+    } else {
+        "Serves with a certificate of your own, or of the device's own authority."
+    },
+    text: &[HELP, if cfg!(feature = "acme") { HELP_ON_AUTHORITIES } else { "" }, HELP_ON_PORTS],
     operands: Operands::None,
+    options: &[
+        Table {
+            title: "Options",
+            note: "",
+            options: &[
+                &[&shared::CONFIG, &shared::CERT, &shared::KEY],
+                shared::CLIENTS,
+                shared::IDENTITY,
+                shared::WIRE,
+                options::COMMON,
+            ],
+        },
+        #[cfg(feature = "acme")]
+        Table { title: options::authority::TITLE, note: "", options: &[options::authority::OBTAIN] },
+        limits::TABLE,
+    ],
+    settings: Settings::Own,
     exit_codes: exit::SERVING,
     usage_code: Code::Usage,
     run: |arguments| run(arguments).map(|()| ExitCode::SUCCESS),
@@ -30,10 +57,10 @@ const HELP: &str = "\
 Serves GET /api/data over HTTPS with your certificate, and answers plain HTTP with redirects.
 
   lockgate serve --cert cert.pem --key key.pem --https 8443 --http off
-  curl https://NAME:8443/api/data      where NAME is one that the certificate is for
+  curl https://NAME:8443/api/data      where NAME is a name that the certificate is for
 
-No certificate yet? lockgate demo makes one for localhost; one that every client trusts comes
-from an authority such as Let's Encrypt. Renewed files are taken up by themselves.
+No certificate yet? lockgate demo makes one for localhost; an authority such as Let's Encrypt
+gives one that every client trusts. Renewed files are taken up by themselves.
 
 To serve only clients that show a certificate of your own authority (mutual TLS):
   lockgate serve --cert cert.pem --key key.pem --client-ca clients-ca.pem
@@ -44,27 +71,31 @@ renews it. Clients have to be told once to trust its authority:
 
   lockgate serve --device --state /var/lib/gateway --name gateway.example
   lockgate cert ca --state /var/lib/gateway
+";
 
+const HELP_ON_AUTHORITIES: &str = "
 A device that the internet can reach gets a certificate that every client trusts, and renews it:
 
   lockgate serve --acme letsencrypt --name gateway.example.org --accept-terms \\
       --state /var/lib/gateway --https 443
+";
 
+const HELP_ON_PORTS: &str = "
 Ports below 1024 need a permission that users do not have. It can be given to the program:
   sudo setcap cap_net_bind_service=+ep $(command -v lockgate)
 ";
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     check(arguments)?;
-    check_client_options(arguments)?;
-    check_redirect_options(arguments)?;
+    serving::check_client_options(arguments)?;
+    serving::check_redirect_options(arguments)?;
     let signals = Signals::catch()?;
     let server = match arguments.certs.len() {
-        0 | 1 => open(arguments, identities(arguments)?, arguments.http)?,
-        // Of several, the good ones are served.
+        0 | 1 => serving::open(arguments, identities(arguments)?, arguments.http)?,
+        // Of several pairs, the server takes those that can be used.
         _ => {
             let pairs = arguments.certs.iter().zip(&arguments.keys);
-            let builder = builder(arguments, arguments.http);
+            let builder = serving::builder(arguments, arguments.http);
             pairs.fold(builder, |builder, (cert, key)| builder.add_pem_files(cert, key)).bind()?
         }
     };
@@ -72,14 +103,17 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let state = arguments.state.as_ref().filter(|_| arguments.device);
     let advice = state.map(|state| {
         let trust = format!("lockgate cert ca --state {}", shell_word(state));
-        format!("{}\nHow clients come to trust this device: {trust}", try_it(&state.join("ca.pem"), port))
+        format!(
+            "{}\nHow clients come to trust this device: {trust}",
+            serving::try_it(&state.join("ca.pem"), port)
+        )
     });
     let state = arguments.state.as_ref().filter(|_| arguments.acme.directory.is_some());
     let how_it_stands = state.map(|state| {
         let state = shell_word(state);
         format!("How the certificate from the authority stands: lockgate cert status --state {state}")
     });
-    until_stopped(server, signals, advice.or(how_it_stands))
+    serving::until_stopped(server, signals, advice.or(how_it_stands))
 }
 
 /// Whether the options go together.
@@ -125,8 +159,9 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
 
 /// What clients get, the default first.
 fn identities(arguments: &Arguments) -> Result<Vec<Identity>, Failure> {
+    #[cfg(feature = "acme")]
     if arguments.acme.directory.is_some() {
-        return Ok(vec![Identity::acme(obtain::of(arguments)?)?]);
+        return Ok(vec![Identity::acme(authority::of(arguments)?)?]);
     }
     if let Some(state) = arguments.state.as_ref().filter(|_| arguments.device) {
         let device = arguments.names.iter().fold(Device::new(state), |device, name| device.name(name));
@@ -134,107 +169,4 @@ fn identities(arguments: &Arguments) -> Result<Vec<Identity>, Failure> {
     }
     let pairs = arguments.certs.iter().zip(&arguments.keys);
     Ok(pairs.map(|(cert, key)| Identity::from_pem_files(cert, key)).collect::<Result<_, _>>()?)
-}
-
-/// A line to paste, for a client that trusts this authority for once.
-pub(super) fn try_it(ca: &Path, port: u16) -> String {
-    let ca = shell_word(ca);
-    format!("Try it: curl --cacert {ca} https://localhost:{port}/api/data")
-}
-
-/// Options that say where redirects lead need the port that redirects.
-pub(super) fn check_redirect_options(arguments: &Arguments) -> Result<(), Failure> {
-    let without = match arguments {
-        Arguments { http: Some(_), .. } => return Ok(()),
-        Arguments { public_name: Some(_), .. } => "--public-name",
-        Arguments { public_port: Some(_), .. } => "--public-port",
-        _ => return Ok(()),
-    };
-    Err(Failure::usage(format!(
-        "{without} is where redirects lead, and --http off gives none; leave one of the two out"
-    )))
-}
-
-/// What is said of clients' certificates must hang together; a server that asks for none by mistake would let everybody in.
-pub(super) fn check_client_options(arguments: &Arguments) -> Result<(), Failure> {
-    let without = match arguments {
-        Arguments { client_ca: Some(_), .. } => return Ok(()),
-        Arguments { client_auth: Some(_), .. } => "--client-auth",
-        Arguments { client_crls, .. } if !client_crls.is_empty() => "--client-crl",
-        _ => return Ok(()),
-    };
-    Err(Failure::usage(format!(
-        "--client-ca FILE is missing: {without} needs the authority that signs the clients' certificates"
-    )))
-}
-
-pub(super) fn client_auth(arguments: &Arguments) -> Option<ClientAuth> {
-    let authorities = arguments.client_ca.as_ref()?;
-    let clients = match arguments.client_auth.unwrap_or(ClientDemand::Required) {
-        ClientDemand::Required => ClientAuth::required(authorities),
-        ClientDemand::Optional => ClientAuth::optional(authorities),
-    };
-    Some(arguments.client_crls.iter().fold(clients, ClientAuth::crl))
-}
-
-/// Opens the server with these identities, the default first; plain HTTP where `http` says, which need not be where the
-/// arguments say.
-pub(super) fn open(
-    arguments: &Arguments,
-    identities: Vec<Identity>,
-    http: Option<Listen>,
-) -> Result<Server, lockgate::Error> {
-    let mut builder = builder(arguments, http);
-    let mut identities = identities.into_iter();
-    if let Some(default) = identities.next() {
-        builder = builder.identity(default);
-    }
-    identities.fold(builder, |builder, further| builder.add_identity(further)).bind()
-}
-
-/// The server, without identities.
-fn builder(arguments: &Arguments, http: Option<Listen>) -> ServerBuilder {
-    let router = Router::new()
-        .get("/api/data", |_: &mut Request| Response::json(&json!({"message": "Secure data over HTTPS"})));
-    let mut builder = Server::builder(router)
-        .https(arguments.https.to_string())
-        .limits(arguments.limits.clone())
-        .http_credentials(arguments.credentials)
-        .field_names(arguments.field_names)
-        .access_log(log::log_enabled!(target: "lockgate::access", log::Level::Info));
-    if let Some(clients) = client_auth(arguments) {
-        builder = builder.client_auth(clients);
-    }
-    if let Some(http) = http {
-        builder = builder.redirect_http(http.to_string());
-    }
-    if let Some(name) = &arguments.public_name {
-        builder = builder.public_name(name);
-    }
-    if let Some(port) = arguments.public_port {
-        builder = builder.public_port(port);
-    }
-    if let Some(bytes) = arguments.tls_record_bytes {
-        builder = builder.tls_record_bytes(bytes);
-    }
-    for name in &arguments.credential_headers {
-        builder = builder.credential_header(name);
-    }
-    builder
-}
-
-/// Serves until a signal says stop. `advice` is said once the server is there.
-pub(super) fn until_stopped(server: Server, signals: Signals, advice: Option<String>) -> Result<(), Failure> {
-    let https = server.local_addr().port();
-    let http = server.redirect_addr().map(|address| address.port());
-    signals.serve(server.handle());
-    say(&format!("HTTPS API server running on https://localhost:{https}"));
-    if let Some(http) = http {
-        say(&format!("Redirecting http://localhost:{http} to https://localhost:{https}"));
-    }
-    if let Some(advice) = advice {
-        say(&advice);
-    }
-    // The sockets accept since they were opened; who has connected by now is served at once.
-    Ok(server.run()?)
 }

@@ -8,7 +8,8 @@ use lockgate::Handle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator;
 
-use super::exit::{Code, Failure};
+use super::exit::Code;
+use super::failure::Failure;
 
 /// The signals, which a thread obeys from the start.
 pub(super) struct Signals(Arc<Mutex<Stage>>);

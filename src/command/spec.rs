@@ -1,26 +1,14 @@
-//! The commands there are: their names of one or two words, what each takes, and what its help says. The parser, the help
-//! and the tests read this list. What a command says of itself stands in its own file.
+//! What a command is, and what a list of commands can be asked: the parser, the help, the settings and the tests read it.
+//!
+//! Knows no command. Each command describes itself in a [`Spec`] in its own file, and `registry` lists them.
 
+use std::fmt;
 use std::process::ExitCode;
 
-use super::cert::{ca, csr, install, obtain, show};
-use super::exit::{Code, Failure, Meaning};
-use super::parse::Arguments;
-use super::{check, demo, serve};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Command {
-    Serve,
-    Demo,
-    Check,
-    CertShow,
-    CertCa,
-    CertCsr,
-    CertInstall,
-    CertObtain,
-    CertRenew,
-    CertStatus,
-}
+use super::arguments::Arguments;
+use super::exit::{Code, Meaning};
+use super::failure::Failure;
+use super::option::{Opt, Table};
 
 /// What a command is.
 pub(super) struct Spec {
@@ -30,9 +18,11 @@ pub(super) struct Spec {
     pub synopsis: &'static str,
     /// What it does, in a line.
     pub summary: &'static str,
-    /// The help beside the options.
-    pub text: &'static str,
+    /// The help beside the options, in pieces that follow each other.
+    pub text: &'static [&'static str],
     pub operands: Operands,
+    pub options: &'static [Table],
+    pub settings: Settings,
     /// Every code that it ends with.
     pub exit_codes: &'static [Meaning],
     /// What a wrong command line ends with.
@@ -54,53 +44,94 @@ pub(super) enum Operands {
     },
 }
 
-impl Command {
-    /// Those that users meet first in front.
-    pub(super) const ALL: &'static [Command] = &[
-        Command::Serve,
-        Command::Demo,
-        Command::Check,
-        Command::CertShow,
-        Command::CertCa,
-        Command::CertCsr,
-        Command::CertInstall,
-        Command::CertObtain,
-        Command::CertRenew,
-        Command::CertStatus,
-    ];
-    /// Those that run a server, and so have limits.
-    pub(super) const SERVING: &'static [Command] = &[Command::Serve, Command::Demo];
+/// Whether a command takes settings from a file and the environment too, beside the command line.
+// A build without `check` checks no settings.
+#[cfg_attr(not(feature = "check"), allow(dead_code))]
+pub(super) enum Settings {
+    /// It does not.
+    None,
+    /// Of its own options.
+    Own,
+    /// It checks those of another command, when it has no operand and one of these options is given.
+    Checked { of: &'static Spec, when: &'static [&'static str] },
+}
 
-    pub(super) fn spec(self) -> &'static Spec {
-        match self {
-            Command::Serve => &serve::SPEC,
-            Command::Demo => &demo::SPEC,
-            Command::Check => &check::SPEC,
-            Command::CertShow => &show::SPEC,
-            Command::CertCa => &ca::SPEC,
-            Command::CertCsr => &csr::SPEC,
-            Command::CertInstall => &install::SPEC,
-            Command::CertObtain => &obtain::OBTAIN,
-            Command::CertRenew => &obtain::RENEW,
-            Command::CertStatus => &obtain::STATUS,
-        }
+/// A part of the command that a build may lack: a feature of the crate, and what only a build with it can do.
+pub(super) struct Part {
+    pub feature: &'static str,
+    pub is_built: bool,
+    /// The commands that it brings, or that it gives options to.
+    pub commands: &'static [&'static str],
+    pub options: &'static [&'static str],
+    /// What naming one of them ends with.
+    pub usage_code: Code,
+}
+
+/// The commands that there are, and the parts that may be missing.
+#[derive(Clone, Copy)]
+pub(super) struct Commands {
+    /// The commands that users meet first come first.
+    pub all: &'static [&'static Spec],
+    pub parts: &'static [Part],
+}
+
+impl Spec {
+    pub(super) fn options(&self) -> impl Iterator<Item = &'static Opt> {
+        self.options.iter().flat_map(Table::options)
     }
 
-    pub(super) fn name(self) -> &'static str {
-        self.spec().name
+    /// A command line of this command, as the help shows it.
+    pub(super) fn usage(&self) -> String {
+        format!("lockgate {} {}", self.name, self.synopsis)
     }
+}
 
-    pub(super) fn named(name: &str) -> Option<Command> {
-        Command::ALL.iter().copied().find(|command| command.name() == name)
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Commands {
+    pub(super) fn named(self, name: &str) -> Option<&'static Spec> {
+        self.all.iter().copied().find(|command| command.name == name)
     }
 
     /// The commands whose first word this is; none unless they have a second.
-    pub(super) fn of_group(word: &str) -> impl Iterator<Item = Command> + '_ {
-        Command::ALL
-            .iter()
-            .copied()
-            .filter(move |command| command.name().split_once(' ').is_some_and(|(first, _)| first == word))
+    pub(super) fn of_group(self, word: &str) -> impl Iterator<Item = &'static Spec> + '_ {
+        let is_of_group =
+            move |command: &&Spec| command.name.split_once(' ').is_some_and(|(first, _)| first == word);
+        self.all.iter().copied().filter(is_of_group)
     }
+
+    /// The features that this build lacks, without which there is no such command.
+    pub(super) fn not_built(self, name: &str) -> Option<Failure> {
+        let parts: Vec<&Part> = self.missing().filter(|part| part.commands.contains(&name)).collect();
+        let features: Vec<&str> = parts.iter().map(|part| part.feature).collect();
+        Some(Failure::new(parts.first()?.usage_code, format!("{name}: {}", without(&features))))
+    }
+
+    /// What to say of an option that the command would have, if this build had another feature.
+    pub(super) fn option_not_built(self, command: &Spec, name: &str) -> Option<String> {
+        let mut parts = self.missing().filter(|part| part.commands.contains(&command.name));
+        let part = parts.find(|part| part.options.contains(&name))?;
+        Some(without(&[part.feature]))
+    }
+
+    /// The options that the command would have, if this build had every feature.
+    pub(super) fn options_not_built(self, command: &'static Spec) -> impl Iterator<Item = &'static str> {
+        let parts = self.missing().filter(|part| part.commands.contains(&command.name));
+        parts.flat_map(|part| part.options.iter().copied())
+    }
+
+    fn missing(self) -> impl Iterator<Item = &'static Part> {
+        self.parts.iter().filter(|part| !part.is_built)
+    }
+}
+
+/// What this build lacks, and the way out.
+pub(super) fn without(features: &[&str]) -> String {
+    format!("lockgate was built without {}; cargo install lockgate --features cli", listed(features))
 }
 
 /// `a, b and c`.

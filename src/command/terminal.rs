@@ -1,14 +1,16 @@
-//! What the command writes to a terminal: text without what would steer it, and colours where they are wanted.
+//! What the command writes to a terminal: text without what would steer it, in lines that fit, and colours where they are
+//! wanted.
 //!
 //! Everything that is written to stdout and stderr goes through here, so that file names, certificates and the words of servers
-//! cannot take hold of a terminal, whatever a report has put in. Every command calls it.
+//! cannot steer a terminal, even when a report quotes them. Every command calls it.
 
 use std::io::{self, IsTerminal, Write};
 
 use lockgate::workshop::escape;
+#[cfg(any(feature = "check", feature = "scan"))]
 use lockgate::Severity;
 
-use super::parse::Arguments;
+use super::arguments::Arguments;
 use super::value::unix_now;
 
 /// Whether colours are used.
@@ -19,20 +21,15 @@ pub(super) enum Paint {
 }
 
 impl Paint {
-    pub(super) fn for_stdout() -> Paint {
-        Paint::of(io::stdout().is_terminal())
-    }
-
     fn for_stderr() -> Paint {
         Paint::of(io::stderr().is_terminal())
     }
 
     /// Colours are for a terminal that has them, unless its user has declined them: `NO_COLOR` is set and not empty
-    /// (<https://no-color.org>), or `TERM` is `dumb`.
+    /// (<https://no-color.org>).
     fn of(is_terminal: bool) -> Paint {
-        let is_declined = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
-            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-        if is_terminal && !is_declined {
+        let is_declined = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if is_terminal && !is_dumb() && !is_declined {
             Paint::Colours
         } else {
             Paint::Plain
@@ -46,16 +43,28 @@ impl Paint {
             Paint::Plain => text.to_string(),
         }
     }
+}
+
+#[cfg(any(feature = "check", feature = "scan"))]
+impl Paint {
+    pub(super) fn for_stdout() -> Paint {
+        Paint::of(io::stdout().is_terminal())
+    }
 
     pub(super) fn severity(self, severity: Severity, text: &str) -> String {
         let code = match severity {
             Severity::Note => "36",
             Severity::Warning => "1;33",
-            // And whatever is worse.
+            // An error, and what may come to be worse.
             _ => "1;31",
         };
         self.with(code, text)
     }
+}
+
+/// Whether the terminal knows no control codes.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|value| value == "dumb")
 }
 
 /// Writes text of one line or more to stdout.
@@ -68,22 +77,13 @@ pub(super) fn say_json(written: &str) {
     say_painted(&escape::json(written).to_string());
 }
 
-/// Writes to stdout what has colours in it. Its parts that come from elsewhere are escaped already.
+/// Writes text with colours to stdout. The caller has escaped what comes from elsewhere.
 pub(super) fn say_painted(text: &str) {
     write(format!("{text}\n").as_bytes());
 }
 
-/// Writes a difference between files to stdout. `patch` gets the files' own bytes through a pipe, a terminal gets them escaped.
-pub(super) fn show_diff(diff: &[u8]) {
-    if io::stdout().is_terminal() {
-        write(escape::lines_of(diff).to_string().as_bytes());
-    } else {
-        write(diff);
-    }
-}
-
-/// That nobody reads it (a closed pipe) is no reason to stop serving.
-fn write(bytes: &[u8]) {
+/// Writes bytes to stdout that need no escaping. A closed pipe, which nobody reads, is no reason to stop serving.
+pub(super) fn write(bytes: &[u8]) {
     let mut stdout = io::stdout().lock();
     if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         log::debug!("stdout is closed: {error}");
@@ -95,6 +95,27 @@ pub(super) fn tell(text: &str) {
     if let Err(error) = writeln!(io::stderr(), "{}", escape::lines_of(text.as_bytes())) {
         log::debug!("stderr is closed: {error}");
     }
+}
+
+/// Breaks a text into lines of at most `width` columns, unless a word is longer. The first line begins at `column`, and the
+/// others with `indent` spaces.
+pub(super) fn wrapped(text: &str, width: usize, column: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut at = column;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if out.is_empty() {
+            at += length;
+        } else if at + 1 + length > width {
+            out.push_str(&format!("\n{:indent$}", ""));
+            at = indent + length;
+        } else {
+            out.push(' ');
+            at += 1 + length;
+        }
+        out.push_str(word);
+    }
+    out
 }
 
 /// `RUST_LOG` says what is logged; when it is not set, `-v` and `-q` do. A line of the log is one line.
@@ -136,8 +157,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn lines_end_at_words_and_words_stay_whole() {
+        let text = wrapped(&"word ".repeat(60), 96, 2, 4);
+        assert!(text.lines().count() > 2);
+        for line in text.lines() {
+            assert!(line.len() <= 96, "{line}");
+        }
+        assert!(text.lines().nth(1).unwrap().starts_with("    word"));
+        let long = "x".repeat(200);
+        assert_eq!(wrapped(&long, 96, 0, 0), long);
+    }
+
+    #[test]
     fn colours_are_there_only_when_they_are_wanted() {
-        assert_eq!(Paint::Plain.severity(Severity::Error, "x"), "x");
-        assert_eq!(Paint::Colours.severity(Severity::Error, "x"), "\u{1b}[1;31mx\u{1b}[0m");
+        assert_eq!(Paint::Plain.with("1;31", "x"), "x");
+        assert_eq!(Paint::Colours.with("1;31", "x"), "\u{1b}[1;31mx\u{1b}[0m");
+        assert_eq!(Paint::of(false), Paint::Plain, "a pipe has none");
     }
 }

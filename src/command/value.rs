@@ -1,4 +1,5 @@
-//! How values are written on the command line: times, sizes, counts, and addresses to listen on.
+//! How values are written on the command line: times, sizes, counts, and addresses to listen on. Knows nothing; options read
+//! values with it, and commands show them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -43,15 +44,6 @@ impl fmt::Display for Listen {
         });
         SocketAddr::new(address, self.port).fmt(f)
     }
-}
-
-/// An address, and a port if one stands behind it: `192.0.2.1`, `192.0.2.1:8443`, `::1`, `[::1]:8443`.
-pub(super) fn address(text: &str) -> Option<(IpAddr, Option<u16>)> {
-    if let Ok(both) = text.parse::<SocketAddr>() {
-        return (both.port() > 0).then_some((both.ip(), Some(both.port())));
-    }
-    let alone = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    Some((alone.parse().ok()?, None))
 }
 
 pub(super) fn time(text: &str) -> Option<Duration> {
@@ -180,24 +172,5 @@ mod tests {
             assert_eq!(Listen::parse(text), expected, "{text}");
         }
         assert_eq!(on("::1", 80).unwrap().to_string(), "[::1]:80");
-    }
-
-    #[test]
-    fn addresses_to_connect_to_are_read() {
-        let is = |address: &str, port| Some((address.parse().unwrap(), port));
-        for (text, expected) in [
-            ("192.0.2.1", is("192.0.2.1", None)),
-            ("192.0.2.1:8443", is("192.0.2.1", Some(8443))),
-            ("::1", is("::1", None)),
-            ("[::1]", is("::1", None)),
-            ("[::1]:8443", is("::1", Some(8443))),
-            ("localhost", None),
-            ("192.0.2.1:0", None),
-            ("192.0.2.1:65536", None),
-            ("[::1", None),
-            ("", None),
-        ] {
-            assert_eq!(address(text), expected, "{text}");
-        }
     }
 }

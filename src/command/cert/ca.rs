@@ -5,18 +5,23 @@ use std::process::ExitCode;
 
 use lockgate::{iso8601, Device};
 
-use crate::command::exit::{Code, Failure};
-use crate::command::parse::Arguments;
-use crate::command::say;
-use crate::command::spec::{Operands, Spec};
+use crate::command::arguments::Arguments;
+use crate::command::exit::Code;
+use crate::command::failure::Failure;
+use crate::command::option::Table;
+use crate::command::options::{self, serving};
+use crate::command::spec::{Operands, Settings, Spec};
+use crate::command::terminal::say;
 use crate::command::value::show_fingerprint;
 
-pub(in crate::command) const SPEC: Spec = Spec {
+pub(in crate::command) static SPEC: Spec = Spec {
     name: "cert ca",
     synopsis: "--state DIR",
     summary: "Writes the certificate of a device's own authority, and how clients come to trust it.",
-    text: HELP,
+    text: &[HELP],
     operands: Operands::None,
+    options: &[Table { title: "Options", note: "", options: &[&[&serving::STATE], options::COMMON] }],
+    settings: Settings::None,
     exit_codes: &[
         (0, "it is written"),
         (Code::Usage as u8, "the command line is wrong"),

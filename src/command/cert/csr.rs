@@ -18,17 +18,26 @@ use rcgen::{
 use lockgate::Chain;
 
 use super::placing;
-use crate::command::exit::{self, Code, Failure};
-use crate::command::parse::Arguments;
-use crate::command::spec::{Operands, Spec};
-use crate::command::{say, tell};
+use crate::command::arguments::Arguments;
+use crate::command::exit::{self, Code};
+use crate::command::failure::Failure;
+use crate::command::option::Table;
+use crate::command::options::{self, cert};
+use crate::command::spec::{Operands, Settings, Spec};
+use crate::command::terminal::{say, tell};
 
-pub(in crate::command) const SPEC: Spec = Spec {
+pub(in crate::command) static SPEC: Spec = Spec {
     name: "cert csr",
     synopsis: "--name NAME… (--state DIR | --key FILE) [--out FILE]",
     summary: "Makes a key, and a request to get a certificate for it from an authority.",
-    text: HELP,
+    text: &[HELP],
     operands: Operands::None,
+    options: &[Table {
+        title: "Options",
+        note: "",
+        options: &[&[&cert::NAME, &cert::STATE, &cert::KEY_TO_KEEP, &cert::OUT], options::COMMON],
+    }],
+    settings: Settings::None,
     exit_codes: exit::WRITING,
     usage_code: Code::Usage,
     run,

@@ -11,22 +11,31 @@ use lockgate::{iso8601, Certificate, Chain, Error, Identity, IdentityFault};
 
 use super::csr::{not_written, Places};
 use super::placing;
-use crate::command::exit::{self, Code, Failure};
-use crate::command::parse::Arguments;
-use crate::command::say;
-use crate::command::spec::{Operands, Spec};
+use crate::command::arguments::Arguments;
+use crate::command::exit::{self, Code};
+use crate::command::failure::Failure;
+use crate::command::option::Table;
+use crate::command::options::{self, cert};
+use crate::command::spec::{Operands, Settings, Spec};
+use crate::command::terminal::say;
 
-pub(in crate::command) const SPEC: Spec = Spec {
+pub(in crate::command) static SPEC: Spec = Spec {
     name: "cert install",
     synopsis: "ANSWER… (--state DIR | --key FILE --cert FILE)",
     summary: "Puts the certificate that an authority has issued in place.",
-    text: HELP,
+    text: &[HELP],
     operands: Operands::Some {
         name: "ANSWER",
         what: "a file with certificates that the authority has sent",
         least: 1,
         most: 16,
     },
+    options: &[Table {
+        title: "Options",
+        note: "",
+        options: &[&[&cert::STATE, &cert::KEY_TO_KEEP, &cert::CERT], options::COMMON],
+    }],
+    settings: Settings::None,
     exit_codes: exit::WRITING,
     usage_code: Code::Usage,
     run,

@@ -1,8 +1,10 @@
-//! `lockgate cert …`: get a certificate, ask for one, put one in place, look at one, and the device's own authority.
+//! `lockgate cert …`: getting a certificate, requesting one, putting one in place, looking at one, and the device's own
+//! authority.
 
 pub(super) mod ca;
 pub(super) mod csr;
 pub(super) mod install;
+#[cfg(feature = "acme")]
 pub(super) mod obtain;
 mod placing;
 pub(super) mod show;

@@ -6,18 +6,27 @@ use lockgate::workshop::escape;
 use lockgate::{iso8601, Certificate, Chain, Finding, Severity};
 use serde_json::{json, Value};
 
-use crate::command::exit::{Code, Failure};
-use crate::command::parse::Arguments;
-use crate::command::spec::{Operands, Spec};
-use crate::command::terminal::say_json;
-use crate::command::{help, say, value};
+use crate::command::arguments::Arguments;
+use crate::command::exit::Code;
+use crate::command::failure::Failure;
+use crate::command::option::Table;
+use crate::command::options::{self, cert};
+use crate::command::spec::{Operands, Settings, Spec};
+use crate::command::terminal::{say, say_json, wrapped};
+use crate::command::value;
 
-pub(in crate::command) const SPEC: Spec = Spec {
+pub(in crate::command) static SPEC: Spec = Spec {
     name: "cert show",
     synopsis: "FILE [--key FILE] [--json]",
     summary: "Shows what is in a certificate's file, and what is wrong with it.",
-    text: HELP,
+    text: &[HELP],
     operands: Operands::Some { name: "FILE", what: "a PEM file with a certificate", least: 1, most: 1 },
+    options: &[Table {
+        title: "Options",
+        note: "",
+        options: &[&[&cert::KEY_OF_CERTIFICATE, &options::JSON], options::COMMON],
+    }],
+    settings: Settings::None,
     exit_codes: &[
         (0, "nothing to object to, beside notes"),
         (WARNINGS, "warnings: some clients are turned away, or all will be before long"),
@@ -31,6 +40,10 @@ pub(in crate::command) const SPEC: Spec = Spec {
 
 const WARNINGS: u8 = 1;
 const ERRORS: u8 = 2;
+/// Where lines end, if a word allows it.
+const WIDTH: usize = 88;
+/// Where the values stand, behind their labels.
+const INDENT: usize = 15;
 
 const HELP: &str = "\
 Shows each certificate of a file (PEM with one or several, or one in DER), and all that Apple's
@@ -92,10 +105,10 @@ fn for_people(file: &str, chain: &Chain, findings: &[Finding], now: i64) -> Stri
         let place = finding.place().map(|place| format!(" in {place}")).unwrap_or_default();
         text.push_str(&format!("\n{} {}{place}\n", finding.severity(), finding.id()));
         let refused_by = finding.refused_by().join(", ");
-        let why = help::wrapped(finding.why(), 14, 14);
+        let why = wrapped(finding.why(), WIDTH, INDENT, INDENT);
         for (label, value) in [
             ("seen", finding.seen()),
-            ("why", why.trim_start()),
+            ("why", &why),
             ("refused by", &refused_by),
             ("fix", finding.fix()),
             ("see", finding.reference()),

@@ -1,17 +1,18 @@
 //! A check's report as text for people: a few lines of what was seen, what is wrong with it, and one sentence at the end.
+//! `url` and `preflight` call it.
 
 use lockgate::check::{Explanation, Report};
 use lockgate::workshop::escape;
 use lockgate::{Finding, Severity};
 use serde_json::Value;
 
-use crate::command::terminal::Paint;
+use crate::command::terminal::{wrapped, Paint};
 
 /// Where lines end, if a word allows it.
 const WIDTH: usize = 96;
 
 /// The whole report.
-pub(in crate::command) fn text(report: &Report, paint: Paint) -> String {
+pub(super) fn text(report: &Report, paint: Paint) -> String {
     let subject = escape::line(report.subject()).to_string();
     let mut out = format!("{}\n\n", paint.with("1", &subject));
     for (area, words) in seen(report) {
@@ -31,7 +32,7 @@ pub(in crate::command) fn text(report: &Report, paint: Paint) -> String {
     for note in notes {
         let head = format!("note: {}: ", note.id());
         let place = note.place().map_or_else(String::new, |place| format!("{place}: "));
-        let words = wrapped(&format!("{head}{place}{}", note.seen()), 0, 4);
+        let words = wrapped(&format!("{head}{place}{}", note.seen()), WIDTH, 0, 4);
         // The head has no blank where it could be cut.
         out.push_str(&words.replacen("note", &paint.severity(Severity::Note, "note"), 1));
         out.push('\n');
@@ -40,7 +41,7 @@ pub(in crate::command) fn text(report: &Report, paint: Paint) -> String {
         out.push_str("\nNot found out:\n");
     }
     for unknown in report.unknown() {
-        out.push_str(&format!("  {}\n", wrapped(&escape::line(unknown).to_string(), 2, 4)));
+        out.push_str(&format!("  {}\n", wrapped(&escape::line(unknown).to_string(), WIDTH, 2, 4)));
     }
     if !report.findings().is_empty() {
         out.push_str("\nMore about a finding: lockgate check --explain ID\n");
@@ -55,7 +56,7 @@ pub(in crate::command) fn text(report: &Report, paint: Paint) -> String {
     out
 }
 
-/// A finding with all that one needs to mend it.
+/// A finding with all that a reader needs to fix it.
 fn whole(finding: &Finding, paint: Paint, out: &mut String) {
     let severity = finding.severity();
     let place = finding.place().map_or_else(String::new, |place| format!(" ({place})"));
@@ -64,24 +65,24 @@ fn whole(finding: &Finding, paint: Paint, out: &mut String) {
         paint.severity(severity, &format!("{severity}:")),
         paint.with("1", finding.id())
     ));
-    out.push_str(&format!("  {}\n", wrapped(&sentence(finding.seen()), 2, 2)));
-    out.push_str(&format!("  {}\n", wrapped(finding.why(), 2, 2)));
+    out.push_str(&format!("  {}\n", wrapped(&sentence(finding.seen()), WIDTH, 2, 2)));
+    out.push_str(&format!("  {}\n", wrapped(finding.why(), WIDTH, 2, 2)));
     if !finding.refused_by().is_empty() {
         out.push_str(&format!("  Refused by {}.\n", finding.refused_by().join(", ")));
     }
-    out.push_str("  To mend it:\n");
+    out.push_str("  To fix it:\n");
     for line in finding.fix().lines() {
-        // Something to paste is not cut into lines.
+        // A line to paste stays whole.
         out.push_str(&format!("    {line}\n"));
     }
     out.push_str(&format!("  See {}.\n", finding.reference()));
 }
 
 /// The long text about a kind of finding.
-pub(in crate::command) fn explanation(explanation: &Explanation) -> String {
+pub(super) fn explanation(explanation: &Explanation) -> String {
     let mut out = format!("{} ({})\n\n", explanation.id(), explanation.severity());
     for part in [explanation.why(), explanation.about()].into_iter().filter(|part| !part.is_empty()) {
-        out.push_str(&format!("{}\n\n", wrapped(part, 0, 0)));
+        out.push_str(&format!("{}\n\n", wrapped(part, WIDTH, 0, 0)));
     }
     out.push_str(&format!(
         "fix: {}\nsee: {}",
@@ -91,7 +92,6 @@ pub(in crate::command) fn explanation(explanation: &Explanation) -> String {
     out
 }
 
-/// What was seen, a line an area.
 /// What is left of a certificate's life.
 fn life(days_left: i64) -> String {
     match days_left {
@@ -102,6 +102,7 @@ fn life(days_left: i64) -> String {
     }
 }
 
+/// What was seen, a line for each area.
 fn seen(report: &Report) -> Vec<(&'static str, String)> {
     let facts = report.facts();
     let fact = |area: &str, name: &str| facts.get(area).and_then(|area| area.get(name));
@@ -152,7 +153,7 @@ fn seen(report: &Report) -> Vec<(&'static str, String)> {
             words.push_str(&format!(", {}", life(days)));
         }
         words.push_str(&match text("certificate", "trusted") {
-            Some(voucher) => format!(", vouched for by {voucher}"),
+            Some(issuer) => format!(", trusted through {issuer}"),
             None => ", not trusted".to_string(),
         });
         lines.push(("certificate", words));
@@ -176,37 +177,17 @@ fn seen(report: &Report) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// A fact in words of the server that is checked.
+/// A fact in words of the server, which must not steer the terminal.
 fn shown(text: &str) -> String {
     escape::bounded(text, 200).to_string()
 }
 
-/// With a capital in front and a point behind.
+/// A clause with a capital in front and a full stop behind.
 fn sentence(clause: &str) -> String {
     let mut letters = clause.chars();
     let first: String = letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
     let end = if clause.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
-}
-
-/// Broken into lines, of which those after the first are indented; `column` is where the first begins.
-fn wrapped(text: &str, column: usize, indent: usize) -> String {
-    let mut out = String::new();
-    let mut at = column;
-    for word in text.split_whitespace() {
-        let length = word.chars().count();
-        if out.is_empty() {
-            out.push_str(word);
-            at += length;
-        } else if at + 1 + length > WIDTH {
-            out.push_str(&format!("\n{:indent$}{word}", ""));
-            at = indent + length;
-        } else {
-            out.push_str(&format!(" {word}"));
-            at += 1 + length;
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -219,18 +200,6 @@ mod tests {
             [-303, -1, 0, 1, 90].map(life),
             ["expired 303 days ago", "expired a day ago", "0 days left", "1 day left", "90 days left"]
         );
-    }
-
-    #[test]
-    fn lines_end_at_words_and_words_stay_whole() {
-        let text = wrapped(&"word ".repeat(60), 2, 4);
-        assert!(text.lines().count() > 2);
-        for line in text.lines() {
-            assert!(line.len() <= WIDTH, "{line}");
-        }
-        assert!(text.lines().nth(1).unwrap().starts_with("    word"));
-        let long = "x".repeat(200);
-        assert_eq!(wrapped(&long, 0, 0), long);
     }
 
     #[test]

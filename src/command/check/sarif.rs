@@ -1,10 +1,10 @@
-//! A report of `lockgate check --source` as SARIF 2.1.0 (OASIS), which code-scanning services take.
+//! A report of `lockgate check --source` as SARIF 2.1.0 (OASIS), which code-scanning services take. `source` calls it.
 
 use lockgate::scan::{Explanation, Report, SourceFinding};
 use lockgate::Severity;
 use serde_json::{json, Value};
 
-pub(in crate::command) fn of(report: &Report) -> String {
+pub(super) fn of(report: &Report) -> String {
     let rules: Vec<Value> = Explanation::all().iter().map(|explanation| rule(explanation)).collect();
     let results: Vec<Value> = report.findings.iter().map(result).collect();
     let whole = json!({
@@ -20,8 +20,8 @@ pub(in crate::command) fn of(report: &Report) -> String {
     format!("{whole:#}")
 }
 
-/// What stands in its place when nothing could be checked.
-pub(in crate::command) fn not_checked(error: &str) -> String {
+/// What stands in the place of a report when nothing could be checked.
+pub(super) fn not_checked(error: &str) -> String {
     let told = json!({"level": "error", "message": {"text": error}});
     let whole = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",

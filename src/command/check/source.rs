@@ -1,24 +1,78 @@
-//! `lockgate check --source`: does the code of clients keep the connection secure? `check` calls it.
+//! `lockgate check --source`: looks through the code of clients for what makes the connection insecure, and rewrites
+//! addresses. `check` calls it.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use lockgate::scan::{fixes, Fix, Report, Scan};
+use lockgate::scan::{fixes, Explanation, Fix, Report, Scan};
+use lockgate::workshop::escape;
 use lockgate::Severity;
 
+use super::kind::Kind;
 use super::{sarif, source_report};
-use crate::command::exit::{Code, Failure};
-use crate::command::parse::Arguments;
-use crate::command::terminal::{say, say_json, say_painted, show_diff, Paint};
+use crate::command::arguments::Arguments;
+use crate::command::exit::Code;
+use crate::command::failure::Failure;
+use crate::command::terminal::{say, say_json, say_painted, write, Paint};
 
 const WARNINGS: u8 = 1;
 const ERRORS: u8 = 2;
 const NOT_CHECKED: u8 = Code::NotChecked as u8;
 
-pub(in crate::command) fn run(arguments: &Arguments, root: &Path) -> Result<ExitCode, Failure> {
+pub(super) const KIND: Kind = Kind {
+    help: HELP,
+    look,
+    findings: || Explanation::all().iter().map(|one| (one.id(), one.severity(), one.title())).collect(),
+    explain: |id| Explanation::of(id).map(source_report::explained),
+};
+
+const HELP: &str = "\
+With --source it looks through source and configuration, for http:// addresses that the program
+requests, and for the check of certificates switched off: JavaScript and TypeScript, Python,
+Go, Rust, Java and Kotlin, C#, PHP, Ruby, Swift, C and C++, shell, Dockerfiles, Makefiles, YAML,
+JSON, TOML, ini, XML.
+
+  lockgate check --source . --host api.example.com
+  lockgate check --source . --host api.example.com --fix
+  lockgate check --explain plain-http-url
+
+It leaves out what git ignores, node_modules, bower_components, vendor, third_party, site-packages,
+Pods, Carthage, symbolic links, pipes and devices, minified and binary files, and files over 2 MiB.
+It does not apply an ignore file with too many wildcards, and names it. In test code (by its folder
+and name) it says nothing of http://, and a check switched off is a note.
+
+A comment `lockgate:allow ID reason` allows the finding in its line, or in the next line when the
+comment stands alone. The file .lockgate-allow at the tree's root allows more: at most 1,000 lines
+of ID PATH [TEXT], the path as in .gitignore, the text a part of the line. An entry that allows
+nothing is a note.
+
+With --source --json writes one object: schema (\"lockgate.check/1\"), kind (\"source\"), root,
+findings, more (how many beyond the first 10,000 are not listed), allowed, files, bytes, skipped
+(path, reason), errors, warnings and notes (their numbers). A finding has id, severity (note,
+warning, error), place (file:line:column), file, line, column and end_column (from 1, in
+characters), text (the line, trimmed and cut), host (or null), seen, why, refused_by, fix,
+reference. Fields may be added in the same schema, and none changes. --sarif writes
+SARIF 2.1.0, which code-scanning services take.
+";
+
+fn look(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let Some(root) = &arguments.source else {
+        return Err(usage("--source DIR is missing"));
+    };
+    let outcome = scan(arguments, root);
+    match &outcome {
+        Err(failure) if failure.code == Code::NotChecked && arguments.sarif => {
+            say_json(&sarif::not_checked(&escape::line(&failure.message).to_string()));
+        }
+        _ => {}
+    }
+    outcome
+}
+
+fn scan(arguments: &Arguments, root: &Path) -> Result<ExitCode, Failure> {
     if arguments.fix && arguments.hosts.is_empty() {
-        return Err(usage("--fix rewrites the hosts that are named only: give --host HOST"));
+        return Err(usage("--fix rewrites the named hosts only: give --host HOST"));
     }
     if u8::from(arguments.fix) + u8::from(arguments.json) + u8::from(arguments.sarif) > 1 {
         return Err(usage("of --fix, --json and --sarif give one"));
@@ -53,7 +107,7 @@ fn usage(message: &str) -> Failure {
     Failure::new(Code::UsageOfReport, message)
 }
 
-/// Shows the difference, and writes it when that is wished for; whether it was written.
+/// Shows the difference, and writes it when the user asks for that; tells whether it was written.
 fn rewrite(root: &Path, report: &Report, yes: bool) -> Result<bool, Failure> {
     let fixes = fixes(root, report)?;
     if fixes.is_empty() {
@@ -77,7 +131,16 @@ fn rewrite(root: &Path, report: &Report, yes: bool) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Asks, if somebody is there to answer.
+/// Writes a difference between files to stdout. `patch` gets the files' own bytes through a pipe, a terminal gets them escaped.
+fn show_diff(diff: &[u8]) {
+    if io::stdout().is_terminal() {
+        write(escape::lines_of(diff).to_string().as_bytes());
+    } else {
+        write(diff);
+    }
+}
+
+/// Asks at the terminal; without one the answer is no.
 fn confirmed(question: &str) -> bool {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return false;

@@ -1,18 +1,18 @@
-//! A report of `lockgate check --source` for people, and as JSON.
+//! A report of `lockgate check --source` for people, and as JSON. `source` calls it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use lockgate::check;
 use lockgate::scan::{Explanation, Report, Skip, SourceFinding};
 use lockgate::workshop::escape;
 use lockgate::Severity;
 use serde_json::{json, Value};
 
+use super::kind::SCHEMA;
 use crate::command::terminal::Paint;
 
 /// `1 file`, `2 files`, `2 addresses`.
-pub(in crate::command) fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     match count {
         1 => format!("1 {noun}"),
         _ if noun.ends_with('s') => format!("{count} {noun}es"),
@@ -20,7 +20,7 @@ pub(in crate::command) fn counted(count: usize, noun: &str) -> String {
     }
 }
 
-pub(in crate::command) fn for_people(report: &Report, paint: Paint) -> String {
+pub(super) fn for_people(report: &Report, paint: Paint) -> String {
     let mut text = String::new();
     let mut explained = BTreeSet::new();
     for found in &report.findings {
@@ -34,7 +34,7 @@ pub(in crate::command) fn for_people(report: &Report, paint: Paint) -> String {
             finding.id(),
             found.text
         ));
-        // Said once: it is the same of all of a kind.
+        // The reason is the same for all findings of a kind, so it stands once.
         if explained.insert(finding.id()) {
             text.push_str(&format!("  why: {}\n", finding.why()));
         }
@@ -95,12 +95,12 @@ fn summary(report: &Report) -> String {
         (_, true) => format!("Nothing was found in {files}{allowed}{but}{passed_over}."),
         (Some(Severity::Note), _) => {
             format!(
-                "Nothing that must be mended was found in {files}, {}{more}{allowed}{but}{passed_over}.",
+                "Nothing that must be fixed was found in {files}, {}{more}{allowed}{but}{passed_over}.",
                 counts.join(", ")
             )
         }
         _ => {
-            let ways = "mend what the fixes say, or allow what is wanted";
+            let ways = "fix what is listed, or allow what is meant to be so";
             format!("Found {} in {files}{more}{allowed}{but}: {ways}{passed_over}.", counts.join(", "))
         }
     }
@@ -127,7 +127,7 @@ fn passed_over(report: &Report) -> String {
 }
 
 /// The long text about a kind of finding.
-pub(in crate::command) fn explained(explanation: &Explanation) -> String {
+pub(super) fn explained(explanation: &Explanation) -> String {
     format!(
         "{} ({})\n{}\n\n{}\n\n{}\nfix: {}\nsee: {}",
         explanation.id(),
@@ -140,7 +140,7 @@ pub(in crate::command) fn explained(explanation: &Explanation) -> String {
     )
 }
 
-pub(in crate::command) fn in_json(root: &Path, report: &Report) -> String {
+pub(super) fn in_json(root: &Path, report: &Report) -> String {
     let finding = |found: &SourceFinding| -> Value {
         let mut json = found.finding.to_json();
         json["file"] = json!(found.file);
@@ -157,7 +157,7 @@ pub(in crate::command) fn in_json(root: &Path, report: &Report) -> String {
         .map(|skipped| json!({"path": skipped.path, "reason": skipped.why.reason()}))
         .collect();
     let whole = json!({
-        "schema": check::SCHEMA,
+        "schema": SCHEMA,
         "kind": "source",
         "root": root.to_string_lossy(),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! `lockgate check URL`: is the connection to an HTTPS API really secure, in plain words. `check` calls it.
+//! `lockgate check URL`: says in plain words whether the connection to an HTTPS API is secure. `connection` calls it.
 
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use lockgate::check::{Check, Verdict};
 
 use super::report;
-use crate::command::exit::{Code, Failure};
-use crate::command::parse::Arguments;
-use crate::command::terminal::{say_json, say_painted, Paint};
+use crate::command::arguments::Arguments;
+use crate::command::exit::Code;
+use crate::command::failure::Failure;
+use crate::command::terminal::{is_dumb, say_json, say_painted, Paint};
 
-pub(in crate::command) fn run(arguments: &Arguments, url: &str) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &Arguments, url: &str) -> Result<ExitCode, Failure> {
     let mut check = Check::new(url).http_port(arguments.http_port);
     if let Some(file) = &arguments.ca {
         check = check.ca_file(file);
@@ -22,7 +23,7 @@ pub(in crate::command) fn run(arguments: &Arguments, url: &str) -> Result<ExitCo
     if let Some((address, port)) = arguments.connect {
         check = check.connect(address, port);
     }
-    let is_watched = io::stderr().is_terminal();
+    let is_watched = io::stderr().is_terminal() && !is_dumb();
     if is_watched {
         check = check.on_progress(Progress::default().shower());
     }
@@ -40,12 +41,12 @@ pub(in crate::command) fn run(arguments: &Arguments, url: &str) -> Result<ExitCo
         Verdict::Clean if !report.is_complete() => ExitCode::from(Code::NotChecked as u8),
         Verdict::Clean => ExitCode::SUCCESS,
         Verdict::Warnings => ExitCode::from(1),
-        // And whatever is worse.
+        // Errors, and what may come to be worse.
         _ => ExitCode::from(2),
     })
 }
 
-/// One line on stderr that is written over again and again.
+/// One line on stderr, written over at each step.
 #[derive(Default)]
 struct Progress {
     steps: Cell<u32>,
@@ -63,6 +64,6 @@ impl Progress {
 /// Writes over the last line (ECMA-48 EL).
 fn progress(line: &str) {
     let mut stderr = io::stderr().lock();
-    // Nobody is told that nobody can be told.
+    // When stderr is closed nobody can be told.
     let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
 }

@@ -8,24 +8,36 @@ use lockgate::workshop::escape;
 use lockgate::Identity;
 
 use self::certs::Freshness;
-use super::exit::{self, Code, Failure};
-use super::parse::Arguments;
-use super::say;
-use super::serve;
+use super::arguments::Arguments;
+use super::exit::{self, Code};
+use super::failure::Failure;
+use super::option::Table;
+use super::options::{self, limits, serving as shared};
+use super::serving;
 use super::signals::Signals;
-use super::spec::{Operands, Spec};
+use super::spec::{Operands, Settings, Spec};
+use super::terminal::say;
 use super::value::Listen;
 
-/// The port that needs a permission, and the one that is taken when it is not to be had.
+/// The port that needs a permission, and the port to take when this user has none.
 const HTTP_PORT: u16 = 80;
 const HTTP_PORT_INSTEAD: u16 = 8080;
 
-pub(in crate::command) const SPEC: Spec = Spec {
+pub(in crate::command) static SPEC: Spec = Spec {
     name: "demo",
     synopsis: "[OPTIONS]",
     summary: "Makes a certificate for localhost and serves with it.",
-    text: HELP,
+    text: &[HELP],
     operands: Operands::None,
+    options: &[
+        Table {
+            title: "Options",
+            note: "",
+            options: &[&[&shared::CONFIG], shared::CLIENTS, &[&shared::DIR], shared::WIRE, options::COMMON],
+        },
+        limits::TABLE,
+    ],
+    settings: Settings::Own,
     exit_codes: exit::SERVING,
     usage_code: Code::Usage,
     run: |arguments| run(arguments).map(|()| ExitCode::SUCCESS),
@@ -43,8 +55,8 @@ When plain HTTP cannot have port 80, port 8080 is taken instead.
 ";
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    serve::check_client_options(arguments)?;
-    serve::check_redirect_options(arguments)?;
+    serving::check_client_options(arguments)?;
+    serving::check_redirect_options(arguments)?;
     let signals = Signals::catch()?;
     let certificates = certs::ensure(&arguments.dir)
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
@@ -53,11 +65,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         say(&format!("Made a demo CA and a certificate for localhost in {dir}: {}.", escape::line(because)));
     }
     let identities = vec![Identity::from_pem_files(&certificates.certificate, &certificates.key)?];
-    let server = match (serve::open(arguments, identities.clone(), arguments.http), arguments.http) {
+    let server = match (serving::open(arguments, identities.clone(), arguments.http), arguments.http) {
         (Ok(server), _) => server,
         (Err(error), Some(http)) if http.port == HTTP_PORT && is_about_http(&error) => {
             let instead = Listen { port: HTTP_PORT_INSTEAD, ..http };
-            let server = serve::open(arguments, identities, Some(instead))?;
+            let server = serving::open(arguments, identities, Some(instead))?;
             let why = if error.is_permission_denied() {
                 "This user may not open port 80"
             } else {
@@ -68,8 +80,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         (Err(error), _) => return Err(error.into()),
     };
-    let advice = serve::try_it(&certificates.ca, server.local_addr().port());
-    serve::until_stopped(server, signals, Some(advice))
+    let advice = serving::try_it(&certificates.ca, server.local_addr().port());
+    serving::until_stopped(server, signals, Some(advice))
 }
 
 /// Whether another port for plain HTTP would help.

@@ -1,4 +1,5 @@
-//! `lockgate check --config FILE`, or `--cert FILE --key FILE`: what would be wrong if it were served. `check` calls it.
+//! `lockgate check --config FILE`, or `--cert FILE --key FILE`: says what would be wrong if it were served. `connection`
+//! calls it.
 
 use std::process::ExitCode;
 
@@ -7,14 +8,17 @@ use lockgate::workshop::regular_file::{self, Links};
 use lockgate::Device;
 
 use super::report;
-use crate::command::cert::obtain;
-use crate::command::exit::{Code, Failure};
-use crate::command::parse::Arguments;
+use crate::command::arguments::Arguments;
+#[cfg(feature = "acme")]
+use crate::command::authority;
+use crate::command::exit::Code;
+use crate::command::failure::Failure;
 use crate::command::serve;
+use crate::command::serving;
 use crate::command::terminal::{say_json, say_painted, Paint};
 
-pub(in crate::command) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let report = before(arguments)?.run();
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let report = of(arguments)?.run();
     if arguments.json {
         say_json(&format!("{:#}", report.to_json()));
     } else {
@@ -23,13 +27,13 @@ pub(in crate::command) fn run(arguments: &Arguments) -> Result<ExitCode, Failure
     Ok(match report.verdict() {
         Verdict::Clean => ExitCode::SUCCESS,
         Verdict::Warnings => ExitCode::from(1),
-        // And whatever is worse.
+        // Errors, and what may come to be worse.
         _ => ExitCode::from(2),
     })
 }
 
 /// What `serve` would be given.
-fn before(arguments: &Arguments) -> Result<Preflight, Failure> {
+fn of(arguments: &Arguments) -> Result<Preflight, Failure> {
     if let Some(message) = &arguments.settings_fault {
         let file = arguments.config.as_ref();
         return match file.map(|file| regular_file::open(file, Links::Followed)) {
@@ -41,21 +45,22 @@ fn before(arguments: &Arguments) -> Result<Preflight, Failure> {
     if let Some(http) = arguments.http {
         preflight = preflight.redirect_http(http.to_string());
     }
-    if let Some(clients) = serve::client_auth(arguments) {
+    if let Some(clients) = serving::client_auth(arguments) {
         preflight = preflight.client_auth(clients);
     }
     let together = serve::check(arguments)
-        .and_then(|()| serve::check_client_options(arguments))
-        .and_then(|()| serve::check_redirect_options(arguments));
+        .and_then(|()| serving::check_client_options(arguments))
+        .and_then(|()| serving::check_redirect_options(arguments));
     if let Err(failure) = together {
-        // On the command line alone it is a mistake of whoever types; in a file it is what was asked about.
+        // On the command line alone it is a mistake in typing; in a file it is what the check was asked about.
         return match arguments.config {
             None => Err(Failure::new(Code::UsageOfReport, failure.message)),
             Some(_) => Ok(pairs(arguments, preflight).setting_fault(failure.message)),
         };
     }
+    #[cfg(feature = "acme")]
     if arguments.acme.directory.is_some() {
-        return Ok(match obtain::of(arguments) {
+        return Ok(match authority::of(arguments) {
             Ok(acme) => preflight.acme(acme),
             Err(failure) => preflight.setting_fault(failure.message),
         });
