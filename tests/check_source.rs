@@ -199,7 +199,7 @@ fn a_report_names_the_place_the_line_and_the_fix_and_ends_with_a_sentence() {
     assert_eq!(lines[3], "  fix: https://api.acme.io/v1");
     assert_eq!(
         lines.last().unwrap(),
-        &"Found 1 warning in 2 files: mend what the fixes say, or allow what is wanted."
+        &"Found 1 warning in 2 files: fix what is listed, or allow what is meant to be so."
     );
     assert!(!said.contains('\u{1b}'), "{said}");
 }
