@@ -8,6 +8,7 @@ use ::http::header::CONTENT_TYPE;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_core::Serialize;
 
+use super::content::Content;
 use super::problem::Problem;
 use crate::handler_call;
 
@@ -311,8 +312,7 @@ impl Response {
 
     /// As a client sees it: without content where the method or the status has none (RFC 9110 §6.4.1, §15.3.6).
     pub(crate) fn without_needless_content(self, method: &Method) -> Response {
-        let no_content = [StatusCode::NO_CONTENT, StatusCode::RESET_CONTENT, StatusCode::NOT_MODIFIED];
-        if *method == Method::HEAD || no_content.contains(&self.status) {
+        if *method == Method::HEAD || Content::of(self.status) != Content::Any {
             Response { body: Payload::Static(b""), ..self }
         } else {
             self

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
 use ::http::{HeaderName, Method, StatusCode};
 
+use super::content::Content;
 use super::request_head::Version;
 use super::response::Response;
 use crate::calendar::{imf_fixdate, IMF_FIXDATE_LENGTH};
@@ -14,10 +15,18 @@ use crate::calendar::{imf_fixdate, IMF_FIXDATE_LENGTH};
 pub(crate) struct Exchange<'m> {
     pub method: &'m Method,
     pub version: Version,
-    pub keep_alive: bool,
-    /// Whether the next request has come already. Then the connection is not idle, and nothing is said of how long it may be.
-    pub has_more: bool,
+    pub persistence: Persistence,
     pub field_names: FieldNames,
+}
+
+/// What becomes of the connection after a response (RFC 9112 §9.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Persistence {
+    Close,
+    /// It is kept, and idle until the next request comes.
+    Idle,
+    /// It is kept, and the next request has come already: nothing is said of how long the connection may be idle.
+    Busy,
 }
 
 /// How the names of fields are written in responses. They are the same to any client that reads HTTP as it is meant (RFC 9110
@@ -47,7 +56,7 @@ pub(crate) enum Framing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Written {
     pub framing: Framing,
-    pub keep_alive: bool,
+    pub persistence: Persistence,
 }
 
 /// RFC 2068 §19.7.1.1, and what clients make of it today: `timeout` in seconds.
@@ -97,10 +106,9 @@ pub(crate) fn write_head(
     common: &Common,
 ) -> Written {
     let status = response.status;
-    // RFC 9110 §15.3.6: a 205 has no content, and says so, because its length would be read otherwise.
-    let length = if status == StatusCode::RESET_CONTENT { Some(0) } else { response.body.length() };
-    let bodiless =
-        status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let content = Content::of(status);
+    let length = if content == Content::Empty { Some(0) } else { response.body.length() };
+    let bodiless = content == Content::None;
     let framing = match (bodiless || *exchange.method == Method::HEAD, length, exchange.version) {
         (true, ..) => Framing::None,
         (false, Some(length), _) => Framing::Length(length),
@@ -111,7 +119,8 @@ pub(crate) fn write_head(
     let wants_close = fields.is_some_and(|fields| {
         fields.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
     });
-    let keep_alive = exchange.keep_alive && framing != Framing::UntilClose && !wants_close;
+    let must_close = framing == Framing::UntilClose || wants_close;
+    let persistence = if must_close { Persistence::Close } else { exchange.persistence };
 
     let start = out.len();
     // Enough for nearly every head.
@@ -139,9 +148,9 @@ pub(crate) fn write_head(
     let has = |name| fields.is_some_and(|fields| fields.contains_key(name));
     // A browser that guesses could run what a client has put into a value as a page of this origin.
     let nosniff = !bodiless && length != Some(0) && !has(X_CONTENT_TYPE_OPTIONS);
-    let kept = keep_alive && !exchange.has_more && common.date > 0;
+    let says_how_long = persistence == Persistence::Idle && common.date > 0;
     let after_date = common.date + DATE_LINE_LENGTH;
-    let from = if kept { 0 } else { common.date };
+    let from = if says_how_long { 0 } else { common.date };
     let to = if nosniff { common.lines.len() } else { after_date };
     if has(DATE) {
         out.extend_from_slice(&common.lines[from..common.date]);
@@ -149,10 +158,10 @@ pub(crate) fn write_head(
     } else {
         out.extend_from_slice(&common.lines[from..to]);
     }
-    match (keep_alive, exchange.version) {
-        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
-        (true, Version::Http10) if !kept => out.extend_from_slice(b"connection: keep-alive\r\n"),
-        (true, _) => {}
+    match (persistence, exchange.version) {
+        (Persistence::Close, _) => out.extend_from_slice(b"connection: close\r\n"),
+        (_, Version::Http10) if !says_how_long => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (Persistence::Idle | Persistence::Busy, _) => {}
     }
     for (name, value) in fields.into_iter().flatten() {
         // Framing and the connection's life are the server's; a handler's own word on them would be a second one.
@@ -169,7 +178,7 @@ pub(crate) fn write_head(
     if exchange.field_names == FieldNames::TitleCase {
         title_case(&mut out[start..]);
     }
-    Written { framing, keep_alive }
+    Written { framing, persistence }
 }
 
 /// Writes the names of a head's fields in title case. It is a pass of its own, so that it costs nothing where nobody asks.
@@ -217,7 +226,8 @@ mod tests {
     fn head(response: &Response, method: Method, version: Version, keep_alive: bool) -> (String, Written) {
         let mut out = Vec::new();
         let field_names = FieldNames::LowerCase;
-        let exchange = Exchange { method: &method, version, keep_alive, has_more: false, field_names };
+        let persistence = if keep_alive { Persistence::Idle } else { Persistence::Close };
+        let exchange = Exchange { method: &method, version, persistence, field_names };
         let written = write_head(&mut out, response, exchange, &Common::new(784_111_777, Some(54)));
         (String::from_utf8(out).unwrap(), written)
     }
@@ -231,7 +241,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\
              connection: keep-alive\r\nkeep-alive: timeout=54\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\nx-content-type-options: nosniff\r\nx-b: 2\r\n\r\n"
         );
-        assert_eq!(written, Written { framing: Framing::Length(7), keep_alive: true });
+        assert_eq!(written, Written { framing: Framing::Length(7), persistence: Persistence::Idle });
         let (as_head, written) = head(&response, Method::HEAD, Version::Http11, true);
         assert_eq!(as_head, text);
         assert_eq!(written.framing, Framing::None);
@@ -282,7 +292,8 @@ mod tests {
             ),
         ] {
             let (text, written) = head(&response, Method::GET, version, true);
-            assert_eq!(written, Written { framing, keep_alive }, "{text}");
+            let persistence = if keep_alive { Persistence::Idle } else { Persistence::Close };
+            assert_eq!(written, Written { framing, persistence }, "{text}");
             assert!(text.contains(has), "{text}");
             assert_eq!(text.contains("content-length"), matches!(framing, Framing::Length(_)), "{text}");
         }
@@ -309,8 +320,7 @@ mod tests {
             let exchange = Exchange {
                 method: &Method::GET,
                 version,
-                keep_alive: true,
-                has_more: true,
+                persistence: Persistence::Busy,
                 field_names: FieldNames::LowerCase,
             };
             let mut out = Vec::new();
@@ -356,8 +366,7 @@ mod tests {
         let exchange = Exchange {
             method: &Method::GET,
             version: Version::Http11,
-            keep_alive: false,
-            has_more: false,
+            persistence: Persistence::Close,
             field_names: FieldNames::TitleCase,
         };
         let mut out = b"before-it: a\r\n".to_vec();

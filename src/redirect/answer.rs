@@ -9,7 +9,7 @@ use crate::http::clear_credentials::{CredentialNames, CredentialScan};
 use crate::http::into_response::IntoResponse;
 use crate::http::request_head::{self, Line, Version};
 use crate::http::response::Response;
-use crate::http::response_head::{write_head, Common, Exchange, FieldNames, Framing};
+use crate::http::response_head::{write_head, Common, Exchange, FieldNames, Framing, Persistence};
 use crate::http::span::Span;
 use crate::http::target::{decode_path, Authority, EncodedSlash};
 use crate::http::Refusal;
@@ -139,7 +139,7 @@ impl Answer {
     pub(super) fn into_wire(self, common: &Common, field_names: FieldNames) -> Vec<u8> {
         let mut out = Vec::new();
         let (method, version) = (&self.method, self.version);
-        let exchange = Exchange { method, version, keep_alive: false, has_more: false, field_names };
+        let exchange = Exchange { method, version, persistence: Persistence::Close, field_names };
         let written = write_head(&mut out, &self.response, exchange, common);
         if written.framing != Framing::None {
             // All bodies made here are in memory, and reading those cannot fail.

@@ -8,11 +8,12 @@ use std::time::Instant;
 use ::http::StatusCode;
 use mio::Interest;
 
-use super::{Answering, LINGER_BYTES, TARGET};
+use super::{Answering, TARGET};
 use crate::http::clear_credentials::CredentialScan;
 use crate::http::request_head::{empty_line, scan, too_large, Scan};
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
+use crate::limits::lingering::LINGER_BYTES;
 
 /// The first byte of a TLS record that holds a ClientHello (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;

@@ -30,6 +30,7 @@ use crate::http::response_head::{Common, FieldNames};
 use crate::http::target::EncodedSlash;
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
+use crate::limits::lingering::LINGER;
 use crate::log_limiter::{LogLimiter, Sort};
 
 use answer::{Answer, IsOwn, Rules};
@@ -43,9 +44,6 @@ const TARGET: &str = "lockgate::redirect";
 const LIFETIME: Duration = Duration::from_secs(10);
 /// A request's head, at most. Redirects need no more, and this bounds what a full table can hold.
 const HEAD_BYTES: usize = 8 * 1024;
-/// How long and how much is read past after the answer, so that the client sees it.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 256 * 1024;
 /// From the wish to stop to the end.
 const STOP: Duration = Duration::from_millis(500);
 /// Connections accepted before those that are open have their turn again.

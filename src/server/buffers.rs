@@ -1,4 +1,4 @@
-//! What a worker keeps between connections: the buffers it lends to whichever it serves, and its clock. Connections that
+//! What a worker keeps between connections: the buffers that it lends to the one it serves, and its clock. Connections that
 //! wait hold no buffers of their own, only the bytes that they could not use yet. The input is apart from the rest, because
 //! a request is read where it lies while its answer is written.
 
@@ -24,7 +24,7 @@ pub(crate) enum Handlers {
     Refuse,
 }
 
-pub(crate) struct Desk<'s> {
+pub(crate) struct Buffers<'s> {
     pub shared: &'s Arc<Shared>,
     /// The worker's number; the supervisor, which calls no handler, has none.
     pub me: Option<usize>,
@@ -54,9 +54,9 @@ pub(crate) struct Input {
 /// four of them with it are less than the kernel sends on as one.
 pub(crate) const PIECE_BYTES: usize = 16 * 1024 - 256;
 
-impl<'s> Desk<'s> {
-    pub(crate) fn new(shared: &'s Arc<Shared>, me: Option<usize>) -> Desk<'s> {
-        Desk {
+impl<'s> Buffers<'s> {
+    pub(crate) fn new(shared: &'s Arc<Shared>, me: Option<usize>) -> Buffers<'s> {
+        Buffers {
             output: Vec::with_capacity(4 * 1024),
             scratch: vec![0; PIECE_BYTES],
             shared,
@@ -82,7 +82,7 @@ impl<'s> Desk<'s> {
         self.clock.millis()
     }
 
-    /// The time after `wait`, in the lot's milliseconds.
+    /// The time after `wait`, in the server's milliseconds.
     pub(crate) fn after(&self, wait: Duration) -> Millis {
         self.millis() + whole_millis(wait)
     }
@@ -90,12 +90,6 @@ impl<'s> Desk<'s> {
     /// The deadline that `limit`, which is `timeout` long, sets from now on.
     pub(crate) fn deadline(&self, limit: Limit, timeout: Duration) -> Deadline {
         Deadline::of(limit, self.after(timeout))
-    }
-
-    /// The largest body that is kept in memory before its handler is called, in bytes.
-    pub(crate) fn kept_bytes(&self) -> u64 {
-        let limits = &self.shared.limits;
-        (limits.body_buffer_bytes as u64).min(limits.body_bytes)
     }
 
     /// Sees to it that the lines which heads have in common say the time; they are made anew once a second, so a clock that

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use threadpool::ThreadPool;
 
-use super::buffers::{Desk, Handlers, Input};
+use super::buffers::{Buffers, Handlers, Input};
 use super::clock::Millis;
 use super::connection::state::Connection;
-use super::poller::{Entry, Phase};
+use super::connection::step::Turn;
+use super::poller::{Entry, Parked, Phase};
 use super::turn::{Outcome, Ready};
 use super::Shared;
 use crate::handler_call::{self, Fault};
@@ -376,7 +377,7 @@ fn work(shared: &Arc<Shared>, me: usize) {
     let worker = &shared.workers.all[me];
     *worker.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current());
     let mut input = Input::new(&shared.limits);
-    let mut desk = Desk::new(shared, Some(me));
+    let mut buffers = Buffers::new(shared, Some(me));
     let mut pace = Pace::default();
     let mut state = shared.poller.lock();
     while state.phase < Phase::Stopped {
@@ -404,21 +405,21 @@ fn work(shared: &Arc<Shared>, me: usize) {
                 while !worker.permit.load(Ordering::Acquire) && !shared.is_stopped() {
                     thread::park();
                 }
-                desk.look();
+                buffers.look();
                 state = shared.poller.lock();
                 continue;
             }
         }
         if let Some(ready) = state.take_ready() {
             drop(state);
-            let outcome = serve(ready, &mut input, &mut desk, Handlers::Call);
+            let outcome = serve(ready, &mut input, &mut buffers, Handlers::Call);
             pace.turns += 1;
             state = put_back(shared, outcome, Some(me));
         } else if !state.watching {
-            pace.rest(desk.look());
+            pace.rest(buffers.look());
             state.watching = true;
-            state = shared.poller.watch(state, &mut desk.clock, None);
-            pace.resume(desk.clock.elapsed());
+            state = shared.poller.watch(state, &mut buffers.clock, None);
+            pace.resume(buffers.clock.elapsed());
             // This worker takes one of them; whoever finds none left watches next.
             if state.permits.free > 0 && pace.time_for(state.ready.len().saturating_sub(1)) >= WORTH_A_CALL {
                 let call = state.call(&shared.workers);
@@ -469,19 +470,19 @@ fn put_back<'s>(
 fn serve(
     ready: Ready<Box<Connection>>,
     input: &mut Input,
-    desk: &mut Desk<'_>,
+    buffers: &mut Buffers<'_>,
     handlers: Handlers,
 ) -> Outcome<Box<Connection>> {
     let (key, peer) = (ready.connection.key(), ready.connection.peer());
     let outcome = handler_call::run("a panic in a connection", || {
-        ready.connection.advance(ready.reason, ready.since, input, desk, handlers)
+        ready.connection.advance(ready.reason, Turn { since: ready.since, handlers, input, buffers })
     });
     let faults = if handler_call::went_wrong() { handler_call::faults() } else { Vec::new() };
     for Fault { what, text } in faults {
-        desk.shared.log_fault(what, desk.now(), format_args!("{peer}: serving the connection {text}"));
+        buffers.shared.log_fault(what, buffers.now(), format_args!("{peer}: serving the connection {text}"));
     }
     outcome.unwrap_or_else(|| {
-        desk.shared.leave_handler(desk.me, None, Duration::ZERO);
+        buffers.shared.leave_handler(buffers.me, None, Duration::ZERO);
         Outcome::Closed(key)
     })
 }
@@ -490,7 +491,7 @@ fn serve(
 /// worker is inside a handler, watches itself: it goes on with everything but handlers, and refuses what waits too long.
 fn supervise(shared: &Arc<Shared>) {
     let workers = &shared.workers;
-    let mut buffers = None;
+    let mut kept = None;
     let mut quiet = 0;
     let mut watches = 0;
     while !shared.is_stopped() {
@@ -508,9 +509,9 @@ fn supervise(shared: &Arc<Shared>) {
         if state.is_exhausted(workers) {
             quiet = 0;
             drop(state);
-            let (input, desk) =
-                buffers.get_or_insert_with(|| (Input::new(&shared.limits), Desk::new(shared, None)));
-            relieve(shared, input, desk);
+            let (input, buffers) =
+                kept.get_or_insert_with(|| (Input::new(&shared.limits), Buffers::new(shared, None)));
+            relieve(shared, input, buffers);
             continue;
         }
         // Workers that watch again and again are quick enough; while nobody has watched for a tick, one may be stuck.
@@ -536,19 +537,19 @@ fn supervise(shared: &Arc<Shared>) {
 }
 
 /// One tick in the place of the workers, all of whom are inside handlers.
-fn relieve(shared: &Arc<Shared>, input: &mut Input, desk: &mut Desk<'_>) {
+fn relieve(shared: &Arc<Shared>, input: &mut Input, buffers: &mut Buffers<'_>) {
     let mut state = shared.poller.lock();
     if state.ready.is_empty() && state.watching {
         drop(state);
         thread::sleep(TICK);
         return;
     }
-    desk.look();
+    buffers.look();
     if state.ready.is_empty() {
         state.watching = true;
-        state = shared.poller.watch(state, &mut desk.clock, Some(TICK));
+        state = shared.poller.watch(state, &mut buffers.clock, Some(TICK));
     }
-    let now = desk.millis();
+    let now = buffers.millis();
     let longest = shared.limits.queue_timeout.as_millis() as Millis;
     let mut turns = state.ready.len();
     loop {
@@ -564,7 +565,7 @@ fn relieve(shared: &Arc<Shared>, input: &mut Input, desk: &mut Desk<'_>) {
         };
         let Some(ready) = ready else { return };
         drop(state);
-        let outcome = serve(ready, input, desk, handlers);
+        let outcome = serve(ready, input, buffers, handlers);
         state = put_back(shared, outcome, None);
     }
 }

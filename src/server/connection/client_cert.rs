@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::transport::Transport;
+use super::transport::{Stream, Transport};
 use crate::server::clock::Millis;
 use crate::tls::{ClientIdentity, Live, Refused};
 
@@ -20,14 +20,19 @@ pub(crate) struct Client {
 
 impl Client {
     /// The client that has shown a certificate in the handshake, which was begun under these rules.
-    pub(crate) fn of(transport: &Transport, rules: u64, now: Millis) -> Option<Client> {
+    pub(crate) fn of<S: Stream>(transport: &Transport<S>, rules: u64, now: Millis) -> Option<Client> {
         let own = transport.client_chain().first()?;
         let checked = (!transport.is_resumed()).then_some((rules, now));
         Some(Client { identity: Arc::new(ClientIdentity::new(own)), checked })
     }
 
     /// Whether it may ask; else why not.
-    pub(crate) fn check(&mut self, transport: &Transport, live: &Live, now: Millis) -> Result<(), Refused> {
+    pub(crate) fn check<S: Stream>(
+        &mut self,
+        transport: &Transport<S>,
+        live: &Live,
+        now: Millis,
+    ) -> Result<(), Refused> {
         let rules = live.rules();
         if self.checked.is_some_and(|(under, at)| under == rules && now.saturating_sub(at) < GOOD_FOR) {
             return Ok(());

@@ -1,8 +1,19 @@
 //! One connection, from its handshake to its end: what it is doing, the request that is read, the response that is sent.
 
+pub(super) mod asked;
+pub(super) mod body;
+pub(super) mod call;
 pub(super) mod client_cert;
+pub(super) mod collecting;
+pub(super) mod handshake;
+pub(super) mod head;
+pub(super) mod in_clear;
+pub(super) mod lingering;
+pub(super) mod link;
+pub(super) mod log_lines;
 pub(super) mod request;
 pub(super) mod response;
 pub(super) mod state;
+pub(super) mod step;
 pub(super) mod streaming;
 pub(super) mod transport;

@@ -1,27 +1,37 @@
-//! A response on its way out: what is left of it, and what becomes of the connection after it. It is sent in pieces, the
-//! next one when the socket has taken the last, so a slow reader holds a little memory and no worker.
+//! A response: how it is written, what is left of it to send, and what becomes of the connection after it. It is sent in
+//! pieces, the next one when the socket has taken the last, so a slow reader holds a little memory and no worker. It knows the
+//! transport and the buffers; `state` calls it and does what it says.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
 use std::net::SocketAddr;
-use std::ops::ControlFlow::{Break, Continue};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ::http::{Method, StatusCode};
+use ::http::StatusCode;
 
-use super::state::{Connection, Flow, Stage, Turn};
-use super::transport::{Flushed, Transport};
+use super::asked::Told;
+use super::log_lines::{self, Record};
+use super::request::READERS_BUSY;
+use super::transport::{Flushed, Stream, Transport};
 use crate::escape;
 use crate::handler_call::{self, Fault};
-use crate::http::response_head::chunk_size_line;
+use crate::http::into_response::IntoResponse;
+use crate::http::request_head::{Line, Version};
+use crate::http::response::{Payload, Response};
+use crate::http::response_head::{chunk_size_line, write_head, Exchange, Framing, Persistence};
+use crate::http::Refusal;
 use crate::limits::limit::Limit;
-use crate::server::buffers::{Desk, PIECE_BYTES};
+use crate::router;
+use crate::server::buffers::{Buffers, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::deadline::Deadline;
 use crate::server::poller::Entry;
 use crate::server::turn::Idle;
 use crate::server::Shared;
+
+/// A body up to this size goes into the same record as its head, in bytes.
+const INLINE_BYTES: usize = 16 * 1024;
 
 /// How much is encrypted before the socket has to take it, in bytes. With the head and what TLS adds it stays below the
 /// most that the kernel sends on as one (65,160 bytes over Ethernet, 65,464 over loopback): a few bytes more, and each
@@ -32,6 +42,119 @@ const AHEAD_BYTES: usize = 4 * PIECE_BYTES;
 const CHUNK_FRAMING_BYTES: usize = 10;
 /// A reader that took longer than this is expected to do so again.
 const SLOW_READER: Duration = Duration::from_millis(1);
+
+/// What came of an attempt to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    Whole(After),
+    /// The socket takes no more; by then it has to.
+    Blocked(Deadline),
+    /// There is more to send, and others get their turn first.
+    MuchInThisTurn,
+    /// The reader may block, and this is not a worker that calls handlers.
+    NeedsWorker,
+    /// The reader may be asked when another one has returned.
+    NeedsReaderPlace,
+    /// Nobody needs the rest.
+    GivenUp,
+}
+
+/// A response that is written to the output.
+pub(crate) enum Written {
+    /// All of it.
+    Whole(After),
+    /// Its head; the rest is still to be sent.
+    Head(Sending),
+}
+
+/// Whose request a response is for.
+#[derive(Clone, Copy)]
+pub(crate) struct To {
+    pub peer: SocketAddr,
+    /// The connection's key.
+    pub key: usize,
+}
+
+/// Writes the response: a small one into the output, of a larger one the head.
+pub(crate) fn write(
+    mut response: Response,
+    line: &Line,
+    persistence: Persistence,
+    record: Option<Box<Record>>,
+    to: To,
+    buffers: &mut Buffers<'_>,
+) -> Written {
+    if response.status.is_informational() {
+        let line = format_args!("a handler {}", router::not_final(response.status));
+        buffers.shared.log_fault("a status that is not final", buffers.now(), line);
+        response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let exchange = Exchange {
+        method: &line.method,
+        version: line.version,
+        persistence,
+        field_names: buffers.shared.field_names,
+    };
+    buffers.renew_common();
+    let begun = buffers.output.len();
+    let written = write_head(&mut buffers.output, &response, exchange, &buffers.common);
+    let after = if written.persistence == Persistence::Close { After::Close } else { After::KeepAlive };
+    let record = record.map(|mut record| {
+        record.status = response.status;
+        record
+    });
+    let source = match (written.framing, response.body) {
+        // Also of a 205, whatever the handler gave it.
+        (Framing::None | Framing::Length(0), _) => Source::Nothing,
+        (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
+        (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
+        (_, Payload::Reader { .. }) if !buffers.shared.poller.lock().take_reader_place(to.key) => {
+            buffers.output.truncate(begun);
+            log_lines::refusal(to.peer, READERS_BUSY, buffers);
+            return write(READERS_BUSY.into_response(), line, persistence, record, to, buffers);
+        }
+        (framing, Payload::Reader { reader, length }) => {
+            Source::Reader { reader, left: length, chunked: framing == Framing::Chunked }
+        }
+    };
+    let inline = match &source {
+        Source::Bytes(bytes) if bytes.len() <= INLINE_BYTES => &bytes[..],
+        Source::Nothing => &[],
+        _ => return Written::Head(Sending::new(source, after, record)),
+    };
+    buffers.output.extend_from_slice(inline);
+    if let Some(record) = record {
+        record.write(inline.len() as u64, "");
+    }
+    Written::Whole(after)
+}
+
+/// Writes the response to a request that is not served, and its line in the access log.
+pub(crate) fn write_refusal(
+    refusal: Refusal,
+    told: Told<'_>,
+    record: Option<Box<Record>>,
+    buffers: &mut Buffers<'_>,
+) {
+    let response = refusal.into_response();
+    let exchange = Exchange {
+        method: &told.framing(),
+        version: Version::Http11,
+        persistence: Persistence::Close,
+        field_names: buffers.shared.field_names,
+    };
+    buffers.renew_common();
+    let written = write_head(&mut buffers.output, &response, exchange, &buffers.common);
+    let mut length = 0;
+    if let (Framing::Length(_), Payload::Bytes(bytes)) = (written.framing, &response.body) {
+        buffers.output.extend_from_slice(bytes);
+        length = bytes.len() as u64;
+    }
+    if let Some(mut record) = record {
+        record.status = refusal.status;
+        record.write(length, "");
+    }
+}
 
 pub(crate) struct Sending {
     source: Source,
@@ -109,7 +232,7 @@ impl Pace {
 }
 
 /// What is still to be sent.
-pub(crate) enum Source {
+enum Source {
     /// Nothing beyond what is encrypted already.
     Nothing,
     Bytes(Cow<'static, [u8]>),
@@ -128,31 +251,6 @@ pub(crate) enum After {
     Close,
 }
 
-/// What the access log says of a request once it is answered. What is `None` is not known.
-pub(crate) struct Record {
-    pub method: Option<Method>,
-    /// Without the query, which may hold secrets.
-    pub path: Option<String>,
-    pub status: StatusCode,
-    pub began: Instant,
-    pub peer: SocketAddr,
-    pub tls_version: &'static str,
-}
-
-impl Record {
-    /// Writes the line. `cut` is what it says of a response that did not go out whole.
-    pub(crate) fn write(&self, bytes: u64, cut: &'static str) {
-        let Record { method, path, status, began, peer, tls_version } = self;
-        let (method, path) = (method.as_ref().map_or("-", Method::as_str), path.as_deref().unwrap_or("-"));
-        log::info!(
-            target: "lockgate::access",
-            "{method} {path} {} {bytes} {}us {peer} {tls_version}{cut}",
-            status.as_u16(),
-            began.elapsed().as_micros(),
-        );
-    }
-}
-
 /// A response that ends before its end, however the connection goes, leaves its line all the same.
 impl Drop for Sending {
     fn drop(&mut self) {
@@ -163,7 +261,12 @@ impl Drop for Sending {
 }
 
 impl Sending {
-    pub(crate) fn new(source: Source, after: After, record: Option<Box<Record>>) -> Sending {
+    /// What is written already, and nothing more.
+    pub(crate) fn of_output(after: After) -> Sending {
+        Sending::new(Source::Nothing, after, None)
+    }
+
+    fn new(source: Source, after: After, record: Option<Box<Record>>) -> Sending {
         Sending { source, after, record, taken: 0, pace: Pace::default(), decrypted: 0, slow_reader: false }
     }
 
@@ -177,103 +280,88 @@ impl Sending {
     pub(crate) fn closes(&self) -> bool {
         self.after == After::Close
     }
-}
 
-impl Connection {
-    pub(crate) fn begin_sending(
-        &mut self,
-        mut sending: Sending,
-        desk: &Desk<'_>,
-    ) -> std::ops::ControlFlow<Flow> {
-        sending.pace = Pace { mark: self.transport.sent(), progress: desk.millis(), ..Pace::default() };
-        sending.decrypted = self.transport.decrypted();
-        self.deadline = desk.deadline(Limit::WriteTimeout, desk.shared.limits.write_timeout);
-        self.stage = Stage::Sending(Box::new(sending));
-        Continue(())
+    /// Begins to count the client's pace from here.
+    pub(crate) fn begin<S: Stream>(mut self, transport: &mut Transport<S>, now: Millis) -> Sending {
+        self.pace = Pace { mark: transport.sent(), progress: now, ..Pace::default() };
+        self.decrypted = transport.decrypted();
+        self
     }
 
     /// Sends what there is to send until the socket takes no more. `unread` is how many bytes of further requests are held
-    /// meanwhile.
-    pub(crate) fn send(&mut self, unread: usize, desk: &mut Desk<'_>) -> Turn {
-        let key = self.key();
-        let Stage::Sending(sending) = &mut self.stage else {
-            return Ok(Continue(()));
-        };
+    /// meanwhile; `key` is the connection's.
+    pub(crate) fn send<S: Stream>(
+        &mut self,
+        key: usize,
+        unread: usize,
+        transport: &mut Transport<S>,
+        buffers: &mut Buffers<'_>,
+    ) -> io::Result<Sent> {
         loop {
             // What an earlier turn could not send goes first, alone.
-            if !self.transport.wants_write() {
+            if !transport.wants_write() {
                 // What is written already, such as the head, goes out before the reader is asked, which may block.
-                let asks_reader = desk.output.is_empty() && matches!(sending.source, Source::Reader { .. });
-                if asks_reader && desk.me.is_none() {
-                    // A reader may block like a handler, and so it is a worker's, not the supervisor's.
-                    return Ok(Break(Flow::Queue));
-                }
-                if asks_reader && desk.shared.is_stopped() {
-                    return Ok(Break(Flow::Close));
-                }
-                if asks_reader {
-                    match desk.shared.enter_reader(key) {
+                if buffers.output.is_empty() && matches!(self.source, Source::Reader { .. }) {
+                    if buffers.me.is_none() {
+                        // A reader may block like a handler, and so it is a worker's, not the supervisor's.
+                        return Ok(Sent::NeedsWorker);
+                    }
+                    if buffers.shared.is_stopped() {
+                        return Ok(Sent::GivenUp);
+                    }
+                    match buffers.shared.enter_reader(key) {
                         Entry::Entered => {}
-                        Entry::Full => return Ok(Break(Flow::AwaitReader)),
-                        Entry::Gone => return Ok(Break(Flow::Close)),
+                        Entry::Full => return Ok(Sent::NeedsReaderPlace),
+                        Entry::Gone => return Ok(Sent::GivenUp),
                     }
                 }
                 // Both together are bounded, however much of further requests has come.
-                let most = AHEAD_BYTES.saturating_sub(unread + sending.decrypted).max(PIECE_BYTES);
-                sending.queue_piece(key, most, &mut self.transport, desk)?;
+                let most = AHEAD_BYTES.saturating_sub(unread + self.decrypted).max(PIECE_BYTES);
+                self.queue_piece(key, most, transport, buffers)?;
             }
-            let finished = matches!(sending.source, Source::Nothing) && desk.output.is_empty();
-            if finished && sending.closes() {
-                self.transport.queue_close_notify();
+            let finished = matches!(self.source, Source::Nothing) && buffers.output.is_empty();
+            if finished && self.closes() {
+                transport.queue_close_notify();
             }
-            let flushed = self.transport.flush()?;
-            if self.transport.sent() != sending.pace.mark {
-                desk.look();
-                sending.pace.sent(self.transport.sent(), desk.millis());
+            let flushed = transport.flush()?;
+            if transport.sent() != self.pace.mark {
+                buffers.look();
+                self.pace.sent(transport.sent(), buffers.millis());
             }
             if flushed == Flushed::Blocked {
-                let limits = &desk.shared.limits;
-                let (now, timeout) = (desk.millis(), whole_millis(limits.write_timeout));
-                sending.pace.is_blocked(now);
-                self.deadline = sending.pace.deadline(now, timeout, limits.write_min_rate);
-                return self.wait(desk);
+                let limits = &buffers.shared.limits;
+                let (now, timeout) = (buffers.millis(), whole_millis(limits.write_timeout));
+                self.pace.is_blocked(now);
+                return Ok(Sent::Blocked(self.pace.deadline(now, timeout, limits.write_min_rate)));
             }
-            sending.pace.flows(desk.millis());
+            self.pace.flows(buffers.millis());
             if finished {
-                break;
+                if let Some(record) = self.record.take() {
+                    record.write(self.taken, "");
+                }
+                return Ok(Sent::Whole(self.after));
             }
-            if self.transport.wants_another_turn() {
-                return Ok(Break(Flow::Again));
+            if transport.wants_another_turn() {
+                return Ok(Sent::MuchInThisTurn);
             }
         }
-        let (after, taken) = (sending.after, sending.taken);
-        if let Some(record) = sending.record.take() {
-            record.write(taken, "");
-        }
-        match after {
-            After::KeepAlive => self.begin_head(desk),
-            After::Close => self.begin_linger(desk),
-        }
-        Ok(Continue(()))
     }
-}
 
-impl Sending {
     /// Encrypts what is written already, and the next piece of the body behind it: at most `most` bytes in all. A reader is
     /// asked only when nothing is written, and what it gives is a piece of its own.
-    fn queue_piece(
+    fn queue_piece<S: Stream>(
         &mut self,
         key: usize,
         most: usize,
-        transport: &mut Transport,
-        desk: &mut Desk<'_>,
+        transport: &mut Transport<S>,
+        buffers: &mut Buffers<'_>,
     ) -> io::Result<()> {
-        let written = desk.output.len();
+        let written = buffers.output.len();
         match &mut self.source {
             Source::Bytes(bytes) => {
                 let at = self.taken as usize;
                 let piece = &bytes[at..bytes.len().min(at + most.saturating_sub(written))];
-                transport.queue_all(&[&desk.output, piece])?;
+                transport.queue_all(&[&buffers.output, piece])?;
                 self.taken += piece.len() as u64;
                 if self.taken as usize == bytes.len() {
                     self.source = Source::Nothing;
@@ -281,9 +369,9 @@ impl Sending {
             }
             Source::Reader { reader, left, chunked } if written == 0 => {
                 let most = left.unwrap_or(u64::MAX).min((most - CHUNK_FRAMING_BYTES) as u64) as usize;
-                let read = read_piece(reader.as_mut(), most, key, &mut self.slow_reader, desk)?;
+                let read = read_piece(reader.as_mut(), most, key, &mut self.slow_reader, buffers)?;
                 self.taken += read as u64;
-                let piece = &desk.scratch[..read];
+                let piece = &buffers.scratch[..read];
                 match (*chunked, read) {
                     (true, 0) => transport.queue(b"0\r\n\r\n")?,
                     (true, _) => {
@@ -294,9 +382,9 @@ impl Sending {
                 if let Some(left) = left {
                     *left -= read as u64;
                     if read == 0 && *left > 0 {
-                        desk.shared.log_fault(
+                        buffers.shared.log_fault(
                             "a response's reader failed",
-                            desk.now(),
+                            buffers.now(),
                             format_args!(
                                 "a response's reader ended {left} bytes before the length that was promised"
                             ),
@@ -308,9 +396,9 @@ impl Sending {
                     self.source = Source::Nothing;
                 }
             }
-            Source::Nothing | Source::Reader { .. } => transport.queue(&desk.output)?,
+            Source::Nothing | Source::Reader { .. } => transport.queue(&buffers.output)?,
         }
-        desk.output.clear();
+        buffers.output.clear();
         Ok(())
     }
 }
@@ -322,7 +410,7 @@ fn read_piece(
     most: usize,
     key: usize,
     slow: &mut bool,
-    desk: &mut Desk<'_>,
+    buffers: &mut Buffers<'_>,
 ) -> io::Result<usize> {
     /// Gives the place up even if the reader panics.
     struct Inside<'s>(&'s Arc<Shared>, usize);
@@ -331,29 +419,29 @@ fn read_piece(
             self.0.leave_reader(self.1);
         }
     }
-    let inside = Inside(desk.shared, key);
-    if desk.scratch.len() < most {
-        desk.scratch.resize(most, 0);
+    let inside = Inside(buffers.shared, key);
+    if buffers.scratch.len() < most {
+        buffers.scratch.resize(most, 0);
     }
-    let began = desk.look();
+    let began = buffers.look();
     if *slow {
-        desk.shared.about_to_block(desk.me);
+        buffers.shared.about_to_block(buffers.me);
     }
-    desk.shared.enter_handler(desk.me, None, desk.millis());
+    buffers.shared.enter_handler(buffers.me, None, buffers.millis());
     let result = handler_call::run("a panic in a response's reader", || loop {
-        match reader.read(&mut desk.scratch[..most]) {
+        match reader.read(&mut buffers.scratch[..most]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => break result,
         }
     });
-    let took = desk.look().saturating_sub(began);
-    desk.shared.leave_handler(desk.me, None, took);
+    let took = buffers.look().saturating_sub(began);
+    buffers.shared.leave_handler(buffers.me, None, took);
     // First: to give the place up may start a thread, which is a call of its own.
     let faults = handler_call::faults();
     drop(inside);
     *slow = took >= SLOW_READER;
     for Fault { what, text } in faults {
-        desk.shared.log_fault(what, desk.now(), format_args!("a response's reader {text}"));
+        buffers.shared.log_fault(what, buffers.now(), format_args!("a response's reader {text}"));
     }
     match result {
         Some(Ok(read)) if read <= most => Ok(read),
@@ -362,13 +450,13 @@ fn read_piece(
             let line = format_args!(
                 "a response's reader says that it gave {read} bytes where it was asked for {most}"
             );
-            desk.shared.log_fault("a response's reader failed", desk.now(), line);
+            buffers.shared.log_fault("a response's reader failed", buffers.now(), line);
             Err(io::ErrorKind::Other.into())
         }
         Some(Err(error)) => {
             let error = escape::shown(&error);
             let line = format_args!("a response's reader failed, and the connection was cut: {error}");
-            desk.shared.log_fault("a response's reader failed", desk.now(), line);
+            buffers.shared.log_fault("a response's reader failed", buffers.now(), line);
             Err(io::ErrorKind::Other.into())
         }
         None => Err(io::ErrorKind::Other.into()),

@@ -1,171 +1,120 @@
 //! A connection's life: handshake, head, body, handler, response, idle, close. Whenever it would wait for its socket it
-//! says so and is parked; a worker advances it when there is something for it again. What a request's handler is given
-//! and how its response is queued is `exchange`'s.
+//! says so and is parked; a worker advances it when there is something for it again. What is to be done with a request is
+//! decided in `request`, how far a body has come in `body`, how a response goes out in `response`; it is done here.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::ops::ControlFlow::{self, Break, Continue};
+use std::net::{SocketAddr, TcpStream};
+use std::ops::ControlFlow::{Break, Continue};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use ::http::StatusCode;
 
-use super::client_cert::Client;
-use super::request::{refusal_of, Collecting, Told};
-use super::response::{After, Sending, Source};
-use super::transport::{client_refused, Flushed, Transport};
-use crate::error::BodyFault;
+use super::asked::Told;
+use super::body::Reader;
+use super::collecting::{read_past, Collected, Collecting, Passed};
+use super::handshake::{self, Handshake};
+use super::head::{Found, Head};
+use super::lingering::{Lingered, Lingering};
+use super::link::{Link, Next};
+use super::log_lines;
+use super::request;
+use super::response::{After, Sending, Sent};
+use super::step::{Flow, Step, Turn};
+use super::transport::{client_refused, Flushed, Stream, Transport};
 use crate::escape;
 use crate::handler_call::{self, Fault};
-use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
-use crate::http::request_head::{self, Scan};
+use crate::http::clear_credentials::CredentialScan;
+use crate::http::request_head;
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
 use crate::limits::per_address::Admission;
 use crate::limits::Limits;
-use crate::log_limiter::Sort;
-use crate::server::buffers::{Desk, Handlers, Input};
+use crate::server::buffers::{Buffers, Input};
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::deadline::Deadline;
 use crate::server::poller::Parked;
 use crate::server::turn::{self, Idle, Parking, Ready, Reason, Signals};
 use crate::server::Shared;
-use crate::tls::{self, Failed, Refused};
+use crate::tls;
 
-/// How long a closed connection is kept while the client still sends, so that it can read the last response (RFC 9112
-/// §9.6): from the last byte that came, and in all. What comes is dropped undecrypted. There is no bound in bytes, because
-/// a client that sends a whole upload before it reads would find a reset in place of the 413.
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_MOST: Duration = Duration::from_secs(10);
 /// How long a stop waits for a handshake or a head that has begun.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// So many pipelined requests are answered before other connections get their turn.
 const REQUESTS_PER_TURN: u32 = 64;
-/// Responses to pipelined requests are sent together up to this many bytes.
-const OUTPUT_BYTES: usize = 16 * 1024;
 
 const HEAD_LATE: Refusal = Refusal::over(
     Limit::HeadTimeout,
     StatusCode::REQUEST_TIMEOUT,
     "the request's head did not arrive in time",
 );
-
-pub(crate) struct Connection {
-    key: usize,
-    pub(crate) peer: SocketAddr,
-    pub(crate) transport: Transport,
-    pub(crate) stage: Stage,
-    /// Who the client is, when it has shown a certificate.
-    pub(crate) client: Option<Box<Client>>,
+pub(crate) struct Connection<S: Stream = TcpStream> {
+    link: Link<S>,
+    stage: Stage,
     accepted: Millis,
     /// Bytes that were read and could not be used yet.
     saved: Vec<u8>,
-    /// How far the search for the head's end has come.
-    pub(crate) scanned: usize,
-    /// Whether a byte of the next request has come.
-    pub(crate) head_begun: bool,
     /// Whether a request was answered on this connection.
-    pub(crate) served: bool,
-    /// Whether the request at hand was counted against its address's rate.
-    pub(crate) counted: bool,
-    /// Whether more has come than the request that is being answered.
-    pub(crate) has_more: bool,
-    /// Whether the request at hand has waited in the queue for a worker.
-    pub(crate) was_queued: bool,
-    /// The body of the request that is being answered from its head alone: it is read past before the next head.
-    pub(crate) unwanted: Option<Box<Collecting>>,
-    pub(crate) deadline: Deadline,
-    /// What is found of credentials in a request that came in clear.
-    in_clear: Option<Box<CredentialScan>>,
+    served: bool,
+    deadline: Deadline,
     listens_for_writable: bool,
     _admission: Admission,
 }
 
 /// What a connection is at.
-pub(crate) enum Stage {
+enum Stage {
     /// Begun under these rules for clients.
     Handshake {
         rules: u64,
     },
-    Head,
+    Head(Head),
     Body(Box<Collecting>),
+    /// The rest of a body whose request is answered.
+    Unwanted(Box<Reader>),
     Sending(Box<Sending>),
-    Linger {
-        until: Millis,
-    },
+    Linger(Lingering),
 }
-
-/// Why a turn ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flow {
-    /// The socket has no more, or takes no more.
-    Wait,
-    /// There may be more to do, and others get their turn first.
-    Again,
-    /// A whole request, or the rest of a response, waits for a worker.
-    Queue,
-    /// The rest of a response waits until its reader may be asked.
-    AwaitReader,
-    Close,
-}
-
-/// What a step of a turn comes to.
-pub(crate) type Turn = io::Result<ControlFlow<Flow>>;
 
 /// Where a connection goes after its turn.
-pub(crate) type Outcome = turn::Outcome<Box<Connection>>;
+pub(crate) type Outcome<S = TcpStream> = turn::Outcome<Box<Connection<S>>>;
 
-impl Connection {
+impl<S: Stream> Connection<S> {
     pub(crate) fn new(
         peer: SocketAddr,
-        transport: Transport,
+        transport: Transport<S>,
         rules: u64,
         accepted: Millis,
         deadline: Deadline,
         admission: Admission,
-    ) -> Connection {
+    ) -> Connection<S> {
         Connection {
-            key: usize::MAX,
-            peer,
-            transport,
+            link: Link::new(peer, transport),
             stage: Stage::Handshake { rules },
-            client: None,
             accepted,
             saved: Vec::new(),
-            scanned: 0,
-            head_begun: false,
             served: false,
-            counted: false,
-            has_more: false,
-            was_queued: false,
-            unwanted: None,
             deadline,
-            in_clear: None,
             listens_for_writable: false,
             _admission: admission,
         }
     }
 
-    pub(crate) fn key(&self) -> usize {
-        self.key
-    }
-
     pub(crate) fn peer(&self) -> SocketAddr {
-        self.peer
+        self.link.peer
     }
 
     /// Ends a connection that makes room: says goodbye if the socket takes it, and is gone. A response that is not sent
     /// whole is cut without that, or the client could take the part for the whole.
     pub(crate) fn close_for_another(mut self: Box<Self>, shared: &Shared) {
         if !matches!(self.stage, Stage::Sending(_)) {
-            self.say_goodbye();
+            self.link.say_goodbye();
         }
         self.end(shared);
     }
 
     /// Drops a connection outside of its turn. With it goes a handler's reader, whose own drop may panic.
     pub(crate) fn end(self: Box<Self>, shared: &Shared) {
-        let peer = self.peer;
+        let peer = self.link.peer;
         // What went wrong is among the faults.
         let _: Option<()> = handler_call::run("a panic in a connection", || drop(self));
         if handler_call::went_wrong() {
@@ -179,69 +128,65 @@ impl Connection {
     fn idle(&self, now: Millis, limits: &Limits) -> Idle {
         match &self.stage {
             Stage::Handshake { .. } => Idle::Head(self.accepted),
-            Stage::Head if !self.served => Idle::Head(self.accepted),
-            Stage::Head if self.head_begun => {
+            Stage::Head(_) if !self.served => Idle::Head(self.accepted),
+            Stage::Head(head) if head.has_begun => {
                 Idle::Head(self.deadline.at.saturating_sub(whole_millis(limits.head_timeout)))
             }
-            Stage::Head | Stage::Linger { .. } => Idle::Since(now),
-            Stage::Body(collecting) => collecting.idle(now, limits.body_min_rate),
+            Stage::Head(_) | Stage::Unwanted(_) | Stage::Linger(_) => Idle::Since(now),
+            Stage::Body(collecting) => collecting.idle(limits.body_min_rate),
             Stage::Sending(sending) => sending.idle(now, limits.write_min_rate),
         }
     }
 
     /// Gives the connection a turn: it does all that it can without waiting.
-    pub(crate) fn advance(
-        mut self: Box<Self>,
-        reason: Reason,
-        since: Millis,
-        input: &mut Input,
-        desk: &mut Desk<'_>,
-        handlers: Handlers,
-    ) -> Outcome {
+    pub(crate) fn advance(mut self: Box<Self>, reason: Reason, mut turn: Turn<'_, '_>) -> Outcome<S> {
         let expired = reason == Reason::Expired;
-        // Whoever was ready in the same watch comes soon after: no look for each. In a stop, which was wished for before or
-        // after a turn, each has its own.
-        if expired || desk.millis() < since || desk.shared.is_draining() {
-            desk.look();
+        let buffers = &mut *turn.buffers;
+        // What was ready in the same watch comes soon after: no look for each. In a stop, which began before or after a turn,
+        // each has its own.
+        if expired || buffers.millis() < turn.since || buffers.shared.is_draining() {
+            buffers.look();
         }
-        desk.output.clear();
-        desk.requests_left = REQUESTS_PER_TURN;
-        input.restore(&std::mem::take(&mut self.saved));
+        buffers.output.clear();
+        buffers.requests_left = REQUESTS_PER_TURN;
+        turn.input.restore(&std::mem::take(&mut self.saved));
+        let since = turn.since;
         let Signals { readable, hung_up, .. } = match reason {
             Reason::Signals(signals) => signals,
             Reason::Expired => Signals::default(),
         };
         // A deadline may have come up while bytes were waiting: they count before it does.
-        self.transport.begin_turn(readable || expired, hung_up);
-        let mut flow = self.go_on(Ok(Continue(())), since, input, desk, handlers);
-        if expired && flow == Flow::Wait && self.deadline.has_passed(desk.millis()) {
-            let begun = self.expire(input, desk);
-            flow = self.go_on(begun, since, input, desk, handlers);
+        self.link.transport.begin_turn(readable || expired, hung_up);
+        let mut flow = self.go_on(Ok(Continue(())), &mut turn);
+        if expired && flow == Flow::Wait && self.deadline.has_passed(turn.buffers.millis()) {
+            let begun = self.expire(turn.input, turn.buffers);
+            flow = self.go_on(begun, &mut turn);
         }
+        let Turn { input, buffers, .. } = turn;
         if flow != Flow::Close {
-            if let Err(error) = self.end_turn(flow, desk) {
-                log::debug!("{}: {error}", self.peer);
+            if let Err(error) = self.end_turn(flow, buffers) {
+                log::debug!("{}: {error}", self.link.peer);
                 flow = Flow::Close;
             }
         }
         if flow != Flow::Close && !input.is_empty() && !self.is_ending() {
             self.saved = input.unread().to_vec();
         }
-        let now = desk.millis();
+        let now = buffers.millis();
         match flow {
             Flow::Wait => {
-                let parking =
-                    Parking { now, deadline: self.deadline.at, idle: self.idle(now, &desk.shared.limits) };
+                let idle = self.idle(now, &buffers.shared.limits);
+                let parking = Parking { now, deadline: self.deadline.at, idle };
                 Outcome::Park(self, parking)
             }
             Flow::Again => {
                 let reason = Reason::Signals(Signals::default());
                 // It may come back again and again without a wait that would look at the clock.
-                desk.look();
-                Outcome::Again(Ready { connection: self, reason, since: desk.millis() })
+                buffers.look();
+                Outcome::Again(Ready { connection: self, reason, since: buffers.millis() })
             }
             Flow::Queue => {
-                self.was_queued = true;
+                self.link.was_queued = true;
                 let reason = Reason::Signals(Signals::default());
                 // A response has been begun, so it is never refused for having waited too long.
                 let since = if matches!(self.stage, Stage::Sending(_)) { now } else { since };
@@ -249,218 +194,254 @@ impl Connection {
             }
             Flow::AwaitReader => Outcome::AwaitReader(self),
             Flow::Close => {
-                let key = self.key;
+                let key = self.link.key;
                 drop(self);
                 Outcome::Closed(key)
             }
         }
     }
 
-    /// The desk is for whoever comes next: what is written and not sent yet stays with the connection, and who waits for
-    /// room to write is told when there is some.
-    fn end_turn(&mut self, flow: Flow, desk: &mut Desk<'_>) -> io::Result<()> {
-        self.send_output(desk)?;
-        if flow == Flow::Wait && self.transport.wants_write() && !self.listens_for_writable {
-            desk.shared.poller.listen_for_writable(self.key, self.as_raw_fd())?;
+    /// The buffers are for the connection that comes next: what is written and not sent yet stays with this one, and a
+    /// connection that waits for room to write is told when there is some.
+    fn end_turn(&mut self, flow: Flow, buffers: &mut Buffers<'_>) -> io::Result<()> {
+        self.link.transport.send_output(&mut buffers.output)?;
+        if flow == Flow::Wait && self.link.transport.wants_write() && !self.listens_for_writable {
+            buffers.shared.poller.listen_for_writable(self.link.key, self.link.transport.as_raw_fd())?;
             self.listens_for_writable = true;
         }
         Ok(())
     }
 
-    fn go_on(
-        &mut self,
-        begun: Turn,
-        mut since: Millis,
-        input: &mut Input,
-        desk: &mut Desk<'_>,
-        handlers: Handlers,
-    ) -> Flow {
-        let mut turn = begun;
+    fn go_on(&mut self, begun: Step, turn: &mut Turn<'_, '_>) -> Flow {
+        let mut step = begun;
         loop {
-            match turn {
+            match step {
                 Ok(Continue(())) => {}
                 Ok(Break(flow)) => return flow,
                 Err(error) => {
                     match client_refused(&error) {
-                        Some(why) => self.log_refused_client(&why, desk),
-                        None => self.log_failure(&error, desk),
+                        Some(why) => log_lines::refused_client(self.link.peer, &why, turn.buffers),
+                        None => self.log_failure(&error, turn.buffers),
                     }
-                    if error.kind() != ErrorKind::InvalidData || matches!(self.stage, Stage::Linger { .. }) {
+                    if error.kind() != ErrorKind::InvalidData || matches!(self.stage, Stage::Linger(_)) {
                         return Flow::Close;
                     }
                     // rustls has sent an alert that says why; let the client read it.
-                    self.begin_linger(desk);
+                    self.begin_linger(None, turn.buffers);
                 }
             }
-            turn = match self.stage {
-                Stage::Handshake { rules } => self.shake_hands(rules, input, desk),
-                Stage::Head => self.read_head(&mut since, input, desk, handlers),
-                Stage::Body(_) => self.collect_body(&mut since, input, desk, handlers),
+            step = match self.stage {
+                Stage::Handshake { rules } => self.shake_hands(rules, turn),
+                Stage::Head(_) => self.read_head(turn),
+                Stage::Body(_) => self.collect_body(turn),
+                Stage::Unwanted(_) => self.read_past_body(turn),
                 Stage::Sending(_) => {
-                    let turn = self.send(input.unread().len(), desk);
+                    let step = self.send(turn);
                     // A request behind it has not waited for a worker while this one sent.
-                    since = desk.millis();
-                    turn
+                    turn.since = turn.buffers.millis();
+                    step
                 }
-                Stage::Linger { until } => self.linger(until, desk),
+                Stage::Linger(_) => self.linger(turn.buffers),
             };
         }
     }
 
-    fn shake_hands(&mut self, rules: u64, input: &mut Input, desk: &mut Desk<'_>) -> Turn {
-        match self.transport.read(input.room()) {
-            Ok(0) => {
-                if self.transport.is_handshaking() {
-                    self.log_failed_handshake(tls::LEFT, desk);
-                }
-                self.say_goodbye();
-                return Ok(Break(Flow::Close));
+    fn shake_hands(&mut self, rules: u64, turn: &mut Turn<'_, '_>) -> Step {
+        let Turn { input, buffers, .. } = turn;
+        match handshake::go_on(&mut self.link, rules, input, buffers)? {
+            Handshake::Done => {
+                self.stage = Stage::Head(Head::default());
+                self.deadline = buffers.deadline(Limit::HeadTimeout, buffers.shared.limits.head_timeout);
             }
-            Ok(read) => input.filled(read),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                if self.transport.is_handshaking() {
-                    return self.wait(desk);
-                }
-            }
-            Err(error) => {
-                return match self.transport.first_byte_not_tls() {
-                    Some(byte) => self.answer_in_clear(byte, desk),
-                    None => Err(error),
-                };
-            }
+            Handshake::Waits => return self.wait(buffers),
+            Handshake::IsOver => return Ok(Break(Flow::Close)),
+            Handshake::InClear(found) => self.begin_linger(Some(found), buffers),
         }
-        if self.transport.is_challenge() {
-            log::debug!("{}: a name was validated (tls-alpn-01)", self.peer);
-            self.say_goodbye();
-            return Ok(Break(Flow::Close));
-        }
-        self.stage = Stage::Head;
-        desk.look();
-        self.client = Client::of(&self.transport, rules, desk.millis()).map(Box::new);
-        self.deadline = desk.deadline(Limit::HeadTimeout, desk.shared.limits.head_timeout);
         Ok(Continue(()))
     }
 
-    fn read_head(
-        &mut self,
-        since: &mut Millis,
-        input: &mut Input,
-        desk: &mut Desk<'_>,
-        handlers: Handlers,
-    ) -> Turn {
-        let limits = &desk.shared.limits;
+    fn read_head(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         loop {
+            let Stage::Head(head) = &mut self.stage else { return Ok(Continue(())) };
+            let Turn { input, buffers, .. } = &mut *turn;
+            let limits = &buffers.shared.limits;
             let (unread, fields) = input.unread_and_fields();
-            let start = request_head::empty_line(unread);
-            if unread.len() > start {
-                if !std::mem::replace(&mut self.head_begun, true) && self.served {
-                    self.deadline = desk.deadline(Limit::HeadTimeout, limits.head_timeout);
+            if unread.len() > request_head::empty_line(unread) {
+                if !std::mem::replace(&mut head.has_begun, true) && self.served {
+                    self.deadline = buffers.deadline(Limit::HeadTimeout, limits.head_timeout);
                 }
-                // Once only, so that a head in small pieces is not read from its beginning with each.
-                let whole = (self.scanned == 0)
-                    .then(|| {
-                        request_head::read_whole(
-                            &unread[start..],
-                            limits.head_bytes,
-                            limits.head_fields,
-                            fields,
-                        )
-                    })
-                    .flatten();
-                let scanned = match &whole {
-                    Some((_, length)) => Ok(Scan::Complete(start + length)),
-                    None => request_head::scan(unread, self.scanned.max(start)),
-                };
-                match scanned {
-                    Ok(Scan::Complete(end)) if end - start <= limits.head_bytes => {
-                        if desk.requests_left == 0 || !desk.shared.has_permit(desk.me) {
+                match head.find(unread, limits, fields) {
+                    Found::Whole { start, length, line } => {
+                        if buffers.requests_left == 0 || !buffers.shared.has_permit(buffers.me) {
                             // Others get their turn; or the last handler blocked, and another worker is at work.
                             return Ok(Break(Flow::Again));
                         }
-                        if self.transport.is_blocked() && self.transport.flush()? == Flushed::Blocked {
-                            // Who does not read responses gets no further ones.
-                            let sending = Sending::new(Source::Nothing, After::KeepAlive, None);
-                            return Ok(self.begin_sending(sending, desk));
+                        if self.link.transport.is_blocked()
+                            && self.link.transport.flush()? == Flushed::Blocked
+                        {
+                            // A client that does not read responses gets no further ones.
+                            return self.begin_sending(Sending::of_output(After::KeepAlive), buffers);
                         }
-                        desk.requests_left -= 1;
-                        self.scanned = 0;
+                        buffers.requests_left -= 1;
+                        head.take();
                         input.consume(start);
-                        let line = whole.map(|(line, _)| line);
-                        return self.exchange(end - start, line, since, input, desk, handlers);
+                        let next = self.link.take_request(length, line, head, turn)?;
+                        return self.go_to(next, turn.buffers);
                     }
-                    Ok(Scan::Incomplete(from)) if unread.len() - start < limits.head_bytes => {
-                        self.scanned = from;
+                    Found::Part => {}
+                    Found::Refused(refusal, told) => {
+                        let next = self.link.refuse(refusal, Told::Head(&unread[told]), buffers);
+                        return self.go_to(next, buffers);
                     }
-                    Ok(_) => {
-                        let head = &unread[start..][..limits.head_bytes];
-                        return self.refuse(request_head::too_large(head), Told::Head(head), desk);
-                    }
-                    Err(refusal) => return self.refuse(refusal, Told::Head(&unread[start..]), desk),
                 }
             }
-            if self.send_output(desk)? == Flushed::Blocked {
-                let sending = Sending::new(Source::Nothing, After::KeepAlive, None);
-                return Ok(self.begin_sending(sending, desk));
+            if self.link.transport.send_output(&mut buffers.output)? == Flushed::Blocked {
+                return self.begin_sending(Sending::of_output(After::KeepAlive), buffers);
             }
-            match self.transport.read(input.room()) {
+            match self.link.transport.read(input.room()) {
                 Ok(0) => {
-                    if self.head_begun {
-                        log::debug!("{}: the client closed in the middle of a head", self.peer);
+                    if self.is_in_head() {
+                        log::debug!("{}: the client closed in the middle of a head", self.link.peer);
                     }
-                    self.say_goodbye();
+                    self.link.say_goodbye();
                     return Ok(Break(Flow::Close));
                 }
                 Ok(read) => input.filled(read),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if desk.shared.is_draining() && !self.head_begun && !self.transport.wants_another_turn() {
-                        self.say_goodbye();
+                    let is_idle = !self.is_in_head() && !self.link.transport.wants_another_turn();
+                    if buffers.shared.is_draining() && is_idle {
+                        self.link.say_goodbye();
                         return Ok(Break(Flow::Close));
                     }
-                    return self.wait(desk);
+                    return self.wait(buffers);
                 }
                 Err(error) => return Err(error),
             }
         }
     }
 
+    /// Whether a byte of the next request has come, and the request is not answered yet.
+    fn is_in_head(&self) -> bool {
+        matches!(&self.stage, Stage::Head(head) if head.has_begun)
+    }
+
+    /// Takes in what has come of a body; answers when it is whole, or when it turns out too large to be kept in memory.
+    fn collect_body(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        let Stage::Body(mut collecting) = std::mem::replace(&mut self.stage, Stage::Head(Head::TAKEN)) else {
+            return Ok(Continue(()));
+        };
+        let Turn { input, buffers, .. } = &mut *turn;
+        let next = match collecting.collect(&mut self.link.transport, input, buffers)? {
+            Collected::Part => {
+                self.deadline = collecting.reader.deadline(&buffers.shared.limits);
+                self.stage = Stage::Body(collecting);
+                return self.wait(buffers);
+            }
+            Collected::Whole => self.link.answer_collected(collecting, turn)?,
+            Collected::Large => self.link.answer_streaming(collecting, turn)?,
+            Collected::Refused(refusal) => self.link.refuse(refusal, collecting.held.told(), buffers),
+            Collected::CutOff => return self.close_in_body(),
+        };
+        self.go_to(next, turn.buffers)
+    }
+
+    /// Reads past the rest of a body whose request is answered, to the next head.
+    fn read_past_body(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        let Turn { input, buffers, .. } = turn;
+        let Stage::Unwanted(reader) = &mut self.stage else { return Ok(Continue(())) };
+        match read_past(reader, &mut self.link.transport, input, buffers)? {
+            Passed::Whole => {
+                self.begin_head(buffers);
+                Ok(Continue(()))
+            }
+            Passed::Part => {
+                self.deadline = reader.first_deadline(&buffers.shared.limits);
+                self.wait(buffers)
+            }
+            Passed::CutOff => self.close_in_body(),
+            Passed::Malformed(fault) => {
+                let peer = self.link.peer;
+                log::debug!("{peer}: closed, because the rest of a body is malformed: {fault}");
+                self.begin_sending(Sending::of_output(After::Close), buffers)
+            }
+            Passed::GivenUp => self.begin_sending(Sending::of_output(After::Close), buffers),
+        }
+    }
+
+    fn close_in_body(&self) -> Step {
+        log::debug!("{}: the client closed in the middle of a body", self.link.peer);
+        Ok(Break(Flow::Close))
+    }
+
+    /// What the connection is at next.
+    #[inline]
+    fn go_to(&mut self, next: Next, buffers: &Buffers<'_>) -> Step {
+        match next {
+            Next::Head => self.begin_head(buffers),
+            Next::Sending(sending) => return self.begin_sending(sending, buffers),
+            Next::Body(collecting) => {
+                self.deadline = collecting.reader.first_deadline(&buffers.shared.limits);
+                self.stage = Stage::Body(collecting);
+            }
+            Next::OtherWorker(collected) => {
+                if let Some(collecting) = collected {
+                    self.stage = Stage::Body(collecting);
+                }
+                return Ok(Break(Flow::Queue));
+            }
+            Next::Close => return Ok(Break(Flow::Close)),
+        }
+        Ok(Continue(()))
+    }
+
+    fn begin_sending(&mut self, sending: Sending, buffers: &Buffers<'_>) -> Step {
+        let sending = sending.begin(&mut self.link.transport, buffers.millis());
+        self.deadline = buffers.deadline(Limit::WriteTimeout, buffers.shared.limits.write_timeout);
+        self.stage = Stage::Sending(Box::new(sending));
+        Ok(Continue(()))
+    }
+
+    /// Sends what there is to send until the socket takes no more.
+    fn send(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        let Turn { input, buffers, .. } = turn;
+        let Stage::Sending(sending) = &mut self.stage else { return Ok(Continue(())) };
+        match sending.send(self.link.key, input.unread().len(), &mut self.link.transport, buffers)? {
+            Sent::Whole(After::KeepAlive) => self.begin_head(buffers),
+            Sent::Whole(After::Close) => self.begin_linger(None, buffers),
+            Sent::Blocked(deadline) => {
+                self.deadline = deadline;
+                return self.wait(buffers);
+            }
+            Sent::MuchInThisTurn => return Ok(Break(Flow::Again)),
+            Sent::NeedsWorker => return Ok(Break(Flow::Queue)),
+            Sent::NeedsReaderPlace => return Ok(Break(Flow::AwaitReader)),
+            Sent::GivenUp => return Ok(Break(Flow::Close)),
+        }
+        Ok(Continue(()))
+    }
+
     /// After a response on a connection that is kept: the next request.
     #[inline]
-    pub(crate) fn begin_head(&mut self, desk: &Desk<'_>) {
-        self.stage = Stage::Head;
+    fn begin_head(&mut self, buffers: &Buffers<'_>) {
+        let limits = &buffers.shared.limits;
+        self.stage = Stage::Head(Head::default());
         self.served = true;
-        self.head_begun = false;
-        self.counted = false;
-        self.scanned = 0;
-        self.deadline = desk.deadline(Limit::IdleTimeout, desk.shared.limits.idle_timeout);
-        if let Some(collecting) = self.unwanted.take() {
-            self.stage = Stage::Body(collecting);
-            self.deadline = desk.deadline(Limit::BodyTimeout, desk.shared.limits.body_timeout);
+        self.deadline = buffers.deadline(Limit::IdleTimeout, limits.idle_timeout);
+        if let Some(reader) = self.link.unwanted.take() {
+            self.stage = Stage::Unwanted(reader);
+            self.deadline = buffers.deadline(Limit::BodyTimeout, limits.body_timeout);
         }
-    }
-
-    /// Encrypts and sends the responses that are written, as far as the socket takes them.
-    pub(crate) fn send_output(&mut self, desk: &mut Desk<'_>) -> io::Result<Flushed> {
-        if desk.output.is_empty() {
-            return Ok(Flushed::All);
-        }
-        self.transport.queue(&desk.output)?;
-        desk.output.clear();
-        self.transport.flush()
-    }
-
-    /// Whether enough responses are written that they should go out before the next request is looked at.
-    pub(crate) fn has_much_output(desk: &Desk<'_>) -> bool {
-        desk.output.len() >= OUTPUT_BYTES
     }
 
     /// The turn ends here, unless it only ends for the sake of others.
-    pub(crate) fn wait(&mut self, desk: &Desk<'_>) -> Turn {
-        if self.transport.wants_another_turn() {
+    fn wait(&mut self, buffers: &Buffers<'_>) -> Step {
+        if self.link.transport.wants_another_turn() {
             return Ok(Break(Flow::Again));
         }
-        let finishes_by_itself = matches!(self.stage, Stage::Sending(_) | Stage::Body(_));
-        if desk.shared.is_draining() && !finishes_by_itself {
-            self.deadline = self.deadline.no_later_than(desk.after(DRAIN_GRACE));
+        let finishes_by_itself =
+            matches!(self.stage, Stage::Sending(_) | Stage::Body(_) | Stage::Unwanted(_));
+        if buffers.shared.is_draining() && !finishes_by_itself {
+            self.deadline = self.deadline.no_later_than(buffers.after(DRAIN_GRACE));
         }
         Ok(Break(Flow::Wait))
     }
@@ -469,68 +450,41 @@ impl Connection {
     fn is_ending(&self) -> bool {
         match &self.stage {
             Stage::Sending(sending) => sending.closes(),
-            Stage::Linger { .. } => true,
-            Stage::Handshake { .. } | Stage::Head | Stage::Body(_) => false,
+            Stage::Linger(_) => true,
+            Stage::Handshake { .. } | Stage::Head(_) | Stage::Body(_) | Stage::Unwanted(_) => false,
         }
-    }
-
-    /// Answers a request that is not served, and closes: where it ends is not known, or not worth finding out.
-    pub(crate) fn refuse(&mut self, refusal: Refusal, told: Told<'_>, desk: &mut Desk<'_>) -> Turn {
-        self.log_refusal(refusal, desk);
-        self.respond_and_close(refusal, told, desk)
-    }
-
-    pub(crate) fn log_refusal(&self, refusal: Refusal, desk: &Desk<'_>) {
-        let Refusal { status, detail, limit } = refusal;
-        let (peer, code, what) = (self.peer, status.as_u16(), refusal.what());
-        let (shared, now) = (desk.shared, desk.now());
-        match limit {
-            Some(limit) => {
-                shared.log_refusal(what, now, format_args!("{peer}: {code} {detail} (limit {limit})"));
-            }
-            None => shared.log_refusal(what, now, format_args!("{peer}: {code} {detail}")),
-        }
-    }
-
-    pub(crate) fn log_refused_client(&self, why: &Refused, desk: &Desk<'_>) {
-        let peer = self.peer;
-        desk.shared.log_refusal(why.what, desk.now(), format_args!("{peer}: refused, {why}"));
     }
 
     /// A read has failed. Of a handshake, and where a client refuses only after it (TLS 1.3), an operator can learn why.
-    fn log_failure(&self, error: &io::Error, desk: &Desk<'_>) {
+    fn log_failure(&self, error: &io::Error, buffers: &Buffers<'_>) {
         let failed = match self.stage {
-            Stage::Handshake { .. } if self.transport.has_begun() => tls::failed_handshake(error),
-            Stage::Head if !self.served && !self.head_begun => tls::client_alert(error),
+            Stage::Handshake { .. } if self.link.transport.has_begun() => tls::failed_handshake(error),
+            Stage::Head(head) if !self.served && !head.has_begun => tls::client_alert(error),
             _ => None,
         };
         if let Some(failed) = failed {
-            self.log_failed_handshake(failed, desk);
+            log_lines::failed_handshake(self.link.peer, failed, buffers);
         }
-        log::debug!("{}: {}", self.peer, escape::shown(error));
-    }
-
-    fn log_failed_handshake(&self, failed: Failed, desk: &Desk<'_>) {
-        let peer = self.peer;
-        desk.shared.log_refusal(failed.what, desk.now(), format_args!("{peer}: no handshake, {failed}"));
+        log::debug!("{}: {}", self.link.peer, escape::shown(error));
     }
 
     /// The deadline has passed.
-    fn expire(&mut self, input: &Input, desk: &mut Desk<'_>) -> Turn {
+    fn expire(&mut self, input: &Input, buffers: &mut Buffers<'_>) -> Step {
         // The connection ends here, or goes on with a refusal, so whatever it was at is over.
-        match std::mem::replace(&mut self.stage, Stage::Head) {
-            Stage::Body(collecting) if collecting.is_answered() => self.say_goodbye(),
+        match std::mem::replace(&mut self.stage, Stage::Head(Head::TAKEN)) {
             Stage::Body(collecting) => {
-                let fault = BodyFault::TimedOut { limit: desk.shared.limits.body_timeout };
-                return self.refuse(refusal_of(&fault), collecting.told(), desk);
+                let refusal = request::body_late(&buffers.shared.limits);
+                let next = self.link.refuse(refusal, collecting.held.told(), buffers);
+                return self.go_to(next, buffers);
             }
-            Stage::Head if self.head_begun => {
-                return self.refuse(HEAD_LATE, Told::Head(input.unread()), desk)
+            Stage::Head(head) if head.has_begun => {
+                let next = self.link.refuse(HEAD_LATE, Told::Head(input.unread()), buffers);
+                return self.go_to(next, buffers);
             }
-            Stage::Head => self.say_goodbye(),
-            Stage::Handshake { .. } | Stage::Sending(_) | Stage::Linger { .. } => {}
+            Stage::Head(_) | Stage::Unwanted(_) => self.link.say_goodbye(),
+            Stage::Handshake { .. } | Stage::Sending(_) | Stage::Linger(_) => {}
         }
-        let peer = self.peer;
+        let peer = self.link.peer;
         match self.deadline.limit {
             // Every kept connection ends so.
             Some(limit @ Limit::IdleTimeout) => {
@@ -539,7 +493,7 @@ impl Connection {
             Some(limit) => {
                 let line =
                     format_args!("{peer}: closed, because nothing came or went for too long (limit {limit})");
-                desk.shared.log_refusal(limit.name(), desk.now(), line);
+                buffers.shared.log_refusal(limit.name(), buffers.now(), line);
             }
             None => {}
         }
@@ -548,89 +502,39 @@ impl Connection {
 
     /// The response is sent and the connection ends: says so to the client, and drops what it still sends, so that the
     /// response is not lost to a reset.
-    pub(crate) fn begin_linger(&mut self, desk: &Desk<'_>) {
-        self.transport.shutdown_write();
-        self.stage = Stage::Linger { until: desk.after(LINGER_MOST) };
-        self.deadline = Deadline::own(desk.after(LINGER));
+    fn begin_linger(&mut self, in_clear: Option<Box<CredentialScan>>, buffers: &Buffers<'_>) {
+        let lingering = Lingering::begin(&self.link, in_clear, buffers);
+        self.deadline = lingering.deadline();
+        self.stage = Stage::Linger(lingering);
     }
 
-    fn linger(&mut self, until: Millis, desk: &mut Desk<'_>) -> Turn {
-        loop {
-            match self.transport.discard(&mut desk.scratch) {
-                Ok(0) => return Ok(Break(Flow::Close)),
-                Ok(read) => {
-                    if let Some(credentials) = &mut self.in_clear {
-                        credentials.go_on(&desk.shared.credential_names, &desk.scratch[..read]);
-                        self.log_credentials(desk);
-                    }
-                    self.deadline = Deadline::own(desk.after(LINGER).min(until));
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    return if desk.millis() < until { self.wait(desk) } else { Ok(Break(Flow::Close)) };
-                }
-                Err(_) => return Ok(Break(Flow::Close)),
+    fn linger(&mut self, buffers: &mut Buffers<'_>) -> Step {
+        let Stage::Linger(lingering) = &mut self.stage else { return Ok(Continue(())) };
+        match lingering.drop_input(&mut self.link, buffers) {
+            Lingered::Waits => {
+                self.deadline = lingering.deadline();
+                self.wait(buffers)
             }
+            Lingered::IsOver => Ok(Break(Flow::Close)),
         }
-    }
-
-    /// Warns of credentials that came in clear and have not been told yet.
-    fn log_credentials(&mut self, desk: &Desk<'_>) {
-        let Some(credentials) = &mut self.in_clear else { return };
-        let names = credentials.news(&desk.shared.credential_names);
-        if !names.is_empty() {
-            let (peer, notice) = (self.peer, Notice(&names));
-            let sort = Sort { target: "lockgate::server", level: log::Level::Warn, what: IN_CLEAR };
-            desk.shared.log_limiter.write(sort, desk.now(), format_args!("{peer}: {notice}"));
-        }
-    }
-
-    /// Tells the client, if it can be told at once, that the connection ends by intent.
-    fn say_goodbye(&mut self) {
-        if self.transport.is_handshaking() {
-            return;
-        }
-        if let Err(error) = self.transport.say_goodbye() {
-            log::trace!("{}: {error}", self.peer);
-        }
-    }
-
-    /// Someone speaks something else than TLS. HTTP gets an answer that it can read.
-    fn answer_in_clear(&mut self, first_byte: u8, desk: &mut Desk<'_>) -> Turn {
-        if !first_byte.is_ascii_alphabetic() {
-            match first_byte {
-                // A load balancer's look at the port begins so (PROXY protocol, version 2), and would be said every second.
-                b'\r' => log::debug!("{}: neither TLS nor HTTP", self.peer),
-                _ => self.log_failed_handshake(tls::NO_TLS, desk),
-            }
-            return Ok(Break(Flow::Close));
-        }
-        let refusal = Refusal::bad_request(
-            "this port speaks HTTPS, and the request came over plain HTTP: use https://",
-        );
-        self.log_refusal(refusal, desk);
-        let received = self.transport.take_foreign();
-        self.in_clear = Some(Box::new(desk.shared.credential_names.scan(&received)));
-        self.log_credentials(desk);
-        self.write_refusal(refusal, Told::Nothing, desk);
-        self.transport.send_in_clear(&desk.output)?;
-        desk.output.clear();
-        self.begin_linger(desk);
-        Ok(Continue(()))
     }
 }
 
-impl AsRawFd for Connection {
+impl<S: Stream> AsRawFd for Connection<S> {
     fn as_raw_fd(&self) -> RawFd {
-        self.transport.as_raw_fd()
+        self.link.transport.as_raw_fd()
     }
 }
 
-impl Parked for Box<Connection> {
+impl<S: Stream> Parked for Box<Connection<S>> {
     fn key(&self) -> usize {
-        self.key
+        self.link.key
     }
 
     fn set_key(&mut self, key: usize) {
-        self.key = key;
+        self.link.key = key;
     }
 }
+
+#[cfg(test)]
+mod tests;

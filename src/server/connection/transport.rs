@@ -1,4 +1,4 @@
-//! The non-blocking socket under `rustls::StreamOwned`, and the few things a connection does with the two. With `tls/`
+//! The non-blocking stream under `rustls::StreamOwned`, and the few things a connection does with the two. With `tls/`
 //! the only place that names rustls types.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -29,14 +29,45 @@ pub(crate) enum Flushed {
     Blocked,
 }
 
-/// A TLS connection over a socket that never blocks.
-pub(crate) struct Transport {
-    stream: StreamOwned<ServerConnection, Socket>,
+/// What a transport needs of the stream under it, which never blocks. A socket is one; tests have one in memory.
+pub(crate) trait Stream: Read + AsRawFd + 'static {
+    /// Sends what the stream takes of these bytes; how many those are.
+    fn send(&self, slices: &[io::IoSlice<'_>], flags: SendFlags) -> io::Result<usize>;
+
+    /// Says that nothing more will come.
+    fn shutdown_write(&self) -> io::Result<()>;
+
+    /// Whether the connection is reset, or broken in another way, as far as the system knows.
+    fn is_broken(&self) -> bool;
 }
 
-/// A non-blocking socket that knows whether asking it again can give anything.
-struct Socket {
-    tcp: TcpStream,
+impl Stream for TcpStream {
+    #[inline]
+    fn send(&self, slices: &[io::IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
+        let sent = match slices {
+            [one] => send(self, one, flags)?,
+            _ => sendmsg(self, slices, &mut SendAncillaryBuffer::default(), flags)?,
+        };
+        Ok(sent)
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn is_broken(&self) -> bool {
+        !matches!(self.take_error(), Ok(None))
+    }
+}
+
+/// A TLS connection over a stream that never blocks.
+pub(crate) struct Transport<S: Stream = TcpStream> {
+    stream: StreamOwned<ServerConnection, Socket<S>>,
+}
+
+/// A non-blocking stream that knows whether asking it again can give anything.
+struct Socket<S> {
+    under: S,
     /// Whether there may be bytes to read. A short read says no; the next event says yes again.
     readable: bool,
     /// The peer has closed its side: a short read is not the end then, the end still has to be read.
@@ -68,13 +99,13 @@ enum First {
     Other(u8),
 }
 
-impl Transport {
-    pub(crate) fn new(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Transport> {
+impl<S: Stream> Transport<S> {
+    pub(crate) fn new(under: S, config: Arc<ServerConfig>) -> io::Result<Transport<S>> {
         let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
         // What may be queued is bounded by who queues it: a connection adds a piece only when the last one is sent.
         connection.set_buffer_limit(None);
         let socket = Socket {
-            tcp,
+            under,
             readable: false,
             hung_up: false,
             reads_left: 0,
@@ -237,6 +268,17 @@ impl Transport {
         Ok(Flushed::All)
     }
 
+    /// Encrypts and sends the responses that are written, as far as the stream takes them; `output` is empty then.
+    #[inline]
+    pub(crate) fn send_output(&mut self, output: &mut Vec<u8>) -> io::Result<Flushed> {
+        if output.is_empty() {
+            return Ok(Flushed::All);
+        }
+        self.queue(output)?;
+        output.clear();
+        self.flush()
+    }
+
     /// Bytes sent since the connection began, to see progress by.
     pub(crate) fn sent(&self) -> u64 {
         self.stream.sock.sent
@@ -256,7 +298,7 @@ impl Transport {
 
     /// Says on the socket that nothing more will come. Fails only when the peer is gone, which the next read tells too.
     pub(crate) fn shutdown_write(&self) {
-        let _ = self.stream.sock.tcp.shutdown(Shutdown::Write);
+        let _ = self.stream.sock.under.shutdown_write();
     }
 
     /// Reads and drops raw bytes, undecrypted: the number, 0 at the end.
@@ -294,7 +336,7 @@ impl Transport {
 
     /// Whether the connection is reset, or broken in another way, as far as the system knows. Asks the system.
     pub(crate) fn is_broken(&self) -> bool {
-        !matches!(self.stream.sock.tcp.take_error(), Ok(None))
+        self.stream.sock.under.is_broken()
     }
 
     /// Whether the session was begun in an earlier connection.
@@ -317,19 +359,19 @@ pub(crate) fn client_refused(error: &io::Error) -> Option<Refused> {
     tls::refused(error.get_ref()?.downcast_ref()?)
 }
 
-impl AsRawFd for Transport {
+impl<S: Stream> AsRawFd for Transport<S> {
     fn as_raw_fd(&self) -> RawFd {
-        self.stream.sock.tcp.as_raw_fd()
+        self.stream.sock.under.as_raw_fd()
     }
 }
 
-impl Read for Socket {
+impl<S: Stream> Read for Socket<S> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if !self.may_read() {
             return Err(ErrorKind::WouldBlock.into());
         }
         let read = loop {
-            match self.tcp.read(out) {
+            match self.under.read(out) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     self.readable &= error.kind() != ErrorKind::WouldBlock;
@@ -360,35 +402,32 @@ impl Read for Socket {
     }
 }
 
-impl Socket {
+impl<S: Stream> Socket<S> {
     fn may_read(&self) -> bool {
         self.readable && self.reads_left > 0
     }
 
-    fn send(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+    fn send_slices(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         if self.holds_back {
             self.holds_tickets = true;
             return Err(ErrorKind::WouldBlock.into());
         }
         self.holds_tickets = false;
-        let sent = match slices {
-            [one] => send(&self.tcp, one, self.flags)?,
-            _ => sendmsg(&self.tcp, slices, &mut SendAncillaryBuffer::default(), self.flags)?,
-        };
+        let sent = self.under.send(slices, self.flags)?;
         self.sent += sent as u64;
         self.writes_left = self.writes_left.saturating_sub(sent);
         Ok(sent)
     }
 }
 
-impl Write for Socket {
+impl<S: Stream> Write for Socket<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.send(&[io::IoSlice::new(bytes)])
+        self.send_slices(&[io::IoSlice::new(bytes)])
     }
 
     fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         // writev knows no flags.
-        self.send(slices)
+        self.send_slices(slices)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -459,7 +498,7 @@ mod tests {
 
         /// A turn of the server's when something has come, with one read.
         fn read(&mut self) -> Result<Vec<u8>, ErrorKind> {
-            let tcp = &self.server.stream.sock.tcp;
+            let tcp = &self.server.stream.sock.under;
             tcp.set_nonblocking(false).unwrap();
             assert!(tcp.peek(&mut [0]).unwrap() > 0);
             tcp.set_nonblocking(true).unwrap();

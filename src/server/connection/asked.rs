@@ -1,0 +1,71 @@
+//! A request as it is known before its handler is called: its head, what that says, and what of it can be told when it could
+//! not be read. Values of `http`; everything else in this folder passes them on.
+
+use ::http::Method;
+
+use crate::http::request_head::{self, Line};
+use crate::http::span::Field;
+
+/// A request's head, and what was found out about it.
+pub(crate) struct Asked<'a> {
+    pub head: &'a [u8],
+    pub fields: &'a [Field],
+    pub line: Line,
+}
+
+impl<'a> Asked<'a> {
+    pub(crate) fn told(&self) -> Told<'_> {
+        Told::Line(self.head, &self.line)
+    }
+}
+
+/// What is known of a request, for its answer and for the access log.
+#[derive(Clone, Copy)]
+pub(crate) enum Told<'a> {
+    /// Nothing: what came is not HTTP over TLS.
+    Nothing,
+    /// A head, or the beginning of one, that could not be read.
+    Head(&'a [u8]),
+    /// A head and what it says.
+    Line(&'a [u8], &'a Line),
+}
+
+impl<'a> Told<'a> {
+    /// As far as it decides about the answer: one to HEAD has no body.
+    pub(crate) fn framing(self) -> Method {
+        match self {
+            Told::Nothing => Method::GET,
+            Told::Head(head) => request_head::method(head),
+            Told::Line(_, line) => line.method.clone(),
+        }
+    }
+
+    pub(crate) fn method_and_path(self) -> (Option<Method>, Option<&'a [u8]>) {
+        match self {
+            Told::Nothing => (None, None),
+            Told::Head(head) => request_head::asked(head),
+            Told::Line(head, line) => (Some(line.method.clone()), Some(line.target.path.of(head))),
+        }
+    }
+}
+
+/// A head that is kept while its request's body comes.
+pub(crate) struct Held {
+    head: Vec<u8>,
+    fields: Vec<Field>,
+    line: Line,
+}
+
+impl Held {
+    pub(crate) fn new(asked: Asked<'_>) -> Held {
+        Held { head: asked.head.to_vec(), fields: asked.fields.to_vec(), line: asked.line }
+    }
+
+    pub(crate) fn asked(&self) -> Asked<'_> {
+        Asked { head: &self.head, fields: &self.fields, line: self.line.clone() }
+    }
+
+    pub(crate) fn told(&self) -> Told<'_> {
+        Told::Line(&self.head, &self.line)
+    }
+}

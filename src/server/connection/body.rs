@@ -1,0 +1,219 @@
+//! A request's body on its way in: where it ends, how much of it has come, how large it may be and by when it has to be
+//! there. One [`Reader`] serves the body that is collected before its handler is called, the one that the handler reads
+//! itself, and the one that is only read past. It knows the transport and the input, and no connection: `state` asks it for
+//! the first and the last, `streaming` for the second.
+
+use std::io;
+
+use ::http::StatusCode;
+
+use super::transport::{Stream, Transport};
+use crate::error::BodyFault;
+use crate::http::chunked::{Decoder, Found};
+use crate::http::request_head::BodyLength;
+use crate::http::Refusal;
+use crate::limits::limit::Limit;
+use crate::limits::Limits;
+use crate::server::buffers::Input;
+use crate::server::clock::{whole_millis, Millis};
+use crate::server::deadline::Deadline;
+
+/// RFC 9110 §15.2.1.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+const TOO_LARGE: Refusal = Refusal::over(
+    Limit::BodyBytes,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "the request's body is larger than is accepted here",
+);
+const LATE: Refusal = Refusal::over(
+    Limit::BodyTimeout,
+    StatusCode::REQUEST_TIMEOUT,
+    "the request's body did not arrive in time",
+);
+/// How a fault of the body is answered when no handler has been called yet.
+pub(crate) fn refusal_of(fault: &BodyFault) -> Refusal {
+    match fault {
+        BodyFault::TooLarge { .. } => TOO_LARGE,
+        BodyFault::TimedOut { .. } => LATE,
+        BodyFault::Malformed(detail) => Refusal::bad_request(detail),
+        _ => Refusal::bad_request("the request's body could not be read"),
+    }
+}
+
+/// Reads the body of one request.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    framing: Framing,
+    /// How much of the body has come, its framing taken off, and how much may.
+    received: u64,
+    most: u64,
+    began: Millis,
+    expectation: Expectation,
+}
+
+/// Where a body's end is, seen from where its reader is.
+#[derive(Debug)]
+enum Framing {
+    Fixed { left: u64 },
+    Chunked(Decoder),
+}
+
+/// Whether the client waits for a word before it sends the body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    None,
+    Continue,
+}
+
+/// What the input held next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// So many bytes of data.
+    Data(usize),
+    /// Nothing more; the rest has to come.
+    Pending,
+    /// The body's end.
+    End,
+}
+
+/// What a read of the connection gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// So many bytes of data, which went straight to where they belong.
+    Data(usize),
+    /// Bytes that are in the input.
+    Input,
+    /// The client has closed the connection.
+    Closed,
+}
+
+impl Reader {
+    /// For the body of a request whose head ended at `began`. A body that says in its head that it is too large is none to
+    /// be read.
+    pub(crate) fn new(
+        length: BodyLength,
+        most: u64,
+        began: Millis,
+        expectation: Expectation,
+    ) -> Result<Reader, BodyFault> {
+        let framing = match length {
+            BodyLength::Fixed(length) if length > most => return Err(BodyFault::TooLarge { limit: most }),
+            BodyLength::Fixed(left) => Framing::Fixed { left },
+            BodyLength::Chunked => Framing::Chunked(Decoder::new()),
+        };
+        Ok(Reader { framing, received: 0, most, began, expectation })
+    }
+
+    /// Hands the data that `input` holds next to `take`: at most `most` bytes.
+    pub(crate) fn next(
+        &mut self,
+        input: &mut Input,
+        most: usize,
+        take: impl FnOnce(&[u8]),
+    ) -> Result<Piece, BodyFault> {
+        let unread = input.unread();
+        let (start, length) = match &mut self.framing {
+            Framing::Fixed { left: 0 } => return Ok(Piece::End),
+            Framing::Fixed { .. } if unread.is_empty() => return Ok(Piece::Pending),
+            Framing::Fixed { left } => {
+                let length = (unread.len().min(most) as u64).min(*left) as usize;
+                *left -= length as u64;
+                (0, length)
+            }
+            Framing::Chunked(decoder) => match decoder.next(unread)? {
+                Found::End(at) => {
+                    input.consume(at);
+                    return Ok(Piece::End);
+                }
+                Found::More => {
+                    input.clear();
+                    return Ok(Piece::Pending);
+                }
+                Found::Data(range) => {
+                    let length = range.len().min(most);
+                    decoder.take(length);
+                    (range.start, length)
+                }
+            },
+        };
+        take(&unread[start..][..length]);
+        input.consume(start + length);
+        self.received += length as u64;
+        if self.received > self.most {
+            return Err(BodyFault::TooLarge { limit: self.most });
+        }
+        Ok(Piece::Data(length))
+    }
+
+    /// Reads the connection once, when the input holds nothing more of the body: data of a known length straight to `out`,
+    /// as far as there is room, and chunks to the input.
+    pub(crate) fn receive<S: Stream>(
+        &mut self,
+        transport: &mut Transport<S>,
+        input: &mut Input,
+        out: &mut [u8],
+    ) -> io::Result<Received> {
+        match &mut self.framing {
+            Framing::Fixed { left } => {
+                let most = (out.len() as u64).min(*left) as usize;
+                let read = transport.read(&mut out[..most])?;
+                *left -= read as u64;
+                self.received += read as u64;
+                Ok(if read == 0 { Received::Closed } else { Received::Data(read) })
+            }
+            Framing::Chunked(_) => {
+                let read = transport.read(input.room())?;
+                input.filled(read);
+                Ok(if read == 0 { Received::Closed } else { Received::Input })
+            }
+        }
+    }
+
+    /// What the client waits for before it sends the body; once.
+    pub(crate) fn take_continue(&mut self) -> Option<&'static [u8]> {
+        match std::mem::replace(&mut self.expectation, Expectation::None) {
+            Expectation::Continue => Some(CONTINUE),
+            Expectation::None => None,
+        }
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    pub(crate) fn began(&self) -> Millis {
+        self.began
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        match &self.framing {
+            Framing::Fixed { left } => *left == 0,
+            Framing::Chunked(decoder) => decoder.is_ended(),
+        }
+    }
+
+    /// How large the body is, as far as is known by now.
+    pub(crate) fn known_bytes(&self) -> u64 {
+        self.received + self.straight_bytes()
+    }
+
+    /// How much can be read straight to where it belongs.
+    pub(crate) fn straight_bytes(&self) -> u64 {
+        match &self.framing {
+            Framing::Fixed { left } => *left,
+            Framing::Chunked(_) => 0,
+        }
+    }
+
+    /// By when the body has to be there, if nothing comes of it.
+    pub(crate) fn first_deadline(&self, limits: &Limits) -> Deadline {
+        Deadline::of(Limit::BodyTimeout, self.began + whole_millis(limits.body_timeout))
+    }
+
+    /// The same, prolonged by the time that what has come may take.
+    pub(crate) fn deadline(&self, limits: &Limits) -> Deadline {
+        let Deadline { at, limit } = self.first_deadline(limits);
+        Deadline { at: at + self.received.saturating_mul(1_000) / limits.body_min_rate, limit }
+    }
+}

@@ -1,0 +1,63 @@
+//! The call of a handler: what it is given, how long it took, and what went wrong in it. `state` calls it with a body that is
+//! in memory, or with the view that reads one from the connection.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::asked::Asked;
+use super::request::Call;
+use crate::handler_call::{self, Fault};
+use crate::http::body::Body;
+use crate::http::request::{Presence, Request};
+use crate::http::response::Response;
+use crate::router;
+use crate::server::buffers::Buffers;
+use crate::tls::ClientIdentity;
+
+/// Whose request it is.
+pub(crate) struct Caller {
+    pub peer: SocketAddr,
+    /// The connection's key.
+    pub key: usize,
+    pub client: Option<Arc<ClientIdentity>>,
+}
+
+/// Calls the handler, and writes to the log what went wrong in it.
+#[inline]
+pub(crate) fn call(
+    call: Call<'_, '_>,
+    asked: &Asked<'_>,
+    body: Body<'_>,
+    caller: Caller,
+    buffers: &mut Buffers<'_>,
+) -> Response {
+    let Call { endpoint, params, path } = call;
+    let Caller { peer, key, client } = caller;
+    let shared = buffers.shared;
+    // A reader's lifetime does not shrink by itself.
+    let body = match body {
+        Body::Buffered { bytes, read } => Body::Buffered { bytes, read },
+        Body::Streaming(reader) => Body::Streaming(reader),
+    };
+    let is_gone = || shared.poller.lock().is_gone(key);
+    let mut request =
+        Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, peer, client);
+    request.set_params(params);
+    request.set_presence(Presence::Asked(&is_gone));
+    let began = buffers.look();
+    shared.enter_handler(buffers.me, Some(endpoint.index), buffers.millis());
+    let response = endpoint.call(&mut request);
+    let took = buffers.look().saturating_sub(began);
+    shared.leave_handler(buffers.me, Some(endpoint.index), took);
+    if handler_call::went_wrong() {
+        log_faults(&request, buffers);
+    }
+    response
+}
+
+#[cold]
+fn log_faults(request: &Request<'_>, buffers: &Buffers<'_>) {
+    for Fault { what, text } in handler_call::faults() {
+        buffers.shared.log_fault(what, buffers.now(), format_args!("{}", router::told(request, &text)));
+    }
+}

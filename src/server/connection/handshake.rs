@@ -1,0 +1,61 @@
+//! A connection's TLS handshake, and what it turns out to be instead: a probe, a name's validation, or a client that speaks
+//! something else. `state` calls it while the handshake is under way.
+
+use std::io::{self, ErrorKind};
+
+use super::client_cert::Client;
+use super::in_clear;
+use super::link::Link;
+use super::log_lines;
+use super::transport::Stream;
+use crate::http::clear_credentials::CredentialScan;
+use crate::server::buffers::{Buffers, Input};
+use crate::tls;
+
+/// How far the handshake has come.
+pub(crate) enum Handshake {
+    Waits,
+    /// It is done; what came behind it is in the input.
+    Done,
+    /// The connection has no more to do.
+    IsOver,
+    /// It is none, and the client was told so. What is found of credentials.
+    InClear(Box<CredentialScan>),
+}
+
+/// Goes on with the handshake, which began under these rules for clients.
+pub(crate) fn go_on<S: Stream>(
+    link: &mut Link<S>,
+    rules: u64,
+    input: &mut Input,
+    buffers: &mut Buffers<'_>,
+) -> io::Result<Handshake> {
+    match link.transport.read(input.room()) {
+        Ok(0) => {
+            if link.transport.is_handshaking() {
+                log_lines::failed_handshake(link.peer, tls::LEFT, buffers);
+            }
+            link.say_goodbye();
+            return Ok(Handshake::IsOver);
+        }
+        Ok(read) => input.filled(read),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            if link.transport.is_handshaking() {
+                return Ok(Handshake::Waits);
+            }
+        }
+        Err(error) => {
+            let Some(byte) = link.transport.first_byte_not_tls() else { return Err(error) };
+            let found = in_clear::answer(link, byte, buffers)?;
+            return Ok(found.map_or(Handshake::IsOver, Handshake::InClear));
+        }
+    }
+    if link.transport.is_challenge() {
+        log::debug!("{}: a name was validated (tls-alpn-01)", link.peer);
+        link.say_goodbye();
+        return Ok(Handshake::IsOver);
+    }
+    buffers.look();
+    link.client = Client::of(&link.transport, rules, buffers.millis()).map(Box::new);
+    Ok(Handshake::Done)
+}

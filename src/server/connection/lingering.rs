@@ -1,0 +1,67 @@
+//! The end of a connection whose last response is sent: what the client still sends is dropped for a while, so that the
+//! response is not lost to a reset. `state` calls it; what credentials came in clear is looked for on the way.
+
+use std::io::ErrorKind;
+
+use super::link::Link;
+use super::log_lines;
+use super::transport::Stream;
+use crate::http::clear_credentials::CredentialScan;
+use crate::limits::lingering::{LINGER, LINGER_MOST};
+use crate::server::buffers::Buffers;
+use crate::server::clock::Millis;
+use crate::server::deadline::Deadline;
+
+pub(crate) struct Lingering {
+    until: Millis,
+    deadline: Deadline,
+    /// What is found of credentials in a request that came in clear.
+    in_clear: Option<Box<CredentialScan>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Lingered {
+    Waits,
+    IsOver,
+}
+
+impl Lingering {
+    /// Says to the client that nothing more will come.
+    pub(crate) fn begin<S: Stream>(
+        link: &Link<S>,
+        in_clear: Option<Box<CredentialScan>>,
+        buffers: &Buffers<'_>,
+    ) -> Lingering {
+        link.transport.shutdown_write();
+        let deadline = Deadline::own(buffers.after(LINGER));
+        Lingering { until: buffers.after(LINGER_MOST), deadline, in_clear }
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// Drops what has come, undecrypted.
+    pub(crate) fn drop_input<S: Stream>(
+        &mut self,
+        link: &mut Link<S>,
+        buffers: &mut Buffers<'_>,
+    ) -> Lingered {
+        loop {
+            match link.transport.discard(&mut buffers.scratch) {
+                Ok(0) => return Lingered::IsOver,
+                Ok(read) => {
+                    if let Some(found) = &mut self.in_clear {
+                        found.go_on(&buffers.shared.credential_names, &buffers.scratch[..read]);
+                        log_lines::credentials(link.peer, found, buffers);
+                    }
+                    self.deadline = Deadline::own(buffers.after(LINGER).min(self.until));
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock && buffers.millis() < self.until => {
+                    return Lingered::Waits;
+                }
+                Err(_) => return Lingered::IsOver,
+            }
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! A connection's link to its client: the transport, whose it is, and how a request is answered over it. `request` decides
+//! and this does it; what the connection is at next is returned to `state`, which alone knows the stages.
+
+use std::borrow::Cow;
+use std::io;
+use std::net::SocketAddr;
+
+use super::asked::{Asked, Held, Told};
+use super::body::Reader;
+use super::call::{call, Caller};
+use super::client_cert::Client;
+use super::collecting::Collecting;
+use super::head::Head;
+use super::log_lines::{self, Record};
+use super::request::{self, decide, Circumstances, Decision, RateLimit, Route, Unread, NOT_LET_IN};
+use super::response::{self, After, Sending, To, Written};
+use super::step::Turn;
+use super::streaming::{Finished, Streaming};
+use super::transport::{Flushed, Stream, Transport};
+use crate::http::body::Body;
+use crate::http::into_response::IntoResponse;
+use crate::http::request_head::{self, Line};
+use crate::http::response::Response;
+use crate::http::response_head::Persistence;
+use crate::http::Refusal;
+use crate::server::buffers::Buffers;
+use crate::server::clock::Millis;
+
+/// Responses to pipelined requests are sent together up to this many bytes.
+const OUTPUT_BYTES: usize = 16 * 1024;
+/// A request that has waited this long may have lost its client, in milliseconds. Below it, to ask the system would cost
+/// more than it saves.
+const WORTH_A_LOOK: Millis = 5;
+
+pub(crate) struct Link<S: Stream> {
+    /// The connection's, by which the poller knows it.
+    pub key: usize,
+    pub peer: SocketAddr,
+    pub transport: Transport<S>,
+    /// Who the client is, when it has shown a certificate.
+    pub client: Option<Box<Client>>,
+    /// Whether the request at hand has waited in the queue for a worker.
+    pub was_queued: bool,
+    /// The body of the request that is being answered from its head alone: it is read past before the next head.
+    pub unwanted: Option<Box<Reader>>,
+}
+
+/// What a connection is at next.
+pub(crate) enum Next {
+    /// The next request's head.
+    Head,
+    /// The body of this one.
+    Body(Box<Collecting>),
+    Sending(Sending),
+    /// A worker that calls handlers; with the body that was collected for it.
+    OtherWorker(Option<Box<Collecting>>),
+    Close,
+}
+
+impl<S: Stream> Link<S> {
+    pub(crate) fn new(peer: SocketAddr, transport: Transport<S>) -> Link<S> {
+        Link { key: usize::MAX, peer, transport, client: None, was_queued: false, unwanted: None }
+    }
+
+    /// The head of a request is whole: the first `length` bytes of the input. If it has been read, `line` and the input's
+    /// fields are what it says.
+    pub(crate) fn take_request(
+        &mut self,
+        length: usize,
+        line: Option<Line>,
+        head: &mut Head,
+        turn: &mut Turn<'_, '_>,
+    ) -> io::Result<Next> {
+        let Turn { since, handlers, input, buffers } = turn;
+        let shared = buffers.shared;
+        let limits = &shared.limits;
+        let (unread, fields) = input.unread_and_fields();
+        let (bytes, rest) = unread.split_at(length);
+        let line = match line.map_or_else(|| request_head::parse(bytes, limits.head_fields, fields), Ok) {
+            Ok(line) => line,
+            Err(refusal) => return Ok(self.refuse(refusal, Told::Head(bytes), buffers)),
+        };
+        let asked = Asked { head: bytes, fields, line };
+        if !self.is_still_let_in(buffers) {
+            return Ok(self.respond_and_close(NOT_LET_IN, asked.told(), buffers));
+        }
+        let circumstances = Circumstances {
+            waited: buffers.millis().saturating_sub(*since),
+            handlers: *handlers,
+            arrived: rest.len(),
+            now: buffers.millis(),
+            rate: self.count_request(head, buffers),
+        };
+        let (used, next) = match decide(limits, &shared.router, &asked, circumstances) {
+            Decision::Answer(_, Route::OtherWorker) => return Ok(Next::OtherWorker(None)),
+            Decision::Answer(_, Route::Call(_)) if self.has_left(*since, buffers) => {
+                return Ok(Next::Close);
+            }
+            Decision::Answer(body, route) => {
+                let persistence = request::persistence(&asked.line, rest.len() - body);
+                let next = self.answer(&asked, Cow::Borrowed(&rest[..body]), route, persistence, buffers);
+                *since = buffers.millis();
+                (length + body, next)
+            }
+            Decision::Collect(reader) => {
+                let collecting = Collecting::new(Held::new(asked), reader, shared.body_memory.share());
+                (length, Ok(Next::Body(Box::new(collecting))))
+            }
+            Decision::AnswerUnread(response, Unread { reader, persistence }) => {
+                let record = Record::of(asked.told(), self.peer, &self.transport, buffers);
+                self.unwanted = Some(Box::new(reader));
+                (length, self.respond(response, &asked.line, persistence, record, buffers))
+            }
+            Decision::Refuse(refusal) => return Ok(self.refuse(refusal, asked.told(), buffers)),
+        };
+        input.consume(used);
+        next
+    }
+
+    /// Whether the client's certificate, if it has shown one, is good still. The reason why not goes to the log alone.
+    fn is_still_let_in(&mut self, buffers: &Buffers<'_>) -> bool {
+        let Some(client) = &mut self.client else { return true };
+        let checked = client.check(&self.transport, &buffers.shared.tls, buffers.millis());
+        if let Err(why) = &checked {
+            log_lines::refused_client(self.peer, why, buffers);
+        }
+        checked.is_ok()
+    }
+
+    /// Whether the client has gone while its request waited. One that has only said that it sends nothing more is there.
+    fn has_left(&mut self, since: Millis, buffers: &Buffers<'_>) -> bool {
+        let waited = buffers.millis().saturating_sub(since);
+        let has_waited = std::mem::take(&mut self.was_queued) || waited >= WORTH_A_LOOK;
+        let left = has_waited && self.transport.is_broken();
+        if left {
+            log::debug!("{}: the client has left before its request's turn came", self.peer);
+        }
+        left
+    }
+
+    /// Whether the client's address may ask once more; a request counts once, however often it is looked at.
+    fn count_request(&self, head: &mut Head, buffers: &Buffers<'_>) -> RateLimit {
+        let Some(rate) = &buffers.shared.rate else { return RateLimit::Within };
+        let address = self.peer.ip();
+        let is_counted = std::mem::replace(&mut head.is_counted, true)
+            || address.is_loopback() && !buffers.shared.limits.count_loopback;
+        if is_counted || rate.allows(address, buffers.now()) {
+            RateLimit::Within
+        } else {
+            RateLimit::Exceeded
+        }
+    }
+
+    fn caller(&self) -> Caller {
+        let client = self.client.as_ref().map(|client| client.identity.clone());
+        Caller { peer: self.peer, key: self.key, client }
+    }
+
+    /// Answers a request whose body is whole.
+    pub(crate) fn answer_collected(
+        &mut self,
+        mut collecting: Box<Collecting>,
+        turn: &mut Turn<'_, '_>,
+    ) -> io::Result<Next> {
+        let Turn { since, handlers, input, buffers } = turn;
+        let shared = buffers.shared;
+        let body = std::mem::take(&mut collecting.body);
+        let asked = collecting.held.asked();
+        let waited = buffers.millis().saturating_sub(*since);
+        match request::route(&shared.limits, &shared.router, &asked, waited, *handlers) {
+            Route::OtherWorker => {
+                collecting.body = body;
+                Ok(Next::OtherWorker(Some(collecting)))
+            }
+            Route::Call(_) if self.has_left(*since, buffers) => Ok(Next::Close),
+            route => {
+                let persistence = request::persistence(&asked.line, input.unread().len());
+                let next = self.answer(&asked, Cow::Owned(body), route, persistence, buffers);
+                *since = buffers.millis();
+                next
+            }
+        }
+    }
+
+    /// The body is larger than is kept in memory: the handler reads it from the connection.
+    pub(crate) fn answer_streaming(
+        &mut self,
+        collecting: Box<Collecting>,
+        turn: &mut Turn<'_, '_>,
+    ) -> io::Result<Next> {
+        let Turn { since, handlers, input, buffers } = turn;
+        let shared = buffers.shared;
+        let asked = collecting.held.asked();
+        let waited = buffers.millis().saturating_sub(*since);
+        let handler = match request::route(&shared.limits, &shared.router, &asked, waited, *handlers) {
+            Route::Call(_) if self.has_left(*since, buffers) => return Ok(Next::Close),
+            Route::Call(handler) => handler,
+            Route::Response(response) => {
+                let record = Record::of(asked.told(), self.peer, &self.transport, buffers);
+                return self.respond(response, &asked.line, Persistence::Close, record, buffers);
+            }
+            Route::Refused(refusal) => return Ok(self.refuse(refusal, asked.told(), buffers)),
+            Route::OtherWorker => return Ok(Next::OtherWorker(Some(collecting))),
+        };
+        let _place = match shared.streams.enter(self.peer.ip()) {
+            Ok(place) => place,
+            Err(full) => {
+                let refusal = request::refusal_of_stream(full);
+                return Ok(self.refuse(refusal, asked.told(), buffers));
+            }
+        };
+        let _: Flushed = self.transport.send_output(&mut buffers.output)?;
+        let record = Record::of(asked.told(), self.peer, &self.transport, buffers);
+        let caller = self.caller();
+        let mut streaming = Streaming {
+            key: self.key,
+            transport: &mut self.transport,
+            shared,
+            me: buffers.me,
+            reader: collecting.reader,
+            early: io::Cursor::new(collecting.body),
+            input,
+            fault: None,
+        };
+        let response = call(handler, &asked, Body::Streaming(&mut streaming), caller, buffers);
+        let finished = streaming.finish();
+        if let Finished::Failed(refusal) = finished {
+            log_lines::refusal(self.peer, refusal, buffers);
+        }
+        *since = buffers.millis();
+        // Where the next request begins is known only when this one has been read.
+        let persistence = match finished {
+            Finished::Whole => request::persistence(&asked.line, input.unread().len()),
+            Finished::Part | Finished::Failed(_) => Persistence::Close,
+        };
+        self.respond(response, &asked.line, persistence, record, buffers)
+    }
+
+    /// Calls the handler, or answers in its place; the body is in memory.
+    fn answer<'h>(
+        &mut self,
+        asked: &Asked<'h>,
+        body: Cow<'h, [u8]>,
+        route: Route<'_, 'h>,
+        persistence: Persistence,
+        buffers: &mut Buffers<'_>,
+    ) -> io::Result<Next> {
+        let record = Record::of(asked.told(), self.peer, &self.transport, buffers);
+        let response = match route {
+            Route::Call(handler) => {
+                if buffers.shared.workers.expects_slow(handler.endpoint.index) {
+                    // Earlier responses do not wait for a handler that is known to take its time.
+                    let _: Flushed = self.transport.send_output(&mut buffers.output)?;
+                }
+                let body = Body::Buffered { bytes: body, read: 0 };
+                call(handler, asked, body, self.caller(), buffers)
+            }
+            Route::Response(response) => response,
+            Route::Refused(refusal) => {
+                log_lines::refusal(self.peer, refusal, buffers);
+                refusal.into_response()
+            }
+            Route::OtherWorker => return Ok(Next::OtherWorker(None)),
+        };
+        self.respond(response, &asked.line, persistence, record, buffers)
+    }
+
+    fn respond(
+        &mut self,
+        response: Response,
+        line: &Line,
+        persistence: Persistence,
+        record: Option<Box<Record>>,
+        buffers: &mut Buffers<'_>,
+    ) -> io::Result<Next> {
+        // Requests that came before the stop began are answered, pipelined ones too.
+        let persistence = match persistence {
+            Persistence::Idle if buffers.shared.is_draining() => Persistence::Close,
+            persistence => persistence,
+        };
+        let to = To { peer: self.peer, key: self.key };
+        Ok(match response::write(response, line, persistence, record, to, buffers) {
+            Written::Head(sending) => Next::Sending(sending),
+            Written::Whole(After::Close) => Next::Sending(Sending::of_output(After::Close)),
+            Written::Whole(After::KeepAlive) => {
+                let is_much = buffers.output.len() >= OUTPUT_BYTES;
+                if is_much && self.transport.send_output(&mut buffers.output)? == Flushed::Blocked {
+                    Next::Sending(Sending::of_output(After::KeepAlive))
+                } else {
+                    Next::Head
+                }
+            }
+        })
+    }
+
+    /// Answers a request that is not served, and closes: where it ends is not known, or not worth finding out.
+    pub(crate) fn refuse(&mut self, refusal: Refusal, told: Told<'_>, buffers: &mut Buffers<'_>) -> Next {
+        log_lines::refusal(self.peer, refusal, buffers);
+        self.respond_and_close(refusal, told, buffers)
+    }
+
+    fn respond_and_close(&mut self, refusal: Refusal, told: Told<'_>, buffers: &mut Buffers<'_>) -> Next {
+        let record = Record::of(told, self.peer, &self.transport, buffers);
+        response::write_refusal(refusal, told, record, buffers);
+        Next::Sending(Sending::of_output(After::Close))
+    }
+
+    /// Tells the client, if it can be told at once, that the connection ends by intent.
+    pub(crate) fn say_goodbye(&mut self) {
+        if self.transport.is_handshaking() {
+            return;
+        }
+        if let Err(error) = self.transport.say_goodbye() {
+            log::trace!("{}: {error}", self.peer);
+        }
+    }
+}

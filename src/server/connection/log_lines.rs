@@ -1,0 +1,89 @@
+//! What the log says of a connection and of its requests: who was refused and why, and a line for each request in the access
+//! log. `state` and `response` call it.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use ::http::{Method, StatusCode};
+
+use super::asked::Told;
+use super::transport::{Stream, Transport};
+use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
+use crate::http::Refusal;
+use crate::log_limiter::Sort;
+use crate::server::buffers::Buffers;
+use crate::tls::{Failed, Refused};
+
+pub(crate) fn refusal(peer: SocketAddr, refusal: Refusal, buffers: &Buffers<'_>) {
+    let Refusal { status, detail, limit } = refusal;
+    let (code, what) = (status.as_u16(), refusal.what());
+    let (shared, now) = (buffers.shared, buffers.now());
+    match limit {
+        Some(limit) => {
+            shared.log_refusal(what, now, format_args!("{peer}: {code} {detail} (limit {limit})"));
+        }
+        None => shared.log_refusal(what, now, format_args!("{peer}: {code} {detail}")),
+    }
+}
+
+/// A client whose certificate is not accepted.
+pub(crate) fn refused_client(peer: SocketAddr, why: &Refused, buffers: &Buffers<'_>) {
+    buffers.shared.log_refusal(why.what, buffers.now(), format_args!("{peer}: refused, {why}"));
+}
+
+pub(crate) fn failed_handshake(peer: SocketAddr, failed: Failed, buffers: &Buffers<'_>) {
+    buffers.shared.log_refusal(failed.what, buffers.now(), format_args!("{peer}: no handshake, {failed}"));
+}
+
+/// Warns of credentials that came in clear and have not been told yet.
+pub(crate) fn credentials(peer: SocketAddr, found: &mut CredentialScan, buffers: &Buffers<'_>) {
+    let names = found.news(&buffers.shared.credential_names);
+    if !names.is_empty() {
+        let notice = Notice(&names);
+        let sort = Sort { target: "lockgate::server", level: log::Level::Warn, what: IN_CLEAR };
+        buffers.shared.log_limiter.write(sort, buffers.now(), format_args!("{peer}: {notice}"));
+    }
+}
+
+/// What the access log says of a request once it is answered. What is `None` is not known.
+pub(crate) struct Record {
+    pub method: Option<Method>,
+    /// Without the query, which may hold secrets.
+    pub path: Option<String>,
+    pub status: StatusCode,
+    pub began: Instant,
+    pub peer: SocketAddr,
+    pub tls_version: &'static str,
+}
+
+impl Record {
+    /// Of a request that is about to be answered, if there is an access log.
+    #[inline]
+    pub(crate) fn of<S: Stream>(
+        told: Told<'_>,
+        peer: SocketAddr,
+        transport: &Transport<S>,
+        buffers: &Buffers<'_>,
+    ) -> Option<Box<Record>> {
+        buffers.shared.access_log.then(|| Record::new(told, peer, transport.tls_version(), buffers.now()))
+    }
+
+    #[cold]
+    fn new(told: Told<'_>, peer: SocketAddr, tls_version: &'static str, began: Instant) -> Box<Record> {
+        let (method, path) = told.method_and_path();
+        let path = path.map(|path| String::from_utf8_lossy(path).into_owned());
+        Box::new(Record { method, path, status: StatusCode::OK, began, peer, tls_version })
+    }
+
+    /// Writes the line. `cut` is what it says of a response that did not go out whole.
+    pub(crate) fn write(&self, bytes: u64, cut: &'static str) {
+        let Record { method, path, status, began, peer, tls_version } = self;
+        let (method, path) = (method.as_ref().map_or("-", Method::as_str), path.as_deref().unwrap_or("-"));
+        log::info!(
+            target: "lockgate::access",
+            "{method} {path} {} {bytes} {}us {peer} {tls_version}{cut}",
+            status.as_u16(),
+            began.elapsed().as_micros(),
+        );
+    }
+}
