@@ -13,6 +13,7 @@ pub(super) mod link;
 pub(super) mod log_lines;
 pub(super) mod request;
 pub(super) mod response;
+pub(super) mod stage;
 pub(super) mod state;
 pub(super) mod step;
 pub(super) mod streaming;

@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use ::http::StatusCode;
 
 use super::asked::Told;
-use super::body::Reader;
-use super::collecting::{read_past, Collected, Collecting, Passed};
+use super::collecting::{read_past, Collected, Passed};
 use super::handshake::{self, Handshake};
 use super::head::{Found, Head};
 use super::lingering::{Lingered, Lingering};
@@ -20,6 +19,7 @@ use super::link::{Link, Next};
 use super::log_lines;
 use super::request;
 use super::response::{After, Sending, Sent};
+use super::stage::Stage;
 use super::step::{Flow, Step, Turn};
 use super::transport::{client_refused, Flushed, Stream, Transport};
 use crate::escape;
@@ -29,12 +29,11 @@ use crate::http::request_head;
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
 use crate::limits::per_address::Admission;
-use crate::limits::Limits;
 use crate::server::buffers::{Buffers, Input};
-use crate::server::clock::{whole_millis, Millis};
+use crate::server::clock::Millis;
 use crate::server::deadline::Deadline;
 use crate::server::poller::Parked;
-use crate::server::turn::{self, Idle, Parking, Ready, Reason, Signals};
+use crate::server::turn::{self, Parking, Ready, Reason, Signals};
 use crate::server::Shared;
 use crate::tls;
 
@@ -59,20 +58,6 @@ pub(crate) struct Connection<S: Stream = TcpStream> {
     deadline: Deadline,
     listens_for_writable: bool,
     _admission: Admission,
-}
-
-/// What a connection is at.
-enum Stage {
-    /// Begun under these rules for clients.
-    Handshake {
-        rules: u64,
-    },
-    Head(Head),
-    Body(Box<Collecting>),
-    /// The rest of a body whose request is answered.
-    Unwanted(Box<Reader>),
-    Sending(Box<Sending>),
-    Linger(Lingering),
 }
 
 /// Where a connection goes after its turn.
@@ -124,20 +109,6 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// What the connection is worth, while it is parked, when room is needed.
-    fn idle(&self, now: Millis, limits: &Limits) -> Idle {
-        match &self.stage {
-            Stage::Handshake { .. } => Idle::Head(self.accepted),
-            Stage::Head(_) if !self.served => Idle::Head(self.accepted),
-            Stage::Head(head) if head.has_begun => {
-                Idle::Head(self.deadline.at.saturating_sub(whole_millis(limits.head_timeout)))
-            }
-            Stage::Head(_) | Stage::Unwanted(_) | Stage::Linger(_) => Idle::Since(now),
-            Stage::Body(collecting) => collecting.idle(limits.body_min_rate),
-            Stage::Sending(sending) => sending.idle(now, limits.write_min_rate),
-        }
-    }
-
     /// Gives the connection a turn: it does all that it can without waiting.
     pub(crate) fn advance(mut self: Box<Self>, reason: Reason, mut turn: Turn<'_, '_>) -> Outcome<S> {
         let expired = reason == Reason::Expired;
@@ -169,13 +140,14 @@ impl<S: Stream> Connection<S> {
                 flow = Flow::Close;
             }
         }
-        if flow != Flow::Close && !input.is_empty() && !self.is_ending() {
+        if flow != Flow::Close && !input.is_empty() && !self.stage.is_ending() {
             self.saved = input.unread().to_vec();
         }
         let now = buffers.millis();
         match flow {
             Flow::Wait => {
-                let idle = self.idle(now, &buffers.shared.limits);
+                let fresh = Some(self.accepted).filter(|_| !self.served);
+                let idle = self.stage.idle(fresh, self.deadline.at, now, &buffers.shared.limits);
                 let parking = Parking { now, deadline: self.deadline.at, idle };
                 Outcome::Park(self, parking)
             }
@@ -444,15 +416,6 @@ impl<S: Stream> Connection<S> {
             self.deadline = self.deadline.no_later_than(buffers.after(DRAIN_GRACE));
         }
         Ok(Break(Flow::Wait))
-    }
-
-    /// Whether nothing that the client still sends will be looked at.
-    fn is_ending(&self) -> bool {
-        match &self.stage {
-            Stage::Sending(sending) => sending.closes(),
-            Stage::Linger(_) => true,
-            Stage::Handshake { .. } | Stage::Head(_) | Stage::Body(_) | Stage::Unwanted(_) => false,
-        }
     }
 
     /// A read has failed. Of a handshake, and where a client refuses only after it (TLS 1.3), an operator can learn why.
