@@ -103,6 +103,8 @@ mod router;
 pub mod scan;
 mod server;
 mod tls;
+#[cfg(any(feature = "acme", feature = "check"))]
+mod url;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 /// Its [`Value`](serde_json::Value) and its errors are part of this crate's interface, so a program that names them finds the

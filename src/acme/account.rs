@@ -8,9 +8,9 @@ use super::jws::AccountKey;
 use super::messages::{Directory, Standing};
 use super::session::Session;
 use super::state::{Account, State};
-use super::url::Url;
 use super::Settings;
 use crate::error::AcmeFault;
+use crate::url::Url;
 
 /// The key that is kept for this authority, or a new one.
 pub(super) fn key(state: &State, directory: &str) -> Result<(AccountKey, Account), AcmeFault> {
@@ -18,7 +18,7 @@ pub(super) fn key(state: &State, directory: &str) -> Result<(AccountKey, Account
         match AccountKey::from_pkcs8(&kept.pkcs8) {
             Ok(key) => {
                 // Earlier versions kept what the authority said as it was. With the key the same account is found again.
-                kept.url = kept.url.filter(|url| Url::parse(url).is_ok());
+                kept.url = kept.url.filter(|url| Url::parse_https(url).is_ok());
                 return Ok((key, kept));
             }
             Err(_) => log::warn!(

@@ -15,10 +15,10 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::foreign::clean;
 use super::stop::Stop;
-use super::url::Url;
 use crate::error::AcmeFault;
 use crate::http::chunked::{Decoder, Found};
 use crate::tls::provider;
+use crate::url::Url;
 
 /// Looking the name up and connecting.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -88,7 +88,7 @@ impl Https {
 
     /// Asks, and reads the whole answer.
     pub(super) fn ask(&self, text: &str, ask: Ask<'_>) -> Result<Reply, AcmeFault> {
-        let url = Url::parse(text)
+        let url = Url::parse_https(text)
             .map_err(|what| AcmeFault::Unexpected { url: clean(text), what: format!("this URL {what}") })?;
         self.exchange(&url, ask).map_err(|source| match self.stop.is_set() {
             true => AcmeFault::Stopped,
@@ -97,7 +97,7 @@ impl Https {
     }
 
     fn exchange(&self, url: &Url, ask: Ask<'_>) -> io::Result<Reply> {
-        let name = ServerName::try_from(url.host.clone()).map_err(io::Error::other)?;
+        let name = ServerName::try_from(url.host.bare()).map_err(io::Error::other)?;
         let tcp = self.connect(url)?;
         tcp.set_nodelay(true)?;
         let tls = ClientConnection::new(self.config.clone(), name).map_err(io::Error::other)?;
@@ -126,7 +126,7 @@ impl Https {
             ));
         }
         let deadline = Instant::now() + CONNECT;
-        let (host, port, busy) = (url.host.clone(), url.port, self.connecting.clone());
+        let (host, port, busy) = (url.host.bare(), url.port, self.connecting.clone());
         let (sender, receiver) = mpsc::channel();
         thread::Builder::new().name("lockgate-acme-connect".into()).spawn(move || {
             let connected = connect_to(&host, port, deadline);
@@ -171,7 +171,7 @@ fn request_head(url: &Url, ask: Ask<'_>) -> String {
     // RFC 8555 §6.1: clients must say who they are, and should say which language people here read.
     let mut head = format!(
         "{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: lockgate/{}\r\nAccept-Language: en\r\nConnection: close\r\n",
-        url.target,
+        url.path,
         url.authority(),
         env!("CARGO_PKG_VERSION"),
     );

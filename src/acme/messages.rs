@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::foreign::clean;
-use super::url::Url;
 use super::Challenge;
+use crate::url::Url;
 
 /// The most names, URLs or profiles that are read in one message. A certificate may have 100 names at Let's Encrypt.
 const MOST: usize = 256;
@@ -281,7 +281,7 @@ fn urls(json: &Value, name: &str, base: &str) -> Result<Vec<String>, Wrong> {
 }
 
 fn usable(reference: &str, name: &str, base: &str) -> Result<String, Wrong> {
-    Url::resolve(base, reference)
+    Url::resolve_https(base, reference)
         .map_err(|what| format!("{name} in the answer is no URL to go on with: {} {what}", clean(reference)))
 }
 

@@ -2,7 +2,7 @@
 //! and the agent, one blocking thread beside the server, obtains and renews.
 //!
 //! Knows the network, as nothing else in `tls` does. `https` carries bytes, `session` signs and sends, `messages` reads what
-//! comes back (`url`, `link` and `foreign` what stands in it), `account` and `order` are the protocol's two halves, `schedule`
+//! comes back (`link` and `foreign` what stands in it), `account` and `order` are the protocol's two halves, `schedule`
 //! decides when, `state` remembers.
 
 mod account;
@@ -28,7 +28,6 @@ mod state;
 mod status;
 mod stop;
 mod time;
-mod url;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -40,9 +39,9 @@ pub use status::AcmeStatus;
 use super::tls::file;
 use super::tls::pem;
 use crate::error::Error;
+use crate::url::Url;
 use names::Identifier;
 use rustls::RootCertStore;
-use url::Url;
 
 /// Let's Encrypt. Its terms of service are at <https://letsencrypt.org/repository/>.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -227,7 +226,7 @@ impl Acme {
     /// All of it checked.
     fn check(&self) -> Result<Settings, Error> {
         let wrong = |setting, fault| Error::Setting { setting, fault };
-        Url::parse(&self.directory).map_err(|what| {
+        Url::parse_https(&self.directory).map_err(|what| {
             let directory = &self.directory;
             wrong("acme", format!("{directory:?} {what}; give the URL of the authority's directory, letsencrypt or letsencrypt-staging"))
         })?;

@@ -13,9 +13,9 @@ use super::jws::{AccountKey, Signer};
 use super::link;
 use super::messages::{Directory, Problem, Wrong};
 use super::time;
-use super::url::Url;
 use crate::calendar::{parse_imf_fixdate, unix_now};
 use crate::error::AcmeFault;
+use crate::url::Url;
 
 /// How often a request is sent again because its nonce was rejected. Some authorities reject one in seven on purpose.
 const NONCE_RETRIES: usize = 16;
@@ -37,7 +37,7 @@ impl Answer {
     pub(super) fn location(&self) -> Result<String, AcmeFault> {
         let location = self.reply.field("location");
         let location = location.ok_or_else(|| self.unexpected("the answer has no Location"))?;
-        Url::resolve(&self.url, location).map_err(|what| {
+        Url::resolve_https(&self.url, location).map_err(|what| {
             self.unexpected(format!(
                 "the answer's Location is no URL to go on with: {} {what}",
                 clean(location)
@@ -48,7 +48,8 @@ impl Answer {
     /// The other chains of a certificate (RFC 8555 §7.4.2), as far as a request can go there.
     pub(super) fn alternates(&self) -> Vec<String> {
         let references = link::with_relation(self.reply.fields("link"), "alternate");
-        let resolved = references.iter().map(|reference| (reference, Url::resolve(&self.url, reference)));
+        let resolved =
+            references.iter().map(|reference| (reference, Url::resolve_https(&self.url, reference)));
         let usable = resolved.filter_map(|(reference, url)| match url {
             Ok(url) => Some(url),
             Err(what) => {
@@ -167,7 +168,7 @@ fn redirected(url: &str, reply: &Reply) -> String {
             "it redirects (status {status}) and does not say where to; ask its operator for the URL"
         );
     };
-    match Url::resolve(url, location) {
+    match Url::resolve_https(url, location) {
         Ok(to) => format!("it redirects (status {status}) to {to}, which is not followed; give that URL"),
         Err(what) => format!("it redirects (status {status}) to {}, which {what}", clean(location)),
     }

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::foreign::clean;
 use super::held;
 use super::state::State;
-use super::url::Url;
 use crate::calendar::iso8601;
 use crate::error::Error;
+use crate::url::Url;
 
 /// What is known about the certificate from an authority. Times are seconds since 1970-01-01 UTC. What the authority has said
 /// is in one line, of at most 600 bytes and 4 KiB for an error, with `\u{..}` in place of what steers a terminal.
@@ -87,7 +87,7 @@ impl AcmeStatus {
 
 /// A URL is only ASCII and has its bound. An earlier version kept what it was told.
 fn shown(url: &str) -> String {
-    if Url::parse(url).is_ok() {
+    if Url::parse_https(url).is_ok() {
         url.to_string()
     } else {
         clean(url)

@@ -5,11 +5,11 @@ use super::client::{Handshake, Keys};
 use super::rules;
 use super::run::Run;
 use super::secure::shown;
-use super::target::Host;
 use super::trust::{self, Distrust, Roots, Voucher};
 use crate::finding::{Finding, Rule};
 use crate::tls::certificate_rules as of_tls;
 use crate::tls::{Certificate, Chain};
+use crate::url::Host;
 
 const DAY: i64 = 86_400;
 /// The areas of facts: of the certificate that a client gets that takes every kind of key, and of the one beside it.

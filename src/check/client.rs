@@ -17,8 +17,8 @@ use rustls::{
 
 use super::exchange::Conversation;
 use super::line::Line;
-use super::target::Host;
 use crate::tls::provider;
+use crate::url::Host;
 
 /// What a certificate's key signs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::target::{Host, Url};
 use crate::escape;
+use crate::url::{Host, Url};
 
 /// Strings that are looked at in one document, and the depth to which.
 const MOST_STRINGS: usize = 20_000;

@@ -54,7 +54,6 @@ mod rules;
 mod run;
 mod secure;
 mod suites;
-mod target;
 mod trust;
 
 pub use explain::{explain, Explanation};
@@ -71,10 +70,10 @@ use serde_json::Map;
 
 use crate::error::Error;
 use crate::tls::Identity;
+use crate::url::Url;
 use client::{Asked, Client, Own};
 use line::Dialer;
 use run::Run;
-use target::Url;
 use trust::Roots;
 
 /// How long one phase of one connection may take: connecting, a handshake, an answer.
@@ -171,7 +170,7 @@ impl Check {
     pub fn run(&self) -> Result<Report, Error> {
         let fault = |fault: String| Error::Check { what: self.url.clone(), fault };
         let url = Url::parse(&self.url).map_err(|what| {
-            fault(format!("{what}; give a URL such as https://device.local:8443/api/data"))
+            fault(format!("it {what}; give a URL such as https://device.local:8443/api/data"))
         })?;
         if !url.is_https {
             return Err(fault(format!(
@@ -404,7 +403,7 @@ fn by_address(run: &mut Run<'_>, client: &Client, first: &client::Handshake) {
     let host = run.url.host.clone();
     let Some(address) = run.dialer.address().filter(|_| host.name().is_some()) else { return };
     (run.progress)("a connection by address");
-    let by_address = target::Host::Ip(address.ip());
+    let by_address = crate::url::Host::Ip(address.ip());
     let line = match run.dial() {
         Ok(line) => line,
         Err(error) => return run.unknown("a connection by address", &error),

@@ -7,9 +7,9 @@ use super::exchange::{Ask, Conversation, Reply};
 use super::rules;
 use super::run::Run;
 use super::secure::shown;
-use super::target::{Host, Url};
 use super::trust;
 use crate::tls::provider;
+use crate::url::{Host, Url};
 
 /// The host that nobody has (RFC 6761 §6.4), to see whether it is repeated.
 const FOREIGN: &str = "lockgate-check.invalid";

@@ -12,8 +12,8 @@ use super::rules;
 use super::run::Run;
 use super::secure::shown;
 use super::suites;
-use super::target::Host;
 use crate::finding::shell_word;
+use crate::url::Host;
 
 // RFC 8446 §6, RFC 6066 §3, RFC 7301 §3.2.
 const HANDSHAKE_FAILURE: u8 = 40;

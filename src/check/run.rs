@@ -8,9 +8,9 @@ use serde_json::{json, Map, Value};
 use super::flight::Answer;
 use super::hello::Hello;
 use super::line::{Dialer, Line};
-use super::target::Url;
 use crate::finding::{shell_word, Finding, Rule};
 use crate::tls::provider;
+use crate::url::Url;
 
 pub(super) struct Run<'a> {
     pub(super) url: Url,

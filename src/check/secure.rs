@@ -11,10 +11,10 @@ use super::exchange::{is_end, Ask, Reply};
 use super::links;
 use super::rules;
 use super::run::Run;
-use super::target::{Host, Url};
 use super::trust::Voucher;
 use crate::calendar::{iso8601, parse_imf_fixdate};
 use crate::escape;
+use crate::url::{Host, Url};
 
 /// A difference of clocks that no network makes, in seconds.
 const CLOCKS_MAY_DIFFER: i64 = 120;

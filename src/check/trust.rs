@@ -8,11 +8,11 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
-use super::target::Host;
 use crate::error::IdentityFault;
 use crate::escape;
 use crate::regular_file::{self, Links};
 use crate::tls::{authorities, provider};
+use crate::url::Host;
 
 /// Where systems keep the authorities that they trust: Debian and its kin, Red Hat's, SUSE's, Alpine and the BSDs.
 const SYSTEM_FILES: [&str; 4] = [

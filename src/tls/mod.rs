@@ -38,8 +38,6 @@ pub use client_auth::ClientAuth;
 pub(crate) use client_auth::Clients;
 pub use client_identity::ClientIdentity;
 pub(crate) use client_refusal::{refused, Refused};
-#[cfg(feature = "check")]
-pub(crate) use dns_name::in_ascii as name_in_ascii;
 #[cfg(all(feature = "check", feature = "device"))]
 pub(crate) use file::loose_mode_of;
 #[cfg(feature = "check")]

@@ -10,10 +10,10 @@ use serde_json::json;
 use super::super::client::Client;
 use super::super::line::Dialer;
 use super::super::rules;
-use super::super::target::Host;
 use super::looking::Looking;
 use crate::finding::{Finding, Rule};
 use crate::listen;
+use crate::url::Host;
 
 /// For connecting to what has the port, and for its handshake; it is on this machine.
 const PHASE: Duration = Duration::from_secs(2);
