@@ -25,6 +25,24 @@ pub(crate) fn unix(time: SystemTime) -> i64 {
     i64::try_from(since_1970(time).as_secs()).unwrap_or(i64::MAX)
 }
 
+/// Seconds since 1970-01-01 UTC, negative for an earlier time, as a certificate may have it.
+pub fn signed_unix(time: SystemTime) -> i64 {
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(_) => unix(time),
+        Err(earlier) => {
+            let before = earlier.duration();
+            -i64::try_from(before.as_secs() + u64::from(before.subsec_nanos() > 0)).unwrap_or(i64::MAX)
+        }
+    }
+}
+
+/// The time that is so many seconds after 1970-01-01 UTC, or before it. One that the system cannot hold becomes 1970.
+pub(crate) fn from_unix(seconds: i64) -> SystemTime {
+    let away = Duration::from_secs(seconds.unsigned_abs());
+    let time = if seconds < 0 { UNIX_EPOCH.checked_sub(away) } else { UNIX_EPOCH.checked_add(away) };
+    time.unwrap_or(UNIX_EPOCH)
+}
+
 /// What the system's clock says now, in seconds since 1970-01-01 UTC.
 pub(crate) fn unix_now() -> i64 {
     unix(SystemTime::now())
@@ -70,9 +88,21 @@ pub(crate) fn parse_imf_fixdate(text: &str) -> Option<i64> {
     Some(days_from_civil(year, month, day as u32) * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
-/// A time, in seconds since 1970-01-01 UTC, for people and logs: `2026-11-23T08:49:37Z` (ISO 8601). What lies beyond the
-/// years 1 and 9999 becomes the end that it is nearer to.
-pub fn iso8601(unix_seconds: i64) -> String {
+/// A time for people and logs: `2026-11-23T08:49:37Z` (ISO 8601), in UTC. What lies beyond the years 1 and 9999 becomes the end
+/// that it is nearer to.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_423_777);
+/// assert_eq!(lockgate::iso8601(time), "2026-11-23T08:49:37Z");
+/// ```
+pub fn iso8601(time: SystemTime) -> String {
+    iso8601_of(signed_unix(time))
+}
+
+/// The same of a time in seconds since 1970-01-01 UTC.
+pub(crate) fn iso8601_of(unix_seconds: i64) -> String {
     let t = Civil::from_unix(unix_seconds);
     format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", t.year, t.month, t.day, t.hour, t.minute, t.second)
 }
@@ -186,7 +216,10 @@ mod tests {
             (-1, "1969-12-31T23:59:59Z"),
             (i64::MAX, "9999-12-31T23:59:59Z"),
         ] {
-            assert_eq!(iso8601(seconds), text);
+            assert_eq!(iso8601_of(seconds), text);
+            let shown = seconds.clamp(-62_135_596_800, 253_402_300_799);
+            assert_eq!(iso8601(from_unix(shown)), text);
+            assert_eq!(signed_unix(from_unix(shown)), shown);
         }
     }
 

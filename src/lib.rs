@@ -136,6 +136,7 @@ pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, 
 #[cfg(feature = "device")]
 #[doc(hidden)]
 pub mod workshop {
+    pub use crate::calendar::signed_unix;
     pub use crate::device::draft::{is_ours, sync_directory, Draft, FileError};
     pub use crate::device::making::{vouches, Ca, Key, Lifetime, MakeError};
     pub use crate::device::scope::Scope;

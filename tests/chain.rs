@@ -15,6 +15,10 @@ use tempfile::TempDir;
 
 /// 2026-06-01T00:00:00Z.
 const NOW: i64 = 1_780_272_000;
+
+fn at(seconds: i64) -> std::time::SystemTime {
+    std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds.unsigned_abs())
+}
 const DAY: i64 = 86_400;
 
 /// An authority with this name, issued by another or by itself.
@@ -78,7 +82,7 @@ fn ids(pem: &str) -> Vec<&'static str> {
 }
 
 fn ids_at(now: i64, pem: &str) -> Vec<&'static str> {
-    Chain::from_pem(pem.as_bytes()).unwrap().findings(now).iter().map(|finding| finding.id()).collect()
+    Chain::from_pem(pem.as_bytes()).unwrap().findings(at(now)).iter().map(|finding| finding.id()).collect()
 }
 
 /// The server's own certificate, changed, with the intermediate that issued it.
@@ -157,7 +161,7 @@ fn names_that_no_client_can_ask_for_are_an_error_each() {
         let names: Vec<_> = names.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect();
         let root = authority("root", None, |_| {});
         let (pem, _) = leaf(Some(&root), |p| p.subject_alt_names = names);
-        let found = Chain::from_pem(pem.as_bytes()).unwrap().findings(NOW);
+        let found = Chain::from_pem(pem.as_bytes()).unwrap().findings(at(NOW));
         found.iter().map(|found| (found.id(), found.severity(), found.seen().to_string())).collect::<Vec<_>>()
     };
     for name in [
@@ -187,7 +191,7 @@ fn what_is_not_read_of_a_file_is_told() {
     let root = authority("root", None, |_| {});
     let (own, _) = leaf(Some(&root), |_| {});
     let found = |contents: &[u8]| {
-        let found = Chain::from_pem(contents).unwrap().findings(NOW);
+        let found = Chain::from_pem(contents).unwrap().findings(at(NOW));
         found.iter().map(|found| (found.id(), found.place().map(String::from))).collect::<Vec<_>>()
     };
     assert_eq!(found(own.as_bytes()), []);
@@ -330,7 +334,7 @@ fn an_issuer_that_is_not_there() {
     assert_eq!(ids(&public), ["missing-intermediate"]);
     assert_eq!(ids(&(public + &issuer.pem())), [""; 0]);
     let chain = Chain::from_pem(private.as_bytes()).unwrap();
-    let finding = &chain.findings(NOW)[0];
+    let finding = &chain.findings(at(NOW))[0];
     assert_eq!((finding.id(), finding.severity()), ("issuer-elsewhere", Severity::Note));
     assert!(finding.seen().contains("CN=issuer") && finding.seen().contains("ab:c"), "{}", finding.seen());
     assert_eq!(ids(&(private + &issuer.pem())), [""; 0]);
@@ -388,7 +392,11 @@ fn the_key_and_its_file() {
     };
     let with = |certificates: &Path, key: &Path| -> Vec<(String, String)> {
         let chain = Chain::from_pem_file(certificates).unwrap().with_key_file(key).unwrap();
-        chain.findings(NOW).iter().map(|found| (found.id().to_string(), found.fix().to_string())).collect()
+        chain
+            .findings(at(NOW))
+            .iter()
+            .map(|found| (found.id().to_string(), found.fix().to_string()))
+            .collect()
     };
     let certificate = write("cert.pem", &own, 0o644);
     assert_eq!(with(&certificate, &write("key.pem", &key, 0o600)), []);
@@ -401,14 +409,14 @@ fn the_key_and_its_file() {
     let both = write("both.pem", &(key + &own), 0o600);
     let chain = Chain::from_pem_file(&both).unwrap();
     assert_eq!(chain.has_certificate_of_key(), Some(true));
-    assert!(chain.findings(NOW).is_empty());
+    assert!(chain.findings(at(NOW)).is_empty());
     fs::set_permissions(&both, fs::Permissions::from_mode(0o644)).unwrap();
-    assert_eq!(Chain::from_pem_file(&both).unwrap().findings(NOW)[0].id(), "key-file-mode");
+    assert_eq!(Chain::from_pem_file(&both).unwrap().findings(at(NOW))[0].id(), "key-file-mode");
     // As systemd's credentials and fsGroup have it; said of root's files only when the tests are run as root.
     if fs::metadata(&both).unwrap().uid() == 0 {
         for mode in [0o440, 0o640] {
             fs::set_permissions(&both, fs::Permissions::from_mode(mode)).unwrap();
-            assert!(Chain::from_pem_file(&both).unwrap().findings(NOW).is_empty(), "{mode:o}");
+            assert!(Chain::from_pem_file(&both).unwrap().findings(at(NOW)).is_empty(), "{mode:o}");
         }
     }
 
@@ -453,7 +461,7 @@ fn a_file_full_of_namesakes_costs_no_more_than_a_few_signatures() {
     }
     text.push_str(&issuer.pem());
     let chain = Chain::from_pem(text.as_bytes()).unwrap();
-    let findings = chain.findings(NOW);
+    let findings = chain.findings(at(NOW));
     // The right one is too far down to be tried.
     assert_eq!(findings[0].id(), "broken-signature");
     assert!(findings.iter().all(|finding| finding.seen().len() < 500));

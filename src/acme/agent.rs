@@ -274,7 +274,7 @@ impl Agent {
         if !found.held.fits {
             return Err(unfit(format!("it is not for all of {}", self.settings.name_texts().join(", "))));
         }
-        let until = crate::calendar::iso8601(found.held.not_after);
+        let until = crate::calendar::iso8601_of(found.held.not_after);
         let names = self.settings.name_texts().join(", ");
         let certificates = issued.chain_pem.matches("BEGIN CERTIFICATE").count();
         log::info!("ACME: a certificate for {names}, valid until {until}, in a chain of {certificates}");
@@ -312,7 +312,7 @@ impl Agent {
             }
         }
         if known.is_none_or(|known| known.renew_at != plan.renew_at) {
-            let at = crate::calendar::iso8601(plan.renew_at);
+            let at = crate::calendar::iso8601_of(plan.renew_at);
             let why = plan.explanation.as_ref().map_or(String::new(), |url| format!(", see {url}"));
             log::info!("ACME: renewal at {at}{why}");
         }

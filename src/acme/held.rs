@@ -82,7 +82,7 @@ pub(super) fn read(path: &Path, file: &[u8], settings: Option<&Settings>) -> Res
 /// `None` when there is no certificate in it that is whole.
 fn not_before(file: &[u8]) -> Option<i64> {
     let leaf = pem::read(file).ok()?.certificates.into_iter().next()?;
-    Some(Certificate::read(leaf).ok()?.not_before())
+    Some(Certificate::read(leaf).ok()?.validity().not_before)
 }
 
 fn found(identity: Identity, file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
@@ -95,7 +95,7 @@ fn found(identity: Identity, file: &[u8], settings: Option<&Settings>) -> Result
     // There is one, or there were no identity.
     let contents = pem::read(file).map_err(|fault| Error::identity(None, fault))?;
     let leaf = contents.certificates.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
-    let (not_before, not_after) = (identity.not_before(), identity.not_after());
+    let (not_before, not_after) = (identity.validity().not_before, identity.validity().not_after);
     let held = Held { name: chain::own_name(&leaf), not_before, not_after, fits };
     Ok(Found { held, identity, leaf, directory: words.directory })
 }

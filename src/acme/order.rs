@@ -19,7 +19,7 @@ use super::session::{Answer, Session};
 use super::state::{Book, PendingOrder, State};
 use super::stop::Stop;
 use super::{Challenge, Settings};
-use crate::calendar::unix_now;
+use crate::calendar::{from_unix, unix_now};
 use crate::error::AcmeFault;
 
 /// All validations of an order, and then the issuance.
@@ -124,7 +124,10 @@ impl Work<'_> {
     ) -> Result<(PendingOrder, Order), AcmeFault> {
         let now = unix_now();
         if let Some(until) = super::schedule::earliest_order(now, book) {
-            return Err(AcmeFault::TooSoon { until, because: "the last order was made a moment ago".into() });
+            return Err(AcmeFault::TooSoon {
+                until: from_unix(until),
+                because: "the last order was made a moment ago".into(),
+            });
         }
         let identifiers: Vec<_> = self.settings.names.iter().map(Identifier::json).collect();
         let mut payload = json!({"identifiers": identifiers});

@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::foreign::clean;
 use super::held;
 use super::state::State;
-use crate::calendar::iso8601;
+use crate::calendar::{from_unix, iso8601};
 use crate::error::Error;
 use crate::url::Url;
 
-/// What is known about the certificate from an authority. Times are seconds since 1970-01-01 UTC. What the authority has said
-/// is in one line, of at most 600 bytes and 4 KiB for an error, with `\u{..}` in place of what steers a terminal.
+/// What is known about the certificate from an authority. What the authority has said is in one line, of at most 600 bytes and 4 KiB for an error, with `\u{..}` in place of what steers a terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcmeStatus {
@@ -24,15 +24,15 @@ pub struct AcmeStatus {
     /// The profile that it was ordered with.
     pub profile: Option<String>,
     /// When the certificate's validity begins.
-    pub not_before: Option<i64>,
+    pub not_before: Option<SystemTime>,
     /// When the certificate's validity ends.
-    pub not_after: Option<i64>,
+    pub not_after: Option<SystemTime>,
     /// Why the certificate cannot be served with, if it is there and cannot.
     pub fault: Option<String>,
     /// When the certificate is to be renewed.
-    pub renew_at: Option<i64>,
+    pub renew_at: Option<SystemTime>,
     /// The window that the authority suggested for that (RFC 9773).
-    pub window: Option<(i64, i64)>,
+    pub window: Option<(SystemTime, SystemTime)>,
     /// What the authority has to say about the window.
     pub explanation: Option<String>,
     /// The URL of an order under way.
@@ -42,9 +42,9 @@ pub struct AcmeStatus {
     /// What the last of them failed with.
     pub last_error: Option<String>,
     /// When it failed.
-    pub last_error_at: Option<i64>,
+    pub last_error_at: Option<SystemTime>,
     /// No attempt is made before this time.
-    pub next_attempt: Option<i64>,
+    pub next_attempt: Option<SystemTime>,
 }
 
 impl AcmeStatus {
@@ -64,8 +64,8 @@ impl AcmeStatus {
             status.profile = words.profile.as_deref().map(clean);
             match held::read(&state.certificate_file(), &file, None) {
                 Ok(found) => {
-                    status.not_before = Some(found.held.not_before);
-                    status.not_after = Some(found.held.not_after);
+                    status.not_before = Some(from_unix(found.held.not_before));
+                    status.not_after = Some(from_unix(found.held.not_after));
                 }
                 Err(error) => status.fault = Some(error.to_string()),
             }
@@ -75,12 +75,14 @@ impl AcmeStatus {
         status.order = state.order().map_err(failed)?.map(|order| shown(&order.url));
         let book = state.book().map_err(failed)?;
         if let Some(plan) = book.plan {
-            (status.renew_at, status.window) = (Some(plan.renew_at), plan.window);
+            status.renew_at = Some(from_unix(plan.renew_at));
+            status.window = plan.window.map(|(start, end)| (from_unix(start), from_unix(end)));
             status.explanation = plan.explanation;
         }
         status.failures = book.failures;
-        (status.last_error, status.last_error_at) = (book.last_error, book.last_error_at);
-        status.next_attempt = book.not_before;
+        status.last_error = book.last_error;
+        status.last_error_at = book.last_error_at.map(from_unix);
+        status.next_attempt = book.not_before.map(from_unix);
         Ok(status)
     }
 }
@@ -97,7 +99,7 @@ fn shown(url: &str) -> String {
 /// A few lines for people.
 impl fmt::Display for AcmeStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |time: Option<i64>| time.map_or("an unknown time".to_string(), iso8601);
+        let at = |time: Option<SystemTime>| time.map_or("an unknown time".to_string(), iso8601);
         match (self.not_after, &self.fault) {
             (Some(not_after), _) => {
                 writeln!(f, "certificate for {}", self.names.join(", "))?;

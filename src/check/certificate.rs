@@ -6,6 +6,7 @@ use super::rules;
 use super::run::Run;
 use super::secure::shown;
 use super::trust::{self, Distrust, Roots, Voucher};
+use crate::calendar::from_unix;
 use crate::finding::{Finding, Rule};
 use crate::tls::certificate_rules as of_tls;
 use crate::tls::{Certificate, Chain};
@@ -90,7 +91,7 @@ fn of_chain(
     let verdict = roots.voucher(ders, time_of_validity(&chain, now));
     facts(run, area, own, verdict.as_ref().ok().copied(), now);
 
-    let mut findings = chain.findings(now);
+    let mut findings = chain.findings(from_unix(now));
     let is_about = |findings: &[Finding], rule: &Rule| findings.iter().any(|finding| finding.id() == rule.id);
     // With the authorities at hand it is known whether an issuer is missing.
     let is_public = is_about(&findings, &of_tls::MISSING_INTERMEDIATE);
@@ -123,15 +124,16 @@ fn of_chain(
         let seen = "the handshake was not signed with the key of the certificate";
         findings.push(Finding::new(&rules::KEY_UNPROVEN, seen));
     }
-    let validity = Some((own.not_before(), own.not_after()));
+    let validity = Some((own.validity().not_before, own.validity().not_after));
     (Served { voucher: verdict.ok(), validity }, findings)
 }
 
 /// The time nearest to `now` at which all certificates are valid, if there is one.
 fn time_of_validity(chain: &Chain, now: i64) -> i64 {
     let certificates = chain.certificates();
-    let begins = certificates.iter().map(Certificate::not_before).max().unwrap_or(now);
-    let ends = certificates.iter().map(Certificate::not_after).min().unwrap_or(now);
+    let begins =
+        certificates.iter().map(|certificate| certificate.validity().not_before).max().unwrap_or(now);
+    let ends = certificates.iter().map(|certificate| certificate.validity().not_after).min().unwrap_or(now);
     now.max(begins).min(ends)
 }
 
@@ -223,9 +225,9 @@ fn facts(run: &mut Run<'_>, area: &'static str, own: &Certificate, voucher: Opti
     run.fact(area, "serial", own.serial());
     run.fact(area, "dns_names", own.dns_names());
     run.fact(area, "ip_addresses", addresses);
-    run.fact(area, "not_before", own.not_before());
-    run.fact(area, "not_after", own.not_after());
-    run.fact(area, "days_left", (own.not_after() - now).div_euclid(DAY));
+    run.fact(area, "not_before", own.validity().not_before);
+    run.fact(area, "not_after", own.validity().not_after);
+    run.fact(area, "days_left", (own.validity().not_after - now).div_euclid(DAY));
     run.fact(area, "key", own.key());
     run.fact(area, "signature", own.signature());
     run.fact(area, "sha256", fingerprint);

@@ -1,9 +1,11 @@
 //! What a check has found, for programs and people. Values only; [`Check::run`](super::Check::run) makes it.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use serde_json::{json, Map, Value};
 
+use crate::calendar::from_unix;
 use crate::finding::{Finding, Severity};
 
 /// The name and version of the JSON that [`Report::to_json`] makes. The number changes when something that is there now
@@ -73,7 +75,12 @@ impl Report {
         &self.subject
     }
 
-    /// What is to be mended or known, the worst first.
+    /// When the check began, by this machine's clock.
+    pub fn checked_at(&self) -> SystemTime {
+        from_unix(self.checked_at)
+    }
+
+    /// What is to be put right or known, the worst first.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }

@@ -12,7 +12,7 @@ use super::links;
 use super::rules;
 use super::run::Run;
 use super::trust::Voucher;
-use crate::calendar::{iso8601, parse_imf_fixdate};
+use crate::calendar::{iso8601_of, parse_imf_fixdate};
 use crate::escape;
 use crate::url::{Host, Url};
 
@@ -291,7 +291,7 @@ fn date(run: &mut Run<'_>, context: &Context<'_>, reply: &Reply) {
     };
     run.found(
         &rules::CLOCKS_DIFFER,
-        format!("the server's clock says {}, this machine's {}{likely}", iso8601(theirs), iso8601(now)),
+        format!("the server's clock says {}, this machine's {}{likely}", iso8601_of(theirs), iso8601_of(now)),
     );
 }
 

@@ -5,13 +5,13 @@
 //! cannot steer a terminal, even when a report quotes them. Every command calls it.
 
 use std::io::{self, IsTerminal, Write};
+use std::time::SystemTime;
 
 use lockgate::workshop::escape;
 #[cfg(any(feature = "check", feature = "scan"))]
 use lockgate::Severity;
 
 use super::arguments::Arguments;
-use super::value::unix_now;
 
 /// Whether colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +137,7 @@ pub(super) fn start_log(arguments: &Arguments) {
         _ => Paint::for_stderr(),
     };
     builder.format(move |line, record| {
-        let time = lockgate::iso8601(unix_now());
+        let time = lockgate::iso8601(SystemTime::now());
         let code = match record.level() {
             log::Level::Error => "1;31",
             log::Level::Warn => "33",

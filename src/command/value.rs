@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 pub(super) const TIME: &str = "a time: 500ms, 60s, 2m, or a plain number of seconds";
 pub(super) const SIZE: &str = "a size: 64KiB, 1MiB, or a plain number of bytes";
@@ -90,12 +90,6 @@ pub(super) fn show_size(bytes: u64) -> String {
         _ if bytes.is_multiple_of(KIB) => format!("{}KiB", bytes / KIB),
         _ => bytes.to_string(),
     }
-}
-
-/// Seconds since 1970; 0 for a clock that is further back.
-pub(super) fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// A fingerprint as clients and openssl show it: `AB:CD:…`.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::SystemTime;
 
 use crate::calendar::iso8601;
 
@@ -27,12 +28,12 @@ pub enum DeviceFault {
     /// A part of the CA cannot be used.
     CaUnusable(&'static str),
     /// The CA's lifetime is over by this machine's clock. Keeps no server from starting: it stands in the log, and a check
-    /// before finds it. Seconds since 1970-01-01 UTC.
+    /// before finds it.
     CaExpired {
         /// The CA's notAfter.
-        not_after: i64,
+        not_after: SystemTime,
         /// This machine's clock.
-        now: i64,
+        now: SystemTime,
     },
     /// A name was configured that the CA may not vouch for.
     OutsideOfCa {

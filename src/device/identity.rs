@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Device;
+use crate::calendar::from_unix;
 use crate::error::{Error, IdentityFault};
 use crate::tls::load::{check, Part};
 use crate::tls::Identity;
@@ -34,11 +35,11 @@ impl Identity {
 
     /// The same, if it is valid at this very time.
     pub(crate) fn valid_at(self, now: i64) -> Result<Identity, Error> {
-        let (not_before, not_after) = (self.not_before(), self.not_after());
+        let (not_before, not_after) = (self.validity().not_before, self.validity().not_after);
         let fault = if now > not_after {
-            IdentityFault::Expired { not_after, now }
+            IdentityFault::Expired { not_after: from_unix(not_after), now: from_unix(now) }
         } else if now < not_before {
-            IdentityFault::NotYetValid { not_before, now }
+            IdentityFault::NotYetValid { not_before: from_unix(not_before), now: from_unix(now) }
         } else {
             return Ok(self);
         };

@@ -184,7 +184,7 @@ impl Ca {
             name: name.to_string(),
             scope,
             is_for_servers_only: own.extended_key_usage().is_some_and(|usages| usages == ["serverAuth"]),
-            lifetime: Lifetime { not_before: own.not_before(), not_after: own.not_after() },
+            lifetime: Lifetime { not_before: own.validity().not_before, not_after: own.validity().not_after },
             issuer: Issuer::new(ca, key),
             certificate,
         })
@@ -293,7 +293,7 @@ pub(super) fn read_ca(pem: &[u8]) -> Result<Certificate, &'static str> {
 /// When the first certificate in a PEM file is valid. `None` when there is none that is whole.
 pub(super) fn lifetime_in(pem: &[u8]) -> Option<Lifetime> {
     let own = Certificate::read(first_in(pem).ok()?).ok()?;
-    Some(Lifetime { not_before: own.not_before(), not_after: own.not_after() })
+    Some(Lifetime { not_before: own.validity().not_before, not_after: own.validity().not_after })
 }
 
 /// The first certificate in a PEM file.

@@ -201,7 +201,7 @@ impl IdentitySource for Device {
     }
 
     fn look_again(&self, current: &Identity, _now: SystemTime) -> Option<Duration> {
-        let provisional = clock::is_provisional(current.not_before());
+        let provisional = clock::is_provisional(current.validity().not_before);
         Some(if provisional { LOOK_AGAIN_AT_THE_CLOCK } else { LOOK_AGAIN })
     }
 }

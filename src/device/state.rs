@@ -20,6 +20,7 @@ use super::fault::DeviceFault;
 use super::machine::Machine;
 use super::making::{self, Ca, CaFault, Key, Lifetime, MakeError};
 use super::names::{self, LeftOut, Name, Wanted};
+use crate::calendar::{from_unix, iso8601_of};
 use crate::error::{Error, IdentityFault};
 use crate::escape;
 use crate::finding::shell_word;
@@ -102,7 +103,8 @@ struct CaNotes {
 impl CaNotes {
     fn of(ca: &Ca, now: i64) -> CaNotes {
         let not_after = ca.lifetime().not_after;
-        let over = (now > not_after).then_some(DeviceFault::CaExpired { not_after, now });
+        let over = (now > not_after)
+            .then_some(DeviceFault::CaExpired { not_after: from_unix(not_after), now: from_unix(now) });
         CaNotes { excess: ca.excess(), over }
     }
 }
@@ -345,7 +347,7 @@ impl State {
             log::warn!(
                 "this machine's clock says {}, which {doubt}: the device's certificate is a provisional one, which some clients \
                  refuse; set the clock, and it gets another",
-                crate::calendar::iso8601(now)
+                iso8601_of(now)
             );
         }
         let leaf = ca.issue(&wanted.names, clock::of_leaf(now, ca.lifetime()), &key);
@@ -424,7 +426,7 @@ fn within(life: Lifetime, now: i64) -> i64 {
 }
 
 fn lifetime(identity: &Identity) -> Lifetime {
-    Lifetime { not_before: identity.not_before(), not_after: identity.not_after() }
+    Lifetime { not_before: identity.validity().not_before, not_after: identity.validity().not_after }
 }
 
 /// Nobody else writes to the directory while this is there. The file stays; the system gives the lock back when a process

@@ -88,7 +88,7 @@ fn the_first_start_makes_a_ca_and_a_leaf_and_the_next_one_keeps_them() {
     let home = Home::new();
     let identity = home.start(now()).unwrap();
     assert!(is_for(&identity, &["printer", "printer.local", "localhost", "127.0.0.1", "::1", "192.168.7.7"]));
-    assert_eq!(identity.not_after() - identity.not_before(), 91 * DAY);
+    assert_eq!(identity.validity().not_after - identity.validity().not_before, 91 * DAY);
     let made = home.contents();
     assert_eq!(made.keys().collect::<Vec<_>>(), ["ca-key.pem", "ca.pem", "cert.pem", "key.pem", "lock"]);
     assert!(home.start(now()).unwrap().has_the_chain_of(&identity));
@@ -167,14 +167,14 @@ fn a_leaf_is_renewed_in_time_by_the_same_ca_with_the_same_key() {
     let kept = device.load_at(&machine(), begin + 59 * DAY).unwrap();
     assert!(kept.has_the_chain_of(&first));
     let renewed = device.load_at(&machine(), begin + 60 * DAY).unwrap();
-    assert_eq!(renewed.not_after(), begin + 150 * DAY);
+    assert_eq!(renewed.validity().not_after, begin + 150 * DAY);
     let after = home.contents();
     for name in ["ca.pem", "ca-key.pem", "key.pem"] {
         assert_eq!(after[name], before[name], "{name}");
     }
     // Long switched off.
     let late = home.start(begin + 3650 * DAY).unwrap();
-    assert_eq!(late.not_after(), begin + 3740 * DAY);
+    assert_eq!(late.validity().not_after, begin + 3740 * DAY);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn two_processes_that_want_other_names_do_not_replace_each_others_leaf_for_ever(
     let moved = one.load_at(&machine_with("printer", &["10.1.1.1"]), begin).unwrap();
     assert!(is_for(&moved, &["one.local", "10.1.1.1"]));
     let renewed = two.load_at(&machine(), begin + 60 * DAY).unwrap();
-    assert!(is_for(&renewed, &["two.local"]) && renewed.not_after() > of_two.not_after());
+    assert!(is_for(&renewed, &["two.local"]) && renewed.validity().not_after > of_two.validity().not_after);
 }
 
 #[test]
@@ -288,14 +288,17 @@ fn a_clock_in_1970_gets_a_provisional_leaf_and_a_good_one_once_it_is_set() {
     let home = Home::new();
     let device = home.device();
     let provisional = device.load_at(&machine(), 20).unwrap();
-    assert_eq!((provisional.not_before(), provisional.not_after()), (0, BUILT + 7300 * DAY));
+    assert_eq!(
+        (provisional.validity().not_before, provisional.validity().not_after),
+        (0, BUILT + 7300 * DAY)
+    );
     assert!(device.load_at(&machine(), 40).unwrap().has_the_chain_of(&provisional), "kept while it is");
     // Clients with the right time accept it, since they accept the CA too.
     home.openssl("verify -x509_strict -purpose sslserver -CAfile ca.pem cert.pem");
     assert_eq!(device.look_again(&provisional, SystemTime::now()), Some(Duration::from_secs(10)));
     let ca = fs::read(home.file("ca.pem")).unwrap();
     let good = device.load_at(&machine(), now()).unwrap();
-    assert_eq!(good.not_after() - good.not_before(), 91 * DAY);
+    assert_eq!(good.validity().not_after - good.validity().not_before, 91 * DAY);
     assert_eq!(device.look_again(&good, SystemTime::now()), Some(Duration::from_secs(60)));
     // And back, as at each boot without a battery: it is kept while the clock is likely to be set.
     let device = home.device();
@@ -303,7 +306,7 @@ fn a_clock_in_1970_gets_a_provisional_leaf_and_a_good_one_once_it_is_set() {
     assert_eq!(device.look_again(&good, SystemTime::now()), Some(Duration::from_secs(60)));
     let patient = clock::PATIENCE - Duration::from_secs(1);
     assert!(device.load_after(patient, &machine(), 620).unwrap().has_the_chain_of(&good));
-    assert_eq!(device.load_after(clock::PATIENCE, &machine(), 620).unwrap().not_before(), 0);
+    assert_eq!(device.load_after(clock::PATIENCE, &machine(), 620).unwrap().validity().not_before, 0);
     home.openssl("verify -x509_strict -purpose sslserver -attime 20 -CAfile ca.pem cert.pem");
     assert_eq!(fs::read(home.file("ca.pem")).unwrap(), ca);
 }
@@ -329,7 +332,7 @@ fn a_clock_beyond_the_end_of_the_ca_keeps_no_device_from_starting() {
         }
     }
     // Once the clock is set.
-    assert_eq!(device.load_at(&machine(), now()).unwrap().not_after(), now() + 90 * DAY);
+    assert_eq!(device.load_at(&machine(), now()).unwrap().validity().not_after, now() + 90 * DAY);
     assert_eq!(home.contents()["ca.pem"], ca);
 }
 
@@ -352,7 +355,7 @@ fn a_leaf_from_the_future_is_replaced() {
     let future = home.start(now() + 1000 * DAY).unwrap();
     let identity = home.start(now()).unwrap();
     assert!(!identity.has_the_chain_of(&future));
-    assert!(identity.not_before() <= now());
+    assert!(identity.validity().not_before <= now());
 }
 
 // What is damaged or lost.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::raw::Raw;
 use crate::calendar::iso8601;
@@ -82,10 +82,10 @@ pub enum AcmeFault {
         /// The file that it holds.
         file: PathBuf,
     },
-    /// No order may be made before this time, for the authority's sake. Seconds since 1970-01-01 UTC.
+    /// No order may be made before this time, for the authority's sake.
     TooSoon {
         /// The first moment in which it may.
-        until: i64,
+        until: SystemTime,
         /// Why not now.
         because: String,
     },

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::raw::Raw;
 use crate::calendar::iso8601;
@@ -51,20 +52,19 @@ pub enum IdentityFault {
     KeyMismatch,
     /// The certificate's validity is over. A server starts with such a file of its user's all the same: this is what
     /// [`Identity::clock_fault`](crate::Identity::clock_fault) gives, and why a running server does not take one in the place of
-    /// a valid one. Seconds since 1970-01-01 UTC.
+    /// a valid one.
     Expired {
         /// The certificate's notAfter.
-        not_after: i64,
+        not_after: SystemTime,
         /// This machine's clock.
-        now: i64,
+        now: SystemTime,
     },
-    /// The certificate's validity has not begun; given where [`Expired`](IdentityFault::Expired) is. Seconds since 1970-01-01
-    /// UTC.
+    /// The certificate's validity has not begun; given where [`Expired`](IdentityFault::Expired) is.
     NotYetValid {
         /// The certificate's notBefore.
-        not_before: i64,
+        not_before: SystemTime,
         /// This machine's clock.
-        now: i64,
+        now: SystemTime,
     },
     /// The file that is to hold the clients' authorities holds no certificate.
     NoAuthority,
@@ -77,12 +77,12 @@ pub enum IdentityFault {
     NoRevocationList,
     /// The revocation list is of none of the clients' authorities.
     RevocationListOfAnother,
-    /// The authority was to have issued a newer revocation list. Seconds since 1970-01-01 UTC.
+    /// The authority was to have issued a newer revocation list.
     RevocationListExpired {
         /// The list's nextUpdate.
-        next_update: i64,
+        next_update: SystemTime,
         /// This machine's clock.
-        now: i64,
+        now: SystemTime,
     },
     /// The contents cannot be understood, or are not accepted by TLS.
     Malformed(String),

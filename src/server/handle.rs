@@ -13,7 +13,6 @@ use mio::Waker;
 use super::health::{Health, IdentityHealth, RedirectHealth, RedirectState};
 use super::renewal::Subject;
 use super::Shared;
-use crate::calendar::unix;
 use crate::error::Error;
 use crate::tls::Identity;
 
@@ -110,7 +109,7 @@ impl Handle {
         let (workers, most_workers) = shared.workers.busy();
         let open = shared.poller.lock().open;
         Health {
-            at: unix(clock),
+            at: clock,
             identities: identities.iter().enumerate().map(of).collect(),
             missing: shared.renewal.missing(),
             clients_failure: shared.renewal.failure(Subject::Clients),

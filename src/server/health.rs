@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use serde_json::{json, Value};
 
-use crate::calendar::{unix, unix_now};
+use crate::calendar::{signed_unix, unix};
 use crate::finding::{Finding, Severity};
 use crate::tls::{Expiry, Identity};
 
@@ -16,8 +16,8 @@ use crate::tls::{Expiry, Identity};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Health {
-    /// When. Seconds since 1970-01-01 UTC, as all times here.
-    pub at: i64,
+    /// When.
+    pub at: SystemTime,
     /// Of each identity in use, the default first.
     pub identities: Vec<IdentityHealth>,
     /// Pairs of [`add_pem_files`](crate::ServerBuilder::add_pem_files) that could not be used, and are not served.
@@ -47,9 +47,9 @@ pub struct IdentityHealth {
     /// The DNS names that the certificate is for.
     pub dns_names: Vec<String>,
     /// The certificate's first second.
-    pub not_before: i64,
+    pub not_before: SystemTime,
     /// The certificate's last second.
-    pub not_after: i64,
+    pub not_after: SystemTime,
     /// How much of its life is left.
     pub expiry: Expiry,
     /// What clients object to, the worst first. Files are not looked at.
@@ -75,7 +75,7 @@ pub struct MissingIdentity {
 #[non_exhaustive]
 pub struct IdentityFailure {
     /// When.
-    pub at: i64,
+    pub at: SystemTime,
     /// What was wrong, as it stands in the log.
     pub error: String,
 }
@@ -167,7 +167,7 @@ impl Health {
         };
         json!({
             "schema": "lockgate.health/1",
-            "at": self.at,
+            "at": unix(self.at),
             "status": status,
             "identities": self.identities.iter().map(|identity| identity.to_json(self.at)).collect::<Vec<_>>(),
             "missing": self.missing.iter().map(MissingIdentity::to_json).collect::<Vec<_>>(),
@@ -201,7 +201,7 @@ impl IdentityHealth {
         self.findings.iter().map(Finding::severity).chain(failed)
     }
 
-    fn to_json(&self, at: i64) -> Value {
+    fn to_json(&self, at: SystemTime) -> Value {
         let finding = |finding: &Finding| {
             json!({
                 "id": finding.id(),
@@ -219,9 +219,9 @@ impl IdentityHealth {
         };
         json!({
             "dns_names": self.dns_names,
-            "not_before": self.not_before,
-            "not_after": self.not_after,
-            "seconds_left": self.not_after.saturating_sub(at),
+            "not_before": signed_unix(self.not_before),
+            "not_after": signed_unix(self.not_after),
+            "seconds_left": signed_unix(self.not_after).saturating_sub(unix(at)),
             "expiry": expiry,
             "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
             "failure": self.failure.as_ref().map(IdentityFailure::to_json),
@@ -234,7 +234,7 @@ impl MissingIdentity {
         json!({
             "certificate": self.certificate.display().to_string(),
             "key": self.key.display().to_string(),
-            "at": self.failure.at,
+            "at": unix(self.failure.at),
             "error": self.failure.error,
         })
     }
@@ -242,10 +242,10 @@ impl MissingIdentity {
 
 impl IdentityFailure {
     pub(super) fn now(error: impl ToString) -> IdentityFailure {
-        IdentityFailure { at: unix_now(), error: error.to_string() }
+        IdentityFailure { at: SystemTime::now(), error: error.to_string() }
     }
 
     fn to_json(&self) -> Value {
-        json!({"at": self.at, "error": self.error})
+        json!({"at": unix(self.at), "error": self.error})
     }
 }

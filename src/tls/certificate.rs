@@ -4,12 +4,14 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
 
+use super::der::Validity;
 use super::x509::{hex, Facts, KeyParts, PublicKey};
 use super::{der, provider};
-use crate::calendar::iso8601;
+use crate::calendar::{from_unix, iso8601};
 use crate::error::{Error, IdentityFault};
 
 /// An X.509 certificate (RFC 5280), read and not judged: [`Chain::findings`](crate::Chain::findings) does that.
@@ -70,14 +72,18 @@ impl Certificate {
         &self.facts.issuer.text
     }
 
-    /// The first second in which it is valid, in seconds since 1970-01-01 UTC.
-    pub fn not_before(&self) -> i64 {
-        self.facts.validity.not_before
+    /// The first second in which it is valid.
+    pub fn not_before(&self) -> SystemTime {
+        from_unix(self.facts.validity.not_before)
     }
 
-    /// The last second in which it is valid, in seconds since 1970-01-01 UTC.
-    pub fn not_after(&self) -> i64 {
-        self.facts.validity.not_after
+    /// The last second in which it is valid.
+    pub fn not_after(&self) -> SystemTime {
+        from_unix(self.facts.validity.not_after)
+    }
+
+    pub(crate) fn validity(&self) -> Validity {
+        self.facts.validity
     }
 
     /// The DNS names that it is for, wildcards as they stand there (RFC 5280 §4.2.1.6). A name in the subject is none.

@@ -7,7 +7,7 @@ use std::fmt;
 use rustls::pki_types::UnixTime;
 use rustls::CertificateError;
 
-use crate::calendar::iso8601;
+use crate::calendar::iso8601_of;
 
 /// Why a client is refused for its certificate. Holds nothing that the client has sent.
 #[derive(Debug)]
@@ -33,7 +33,8 @@ impl fmt::Display for Refused {
 /// Why a handshake failed, when it was for the client's certificate.
 pub(crate) fn refused(error: &rustls::Error) -> Option<Refused> {
     use CertificateError::*;
-    let at = |time: &UnixTime| format!(" ({})", iso8601(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)));
+    let at =
+        |time: &UnixTime| format!(" ({})", iso8601_of(i64::try_from(time.as_secs()).unwrap_or(i64::MAX)));
     let (what, detail) = match error {
         rustls::Error::NoCertificatesPresented => ("it has shown no certificate, and one is required", None),
         rustls::Error::InvalidCertRevocationList(_) => {

@@ -15,9 +15,9 @@ const GENERALIZED_TIME: u8 = 0x18;
 
 /// When a certificate is valid: from the first second to the last, both included. Seconds since 1970-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Validity {
-    pub(super) not_before: i64,
-    pub(super) not_after: i64,
+pub(crate) struct Validity {
+    pub(crate) not_before: i64,
+    pub(crate) not_after: i64,
 }
 
 /// The three parts of a certificate (RFC 5280 §4.1.1).

@@ -18,7 +18,7 @@ use super::agent::Agent;
 use super::stamp::{Stamp, MOST_FILES};
 use super::validity::{self, Standing};
 use super::{chain, der};
-use crate::calendar::{iso8601, unix};
+use crate::calendar::{from_unix, iso8601, unix};
 use crate::error::{Error, IdentityFault};
 use crate::finding::Finding;
 
@@ -106,19 +106,23 @@ impl Identity {
         &self.inner.dns_names
     }
 
-    /// The first second in which the certificate is valid, in seconds since 1970-01-01 UTC.
-    pub fn not_before(&self) -> i64 {
-        self.inner.validity.not_before
+    /// The first second in which the certificate is valid.
+    pub fn not_before(&self) -> SystemTime {
+        from_unix(self.inner.validity.not_before)
     }
 
-    /// The last second in which the certificate is valid, in seconds since 1970-01-01 UTC.
-    pub fn not_after(&self) -> i64 {
-        self.inner.validity.not_after
+    /// The last second in which the certificate is valid.
+    pub fn not_after(&self) -> SystemTime {
+        from_unix(self.inner.validity.not_after)
+    }
+
+    pub(crate) fn validity(&self) -> der::Validity {
+        self.inner.validity
     }
 
     /// How much of the certificate's life is left at `now`, in words.
     pub fn expiry(&self, now: SystemTime) -> Expiry {
-        let (not_before, not_after) = (self.not_before(), self.not_after());
+        let (not_before, not_after) = (self.validity().not_before, self.validity().not_after);
         let life = not_after.saturating_sub(not_before).max(1);
         match not_after.saturating_sub(unix(now)) {
             ..0 => Expiry::Expired,
@@ -132,11 +136,10 @@ impl Identity {
     /// [`NotYetValid`](IdentityFault::NotYetValid) when it begins in more than five minutes. `None` as well while `now` is
     /// before the day this program was built, since such a clock says nothing.
     pub fn clock_fault(&self, now: SystemTime) -> Option<IdentityFault> {
-        let (not_before, not_after, now) = (self.not_before(), self.not_after(), unix(now));
-        match validity::standing(self.inner.validity, now) {
+        match validity::standing(self.inner.validity, unix(now)) {
             Standing::Unjudged | Standing::Valid => None,
-            Standing::Over => Some(IdentityFault::Expired { not_after, now }),
-            Standing::Early => Some(IdentityFault::NotYetValid { not_before, now }),
+            Standing::Over => Some(IdentityFault::Expired { not_after: self.not_after(), now }),
+            Standing::Early => Some(IdentityFault::NotYetValid { not_before: self.not_before(), now }),
         }
     }
 
@@ -146,7 +149,7 @@ impl Identity {
         let Some(fault) = self.clock_fault(now) else { return Ok(()) };
         let is_better = match (&fault, old.clock_fault(now)) {
             (_, None) => false,
-            (IdentityFault::Expired { .. }, Some(_)) => self.not_after() >= old.not_after(),
+            (IdentityFault::Expired { .. }, Some(_)) => self.validity().not_after >= old.validity().not_after,
             (_, Some(_)) => true,
         };
         if is_better {
@@ -162,7 +165,7 @@ impl Identity {
 
     /// How much of the certificate's life is left at `now`; zero when it is over.
     pub fn left(&self, now: SystemTime) -> Duration {
-        Duration::from_secs(u64::try_from(self.not_after().saturating_sub(unix(now))).unwrap_or(0))
+        Duration::from_secs(u64::try_from(self.validity().not_after.saturating_sub(unix(now))).unwrap_or(0))
     }
 
     /// What the log calls it: by its DNS names, and when it ends.

@@ -246,7 +246,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::calendar::iso8601;
+    use crate::calendar::iso8601_of;
 
     /// Inside the validity of every certificate made here.
     const NOW: i64 = 1_800_000_000;
@@ -309,8 +309,8 @@ mod tests {
         let files = Files::new(&certificate, &key);
         let identity = load_files(&files.certificate, &files.key, NOW).unwrap();
         assert_eq!(identity.dns_names(), ["localhost", "*.example.org"]);
-        assert_eq!(iso8601(identity.not_before()), "2001-01-01T00:00:00Z");
-        assert_eq!(iso8601(identity.not_after()), "2101-01-01T00:00:00Z");
+        assert_eq!(iso8601_of(identity.validity().not_before), "2001-01-01T00:00:00Z");
+        assert_eq!(iso8601_of(identity.validity().not_after), "2101-01-01T00:00:00Z");
     }
 
     #[test]
@@ -487,7 +487,7 @@ mod tests {
         let (certificate, key) = make(&["localhost"]);
         let files = Files::new(&certificate, &key);
         let identity = load_files(&files.certificate, &files.key, NOW).unwrap();
-        let (begin, end) = (identity.not_before(), identity.not_after());
+        let (begin, end) = (identity.validity().not_before, identity.validity().not_after);
         for now in [0, begin - 1, begin, NOW, end, end + 1] {
             load_files(&files.certificate, &files.key, now).unwrap();
         }

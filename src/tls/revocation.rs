@@ -10,6 +10,7 @@ use webpki::{BorrowedCertRevocationList, CertRevocationList, EndEntityCert};
 
 use super::form::Form;
 use super::{der, file, pem, provider, Expiry};
+use crate::calendar::from_unix;
 use crate::error::{Error, IdentityFault};
 
 /// A list that was read and is good, and which of the authorities it is of.
@@ -121,7 +122,10 @@ pub(super) fn check(
     }
     let due = due(signed.tbs).map_err(damaged)?;
     if now >= due.next_update {
-        return Err(IdentityFault::RevocationListExpired { next_update: due.next_update, now });
+        return Err(IdentityFault::RevocationListExpired {
+            next_update: from_unix(due.next_update),
+            now: from_unix(now),
+        });
     }
     let scope = list.issuing_distribution_point().map(<[u8]>::to_vec);
     Ok(RevocationList { authorities: of, issuer: list.issuer().to_vec(), scope, due, der })

@@ -269,7 +269,10 @@ pub fn answer(request: &Request, status: &str, fields: &str, body: &str) -> Answ
 /// As HTTP writes it, so many seconds from now.
 pub fn date(from_now: i64) -> String {
     // Of 2026-11-25T16:15:03Z the parts are taken; nobody here looks at the weekday.
-    let iso = lockgate::iso8601(crate::certs::now() + from_now);
+    let iso = lockgate::iso8601(
+        std::time::UNIX_EPOCH
+            + std::time::Duration::from_secs((crate::certs::now() + from_now).unsigned_abs()),
+    );
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month: usize = iso[5..7].parse().unwrap();

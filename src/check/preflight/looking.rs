@@ -126,8 +126,8 @@ impl Looking<'_> {
             certificates.push(json!({
                 "file": file,
                 "subject": own.subject(),
-                "not_after": own.not_after(),
-                "days_left": (own.not_after() - self.machine.now).div_euclid(86_400),
+                "not_after": own.validity().not_after,
+                "days_left": (own.validity().not_after - self.machine.now).div_euclid(86_400),
             }));
         }
     }

@@ -20,7 +20,7 @@ use serde_json::{json, Map};
 
 use super::report::{Kind, Report};
 use super::rules;
-use crate::calendar::iso8601;
+use crate::calendar::iso8601_of;
 use crate::finding;
 use crate::tls::{built, is_plausible, Clients, Expiry};
 #[cfg(feature = "acme")]
@@ -178,7 +178,7 @@ fn clock(looking: &mut Looking<'_>) {
     let now = looking.machine.now;
     looking.facts.insert("clock".into(), now.into());
     if !is_plausible(now) {
-        let (now, built) = (iso8601(now), iso8601(built::BUILT));
+        let (now, built) = (iso8601_of(now), iso8601_of(built::BUILT));
         looking.found(
             &rules::CLOCK_IMPLAUSIBLE,
             format!("this machine's clock says {now}, and the program was built after {built}"),

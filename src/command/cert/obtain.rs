@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use lockgate::workshop::signed_unix;
 use lockgate::{AcmeStatus, Urgency};
 use serde_json::json;
 
@@ -158,18 +159,18 @@ fn status(arguments: &Arguments) -> Result<ExitCode, Failure> {
         "authority": status.authority,
         "names": status.names,
         "profile": status.profile,
-        "not_before": status.not_before,
-        "not_after": status.not_after,
+        "not_before": status.not_before.map(signed_unix),
+        "not_after": status.not_after.map(signed_unix),
         "fault": status.fault,
-        "renew_at": status.renew_at,
-        "window": status.window.map(|(start, end)| [start, end]),
+        "renew_at": status.renew_at.map(signed_unix),
+        "window": status.window.map(|(start, end)| [signed_unix(start), signed_unix(end)]),
         "explanation": status.explanation,
         "accounts": accounts.map(|(authority, url)| json!({"authority": authority, "url": url})).collect::<Vec<_>>(),
         "order": status.order,
         "failures": status.failures,
         "last_error": status.last_error,
-        "last_error_at": status.last_error_at,
-        "next_attempt": status.next_attempt,
+        "last_error_at": status.last_error_at.map(signed_unix),
+        "next_attempt": status.next_attempt.map(signed_unix),
     });
     say_json(&json.to_string());
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,9 @@
 //! `lockgate cert show`: what is in a certificate's file, and what is wrong with it.
 
 use std::process::ExitCode;
+use std::time::SystemTime;
 
-use lockgate::workshop::escape;
+use lockgate::workshop::{escape, signed_unix};
 use lockgate::{iso8601, Certificate, Chain, Finding, Severity};
 use serde_json::{json, Value};
 
@@ -70,8 +71,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(key) = &arguments.key {
         chain = chain.with_key_file(key)?;
     }
-    let now = value::unix_now();
-    let findings = chain.findings(now);
+    let clock = SystemTime::now();
+    let (now, findings) = (signed_unix(clock), chain.findings(clock));
     if arguments.json {
         say_json(&format!("{:#}", in_json(&file.to_string_lossy(), &chain, &findings)));
     } else {
@@ -128,7 +129,7 @@ fn facts(certificate: &Certificate, now: i64) -> Vec<(&'static str, String)> {
     let usage = certificate.key_usage().map_or_else(|| "any".to_string(), |usage| usage.join(", "));
     let purpose =
         certificate.extended_key_usage().map_or_else(|| "any".to_string(), |usage| usage.join(", "));
-    let (begins, ends) = (certificate.not_before(), certificate.not_after());
+    let (begins, ends) = (signed_unix(certificate.not_before()), signed_unix(certificate.not_after()));
     const DAY: i64 = 86_400;
     let life = (ends - begins) / DAY;
     let left = match ends - now {
@@ -151,7 +152,10 @@ fn facts(certificate: &Certificate, now: i64) -> Vec<(&'static str, String)> {
         ("issuer", certificate.issuer().to_string()),
         ("kind", kind),
         ("names", if names.is_empty() { "none".to_string() } else { names.join(", ") }),
-        ("valid", format!("{} to {} ({left})", iso8601(begins), iso8601(ends))),
+        (
+            "valid",
+            format!("{} to {} ({left})", iso8601(certificate.not_before()), iso8601(certificate.not_after())),
+        ),
         ("key", certificate.key()),
         ("signature", certificate.signature().to_string()),
         ("key usage", usage),
@@ -188,8 +192,8 @@ fn in_json(file: &str, chain: &Chain, findings: &[Finding]) -> Value {
             "issuer": certificate.issuer(),
             "serial": certificate.serial(),
             "version": certificate.version(),
-            "not_before": certificate.not_before(),
-            "not_after": certificate.not_after(),
+            "not_before": signed_unix(certificate.not_before()),
+            "not_after": signed_unix(certificate.not_after()),
             "dns_names": certificate.dns_names(),
             "ip_addresses": certificate.ip_addresses().iter().map(ToString::to_string).collect::<Vec<_>>(),
             "other_names": certificate.other_names(),

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lockgate::workshop::regular_file::{self, Links};
+use lockgate::workshop::signed_unix;
 use lockgate::workshop::{
     is_ours, sync_directory, vouches, Ca, Draft, FileError, Key, Lifetime, MakeError, Scope, MAX_FILE_BYTES,
 };
@@ -124,12 +125,13 @@ impl Files {
         let chain = Chain::from_pem_file(&self.certificate).map_err(|error| error.to_string())?;
         // Before it is loaded, which warns in the log: a certificate that is made anew needs no warning.
         let own = chain.certificates().first();
-        let (begins, ends) = own.map_or((0, i64::MIN), |own| (own.not_before(), own.not_after()));
+        let Some(own) = own else { return Err(format!("{certificate} holds no certificate")) };
+        let (begins, ends) = (signed_unix(own.not_before()), signed_unix(own.not_after()));
         if ends < now {
-            return Err(format!("{certificate} expired at {}", iso8601(ends)));
+            return Err(format!("{certificate} expired at {}", iso8601(own.not_after())));
         }
         if now < begins {
-            return Err(format!("{certificate} is not valid before {}", iso8601(begins)));
+            return Err(format!("{certificate} is not valid before {}", iso8601(own.not_before())));
         }
         if ends.saturating_sub(now) < LEAST_LEFT {
             return Err(format!("{certificate} expires within a day"));
@@ -341,7 +343,10 @@ mod tests {
             assert!(identity.is_valid_for(name), "{name}");
         }
         assert!(!identity.is_valid_for("127.0.0.2"));
-        assert_eq!(identity.not_after() - identity.not_before(), LEAF_LIFETIME + BACKDATED);
+        assert_eq!(
+            signed_unix(identity.not_after()) - signed_unix(identity.not_before()),
+            LEAF_LIFETIME + BACKDATED
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub(crate) mod rules;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustls::pki_types::CertificateDer;
 
@@ -18,7 +19,7 @@ use super::chain::{self, Chain, Way};
 use super::pem::Unread;
 use super::validity::{self, Standing};
 use super::x509::{Hash, PublicKey};
-use crate::calendar::{days_from_civil, iso8601};
+use crate::calendar::{days_from_civil, iso8601_of, unix};
 use crate::error::command_for;
 use crate::escape;
 use crate::finding::{self, shell_word, Finding, Severity};
@@ -42,11 +43,11 @@ const MOST_FAULTY_NAMES: usize = 16;
 const MOST_NAMED: usize = 5;
 
 impl Chain {
-    /// All that is wrong with it at `now` (seconds since 1970-01-01 UTC), what is worse first.
+    /// All that is wrong with it at `now`, what is worse first.
     ///
     /// Nothing is said of validity while `now` is before the day this program was built, since such a clock says nothing.
-    pub fn findings(&self, now: i64) -> Vec<Finding> {
-        of(self, now)
+    pub fn findings(&self, now: SystemTime) -> Vec<Finding> {
+        of(self, unix(now))
     }
 
     /// The same for certificates that are to be served: one that begins within five minutes is no finding.
@@ -76,7 +77,7 @@ pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>
         log::warn!(
             "{place}: this machine's clock says {}, before the day this program was built; whether the certificate is valid \
              now is not judged",
-            iso8601(now)
+            iso8601_of(now)
         );
     }
     for finding in chain.findings_of_served(now) {
@@ -277,21 +278,22 @@ impl<'a> Check<'a> {
     }
 
     fn validity(&mut self, certificate: &Certificate, step: usize) {
-        let (begins, ends, now) = (certificate.not_before(), certificate.not_after(), self.now);
-        let clock = format!("(the clock says {})", iso8601(now));
+        let (begins, ends, now) =
+            (certificate.validity().not_before, certificate.validity().not_after, self.now);
+        let clock = format!("(the clock says {})", iso8601_of(now));
         let is_judged = validity::is_plausible(now);
         if is_judged && now > ends {
-            return self.add(Finding::new(&EXPIRED, format!("expired at {} {clock}", iso8601(ends))));
+            return self.add(Finding::new(&EXPIRED, format!("expired at {} {clock}", iso8601_of(ends))));
         }
         if is_judged && now < begins {
-            let seen = format!("not valid before {} {clock}", iso8601(begins));
+            let seen = format!("not valid before {} {clock}", iso8601_of(begins));
             return self.add(Finding::new(&NOT_YET_VALID, seen));
         }
         if step > 0 {
             return;
         }
         let (life, left) = (ends - begins, ends.saturating_sub(now));
-        let seen = format!("expires at {}, {} of {} days are left", iso8601(ends), left / DAY, life / DAY);
+        let seen = format!("expires at {}, {} of {} days are left", iso8601_of(ends), left / DAY, life / DAY);
         if !is_judged {
             // Such a clock says nothing of what is left.
         } else if left < life / 10 {
@@ -299,10 +301,15 @@ impl<'a> Check<'a> {
         } else if left < life / 3 {
             self.add(Finding::new(&RENEWAL_DUE, seen));
         }
-        let issuers = self.way.places.iter().skip(1).map(|&place| (place, self.at(place).not_after()));
+        let issuers =
+            self.way.places.iter().skip(1).map(|&place| (place, self.at(place).validity().not_after));
         if let Some((place, over)) = issuers.filter(|(_, over)| *over < ends).min_by_key(|(_, over)| *over) {
-            let seen =
-                format!("{} expires at {}, before it ({})", place_name(place), iso8601(over), iso8601(ends));
+            let seen = format!(
+                "{} expires at {}, before it ({})",
+                place_name(place),
+                iso8601_of(over),
+                iso8601_of(ends)
+            );
             self.add(Finding::new(&ISSUER_EXPIRES_FIRST, seen));
         }
     }
@@ -403,9 +410,9 @@ impl<'a> Check<'a> {
     }
 
     fn lifetime(&mut self, certificate: &Certificate) {
-        let begins = certificate.not_before();
+        let begins = certificate.validity().not_before;
         // Clients take the difference, and forgive the second that lies between it and the rules, where both ends count.
-        let days = (certificate.not_after() - begins + DAY - 1).div_euclid(DAY);
+        let days = (certificate.validity().not_after - begins + DAY - 1).div_euclid(DAY);
         let seen = |most| format!("it lasts {days} days, {most} are the most that are accepted");
         if certificate.facts.is_public() {
             let most = PUBLIC_DAYS.iter().find(|(from, _)| begins >= day(*from)).map(|(_, most)| *most);
