@@ -361,6 +361,7 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
     ],
     &[
         "src/server/buffers.rs",
+        "src/server/connection/body.rs",
         "src/server/connection/call.rs",
         "src/server/connection/collecting.rs",
         "src/server/connection/handshake.rs",
@@ -368,6 +369,7 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "src/server/connection/lingering.rs",
         "src/server/connection/link.rs",
         "src/server/connection/log_lines.rs",
+        "src/server/connection/request.rs",
         "src/server/connection/response.rs",
         "src/server/connection/stage.rs",
         "src/server/connection/state.rs",
