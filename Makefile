@@ -6,8 +6,11 @@ HTTP_PORT ?= 80
 # How long `make fuzz` spends on each target, in seconds.
 FUZZ_SECONDS ?= 300
 
+# Where cargo puts what it builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
 # Where `make run-device` keeps its authority and certificate.
-STATE ?= target/device
+STATE ?= $(TARGET)/device
 
 # Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
 BENCH ?=
@@ -35,8 +38,8 @@ help:
 
 # The last line is run by make itself, without a shell between, so that Ctrl-C stops the server cleanly.
 run-demo:
-	cargo build --release --features cli
-	./target/release/lockgate demo --dir certs --https $(HTTPS_PORT) --http $(HTTP_PORT)
+	cargo build --profile demo --features serve,check
+	'$(TARGET)/demo/lockgate' demo --dir certs --https $(HTTPS_PORT) --http $(HTTP_PORT)
 
 # The first line asks until the server is there or has ended; the shell, and so make, then waits for the server itself.
 run-device:
@@ -46,26 +49,26 @@ run-device:
 	        && echo "Verified with the device's own authority: $$answer" && break; \
 	    sleep 0.1; \
 	done) & \
-	exec ./target/release/lockgate serve --device --state '$(STATE)' --https $(HTTPS_PORT) --http off
+	exec '$(TARGET)/release/lockgate' serve --device --state '$(STATE)' --https $(HTTPS_PORT) --http off
 
 test:
 	@tests/all.sh
 
 bench: bench-programs
 	@tests/install.sh nginx=nginx-light haproxy=haproxy caddy=caddy lighttpd=lighttpd-mod-openssl node=nodejs npm=npm
-	-npm install --silent --no-audit --no-fund --prefix target/bench/express express@5
-	target/bench/build/release/driver $(BENCH)
+	-npm install --silent --no-audit --no-fund --prefix '$(TARGET)/bench/express' express@5
+	'$(TARGET)/bench/build/release/driver' $(BENCH)
 
 bench-quick: bench-programs
 	@tests/install.sh nginx=nginx-light
-	target/bench/build/release/driver --quick $(BENCH)
+	'$(TARGET)/bench/build/release/driver' --quick $(BENCH)
 
 # The peers are a workspace of their own: what they need never enters lockgate's tree.
 bench-programs:
 	cargo build --release --features cli
 	cargo build --release --example bench_server
 	cargo build --profile small --example smallest
-	cargo build --release --manifest-path benches/Cargo.toml --target-dir target/bench/build
+	cargo build --release --manifest-path benches/Cargo.toml --target-dir '$(TARGET)/bench/build'
 
 instructions:
 	@tests/install.sh valgrind=valgrind

@@ -59,15 +59,19 @@ fn main() -> Outcome<()> {
     raise_open_files();
     let work = Work::new()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    // This program lies in bench/build/release of the folder where cargo puts what it builds.
+    let programs = std::env::current_exe()?.parent().ok_or("no directory")?.to_path_buf();
+    let target = programs.ancestors().nth(3).ok_or("no target directory")?.to_path_buf();
     let made = rcgen::generate_simple_self_signed(["localhost".to_string()])?;
     let place = Place {
-        programs: std::env::current_exe()?.parent().ok_or("no directory")?.to_path_buf(),
         certificate: work.0.join("cert.pem"),
         key: work.0.join("key.pem"),
-        express: root.join("target/bench/express"),
+        express: target.join("bench/express"),
         work: work.0.clone(),
         cores: thread::available_parallelism()?.get(),
+        programs,
         root,
+        target,
     };
     write_private(&place.certificate, made.cert.pem().as_bytes())?;
     write_private(&place.key, made.signing_key.serialize_pem().as_bytes())?;
@@ -293,9 +297,9 @@ impl Bench {
         let kib = |path: PathBuf| fs::metadata(path).ok().map(|metadata| metadata.len() as f64 / 1024.0);
         let mut sizes = vec![("program_kib", server.program(&self.place).and_then(kib))];
         if server == Server::Lockgate {
-            let root = &self.place.root;
-            sizes.push(("command_kib", kib(root.join("target/release/lockgate"))));
-            sizes.push(("smallest_kib", kib(root.join("target/small/examples/smallest"))));
+            let target = &self.place.target;
+            sizes.push(("command_kib", kib(target.join("release/lockgate"))));
+            sizes.push(("smallest_kib", kib(target.join("small/examples/smallest"))));
         }
         for (figure, size) in sizes {
             if let Some(size) = size {
@@ -341,7 +345,7 @@ impl Bench {
 
     fn report(&self, plan: &Plan, machine: &Value) -> Outcome<()> {
         let sections = plan.sections();
-        let out = self.place.root.join("target/bench");
+        let out = self.place.target.join("bench");
         fs::create_dir_all(&out)?;
         let json = serde_json::to_string_pretty(&self.results.json(machine, &sections))?;
         fs::write(out.join("results.json"), json)?;

@@ -12,6 +12,8 @@ use crate::Outcome;
 pub struct Place {
     /// The root of the project.
     pub root: PathBuf,
+    /// Where cargo puts what it builds of the project.
+    pub target: PathBuf,
     /// Where the peers' programs are.
     pub programs: PathBuf,
     /// For certificates and configurations; its own for each run.
@@ -91,7 +93,7 @@ impl Server {
     /// The program's file, if it is there.
     pub fn program(self, place: &Place) -> Option<PathBuf> {
         let path = match self {
-            Server::Lockgate => place.root.join("target/release/examples/bench_server"),
+            Server::Lockgate => place.target.join("release/examples/bench_server"),
             Server::Floor | Server::Hyper | Server::Actix | Server::Axum | Server::TinyHttp => {
                 place.programs.join(self.name())
             }
