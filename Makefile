@@ -15,14 +15,18 @@ STATE ?= $(TARGET)/device
 # Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
 BENCH ?=
 
-.PHONY: help run-demo run-device test bench bench-quick bench-programs instructions sizes tls-quality drill soak fuzz clean
+.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes tls-quality drill soak fuzz clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
 	@echo '                other ports: make run-demo HTTPS_PORT=9443 HTTP_PORT=9080'
 	@echo 'make run-device first boot of a device: an authority of its own, a certificate for its names and addresses, and'
 	@echo '                a request verified with it; then it serves until Ctrl-C. Kept in target/device: STATE=DIR'
-	@echo 'make test       all checks and tests; says at the end what passed and what was left out'
+	@echo 'make test       formatting, lints, docs and all quick tests; says at the end what passed, how long each group took,'
+	@echo '                and what was left out'
+	@echo 'make test-slow  what needs release builds and minutes: tls-quality, drill in short, instructions, sizes, the'
+	@echo '                tests of the benchmark, and fuzz for 20 s a target'
+	@echo 'make test-all   both, as CI runs them'
 	@echo 'make bench      what lockgate and ten other servers cost, in turns: CPU per operation, latency, memory;'
 	@echo '                tables, JSON and charts go to target/bench; half an hour'
 	@echo 'make bench-quick   lockgate, nginx, hyper and the floor only: three minutes once it is built;'
@@ -52,7 +56,14 @@ run-device:
 	exec '$(TARGET)/release/lockgate' serve --device --state '$(STATE)' --https $(HTTPS_PORT) --http off
 
 test:
-	@tests/all.sh
+	@tests/all.sh quick
+
+test-slow:
+	@tests/all.sh slow
+
+# In this order, also with -j.
+test-all: test
+	@tests/all.sh slow
 
 bench: bench-programs
 	@tests/install.sh nginx=nginx-light haproxy=haproxy caddy=caddy lighttpd=lighttpd-mod-openssl node=nodejs npm=npm
