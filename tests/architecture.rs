@@ -77,12 +77,27 @@ fn the_library_stays_within_its_crates() {
 }
 
 #[test]
-fn certificates_from_an_authority_cost_few_crates() {
+fn each_feature_adds_few_crates() {
+    // What it may add at most to the library alone, and what it is there for.
+    let rules: [(&str, usize, &[&str]); 6] = [
+        ("device", 12, &["rcgen", "if-addrs"]),
+        ("acme", MOST_FOR_ACME, &["webpki-roots", "rcgen"]),
+        ("check", 1, &["webpki-roots"]),
+        ("scan", 0, &[]),
+        ("serve", 24, &["env_logger", "lexopt", "signal-hook", "toml"]),
+        ("cli", 25, &["env_logger", "webpki-roots"]),
+    ];
     let without = crates(&[]);
-    let with = crates(&["--features=acme"]);
-    let added: Vec<_> = with.difference(&without).collect();
-    assert!(with.contains("webpki-roots"), "{with:?}");
-    assert!(added.len() <= MOST_FOR_ACME, "{}: {added:?}", added.len());
+    for (feature, most, needed) in rules {
+        let with = crates(&[&format!("--features={feature}")]);
+        let added: Vec<_> = with.difference(&without).map(String::as_str).collect();
+        assert!(added.len() <= most, "{feature} adds {}: {added:?}", added.len());
+        for name in needed {
+            assert!(added.contains(name), "{feature} does not bring {name}: {added:?}");
+        }
+    }
+    // The command that serves does not ask authorities, and checks nothing.
+    assert!(!crates(&["--features=serve"]).contains("webpki-roots"));
 }
 
 #[test]
