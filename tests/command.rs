@@ -421,7 +421,7 @@ fn a_second_signal_ends_it_at_once() {
         server.signal(second);
         let (status, log) = server.wait();
         assert_eq!(status.code(), Some(1), "{log}");
-        assert!(log.contains("told to stop once more"), "{log}");
+        assert!(log.contains("told to stop a second time"), "{log}");
         client.expect_cut();
     }
 }

@@ -16,21 +16,21 @@ use super::option::{Kind, Opt, Repeats};
 use super::spec::{Commands, Spec};
 use super::suggest::meant;
 
-/// Larger than any file of settings, small enough to read without a thought.
+/// Larger than any file of settings, and small enough to be read whole.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// An option with its value, and where it was given.
 #[derive(Clone)]
 pub(super) struct Given {
     pub option: &'static Opt,
-    /// `None` for one that takes none.
+    /// `None` for an option that takes no value.
     pub value: Option<OsString>,
     pub place: Place,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    /// As it is spelled there.
+    /// With the option as it is spelled there.
     CommandLine(String),
     Environment(String),
     File {
@@ -41,7 +41,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// The error that a value at this place is, or has.
+    /// The error about a value at this place.
     pub(super) fn fault(&self, what: impl Display) -> Failure {
         match self {
             Place::CommandLine(spelling) => Failure::usage(format!("{spelling}{what}")),
@@ -55,15 +55,15 @@ impl Place {
     }
 }
 
-/// What the environment says about this command: `LOCKGATE_IDLE_TIMEOUT` for `--idle-timeout`. Names that are no option's
-/// are left alone; container systems make some of their own.
+/// What the environment says about this command: `LOCKGATE_IDLE_TIMEOUT` for `--idle-timeout`. Other names are left alone;
+/// container systems make some of their own.
 pub(super) fn from_environment(
     commands: Commands,
     command: &'static Spec,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<Given>, Failure> {
     let variable_of = |option: &str| format!("LOCKGATE_{}", option.replace('-', "_").to_uppercase());
-    // To leave such a setting out without a word would start another server than the user wants.
+    // Left out without a word, such a setting would start another server than the user wants.
     let given_in_vain =
         commands.options_not_built(command).find(|name| variable(&variable_of(name)).is_some());
     if let Some((name, why)) =
@@ -139,7 +139,7 @@ fn read(commands: Commands, command: &'static Spec, path: &Path, text: &str) -> 
     Ok(given)
 }
 
-/// One value as the command line would have it; nothing for a switch that is off.
+/// One value in the form of the command line; nothing for a switch that is off.
 fn one(option: &'static Opt, value: &DeValue<'_>, place: &Place) -> Result<Option<Given>, Failure> {
     let refuse = || {
         let several = match option.repeats {
@@ -157,7 +157,7 @@ fn one(option: &'static Opt, value: &DeValue<'_>, place: &Place) -> Result<Optio
             return Ok(on.then(|| Given { option, value: None, place: place.clone() }));
         }
         (DeValue::String(text), Some(_)) => text.to_string(),
-        // A number of seconds, of bytes, of whatever is counted, or a port.
+        // Seconds, bytes, a count or a port.
         (DeValue::Integer(number), Some(_)) if number.radix() == 10 => number.as_str().to_string(),
         _ => return Err(refuse()),
     };
@@ -207,7 +207,7 @@ mod tests {
         found.sort();
         let expected = [
             ("cert", text("/etc/other.pem")),
-            // Beside the file, wherever the program was started.
+            // Beside the file, not in the folder that the program was started in.
             ("cert", text("etc/cert.pem")),
             ("connections", text("500")),
             ("count-loopback", None),

@@ -5,7 +5,7 @@
 pub(super) enum Code {
     Runtime = 1,
     Usage = 2,
-    /// Nothing could be checked. Its 1 and 2 say how bad the findings are.
+    /// Of `check`, when nothing could be checked. Its 1 and 2 say how bad the findings are.
     NotChecked = 3,
     /// As `Usage`, of a command whose 1 and 2 say how bad the findings are.
     UsageOfReport = 64,
@@ -19,8 +19,8 @@ pub(super) type Meaning = (u8, &'static str);
 
 /// The exit codes of the commands that serve.
 pub(super) const SERVING: &[Meaning] = &[
-    (0, "stopped by SIGINT or SIGTERM, all requests answered"),
-    (Code::Runtime as u8, "failed while it ran, or was told twice to stop"),
+    (0, "stopped by SIGINT or SIGTERM, with all requests answered"),
+    (Code::Runtime as u8, "failed while it ran, or told to stop twice"),
     (Code::Usage as u8, "the command line is wrong"),
     (Code::PortInUse as u8, "another program has the port"),
     (Code::NotPermitted as u8, "this user may not open the port"),
@@ -32,5 +32,5 @@ pub(super) const WRITING: &[Meaning] = &[
     (0, "done"),
     (Code::Runtime as u8, "a file cannot be written"),
     (Code::Usage as u8, "the command line is wrong"),
-    (Code::Configuration as u8, "a certificate, a key or another file cannot be used, and stays as it is"),
+    (Code::Configuration as u8, "a certificate, a key or another file cannot be used, and is left as it is"),
 ];

@@ -27,7 +27,7 @@ impl Failure {
         Failure::new(Code::Usage, message)
     }
 
-    /// Tells the user, in one line whatever the names in it hold.
+    /// Tells the user, in one line even when names in it hold line ends.
     pub(super) fn report(self) -> ExitCode {
         // When stderr is closed nobody can be told; the exit code still says it.
         let _ = writeln!(io::stderr(), "lockgate: {}", escape::line(&self.message));

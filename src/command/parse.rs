@@ -174,7 +174,7 @@ fn with_settings(
         _ => Vec::new(),
     };
     let environment = config::from_environment(commands, command, |name| std::env::var_os(name))?;
-    // The strongest place says all there is of an option, also of one that counts several times.
+    // The strongest place gives every value of an option, also of one that repeats.
     let mut all = file;
     for stronger in [environment, given] {
         all.retain(|weaker| !stronger.iter().any(|given| given.option.name == weaker.option.name));

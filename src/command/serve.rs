@@ -60,7 +60,7 @@ Serves GET /api/data over HTTPS with your certificate, and answers plain HTTP wi
   curl https://NAME:8443/api/data      where NAME is a name that the certificate is for
 
 No certificate yet? lockgate demo makes one for localhost; an authority such as Let's Encrypt
-gives one that every client trusts. Renewed files are taken up by themselves.
+gives one that every client trusts. The server takes renewed files by itself.
 
 To serve only clients that show a certificate of your own authority (mutual TLS):
   lockgate serve --cert cert.pem --key key.pem --client-ca clients-ca.pem
@@ -116,7 +116,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     serving::until_stopped(server, signals, advice.or(how_it_stands))
 }
 
-/// Whether the options go together.
+/// Whether the options go together, so that exactly one of them says where the certificate is from.
 pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
     let (certs, keys) = (arguments.certs.len(), arguments.keys.len());
     if arguments.acme.directory.is_some() {
@@ -157,7 +157,7 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
     Err(Failure::usage(wrong))
 }
 
-/// What clients get, the default first.
+/// The certificates that clients get, the default first.
 fn identities(arguments: &Arguments) -> Result<Vec<Identity>, Failure> {
     #[cfg(feature = "acme")]
     if arguments.acme.directory.is_some() {

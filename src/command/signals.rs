@@ -1,5 +1,5 @@
 //! What signals do: SIGINT and SIGTERM stop the server, a second one ends the program at once, and SIGHUP loads the
-//! certificates again. One thread waits for them, from before the first file is opened, and sleeps until there is one.
+//! certificates again. One thread waits for signals, from before the first file is opened.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,12 @@ use signal_hook::iterator;
 use super::exit::Code;
 use super::failure::Failure;
 
-/// The signals, which a thread obeys from the start.
+/// The signals, which a thread obeys from the moment that they are caught.
 pub(super) struct Signals(Arc<Mutex<Stage>>);
 
-/// How far the program is.
+/// How far the program has come.
 enum Stage {
-    /// Files and ports are being opened. What is to be loaded again may have been read already.
+    /// The program opens files and ports. It may have read already what a SIGHUP asks it to load again.
     Opening {
         wants_reload: bool,
     },
@@ -25,8 +25,8 @@ enum Stage {
 }
 
 impl Signals {
-    /// Obeys them from now on, in a thread of its own. Told to stop before there is a server, the program ends at once: nothing
-    /// has begun that would have to be answered, and whatever is being waited for (a lock, a slow disk) may never come.
+    /// Obeys signals from now on, in a thread of its own. Told to stop before there is a server, the program ends at once: no
+    /// request has begun, and a lock or a slow disk that it waits for may never answer.
     pub(super) fn catch() -> Result<Signals, Failure> {
         let fault =
             |error: io::Error| Failure::new(Code::Runtime, format!("signals cannot be caught: {error}"));
@@ -38,7 +38,7 @@ impl Signals {
         Ok(Signals(stage))
     }
 
-    /// From now on they are for this server.
+    /// From now on signals are for this server.
     pub(super) fn serve(self, handle: Handle) {
         let before = std::mem::replace(&mut *lock(&self.0), Stage::Serving(handle.clone()));
         if matches!(before, Stage::Opening { wants_reload: true }) {
@@ -53,7 +53,7 @@ fn obey(signal: i32, shared: &Mutex<Stage>) {
         (SIGHUP, Stage::Opening { wants_reload }) => *wants_reload = true,
         (SIGHUP, Stage::Serving(handle)) => {
             let handle = handle.clone();
-            // It may take a while, and nobody else has to wait for it.
+            // It may take a while, and the next signal does not wait for it.
             drop(stage);
             reload(&handle);
         }
@@ -63,12 +63,12 @@ fn obey(signal: i32, shared: &Mutex<Stage>) {
             std::process::exit(0);
         }
         (_, Stage::Serving(handle)) => {
-            log::info!("stopping; once more, and what is still open is cut");
+            log::info!("stopping; a second signal cuts what is still open");
             handle.stop();
             *stage = Stage::Stopping;
         }
         (_, Stage::Stopping) => {
-            log::warn!("told to stop once more: what is still open is cut");
+            log::warn!("told to stop a second time: what is still open is cut");
             std::process::exit(i32::from(Code::Runtime as u8));
         }
     }
@@ -79,7 +79,7 @@ fn lock(stage: &Mutex<Stage>) -> MutexGuard<'_, Stage> {
 }
 
 fn reload(handle: &Handle) {
-    // What is wrong is in the log already, in its own words.
+    // A fault is in the log already.
     if handle.reload().is_ok() {
         log::info!("certificates are loaded again, for new connections");
     }

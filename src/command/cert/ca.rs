@@ -1,4 +1,4 @@
-//! `lockgate cert ca`: the authority of a device, for clients to trust, and how they come to.
+//! `lockgate cert ca`: shows the authority of a device, and how clients come to trust it.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ pub(in crate::command) static SPEC: Spec = Spec {
     exit_codes: &[
         (0, "it is written"),
         (Code::Usage as u8, "the command line is wrong"),
-        (Code::Configuration as u8, "there is no authority there yet, or it is damaged"),
+        (Code::Configuration as u8, "there is no authority yet, or it is damaged"),
     ],
     usage_code: Code::Usage,
     run,
@@ -37,7 +37,7 @@ trust it on several systems, to standard error.
 
   lockgate cert ca --state /var/lib/gateway > gateway-ca.crt
 
-Whoever gets the file on a way that others could change it on compares the fingerprint.
+When others could have changed the file on its way, compare the fingerprint.
 ";
 
 const HOW: &str = "\
@@ -70,7 +70,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     say(ca.to_pem().trim_end());
     let (name, fingerprint) = (ca.subject(), show_fingerprint(&ca.fingerprint()));
     let until = iso8601(ca.not_after());
-    // Who has closed stderr does not want to be told.
+    // When stderr is closed nobody wants to read it.
     let _ =
         writeln!(io::stderr(), "{name}, valid until {until}\nSHA-256 fingerprint: {fingerprint}\n\n{HOW}");
     Ok(ExitCode::SUCCESS)

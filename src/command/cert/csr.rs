@@ -1,5 +1,5 @@
-//! `lockgate cert csr`: a key that never leaves the device, and a request (PKCS#10, RFC 2986) for an authority that the
-//! device cannot reach. What it answers is put in place by `cert_install`.
+//! `lockgate cert csr`: makes a key that never leaves the device, and a request (PKCS#10, RFC 2986) for an authority that the
+//! device cannot reach. `cert install` puts the answer in place.
 
 use std::fmt;
 use std::fs;
@@ -45,7 +45,7 @@ pub(in crate::command) static SPEC: Spec = Spec {
 
 const HELP: &str = "\
 For devices that no authority can reach. Makes an ECDSA P-256 key with mode 0600, unless there is
-one already, and writes a request for a certificate with these names. The key never leaves the
+already a key, and writes a request for a certificate with these names. The key never leaves the
 device.
 
   lockgate cert csr --name device.example --name 192.0.2.7 --key key.pem --out request.pem
@@ -54,13 +54,13 @@ device.
   lockgate cert install answer.pem --key key.pem --cert cert.pem
   lockgate serve --cert cert.pem --key key.pem
 
-The request asks for what clients want to see: each name as subjectAltName, digitalSignature as
+The request asks for what clients look for: each name as subjectAltName, digitalSignature as
 keyUsage, serverAuth as extendedKeyUsage.
 ";
 
 /// RFC 5280 appendix A.1: ub-common-name.
 const LONGEST_COMMON_NAME: usize = 64;
-/// The first line of what this command writes, and may write over.
+/// The first line of a request. A file that begins with it may be written over.
 const BEGIN: &str = "-----BEGIN CERTIFICATE REQUEST-----";
 
 /// Where a key and its certificate are, as `--state` or `--key` and `--cert` say.
@@ -72,7 +72,7 @@ pub(in crate::command) struct Places {
 }
 
 impl Places {
-    /// Below the state directory they have a folder of their own, where nothing renews them by itself.
+    /// Below the state directory they have a folder of their own, which the renewal of certificates does not touch.
     pub(in crate::command) fn of(state: &Path) -> Places {
         let dir = state.join("installed");
         let named = format!("--state {}", shell_word(state));
@@ -89,7 +89,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             Places { key: key.clone(), cert: "cert.pem".into(), named }
         }
         (Some(_), Some(_)) => {
-            return Err(Failure::usage("--state and --key both say where the key is; give one of them"))
+            return Err(Failure::usage("--state and --key both say where the key is; give only one of them"))
         }
         (None, None) => {
             return Err(Failure::usage("--state DIR or --key FILE is missing: where the key is to be kept"));
@@ -116,7 +116,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The names as a request has them.
+/// The names in the form that a request has them in.
 fn names(given: &[String]) -> Result<Vec<SanType>, Failure> {
     if given.is_empty() {
         return Err(Failure::usage(
@@ -158,7 +158,7 @@ fn key(path: &Path) -> Result<KeyPair, Failure> {
     };
     let contents = regular_file::read(path, Links::Followed, MAX_FILE_BYTES)
         .map_err(|error| unusable(&format!("cannot be read ({error})")))?;
-    // What rcgen says of a key is not passed on; what it does not take may be a good one in an older form.
+    // The words of rcgen help nobody here, and a key that it does not take may be good, in an older form.
     KeyPair::from_pem(&String::from_utf8_lossy(&contents)).map_err(|_| {
         let why = match Chain::from_certificates([]).with_key_file(path) {
             Ok(_) => {
@@ -179,7 +179,7 @@ fn request(names: &[SanType], key: &KeyPair) -> Result<String, rcgen::Error> {
         Some(SanType::IpAddress(address)) => address.to_string(),
         _ => String::new(),
     };
-    // Authorities of one's own often want one; no client looks at it.
+    // Private authorities often want a common name; no client looks at it.
     if (1..=LONGEST_COMMON_NAME).contains(&first.len()) {
         params.distinguished_name.push(DnType::CommonName, first);
     }
@@ -190,7 +190,7 @@ fn request(names: &[SanType], key: &KeyPair) -> Result<String, rcgen::Error> {
     params.serialize_request(key)?.pem()
 }
 
-/// A slip of the hand must not cost a key.
+/// A mistake in typing must not cost a key.
 fn refuse_to_write_over(out: &Path) -> Result<(), Failure> {
     match regular_file::read(out, Links::Followed, MAX_FILE_BYTES) {
         Ok(contents) if contents.starts_with(BEGIN.as_bytes()) || contents.is_empty() => Ok(()),

@@ -1,4 +1,4 @@
-//! `lockgate cert install`: takes what an authority has answered to the request of `cert_csr`, and puts it in place.
+//! `lockgate cert install`: takes an authority's answer to the request of `cert csr`, and puts it in place.
 
 use std::fs;
 use std::path::Path;
@@ -44,9 +44,10 @@ pub(in crate::command) static SPEC: Spec = Spec {
 const HELP: &str = "\
 Takes what the authority has sent, in one file or several, as PEM, DER or PKCS#7 (.p7b), in any
 order, with or without the root. Finds the certificate that belongs to the key, puts its issuers
-after it in their order, leaves out the root and what does not belong to it, and puts the whole in
-place at once: a server that runs with these files takes it by itself, and never sees half of it.
-What does not match the key, or is not valid now, is refused, and what is in place stays there.
+after it in their order, leaves out the root and all others, and puts the whole in place at once:
+a server that runs with these files takes it by itself, and never sees half of it.
+It refuses a certificate that does not match the key or is not valid now; the old one stays in
+place then.
 
   lockgate cert install answer.pem intermediate.pem --key key.pem --cert cert.pem
 ";
@@ -110,7 +111,7 @@ fn no_match(arguments: &Arguments, chain: &Chain, key: &Path) -> Failure {
     Failure::new(Code::Configuration, message)
 }
 
-/// What a server would refuse is not put in its way.
+/// A certificate that a server would refuse is not put in place.
 fn try_to_serve(arguments: &Arguments, pem: &str, key: &Path) -> Result<(), Failure> {
     let key_pem = regular_file::read(key, Links::Followed, MAX_FILE_BYTES).map_err(|source| {
         Error::Identity { file: Some(key.to_path_buf()), fault: IdentityFault::Unreadable(source) }
@@ -126,7 +127,7 @@ fn try_to_serve(arguments: &Arguments, pem: &str, key: &Path) -> Result<(), Fail
     }
 }
 
-/// A slip of the hand must not cost a key, or anything else than certificates.
+/// A mistake in typing must not cost a key, or any other file than one of certificates.
 fn refuse_to_write_over(cert: &Path) -> Result<(), Failure> {
     let keep = |what: &str| {
         let message =

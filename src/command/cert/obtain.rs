@@ -21,7 +21,10 @@ const EXIT_CODES: &[Meaning] = &[
     (0, "there is a certificate"),
     (Code::Runtime as u8, "the authority gave none; the message says why"),
     (Code::Usage as u8, "the command line is wrong"),
-    (Code::PortInUse as u8, "another program has the port, such as a server that obtains by itself"),
+    (
+        Code::PortInUse as u8,
+        "another program has the port, such as a server that obtains its certificate by itself",
+    ),
     (Code::NotPermitted as u8, "this user may not open the port"),
     (Code::Configuration as u8, "a file or a setting cannot be used, or the terms are not accepted"),
 ];
@@ -43,8 +46,8 @@ pub(in crate::command) static OBTAIN: Spec = Spec {
 };
 
 const OBTAIN_HELP: &str = "\
-Gets a certificate and waits for it, without a server; where there is one already that is good,
-nothing is done. The authority must reach this machine under every name on port 80.
+Gets a certificate and waits for it, without a server. When there is a good one already, it does
+nothing. The authority must reach this machine under every name on port 80.
 
   lockgate cert obtain --acme letsencrypt --name gateway.example.org --accept-terms \\
       --state /var/lib/gateway
@@ -77,10 +80,10 @@ pub(in crate::command) static RENEW: Spec = Spec {
 };
 
 const RENEW_HELP: &str = "\
-Renews the certificate in the state directory when its time has come, or at once with --force,
-for the names and from the authority that it is from, unless others are given; an authority of
-your own needs --acme-ca again. Meant for a timer, where something else serves; lockgate serve
---acme renews by itself.
+Renews the certificate in the state directory when it is due, or at once with --force, with the
+same names and from the same authority, unless others are given; an authority of your own needs
+--acme-ca again. It is for a timer, where another program serves; lockgate serve --acme renews by
+itself.
 
   lockgate cert renew --state /var/lib/gateway
 ";
@@ -108,7 +111,7 @@ pub(in crate::command) static STATUS: Spec = Spec {
 
 const STATUS_HELP: &str = "\
 Shows the certificate from an authority, its validity, when it will be renewed, the account, and
-the last error. Only reads, so a server may be running.
+the last error. It only reads, so a server may be running.
 
   lockgate cert status --state /var/lib/gateway
 ";
@@ -125,7 +128,7 @@ fn obtain(arguments: &Arguments, urgency: Urgency) -> Result<ExitCode, Failure> 
     status(arguments)
 }
 
-/// The same for the names and from the authority that the certificate is from.
+/// The same arguments, with the names and the authority of the certificate that is there.
 fn as_before(arguments: &Arguments, status: &AcmeStatus) -> Result<Arguments, Failure> {
     let (Some(directory), false) = (status.authority.clone(), status.names.is_empty()) else {
         return Err(Failure::usage("there is no certificate yet: give --acme URL and --name NAME"));

@@ -1,5 +1,5 @@
-//! Files that are there whole or not at all, also after a power cut: written beside their place under another name, and then
-//! put there. Called for the keys and certificates of closed networks.
+//! Files that are there whole or not at all, also after a power cut: each is written beside its place under another name, and
+//! then renamed. `cert csr` and `cert install` call it, for keys and certificates of closed networks.
 
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -9,16 +9,16 @@ use std::path::Path;
 
 use lockgate::workshop::{sync_directory, Draft, FileError};
 
-/// Puts a file where none is: `AlreadyExists` when there is one, which stays as it is. It has its mode from its first byte
-/// on.
-pub(in crate::command) fn put_new(path: &Path, contents: &str, mode: u32) -> io::Result<()> {
+/// Puts a file where none is: `AlreadyExists` when there is one, which stays as it is. The file has its mode from its first
+/// byte on.
+pub(super) fn put_new(path: &Path, contents: &str, mode: u32) -> io::Result<()> {
     draft(path, contents, mode).and_then(Draft::put_where_none_is).map_err(reason)?;
     sync_directory(folder(path)).map_err(reason)
 }
 
-/// Puts a file in the place of one that is there, or where none is. A link is followed, so that it stays one. Whoever reads
-/// the file meanwhile reads the old one or the new one, whole.
-pub(in crate::command) fn replace(path: &Path, contents: &str, mode: u32) -> io::Result<()> {
+/// Puts a file in place, over an older one if there is one. It follows a link, which stays a link. A program that reads the
+/// file meanwhile reads the old one or the new one, whole.
+pub(super) fn replace(path: &Path, contents: &str, mode: u32) -> io::Result<()> {
     let path = match fs::canonicalize(path) {
         Ok(path) => path,
         Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_path_buf(),
@@ -29,7 +29,7 @@ pub(in crate::command) fn replace(path: &Path, contents: &str, mode: u32) -> io:
 }
 
 fn draft(path: &Path, contents: &str, mode: u32) -> Result<Draft, FileError> {
-    // Its keys are random: no two runs have the same name, and what one has left behind is in nobody's way.
+    // The hasher's keys are random: no two runs use the same name, so a draft that one left behind is in nobody's way.
     let id = RandomState::new().build_hasher().finish();
     Draft::write(path, contents.as_bytes(), &format!("{id:016x}"), mode)
 }
@@ -79,7 +79,7 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let path = dir.path().join("cert");
         replace(&path, "one", 0o644).unwrap();
-        // Whoever has the old one open keeps it.
+        // A program that has the old one open keeps it.
         let old = fs::File::open(&path).unwrap();
         symlink("cert", dir.path().join("link")).unwrap();
         replace(&dir.path().join("link"), "two", 0o644).unwrap();

@@ -1,4 +1,4 @@
-//! `lockgate cert show`: what is in a certificate's file, and what is wrong with it.
+//! `lockgate cert show`: shows what is in a certificate's file, and what is wrong with it.
 
 use std::process::ExitCode;
 use std::time::SystemTime;
@@ -50,7 +50,7 @@ const HELP: &str = "\
 Shows each certificate of a file (PEM with one or several, or one in DER), and all that Apple's
 devices, Chrome, Firefox and other clients would object to: order, missing and superfluous
 certificates, validity, names, usages, keys, signatures. Each finding has an id that does not
-change, and says how to mend it. Nothing is asked of the network.
+change, and says how to fix it. The command asks nothing of the network.
 
   lockgate cert show fullchain.pem --key privkey.pem
 

@@ -33,12 +33,12 @@ pub(super) fn text(report: &Report, paint: Paint) -> String {
         let head = format!("note: {}: ", note.id());
         let place = note.place().map_or_else(String::new, |place| format!("{place}: "));
         let words = wrapped(&format!("{head}{place}{}", note.seen()), WIDTH, 0, 4);
-        // The head has no blank where it could be cut.
+        // The head has no space at which a line could be broken.
         out.push_str(&words.replacen("note", &paint.severity(Severity::Note, "note"), 1));
         out.push('\n');
     }
     if !report.unknown().is_empty() {
-        out.push_str("\nNot found out:\n");
+        out.push_str("\nNot known:\n");
     }
     for unknown in report.unknown() {
         out.push_str(&format!("  {}\n", wrapped(&escape::line(unknown).to_string(), WIDTH, 2, 4)));

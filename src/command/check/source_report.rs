@@ -45,7 +45,7 @@ pub(super) fn for_people(report: &Report, paint: Paint) -> String {
     text
 }
 
-/// What was not looked at, in as few lines as say it.
+/// The paths that were not looked at, at most ten of them.
 fn skipped(report: &Report) -> String {
     const SHOWN: usize = 10;
     let mut text = String::new();

@@ -1,7 +1,7 @@
 //! Certificates for the demo: a CA of its own, and a certificate for this machine's loopback names.
 //!
-//! Knows the file system, and of lockgate what every program may know beside what makes certificates, which it shares
-//! with the device identity. Called by the demo before it binds.
+//! Knows the file system, lockgate's public API, and what makes certificates, which it shares with the device identity. The
+//! demo calls it before it binds.
 
 use std::fmt;
 use std::fs;
@@ -16,24 +16,24 @@ use lockgate::workshop::{
 };
 use lockgate::{iso8601, Chain, Identity};
 
-/// What the demo answers to, and what its CA may vouch for.
+/// The names that the demo answers to, and that its CA may sign for.
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 /// Far below the 825 days that Apple accepts, and long enough for a demo.
 const LEAF_LIFETIME: i64 = 90 * DAY;
-/// The CA is never what runs out first.
+/// The CA never expires before the certificate that it signed.
 const CA_OUTLIVES_LEAF: i64 = DAY;
-/// How far in the past validity begins, for clients whose clock is a little slow.
+/// How far in the past validity begins, for clients whose clock is a little behind.
 const BACKDATED: i64 = HOUR;
-/// Certificates with less than this left are made again, so that a demo does not fail under its visitor's hands.
+/// Certificates with less than this left are made again, so that a demo does not fail while it is shown.
 const LEAST_LEFT: i64 = DAY;
 /// How often to try when another run writes to the same directory at the same moment.
 const ATTEMPTS: usize = 5;
 
-/// The first line of every file made here (RFC 7468 §2 allows text before a section). What does not begin with it was
-/// put there by somebody else, and is never written over: it may be the only copy of a key.
+/// The first line of every file made here (RFC 7468 §2 allows text before a section). A file without it is somebody else's,
+/// and is never written over: it may be the only copy of a key.
 const MARK: &[u8] = b"lockgate demo file: made again when it is no longer valid\n";
 
 /// Where the demo's certificates are.
@@ -59,16 +59,15 @@ pub(crate) enum Freshness {
     },
 }
 
-/// Makes sure that `ca.pem`, `cert.pem` and `key.pem` in this directory are good to serve the demo with: keeps them while
-/// they are, and else makes all three anew.
+/// Makes sure that `ca.pem`, `cert.pem` and `key.pem` in this directory are good to serve the demo with: keeps good ones, and
+/// otherwise makes all three anew.
 ///
-/// The CA signs one certificate and its key is then dropped, never stored. So a demo CA that somebody has told a browser
-/// to trust can vouch for nothing else, whoever gets hold of these files; and it is constrained to this machine's loopback
-/// names besides.
+/// The CA signs one certificate, and its key is then dropped, never stored. So a demo CA that a browser trusts can sign
+/// nothing else, even when these files are stolen; and it is constrained to this machine's loopback names besides.
 ///
 /// # Errors
 ///
-/// When the directory cannot be written to, and when something in it under one of the three names was not made here.
+/// When the directory cannot be written to, and when a file in it under one of the three names was not made here.
 pub(crate) fn ensure(dir: &Path) -> Result<DemoCertificates, DemoCertificatesError> {
     let now = match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
@@ -84,7 +83,7 @@ pub(crate) fn ensure(dir: &Path) -> Result<DemoCertificates, DemoCertificatesErr
     let mut why = String::new();
     for _ in 0..ATTEMPTS {
         let drafts = files.write_drafts(&Set::make(now)?)?;
-        // Another run may have been quicker: then its files stay, and these drafts go.
+        // Another run may have been quicker: then its files stay, and these drafts are dropped.
         if files.check(now).is_ok() {
             return Ok(files.with(Freshness::Kept));
         }
@@ -116,14 +115,14 @@ impl Files {
         DemoCertificates { ca: self.ca, certificate: self.certificate, key: self.key, freshness }
     }
 
-    /// Whether the three are good, together and at `now` (seconds since 1970); otherwise why not.
+    /// Whether the three files are good, together and at `now` (seconds since 1970); otherwise why not.
     fn check(&self, now: i64) -> Result<(), String> {
         if let Some(missing) = self.all().into_iter().find(|path| !path.exists()) {
             return Err(format!("{} is not there", missing.display()));
         }
         let certificate = self.certificate.display();
         let chain = Chain::from_pem_file(&self.certificate).map_err(|error| error.to_string())?;
-        // Before it is loaded, which warns in the log: a certificate that is made anew needs no warning.
+        // Loading an identity warns in the log, and a certificate that is made anew needs no warning: so this comes first.
         let own = chain.certificates().first();
         let Some(own) = own else { return Err(format!("{certificate} holds no certificate")) };
         let (begins, ends) = (signed_unix(own.not_before()), signed_unix(own.not_after()));
@@ -146,7 +145,7 @@ impl Files {
         };
         read(&self.ca)
             .and_then(|ca| vouches(&ca, &read(&self.certificate)?, now))
-            .map_err(|what| format!("{} does not vouch for {certificate} ({what})", self.ca.display()))
+            .map_err(|what| format!("{} did not sign {certificate} ({what})", self.ca.display()))
     }
 
     fn refuse_what_is_not_ours(&self) -> Result<(), DemoCertificatesError> {
@@ -204,11 +203,11 @@ impl Set {
 pub(crate) enum DemoCertificatesError {
     /// A file or the directory could not be read or written.
     File(FileError),
-    /// There is a file in the way that was not made here.
+    /// A file in the way was not made here.
     NotOurs { path: PathBuf },
     /// A key or a certificate could not be made.
     Make(MakeError),
-    /// What was written is not good to serve with.
+    /// The files that were written are not good to serve with.
     Unusable { dir: PathBuf, why: String },
 }
 
@@ -429,7 +428,7 @@ mod tests {
     #[test]
     fn a_mixture_of_two_runs_is_made_again() {
         for (name, words) in [
-            ("ca.pem", "does not vouch for"),
+            ("ca.pem", "did not sign"),
             ("cert.pem", "does not belong to the certificate"),
             ("key.pem", "does not belong to the certificate"),
         ] {

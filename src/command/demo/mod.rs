@@ -1,4 +1,4 @@
-//! `lockgate demo`: the server with a certificate that is made for the occasion. `make run-demo` calls it.
+//! `lockgate demo`: the server with a certificate that it makes itself. `make run-demo` calls it.
 
 mod certs;
 
@@ -45,13 +45,13 @@ pub(in crate::command) static SPEC: Spec = Spec {
 
 const HELP: &str = "\
 Makes a small authority of its own and a certificate for localhost, unless they are there, and
-serves GET /api/data over HTTPS with it. No other program trusts this authority until it is told
-to, as curl is here:
+serves GET /api/data over HTTPS. No other program trusts this authority until you tell it to, as
+curl here:
 
   lockgate demo --http 8080
   curl --cacert certs/ca.pem https://localhost:8443/api/data
 
-When plain HTTP cannot have port 80, port 8080 is taken instead.
+When port 80 cannot be had for plain HTTP, the demo takes port 8080.
 ";
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {

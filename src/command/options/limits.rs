@@ -15,7 +15,7 @@ const NOTE: &str = "\
 pub(in crate::command) static LIMITS: &[&Opt] = &[
     &Opt::new(
         "connections",
-        "Open HTTPS connections; then one that has stalled, the longest-idle or the slowest makes \
+        "Open HTTPS connections; then a stalled, the longest-idle or the slowest one makes \
          room. Never more than the open-file limit leaves.",
         Kind::Count(|l| &mut l.connections),
     ),
