@@ -134,13 +134,15 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
     }
     let wrong = match (arguments.device, &arguments.state) {
         (true, _) if certs + keys > 0 => {
-            "--device and --cert do not go together: the device makes its certificate itself; give one of them"
+            "--device and --cert do not go together: the device makes its certificate itself; give one of them".into()
         }
-        (true, None) => "--state DIR is missing: the device's authority and certificate are kept there",
+        (true, None) => "--state DIR is missing: the device's authority and certificate are kept there".into(),
         (true, Some(_)) => return Ok(()),
-        (false, Some(_)) => "--state is for what a server makes or obtains itself; give --device or --acme URL too",
+        (false, Some(_)) => {
+            format!("--state is for what a server makes or obtains itself; give {OWN_IDENTITIES} too")
+        }
         (false, None) if !arguments.names.is_empty() => {
-            "--name is for a certificate that a server makes or obtains itself; give --device or --acme URL too"
+            format!("--name is for a certificate that a server makes or obtains itself; give {OWN_IDENTITIES} too")
         }
         (false, None) if certs == keys && certs > 0 => return Ok(()),
         (false, None) => {
@@ -149,13 +151,16 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
                 (certs, keys) if certs > keys => "--key FILE is missing",
                 _ => "--cert FILE is missing",
             };
-            return Err(Failure::usage(format!(
+            format!(
                 "{missing}: a server needs a certificate and its private key; lockgate demo makes both, to try it with"
-            )));
+            )
         }
     };
     Err(Failure::usage(wrong))
 }
+
+/// What makes a server get its certificate itself.
+const OWN_IDENTITIES: &str = if cfg!(feature = "acme") { "--device or --acme URL" } else { "--device" };
 
 /// The certificates that clients get, the default first.
 fn identities(arguments: &Arguments) -> Result<Vec<Identity>, Failure> {

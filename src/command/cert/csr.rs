@@ -89,7 +89,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             Places { key: key.clone(), cert: "cert.pem".into(), named }
         }
         (Some(_), Some(_)) => {
-            return Err(Failure::usage("--state and --key both say where the key is; give only one of them"))
+            return Err(Failure::usage("--state and --key both say where the key is; give one of them"))
         }
         (None, None) => {
             return Err(Failure::usage("--state DIR or --key FILE is missing: where the key is to be kept"));
