@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use lockgate::workshop::regular_file::{self, Links};
 use lockgate::workshop::signed_unix;
@@ -69,10 +69,8 @@ pub(crate) enum Freshness {
 ///
 /// When the directory cannot be written to, and when a file in it under one of the three names was not made here.
 pub(crate) fn ensure(dir: &Path) -> Result<DemoCertificates, DemoCertificatesError> {
-    let now = match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-        Err(_) => 0,
-    };
+    // A clock before 1970 counts as 1970.
+    let now = signed_unix(SystemTime::now()).max(0);
     let files = Files::of(dir);
     let because = match files.check(now) {
         Ok(()) => return Ok(files.with(Freshness::Kept)),
@@ -123,8 +121,9 @@ impl Files {
         let certificate = self.certificate.display();
         let chain = Chain::from_pem_file(&self.certificate).map_err(|error| error.to_string())?;
         // Loading an identity warns in the log, and a certificate that is made anew needs no warning: so this comes first.
-        let own = chain.certificates().first();
-        let Some(own) = own else { return Err(format!("{certificate} holds no certificate")) };
+        let Some(own) = chain.certificates().first() else {
+            return Err(format!("{certificate} holds no certificate"));
+        };
         let (begins, ends) = (signed_unix(own.not_before()), signed_unix(own.not_after()));
         if ends < now {
             return Err(format!("{certificate} expired at {}", iso8601(own.not_after())));
@@ -268,7 +267,7 @@ mod tests {
     use super::*;
 
     fn now() -> i64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap()
+        signed_unix(SystemTime::now())
     }
 
     fn made() -> TempDir {
