@@ -32,7 +32,7 @@ help:
 	@echo 'make bench-quick   lockgate, nginx, hyper and the floor only: three minutes once it is built;'
 	@echo '                BENCH="--servers lockgate,hyper --only keep_alive_64" for less'
 	@echo 'make instructions  instructions a request under callgrind, against the budget in tests/instructions.txt'
-	@echo 'make sizes      how large the command and the smallest embedding example are, and whether that is too large'
+	@echo 'make sizes      how large the command, its least and the smallest embedding example are, and whether that is too large'
 	@echo 'make tls-quality   testssl.sh and sslyze against the built server, and beside lockgate check: some minutes'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
@@ -86,7 +86,10 @@ instructions:
 	cargo build --release --features cli --example bench_server
 	cargo test --release --features cli --test instructions
 
+# The command that only serves is built first and put aside: both have one name.
 sizes:
+	cargo build --release --features serve
+	cp '$(TARGET)/release/lockgate' '$(TARGET)/release/lockgate-serve'
 	cargo build --release --features cli
 	cargo build --profile small --example smallest
 	@tests/sizes.sh
