@@ -249,3 +249,57 @@ impl IdentityFailure {
         json!({"at": unix(self.at), "error": self.error})
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> Health {
+        Health {
+            at: SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000),
+            identities: Vec::new(),
+            missing: Vec::new(),
+            clients_failure: None,
+            redirect: RedirectHealth::Off,
+            connections: 1,
+            most_connections: 2,
+            workers: 3,
+            most_workers: 4,
+            is_draining: false,
+        }
+    }
+
+    #[test]
+    fn the_worst_of_it_is_its_status() {
+        let good = health();
+        assert_eq!(good.worst(), None);
+        assert_eq!(good.to_json()["status"], "good");
+        let failure = IdentityFailure::now("it is on purpose");
+        let clients = Health { clients_failure: Some(failure.clone()), ..health() };
+        assert_eq!(clients.to_json()["status"], "warning");
+        assert_eq!(clients.to_json()["clients_failure"]["error"], "it is on purpose");
+        let pair = MissingIdentity { certificate: "c.pem".into(), key: "k.pem".into(), failure };
+        assert_eq!(Health { missing: vec![pair], ..health() }.to_json()["status"], "error");
+        let down = Health { redirect: RedirectHealth::Down, ..health() };
+        assert_eq!(down.to_json()["status"], "error");
+        assert_eq!(Health { is_draining: true, ..down }.to_json()["status"], "good");
+    }
+
+    #[test]
+    fn a_redirect_runs_until_its_thread_has_ended() {
+        let state = Arc::new(RedirectState::default());
+        assert_eq!(state.health(), RedirectHealth::Waiting);
+        let runs = state.clone().run();
+        assert_eq!(state.health(), RedirectHealth::Running);
+        drop(runs);
+        assert_eq!(state.health(), RedirectHealth::Down);
+        for (redirect, name) in [
+            (RedirectHealth::Off, "off"),
+            (RedirectHealth::Waiting, "waiting"),
+            (RedirectHealth::Running, "running"),
+            (RedirectHealth::Down, "down"),
+        ] {
+            assert_eq!(Health { redirect, ..health() }.to_json()["redirect"], name);
+        }
+    }
+}

@@ -21,6 +21,8 @@ mod readers;
 pub(crate) mod renewal;
 mod run;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod turn;
 mod workers;
