@@ -68,10 +68,15 @@
 //! fill a disk with them: 20 a minute of each sort (the limit that was met, the status, why a handshake failed, or the kind of
 //! fault), then one line that says how many more there were. The access log and the program's other faults are not.
 #![forbid(unsafe_code)]
-#![deny(missing_docs)]
+#![deny(missing_docs, missing_debug_implementations)]
 
 #[cfg(feature = "acme")]
 mod acme;
+/// How the code is laid out: the way of a request, the threads, and where a new feature goes.
+///
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("architecture.md")]
+pub mod architecture {}
 mod calendar;
 #[cfg(feature = "check")]
 pub mod check;

@@ -11,7 +11,8 @@ use crate::calendar::{from_unix, iso8601};
 use crate::error::Error;
 use crate::url::Url;
 
-/// What is known about the certificate from an authority. What the authority has said is in one line, of at most 600 bytes and 4 KiB for an error, with `\u{..}` in place of what steers a terminal.
+/// What is known about the certificate from an authority. What the authority has said is in one line, of at most 600 bytes and
+/// 4 KiB for an error, with `\u{..}` in place of what steers a terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcmeStatus {

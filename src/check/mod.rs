@@ -93,7 +93,7 @@ pub struct Check {
     connect: Option<(IpAddr, Option<u16>)>,
     phase: Duration,
     whole: Duration,
-    progress: Box<dyn Fn(&str)>,
+    progress: Box<dyn Fn(&str) + Send>,
 }
 
 impl Check {
@@ -156,7 +156,7 @@ impl Check {
     }
 
     /// Calls this with a few words whenever another part of the check begins.
-    pub fn on_progress(mut self, progress: impl Fn(&str) + 'static) -> Check {
+    pub fn on_progress(mut self, progress: impl Fn(&str) + Send + 'static) -> Check {
         self.progress = Box::new(progress);
         self
     }

@@ -59,7 +59,7 @@ impl Preflight {
         Preflight { settings: Settings::default() }
     }
 
-    /// A certificate and its key, as for [`Identity::from_pem_files`]. May be called several times.
+    /// A certificate and its key, as for [`Identity::from_pem_files`](crate::Identity::from_pem_files). May be called several times.
     pub fn pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Preflight {
         self.settings.pairs.push((certificate.into(), key.into()));
         self

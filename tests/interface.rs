@@ -1,0 +1,70 @@
+//! What programs may count on in the types of the interface: what can be sent to another thread, shared, compared and shown.
+
+use std::error::Error as StdError;
+use std::fmt::{Debug, Display};
+
+use lockgate::{
+    BodyFault, Certificate, Chain, ClientAuth, ClientIdentity, Error, Expiry, FieldNames, Finding, Handle,
+    Health, HttpCredentials, Identity, IdentityFault, IdentityHealth, Json, Limits, ParameterFault, Problem,
+    Response, ResponseBody, Router, Running, Server, ServerBuilder, Severity,
+};
+
+fn is_sent<T: Send + Debug>() {}
+fn is_shared<T: Send + Sync + Debug>() {}
+fn is_compared<T: Send + Sync + Clone + PartialEq + Debug>() {}
+fn is_an_error<T: StdError + Display + Send + Sync + 'static>() {}
+
+#[test]
+fn what_a_server_is_made_of_can_be_shared_between_threads() {
+    is_shared::<Certificate>();
+    is_shared::<Chain>();
+    is_shared::<ClientAuth>();
+    is_shared::<ClientIdentity>();
+    is_shared::<Handle>();
+    is_shared::<Health>();
+    is_shared::<Identity>();
+    is_shared::<IdentityFault>();
+    is_shared::<IdentityHealth>();
+    is_shared::<Router>();
+    is_shared::<Running>();
+    is_shared::<ServerBuilder>();
+    // A response's reader is one thread's at a time, and so is a server that is about to run.
+    is_sent::<Response>();
+    is_sent::<ResponseBody>();
+    is_sent::<Server>();
+}
+
+#[test]
+fn values_can_be_compared_and_copied() {
+    is_compared::<Expiry>();
+    is_compared::<FieldNames>();
+    is_compared::<Finding>();
+    is_compared::<HttpCredentials>();
+    is_compared::<Json<u8>>();
+    is_compared::<Limits>();
+    is_compared::<ParameterFault>();
+    is_compared::<Problem>();
+    is_compared::<Severity>();
+}
+
+#[test]
+fn the_error_goes_into_any_programs_own() {
+    is_an_error::<Error>();
+    is_shared::<BodyFault>();
+}
+
+#[cfg(feature = "check")]
+#[test]
+fn a_check_can_be_run_on_another_thread() {
+    is_sent::<lockgate::check::Check>();
+    is_sent::<lockgate::check::Preflight>();
+    is_shared::<lockgate::check::Report>();
+    is_compared::<lockgate::check::Verdict>();
+}
+
+#[cfg(feature = "scan")]
+#[test]
+fn a_scan_can_be_run_on_another_thread() {
+    is_shared::<lockgate::scan::Scan>();
+    is_shared::<lockgate::scan::Report>();
+}
