@@ -108,6 +108,12 @@ impl Workers {
         Ok(())
     }
 
+    /// For a test, which is the worker's thread itself.
+    #[cfg(test)]
+    pub(crate) fn give_permit(&self, me: usize) {
+        self.all[me].permit.store(true, Ordering::Release);
+    }
+
     /// Whether calls of this handler were slow lately.
     pub(crate) fn expects_slow(&self, handler: usize) -> bool {
         self.scores.get(handler).is_some_and(|score| score.load(Ordering::Relaxed) >= EXPECTED_SLOW)

@@ -17,4 +17,6 @@ pub(super) mod stage;
 pub(super) mod state;
 pub(super) mod step;
 pub(super) mod streaming;
+#[cfg(test)]
+mod testing;
 pub(super) mod transport;

@@ -1,0 +1,378 @@
+//! A connection and its client in memory, on one thread: for the tests of this folder. What the client sends comes when the
+//! test says so, a turn is given when it says so, and deadlines pass when it says so.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::net::SendFlags;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use super::state::Connection;
+use super::step::Turn;
+use super::transport::{Stream, Transport};
+use crate::http::clear_credentials::CredentialNames;
+use crate::http::response_head::FieldNames;
+use crate::limits::body_memory::Budget;
+use crate::limits::limit::Limit;
+use crate::limits::per_address::PerAddress;
+use crate::limits::rate::Rate;
+use crate::limits::streams::Streams;
+use crate::limits::Limits;
+use crate::log_limiter::LogLimiter;
+use crate::router::Router;
+use crate::server::buffers::{Buffers, Handlers, Input};
+use crate::server::clock::{whole_millis, Clock, Millis};
+use crate::server::deadline::Deadline;
+use crate::server::missing::Missing;
+use crate::server::poller::{Parked, Poller};
+use crate::server::renewal::Renewal;
+use crate::server::turn::{Idle, Outcome, Parking, Ready, Reason, Signals};
+use crate::server::workers::Workers;
+use crate::server::Shared;
+use crate::tls::{Identity, Live};
+
+/// Both directions of a connection in memory.
+#[derive(Default)]
+struct Cable {
+    to_server: VecDeque<u8>,
+    to_client: Vec<u8>,
+    /// How much more the client's side takes.
+    room: Option<usize>,
+    client_has_closed: bool,
+    server_has_closed: bool,
+    is_broken: bool,
+}
+
+/// An end of it.
+#[derive(Clone, Default)]
+pub(super) struct Wire(Rc<RefCell<Cable>>);
+
+impl Read for Wire {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let cable = &mut *self.0.borrow_mut();
+        if cable.is_broken {
+            return Err(ErrorKind::ConnectionReset.into());
+        }
+        cable.to_server.make_contiguous();
+        match cable.to_server.read(out)? {
+            0 if !cable.client_has_closed => Err(ErrorKind::WouldBlock.into()),
+            read => Ok(read),
+        }
+    }
+}
+
+impl Stream for Wire {
+    fn send(&self, slices: &[IoSlice<'_>], _: SendFlags) -> io::Result<usize> {
+        let mut cable = self.0.borrow_mut();
+        let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+        if let Some(room) = &mut cable.room {
+            bytes.truncate(*room);
+            *room -= bytes.len();
+        }
+        if bytes.is_empty() {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        cable.to_client.extend_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        self.0.borrow_mut().server_has_closed = true;
+        Ok(())
+    }
+
+    fn is_broken(&self) -> bool {
+        self.0.borrow().is_broken
+    }
+}
+
+impl AsRawFd for Wire {
+    fn as_raw_fd(&self) -> RawFd {
+        // Nobody listens for it.
+        -1
+    }
+}
+
+/// A server without a listener, and what its clients trust.
+pub(super) struct World {
+    pub shared: &'static Arc<Shared>,
+    trust: Arc<ClientConfig>,
+}
+
+/// How a turn has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Parked(Option<Limit>, Idle),
+    Queued,
+    Again,
+    AwaitsReader,
+    Closed,
+}
+
+impl World {
+    pub(super) fn new(router: Router) -> World {
+        World::with(router, |_| {})
+    }
+
+    pub(super) fn with(router: Router, change: impl FnOnce(&mut Limits)) -> World {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+        let tls = Arc::new(Live::new(vec![identity], None).unwrap());
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let trust = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut limits = Limits { workers: 2, reserve_workers: 2, ..Limits::default() };
+        change(&mut limits);
+        let (renewal, _) = Renewal::new(tls.clone(), (Missing::default(), None), None).unwrap();
+        let per_address = |most| PerAddress::new(most, limits.count_loopback);
+        let shared = Shared {
+            connections: limits.connections,
+            workers: Workers::new(
+                limits.workers + limits.reserve_workers,
+                limits.readers(),
+                router.handlers(),
+            ),
+            per_address: per_address(limits.connections_per_address),
+            rate: Some(limits.requests_per_address as u64).filter(|most| *most > 0).map(Rate::new),
+            body_memory: Arc::new(Budget::new(limits.body_memory_bytes)),
+            streams: Streams::new(limits.streaming_bodies, per_address(limits.streaming_bodies_per_address)),
+            log_limiter: Arc::new(LogLimiter::new(|| {})),
+            poller: Poller::new(limits.workers, limits.readers()).unwrap(),
+            limits,
+            router,
+            tls,
+            renewal,
+            access_log: true,
+            credential_names: CredentialNames::new(&[]).unwrap(),
+            field_names: FieldNames::LowerCase,
+            draining: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        };
+        // What a worker keeps borrows it for as long as the worker lives.
+        World { shared: Box::leak(Box::new(Arc::new(shared))), trust: Arc::new(trust) }
+    }
+
+    pub(super) fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn stop(&self) {
+        self.drain();
+        self.shared.stopped.store(true, Ordering::Release);
+    }
+
+    /// A key of the poller's, of a connection that is with a worker.
+    fn key(&self) -> usize {
+        let (end, mut other) = io::pipe().unwrap();
+        let transport =
+            Transport::new(TcpStream::from(OwnedFd::from(end)), self.shared.tls.config()).unwrap();
+        let peer = peer();
+        let admission = self.shared.per_address.admit(peer.ip()).unwrap();
+        let connection = Connection::new(peer, transport, 0, 0, Deadline::own(Millis::MAX), admission);
+        let parking = Parking { now: 1, deadline: 1_000_000, idle: Idle::No };
+        let poller = &self.shared.poller;
+        poller.admit(Box::new(connection), parking).unwrap();
+        other.write_all(b"x").unwrap();
+        let mut held = poller.watch(poller.lock(), &mut poller.clock(), None);
+        held.take_ready().expect("it was not ready").connection.key()
+    }
+
+    /// A connection that has only come. The supervisor gives its turns, so none of its readers is asked.
+    pub(super) fn come(&self) -> Talk {
+        let wire = Wire::default();
+        let transport = Transport::new(wire.clone(), self.shared.tls.config()).unwrap();
+        let limits = &self.shared.limits;
+        let deadline = Deadline::of(Limit::HandshakeTimeout, whole_millis(limits.handshake_timeout));
+        let admission = self.shared.per_address.admit(peer().ip()).unwrap();
+        let rules = self.shared.tls.rules();
+        let mut connection = Box::new(Connection::new(peer(), transport, rules, 0, deadline, admission));
+        connection.set_key(self.key());
+        connection.expect_no_events();
+        let name = ServerName::try_from("localhost").unwrap();
+        Talk {
+            connection: Some(connection),
+            client: ClientConnection::new(self.trust.clone(), name).unwrap(),
+            wire,
+            input: Input::new(limits),
+            buffers: Buffers::new(self.shared, None),
+            handlers: Handlers::Call,
+            since: 0,
+            heard: Vec::new(),
+        }
+    }
+
+    /// A connection whose handshake is done.
+    pub(super) fn open(&self) -> Talk {
+        let mut talk = self.come();
+        for _ in 0..2 {
+            talk.send();
+            talk.turn();
+            talk.receive();
+        }
+        assert!(!talk.client.is_handshaking());
+        talk
+    }
+
+    /// The same, served by a worker, who may ask readers.
+    pub(super) fn open_with_worker(&self) -> Talk {
+        let mut talk = self.open();
+        self.shared.workers.give_permit(0);
+        talk.buffers.me = Some(0);
+        talk
+    }
+}
+
+fn peer() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 7], 4711))
+}
+
+pub(super) struct Talk {
+    pub connection: Option<Box<Connection<Wire>>>,
+    pub client: ClientConnection,
+    wire: Wire,
+    pub input: Input,
+    pub buffers: Buffers<'static>,
+    pub handlers: Handlers,
+    pub since: Millis,
+    heard: Vec<u8>,
+}
+
+impl Talk {
+    /// All that the client has to send, on the wire.
+    pub(super) fn send(&mut self) {
+        while self.client.wants_write() {
+            self.client.write_tls(&mut self.wire.0.borrow_mut().to_server).unwrap();
+        }
+    }
+
+    /// Takes what is on the wire for the client.
+    pub(super) fn receive(&mut self) {
+        let bytes = std::mem::take(&mut self.wire.0.borrow_mut().to_client);
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            self.client.read_tls(&mut rest).unwrap();
+            self.client.process_new_packets().unwrap();
+            let mut plain = [0; 4096];
+            while let Ok(read @ 1..) = self.client.reader().read(&mut plain) {
+                self.heard.extend_from_slice(&plain[..read]);
+            }
+        }
+    }
+
+    /// Puts bytes on the wire as they are.
+    pub(super) fn send_raw(&mut self, bytes: &[u8]) {
+        self.wire.0.borrow_mut().to_server.extend(bytes);
+    }
+
+    /// Takes what is on the wire as it is.
+    pub(super) fn receive_raw(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.wire.0.borrow_mut().to_client)
+    }
+
+    /// The client sends this.
+    pub(super) fn say(&mut self, text: impl AsRef<[u8]>) {
+        for piece in text.as_ref().chunks(16 * 1024) {
+            self.client.writer().write_all(piece).unwrap();
+            self.send();
+        }
+    }
+
+    /// The client sends this, and the connection gets its turns until it waits.
+    pub(super) fn ask(&mut self, text: impl AsRef<[u8]>) -> (End, String) {
+        self.say(text);
+        let end = self.settle();
+        (end, self.hear())
+    }
+
+    /// Turns until the connection waits.
+    pub(super) fn settle(&mut self) -> End {
+        let mut end = self.turn();
+        while end == End::Again {
+            end = self.turn();
+        }
+        end
+    }
+
+    /// What the client has heard since it last listened.
+    pub(super) fn hear(&mut self) -> String {
+        self.receive();
+        String::from_utf8_lossy(&std::mem::take(&mut self.heard)).into_owned()
+    }
+
+    pub(super) fn turn(&mut self) -> End {
+        let hung_up = self.wire.0.borrow().client_has_closed;
+        self.advance(Reason::Signals(Signals { readable: true, hung_up, ..Signals::default() }))
+    }
+
+    /// So much time passes.
+    pub(super) fn pass(&mut self, time: Duration) {
+        let elapsed = self.buffers.look();
+        self.buffers.clock = Clock::since(Instant::now() - elapsed - time);
+        self.buffers.look();
+        self.since = self.buffers.millis();
+    }
+
+    /// Every deadline passes.
+    pub(super) fn expire(&mut self) -> End {
+        self.pass(Duration::from_secs(120));
+        self.advance(Reason::Expired)
+    }
+
+    fn advance(&mut self, reason: Reason) -> End {
+        let Talk { connection, input, buffers, handlers, since, .. } = self;
+        let connection = connection.take().expect("it is closed");
+        let turn = Turn { since: *since, handlers: *handlers, input, buffers };
+        let (connection, end) = match connection.advance(reason, turn) {
+            Outcome::Park(connection, Parking { idle, .. }) => {
+                let limit = connection.limit();
+                (Some(connection), End::Parked(limit, idle))
+            }
+            Outcome::Queue(Ready { connection, .. }) => (Some(connection), End::Queued),
+            Outcome::Again(Ready { connection, .. }) => (Some(connection), End::Again),
+            Outcome::AwaitReader(connection) => (Some(connection), End::AwaitsReader),
+            Outcome::Closed(_) => (None, End::Closed),
+        };
+        self.connection = connection;
+        end
+    }
+
+    /// The client sends nothing more.
+    pub(super) fn close(&mut self) {
+        self.wire.0.borrow_mut().client_has_closed = true;
+    }
+
+    /// The client says so by TLS too.
+    pub(super) fn say_goodbye(&mut self) {
+        self.client.send_close_notify();
+        self.send();
+    }
+
+    /// The connection is reset.
+    pub(super) fn break_off(&mut self) {
+        self.wire.0.borrow_mut().is_broken = true;
+    }
+
+    /// The client takes so much more, or all again.
+    pub(super) fn takes(&mut self, room: impl Into<Option<usize>>) {
+        self.wire.0.borrow_mut().room = room.into();
+    }
+
+    /// Whether the server has said that it sends nothing more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.wire.0.borrow().server_has_closed
+    }
+}
