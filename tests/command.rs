@@ -198,6 +198,29 @@ fn the_demo_never_writes_over_a_file_that_it_did_not_make() {
 // How it ends when it cannot begin.
 
 #[test]
+fn a_failure_with_json_is_json_on_stdout_too() {
+    for (line, code, part) in [
+        (&["cert", "show", "--json"][..], 64, "FILE is missing"),
+        (&["cert", "show", "--json", "/nowhere.pem"], 78, "/nowhere.pem"),
+        (&["cert", "status", "--json"], 2, "--state DIR is missing"),
+        (&["check", "--json"], 64, "what to check is missing"),
+        (&["check", "--json", "--colour"], 64, "no option --colour"),
+        (&["cert", "--json", "show"], 2, "--json stands before the command"),
+    ] {
+        let (given, said, told) = outcome(lockgate(line), b"");
+        let json: serde_json::Value =
+            serde_json::from_str(&said).unwrap_or_else(|_| panic!("{line:?}: {said}"));
+        assert_eq!((given, json["exit_code"].as_i64()), (code, Some(code.into())), "{line:?}");
+        let error = json["error"].as_str().unwrap();
+        assert!(error.contains(part), "{line:?}: {error}");
+        assert_eq!(told, format!("lockgate: {error}\n"));
+    }
+    // A file of this name is no option.
+    let (_, said, _) = outcome(lockgate(&["cert", "show", "--", "--json"]), b"");
+    assert_eq!(said, "");
+}
+
+#[test]
 fn a_wrong_command_line_is_2_and_says_what_would_be_right() {
     let authority = Authority::new();
     let pair = authority.pair("a");

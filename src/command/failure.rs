@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use lockgate::workshop::escape;
 use lockgate::{AcmeFault, Error};
+use serde_json::json;
 
 use super::exit::Code;
 use super::options;
@@ -25,6 +26,12 @@ impl Failure {
 
     pub(super) fn usage(message: impl Into<String>) -> Failure {
         Failure::new(Code::Usage, message)
+    }
+
+    /// The same as JSON, for a program that reads stdout.
+    pub(super) fn to_json(&self) -> String {
+        let error = escape::line(&self.message).to_string();
+        format!("{:#}", json!({"error": error, "exit_code": self.code as u8}))
     }
 
     /// Tells the user, in one line even when names in it hold line ends.

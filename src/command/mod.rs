@@ -26,18 +26,28 @@ mod terminal;
 mod tests;
 mod value;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
+use exit::Code;
 use failure::Failure;
 use parse::{Invocation, Topic};
 use registry::COMMANDS;
-use terminal::{say, start_log};
+use terminal::{say, say_json, start_log};
 
 /// Does what the command line says; the exit code tells how it went.
 pub(crate) fn main() -> ExitCode {
-    match parse::parse(COMMANDS, std::env::args_os()).and_then(invoke) {
+    let line: Vec<OsString> = std::env::args_os().collect();
+    let wants_json = line.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    match parse::parse(COMMANDS, line).and_then(invoke) {
         Ok(code) => code,
-        Err(failure) => failure.report(),
+        Err(failure) => {
+            // A check that could not be made has written what stands in the place of its report.
+            if wants_json && failure.code != Code::NotChecked {
+                say_json(&failure.to_json());
+            }
+            failure.report()
+        }
     }
 }
 

@@ -42,7 +42,8 @@ static HELP: Opt = Opt::new("help", "This text.", Kind::Flag(|arguments| argumen
 
 pub(super) static JSON: Opt = Opt::new(
     "json",
-    "Write JSON for programs instead of text for people.",
+    "Write JSON for programs instead of text for people, also when the command fails: an object \
+     with error and exit_code.",
     Kind::Flag(|arguments| arguments.json = true),
 );
 
