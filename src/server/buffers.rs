@@ -13,17 +13,6 @@ use crate::http::span::Field;
 use crate::limits::limit::Limit;
 use crate::limits::Limits;
 
-/// What a worker does with a request that is ready for its handler.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Handlers {
-    /// Calls it.
-    Call,
-    /// Leaves it for another worker.
-    Defer,
-    /// Refuses it: it has waited too long, or too many wait.
-    Refuse,
-}
-
 pub(crate) struct Buffers<'s> {
     pub shared: &'s Arc<Shared>,
     /// The worker's number; the supervisor, which calls no handler, has none.

@@ -12,6 +12,7 @@ use super::listener::Acceptor;
 use super::missing::{self, Missing};
 use super::poller::Poller;
 use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal, Rounds};
+use super::serve::sizes;
 use super::workers::Workers;
 use super::{agents, run, Shared};
 use crate::error::Error;
@@ -369,13 +370,12 @@ impl ServerBuilder {
                 )
             }
         };
-        let most_workers = self.limits.workers + self.limits.reserve_workers;
-        let readers = self.limits.readers();
-        let poller = Poller::new(self.limits.workers, readers)
+        let sizes = sizes(&self.limits);
+        let poller = Poller::new(sizes.permits, sizes.readers)
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
         let shared = Arc::new(Shared {
             connections,
-            workers: Workers::new(most_workers, readers, self.router.handlers()),
+            workers: Workers::new(sizes, self.router.handlers()),
             per_address: PerAddress::new(self.limits.connections_per_address, self.limits.count_loopback),
             rate: match self.limits.requests_per_address {
                 0 => None,

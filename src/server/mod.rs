@@ -1,8 +1,8 @@
 //! Threads and sockets: from a listening socket to a drained stop. It joins `http`, `router` and `tls`.
 //!
-//! A connection holds a thread only while there is work for it. The listener (`accept`) puts it in the lot (`parking`);
-//! the workers (`workers`) watch the lot in turns and give whatever is ready its turn (`connection`), which ends as soon as
-//! it would wait.
+//! A connection holds a thread only while there is work for it. The `listener` gives it to the `poller`, which keeps it while
+//! it waits; the `workers` watch in turns and give each connection that is ready its `turn`, which ends as soon as it would
+//! wait.
 
 mod agents;
 mod buffers;
@@ -10,17 +10,25 @@ pub(crate) mod builder;
 mod clock;
 mod connection;
 mod deadline;
+#[cfg(test)]
+mod fake_service;
 mod file_watcher;
 pub(crate) mod handle;
 pub(crate) mod health;
 mod listener;
+mod making_room;
 pub(crate) mod missing;
+mod pace;
 mod permits;
+mod places;
 mod poller;
 mod readers;
 pub(crate) mod renewal;
 mod run;
 mod schedule;
+mod scores;
+mod serve;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 mod timers;

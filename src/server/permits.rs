@@ -1,21 +1,33 @@
-//! Which workers may run: the permits, one a core, and who waits for one. Counts and numbers only; a worker's thread and what
-//! it does are `workers`'s. They stand beside what the poller holds, under its one lock, because a worker is called
-//! exactly when there is something in there for it.
+//! Which workers may run: the permits, one a core, and who gets the next one. Counts and numbers only; time is a parameter.
+//! A worker's thread and what it does are `workers`'s. The permits stand beside what the poller holds, under its one lock,
+//! because a worker is called exactly when there is something in there for it.
 
-use std::time::Instant;
+use super::clock::Millis;
 
+/// After the system has refused a worker its thread, none is tried for so long.
+const REFUSED_FOR: Millis = 1_000;
+
+/// What is to be done, without the lock, to get one more worker going. It has its permit already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    Nobody,
+    Wake(usize),
+    Start(usize),
+}
+
+#[derive(Debug)]
 pub(crate) struct Permits {
     /// Permits that no worker holds.
-    pub(crate) free: usize,
+    free: usize,
     /// Workers that wait to be called, the last to fall asleep last.
-    pub(crate) asleep: Vec<usize>,
+    asleep: Vec<usize>,
     /// How many numbers were given to workers so far.
-    pub(crate) started: usize,
+    started: usize,
     /// Those of the numbers that no worker has now.
-    pub(crate) unused: Vec<usize>,
+    unused: Vec<usize>,
     /// When the system last refused a worker its thread.
-    pub(crate) refused_at: Option<Instant>,
-    /// Workers whose threads have not ended.
+    refused_at: Option<Millis>,
+    /// Threads that have not ended: the workers', and the supervisor's.
     pub(crate) alive: usize,
 }
 
@@ -27,5 +39,157 @@ impl Permits {
     /// How many workers have a thread.
     pub(crate) fn running(&self) -> usize {
         self.started - self.unused.len()
+    }
+
+    /// Numbers of workers are below this.
+    pub(crate) fn started(&self) -> usize {
+        self.started
+    }
+
+    /// Whether a permit is there to be taken.
+    pub(crate) fn any_free(&self) -> bool {
+        self.free > 0
+    }
+
+    /// Takes a permit for a worker that is awake. False when there is none.
+    #[must_use]
+    pub(crate) fn take(&mut self) -> bool {
+        let takes = self.free > 0;
+        self.free -= usize::from(takes);
+        takes
+    }
+
+    /// A worker has lost its permit, or gives it back.
+    pub(crate) fn give_back(&mut self) {
+        self.free += 1;
+    }
+
+    /// Takes a free permit for a worker that waits, the last to fall asleep first, or for a new one, of at most `most`.
+    pub(crate) fn call(&mut self, most: usize, now: Millis) -> Call {
+        if self.free == 0 {
+            return Call::Nobody;
+        }
+        let call = if let Some(worker) = self.asleep.pop() {
+            Call::Wake(worker)
+        } else if self.may_start(most, now) {
+            self.alive += 1;
+            Call::Start(self.unused.pop().unwrap_or_else(|| {
+                self.started += 1;
+                self.started - 1
+            }))
+        } else {
+            return Call::Nobody;
+        };
+        self.free -= 1;
+        call
+    }
+
+    /// Whether nobody is left to take a free permit: every worker is inside a handler.
+    pub(crate) fn are_exhausted(&self, most: usize, now: Millis) -> bool {
+        self.free > 0 && self.asleep.is_empty() && !self.may_start(most, now)
+    }
+
+    fn may_start(&self, most: usize, now: Millis) -> bool {
+        self.running() < most
+            && self.refused_at.is_none_or(|refused| now.saturating_sub(refused) >= REFUSED_FOR)
+    }
+
+    /// The worker, which has no permit, waits to be called.
+    pub(crate) fn fall_asleep(&mut self, worker: usize) {
+        self.asleep.push(worker);
+    }
+
+    /// The system has refused the worker its thread.
+    pub(crate) fn refuse(&mut self, worker: usize, now: Millis) {
+        self.alive -= 1;
+        self.free += 1;
+        self.unused.push(worker);
+        self.refused_at = Some(now);
+    }
+
+    /// Whether more workers have a thread than may.
+    pub(crate) fn are_too_many(&self, most: usize) -> bool {
+        self.running() > most
+    }
+
+    /// The worker, which has no permit, gives up its number. Its thread is alive still.
+    pub(crate) fn retire(&mut self, worker: usize) {
+        self.unused.push(worker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_permit_goes_to_the_last_to_fall_asleep_and_then_to_a_new_worker() {
+        let mut permits = Permits::new(2);
+        assert_eq!(permits.call(3, 0), Call::Start(0));
+        assert_eq!(permits.call(3, 0), Call::Start(1));
+        assert_eq!(permits.call(3, 0), Call::Nobody, "there are two permits");
+        assert_eq!((permits.running(), permits.started(), permits.alive), (2, 2, 2));
+        for worker in [0, 1] {
+            permits.give_back();
+            permits.fall_asleep(worker);
+        }
+        assert_eq!([permits.call(3, 0), permits.call(3, 0)], [Call::Wake(1), Call::Wake(0)]);
+        permits.give_back();
+        assert_eq!(permits.call(3, 0), Call::Start(2));
+        permits.give_back();
+        assert_eq!(permits.call(3, 0), Call::Nobody, "there may be three workers");
+        assert!(permits.any_free() && permits.take() && !permits.take() && !permits.any_free());
+    }
+
+    #[test]
+    fn the_permits_of_blocked_workers_go_to_the_reserve_until_that_is_exhausted() {
+        let most = 3;
+        let mut permits = Permits::new(1);
+        for worker in 0..most {
+            assert!(!permits.are_exhausted(most, 0));
+            assert_eq!(permits.call(most, 0), Call::Start(worker));
+            assert!(!permits.are_exhausted(most, 0), "somebody has the permit");
+            // It blocks in a handler.
+            permits.give_back();
+        }
+        assert!(permits.are_exhausted(most, 0));
+        assert!(
+            !permits.are_exhausted(most + 1, 0),
+            "a reader whose client is gone leaves room for one more"
+        );
+        // The first to return finds no permit missing.
+        assert!(permits.take());
+        assert!(!permits.are_exhausted(most, 0));
+    }
+
+    #[test]
+    fn after_a_refused_thread_none_is_tried_for_a_second() {
+        let mut permits = Permits::new(1);
+        assert_eq!(permits.call(4, 500), Call::Start(0));
+        permits.refuse(0, 600);
+        assert_eq!((permits.running(), permits.alive), (0, 0));
+        assert_eq!(permits.call(4, 600 + REFUSED_FOR - 1), Call::Nobody);
+        assert!(permits.are_exhausted(4, 600 + REFUSED_FOR - 1));
+        assert_eq!(permits.call(4, 100), Call::Nobody, "by a clock that was looked at before");
+        assert!(!permits.are_exhausted(4, 600 + REFUSED_FOR));
+        // The number is used again.
+        assert_eq!(permits.call(4, 600 + REFUSED_FOR), Call::Start(0));
+        assert_eq!(permits.started(), 1);
+    }
+
+    #[test]
+    fn a_worker_that_stood_in_for_another_is_one_too_many_when_that_comes_back() {
+        let mut permits = Permits::new(1);
+        assert_eq!(permits.call(1, 0), Call::Start(0));
+        permits.give_back();
+        assert_eq!(permits.call(2, 0), Call::Start(1), "worker 0 is inside a reader whose client is gone");
+        assert!(!permits.are_too_many(2));
+        assert!(permits.are_too_many(1));
+        permits.give_back();
+        permits.retire(1);
+        assert!(!permits.are_too_many(1));
+        assert_eq!(permits.running(), 1);
+        assert_eq!(permits.alive, 2, "its thread has not ended yet");
+        assert_eq!(permits.call(2, 0), Call::Start(1));
     }
 }

@@ -3,7 +3,6 @@
 //! connection. The workers take what is ready, the listener brings what is new. One lock guards all of it, and no system
 //! call is made under that lock.
 
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,70 +13,17 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 
 use super::clock::{whole_millis, Clock, Millis};
-use super::permits::Permits;
-use super::readers::Readers;
-use super::timers::Timers;
-use super::turn::{Idle, Parking, Ready, Reason, Signals};
+use super::places::{Parked, Places, BATCH};
+use super::turn::{Parking, Signals};
 
-/// How many ready connections one watch takes at most.
-const BATCH: usize = 64;
-/// How many candidates one search for connections that can make room keeps.
-const CANDIDATES: usize = 64;
-/// A search that found nobody who can make room is not repeated for so long, or a flood would keep the poller locked.
-const BARREN: Millis = 20;
 const WAKER: Token = Token(usize::MAX);
-
-/// What a poller holds: something with a descriptor to watch, that keeps the key it is given.
-pub(crate) trait Parked: AsRawFd {
-    fn key(&self) -> usize;
-    fn set_key(&mut self, key: usize);
-}
-
-/// What becomes of an attempt to ask a response's reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Entry {
-    Entered,
-    /// As many workers as may be are inside readers.
-    Full,
-    /// The client is gone, so nobody needs what the reader has.
-    Gone,
-}
-
-/// Where a connection is.
-enum Place<C> {
-    Free,
-    /// With a worker, or in a queue to one.
-    Away,
-    Parked(C),
-    /// With a worker that waits in a handler for more of the request's body.
-    Awaited(Thread),
-    /// With a worker that is inside the reader of its response.
-    InReader,
-    /// The same, and its client is gone: the worker counts as an extra one until the reader returns.
-    InAbandonedReader,
-    /// In the middle of a response, whose reader may be asked when another one has returned.
-    AwaitsReader(C),
-}
-
-struct Slot<C> {
-    place: Place<C>,
-    signals: Signals,
-    /// Whether the client is gone; once so, always so.
-    gone: bool,
-    /// Whether it has one of the places for readers.
-    has_reader_place: bool,
-    /// Which watch was the last, or was under way, when its connection came.
-    came_in: u32,
-    deadline: Millis,
-    idle: Idle,
-}
 
 pub(crate) struct Poller<C> {
     start: Instant,
     poll: Mutex<Watch>,
     registry: Registry,
     waker: Waker,
-    state: Mutex<State<C>>,
+    places: Mutex<Places<C>>,
     pub(crate) changed: Condvar,
 }
 
@@ -86,69 +32,18 @@ struct Watch {
     events: Events,
 }
 
-/// What the lock guards. The permits stand here too, because a worker is called exactly when there is something in here
-/// for it; what they mean is not known here.
-pub(crate) struct State<C> {
-    slots: Vec<Slot<C>>,
-    free: Vec<usize>,
-    pub(crate) open: usize,
-    timers: Timers,
-    candidates: Vec<(Idle, usize)>,
-    pub(crate) ready: VecDeque<Ready<C>>,
-    /// Whole requests, and responses whose reader may block, that no worker was free for.
-    pub(crate) queue: VecDeque<Ready<C>>,
-    readers: Readers,
-    pub(crate) watching: bool,
-    /// How many watches there have been, modulo what fits.
-    pub(crate) watches: u32,
-    /// When the watcher will look up by itself.
-    watch_ends: Millis,
-    pub(crate) phase: Phase,
-    drain_began: Option<Millis>,
-    /// Until then a search for connections that can make room need not be repeated: the last found none.
-    barren_until: Millis,
-    pub(crate) permits: Permits,
-}
-
-/// The life of the poller as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
-pub(crate) enum Phase {
-    Open,
-    /// No connection is kept longer than it must be.
-    Draining,
-    /// The workers end.
-    Stopped,
-}
-
 impl<C: Parked> Poller<C> {
     /// A poller for so many permits, with so many places for readers of responses.
     pub(crate) fn new(permits: usize, readers: usize) -> io::Result<Poller<C>> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = Waker::new(&registry, WAKER)?;
-        let state = State {
-            slots: Vec::new(),
-            free: Vec::new(),
-            open: 0,
-            timers: Timers::default(),
-            candidates: Vec::new(),
-            ready: VecDeque::with_capacity(BATCH),
-            queue: VecDeque::new(),
-            readers: Readers::new(readers),
-            watching: false,
-            watches: 0,
-            watch_ends: Millis::MAX,
-            phase: Phase::Open,
-            drain_began: None,
-            barren_until: 0,
-            permits: Permits::new(permits),
-        };
         Ok(Poller {
             start: Instant::now(),
             poll: Mutex::new(Watch { poll, events: Events::with_capacity(BATCH) }),
             registry,
             waker,
-            state: Mutex::new(state),
+            places: Mutex::new(Places::new(permits, readers)),
             changed: Condvar::new(),
         })
     }
@@ -161,30 +56,23 @@ impl<C: Parked> Poller<C> {
         Clock::since(self.start)
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<C>> {
-        // The state is consistent whenever the lock can be let go, so a panic elsewhere leaves it usable.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Places<C>> {
+        // The places are consistent whenever the lock can be let go, so a panic elsewhere leaves it usable.
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a new connection in. Parks it first and listens for its events after, or one would come before the
-    /// connection is there. Who takes connections in has to look at [`until_unwatched_deadline`](Poller::until_unwatched_deadline).
-    pub(crate) fn admit(&self, mut connection: C, parking: Parking) -> io::Result<()> {
+    /// connection is there. The caller has to look at [`until_unwatched_deadline`](Poller::until_unwatched_deadline).
+    pub(crate) fn admit(&self, connection: C, parking: Parking) -> io::Result<()>
+    where
+        C: AsRawFd,
+    {
         let descriptor = connection.as_raw_fd();
-        let key = {
-            let mut state = self.lock();
-            let key = state.take_slot();
-            connection.set_key(key);
-            let _sleeps_past_it = state.park(connection, parking);
-            key
-        };
+        let key = self.lock().admit(connection, parking);
         let listened = self.registry.register(&mut SourceFd(&descriptor), Token(key), Interest::READABLE);
         if listened.is_err() {
-            let mut state = self.lock();
-            if let Some(connection) = state.take_parked(key) {
-                state.release_slot(key);
-                drop(state);
-                drop(connection);
-            }
+            let taken = self.lock().take_back(key);
+            drop(taken);
         }
         listened
     }
@@ -194,9 +82,7 @@ impl<C: Parked> Poller<C> {
     /// threads, and for nothing: the client's first bytes wake it, and then it sees all deadlines.
     pub(crate) fn until_unwatched_deadline(&self, now: Instant) -> Option<Duration> {
         let now = self.millis(now);
-        let state = self.lock();
-        let (at, _) = state.timers.first().filter(|&(at, _)| state.watching && at < state.watch_ends)?;
-        drop(state);
+        let at = self.lock().unwatched_deadline()?;
         if at <= now {
             self.wake_watcher();
             return None;
@@ -214,15 +100,13 @@ impl<C: Parked> Poller<C> {
     /// `watching`; it is cleared here. The caller has looked at the clock; it is looked at again after the wait.
     pub(crate) fn watch<'l>(
         &'l self,
-        mut state: MutexGuard<'l, State<C>>,
+        mut places: MutexGuard<'l, Places<C>>,
         clock: &mut Clock,
         limit: Option<Duration>,
-    ) -> MutexGuard<'l, State<C>> {
+    ) -> MutexGuard<'l, Places<C>> {
         let now = clock.millis();
-        let next = state.timers.first().map(|(at, _)| at);
-        state.watch_ends = next.unwrap_or(Millis::MAX);
-        state.watches = state.watches.wrapping_add(1);
-        drop(state);
+        let next = places.begin_watch();
+        drop(places);
         // One more millisecond, so that the deadline has passed when the wait ends.
         let until_deadline = next.map(|at| Duration::from_millis(at.saturating_sub(now) + 1));
         let timeout = match (until_deadline, limit) {
@@ -242,8 +126,8 @@ impl<C: Parked> Poller<C> {
         clock.look();
         let now = clock.millis();
         let mut awaited = Vec::new();
-        let mut state = self.lock();
-        state.watching = false;
+        let mut places = self.lock();
+        places.watching = false;
         for event in events.iter().filter(|event| event.token() != WAKER) {
             let signals = Signals {
                 readable: event.is_readable(),
@@ -252,16 +136,16 @@ impl<C: Parked> Poller<C> {
                 // Both directions are closed, which a client's FIN alone does not do.
                 gone: event.is_error() || event.is_write_closed(),
             };
-            state.signal(event.token().0, signals, now, &mut awaited);
+            places.signal(event.token().0, signals, now, &mut awaited);
         }
-        state.expire(now);
+        places.expire(now);
         drop(watch);
         if !awaited.is_empty() {
-            drop(state);
+            drop(places);
             awaited.iter().for_each(Thread::unpark);
-            state = self.lock();
+            places = self.lock();
         }
-        state
+        places
     }
 
     pub(crate) fn wake_watcher(&self) {
@@ -272,20 +156,13 @@ impl<C: Parked> Poller<C> {
 
     /// For a handler that waits for more of a request's body: blocks until its connection has signals, or `until`.
     pub(crate) fn await_signals(&self, key: usize, until: Instant) -> Signals {
-        let mut state = self.lock();
+        let thread = std::thread::current();
         loop {
-            let Some(slot) = state.slots.get_mut(key) else {
-                return Signals::default();
-            };
             let now = Instant::now();
-            if slot.signals.any() || now >= until {
-                slot.place = Place::Away;
-                return std::mem::take(&mut slot.signals);
+            if let Some(signals) = self.lock().take_signals(key, &thread, now >= until) {
+                return signals;
             }
-            slot.place = Place::Awaited(std::thread::current());
-            drop(state);
             std::thread::park_timeout(until - now);
-            state = self.lock();
         }
     }
 
@@ -294,395 +171,220 @@ impl<C: Parked> Poller<C> {
     /// rate. Never one that has only just come, nor one whose request a worker has.
     pub(crate) fn make_room(&self, stall_timeout: Duration) -> Option<C> {
         let now = self.millis(Instant::now());
-        let mut state = self.lock();
-        let key = state.least_worth(now, stall_timeout.as_millis() as Millis)?;
-        let connection = state.take_parked(key)?;
-        state.release_slot(key);
-        Some(connection)
+        self.lock().make_room(now, stall_timeout.as_millis() as Millis)
     }
 
     /// Begins to drain: connections that wait for a request are looked at once more, so that what has arrived is
     /// answered; they close by themselves when there is nothing.
     pub(crate) fn drain(&self, now: Millis) {
-        let mut state = self.lock();
-        state.phase = Phase::Draining;
-        state.drain_began = Some(now);
-        let keys = 0..state.slots.len();
-        for key in keys {
-            if let Some(connection) = state.take_parked(key) {
-                let reason = Reason::Signals(Signals::READABLE);
-                state.ready.push_back(Ready { connection, reason, since: now });
-            }
-        }
-        drop(state);
+        self.lock().drain(now);
         self.wake_watcher();
     }
 
     /// Waits until no connection is open, at most until `until`; the number still open then.
     pub(crate) fn wait_empty(&self, until: Instant) -> usize {
-        let mut state = self.lock();
-        while state.open > 0 {
+        let mut places = self.lock();
+        while places.open > 0 {
             let now = Instant::now();
             if now >= until {
                 break;
             }
-            let waited = self.changed.wait_timeout(state, until - now);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.changed.wait_timeout(places, until - now);
+            places = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
-        state.open
+        places.open
     }
 
     /// Takes out every connection that no worker has, and lets handlers that wait for a body find its end.
     pub(crate) fn cut(&self) -> impl Iterator<Item = C> {
-        let mut awaited = Vec::new();
-        let mut state = self.lock();
-        state.phase = Phase::Stopped;
-        for key in 0..state.slots.len() {
-            let hung_up = Signals { hung_up: true, ..Signals::default() };
-            let waiting = state.take_parked(key).or_else(|| state.take_waiting_reader(key));
-            if let Some(connection) = waiting {
-                let reason = Reason::Signals(Signals::default());
-                state.ready.push_back(Ready { connection, reason, since: 0 });
-            } else {
-                state.signal(key, hung_up, 0, &mut awaited);
-            }
-        }
-        // Nothing is given back before all are taken, or a place for a reader would put another into the queue.
-        let dropped = state.take_queues();
-        dropped.iter().for_each(|ready| state.release_slot(ready.connection.key()));
-        drop(state);
+        let (cut, awaited) = self.lock().cut();
         self.wake_watcher();
         awaited.iter().for_each(Thread::unpark);
-        dropped.into_iter().map(|ready| ready.connection)
-    }
-}
-
-impl<C: Parked> State<C> {
-    /// Whether connections are ready that nobody looks at: who watches sleeps, and must be woken for them.
-    pub(crate) fn is_overlooked(&self) -> bool {
-        self.watching && (!self.ready.is_empty() || !self.queue.is_empty())
-    }
-
-    /// Whether a worker that has a permit would find something to do.
-    pub(crate) fn has_work(&self) -> bool {
-        !self.watching || !self.ready.is_empty() || !self.queue.is_empty()
-    }
-
-    /// The next connection with work for it. Requests that have waited for a worker go first.
-    pub(crate) fn take_ready(&mut self) -> Option<Ready<C>> {
-        self.queue.pop_front().or_else(|| self.ready.pop_front())
-    }
-
-    /// Parks a connection, or gives it straight back to the ready queue when something has happened meanwhile. True when
-    /// the watcher must be woken, because it would sleep past the deadline.
-    #[must_use]
-    pub(crate) fn park(&mut self, connection: C, parking: Parking) -> bool {
-        let key = connection.key();
-        // Its turn began before the stop was wished for, so it has not acted on that.
-        let missed_the_drain = self.drain_began.is_some_and(|began| parking.now <= began);
-        let Some(slot) = self.slots.get_mut(key) else {
-            return false;
-        };
-        if slot.signals.any() || missed_the_drain {
-            let mut signals = std::mem::take(&mut slot.signals);
-            signals.readable |= missed_the_drain;
-            // Later than its worker's clock, which it has been looked at by: so that whoever takes it looks again.
-            let since = parking.now + 1;
-            self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since });
-            return false;
-        }
-        slot.deadline = parking.deadline;
-        slot.idle = parking.idle;
-        slot.place = Place::Parked(connection);
-        // A connection that waits for its socket needs no place meanwhile.
-        if std::mem::take(&mut slot.has_reader_place) {
-            self.readers.give_back();
-            self.admit_readers();
-        }
-        let first = self.timers.no_later_than(key, parking.deadline);
-        first && self.watching && parking.deadline < self.watch_ends
-    }
-
-    /// Gives a closed connection's place free.
-    pub(crate) fn release_slot(&mut self, key: usize) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        let place = std::mem::replace(&mut slot.place, Place::Free);
-        slot.signals = Signals::default();
-        if std::mem::take(&mut slot.has_reader_place) {
-            match place {
-                Place::InAbandonedReader => self.readers.give_back_abandoned(),
-                _ => self.readers.give_back(),
-            }
-            self.admit_readers();
-        }
-        self.timers.remove(key);
-        self.free.push(key);
-        self.open -= 1;
-    }
-
-    fn take_slot(&mut self) -> usize {
-        self.open += 1;
-        let slot = Slot {
-            place: Place::Away,
-            signals: Signals::default(),
-            gone: false,
-            has_reader_place: false,
-            came_in: self.watches,
-            deadline: 0,
-            idle: Idle::No,
-        };
-        match self.free.pop() {
-            Some(key) => {
-                self.slots[key] = slot;
-                key
-            }
-            None => {
-                self.slots.push(slot);
-                self.slots.len() - 1
-            }
-        }
-    }
-
-    fn take_parked(&mut self, key: usize) -> Option<C> {
-        let slot = self.slots.get_mut(key)?;
-        match std::mem::replace(&mut slot.place, Place::Away) {
-            Place::Parked(connection) => Some(connection),
-            other => {
-                slot.place = other;
-                None
-            }
-        }
-    }
-
-    fn signal(&mut self, key: usize, signals: Signals, now: Millis, awaited: &mut Vec<Thread>) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        // An event of the watch in which the connection came may be of the one that had its key before.
-        slot.gone |= signals.gone && !matches!(slot.place, Place::Free) && slot.came_in != self.watches;
-        match std::mem::replace(&mut slot.place, Place::Away) {
-            Place::Parked(connection) => {
-                self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
-            }
-            Place::Away => slot.signals.add(signals),
-            Place::Awaited(thread) => {
-                slot.signals.add(signals);
-                awaited.push(thread);
-            }
-            Place::InReader if signals.gone && self.readers.abandon() => {
-                slot.place = Place::InAbandonedReader;
-                self.admit_readers();
-            }
-            Place::AwaitsReader(connection) if signals.gone => {
-                self.readers.forget(key);
-                self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
-            }
-            // An event of a connection that has gone since.
-            Place::Free => slot.place = Place::Free,
-            other @ (Place::InReader | Place::InAbandonedReader | Place::AwaitsReader(_)) => {
-                slot.signals.add(signals);
-                slot.place = other;
-            }
-        }
-    }
-
-    fn expire(&mut self, now: Millis) {
-        while let Some((at, key)) = self.timers.first() {
-            if at > now {
-                break;
-            }
-            self.timers.remove(key);
-            let Some(slot) = self.slots.get(key) else { continue };
-            if !matches!(slot.place, Place::Parked(_)) {
-                // Parking again brings the entry back.
-                continue;
-            }
-            if slot.deadline > now {
-                self.timers.no_later_than(key, slot.deadline);
-            } else if let Some(connection) = self.take_parked(key) {
-                self.ready.push_back(Ready { connection, reason: Reason::Expired, since: now });
-            }
-        }
-    }
-
-    /// The key of the parked connection that makes room first. A search looks at every connection and keeps the first
-    /// ones: whoever has not moved since is still among them, so a search serves many calls.
-    fn least_worth(&mut self, now: Millis, stalled_after: Millis) -> Option<usize> {
-        if now < self.barren_until {
-            return None;
-        }
-        for _ in 0..2 {
-            while let Some((idle, key)) = self.candidates.pop() {
-                let slot = self.slots.get(key)?;
-                if matches!(slot.place, Place::Parked(_)) && slot.idle == idle {
-                    return Some(key);
-                }
-            }
-            // The first ones so far, the first of all last. Sorting all of them costs more memory, and a larger program.
-            let mut first: Vec<((u8, u64), usize)> = Vec::with_capacity(CANDIDATES + 1);
-            let parked =
-                self.slots.iter().enumerate().filter(|(_, slot)| matches!(slot.place, Place::Parked(_)));
-            for (key, slot) in parked {
-                let Some(rank) = slot.idle.rank(now, stalled_after) else { continue };
-                let is_worse = first.first().is_some_and(|worst| (rank, key) > *worst);
-                if first.len() == CANDIDATES && is_worse {
-                    continue;
-                }
-                let at = first.partition_point(|other| *other > (rank, key));
-                first.insert(at, (rank, key));
-                if first.len() > CANDIDATES {
-                    first.remove(0);
-                }
-            }
-            if first.is_empty() {
-                self.barren_until = now + BARREN;
-                return None;
-            }
-            let slots = &self.slots;
-            self.candidates = first.into_iter().map(|(_, key)| (slots[key].idle, key)).collect();
-        }
-        None
-    }
-
-    /// Whether the client of this connection is known to be gone.
-    pub(crate) fn is_gone(&self, key: usize) -> bool {
-        self.slots.get(key).is_some_and(|slot| slot.gone)
-    }
-
-    /// How many workers are inside readers whose clients are gone.
-    pub(crate) fn abandoned_readers(&self) -> usize {
-        self.readers.abandoned()
-    }
-
-    /// Takes a place for the reader of a response that is about to begin. False when there is none.
-    #[must_use]
-    pub(crate) fn take_reader_place(&mut self, key: usize) -> bool {
-        let Some(slot) = self.slots.get_mut(key) else { return false };
-        slot.has_reader_place = slot.has_reader_place || self.readers.take();
-        slot.has_reader_place
-    }
-
-    /// A worker is about to ask the connection's reader for more.
-    pub(crate) fn enter_reader(&mut self, key: usize) -> Entry {
-        if self.is_gone(key) {
-            return Entry::Gone;
-        }
-        if !self.take_reader_place(key) {
-            return Entry::Full;
-        }
-        self.slots[key].place = Place::InReader;
-        Entry::Entered
-    }
-
-    /// The reader has returned. Whether others go on that have waited for its place.
-    pub(crate) fn leave_reader(&mut self, key: usize) -> bool {
-        let Some(slot) = self.slots.get_mut(key) else { return false };
-        slot.has_reader_place = false;
-        match std::mem::replace(&mut slot.place, Place::Away) {
-            Place::InAbandonedReader => self.readers.give_back_abandoned(),
-            _ => self.readers.give_back(),
-        }
-        self.admit_readers()
-    }
-
-    /// The connection goes on with its response when there is a place for its reader.
-    pub(crate) fn await_reader(&mut self, connection: C) {
-        let key = connection.key();
-        let Some(slot) = self.slots.get_mut(key) else { return };
-        if slot.gone {
-            // The signal has come since the place was asked for, and does not come again.
-            let reason = Reason::Signals(std::mem::take(&mut slot.signals));
-            self.ready.push_back(Ready { connection, reason, since: 0 });
-            return;
-        }
-        slot.place = Place::AwaitsReader(connection);
-        self.readers.wait(key);
-        // A place may have been given back since it was asked for.
-        self.admit_readers();
-    }
-
-    /// Lets those go on that wait for a place, as far as there are places.
-    fn admit_readers(&mut self) -> bool {
-        let mut admitted = false;
-        while let Some(key) = self.readers.next() {
-            match self.slots.get_mut(key).map(|slot| (std::mem::replace(&mut slot.place, Place::Away), slot))
-            {
-                Some((Place::AwaitsReader(connection), slot)) => {
-                    slot.has_reader_place = true;
-                    let reason = Reason::Signals(Signals::default());
-                    self.queue.push_back(Ready { connection, reason, since: 0 });
-                    admitted = true;
-                }
-                other => {
-                    if let Some((place, slot)) = other {
-                        slot.place = place;
-                    }
-                    self.readers.give_back();
-                }
-            }
-        }
-        admitted
-    }
-
-    fn take_waiting_reader(&mut self, key: usize) -> Option<C> {
-        let slot = self.slots.get_mut(key)?;
-        match std::mem::replace(&mut slot.place, Place::Away) {
-            Place::AwaitsReader(connection) => {
-                self.readers.forget(key);
-                Some(connection)
-            }
-            other => {
-                slot.place = other;
-                None
-            }
-        }
-    }
-
-    fn take_queues(&mut self) -> Vec<Ready<C>> {
-        let queued = std::mem::take(&mut self.queue);
-        std::mem::take(&mut self.ready).into_iter().chain(queued).collect()
+        cut.into_iter()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::{PipeReader, PipeWriter, Write};
+    use std::sync::{mpsc, Arc};
 
-    struct Held;
+    use super::*;
+    use crate::server::places::Phase;
+    use crate::server::turn::{Idle, Outcome, Ready, Reason};
+
+    /// One end of a pipe in place of a connection.
+    struct Held {
+        key: usize,
+        end: PipeReader,
+    }
 
     impl AsRawFd for Held {
         fn as_raw_fd(&self) -> RawFd {
-            -1
+            self.end.as_raw_fd()
         }
     }
 
     impl Parked for Held {
         fn key(&self) -> usize {
-            0
+            self.key
         }
 
-        fn set_key(&mut self, _: usize) {}
+        fn set_key(&mut self, key: usize) {
+            self.key = key;
+        }
+    }
+
+    const FAR: Millis = Millis::MAX / 2;
+
+    fn parking(deadline: Millis) -> Parking {
+        Parking { now: 0, deadline, idle: Idle::Since(0) }
+    }
+
+    fn poller() -> Poller<Held> {
+        Poller::new(1, 1).unwrap()
+    }
+
+    fn admit(poller: &Poller<Held>, deadline: Millis) -> PipeWriter {
+        let (end, other) = std::io::pipe().unwrap();
+        poller.admit(Held { key: usize::MAX, end }, parking(deadline)).unwrap();
+        other
+    }
+
+    fn watch<'p>(poller: &'p Poller<Held>, limit: Option<Duration>) -> MutexGuard<'p, Places<Held>> {
+        let mut places = poller.lock();
+        places.watching = true;
+        poller.watch(places, &mut poller.clock(), limit)
     }
 
     #[test]
-    fn a_late_event_of_another_connection_says_nothing_of_the_one_that_has_its_key_now() {
-        let poller = Poller::<Held>::new(1, 1).unwrap();
-        let mut state = poller.lock();
-        let gone = Signals { gone: true, hung_up: true, ..Signals::default() };
-        let first = state.take_slot();
-        state.watches += 1;
-        state.signal(first, gone, 0, &mut Vec::new());
-        assert!(state.is_gone(first));
-        // The watch is under way still.
-        state.release_slot(first);
-        let second = state.take_slot();
-        assert_eq!(second, first);
-        state.signal(second, gone, 0, &mut Vec::new());
-        assert!(!state.is_gone(second));
-        state.watches += 1;
-        state.signal(second, gone, 0, &mut Vec::new());
-        assert!(state.is_gone(second));
+    fn what_has_come_for_a_connection_ends_the_watch_and_makes_it_ready() {
+        let poller = poller();
+        let mut other = admit(&poller, FAR);
+        let _silent = admit(&poller, FAR);
+        other.write_all(b"x").unwrap();
+        let mut places = watch(&poller, None);
+        assert!(!places.watching);
+        let Some(Ready { connection, reason, .. }) = places.take_ready() else { panic!("nothing is ready") };
+        assert_eq!((connection.key, reason), (0, Reason::Signals(Signals::READABLE)));
+        assert!(places.take_ready().is_none());
+        // What comes while a worker has it is kept for it.
+        drop(places);
+        drop(other);
+        let mut places = watch(&poller, None);
+        assert!(places.take_ready().is_none());
+        assert!(!places.settle(Outcome::Park(connection, parking(FAR)), &mut None));
+        let reason = places.take_ready().map(|ready| ready.reason);
+        assert!(matches!(reason, Some(Reason::Signals(Signals { hung_up: true, .. }))), "{reason:?}");
+    }
+
+    #[test]
+    fn a_deadline_ends_the_watch_and_so_does_a_limit() {
+        let poller = poller();
+        assert!(watch(&poller, Some(Duration::from_millis(1))).take_ready().is_none());
+        let _other = admit(&poller, 1);
+        let ready = watch(&poller, None).take_ready().unwrap();
+        assert_eq!(ready.reason, Reason::Expired);
+        assert!(ready.since >= 1);
+    }
+
+    #[test]
+    fn a_watcher_that_would_sleep_past_a_new_deadline_is_woken() {
+        let poller = poller();
+        let now = Instant::now();
+        assert_eq!(poller.until_unwatched_deadline(now), None);
+        poller.lock().watching = true;
+        let _ = poller.lock().begin_watch();
+        let at = poller.millis(now) + 10_000;
+        let _other = admit(&poller, at);
+        assert_eq!(poller.until_unwatched_deadline(now), Some(Duration::from_secs(10)));
+        assert_eq!(poller.until_unwatched_deadline(now + Duration::from_secs(10)), None);
+        // That has woken it: the watch ends long before the deadline.
+        let places = watch(&poller, None);
+        assert!(places.ready.is_empty() && !places.watching);
+    }
+
+    #[test]
+    fn what_cannot_be_watched_is_not_taken_in() {
+        let poller = poller();
+        let (end, _other) = std::io::pipe().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let end = {
+            let _pipe = end;
+            PipeReader::from(std::os::fd::OwnedFd::from(file))
+        };
+        assert!(poller.admit(Held { key: 0, end }, parking(FAR)).is_err());
+        assert_eq!(poller.lock().open, 0);
+        assert_eq!(poller.lock().unwatched_deadline(), None);
+    }
+
+    #[test]
+    fn room_to_write_is_told_only_when_it_was_asked_for() {
+        let poller = poller();
+        let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let end = PipeReader::from(std::os::fd::OwnedFd::from(near));
+        let descriptor = end.as_raw_fd();
+        poller.admit(Held { key: 0, end }, parking(FAR)).unwrap();
+        assert!(watch(&poller, Some(Duration::from_millis(1))).take_ready().is_none());
+        poller.listen_for_writable(0, descriptor).unwrap();
+        let ready = watch(&poller, None).take_ready().unwrap();
+        assert!(matches!(ready.reason, Reason::Signals(Signals { writable: true, readable: false, .. })));
+    }
+
+    #[test]
+    fn a_handler_that_waits_for_a_body_is_woken_by_what_comes_and_by_the_end() {
+        let poller = Arc::new(poller());
+        let mut other = admit(&poller, FAR);
+        other.write_all(b"x").unwrap();
+        let connection = watch(&poller, None).take_ready().unwrap().connection;
+        let key = connection.key;
+        assert_eq!(poller.await_signals(key, Instant::now()), Signals::default());
+        let far = Instant::now() + Duration::from_secs(600);
+        let wait = || {
+            let (tell, told) = mpsc::channel();
+            let waits: Arc<Poller<Held>> = poller.clone();
+            std::thread::spawn(move || tell.send(waits.await_signals(key, far)));
+            while !poller.lock().is_awaited(key) {
+                std::thread::yield_now();
+            }
+            move || told.recv_timeout(Duration::from_secs(60)).expect("it was not woken")
+        };
+        let waited = wait();
+        other.write_all(b"y").unwrap();
+        drop(watch(&poller, None));
+        assert_eq!(waited(), Signals::READABLE);
+        let waited = wait();
+        assert_eq!(poller.cut().count(), 0, "a worker has it");
+        assert!(waited().hung_up);
+        assert_eq!(poller.await_signals(99, far), Signals::default(), "a key that nobody has");
+    }
+
+    #[test]
+    fn a_stop_gives_each_a_turn_and_waits_until_all_are_closed_or_time_is_over() {
+        let poller = poller();
+        let others = [admit(&poller, FAR), admit(&poller, FAR)];
+        poller.drain(poller.millis(Instant::now()));
+        let mut places = watch(&poller, None);
+        assert_eq!((places.phase, places.ready.len()), (Phase::Draining, 2));
+        let connection = places.take_ready().unwrap().connection;
+        assert!(!places.settle(Outcome::Closed(connection.key), &mut None));
+        drop(places);
+        assert_eq!(poller.wait_empty(Instant::now()), 1);
+        let cut: Vec<Held> = poller.cut().collect();
+        assert_eq!(cut.len(), 1);
+        assert_eq!(poller.wait_empty(Instant::now() + Duration::from_secs(600)), 0);
+        drop(others);
+    }
+
+    #[test]
+    fn room_is_made_by_a_connection_that_waits_and_by_no_other() {
+        let poller = poller();
+        assert!(poller.make_room(Duration::ZERO).is_none());
+        let _other = admit(&poller, FAR);
+        // A search that found none is not repeated for a while, and time is what it is waited by.
+        while poller.make_room(Duration::ZERO).is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(poller.lock().open, 0);
     }
 }

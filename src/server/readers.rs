@@ -74,6 +74,12 @@ impl Readers {
         self.taken += 1;
         Some(self.waiting.remove(0))
     }
+
+    /// How many places are taken, how many of them are of readers whose clients are gone, and how many wait.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        (self.taken, self.abandoned, self.waiting.len())
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::agents::Agents;
 use super::handle::Handle;
 use super::listener::Acceptor;
 use super::renewal::Rounds;
-use super::workers::Workers;
+use super::supervisor;
 use super::Shared;
 use crate::error::Error;
 use crate::limits::limit::Limit;
@@ -29,7 +29,7 @@ pub(crate) fn run(
 ) -> Result<(), Error> {
     let shared = handle.shared();
     let starting = |source| Error::Io { doing: "starting a thread", source };
-    Workers::start(shared).map_err(starting)?;
+    supervisor::start(shared).map_err(starting)?;
     let redirect = redirect
         .map(|redirect| {
             let state = handle.redirect_state();

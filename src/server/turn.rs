@@ -40,6 +40,17 @@ pub(crate) enum Reason {
     Expired,
 }
 
+/// What a turn does with a request that is ready for its handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handlers {
+    /// Calls it.
+    Call,
+    /// Leaves it for another worker.
+    Defer,
+    /// Refuses it: it has waited too long, or too many wait.
+    Refuse,
+}
+
 /// A connection with work for it.
 pub(crate) struct Ready<C> {
     pub connection: C,

@@ -12,6 +12,7 @@ use crate::http::request::{Presence, Request};
 use crate::http::response::Response;
 use crate::router;
 use crate::server::buffers::Buffers;
+use crate::server::workers::Service;
 use crate::tls::ClientIdentity;
 
 /// Whose request it is.

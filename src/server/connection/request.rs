@@ -19,8 +19,8 @@ use crate::limits::streams::Full;
 use crate::limits::Limits;
 use crate::router::endpoint::Endpoint;
 use crate::router::{self, Router};
-use crate::server::buffers::Handlers;
 use crate::server::clock::Millis;
+use crate::server::turn::Handlers;
 
 pub(crate) const NOT_LET_IN: Refusal = Refusal::new(
     StatusCode::FORBIDDEN,

@@ -26,8 +26,9 @@ use crate::router;
 use crate::server::buffers::{Buffers, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::deadline::Deadline;
-use crate::server::poller::Entry;
+use crate::server::places::Entry;
 use crate::server::turn::Idle;
+use crate::server::workers::Service;
 use crate::server::Shared;
 
 /// A body up to this size goes into the same record as its head, in bytes.

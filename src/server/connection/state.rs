@@ -32,8 +32,9 @@ use crate::limits::per_address::Admission;
 use crate::server::buffers::{Buffers, Input};
 use crate::server::clock::Millis;
 use crate::server::deadline::Deadline;
-use crate::server::poller::Parked;
+use crate::server::places::Parked;
 use crate::server::turn::{self, Parking, Ready, Reason, Signals};
+use crate::server::workers::Service;
 use crate::server::Shared;
 use crate::tls;
 

@@ -11,6 +11,7 @@ use super::transport::{Flushed, Stream, Transport};
 use crate::error::BodyFault;
 use crate::http::Refusal;
 use crate::server::buffers::Input;
+use crate::server::workers::Service;
 use crate::server::Shared;
 
 pub(crate) struct Streaming<'a, S: Stream> {

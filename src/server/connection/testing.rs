@@ -28,13 +28,15 @@ use crate::limits::streams::Streams;
 use crate::limits::Limits;
 use crate::log_limiter::LogLimiter;
 use crate::router::Router;
-use crate::server::buffers::{Buffers, Handlers, Input};
+use crate::server::buffers::{Buffers, Input};
 use crate::server::clock::{whole_millis, Clock, Millis};
 use crate::server::deadline::Deadline;
 use crate::server::missing::Missing;
-use crate::server::poller::{Parked, Poller};
+use crate::server::places::Parked;
+use crate::server::poller::Poller;
 use crate::server::renewal::Renewal;
-use crate::server::turn::{Idle, Outcome, Parking, Ready, Reason, Signals};
+use crate::server::serve::sizes;
+use crate::server::turn::{Handlers, Idle, Outcome, Parking, Ready, Reason, Signals};
 use crate::server::workers::Workers;
 use crate::server::Shared;
 use crate::tls::{Identity, Live};
@@ -141,11 +143,7 @@ impl World {
         let per_address = |most| PerAddress::new(most, limits.count_loopback);
         let shared = Shared {
             connections: limits.connections,
-            workers: Workers::new(
-                limits.workers + limits.reserve_workers,
-                limits.readers(),
-                router.handlers(),
-            ),
+            workers: Workers::new(sizes(&limits), router.handlers()),
             per_address: per_address(limits.connections_per_address),
             rate: Some(limits.requests_per_address as u64).filter(|most| *most > 0).map(Rate::new),
             body_memory: Arc::new(Budget::new(limits.body_memory_bytes)),

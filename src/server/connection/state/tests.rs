@@ -6,8 +6,7 @@ use super::super::testing::{End, Talk, Wire, World};
 use super::*;
 use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::server::buffers::Handlers;
-use crate::server::turn::Idle;
+use crate::server::turn::{Handlers, Idle};
 use crate::Router;
 
 /// What the tests do to a connection from outside.

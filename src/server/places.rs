@@ -1,0 +1,478 @@
+//! Where each connection is, when its deadline is, and which are ready: what the poller's lock guards. Pure bookkeeping over
+//! keys, times and signals: it opens no descriptor, waits for nothing and looks at no clock. The poller and the workers call
+//! it.
+
+use std::collections::VecDeque;
+use std::thread::Thread;
+
+use super::clock::Millis;
+use super::making_room::Candidates;
+use super::permits::Permits;
+use super::readers::Readers;
+use super::timers::Timers;
+use super::turn::{Idle, Outcome, Parking, Ready, Reason, Signals};
+
+/// How many ready connections are expected at a time.
+pub(crate) const BATCH: usize = 64;
+
+/// What a poller holds: something that keeps the key which it is given.
+pub(crate) trait Parked {
+    fn key(&self) -> usize;
+    fn set_key(&mut self, key: usize);
+}
+
+/// What becomes of an attempt to ask a response's reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Entered,
+    /// As many workers as may be are inside readers.
+    Full,
+    /// The client is gone, so nobody needs what the reader has.
+    Gone,
+}
+
+/// Where a connection is.
+enum Place<C> {
+    Free,
+    /// With a worker, or in a queue to one.
+    Away,
+    Parked(C),
+    /// With a worker that waits in a handler for more of the request's body.
+    Awaited(Thread),
+    /// With a worker that is inside the reader of its response.
+    InReader,
+    /// The same, and its client is gone: the worker counts as an extra one until the reader returns.
+    InAbandonedReader,
+    /// In the middle of a response, whose reader may be asked when another one has returned.
+    AwaitsReader(C),
+}
+
+struct Slot<C> {
+    place: Place<C>,
+    signals: Signals,
+    /// Whether the client is gone; once so, always so.
+    gone: bool,
+    /// Whether it has one of the places for readers.
+    has_reader_place: bool,
+    /// Which watch was the last, or was under way, when its connection came.
+    came_in: u32,
+    deadline: Millis,
+    idle: Idle,
+}
+
+/// What the poller's lock guards. The permits stand here too, because a worker is called exactly when there is something
+/// in here for it; what they mean is not known here.
+pub(crate) struct Places<C> {
+    slots: Vec<Slot<C>>,
+    free: Vec<usize>,
+    pub(crate) open: usize,
+    timers: Timers,
+    candidates: Candidates,
+    pub(crate) ready: VecDeque<Ready<C>>,
+    /// Whole requests, and responses whose reader may block, that no worker was free for.
+    pub(crate) queue: VecDeque<Ready<C>>,
+    readers: Readers,
+    pub(crate) watching: bool,
+    /// How many watches there have been, modulo what fits.
+    pub(crate) watches: u32,
+    /// When the watcher will look up by itself.
+    watch_ends: Millis,
+    pub(crate) phase: Phase,
+    drain_began: Option<Millis>,
+    pub(crate) permits: Permits,
+}
+
+/// The life of the poller as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+pub(crate) enum Phase {
+    Open,
+    /// No connection is kept longer than it must be.
+    Draining,
+    /// The workers end.
+    Stopped,
+}
+
+impl<C: Parked> Places<C> {
+    /// For so many permits, with so many places for readers of responses.
+    pub(crate) fn new(permits: usize, readers: usize) -> Places<C> {
+        Places {
+            slots: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            timers: Timers::default(),
+            candidates: Candidates::default(),
+            ready: VecDeque::with_capacity(BATCH),
+            queue: VecDeque::new(),
+            readers: Readers::new(readers),
+            watching: false,
+            watches: 0,
+            watch_ends: Millis::MAX,
+            phase: Phase::Open,
+            drain_began: None,
+            permits: Permits::new(permits),
+        }
+    }
+
+    /// Whether connections are ready that nobody looks at: who watches sleeps, and must be woken for them.
+    pub(crate) fn is_overlooked(&self) -> bool {
+        self.watching && (!self.ready.is_empty() || !self.queue.is_empty())
+    }
+
+    /// Whether a worker that has a permit would find something to do.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.watching || !self.ready.is_empty() || !self.queue.is_empty()
+    }
+
+    /// The next connection with work for it. Requests that have waited for a worker go first.
+    pub(crate) fn take_ready(&mut self) -> Option<Ready<C>> {
+        self.queue.pop_front().or_else(|| self.ready.pop_front())
+    }
+
+    /// Takes a new connection in and parks it; its key. No watcher is woken for its deadline: see
+    /// [`unwatched_deadline`](Places::unwatched_deadline).
+    pub(crate) fn admit(&mut self, mut connection: C, parking: Parking) -> usize {
+        let key = self.take_slot();
+        connection.set_key(key);
+        let _sleeps_past_it = self.park(connection, parking);
+        key
+    }
+
+    /// A new connection cannot be watched: gives it back, unless it has work meanwhile.
+    pub(crate) fn take_back(&mut self, key: usize) -> Option<C> {
+        let connection = self.take_parked(key)?;
+        self.release_slot(key);
+        Some(connection)
+    }
+
+    /// A watch begins; when the first deadline is.
+    pub(crate) fn begin_watch(&mut self) -> Option<Millis> {
+        let next = self.timers.first().map(|(at, _)| at);
+        self.watch_ends = next.unwrap_or(Millis::MAX);
+        self.watches = self.watches.wrapping_add(1);
+        next
+    }
+
+    /// A deadline that the watcher would sleep past, because it began to watch before there was that deadline.
+    pub(crate) fn unwatched_deadline(&self) -> Option<Millis> {
+        let (at, _) = self.timers.first()?;
+        (self.watching && at < self.watch_ends).then_some(at)
+    }
+
+    /// Parks a connection, or gives it straight back to the ready queue when something has happened meanwhile. True when
+    /// the watcher must be woken, because it would sleep past the deadline.
+    #[must_use]
+    pub(crate) fn park(&mut self, connection: C, parking: Parking) -> bool {
+        let key = connection.key();
+        // Its turn began before the stop was wished for, so it has not acted on that.
+        let missed_the_drain = self.drain_began.is_some_and(|began| parking.now <= began);
+        let Some(slot) = self.slots.get_mut(key) else {
+            return false;
+        };
+        if slot.signals.any() || missed_the_drain {
+            let mut signals = std::mem::take(&mut slot.signals);
+            signals.readable |= missed_the_drain;
+            // Later than its worker's clock, which it has been looked at by: so that whoever takes it looks again.
+            let since = parking.now + 1;
+            self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since });
+            return false;
+        }
+        slot.deadline = parking.deadline;
+        slot.idle = parking.idle;
+        slot.place = Place::Parked(connection);
+        // A connection that waits for its socket needs no place meanwhile.
+        if std::mem::take(&mut slot.has_reader_place) {
+            self.readers.give_back();
+            self.admit_readers();
+        }
+        let first = self.timers.no_later_than(key, parking.deadline);
+        first && self.watching && parking.deadline < self.watch_ends
+    }
+
+    /// Puts a connection where its turn has left it. True when the watcher must be woken. A connection that a stop leaves no
+    /// place to goes to `dropped`.
+    #[must_use]
+    pub(crate) fn settle(&mut self, outcome: Outcome<C>, dropped: &mut Option<C>) -> bool {
+        match outcome {
+            Outcome::Park(connection, parking) if self.phase < Phase::Stopped => {
+                return self.park(connection, parking);
+            }
+            Outcome::Queue(ready) if self.phase < Phase::Stopped => self.queue.push_back(ready),
+            Outcome::Again(ready) if self.phase < Phase::Stopped => self.ready.push_back(ready),
+            Outcome::AwaitReader(connection) if self.phase < Phase::Stopped => self.await_reader(connection),
+            Outcome::Closed(key) => self.release_slot(key),
+            Outcome::Park(connection, ..)
+            | Outcome::AwaitReader(connection)
+            | Outcome::Queue(Ready { connection, .. })
+            | Outcome::Again(Ready { connection, .. }) => {
+                self.release_slot(connection.key());
+                *dropped = Some(connection);
+            }
+        }
+        false
+    }
+
+    /// For a handler that waits for more of a request's body: the signals of its connection, once there are any or the wait
+    /// `is_over`. With `None`, `thread` is unparked when there are.
+    pub(crate) fn take_signals(&mut self, key: usize, thread: &Thread, is_over: bool) -> Option<Signals> {
+        let Some(slot) = self.slots.get_mut(key) else { return Some(Signals::default()) };
+        if slot.signals.any() || is_over {
+            slot.place = Place::Away;
+            return Some(std::mem::take(&mut slot.signals));
+        }
+        slot.place = Place::Awaited(thread.clone());
+        None
+    }
+
+    /// Takes out the connection that makes room first, if one does.
+    pub(crate) fn make_room(&mut self, now: Millis, stalled_after: Millis) -> Option<C> {
+        let slots = &self.slots;
+        let parked = |key: usize| {
+            let slot = slots.get(key)?;
+            matches!(slot.place, Place::Parked(_)).then_some(slot.idle)
+        };
+        let key = self.candidates.next(now, stalled_after, slots.len(), parked)?;
+        let connection = self.take_parked(key)?;
+        self.release_slot(key);
+        Some(connection)
+    }
+
+    /// Begins to drain: gives every parked connection a turn.
+    pub(crate) fn drain(&mut self, now: Millis) {
+        self.phase = Phase::Draining;
+        self.drain_began = Some(now);
+        for key in 0..self.slots.len() {
+            if let Some(connection) = self.take_parked(key) {
+                let reason = Reason::Signals(Signals::READABLE);
+                self.ready.push_back(Ready { connection, reason, since: now });
+            }
+        }
+    }
+
+    /// Takes out every connection that no worker has. The threads are of handlers that wait for a body, and find its end.
+    pub(crate) fn cut(&mut self) -> (Vec<C>, Vec<Thread>) {
+        let mut awaited = Vec::new();
+        let mut cut = Vec::new();
+        self.phase = Phase::Stopped;
+        for key in 0..self.slots.len() {
+            let hung_up = Signals { hung_up: true, ..Signals::default() };
+            match self.take_parked(key).or_else(|| self.take_waiting_reader(key)) {
+                Some(connection) => cut.push(connection),
+                None => self.signal(key, hung_up, 0, &mut awaited),
+            }
+        }
+        // Nothing is given back before all are taken, or a place for a reader would put another into the queue.
+        let queues = std::mem::take(&mut self.ready).into_iter().chain(std::mem::take(&mut self.queue));
+        cut.extend(queues.map(|ready| ready.connection));
+        cut.iter().for_each(|connection| self.release_slot(connection.key()));
+        (cut, awaited)
+    }
+
+    /// Gives a closed connection's place free.
+    pub(crate) fn release_slot(&mut self, key: usize) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        let place = std::mem::replace(&mut slot.place, Place::Free);
+        slot.signals = Signals::default();
+        if std::mem::take(&mut slot.has_reader_place) {
+            match place {
+                Place::InAbandonedReader => self.readers.give_back_abandoned(),
+                _ => self.readers.give_back(),
+            }
+            self.admit_readers();
+        }
+        self.timers.remove(key);
+        self.free.push(key);
+        self.open -= 1;
+    }
+
+    fn take_slot(&mut self) -> usize {
+        self.open += 1;
+        let slot = Slot {
+            place: Place::Away,
+            signals: Signals::default(),
+            gone: false,
+            has_reader_place: false,
+            came_in: self.watches,
+            deadline: 0,
+            idle: Idle::No,
+        };
+        match self.free.pop() {
+            Some(key) => {
+                self.slots[key] = slot;
+                key
+            }
+            None => {
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+        }
+    }
+
+    fn take_parked(&mut self, key: usize) -> Option<C> {
+        let slot = self.slots.get_mut(key)?;
+        match std::mem::replace(&mut slot.place, Place::Away) {
+            Place::Parked(connection) => Some(connection),
+            other => {
+                slot.place = other;
+                None
+            }
+        }
+    }
+
+    /// Takes note of an event. The threads of handlers that have waited for it go to `awaited`.
+    pub(crate) fn signal(&mut self, key: usize, signals: Signals, now: Millis, awaited: &mut Vec<Thread>) {
+        let Some(slot) = self.slots.get_mut(key) else {
+            return;
+        };
+        // An event of the watch in which the connection came may be of the one that had its key before.
+        slot.gone |= signals.gone && !matches!(slot.place, Place::Free) && slot.came_in != self.watches;
+        match std::mem::replace(&mut slot.place, Place::Away) {
+            Place::Parked(connection) => {
+                self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
+            }
+            Place::Away => slot.signals.add(signals),
+            Place::Awaited(thread) => {
+                slot.signals.add(signals);
+                awaited.push(thread);
+            }
+            Place::InReader if signals.gone && self.readers.abandon() => {
+                slot.place = Place::InAbandonedReader;
+                self.admit_readers();
+            }
+            Place::AwaitsReader(connection) if signals.gone => {
+                self.readers.forget(key);
+                self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
+            }
+            // An event of a connection that has gone since.
+            Place::Free => slot.place = Place::Free,
+            other @ (Place::InReader | Place::InAbandonedReader | Place::AwaitsReader(_)) => {
+                slot.signals.add(signals);
+                slot.place = other;
+            }
+        }
+    }
+
+    /// Gives every connection whose deadline has passed its turn.
+    pub(crate) fn expire(&mut self, now: Millis) {
+        while let Some((at, key)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.timers.remove(key);
+            let Some(slot) = self.slots.get(key) else { continue };
+            if !matches!(slot.place, Place::Parked(_)) {
+                // Parking again brings the entry back.
+                continue;
+            }
+            if slot.deadline > now {
+                self.timers.no_later_than(key, slot.deadline);
+            } else if let Some(connection) = self.take_parked(key) {
+                self.ready.push_back(Ready { connection, reason: Reason::Expired, since: now });
+            }
+        }
+    }
+
+    /// Whether the client of this connection is known to be gone.
+    pub(crate) fn is_gone(&self, key: usize) -> bool {
+        self.slots.get(key).is_some_and(|slot| slot.gone)
+    }
+
+    /// Whether a handler waits for the connection's signals.
+    #[cfg(test)]
+    pub(crate) fn is_awaited(&self, key: usize) -> bool {
+        matches!(self.slots[key].place, Place::Awaited(_))
+    }
+
+    /// How many workers are inside readers whose clients are gone.
+    pub(crate) fn abandoned_readers(&self) -> usize {
+        self.readers.abandoned()
+    }
+
+    /// Takes a place for the reader of a response that is about to begin. False when there is none.
+    #[must_use]
+    pub(crate) fn take_reader_place(&mut self, key: usize) -> bool {
+        let Some(slot) = self.slots.get_mut(key) else { return false };
+        slot.has_reader_place = slot.has_reader_place || self.readers.take();
+        slot.has_reader_place
+    }
+
+    /// A worker is about to ask the connection's reader for more.
+    pub(crate) fn enter_reader(&mut self, key: usize) -> Entry {
+        if self.is_gone(key) {
+            return Entry::Gone;
+        }
+        if !self.take_reader_place(key) {
+            return Entry::Full;
+        }
+        self.slots[key].place = Place::InReader;
+        Entry::Entered
+    }
+
+    /// The reader has returned. Whether others go on that have waited for its place.
+    pub(crate) fn leave_reader(&mut self, key: usize) -> bool {
+        let Some(slot) = self.slots.get_mut(key) else { return false };
+        slot.has_reader_place = false;
+        match std::mem::replace(&mut slot.place, Place::Away) {
+            Place::InAbandonedReader => self.readers.give_back_abandoned(),
+            _ => self.readers.give_back(),
+        }
+        self.admit_readers()
+    }
+
+    /// The connection goes on with its response when there is a place for its reader.
+    pub(crate) fn await_reader(&mut self, connection: C) {
+        let key = connection.key();
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        if slot.gone {
+            // The signal has come since the place was asked for, and does not come again.
+            let reason = Reason::Signals(std::mem::take(&mut slot.signals));
+            self.ready.push_back(Ready { connection, reason, since: 0 });
+            return;
+        }
+        slot.place = Place::AwaitsReader(connection);
+        self.readers.wait(key);
+        // A place may have been given back since it was asked for.
+        self.admit_readers();
+    }
+
+    /// Lets those go on that wait for a place, as far as there are places.
+    fn admit_readers(&mut self) -> bool {
+        let mut admitted = false;
+        while let Some(key) = self.readers.next() {
+            match self.slots.get_mut(key).map(|slot| (std::mem::replace(&mut slot.place, Place::Away), slot))
+            {
+                Some((Place::AwaitsReader(connection), slot)) => {
+                    slot.has_reader_place = true;
+                    let reason = Reason::Signals(Signals::default());
+                    self.queue.push_back(Ready { connection, reason, since: 0 });
+                    admitted = true;
+                }
+                other => {
+                    if let Some((place, slot)) = other {
+                        slot.place = place;
+                    }
+                    self.readers.give_back();
+                }
+            }
+        }
+        admitted
+    }
+
+    fn take_waiting_reader(&mut self, key: usize) -> Option<C> {
+        let slot = self.slots.get_mut(key)?;
+        match std::mem::replace(&mut slot.place, Place::Away) {
+            Place::AwaitsReader(connection) => {
+                self.readers.forget(key);
+                Some(connection)
+            }
+            other => {
+                slot.place = other;
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod properties;
