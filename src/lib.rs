@@ -70,6 +70,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs, missing_debug_implementations)]
 
+mod accept;
 #[cfg(feature = "acme")]
 mod acme;
 /// How the code is laid out: the way of a request, the threads, and where a new feature goes.

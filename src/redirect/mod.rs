@@ -23,6 +23,7 @@ use log::Level;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::accept::{self, Meaning, Rest};
 use crate::calendar::unix_now;
 use crate::error::Error;
 use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
@@ -48,9 +49,6 @@ const HEAD_BYTES: usize = 8 * 1024;
 const STOP: Duration = Duration::from_millis(500);
 /// Connections accepted before those that are open have their turn again.
 const ACCEPTS_PER_TURN: usize = 64;
-/// How long accepting rests after it failed; doubles from the first to the second while it fails.
-const SHORTEST_REST: Duration = Duration::from_millis(5);
-const LONGEST_REST: Duration = Duration::from_secs(1);
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -119,6 +117,7 @@ struct Redirect {
     deadlines: BTreeSet<(Instant, usize)>,
     next_number: usize,
     accepting: Accepting,
+    rest: Rest,
 }
 
 /// When to accept next.
@@ -128,8 +127,8 @@ enum Accepting {
     OnEvent,
     /// In the next turn: there may be more.
     Now,
-    /// Not before this time, because it failed; and how long this rest is.
-    Resting { until: Instant, rest: Duration },
+    /// Not before this time, because it failed.
+    Resting { until: Instant },
 }
 
 /// Whether a request with credentials is a further one, or was counted when earlier credentials in it were told.
@@ -175,6 +174,7 @@ impl Redirect {
             deadlines: BTreeSet::new(),
             next_number: 0,
             accepting: Accepting::OnEvent,
+            rest: Rest::default(),
         };
         Ok((redirect, Arc::new(waker)))
     }
@@ -212,10 +212,8 @@ impl Redirect {
         }
         self.expire(now);
         match self.accepting {
-            Accepting::Now => self.accept(now, SHORTEST_REST),
-            Accepting::Resting { until, rest } if until <= now => {
-                self.accept(now, (rest * 2).min(LONGEST_REST));
-            }
+            Accepting::Now => self.accept(now),
+            Accepting::Resting { until } if until <= now => self.accept(now),
             Accepting::Resting { .. } | Accepting::OnEvent => {}
         }
         Ok(())
@@ -227,40 +225,41 @@ impl Redirect {
         let accept = match self.accepting {
             Accepting::OnEvent => None,
             Accepting::Now => Some(now),
-            Accepting::Resting { until, .. } => Some(until),
+            Accepting::Resting { until } => Some(until),
         };
         let next = deadline.into_iter().chain(accept).min()?;
         Some(next.saturating_duration_since(now))
     }
 
-    /// Accepts until there is nothing more, or for one turn. `rest` is how long to rest if it fails.
-    fn accept(&mut self, now: Instant, mut rest: Duration) {
+    /// Accepts until there is nothing more, or for one turn.
+    fn accept(&mut self, now: Instant) {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(listener) = &self.listener else {
                 self.accepting = Accepting::OnEvent;
                 return;
             };
-            match listener.accept() {
+            match accept::next(listener) {
                 Ok((stream, peer)) => {
                     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                    rest = SHORTEST_REST;
+                    self.rest.succeed();
                     if let Err(error) = self.admit(stream, peer, now) {
                         let line = format_args!("{peer}: closed, because it cannot be watched: {error}");
                         self.answering.log(Level::Warn, "not watched", now, line);
                     }
                 }
-                Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock => {
+                Err(error) => match Meaning::of(&error) {
+                    Meaning::NobodyWaits => {
+                        self.rest.succeed();
                         self.accepting = Accepting::OnEvent;
                         return;
                     }
-                    // The client left before it was accepted: nothing is wrong here.
-                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted => {}
-                    _ => {
+                    Meaning::AboutOne => {}
+                    Meaning::Scarce | Meaning::Other => {
+                        let rest = self.rest.fail();
                         let line =
                             format_args!("cannot accept connections, trying again in {rest:?}: {error}");
                         self.answering.log(Level::Warn, "accepting failed", now, line);
-                        self.accepting = Accepting::Resting { until: now + rest, rest };
+                        self.accepting = Accepting::Resting { until: now + rest };
                         return;
                     }
                 },
@@ -270,7 +269,6 @@ impl Redirect {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, now: Instant) -> io::Result<()> {
-        stream.set_nonblocking(true)?;
         if self.open.len() >= self.most_connections {
             if let Some(oldest) = self.open.first_key_value().map(|(&number, _)| number) {
                 self.make_room(oldest, now);
@@ -349,7 +347,7 @@ impl Redirect {
     fn wind_down(&mut self, scratch: &mut [u8]) {
         let now = Instant::now();
         // Who is in the queue already has been promised an answer by the system.
-        self.accept(now, SHORTEST_REST);
+        self.accept(now);
         self.listener = None;
         self.accepting = Accepting::OnEvent;
         let numbers: Vec<usize> = self.open.keys().copied().collect();

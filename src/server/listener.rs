@@ -10,10 +10,7 @@ use std::time::{Duration, Instant};
 use log::Level;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
-use rustix::io::Errno;
 use rustix::net::sockopt::set_tcp_nodelay;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use rustix::net::{acceptfrom_with, SocketFlags};
 
 use super::clock::Millis;
 use super::connection::state::Connection;
@@ -21,6 +18,7 @@ use super::connection::transport::Transport;
 use super::deadline::Deadline;
 use super::turn::{Idle, Parking};
 use super::Shared;
+use crate::accept::{self, Meaning, Rest};
 use crate::error::Error;
 use crate::limits::limit::Limit;
 use crate::limits::per_address::Admission;
@@ -29,9 +27,8 @@ use crate::log_limiter::Sort;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
-/// The first pause after the system refused a connection, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(5);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// After waiting has failed, which does not happen: no busy loop, whatever the reason is.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// The HTTPS listener and what wakes it.
 #[derive(Debug)]
@@ -59,24 +56,23 @@ impl Acceptor {
     /// Accepts until the server is to stop; then takes in what has connected by then, and closes the listener.
     pub(crate) fn run(mut self, shared: &Arc<Shared>) {
         let mut events = Events::with_capacity(2);
-        let mut pause = None;
+        let mut rest = Rest::default();
         loop {
             let stopping = shared.is_draining();
-            let mut more_wait = false;
-            pause = match self.accept_all(shared, stopping) {
-                Ok(ran_out) => {
-                    more_wait = !ran_out;
-                    None
+            // When to accept again without being woken for it.
+            let accept_after = match self.accept_all(shared, stopping) {
+                Ok(waiting) => {
+                    rest.succeed();
+                    (waiting == Waiting::Maybe).then_some(Duration::ZERO)
                 }
                 Err(error) => {
-                    let next = pause.map_or(FIRST_PAUSE, |pause: Duration| (pause * 2).min(LONGEST_PAUSE));
-                    if pause.is_none() {
+                    if rest.is_over() {
                         let sort =
                             Sort { target: "lockgate::server", level: Level::Warn, what: "accepting failed" };
                         let line = format_args!("accepting a connection failed, trying again: {error}");
                         shared.log_limiter.write(sort, Instant::now(), line);
                     }
-                    Some(next)
+                    Some(rest.fail())
                 }
             };
             if stopping {
@@ -85,77 +81,48 @@ impl Acceptor {
             // The log's sums are told by this thread, which has the most time.
             let sums = shared.log_limiter.settle(Instant::now());
             let deadline = shared.poller.until_unwatched_deadline(Instant::now());
-            let at_once = more_wait.then_some(Duration::ZERO);
-            let timeout = [pause, sums, deadline, at_once].into_iter().flatten().min();
+            let timeout = [accept_after, sums, deadline].into_iter().flatten().min();
             if let Err(error) = self.poll.poll(&mut events, timeout) {
                 if error.kind() != ErrorKind::Interrupted {
                     log::error!("waiting for connections failed: {error}");
-                    std::thread::sleep(LONGEST_PAUSE);
+                    std::thread::sleep(PAUSE);
                 }
             }
         }
     }
 
-    /// Accepts until nobody waits, at most as many as may have waited when it began, or until the server is to stop. Whether
-    /// nobody waits. An error is one that will come again at once.
-    fn accept_all(&self, shared: &Arc<Shared>, stopping: bool) -> io::Result<bool> {
+    /// Accepts until nobody waits, at most as many as may have waited when it began, or until the server is to stop. An error
+    /// is one that will come again at once.
+    fn accept_all(&self, shared: &Arc<Shared>, stopping: bool) -> io::Result<Waiting> {
         let mut left = BACKLOG;
         while left > 0 && (stopping || !shared.is_draining()) {
             left -= 1;
-            match accept(&self.listener) {
-                Ok((tcp, peer)) => admit(shared, tcp, peer),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
-                // One connection went wrong before it was taken; the others have nothing to do with it.
-                Err(error) if is_one_of(&error, &ABOUT_ONE) => log::debug!("a connection was lost: {error}"),
-                Err(error) if is_one_of(&error, &SCARCE) => {
-                    // Another connection has what is missing.
-                    match shared.poller.make_room(shared.limits.stall_timeout) {
-                        Some(connection) => connection.close_for_another(shared),
-                        None => return Err(error),
-                    }
+            let error = match accept::next(&self.listener) {
+                Ok((tcp, peer)) => {
+                    admit(shared, tcp, peer);
+                    continue;
                 }
-                Err(error) => return Err(error),
+                Err(error) => error,
+            };
+            match Meaning::of(&error) {
+                Meaning::NobodyWaits => return Ok(Waiting::Nobody),
+                Meaning::AboutOne => log::debug!("a connection was lost: {error}"),
+                Meaning::Scarce => match shared.poller.make_room(shared.limits.stall_timeout) {
+                    Some(connection) => connection.close_for_another(shared),
+                    None => return Err(error),
+                },
+                Meaning::Other => return Err(error),
             }
         }
-        Ok(false)
+        Ok(Waiting::Maybe)
     }
 }
 
-/// What accept says about the one connection that it would have given (accept(2)).
-const ABOUT_ONE: [Errno; 9] = [
-    Errno::CONNABORTED,
-    Errno::INTR,
-    Errno::PROTO,
-    Errno::PERM,
-    Errno::NETDOWN,
-    Errno::HOSTDOWN,
-    Errno::HOSTUNREACH,
-    Errno::NETUNREACH,
-    Errno::TIMEDOUT,
-];
-
-/// What it says when the system has run out of something.
-const SCARCE: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-
-fn is_one_of(error: &io::Error, known: &[Errno]) -> bool {
-    error.raw_os_error().is_some_and(|code| known.iter().any(|known| known.raw_os_error() == code))
-}
-
-/// The next connection that waits; it never blocks. Its TCP_NODELAY, without which it would wait 40 ms for the peer's delayed
-/// acknowledgement, is the listener's: it is inherited.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (socket, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
-    let peer = peer.ok_or(Errno::AFNOSUPPORT)?;
-    Ok((socket.into(), peer.try_into()?))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-    let (tcp, peer) = listener.accept()?;
-    tcp.set_nonblocking(true)?;
-    tcp.set_nodelay(true)?;
-    Ok((tcp, peer))
+/// Whether there is anybody to accept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Nobody,
+    Maybe,
 }
 
 /// Takes a connection in, or closes it when a cap is reached.
@@ -208,20 +175,114 @@ fn begin(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
+    use crate::{Identity, Limits, Router, Running, Server};
+
+    /// How long a test waits for an event before it fails.
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn an_accepted_connection_does_not_block_nor_delay() {
+    fn an_accepted_connection_does_not_delay() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let acceptor = Acceptor::new(listener).unwrap();
-        let client = TcpStream::connect(acceptor.listener.local_addr().unwrap()).unwrap();
-        let (tcp, peer) = accept(&acceptor.listener).unwrap();
-        assert_eq!(peer, client.local_addr().unwrap());
+        let _client = TcpStream::connect(acceptor.listener.local_addr().unwrap()).unwrap();
+        let (tcp, _) = accept::next(&acceptor.listener).unwrap();
         assert!(tcp.nodelay().unwrap());
-        let flags = rustix::fs::fcntl_getfl(&tcp).unwrap();
-        assert!(flags.contains(rustix::fs::OFlags::NONBLOCK));
-        let flags = rustix::io::fcntl_getfd(&tcp).unwrap();
-        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
-        assert_eq!(accept(&acceptor.listener).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+
+    fn server(limits: Limits) -> (Running, SocketAddr) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let identity = Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+        let server = Server::builder(Router::new()).https("127.0.0.1:0").identity(identity);
+        let server = server.limits(limits).bind().unwrap();
+        let address = server.local_addr();
+        (server.spawn().unwrap(), address)
+    }
+
+    fn connect(address: SocketAddr) -> TcpStream {
+        let client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client
+    }
+
+    /// Waits until the server has closed the connection.
+    fn is_closed(mut client: TcpStream) -> bool {
+        match client.read(&mut [0; 64]) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+
+    fn until_open(running: &Running, count: usize) {
+        let began = Instant::now();
+        while running.handle().health().connections != count {
+            assert!(began.elapsed() < PATIENCE);
+            std::thread::yield_now();
+        }
+    }
+
+    fn stop(running: Running) {
+        running.handle().stop();
+        running.join().unwrap();
+    }
+
+    #[test]
+    fn an_address_has_so_many_connections_and_no_more() {
+        let (running, address) =
+            server(Limits { connections_per_address: 1, count_loopback: true, ..Limits::default() });
+        let first = connect(address);
+        assert!(is_closed(connect(address)));
+        until_open(&running, 1);
+        drop(first);
+        until_open(&running, 0);
+        let again = connect(address);
+        until_open(&running, 1);
+        stop(running);
+        assert!(is_closed(again));
+    }
+
+    #[test]
+    fn when_all_connections_are_taken_a_new_one_is_closed_unless_another_makes_room() {
+        let limits = Limits { connections: 1, ..Limits::default() };
+        let (running, address) = server(Limits { stall_timeout: Duration::from_secs(9), ..limits.clone() });
+        let first = connect(address);
+        until_open(&running, 1);
+        assert!(is_closed(connect(address)));
+        drop(first);
+        stop(running);
+
+        let (running, address) = server(Limits { stall_timeout: Duration::from_millis(1), ..limits });
+        let mut last = connect(address);
+        // Until one of them has stalled for long enough, and makes room.
+        let began = Instant::now();
+        loop {
+            assert!(began.elapsed() < PATIENCE);
+            let next = connect(address);
+            last.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            match last.read(&mut [0; 64]) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    assert!(is_closed(next), "one of the two has to go");
+                }
+                _ => {
+                    last = next;
+                    break;
+                }
+            }
+        }
+        until_open(&running, 1);
+        stop(running);
+        assert!(is_closed(last));
+    }
+
+    #[test]
+    fn what_has_connected_before_a_stop_is_taken_in_and_the_listener_is_closed() {
+        let (running, address) = server(Limits::default());
+        let client = connect(address);
+        stop(running);
+        assert!(is_closed(client));
+        assert!(TcpStream::connect(address).is_err());
     }
 }
