@@ -62,6 +62,17 @@ const EVERYBODY: [&str; 18] = [
     "crate::command",
 ];
 
+/// What the files below connections do not know.
+const CONNECTIONS: [&str; 7] = [
+    "crate::server::connection",
+    "crate::server::serve",
+    "crate::http",
+    "crate::router",
+    "crate::tls",
+    "crate::limits",
+    "rustls",
+];
+
 #[test]
 fn the_library_stays_within_its_crates() {
     let crates = crates(&[]);
@@ -220,12 +231,10 @@ fn rooms_know_only_whom_they_may_know() {
         ),
         // It knows the agents of identities by the contract in `tls`, and what makes identities not at all.
         ("server", &["crate::acme", "crate::device", "crate::check", "crate::command"], &[]),
-        // It holds whatever waits, and knows it by a descriptor and a key.
-        (
-            "server::poller",
-            &["crate::server::connection", "crate::http", "crate::router", "crate::tls", "rustls"],
-            &[],
-        ),
+        // They know what waits by a descriptor and a key, and what is served by what they ask of it.
+        ("server::poller", &CONNECTIONS, &[]),
+        ("server::workers", &CONNECTIONS, &[]),
+        ("server::supervisor", &CONNECTIONS, &[]),
         (
             "device",
             &[
@@ -293,7 +302,25 @@ fn some_rooms_know_only_a_few() {
         ("error", &["crate::finding", "crate::escape", "crate::calendar", "crate::device::fault"]),
         ("http::span", &[]),
         ("limits", &["crate::error", "crate::http::request_head"]),
+        ("accept", &[]),
         ("server::timers", &[]),
+        ("server::readers", &[]),
+        ("server::pace", &[]),
+        ("server::scores", &[]),
+        ("server::permits", &["crate::server::clock"]),
+        ("server::turn", &["crate::server::clock"]),
+        ("server::making_room", &["crate::server::clock", "crate::server::turn"]),
+        (
+            "server::places",
+            &[
+                "crate::server::clock",
+                "crate::server::making_room",
+                "crate::server::permits",
+                "crate::server::readers",
+                "crate::server::timers",
+                "crate::server::turn",
+            ],
+        ),
     ];
     let sources = Sources::read();
     let mut found = Vec::new();
@@ -393,7 +420,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "src/server/file_watcher.rs",
         "src/server/mod.rs",
         "src/server/renewal.rs",
-        "src/server/workers.rs",
     ],
     &["src/tls/chain.rs", "src/tls/findings/mod.rs"],
     &["src/tls/form.rs", "src/tls/pem.rs"],
@@ -428,9 +454,7 @@ const KNOWN_LONG: &[&str] = &[
     "src/command/options.rs",
     "src/scan/rules/urls.rs",
     "src/server/connection/state.rs",
-    "src/server/poller.rs",
     "src/server/renewal.rs",
-    "src/server/workers.rs",
 ];
 
 #[test]

@@ -92,7 +92,7 @@ impl Acceptor {
     }
 
     /// Accepts until nobody waits, at most as many as may have waited when it began, or until the server is to stop. An error
-    /// is one that will come again at once.
+    /// will come again at once.
     fn accept_all(&self, shared: &Arc<Shared>, stopping: bool) -> io::Result<Waiting> {
         let mut left = BACKLOG;
         while left > 0 && (stopping || !shared.is_draining()) {

@@ -113,7 +113,7 @@ impl<C: Parked> Places<C> {
         }
     }
 
-    /// Whether connections are ready that nobody looks at: who watches sleeps, and must be woken for them.
+    /// Whether connections are ready that nobody looks at: the watcher sleeps, and must be woken for them.
     pub(crate) fn is_overlooked(&self) -> bool {
         self.watching && (!self.ready.is_empty() || !self.queue.is_empty())
     }
@@ -163,7 +163,7 @@ impl<C: Parked> Places<C> {
     #[must_use]
     pub(crate) fn park(&mut self, connection: C, parking: Parking) -> bool {
         let key = connection.key();
-        // Its turn began before the stop was wished for, so it has not acted on that.
+        // Its turn began before the stop, so it has not acted on that.
         let missed_the_drain = self.drain_began.is_some_and(|began| parking.now <= began);
         let Some(slot) = self.slots.get_mut(key) else {
             return false;
@@ -171,7 +171,7 @@ impl<C: Parked> Places<C> {
         if slot.signals.any() || missed_the_drain {
             let mut signals = std::mem::take(&mut slot.signals);
             signals.readable |= missed_the_drain;
-            // Later than its worker's clock, which it has been looked at by: so that whoever takes it looks again.
+            // Later than the clock of its worker, by which it was looked at: so that the next worker looks again.
             let since = parking.now + 1;
             self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since });
             return false;
