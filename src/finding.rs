@@ -1,4 +1,4 @@
-//! What a check has found: what was seen, why it matters, and how to mend it.
+//! What a check has found: what was seen, why it matters, and how to put it right.
 //!
 //! Knows nothing of what is checked. The kinds of findings stand in tables beside the checks that find them
 //! (`tls::findings::rules` for certificates), so that a report, a log line and the documentation say the same.
@@ -38,6 +38,49 @@ impl fmt::Display for Severity {
         f.write_str(self.name())
     }
 }
+
+/// How a check or a scan has ended. The later ones are the worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// There is nothing to put right. There may be notes.
+    Clean,
+    /// The worst is a warning.
+    Warnings,
+    /// There is at least one error.
+    Errors,
+}
+
+impl Verdict {
+    /// By the worst of these.
+    #[cfg(any(feature = "check", feature = "scan"))]
+    pub(crate) fn of(severities: impl Iterator<Item = Severity>) -> Verdict {
+        match severities.max() {
+            Some(Severity::Error) => Verdict::Errors,
+            Some(Severity::Warning) => Verdict::Warnings,
+            Some(Severity::Note) | None => Verdict::Clean,
+        }
+    }
+
+    /// As it stands in reports: `clean`, `warnings` or `errors`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Clean => "clean",
+            Verdict::Warnings => "warnings",
+            Verdict::Errors => "errors",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The name and version of every report in JSON, of a check and of a scan.
+#[cfg(any(feature = "check", feature = "scan"))]
+pub(crate) const REPORT_SCHEMA: &str = "lockgate.check/1";
 
 /// A kind of finding: what is the same of each.
 #[derive(Debug, PartialEq, Eq)]
@@ -118,7 +161,7 @@ impl Finding {
         self.rule.refused_by
     }
 
-    /// How to mend it: where a command does it, that command, to paste.
+    /// How to put it right: where a command does it, that command, to paste.
     pub fn fix(&self) -> &str {
         self.fix.as_deref().unwrap_or(self.rule.fix)
     }

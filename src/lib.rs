@@ -128,7 +128,7 @@ pub use acme::{Acme, AcmeStatus, Challenge, Urgency};
 #[cfg(feature = "device")]
 pub use device::{Device, DeviceFault};
 pub use error::{AcmeFault, BodyFault, Error, IdentityFault, ParameterFault};
-pub use finding::{Finding, Severity};
+pub use finding::{Finding, Severity, Verdict};
 pub use limits::Limits;
 pub use redirect::HttpCredentials;
 pub use router::Router;

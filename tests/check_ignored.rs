@@ -159,7 +159,7 @@ fn the_files_that_are_looked_at_are_those_that_git_does_not_ignore() {
         let said = String::from_utf8(run(command, given.as_bytes())).unwrap();
         let ignored: BTreeSet<String> = said.split_terminator('\0').map(str::to_string).collect();
         let report = Scan::new(dir.path()).run().unwrap();
-        let looked_at: BTreeSet<String> = report.findings.iter().map(|found| found.file.clone()).collect();
+        let looked_at: BTreeSet<String> = report.findings().iter().map(|found| found.file.clone()).collect();
         let expected: BTreeSet<String> = all.difference(&ignored).cloned().collect();
         let differ: Vec<&String> = looked_at.symmetric_difference(&expected).collect();
         assert!(differ.is_empty(), "{differ:?} with {written:#?}");

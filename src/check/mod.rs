@@ -56,9 +56,10 @@ mod secure;
 mod suites;
 mod trust;
 
+pub use crate::finding::Verdict;
 pub use explain::{explain, Explanation};
 pub use preflight::Preflight;
-pub use report::{Report, Verdict, JSON_SCHEMA, SCHEMA};
+pub use report::{Report, JSON_SCHEMA, SCHEMA};
 
 use std::fmt;
 use std::io;

@@ -6,44 +6,15 @@ use std::time::SystemTime;
 use serde_json::{json, Map, Value};
 
 use crate::calendar::from_unix;
-use crate::finding::{Finding, Severity};
+use crate::finding::{Finding, Severity, Verdict, REPORT_SCHEMA};
 
 /// The name and version of the JSON that [`Report::to_json`] makes. The number changes when something that is there now
 /// changes its meaning or goes; what is added does not change it.
-pub const SCHEMA: &str = "lockgate.check/1";
+pub const SCHEMA: &str = REPORT_SCHEMA;
 
 /// The JSON Schema (2020-12) of what `lockgate check --json` writes: of [`Report::to_json`], of a report about source, and of
 /// what stands in their place when nothing could be checked. Members that it does not name may come.
 pub const JSON_SCHEMA: &str = include_str!("report.schema.json");
-
-/// How a check has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// There is nothing to mend. There may be notes.
-    Clean,
-    /// The worst is a warning.
-    Warnings,
-    /// There is at least one error.
-    Errors,
-}
-
-impl Verdict {
-    /// As it stands in reports: `clean`, `warnings` or `errors`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Verdict::Clean => "clean",
-            Verdict::Warnings => "warnings",
-            Verdict::Errors => "errors",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What was checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,11 +63,7 @@ impl Report {
 
     /// How it has ended, by the worst finding.
     pub fn verdict(&self) -> Verdict {
-        match self.findings.iter().map(Finding::severity).max() {
-            Some(Severity::Error) => Verdict::Errors,
-            Some(Severity::Warning) => Verdict::Warnings,
-            Some(Severity::Note) | None => Verdict::Clean,
-        }
+        Verdict::of(self.findings.iter().map(Finding::severity))
     }
 
     /// What was seen, whether good or bad: areas (`tls`, `certificate`, `https`, `http`), and in each of them values by
@@ -208,5 +175,13 @@ impl Report {
             "unknown": self.unknown,
             "facts": self.facts,
         })
+    }
+}
+
+/// A line for each finding, and the summary.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.findings.iter().try_for_each(|finding| writeln!(f, "{}: {finding}", finding.severity()))?;
+        f.write_str(&self.summary())
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! let report = lockgate::scan::Scan::new("firmware").host("api.example.com").run()?;
-//! for found in &report.findings {
+//! for found in report.findings() {
 //!     println!("{}", found.finding);
 //! }
 //! # Ok::<(), lockgate::Error>(())
@@ -93,6 +93,7 @@ use languages::Language;
 use place::Source;
 use search::{Found, Words};
 
+pub use crate::finding::Verdict;
 pub use findings::Explanation;
 pub use fix::{fixes, Fix};
 pub use report::{Report, Skip, Skipped, SourceFinding};
@@ -134,7 +135,7 @@ impl Scan {
         let (files, skipped) = walk::files(&self.root)?;
         let mut allow_file = AllowFile::of(&self.root)?;
         let words = Words::new();
-        let mut report = Report { skipped, ..Report::default() };
+        let mut report = Report { root: self.root.clone(), skipped, ..Report::default() };
         for looked_at in self.look_at_all(&words, &files) {
             report.files += usize::from(looked_at.bytes.is_some());
             report.bytes += looked_at.bytes.unwrap_or_default();

@@ -1,9 +1,15 @@
 //! What a scan has found: the findings with their places, and what it did not look at.
 
-use crate::finding::{Finding, Severity};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{json, Value};
+
+use crate::finding::{Finding, Severity, Verdict, REPORT_SCHEMA};
 
 /// A finding in a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SourceFinding {
     /// What was found. Its [`place`](Finding::place) is `file:line:column`.
@@ -27,8 +33,21 @@ pub struct SourceFinding {
     pub can_be_rewritten: bool,
 }
 
+impl SourceFinding {
+    fn to_json(&self) -> Value {
+        let mut json = self.finding.to_json();
+        json["file"] = json!(self.file);
+        json["line"] = json!(self.line);
+        json["column"] = json!(self.column);
+        json["end_column"] = json!(self.end_column);
+        json["text"] = json!(self.text);
+        json["host"] = json!(Some(&self.host).filter(|host| !host.is_empty()));
+        json
+    }
+}
+
 /// A file or a folder that was not looked at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Skipped {
     /// From the tree's root, with `/`.
@@ -71,35 +90,175 @@ impl Skip {
 
 /// What a scan has found.
 #[derive(Clone, Debug, Default)]
-#[non_exhaustive]
 pub struct Report {
-    /// In the order of files and lines; at most 10,000, the first.
-    pub findings: Vec<SourceFinding>,
-    /// How many more there are.
-    pub more: usize,
-    /// How many were allowed by comments and by the allow file.
-    pub allowed: usize,
-    /// How many files were looked at, and how many bytes they have.
-    pub files: usize,
-    /// See `files`.
-    pub bytes: u64,
-    /// What was not looked at, for another reason than that git ignores it or that it is in no language of ours.
-    pub skipped: Vec<Skipped>,
+    pub(super) root: PathBuf,
+    pub(super) findings: Vec<SourceFinding>,
+    pub(super) more: usize,
+    pub(super) allowed: usize,
+    pub(super) files: usize,
+    pub(super) bytes: u64,
+    pub(super) skipped: Vec<Skipped>,
 }
 
 impl Report {
-    /// How many findings are this bad.
+    /// What was looked through: the tree's root, as it was given.
+    pub fn subject(&self) -> &Path {
+        &self.root
+    }
+
+    /// In the order of files and lines; at most 10,000, the first.
+    pub fn findings(&self) -> &[SourceFinding] {
+        &self.findings
+    }
+
+    /// How many more there are.
+    pub fn more(&self) -> usize {
+        self.more
+    }
+
+    /// How many were allowed by comments and by the allow file.
+    pub fn allowed(&self) -> usize {
+        self.allowed
+    }
+
+    /// How many files were looked at.
+    pub fn files(&self) -> usize {
+        self.files
+    }
+
+    /// How many bytes they have.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What was not looked at, for another reason than that git ignores it or that it is in no language of ours.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// How many findings are of this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|found| found.finding.severity() == severity).count()
     }
 
-    /// How bad the worst is; `None` without findings.
-    pub fn worst(&self) -> Option<Severity> {
-        self.findings.iter().map(|found| found.finding.severity()).max()
+    /// How it has ended, by the worst finding.
+    pub fn verdict(&self) -> Verdict {
+        Verdict::of(self.findings.iter().map(|found| found.finding.severity()))
     }
 
-    /// Whether something could not be read, so that the report is not about the whole tree, or no file was looked at.
-    pub fn is_incomplete(&self) -> bool {
-        self.files == 0 || self.skipped.iter().any(|skipped| matches!(skipped.why, Skip::Unreadable(_)))
+    /// Whether the report is about the whole tree. Not when something could not be read, or when no file was looked at.
+    pub fn is_complete(&self) -> bool {
+        self.files > 0 && !self.skipped.iter().any(|skipped| matches!(skipped.why, Skip::Unreadable(_)))
+    }
+
+    /// The whole in one sentence.
+    pub fn summary(&self) -> String {
+        let files = counted(self.files, "file");
+        let unreadable =
+            self.skipped.iter().filter(|skipped| matches!(skipped.why, Skip::Unreadable(_))).count();
+        let but = match unreadable {
+            0 => String::new(),
+            count => format!(", but {} could not be read", counted(count, "path")),
+        };
+        let allowed = match self.allowed {
+            0 => String::new(),
+            count => format!(" ({count} allowed)"),
+        };
+        let counts: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
+            .into_iter()
+            .map(|severity| (self.count(severity), severity))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, severity)| counted(count, severity.name()))
+            .collect();
+        let more = match self.more {
+            0 => String::new(),
+            more => format!(", and {more} more that are not listed"),
+        };
+        let passed_over = self.passed_over();
+        match (self.verdict(), counts.is_empty()) {
+            (_, true) if self.files == 0 => {
+                format!("No file was looked at, so nothing is known{but}{passed_over}.")
+            }
+            (_, true) => format!("Nothing was found in {files}{allowed}{but}{passed_over}."),
+            (Verdict::Clean, _) => {
+                format!(
+                    "Nothing that must be fixed was found in {files}, {}{more}{allowed}{but}{passed_over}.",
+                    counts.join(", ")
+                )
+            }
+            _ => {
+                let ways = "fix what is listed, or allow what is meant to be so";
+                format!("Found {} in {files}{more}{allowed}{but}: {ways}{passed_over}.", counts.join(", "))
+            }
+        }
+    }
+
+    /// How many paths were passed over, and why, for the summary.
+    fn passed_over(&self) -> String {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for skipped in &self.skipped {
+            let why = match skipped.why {
+                Skip::TooLarge(_) => "larger than 2 MiB",
+                Skip::Binary => "binary",
+                Skip::Minified => "minified",
+                Skip::OthersCode => "code of others",
+                _ => continue,
+            };
+            *counts.entry(why).or_default() += 1;
+        }
+        let counts: Vec<String> = counts.iter().map(|(why, count)| format!("{count} {why}")).collect();
+        if counts.is_empty() {
+            return String::new();
+        }
+        format!("; not looked at: {}", counts.join(", "))
+    }
+
+    /// The report as JSON. Members that are there keep their meaning as long as `schema` says `lockgate.check/1`; others may
+    /// come.
+    ///
+    /// | member | what it is |
+    /// |---|---|
+    /// | `schema` | `lockgate.check/1` |
+    /// | `kind` | `source` |
+    /// | `root` | the tree's root, as it was given |
+    /// | `findings` | those of [`Finding::to_json`], and of each `file`, `line`, `column`, `end_column`, `text`, and `host` (or null) |
+    /// | `more`, `allowed`, `files`, `bytes` | as the methods of these names |
+    /// | `skipped` | of each `path` and `reason` |
+    /// | `errors`, `warnings`, `notes` | how many findings are of each severity |
+    pub fn to_json(&self) -> Value {
+        let skipped =
+            self.skipped.iter().map(|skipped| json!({"path": skipped.path, "reason": skipped.why.reason()}));
+        json!({
+            "schema": REPORT_SCHEMA,
+            "kind": "source",
+            "root": self.root.to_string_lossy(),
+            "findings": self.findings.iter().map(SourceFinding::to_json).collect::<Vec<_>>(),
+            "more": self.more,
+            "allowed": self.allowed,
+            "files": self.files,
+            "bytes": self.bytes,
+            "skipped": skipped.collect::<Vec<_>>(),
+            "errors": self.count(Severity::Error),
+            "warnings": self.count(Severity::Warning),
+            "notes": self.count(Severity::Note),
+        })
+    }
+}
+
+/// A line for each finding, and the summary.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for found in &self.findings {
+            writeln!(f, "{}: {}", found.finding.severity(), found.finding)?;
+        }
+        f.write_str(&self.summary())
+    }
+}
+
+/// `1 file`, `2 files`.
+fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
     }
 }

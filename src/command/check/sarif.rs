@@ -6,14 +6,14 @@ use serde_json::{json, Value};
 
 pub(super) fn of(report: &Report) -> String {
     let rules: Vec<Value> = Explanation::all().iter().map(|explanation| rule(explanation)).collect();
-    let results: Vec<Value> = report.findings.iter().map(result).collect();
+    let results: Vec<Value> = report.findings().iter().map(result).collect();
     let whole = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [{
             "tool": {"driver": {"name": "lockgate", "version": env!("CARGO_PKG_VERSION"), "rules": rules}},
             "columnKind": "unicodeCodePoints",
-            "invocations": [{"executionSuccessful": !report.is_incomplete()}],
+            "invocations": [{"executionSuccessful": report.is_complete()}],
             "results": results,
         }],
     });

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use lockgate::scan::{fixes, Explanation, Fix, Report, Scan};
 use lockgate::workshop::escape;
-use lockgate::Severity;
+use lockgate::Verdict;
 
 use super::kind::Kind;
 use super::{sarif, source_report};
@@ -86,7 +86,7 @@ fn scan(arguments: &Arguments, root: &Path) -> Result<ExitCode, Failure> {
     }
     let mut report = scan.run()?;
     if arguments.json {
-        say_json(&source_report::in_json(root, &report));
+        say_json(&format!("{:#}", report.to_json()));
     } else if arguments.sarif {
         say_json(&sarif::of(&report));
     } else {
@@ -95,10 +95,10 @@ fn scan(arguments: &Arguments, root: &Path) -> Result<ExitCode, Failure> {
         }
         say_painted(&source_report::for_people(&report, Paint::for_stdout()));
     }
-    Ok(ExitCode::from(match report.worst() {
-        Some(Severity::Error) => ERRORS,
-        Some(Severity::Warning) => WARNINGS,
-        _ if report.is_incomplete() => NOT_CHECKED,
+    Ok(ExitCode::from(match report.verdict() {
+        Verdict::Errors => ERRORS,
+        Verdict::Warnings => WARNINGS,
+        _ if !report.is_complete() => NOT_CHECKED,
         _ => 0,
     }))
 }
