@@ -1,6 +1,6 @@
 //! Seconds since 1970, and dates made of them: as HTTP writes them (RFC 9110 §5.6.7) and for people (ISO 8601).
 //!
-//! Knows the system's clock and nothing of this crate. Everybody calls it who needs the date.
+//! Knows the system's clock and nothing of this crate. Called wherever the date is needed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

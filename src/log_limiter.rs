@@ -1,5 +1,5 @@
-//! What the log says about clients that were refused or cut, in bounded space: whoever is refused a million times must not
-//! fill the disk of an appliance. Each sort of line has so many a minute; the others are counted, and one line tells how
+//! What the log says about clients that were refused or cut, in bounded space: a client that is refused a million times must
+//! not fill the disk of an appliance. Each sort of line has so many a minute; the others are counted, and one line tells how
 //! many they were. The server and the redirect log through it whatever a client can bring about as often as it likes; a
 //! request that is served never comes here.
 
@@ -26,7 +26,7 @@ pub(crate) struct Sort {
 pub(crate) struct LogLimiter {
     /// By sort, those that are open: from the first line of the sort on.
     windows: Mutex<Vec<(Sort, Window)>>,
-    /// Called when lines begin to be left out: somebody has to [`settle`](Ledger::settle) when the window is over.
+    /// Called when lines begin to be left out: the listener's thread then calls [`settle`](LogLimiter::settle) when the window is over.
     wake: Box<dyn Fn() + Send + Sync>,
 }
 

@@ -454,7 +454,7 @@ fn a_name_that_is_added_gets_a_new_leaf_and_keeps_the_ca() {
     let (code, _, errors) = outcome(device.command(&["--name", "other.example"]), b"");
     assert_eq!(code, 78, "{errors}");
     assert!(
-        errors.contains("ca.pem: the device's CA may not vouch for other.example, only for: "),
+        errors.contains("ca.pem: the device's CA may not sign for other.example, only for: "),
         "{errors}"
     );
     assert!(errors.contains("move ca.pem and ca-key.pem away and start again"), "{errors}");

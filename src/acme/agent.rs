@@ -131,7 +131,7 @@ impl Agent {
         };
         let mut open: fn(&Path) -> Result<State, AcmeFault> = State::open;
         while let Some((state, lock)) = self.take_directory(open, stop) {
-            // Where it is replaced, whoever comes there first may work with it.
+            // When it is replaced, the first process that comes there may work with it.
             while state.is_of_here(&lock) {
                 let rest = self.round(&https, &state, stop, told).unwrap_or_else(|fault| {
                     log::error!("ACME: {fault}");

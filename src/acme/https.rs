@@ -35,7 +35,7 @@ const HEAD_FIELDS: usize = 100;
 /// The answer's body. The largest are certificate chains, which have a few kilobytes.
 const BODY_BYTES: usize = 512 * 1024;
 
-/// Speaks to any host that the roots vouch for.
+/// Speaks to any host whose certificate leads to one of the roots.
 pub(super) struct Https {
     config: Arc<ClientConfig>,
     stop: Stop,
@@ -131,7 +131,7 @@ impl Https {
         thread::Builder::new().name("lockgate-acme-connect".into()).spawn(move || {
             let connected = connect_to(&host, port, deadline);
             drop(busy);
-            // Who asked may have given up; then the connection is closed here.
+            // The receiver may have given up; then the connection is closed here.
             let _ = sender.send(connected);
         })?;
         loop {
@@ -168,7 +168,7 @@ fn request_head(url: &Url, ask: Ask<'_>) -> String {
         Ask::Head => "HEAD",
         Ask::Post(_) => "POST",
     };
-    // RFC 8555 §6.1: clients must say who they are, and should say which language people here read.
+    // RFC 8555 §6.1: clients must name themselves, and should name the language that people here read.
     let mut head = format!(
         "{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: lockgate/{}\r\nAccept-Language: en\r\nConnection: close\r\n",
         url.path,

@@ -87,7 +87,7 @@ impl AccountKey {
         Ok(jws.to_string().into_bytes())
     }
 
-    /// The proof that whoever has `secret`, and so the account `kid` at the authority, wants this key to act for it
+    /// The proof that the holder of `secret`, and so of the account `kid` at the authority, wants this key to act for it
     /// (RFC 8555 §7.3.4).
     pub(super) fn bind_to(&self, kid: &str, secret: &[u8], new_account_url: &str) -> Value {
         let protected = json!({"alg": "HS256", "kid": kid, "url": new_account_url});

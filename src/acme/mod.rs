@@ -1,7 +1,7 @@
 //! Certificates from an authority (ACME, RFC 8555), without anyone touching it: [`Acme`] says from which and for what,
 //! and the agent, one blocking thread beside the server, obtains and renews.
 //!
-//! Knows the network, as nothing else in `tls` does. `https` carries bytes, `session` signs and sends, `messages` reads what
+//! Knows the network, `tls` and `device`, and nothing of the server, which meets the agent through the trait in `tls::agent`. `https` carries bytes, `session` signs and sends, `messages` reads what
 //! comes back (`link` and `foreign` what stands in it), `account` and `order` are the protocol's two halves, `schedule`
 //! decides when, `state` remembers.
 
@@ -185,7 +185,7 @@ impl Acme {
         self
     }
 
-    /// The roots that vouch for the authority's own server, as PEM, in place of the public ones.
+    /// The roots that the authority's own server is checked with, as PEM, in place of the public ones.
     pub fn ca_file(mut self, file: impl Into<PathBuf>) -> Acme {
         self.ca_file = Some(file.into());
         self

@@ -255,7 +255,7 @@ impl Work<'_> {
             }
         }
         for (_, offer) in &open {
-            // One that is processing was answered before a crash.
+            // A challenge in this state was answered before a crash.
             if offer.is_pending {
                 session.post(&offer.url, &json!({}))?;
             }

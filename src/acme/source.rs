@@ -34,7 +34,7 @@ impl Identity {
 struct AcmeSource {
     certificate: PathBuf,
     device: Device,
-    /// The same without the names that are wanted, for a CA that may not vouch for them.
+    /// The same without the names that are wanted, for a CA that may not sign for them.
     nameless: Device,
     given: Mutex<Given>,
 }

@@ -103,7 +103,7 @@ impl State {
         Ok(state)
     }
 
-    /// Without making it: for who only looks.
+    /// Without making it, for readers.
     pub(super) fn at(state_dir: &Path) -> State {
         State { dir: state_dir.join("acme") }
     }
@@ -295,7 +295,7 @@ impl State {
         }
     }
 
-    /// Whole or not at all, whatever happens meanwhile; when this returns, it is on the disk. Whoever writes has the lock, so
+    /// Whole or not at all, whatever happens meanwhile; when this returns, it is on the disk. The writer has the lock, so
     /// one name for drafts is enough.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), AcmeFault> {
         Draft::remove_left_over(path, DRAFT)

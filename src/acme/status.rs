@@ -49,7 +49,7 @@ pub struct AcmeStatus {
 }
 
 impl AcmeStatus {
-    /// Reads the state directory of an [`Acme`](crate::Acme), whoever else works with it. Where there never was one, all is
+    /// Reads the state directory of an [`Acme`](crate::Acme), also while a server works with it. Where there never was one, all is
     /// `None`.
     ///
     /// # Errors

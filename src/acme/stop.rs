@@ -1,9 +1,9 @@
-//! The wish to stop, which every wait here heeds: for the network, for an authority, for the day of renewal.
+//! The signal to stop, which ends every wait here: for the network, for an authority, for the day of renewal.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Cloning it is cheap; clones are the same wish.
+/// Cloning it is cheap; clones are the same signal.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stop(Arc<(Mutex<bool>, Condvar)>);
 

@@ -35,7 +35,7 @@ pub enum DeviceFault {
         /// This machine's clock.
         now: SystemTime,
     },
-    /// A name was configured that the CA may not vouch for.
+    /// A name was configured that the CA may not sign for.
     OutsideOfCa {
         /// The name or address.
         name: String,
@@ -87,7 +87,7 @@ impl fmt::Display for DeviceFault {
             ),
             DeviceFault::OutsideOfCa { name, permitted } => write!(
                 f,
-                "the device's CA may not vouch for {name}, only for: {permitted}; take the name out again; or {NEW_CA}"
+                "the device's CA may not sign for {name}, only for: {permitted}; take the name out again; or {NEW_CA}"
             ),
             DeviceFault::NotOurs => f.write_str(
                 "was not made for a device and is left as it is; move it away, or give a directory of its own for the state",

@@ -124,7 +124,7 @@ impl fmt::Debug for Key {
 }
 
 impl Ca {
-    /// A CA that vouches for nothing outside `scope`. Its name is `title`, of ASCII letters, digits, hyphens and spaces, and
+    /// A CA that may sign for nothing outside `scope`. Its name is `title`, of ASCII letters, digits, hyphens and spaces, and
     /// a part of its key's hash: browsers take two CAs of one name for one, and Firefox locks its user out of a server whose
     /// certificate repeats the issuer and the serial number of another.
     ///
@@ -222,7 +222,7 @@ impl Ca {
     ///
     /// # Errors
     ///
-    /// When a name cannot be written into a certificate, when the CA may not vouch for it, and when the operating system
+    /// When a name cannot be written into a certificate, when the CA may not sign for it, and when the operating system
     /// has no random numbers.
     pub fn issue(&self, names: &[String], lifetime: Lifetime, key: &Key) -> Result<String, MakeError> {
         let mut leaf = CertificateParams::new(names)?;

@@ -1,10 +1,10 @@
 //! The device identity: a CA of the device's own, and a certificate that it signs and renews by itself.
 //!
 //! An embedding program meets [`Device`]. The rooms below: `state` keeps the directory, `making` makes CAs and
-//! certificates, `scope` is what a CA may vouch for, `names` what a certificate is for,
+//! certificates, `scope` is what a CA may sign for, `names` what a certificate is for,
 //! `machine` what the machine is called and which addresses it has, `clock` how far its clock is believed, `draft` how a
-//! file is written whole. Knows rcgen, files and the machine; nothing of servers. The keeper asks it through
-//! [`IdentitySource`].
+//! file is written whole. Knows rcgen, files and the machine; nothing of servers. A running server asks it
+//! through [`IdentitySource`].
 
 pub(crate) mod draft;
 pub(crate) mod making;
@@ -79,8 +79,8 @@ const LOOK_AGAIN_AT_THE_CLOCK: Duration = Duration::from_secs(10);
 /// Holds `ca.pem`, `ca-key.pem`, `cert.pem`, `key.pem` and `lock`. Made with mode 0700 when it is not there, if its parent
 /// is; the keys have mode 0600. Files are replaced whole, so a power cut at any moment does no harm, and several processes
 /// with the same names may share it; with other names each keeps its own certificate, and the log says so. When it can no
-/// longer be written to, the certificate there is used, valid or not, with errors in the log. Whoever can read `ca-key.pem` can stand in for every device name above towards clients of this CA: keep it out of
-/// backups that others can read.
+/// longer be written to, the certificate there is used, valid or not, with errors in the log. A person that can read `ca-key.pem` can pose as
+/// every device name above towards clients of this CA: keep it out of backups that others can read.
 #[derive(Debug)]
 pub struct Device {
     dir: PathBuf,
@@ -109,7 +109,7 @@ impl Device {
     /// and so is a wildcard for one label (`*.gate.example`, RFC 9525 §6.3); internationalized names are given in their `xn--`
     /// form. The certificate's first name is the first one given.
     ///
-    /// One that the CA may not vouch for, because it was made without it, is an error when the identity is loaded.
+    /// A name that the CA may not sign for, because it was made without it, is an error when the identity is loaded.
     pub fn name(mut self, name: impl Into<String>) -> Device {
         self.names.push(name.into());
         self

@@ -1,6 +1,6 @@
 //! Which names and addresses a device's certificate is for: those it was given, and those the machine has at the moment.
 //!
-//! What the operator gave must be in the certificate; what the machine has is put in as far as the CA may vouch for it.
+//! What the operator gave must be in the certificate; what the machine has is put in as far as the CA may sign for it.
 //! Knows no files. Called by `state`.
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! What a CA may vouch for: its name constraints (RFC 5280 §4.2.1.10), to be written into it and read from it again.
+//! What a CA may sign for: its name constraints (RFC 5280 §4.2.1.10), to be written into it and read from it again.
 //!
 //! Knows names and addresses as values. Called by `making`, and by `names` to find out what a CA leaves out.
 
@@ -34,7 +34,7 @@ pub struct Scope {
     pub networks: Vec<(IpAddr, u8)>,
 }
 
-/// The networks that reach no further than a site: every device's CA may vouch for addresses in them, so a device can
+/// The networks that reach no further than a site: every device's CA may sign for addresses in them, so a device can
 /// move among them.
 pub(super) fn private_networks() -> Vec<(IpAddr, u8)> {
     let v4 = |a, b, bits| (IpAddr::V4(Ipv4Addr::new(a, b, 0, 0)), bits);

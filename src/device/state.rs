@@ -1,7 +1,7 @@
 //! The state directory: the device's CA and its certificate, each with its key, made when they are not there and renewed
 //! when it is time.
 //!
-//! Whoever is killed at any moment leaves a directory that the next start works from: files are there whole or not at all;
+//! A process that is killed at any moment leaves a directory that the next start works from: files are there whole or not at all;
 //! a CA's key is there before its certificate, which is not there before the first leaf; and a leaf is only used when it
 //! fits to its key and to the CA. Two processes never write at the same time. Called by [`Device`](super::Device).
 
@@ -261,7 +261,10 @@ impl State {
             Err(error) => return Ok((None, Some(error.to_string()))),
         };
         if let Err(error) = is_signed_by(&identity, ca, purpose.now) {
-            return Ok((None, Some(format!("{} does not vouch for it ({error})", self.ca.display()))));
+            return Ok((
+                None,
+                Some(format!("{} has not signed it as it should be ({error})", self.ca.display())),
+            ));
         }
         // An identity has a certificate.
         let leaf = identity.certified_key().cert[0].clone();

@@ -164,7 +164,7 @@ impl Connection {
         matches!(self.state, State::Head { .. })
     }
 
-    /// Its time is over: who sent half a head is told so, as far as the socket takes it at once.
+    /// Its time is over: a client that has sent half a head is told so, as far as the socket takes it at once.
     pub(super) fn expire(&mut self, answering: &mut Answering) {
         if let State::Head { buffer, .. } = &self.state {
             if !buffer.is_empty() {

@@ -45,7 +45,7 @@ const TARGET: &str = "lockgate::redirect";
 const LIFETIME: Duration = Duration::from_secs(10);
 /// A request's head, at most. Redirects need no more, and this bounds what a full table can hold.
 const HEAD_BYTES: usize = 8 * 1024;
-/// From the wish to stop to the end.
+/// From the request to stop to the end.
 const STOP: Duration = Duration::from_millis(500);
 /// Connections accepted before those that are open have their turn again.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -79,7 +79,7 @@ pub(crate) struct Settings {
 /// Serves until it is told to stop.
 pub(crate) type Serve = Box<dyn FnOnce() -> Result<(), Error> + Send>;
 
-/// [`open`]. The server has it from who asks for a redirect, so that a program without one does not link it.
+/// [`open`]. The builder stores it when a redirect is asked for, so that a program without one does not link it.
 pub(crate) type Open = fn(Opening) -> Result<(Serve, Arc<Waker>), Error>;
 
 /// What a redirect is made of.
@@ -346,7 +346,7 @@ impl Redirect {
 
     fn wind_down(&mut self, scratch: &mut [u8]) {
         let now = Instant::now();
-        // Who is in the queue already has been promised an answer by the system.
+        // The system has accepted the clients in the queue already, so they are owed an answer.
         self.accept(now);
         self.listener = None;
         self.accepting = Accepting::OnEvent;

@@ -2,8 +2,8 @@
 //! exchanged anywhere on the way to it, as certbot, Kubernetes and cert-manager do.
 //!
 //! The folders are watched, not the files: a file that is replaced takes its watch with it. What has changed there is for
-//! the keeper, who calls this, to find out. It costs no system call while nothing happens; where the system cannot
-//! watch folders the keeper has to look from time to time, and [`Watch::sees_changes`] says so.
+//! the caller, `renewal`, to find out. It costs no system call while nothing happens; where the system cannot watch
+//! folders the caller has to look from time to time, and [`Watch::sees_changes`] says so.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -19,10 +19,10 @@ const FOLDERS: Token = Token(1);
 /// Symbolic links that are followed on the way to a file, as Linux does.
 const MOST_LINKS: usize = 40;
 
-/// How often folders are looked for that change while they are; then the keeper looks from time to time.
+/// How often folders are looked for that change while they are; then the caller looks from time to time.
 const MOST_SETS: usize = 8;
 
-/// What the keeper waits with.
+/// What the thread of the renewal waits with.
 pub(super) struct Watch {
     poll: Poll,
     events: Events,

@@ -1,7 +1,7 @@
 //! Certificates that a server goes on without: pairs of files that cannot be used, beside others that can. They are tried
 //! again when their files change.
 //!
-//! Knows paths and what is wrong with them. The builder makes it, the keeper asks it again, and health shows it.
+//! Knows paths and what is wrong with them. `builder` makes it, `renewal` asks it again, and `health` shows it.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

@@ -2,7 +2,8 @@
 //!
 //! A connection holds a thread only while there is work for it. The `listener` gives it to the `poller`, which keeps it while
 //! it waits; the `workers` watch in turns and give each connection that is ready its `turn`, which ends as soon as it would
-//! wait.
+//! wait. `builder` describes and opens a server, `run` is its life, `handle` steers it, and `renewal` keeps its certificates
+//! up to date.
 
 mod agents;
 mod buffers;

@@ -207,7 +207,7 @@ impl Renewal {
     fn try_again(&self, index: usize) -> Result<(), Error> {
         let serving = self.live.current();
         let Some(origin) = serving.identities.get(index).and_then(Identity::origin) else { return Ok(()) };
-        // A source may be anybody's code; a panic of it must not end the care for the other certificates.
+        // A source may be the program's own code; a panic of it must not keep the other certificates from being renewed.
         let asked = panic::catch_unwind(AssertUnwindSafe(|| origin.ask_again()));
         let identity = asked.unwrap_or_else(|_| {
             let source = io::Error::other("the source of the certificate panicked");
@@ -234,7 +234,7 @@ impl Renewal {
         }
         self.live.replace(identities)?;
         self.note(Subject::Renewal(index), &Ok(()));
-        // Who is told may want to exchange another.
+        // The listener may want to exchange another certificate.
         drop(one_at_a_time);
         log::info!("{}: in use for new connections", identity.told());
         self.tell(&IdentityEvent::Renewed { identity: &identity });

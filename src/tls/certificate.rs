@@ -136,7 +136,7 @@ impl Certificate {
         self.facts.extensions.path_length
     }
 
-    /// Whether it is an authority's that may vouch for some names only (RFC 5280 §4.2.1.10).
+    /// Whether it is an authority's that may sign for some names only (RFC 5280 §4.2.1.10).
     pub fn has_name_constraints(&self) -> bool {
         self.facts.extensions.has_name_constraints
     }

@@ -47,7 +47,7 @@ const MOST_REVOCATION_LISTS: usize = MOST_FILES - 1;
 ///
 /// With at least one revocation list, every certificate on the way must be known not to be revoked. So each authority that
 /// issues on the way needs a list, and a list that its authority should have replaced by now (its nextUpdate has passed)
-/// counts for nothing: who relies on lists is not served by an old one. OCSP is not asked.
+/// counts for nothing: an old list says nothing about what was revoked since. OCSP is not asked.
 ///
 /// The files are read when the server binds, and again when they change and at [`Handle::reload`](crate::Handle::reload);
 /// what cannot be used then leaves the old. A client whose session was resumed by a ticket, or whose connection is older than
@@ -57,7 +57,7 @@ pub struct ClientAuth {
     demand: Demand,
     authorities: PathBuf,
     revocation_lists: Vec<PathBuf>,
-    /// [`load_at`](ClientAuth::load_at), by way of who asks for this, so that a program that does not ask does not link it.
+    /// [`load_at`](ClientAuth::load_at). A constructor stores it, so that a program without client certificates does not link it.
     load_at: fn(&ClientAuth, i64) -> Result<Loaded, Error>,
 }
 
@@ -76,8 +76,8 @@ impl ClientAuth {
         ClientAuth::new(Demand::Required, authorities.into())
     }
 
-    /// A client may show a certificate. Who shows none is served, and [`Request::client`](crate::Request::client) is
-    /// `None`; who shows one that is not accepted is not served.
+    /// A client may show a certificate. A client without one is served, and [`Request::client`](crate::Request::client) is
+    /// `None`; a client whose certificate is not accepted is not served.
     pub fn optional(authorities: impl Into<PathBuf>) -> ClientAuth {
         ClientAuth::new(Demand::Optional, authorities.into())
     }
@@ -229,7 +229,7 @@ fn read_authorities(path: &Path, now: i64) -> Result<Vec<CertificateDer<'static>
             check_authority(certificate, place)?;
             if der::validity(certificate).is_ok_and(|validity| now > validity.not_after) {
                 log::warn!(
-                    "{}: the authority at place {place} has expired; it still vouches for clients here",
+                    "{}: the authority at place {place} has expired; its clients are let in here all the same",
                     escape::path(path)
                 );
             }

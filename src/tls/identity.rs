@@ -333,7 +333,7 @@ impl Origin {
     }
 }
 
-/// A source may be anybody's code; a panic of it must not end the care for the other certificates.
+/// A source may be the program's own code; a panic of it must not keep the other certificates from being renewed.
 fn guarded<T: Default>(ask: impl FnOnce() -> T) -> T {
     panic::catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
         log::error!("the source of a certificate panicked; its files and times are not known");

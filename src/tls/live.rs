@@ -16,8 +16,8 @@ use super::{Clients, Identity, Refused};
 use crate::error::Error;
 
 /// What new connections get: the identities, and the rustls configuration around them. Exchanged as a whole, so that
-/// tickets given under the old one do not resume sessions under the new one: who has replaced a certificate because its
-/// key was stolen wants nobody to go on with it, and a client that was revoked must not come back with its ticket.
+/// tickets given under the old one do not resume sessions under the new one: a certificate that is replaced because its
+/// key was stolen must not be gone on with, and a client that was revoked must not come back with its ticket.
 #[derive(Debug)]
 pub(crate) struct Live {
     current: RwLock<Arc<Serving>>,

@@ -74,7 +74,7 @@ pub(super) fn server_config(
 
 /// The cipher suites, the better first: those that cost least come first, since none is known to be weak. AES-128 comes
 /// before AES-256, which many clients name first, because it brings SHA-256 in place of SHA-384, and a handshake hashes more
-/// than it encrypts: processors have instructions for SHA-256, few for SHA-384. Who offers nothing but AES-256 gets it.
+/// than it encrypts: processors have instructions for SHA-256, few for SHA-384. A client that offers nothing but AES-256 gets it.
 /// Without instructions for AES, which many small ARM processors lack, ChaCha20 is several times as fast.
 ///
 /// A client that names ChaCha20 first may lack those instructions itself. rustls cannot heed that and else go by the

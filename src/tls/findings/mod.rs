@@ -244,7 +244,7 @@ impl<'a> Check<'a> {
         named.join(", ") + &rest
     }
 
-    /// What `lockgate cert install` mends by itself, unless the key stands in the same file.
+    /// What `lockgate cert install` puts right by itself, unless the key stands in the same file.
     fn to_be_ordered(&self, finding: Finding) -> Finding {
         let key = self.chain.key.as_ref();
         let Some(file) = self.chain.file.as_deref() else { return finding };

@@ -55,7 +55,7 @@ pub(crate) struct Extensions {
     /// It has been logged before it was issued (RFC 6962 §3.3).
     pub(crate) has_transparency_log: bool,
     pub(crate) has_forum_policy: bool,
-    /// In dots; whoever does not know one must refuse the certificate.
+    /// In dots; a client that does not know one must refuse the certificate.
     pub(crate) unknown_critical: Vec<String>,
 }
 

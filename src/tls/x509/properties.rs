@@ -5,7 +5,7 @@ use crate::tls::der;
 
 pub(crate) fn hold(input: &[u8]) {
     let Ok(facts) = Facts::read(input) else { return };
-    // Whoever reads less of it reads the same.
+    // A reader of less of it reads the same.
     assert_eq!(der::validity(input), Ok(facts.validity));
     assert!((1..=3).contains(&facts.version) && !facts.serial.is_empty());
     assert!(KeyParts::of(&facts.key.der).is_ok());
