@@ -14,7 +14,6 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
 use super::builder::{Server, ServerBuilder};
-use super::handle::Handle;
 use super::health::RedirectHealth;
 use super::renewal::IdentityEvent;
 use crate::error::{Error, IdentityFault};
@@ -419,7 +418,7 @@ mod agents {
         let (https, http) = (server.local_addr(), server.redirect_addr().unwrap());
         let running = server.spawn().unwrap();
         assert_eq!(told.next(), "failed agent: it fails on purpose");
-        let handle: Handle = running.handle();
+        let handle = running.handle();
         assert!(handle.health().identities[0].failure.as_ref().unwrap().error.contains("on purpose"));
 
         let path = "/.well-known/acme-challenge/known";
