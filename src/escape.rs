@@ -5,7 +5,7 @@
 //! before it is shown or logged, so that there is one set of such characters: see `hides`.
 //!
 //! All of it writes straight to the formatter and allocates nothing. To escape twice changes nothing, as a backslash stays what
-//! it is. Knows text only. Everybody calls it; the command calls it through `workshop`.
+//! it is. Knows text only. Everybody calls it; the command calls it through `lockgate::internal`.
 
 // Which of these are used depends on the features.
 #![cfg_attr(not(feature = "serve"), allow(dead_code))]

@@ -138,13 +138,14 @@ pub use server::health::{Health, IdentityFailure, IdentityHealth, MissingIdentit
 pub use server::renewal::IdentityEvent;
 pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, IdentitySource};
 
-/// What the command makes certificates and writes files with, beside the device identity. Not for others: it changes without notice.
-#[cfg(feature = "device")]
+/// What the command `lockgate` uses of this crate beside its public interface, since a binary is a crate of its own. Only there
+/// with the command's feature `serve`, and not for others: it changes without notice.
+#[cfg(feature = "serve")]
 #[doc(hidden)]
-pub mod workshop {
+pub mod internal {
     pub use crate::calendar::signed_unix;
     pub use crate::device::draft::{is_ours, sync_directory, Draft, FileError};
-    pub use crate::device::making::{vouches, Ca, Key, Lifetime, MakeError};
+    pub use crate::device::making::{check_issued, Ca, Key, Lifetime, MakeError};
     pub use crate::device::scope::Scope;
     pub use crate::finding::shell_word;
     pub use crate::tls::dns_name::{dns_name, DnsNameFault};

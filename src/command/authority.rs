@@ -1,7 +1,7 @@
 //! An authority elsewhere, as the options name it. `serve`, the commands that obtain a certificate and `check` call it.
 
-use lockgate::workshop::regular_file::{self, Links};
-use lockgate::workshop::report_mode;
+use lockgate::internal::regular_file::{self, Links};
+use lockgate::internal::report_mode;
 use lockgate::{Acme, Challenge};
 
 use super::arguments::{Arguments, Proof};

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-use lockgate::workshop::regular_file::{self, Links};
+use lockgate::internal::regular_file::{self, Links};
 use toml::de::{DeTable, DeValue};
 
 use super::exit::Code;

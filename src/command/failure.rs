@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use lockgate::workshop::escape;
+use lockgate::internal::escape;
 use lockgate::{AcmeFault, Error};
 use serde_json::json;
 

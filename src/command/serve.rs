@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use lockgate::workshop::shell_word;
+use lockgate::internal::shell_word;
 use lockgate::{Device, Identity};
 
 use super::arguments::Arguments;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use lockgate::workshop::shell_word;
+use lockgate::internal::shell_word;
 use lockgate::{ClientAuth, Identity, Request, Response, Router, Server, ServerBuilder};
 use serde_json::json;
 

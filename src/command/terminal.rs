@@ -7,7 +7,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::SystemTime;
 
-use lockgate::workshop::escape;
+use lockgate::internal::escape;
 #[cfg(any(feature = "check", feature = "scan"))]
 use lockgate::Severity;
 

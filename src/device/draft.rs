@@ -69,6 +69,7 @@ impl Draft {
     /// # Errors
     ///
     /// When something has its name, and when the operating system refuses it.
+    #[cfg(feature = "serve")]
     pub fn put_where_none_is(self) -> Result<(), FileError> {
         // The other name goes when this is dropped.
         fs::hard_link(&self.temporary, &self.target).map_err(|source| FileError::of(&self.target, source))

@@ -138,8 +138,8 @@ impl Ca {
         let name = format!("{} {id}", title.chars().take(longest_title).collect::<String>());
         ca.serial_number = Some(random_serial()?);
         ca.distinguished_name = common_name(&name);
-        ca.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_1970(lifetime.not_before);
-        ca.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_1970(lifetime.not_after);
+        ca.not_before = rcgen::date_time_ymd(1970, 1, 1) + within_certificates(lifetime.not_before);
+        ca.not_after = rcgen::date_time_ymd(1970, 1, 1) + within_certificates(lifetime.not_after);
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         // Name constraints bind no mail address and no name of a person: what those are used for is not permitted at all.
@@ -229,22 +229,22 @@ impl Ca {
         leaf.serial_number = Some(random_serial()?);
         let short = names.iter().find(|name| name.len() <= LONGEST_COMMON_NAME);
         leaf.distinguished_name = short.map(|name| common_name(name)).unwrap_or_default();
-        leaf.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_1970(lifetime.not_before);
-        leaf.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_1970(lifetime.not_after);
+        leaf.not_before = rcgen::date_time_ymd(1970, 1, 1) + within_certificates(lifetime.not_before);
+        leaf.not_after = rcgen::date_time_ymd(1970, 1, 1) + within_certificates(lifetime.not_after);
         leaf.is_ca = IsCa::ExplicitNoCa;
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.use_authority_key_identifier_extension = true;
         let made = leaf.signed_by(key, &self.issuer)?;
-        self.vouches_for(made.der(), lifetime.not_before).map_err(|error| {
+        self.check_leaf(made.der(), lifetime.not_before).map_err(|error| {
             MakeError(format!("a certificate for {} would not be accepted: {error}", names.join(", ")))
         })?;
         Ok(made.pem())
     }
 
     /// Whether a client that trusts this CA accepts this certificate at `now`, in seconds since 1970.
-    pub(super) fn vouches_for(&self, leaf: &CertificateDer<'_>, now: i64) -> Result<(), webpki::Error> {
-        vouches_for(&self.certificate, leaf, now)
+    pub(super) fn check_leaf(&self, leaf: &CertificateDer<'_>, now: i64) -> Result<(), webpki::Error> {
+        check_leaf(&self.certificate, leaf, now)
     }
 }
 
@@ -260,14 +260,15 @@ impl fmt::Debug for Ca {
 /// # Errors
 ///
 /// A clause that says what is wrong.
-pub fn vouches(ca_pem: &[u8], leaf_pem: &[u8], now: i64) -> Result<(), String> {
+#[cfg(any(test, feature = "serve"))]
+pub fn check_issued(ca_pem: &[u8], leaf_pem: &[u8], now: i64) -> Result<(), String> {
     let (ca, leaf) = (first_in(ca_pem)?, first_in(leaf_pem)?);
-    vouches_for(&ca, &leaf, now).map_err(|error| error.to_string())
+    check_leaf(&ca, &leaf, now).map_err(|error| error.to_string())
 }
 
-fn vouches_for(ca: &CertificateDer<'_>, leaf: &CertificateDer<'_>, now: i64) -> Result<(), webpki::Error> {
+fn check_leaf(ca: &CertificateDer<'_>, leaf: &CertificateDer<'_>, now: i64) -> Result<(), webpki::Error> {
     let anchor = webpki::anchor_from_trusted_cert(ca)?;
-    let now = UnixTime::since_unix_epoch(since_1970(now));
+    let now = UnixTime::since_unix_epoch(within_certificates(now));
     EndEntityCert::try_from(leaf)?.verify_for_usage(
         &[webpki::ring::ECDSA_P256_SHA256],
         &[anchor],
@@ -319,7 +320,7 @@ fn random_serial() -> Result<SerialNumber, MakeError> {
     Ok(SerialNumber::from_slice(&serial))
 }
 
-/// Within what a certificate can say. Beyond it, rcgen panics.
-fn since_1970(seconds: i64) -> Duration {
+/// From 1970 to this second, within what a certificate can say. Beyond it, rcgen panics.
+fn within_certificates(seconds: i64) -> Duration {
     Duration::from_secs(seconds.clamp(0, END_OF_TIME).unsigned_abs())
 }

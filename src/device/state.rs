@@ -420,7 +420,7 @@ impl State {
 /// Whether the CA has signed the leaf, whether or not both are valid by this clock.
 fn is_signed_by(identity: &Identity, ca: &Ca, now: i64) -> Result<(), webpki::Error> {
     // An identity has a certificate.
-    ca.vouches_for(&identity.certified_key().cert[0], within(lifetime(identity), now))
+    ca.check_leaf(&identity.certified_key().cert[0], within(lifetime(identity), now))
 }
 
 /// The time in this life that is nearest to `now`.

@@ -1,7 +1,7 @@
 //! DNS names as a certificate may have them: the one rule for what `cert csr` requests, what a device certifies by itself,
 //! what an authority is asked for, and what a check says of a certificate's names.
 //!
-//! Knows text only. Called by `device`, by `acme`, by `findings`, and through `workshop` by the command.
+//! Knows text only. Called by `device`, by `acme`, by `findings`, and through `lockgate::internal` by the command.
 
 // Which of these are used depends on the features.
 #![cfg_attr(not(any(feature = "check", feature = "device")), allow(dead_code))]

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lockgate::workshop::regular_file::{self, Links};
-use lockgate::workshop::{dns_name, escape, shell_word, MAX_FILE_BYTES};
+use lockgate::internal::regular_file::{self, Links};
+use lockgate::internal::{dns_name, escape, shell_word, MAX_FILE_BYTES};
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
     SanType,

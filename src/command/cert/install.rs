@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use lockgate::workshop::regular_file::{self, Links};
-use lockgate::workshop::{escape, shell_word, MAX_FILE_BYTES};
+use lockgate::internal::regular_file::{self, Links};
+use lockgate::internal::{escape, shell_word, MAX_FILE_BYTES};
 use lockgate::{iso8601, Certificate, Chain, Error, Identity, IdentityFault};
 
 use super::csr::{not_written, Places};

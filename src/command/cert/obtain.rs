@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lockgate::workshop::signed_unix;
+use lockgate::internal::signed_unix;
 use lockgate::{AcmeStatus, Urgency};
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::path::Path;
 
-use lockgate::workshop::{sync_directory, Draft, FileError};
+use lockgate::internal::{sync_directory, Draft, FileError};
 
 /// Puts a file where none is: `AlreadyExists` when there is one, which stays as it is. The file has its mode from its first
 /// byte on.

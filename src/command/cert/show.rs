@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use lockgate::workshop::{escape, signed_unix};
+use lockgate::internal::{escape, signed_unix};
 use lockgate::{iso8601, Certificate, Chain, Finding, Severity};
 use serde_json::{json, Value};
 

@@ -22,7 +22,7 @@ mod url;
 
 use std::process::ExitCode;
 
-use lockgate::workshop::escape;
+use lockgate::internal::escape;
 use serde_json::json;
 
 use self::kind::{Kind, SCHEMA};

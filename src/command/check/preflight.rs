@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use lockgate::check::{Preflight, Verdict};
-use lockgate::workshop::regular_file::{self, Links};
+use lockgate::internal::regular_file::{self, Links};
 use lockgate::Device;
 
 use super::report;

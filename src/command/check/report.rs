@@ -2,7 +2,7 @@
 //! `url` and `preflight` call it.
 
 use lockgate::check::{Explanation, Report};
-use lockgate::workshop::escape;
+use lockgate::internal::escape;
 use lockgate::{Finding, Severity};
 use serde_json::Value;
 

@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use lockgate::internal::escape;
+use lockgate::internal::escape;
 use lockgate::scan::{fixes, Explanation, Fix, Report, Scan};
-use lockgate::workshop::escape;
 use lockgate::Verdict;
 
 use super::kind::Kind;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use lockgate::internal::escape;
 use lockgate::scan::{Explanation, Report};
-use lockgate::workshop::escape;
 
 use crate::command::terminal::Paint;
 

@@ -9,10 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use lockgate::workshop::regular_file::{self, Links};
-use lockgate::workshop::signed_unix;
-use lockgate::workshop::{
-    is_ours, sync_directory, vouches, Ca, Draft, FileError, Key, Lifetime, MakeError, Scope, MAX_FILE_BYTES,
+use lockgate::internal::regular_file::{self, Links};
+use lockgate::internal::signed_unix;
+use lockgate::internal::{
+    check_issued, is_ours, sync_directory, Ca, Draft, FileError, Key, Lifetime, MakeError, Scope,
+    MAX_FILE_BYTES,
 };
 use lockgate::{iso8601, Chain, Identity};
 
@@ -143,7 +144,7 @@ impl Files {
             regular_file::read(path, Links::Followed, MAX_FILE_BYTES).map_err(|error| format!("{error}"))
         };
         read(&self.ca)
-            .and_then(|ca| vouches(&ca, &read(&self.certificate)?, now))
+            .and_then(|ca| check_issued(&ca, &read(&self.certificate)?, now))
             .map_err(|what| format!("{} did not sign {certificate} ({what})", self.ca.display()))
     }
 

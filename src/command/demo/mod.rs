@@ -4,7 +4,7 @@ mod certs;
 
 use std::process::ExitCode;
 
-use lockgate::workshop::escape;
+use lockgate::internal::escape;
 use lockgate::Identity;
 
 use self::certs::Freshness;
