@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use lockgate::internal::escape;
-use lockgate::internal::escape;
 use lockgate::scan::{fixes, Explanation, Fix, Report, Scan};
 use lockgate::Verdict;
 
