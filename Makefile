@@ -15,7 +15,7 @@ STATE ?= $(TARGET)/device
 # Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
 BENCH ?=
 
-.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes tls-quality drill soak fuzz clean
+.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes tls-quality drill soak fuzz coverage clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -38,6 +38,7 @@ help:
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
 	@echo 'make fuzz       random input to every parser and to the whole server, FUZZ_SECONDS=300 for each target;'
 	@echo '                says where an input that breaks something lies, and how to try it again'
+	@echo 'make coverage   which lines of src/server the unit tests alone run: OF=src/http for others, OF=src/router.rs names them'
 	@echo 'make clean      removes what was built, and what run-device keeps; the certificates of the demo stay'
 
 # The last line is run by make itself, without a shell between, so that Ctrl-C stops the server cleanly.
@@ -111,6 +112,12 @@ fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 	@tests/install.sh c++=g++
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
+
+# What `make coverage` looks at.
+OF ?= src/server
+
+coverage:
+	@tests/coverage.sh '$(OF)'
 
 clean:
 	cargo clean
