@@ -22,7 +22,7 @@ Try it:
   lockgate demo --http 8080
   curl --cacert certs/ca.pem https://localhost:8443/api/data
 
-SIGINT (Ctrl-C) and SIGTERM stop it: it answers the requests that have begun, and ends. A second
+SIGINT (Ctrl-C) and SIGTERM stop the server: it answers the requests that have begun. A second
 signal ends it at once. It reads certificates again when their files change, for new connections;
 SIGHUP makes it read them at once.
 ";

@@ -122,7 +122,8 @@ pub(in crate::command) static DEVICE: Opt = Opt::new(
 pub(in crate::command) static STATE: Opt = Opt::new(
     "state",
     "Where the device's authority and certificate are kept, and the account and the certificate \
-     that an authority elsewhere gave; made when they are not there. Needs a disk that lasts.",
+     that an authority elsewhere gave; made when they are not there. The \
+     folder must be on a disk that keeps its contents.",
     Kind::Value {
         name: "DIR",
         accepted: "the path of a folder",
