@@ -217,3 +217,87 @@ impl Reader {
         Deadline { at: at + self.received.saturating_mul(1_000) / limits.body_min_rate, limit }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(bytes: &str) -> Input {
+        let mut input = Input::new(&Limits::default());
+        input.restore(bytes.as_bytes());
+        input
+    }
+
+    fn reader(length: BodyLength, most: u64) -> Result<Reader, BodyFault> {
+        Reader::new(length, most, 100, Expectation::None)
+    }
+
+    /// Reads in pieces of at most `step` bytes until there is no more: the data, and how it ended.
+    fn read(reader: &mut Reader, input: &mut Input, step: usize) -> (String, Result<Piece, BodyFault>) {
+        let mut data = Vec::new();
+        loop {
+            match reader.next(input, step, |piece| data.extend_from_slice(piece)) {
+                Ok(Piece::Data(length)) => assert!(length > 0 && length <= step),
+                end => return (String::from_utf8(data).unwrap(), end),
+            }
+        }
+    }
+
+    #[test]
+    fn both_framings_give_their_data_and_leave_what_follows() {
+        for step in [1, 3, 100] {
+            for (length, bytes) in [
+                (BodyLength::Fixed(6), "abcdefGET"),
+                (BodyLength::Chunked, "4\r\nabcd\r\n2\r\nef\r\n0\r\n\r\nGET"),
+            ] {
+                let (mut reader, mut input) = (reader(length, 6).unwrap(), input(bytes));
+                let (data, end) = read(&mut reader, &mut input, step);
+                assert_eq!((&*data, end.unwrap()), ("abcdef", Piece::End));
+                assert!(reader.is_ended());
+                assert_eq!((reader.received(), input.unread()), (6, &b"GET"[..]));
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_holds_for_both_at_it_and_one_over_it() {
+        assert!(matches!(reader(BodyLength::Fixed(7), 6), Err(BodyFault::TooLarge { limit: 6 })));
+        for (most, is_within) in [(5, false), (6, true)] {
+            let (mut reader, mut input) =
+                (reader(BodyLength::Chunked, most).unwrap(), input("6\r\nabcdef\r\n0\r\n\r\n"));
+            let (_, end) = read(&mut reader, &mut input, 4);
+            assert_eq!(end.is_ok(), is_within, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_not_come_is_waited_for_and_prolongs_nothing() {
+        let limits = Limits::default();
+        let mut reader = reader(BodyLength::Fixed(5_000), 10_000).unwrap();
+        let (_, end) = read(&mut reader, &mut input(""), 10);
+        assert_eq!(end.unwrap(), Piece::Pending);
+        assert_eq!((reader.known_bytes(), reader.straight_bytes()), (5_000, 5_000));
+        let first = Deadline::of(Limit::BodyTimeout, 100 + 30_000);
+        assert_eq!((reader.deadline(&limits), reader.first_deadline(&limits)), (first, first));
+        let (_, end) = read(&mut reader, &mut input(&"x".repeat(2_048)), 10_000);
+        assert_eq!(end.unwrap(), Piece::Pending);
+        assert_eq!(reader.deadline(&limits).at, first.at + 2_000);
+        assert_eq!(reader.first_deadline(&limits), first);
+    }
+
+    #[test]
+    fn the_word_that_a_client_waits_for_is_given_once() {
+        let mut reader = Reader::new(BodyLength::Fixed(1), 1, 0, Expectation::Continue).unwrap();
+        assert_eq!(reader.take_continue(), Some(CONTINUE));
+        assert_eq!(reader.take_continue(), None);
+    }
+
+    #[test]
+    fn each_fault_has_its_answer() {
+        let status = |fault| refusal_of(&fault).status.as_u16();
+        assert_eq!(status(BodyFault::TooLarge { limit: 1 }), 413);
+        assert_eq!(status(BodyFault::TimedOut { limit: std::time::Duration::from_secs(1) }), 408);
+        assert_eq!(status(BodyFault::Malformed("x")), 400);
+        assert_eq!(status(BodyFault::Incomplete), 400);
+    }
+}

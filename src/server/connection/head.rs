@@ -68,3 +68,54 @@ impl Head {
         self.scanned = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_is_found_whole_at_every_split_and_searched_once() {
+        let limits = Limits::default();
+        for before in ["", "\r\n"] {
+            let bytes = format!("{before}GET / HTTP/1.1\r\nHost: a\r\n\r\nrest");
+            let length = bytes.len() - before.len() - 4;
+            for split in 1..bytes.len() {
+                let (mut head, mut fields) = (Head::default(), Vec::new());
+                match head.find(&bytes.as_bytes()[..split], &limits, &mut fields) {
+                    Found::Part => assert!(split < before.len() + length && head.scanned <= split),
+                    Found::Whole { start, length: found, .. } => {
+                        assert!(split >= before.len() + length);
+                        assert_eq!((start, found), (before.len(), length));
+                    }
+                    Found::Refused(refusal, _) => panic!("{split}: {refusal:?}"),
+                }
+                let Found::Whole { start, length: found, line } =
+                    head.find(bytes.as_bytes(), &limits, &mut fields)
+                else {
+                    panic!("{split}")
+                };
+                assert_eq!((start, found), (before.len(), length));
+                // What was read in one pass is what it says; the rest is parsed when it is whole.
+                assert_eq!(line.is_some(), head.scanned == 0, "{split}");
+                head.take();
+                assert_eq!(head.scanned, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn one_at_the_limit_is_found_and_one_over_it_is_refused() {
+        let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        for (most, is_found) in [(bytes.len(), true), (bytes.len() - 1, false)] {
+            let limits = Limits { head_bytes: most, ..Limits::default() };
+            match Head::default().find(bytes, &limits, &mut Vec::new()) {
+                Found::Whole { .. } => assert!(is_found),
+                Found::Refused(refusal, told) => {
+                    assert!(!is_found);
+                    assert_eq!((refusal.status.as_u16(), told), (431, 0..most));
+                }
+                Found::Part => panic!("{most}"),
+            }
+        }
+    }
+}

@@ -51,7 +51,7 @@ pub(crate) enum Next {
     Head,
     /// The body of this one.
     Body(Box<Collecting>),
-    Sending(Sending),
+    Sending(Box<Sending>),
     /// A worker that calls handlers; with the body that was collected for it.
     OtherWorker(Option<Box<Collecting>>),
     Close,
@@ -84,21 +84,27 @@ impl<S: Stream> Link<S> {
         if !self.is_still_let_in(buffers) {
             return Ok(self.respond_and_close(NOT_LET_IN, asked.told(), buffers));
         }
-        let circumstances = Circumstances {
-            waited: buffers.millis().saturating_sub(*since),
-            handlers: *handlers,
-            arrived: rest.len(),
-            now: buffers.millis(),
-            rate: self.count_request(head, buffers),
-        };
+        let waited = buffers.millis().saturating_sub(*since);
+        let rate = self.count_request(head, buffers);
+        let circumstances = Circumstances { waited, arrived: rest.len(), now: buffers.millis(), rate };
         let (used, next) = match decide(limits, &shared.router, &asked, circumstances) {
-            Decision::Answer(_, Route::OtherWorker) => return Ok(Next::OtherWorker(None)),
-            Decision::Answer(_, Route::Call(_)) if self.has_left(*since, buffers) => {
-                return Ok(Next::Close);
-            }
-            Decision::Answer(body, route) => {
+            Decision::Answer(body) => {
                 let persistence = request::persistence(&asked.line, rest.len() - body);
-                let next = self.answer(&asked, Cow::Borrowed(&rest[..body]), route, persistence, buffers);
+                match request::route(limits, &shared.router, &asked, waited, *handlers) {
+                    Route::OtherWorker => return Ok(Next::OtherWorker(None)),
+                    Route::Call(_) if self.has_left(*since, buffers) => return Ok(Next::Close),
+                    route => {
+                        let bytes = Cow::Borrowed(&rest[..body]);
+                        let next = self.answer(&asked, bytes, route, persistence, buffers);
+                        *since = buffers.millis();
+                        (length + body, next)
+                    }
+                }
+            }
+            Decision::AnswerRefused(body, refusal) => {
+                let persistence = request::persistence(&asked.line, rest.len() - body);
+                let next =
+                    self.answer(&asked, Cow::Borrowed(&[]), Route::Refused(refusal), persistence, buffers);
                 *since = buffers.millis();
                 (length + body, next)
             }
@@ -280,12 +286,12 @@ impl<S: Stream> Link<S> {
         };
         let to = To { peer: self.peer, key: self.key };
         Ok(match response::write(response, line, persistence, record, to, buffers) {
-            Written::Head(sending) => Next::Sending(sending),
-            Written::Whole(After::Close) => Next::Sending(Sending::of_output(After::Close)),
+            Written::Head(sending) => Next::Sending(Box::new(sending)),
+            Written::Whole(After::Close) => Next::Sending(Box::new(Sending::of_output(After::Close))),
             Written::Whole(After::KeepAlive) => {
                 let is_much = buffers.output.len() >= OUTPUT_BYTES;
                 if is_much && self.transport.send_output(&mut buffers.output)? == Flushed::Blocked {
-                    Next::Sending(Sending::of_output(After::KeepAlive))
+                    Next::Sending(Box::new(Sending::of_output(After::KeepAlive)))
                 } else {
                     Next::Head
                 }
@@ -302,7 +308,7 @@ impl<S: Stream> Link<S> {
     fn respond_and_close(&mut self, refusal: Refusal, told: Told<'_>, buffers: &mut Buffers<'_>) -> Next {
         let record = Record::of(told, self.peer, &self.transport, buffers);
         response::write_refusal(refusal, told, record, buffers);
-        Next::Sending(Sending::of_output(After::Close))
+        Next::Sending(Box::new(Sending::of_output(After::Close)))
     }
 
     /// Tells the client, if it can be told at once, that the connection ends by intent.

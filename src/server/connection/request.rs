@@ -31,6 +31,11 @@ pub(crate) const READERS_BUSY: Refusal = Refusal::over(
     StatusCode::SERVICE_UNAVAILABLE,
     "as many responses are being streamed as may be at a time; try again",
 );
+pub(crate) const HEAD_LATE: Refusal = Refusal::over(
+    Limit::HeadTimeout,
+    StatusCode::REQUEST_TIMEOUT,
+    "the request's head did not arrive in time",
+);
 const WAITED_TOO_LONG: Refusal = Refusal::over(
     Limit::QueueTimeout,
     StatusCode::SERVICE_UNAVAILABLE,
@@ -60,9 +65,8 @@ const STREAMS_OF_ADDRESS: Refusal = Refusal::over(
 /// How things stand when a request's head has come.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Circumstances {
-    /// How long it has waited for a worker, and what that worker does with handlers.
+    /// How long it has waited for a worker.
     pub waited: Millis,
-    pub handlers: Handlers,
     /// How many bytes have come behind its head.
     pub arrived: usize,
     pub now: Millis,
@@ -77,9 +81,11 @@ pub(crate) enum RateLimit {
 }
 
 /// What is to be done with a request whose head has come.
-pub(crate) enum Decision<'s, 'h> {
-    /// Its body, of so many bytes, is there: it is answered so, and the connection goes on.
-    Answer(usize, Route<'s, 'h>),
+pub(crate) enum Decision {
+    /// Its body, of so many bytes, is there: a handler is called for it, or what its route says.
+    Answer(usize),
+    /// Its body is there, and it is refused; the connection goes on.
+    AnswerRefused(usize, Refusal),
     /// Its body comes first.
     Collect(Reader),
     /// It is answered from its head, and its body is read past if the connection is kept.
@@ -118,20 +124,20 @@ pub(crate) fn kept_bytes(limits: &Limits) -> u64 {
 
 /// Decides what to do with a request whose head has come.
 #[inline]
-pub(crate) fn decide<'s, 'h>(
+pub(crate) fn decide(
     limits: &Limits,
-    router: &'s Router,
-    asked: &Asked<'h>,
+    router: &Router,
+    asked: &Asked<'_>,
     circumstances: Circumstances,
-) -> Decision<'s, 'h> {
-    let Circumstances { waited, handlers, arrived, now, rate } = circumstances;
+) -> Decision {
+    let Circumstances { waited, arrived, now, rate } = circumstances;
     let kept = kept_bytes(limits);
     match (rate, asked.line.body) {
         (RateLimit::Within, BodyLength::Fixed(length)) if length <= kept.min(arrived as u64) => {
-            return Decision::Answer(length as usize, route(limits, router, asked, waited, handlers));
+            return Decision::Answer(length as usize);
         }
         (RateLimit::Exceeded, BodyLength::Fixed(length)) if length <= arrived as u64 => {
-            return Decision::Answer(length as usize, Route::Refused(TOO_OFTEN));
+            return Decision::AnswerRefused(length as usize, TOO_OFTEN);
         }
         (RateLimit::Exceeded, _) => return Decision::Refuse(TOO_OFTEN),
         (RateLimit::Within, _) => {}
@@ -222,4 +228,123 @@ pub(crate) fn refusal_of_stream(full: Full) -> Refusal {
 /// How a request is refused whose body does not come in time.
 pub(crate) fn body_late(limits: &Limits) -> Refusal {
     refusal_of(&BodyFault::TimedOut { limit: limits.body_timeout })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::request::Request;
+    use crate::http::request_head;
+    use crate::http::span::Field;
+
+    struct Head {
+        bytes: String,
+        fields: Vec<Field>,
+    }
+
+    impl Head {
+        fn new(request_line: &str, fields: &str) -> Head {
+            Head { bytes: format!("{request_line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), fields: Vec::new() }
+        }
+
+        fn asked(&mut self) -> Asked<'_> {
+            let line = request_head::parse(self.bytes.as_bytes(), 64, &mut self.fields).unwrap();
+            Asked { head: self.bytes.as_bytes(), fields: &self.fields, line }
+        }
+    }
+
+    fn router() -> Router {
+        Router::new().get("/", |_: &mut Request<'_>| "get").post("/{id}", |_: &mut Request<'_>| "post")
+    }
+
+    fn limits() -> Limits {
+        Limits { body_buffer_bytes: 100, body_bytes: 1_000, ..Limits::default() }
+    }
+
+    /// What is decided when so much has come behind the head, in a word.
+    fn decided(request_line: &str, fields: &str, arrived: usize, rate: RateLimit) -> String {
+        let mut head = Head::new(request_line, fields);
+        let circumstances = Circumstances { waited: 0, arrived, now: 7, rate };
+        match decide(&limits(), &router(), &head.asked(), circumstances) {
+            Decision::Answer(body) => format!("answer {body}"),
+            Decision::AnswerRefused(body, refusal) => format!("answer {body} {}", refusal.status.as_u16()),
+            Decision::Collect(mut reader) => {
+                format!("collect {}", if reader.take_continue().is_some() { "after 100" } else { "" })
+            }
+            Decision::AnswerUnread(response, Unread { persistence, .. }) => {
+                format!("{} unread {persistence:?}", response.status().as_u16())
+            }
+            Decision::Refuse(refusal) => format!("refuse {}", refusal.status.as_u16()),
+        }
+    }
+
+    #[test]
+    fn what_is_done_with_a_request_follows_from_its_head_and_from_what_has_come() {
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        let expecting = "Content-Length: 5\r\nExpect: 100-continue\r\n";
+        for (request_line, fields, arrived, expected) in [
+            ("GET /", "", 0, "answer 0"),
+            ("GET /", "", 50, "answer 0"),
+            ("POST /1", "Content-Length: 5\r\n", 5, "answer 5"),
+            ("POST /1", "Content-Length: 5\r\n", 4, "collect "),
+            ("POST /1", "Content-Length: 100\r\n", 200, "answer 100"),
+            ("POST /1", "Content-Length: 101\r\n", 200, "collect "),
+            ("POST /1", "Content-Length: 1000\r\n", 0, "collect "),
+            ("POST /1", "Content-Length: 1001\r\n", 0, "refuse 413"),
+            ("POST /1", chunked, 50, "collect "),
+            ("POST /1", expecting, 0, "collect after 100"),
+            ("POST /1", expecting, 1, "collect "),
+            ("POST /no/where", "Content-Length: 5\r\n", 0, "404 unread Idle"),
+            ("POST /no/where", "Content-Length: 5\r\nConnection: close\r\n", 0, "404 unread Close"),
+            ("POST /no/where", "Content-Length: 101\r\n", 0, "404 unread Close"),
+            ("POST /no/where", chunked, 0, "404 unread Idle"),
+            ("POST /no/where", expecting, 0, "404 unread Close"),
+            ("POST /%zz", "Content-Length: 5\r\n", 0, "refuse 400"),
+        ] {
+            let decision = decided(request_line, fields, arrived, RateLimit::Within);
+            assert_eq!(decision, expected, "{request_line} {fields:?} {arrived}");
+        }
+        for (fields, arrived, expected) in [
+            ("", 0, "answer 0 429"),
+            ("Content-Length: 500\r\n", 500, "answer 500 429"),
+            ("Content-Length: 500\r\n", 499, "refuse 429"),
+            (chunked, 500, "refuse 429"),
+        ] {
+            assert_eq!(decided("POST /1", fields, arrived, RateLimit::Exceeded), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_handler_is_called_by_a_worker_that_may_and_in_time() {
+        let (limits, router) = (limits(), router());
+        let late = limits.queue_timeout.as_millis() as Millis + 1;
+        let routed = |request_line: &str, waited, handlers| {
+            let mut head = Head::new(request_line, "");
+            match route(&limits, &router, &head.asked(), waited, handlers) {
+                Route::Call(call) => format!("call {}", call.path),
+                Route::Response(response) => response.status().as_u16().to_string(),
+                Route::Refused(refusal) => refusal.what().to_string(),
+                Route::OtherWorker => "other".to_string(),
+            }
+        };
+        assert_eq!(routed("GET /", late - 1, Handlers::Call), "call /");
+        assert_eq!(routed("GET /", late, Handlers::Call), "queue_timeout");
+        assert_eq!(routed("GET /", late - 1, Handlers::Refuse), "queue_requests");
+        assert_eq!(routed("GET /", late, Handlers::Refuse), "queue_timeout");
+        assert_eq!(routed("GET /", late, Handlers::Defer), "other");
+        assert_eq!(routed("POST /a%20b", 0, Handlers::Call), "call /a b");
+        // What needs no handler waits for none.
+        for handlers in [Handlers::Call, Handlers::Defer, Handlers::Refuse] {
+            assert_eq!(routed("GET /no/where", late, handlers), "404");
+            assert_eq!(routed("DELETE /", late, handlers), "405");
+        }
+    }
+
+    #[test]
+    fn a_connection_goes_on_as_its_client_and_what_has_come_say() {
+        let line = |fields| Head::new("GET /", fields).asked().line;
+        assert_eq!(persistence(&line(""), 0), Persistence::Idle);
+        assert_eq!(persistence(&line(""), 1), Persistence::Busy);
+        assert_eq!(persistence(&line("Connection: close\r\n"), 1), Persistence::Close);
+    }
 }

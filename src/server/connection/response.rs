@@ -283,10 +283,9 @@ impl Sending {
     }
 
     /// Begins to count the client's pace from here.
-    pub(crate) fn begin<S: Stream>(mut self, transport: &mut Transport<S>, now: Millis) -> Sending {
+    pub(crate) fn begin<S: Stream>(&mut self, transport: &mut Transport<S>, now: Millis) {
         self.pace = Pace { mark: transport.sent(), progress: now, ..Pace::default() };
         self.decrypted = transport.decrypted();
-        self
     }
 
     /// Sends what there is to send until the socket takes no more. `unread` is how many bytes of further requests are held

@@ -8,8 +8,6 @@ use std::ops::ControlFlow::{Break, Continue};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
-use ::http::StatusCode;
-
 use super::asked::Told;
 use super::collecting::{read_past, Collected, Passed};
 use super::handshake::{self, Handshake};
@@ -26,7 +24,6 @@ use crate::escape;
 use crate::handler_call::{self, Fault};
 use crate::http::clear_credentials::CredentialScan;
 use crate::http::request_head;
-use crate::http::Refusal;
 use crate::limits::limit::Limit;
 use crate::limits::per_address::Admission;
 use crate::server::buffers::{Buffers, Input};
@@ -43,11 +40,6 @@ const DRAIN_GRACE: Duration = Duration::from_secs(1);
 /// So many pipelined requests are answered before other connections get their turn.
 const REQUESTS_PER_TURN: u32 = 64;
 
-const HEAD_LATE: Refusal = Refusal::over(
-    Limit::HeadTimeout,
-    StatusCode::REQUEST_TIMEOUT,
-    "the request's head did not arrive in time",
-);
 pub(crate) struct Connection<S: Stream = TcpStream> {
     link: Link<S>,
     stage: Stage,
@@ -253,7 +245,8 @@ impl<S: Stream> Connection<S> {
                             && self.link.transport.flush()? == Flushed::Blocked
                         {
                             // A client that does not read responses gets no further ones.
-                            return self.begin_sending(Sending::of_output(After::KeepAlive), buffers);
+                            return self
+                                .begin_sending(Box::new(Sending::of_output(After::KeepAlive)), buffers);
                         }
                         buffers.requests_left -= 1;
                         head.take();
@@ -269,7 +262,7 @@ impl<S: Stream> Connection<S> {
                 }
             }
             if self.link.transport.send_output(&mut buffers.output)? == Flushed::Blocked {
-                return self.begin_sending(Sending::of_output(After::KeepAlive), buffers);
+                return self.begin_sending(Box::new(Sending::of_output(After::KeepAlive)), buffers);
             }
             match self.link.transport.read(input.room()) {
                 Ok(0) => {
@@ -335,9 +328,9 @@ impl<S: Stream> Connection<S> {
             Passed::Malformed(fault) => {
                 let peer = self.link.peer;
                 log::debug!("{peer}: closed, because the rest of a body is malformed: {fault}");
-                self.begin_sending(Sending::of_output(After::Close), buffers)
+                self.begin_sending(Box::new(Sending::of_output(After::Close)), buffers)
             }
-            Passed::GivenUp => self.begin_sending(Sending::of_output(After::Close), buffers),
+            Passed::GivenUp => self.begin_sending(Box::new(Sending::of_output(After::Close)), buffers),
         }
     }
 
@@ -367,10 +360,10 @@ impl<S: Stream> Connection<S> {
         Ok(Continue(()))
     }
 
-    fn begin_sending(&mut self, sending: Sending, buffers: &Buffers<'_>) -> Step {
-        let sending = sending.begin(&mut self.link.transport, buffers.millis());
+    fn begin_sending(&mut self, mut sending: Box<Sending>, buffers: &Buffers<'_>) -> Step {
+        sending.begin(&mut self.link.transport, buffers.millis());
         self.deadline = buffers.deadline(Limit::WriteTimeout, buffers.shared.limits.write_timeout);
-        self.stage = Stage::Sending(Box::new(sending));
+        self.stage = Stage::Sending(sending);
         Ok(Continue(()))
     }
 
@@ -442,7 +435,7 @@ impl<S: Stream> Connection<S> {
                 return self.go_to(next, buffers);
             }
             Stage::Head(head) if head.has_begun => {
-                let next = self.link.refuse(HEAD_LATE, Told::Head(input.unread()), buffers);
+                let next = self.link.refuse(request::HEAD_LATE, Told::Head(input.unread()), buffers);
                 return self.go_to(next, buffers);
             }
             Stage::Head(_) | Stage::Unwanted(_) => self.link.say_goodbye(),

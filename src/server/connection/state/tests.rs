@@ -7,7 +7,7 @@ use super::*;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::server::turn::{Handlers, Idle};
-use crate::Router;
+use crate::{Router, StatusCode};
 
 /// What the tests do to a connection from outside.
 impl Connection<Wire> {
