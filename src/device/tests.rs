@@ -245,7 +245,7 @@ fn a_name_that_is_given_later_is_taken_up_if_the_ca_may_vouch_for_it() {
 }
 
 #[test]
-fn a_name_that_the_ca_may_not_vouch_for_is_an_error_and_never_a_new_ca() {
+fn a_name_that_the_ca_may_not_sign_for_is_an_error_and_never_a_new_ca() {
     let home = Home::new();
     home.start(now()).unwrap();
     let before = home.contents();
@@ -253,7 +253,7 @@ fn a_name_that_the_ca_may_not_vouch_for_is_an_error_and_never_a_new_ca() {
         let message = home.device().name(name).load_at(&machine(), now()).unwrap_err().to_string();
         for words in [
             &format!("{}: ", home.file("ca.pem").display()),
-            &format!("may not vouch for {name}, only for: localhost, local, printer, 127.0.0.0/8, "),
+            &format!("may not sign for {name}, only for: localhost, local, printer, 127.0.0.0/8, "),
             "take the name out again; or move ca.pem and ca-key.pem away",
         ] {
             assert!(message.contains(words), "{words:?} is not in: {message}");
