@@ -149,7 +149,7 @@ fn rooms_know_only_whom_they_may_know() {
             &["std::net", "mio", "rustls", "crate::server", "crate::tls", "crate::redirect"],
             &["std::net::IpAddr"],
         ),
-        // What is counted and bounded, for whoever counts.
+        // What is counted and bounded, for all that count.
         ("limits", &["mio", "rustls", "threadpool", "crate::router", "crate::server", "crate::tls"], &[]),
         // The wire and the routes know no sockets (addresses are values), no threads, and nobody above them.
         (

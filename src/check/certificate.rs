@@ -101,7 +101,7 @@ fn of_chain(
         Ok(_) => {}
         Err(_) if own.is_self_signed() => {
             findings.retain(|finding| finding.id() != of_tls::SELF_SIGNED.id);
-            let seen = format!("{} is its own issuer, and nobody vouches for it", name_of(own));
+            let seen = format!("{} is its own issuer, and no authority has signed it", name_of(own));
             findings.push(Finding::new(&rules::UNTRUSTED_SELF_SIGNED, seen));
         }
         Err(Distrust::UnknownIssuer) => findings.push(unknown_issuer(run, roots, &chain, is_public, "")),

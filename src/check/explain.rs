@@ -61,7 +61,7 @@ impl Explanation {
         self.rule.refused_by
     }
 
-    /// How to mend it; lines that begin with the name of a program are for that program.
+    /// How to put it right; lines that begin with the name of a program are for that program.
     pub fn fix(&self) -> &'static str {
         self.rule.fix
     }
@@ -101,7 +101,11 @@ fn page() -> String {
         let (id, severity, title) = (explanation.id(), explanation.severity(), explanation.title());
         out.push_str(&format!("\n### {id} ({severity})\n\n{title}. {}\n\n", explanation.why()));
         out.push_str(&format!("```text\n{}\n```\n\n", explanation.long().trim_end()));
-        out.push_str(&format!("To mend it: {}.\n\nSee {}.\n", explanation.fix(), explanation.reference()));
+        out.push_str(&format!(
+            "To put it right: {}.\n\nSee {}.\n",
+            explanation.fix(),
+            explanation.reference()
+        ));
     }
     out
 }

@@ -1,4 +1,4 @@
-//! Is the connection to an HTTPS API really secure, and if not, what is wrong with it and how is it mended? With the feature
+//! Is the connection to an HTTPS API really secure, and if not, what is wrong with it and how is it put right? With the feature
 //! `check`; `lockgate check` is this on the command line, and a device can check itself with it. [`scan`](crate::scan) looks for the
 //! same in the code of clients, and [`Preflight`] at what is to be served before it is.
 //!

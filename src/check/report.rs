@@ -123,7 +123,7 @@ impl Report {
             Verdict::Warnings => {
                 format!("{good}{but}, with {} to see to{open}.", count(Severity::Warning, "warning"))
             }
-            Verdict::Errors => format!("{bad}: {} to mend{open}.", count(Severity::Error, "error")),
+            Verdict::Errors => format!("{bad}: {} to fix{open}.", count(Severity::Error, "error")),
         }
     }
 
@@ -145,7 +145,7 @@ impl Report {
     /// | `unknown` | what could not be found out, as texts |
     /// | `facts.address` | the address and port that were connected to |
     /// | `facts.tls` | `versions` (accepted, by name), `version`, `cipher` and `alpn` of a current client, `weak_ciphers`, `post_quantum`, `resumption`, `client_certificate`, `without_name`, `plain_http_answer` |
-    /// | `facts.certificate` | `trusted` (who vouches, or null), `chain` (how many were sent), `subject`, `issuer`, `serial`, `dns_names`, `ip_addresses`, `not_before`, `not_after`, `days_left` (below 0 when it is over), `key`, `signature`, `sha256` |
+    /// | `facts.certificate` | `trusted` (the authority that is trusted, or null), `chain` (how many were sent), `subject`, `issuer`, `serial`, `dns_names`, `ip_addresses`, `not_before`, `not_after`, `days_left` (below 0 when it is over), `key`, `signature`, `sha256` |
     /// | `facts.other_certificate` | the same of the certificate that clients of the other kind of key get (RSA beside ECDSA); missing when there is none |
     /// | `facts.https` | `status`, `hsts`, `keep_alive`, `head_status`, `clock_ahead_seconds`, `openapi` |
     /// | `facts.http` | `port`, `answer` (`none`, `redirect`, `content`, `refusal`), `status`, `location` |

@@ -99,7 +99,7 @@ impl Run<'_> {
         let mut random = [0; 64];
         provider().secure_random.fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
         let mut line = self.dial()?;
-        // Whoever refuses at once may have closed already; what it said is still there to be read.
+        // A server that refuses at once may have closed already; what it said is still there to be read.
         let sent = line.write_all(&hello.encode(&random));
         match super::flight::read(&mut line) {
             Answer::Closed if sent.is_err() => Ok(Answer::Closed),

@@ -68,7 +68,7 @@ pub(super) const EXPORT: &[Suite] = &[
     (0x0064, "RSA_EXPORT1024_WITH_RC4_56_SHA"),
 ];
 
-/// No certificate: whoever is in between can answer.
+/// No certificate: anyone in between can answer.
 pub(super) const ANONYMOUS: &[Suite] = &[
     (0x00a7, "DH_anon_WITH_AES_256_GCM_SHA384"),
     (0x00a6, "DH_anon_WITH_AES_128_GCM_SHA256"),

@@ -37,7 +37,7 @@ pub(super) struct Roots {
     pinned: Vec<CertificateDer<'static>>,
 }
 
-/// Who vouches for a chain.
+/// The authority that a chain leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Voucher {
     /// An authority that clients trust from the start.
@@ -58,7 +58,7 @@ impl Voucher {
     }
 }
 
-/// Why no authority vouches for a chain.
+/// Why a chain leads to no trusted authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Distrust {
     /// None of those that are trusted has issued it, nor what was sent with it.
@@ -96,7 +96,7 @@ impl Roots {
         !self.pinned.is_empty()
     }
 
-    /// Who vouches for `chain`, the server's own certificate first, at `now` (seconds since 1970).
+    /// The authority that `chain` leads to, the server's own certificate first, at `now` (seconds since 1970).
     pub(super) fn voucher(&self, chain: &[Vec<u8>], now: i64) -> Result<Voucher, Distrust> {
         if chain.first().is_some_and(|own| self.pinned.iter().any(|pinned| **pinned == own[..])) {
             return Ok(Voucher::Given);

@@ -155,7 +155,7 @@ impl fmt::Display for Raw<'_, IdentityFault> {
             ),
             IdentityFault::NotAnAuthority { place } => write!(
                 f,
-                "certificate {place} in it is not an authority's (its basicConstraints do not say CA), so it cannot vouch for clients; give the certificate of the authority that signs the clients'",
+                "certificate {place} in it is not an authority's (its basicConstraints do not say CA), so it cannot sign for clients; give the certificate of the authority that signs the clients'",
             ),
             IdentityFault::NoRevocationList => {
                 f.write_str("holds no revocation list; it must be a CRL, as PEM with a BEGIN X509 CRL block or as DER")

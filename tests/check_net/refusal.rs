@@ -1,4 +1,4 @@
-//! What is said to mend when a server refuses a client of today, by how it refuses.
+//! What the check says to do when a server refuses a client of today, by how it refuses.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;

@@ -23,7 +23,7 @@ fn a_new_user_is_told_what_to_do_and_then_it_is_clean() {
     let (code, said, log) = outcome(lockgate(&line), b"");
     assert_eq!((code, log.as_str()), (2, ""), "{said}");
     assert!(said.contains(&format!("lockgate check {url} --ca certs/ca.pem")), "{said}");
-    assert!(said.trim_end().ends_with("is not in order: 1 error to mend."), "{said}");
+    assert!(said.trim_end().ends_with("is not in order: 1 error to fix."), "{said}");
     assert!(!said.contains('\x1b'), "no colours when nobody looks: {said}");
 
     let ca = dir.path().join("ca.pem");
