@@ -142,8 +142,8 @@ impl Service for Served {
                 }
                 Handlers::Refuse => served.tell((key, "refused", me)),
             },
-            // A response with a reader that blocks.
-            Some(b'r') => match served.enter_reader(key) {
+            // A response with a reader that blocks, and one that goes on for long after.
+            Some(request @ (b'r' | b'R')) => match served.enter_reader(key) {
                 Entry::Entered => {
                     served.enter_handler(me, None, now);
                     served.tell((key, "reads", me));
@@ -151,10 +151,13 @@ impl Service for Served {
                     served.leave_handler(me, None, Duration::ZERO);
                     served.leave_reader(key);
                     served.tell((key, "has read", me));
+                    if request == b'R' {
+                        served.wait();
+                    }
                 }
                 Entry::Full => {
                     served.tell((key, "waits", me));
-                    held.waiting.push_front(b'r');
+                    held.waiting.push_front(request);
                     return Outcome::AwaitReader(held);
                 }
                 Entry::Gone => return Outcome::Closed(key),

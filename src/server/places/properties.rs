@@ -347,7 +347,7 @@ impl Round {
         let key = self.held[index].key;
         let has_room = self.waiting.is_empty() && self.inside() < READERS;
         let known = self.known.get_mut(&key).unwrap();
-        if self.places.watches % 2 == 0 && !known.gone {
+        if self.places.watches.is_multiple_of(2) && !known.gone {
             // The response is about to begin, and its reader is asked later.
             known.has_reader_place |= has_room;
             assert_eq!(self.places.take_reader_place(key), known.has_reader_place);

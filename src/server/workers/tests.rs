@@ -47,6 +47,29 @@ fn a_worker_that_blocks_loses_its_permit_to_one_of_the_reserve() {
         let both = [fake.told(), fake.told()];
         assert!(both.iter().all(|event| event.1 == "quick" && event.2.is_some()), "{both:?}");
     }
+    // The same again, with the one that sleeps.
+    blocked.say(b'b');
+    let (_, what, Some(first)) = fake.told() else { panic!("not by a worker") };
+    assert_eq!(what, "entered");
+    quick.say(b'q');
+    assert_eq!(fake.told(), (quick.key, "quick", Some(1 - first)));
+    fake.let_go();
+}
+
+#[test]
+fn what_a_worker_without_a_permit_leaves_is_taken_by_the_one_that_watches() {
+    let fake = Fake::start(1, 2, LONG, 8);
+    let mut client = fake.connect();
+    client.say(b's');
+    assert_eq!(fake.told(), (client.key, "entered", Some(0)));
+    fake.until(|places| places.watching);
+    let watches = fake.served.poller().lock().watches;
+    // This comes while worker 0 has the connection, and the other one watches on.
+    client.say(b'q');
+    fake.until(|places| places.watching && places.watches > watches);
+    fake.let_go();
+    assert_eq!(fake.told(), (client.key, "left", Some(0)));
+    assert_eq!(fake.told(), (client.key, "quick", Some(1)));
 }
 
 #[test]
@@ -113,7 +136,7 @@ fn a_worker_stands_in_for_one_inside_a_reader_whose_client_is_gone_and_retires_a
 fn a_response_goes_on_when_another_reader_has_returned() {
     let fake = Fake::start(2, 4, LONG, 8);
     let [mut first, mut second] = [(); 2].map(|()| fake.connect());
-    first.say(b'r');
+    first.say(b'R');
     assert_eq!(fake.told().1, "reads");
     second.say(b'r');
     let (key, what, _) = fake.told();
@@ -123,7 +146,8 @@ fn a_response_goes_on_when_another_reader_has_returned() {
     fake.let_go();
     let mut next = [fake.told(), fake.told()].map(|event| (event.0, event.1));
     next.sort_unstable();
-    assert_eq!(next, [(first.key, "has read"), (second.key, "reads")]);
+    assert_eq!(next, [(first.key, "has read"), (second.key, "reads")], "the first goes on with its response");
+    fake.let_go();
     fake.let_go();
     assert_eq!(fake.told().1, "has read");
 }
