@@ -64,6 +64,7 @@ impl<S: Stream> Link<S> {
 
     /// The head of a request is whole: the first `length` bytes of the input. If it has been read, `line` and the input's
     /// fields are what it says.
+    #[inline]
     pub(crate) fn take_request(
         &mut self,
         length: usize,
@@ -87,39 +88,36 @@ impl<S: Stream> Link<S> {
         let waited = buffers.millis().saturating_sub(*since);
         let rate = self.count_request(head, buffers);
         let circumstances = Circumstances { waited, arrived: rest.len(), now: buffers.millis(), rate };
-        let (used, next) = match decide(limits, &shared.router, &asked, circumstances) {
-            Decision::Answer(body) => {
-                let persistence = request::persistence(&asked.line, rest.len() - body);
-                match request::route(limits, &shared.router, &asked, waited, *handlers) {
-                    Route::OtherWorker => return Ok(Next::OtherWorker(None)),
-                    Route::Call(_) if self.has_left(*since, buffers) => return Ok(Next::Close),
-                    route => {
-                        let bytes = Cow::Borrowed(&rest[..body]);
-                        let next = self.answer(&asked, bytes, route, persistence, buffers);
-                        *since = buffers.millis();
-                        (length + body, next)
-                    }
-                }
-            }
-            Decision::AnswerRefused(body, refusal) => {
-                let persistence = request::persistence(&asked.line, rest.len() - body);
-                let next =
-                    self.answer(&asked, Cow::Borrowed(&[]), Route::Refused(refusal), persistence, buffers);
-                *since = buffers.millis();
-                (length + body, next)
-            }
+        let (body, refused) = match decide(limits, &shared.router, &asked, circumstances) {
+            Decision::Answer(body) => (body, None),
+            Decision::AnswerRefused(body, refusal) => (body, Some(refusal)),
             Decision::Collect(reader) => {
                 let collecting = Collecting::new(Held::new(asked), reader, shared.body_memory.share());
-                (length, Ok(Next::Body(Box::new(collecting))))
+                input.consume(length);
+                return Ok(Next::Body(Box::new(collecting)));
             }
             Decision::AnswerUnread(response, Unread { reader, persistence }) => {
                 let record = Record::of(asked.told(), self.peer, &self.transport, buffers);
                 self.unwanted = Some(Box::new(reader));
-                (length, self.respond(response, &asked.line, persistence, record, buffers))
+                let next = self.respond(response, &asked.line, persistence, record, buffers);
+                input.consume(length);
+                return next;
             }
             Decision::Refuse(refusal) => return Ok(self.refuse(refusal, asked.told(), buffers)),
         };
-        input.consume(used);
+        let route = match refused {
+            None => request::route(limits, &shared.router, &asked, waited, *handlers),
+            Some(refusal) => Route::Refused(refusal),
+        };
+        match route {
+            Route::OtherWorker => return Ok(Next::OtherWorker(None)),
+            Route::Call(_) if self.has_left(*since, buffers) => return Ok(Next::Close),
+            Route::Call(_) | Route::Response(_) | Route::Refused(_) => {}
+        }
+        let persistence = request::persistence(&asked.line, rest.len() - body);
+        let next = self.answer(&asked, Cow::Borrowed(&rest[..body]), route, persistence, buffers);
+        *since = buffers.millis();
+        input.consume(length + body);
         next
     }
 
@@ -271,6 +269,7 @@ impl<S: Stream> Link<S> {
         self.respond(response, &asked.line, persistence, record, buffers)
     }
 
+    #[inline]
     fn respond(
         &mut self,
         response: Response,
