@@ -375,7 +375,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
     ],
     &[
         "src/server/buffers.rs",
-        "src/server/connection/body.rs",
         "src/server/connection/call.rs",
         "src/server/connection/collecting.rs",
         "src/server/connection/handshake.rs",
@@ -383,7 +382,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "src/server/connection/lingering.rs",
         "src/server/connection/link.rs",
         "src/server/connection/log_lines.rs",
-        "src/server/connection/request.rs",
         "src/server/connection/response.rs",
         "src/server/connection/stage.rs",
         "src/server/connection/state.rs",

@@ -1,5 +1,5 @@
-//! Which limit of a server a client, or a configuration, has met. Whoever refuses, cuts or closes carries one of these to
-//! the log line and to the answer, so that nobody spells a limit's name a second time. Knows nothing but the names.
+//! Which limit of a server a client, or a configuration, has met. A refusal, a cut and a deadline carry one of these to
+//! the log line and to the answer, so that no limit's name is spelt a second time. Knows nothing but the names.
 
 /// A field of [`Limits`](crate::Limits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -87,7 +87,7 @@ pub struct Limits {
     /// Bytes a second that prolong [`write_timeout`](Limits::write_timeout): at the default a client that has taken 60 KiB,
     /// while the server waited for it, has 60 s more. Defaults to 1,024; at least 1.
     pub write_min_rate: u64,
-    /// From the wish to stop to the end, whatever is still open. Defaults to 10 s.
+    /// From the call to stop to the end, whatever is still open. Defaults to 10 s.
     pub drain_timeout: Duration,
 
     /// A request's head, in bytes, request line and last empty line included: 431, or 414 when the request line alone is

@@ -13,7 +13,7 @@ pub(crate) struct PerAddress {
     count_loopback: bool,
 }
 
-/// A place in the census; given back when it is dropped.
+/// A counted connection's place; given back when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Admission(Option<(Counts, IpAddr)>);
 

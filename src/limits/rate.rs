@@ -22,7 +22,7 @@ pub(crate) struct Rate {
     interval: u64,
 }
 
-/// A bucket holds what one second lets through, so whoever was refused may ask again within a second.
+/// A bucket holds what one second lets through, so a client that was refused may ask again within a second.
 const FULL: u64 = 1_000_000;
 
 impl Rate {

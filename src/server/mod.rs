@@ -16,6 +16,7 @@ mod fake_service;
 mod file_watcher;
 pub(crate) mod handle;
 pub(crate) mod health;
+mod input;
 mod listener;
 mod making_room;
 pub(crate) mod missing;

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::buffers::{Buffers, Input};
+use super::buffers::Buffers;
 use super::clock::{whole_millis, Clock};
 use super::connection::state::Connection;
 use super::connection::step::Turn;
+use super::input::Input;
 use super::places::Parked;
 use super::poller::Poller;
 use super::turn::{Handlers, Outcome, Ready};

@@ -14,9 +14,9 @@ use crate::http::request_head::BodyLength;
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
 use crate::limits::Limits;
-use crate::server::buffers::Input;
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::deadline::Deadline;
+use crate::server::input::Input;
 
 /// RFC 9110 §15.2.1.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

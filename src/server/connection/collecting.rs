@@ -13,7 +13,8 @@ use crate::error::BodyFault;
 use crate::http::Refusal;
 use crate::limits::body_memory::Share;
 use crate::limits::limit::Limit;
-use crate::server::buffers::{Buffers, Input};
+use crate::server::buffers::Buffers;
+use crate::server::input::Input;
 use crate::server::turn::Idle;
 
 /// How much of a body is asked for at a time, in bytes; what is received decides how much memory is taken.

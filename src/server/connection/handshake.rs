@@ -9,7 +9,8 @@ use super::link::Link;
 use super::log_lines;
 use super::transport::Stream;
 use crate::http::clear_credentials::CredentialScan;
-use crate::server::buffers::{Buffers, Input};
+use crate::server::buffers::Buffers;
+use crate::server::input::Input;
 use crate::tls;
 
 /// How far the handshake has come.

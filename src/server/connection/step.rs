@@ -4,8 +4,9 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use crate::server::buffers::{Buffers, Input};
+use crate::server::buffers::Buffers;
 use crate::server::clock::Millis;
+use crate::server::input::Input;
 use crate::server::turn::Handlers;
 
 /// A worker's turn with a connection. The input stands beside the other buffers, because a request is read where it lies

@@ -10,7 +10,7 @@ use super::body::{refusal_of, Piece, Reader, Received};
 use super::transport::{Flushed, Stream, Transport};
 use crate::error::BodyFault;
 use crate::http::Refusal;
-use crate::server::buffers::Input;
+use crate::server::input::Input;
 use crate::server::workers::Service;
 use crate::server::Shared;
 
