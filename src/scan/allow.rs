@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::findings::{Explanation, UNUSED_ALLOW};
+use super::findings::{Explanation, PLAIN_HTTP_MENTIONED_URL, PLAIN_HTTP_URL, UNUSED_ALLOW};
 use super::pattern::Pattern;
 use super::place::Source;
 use super::report::SourceFinding;
@@ -84,7 +84,7 @@ pub(super) fn by_comments(comments: &mut [Comment], findings: &mut Vec<SourceFin
     findings.retain(|found| {
         let mut is_allowed = false;
         for (comment, line) in comments.iter_mut().zip(&lines) {
-            if comment.fault.is_none() && *line == found.line && comment.id == found.finding.id() {
+            if comment.fault.is_none() && *line == found.line && is_about(&comment.id, found) {
                 comment.is_used = true;
                 is_allowed = true;
             }
@@ -92,6 +92,13 @@ pub(super) fn by_comments(comments: &mut [Comment], findings: &mut Vec<SourceFin
         !is_allowed
     });
     before - findings.len()
+}
+
+/// Whether an id names this finding. Whether an address is asked or only mentioned is a guess, which another version may make
+/// otherwise: what allows the one allows the other.
+fn is_about(id: &str, found: &SourceFinding) -> bool {
+    let is_mentioned = found.finding.id() == PLAIN_HTTP_MENTIONED_URL.id();
+    id == found.finding.id() || is_mentioned && id == PLAIN_HTTP_URL.id()
 }
 
 /// What is said of the comments that allow nothing: their index, and that.
@@ -176,7 +183,7 @@ impl AllowFile {
         let mut is_allowed = false;
         for entry in &mut self.entries {
             let fits =
-                entry.id == found.finding.id() && entry.fits(&found.file) && found.text.contains(&entry.text);
+                is_about(&entry.id, found) && entry.fits(&found.file) && found.text.contains(&entry.text);
             entry.is_used |= fits;
             is_allowed |= fits;
         }

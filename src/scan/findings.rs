@@ -66,6 +66,7 @@ static ALL: &[&Explanation] = &[
     &PLAIN_HTTP_NAMED_HOST,
     &PLAIN_HTTP_URL,
     &PLAIN_HTTP_LOCAL_URL,
+    &PLAIN_HTTP_MENTIONED_URL,
     &PLAIN_HTTP_BUILT_URL,
     &VERIFICATION_OFF,
     &VERIFICATION_OFF_EVERYWHERE,
@@ -143,6 +144,25 @@ link-local), names that only a local network knows (*.local, *.lan, *.home.arpa,
 *.svc.cluster.local), and names without a dot (http://backend:8080). A note, because inside one
 machine or one cluster it may be what is wanted. Where the way leaves the machine, use HTTPS: a
 device can have a certificate from an authority of its own.
+",
+};
+
+pub(super) static PLAIN_HTTP_MENTIONED_URL: Explanation = Explanation {
+    rule: Rule {
+        id: "plain-http-mentioned-url",
+        severity: Severity::Note,
+        why: "If the program asks it, anyone on the way reads and changes the request, its credentials and the answer.",
+        refused_by: &[],
+        fix: "write https://, if the server answers it",
+        reference: "RFC 9110 §4.2.2",
+    },
+    title: "An address with plain HTTP that is perhaps only shown",
+    long: "\
+As plain-http-url, where nothing tells that the program asks the address: no call that connects
+takes it or the name it is given to, that name says nothing (url, site, homepage of a library),
+and it may as well be a page for people. Also each address of a file of data that holds those of
+many hosts: a list of references, sponsors or sites. A note, because a person tells it at a
+glance, and a program cannot.
 ",
 };
 

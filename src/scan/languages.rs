@@ -201,6 +201,7 @@ pub(super) fn is_of_tests(path: &str) -> bool {
         "testlib",
         "unittest",
         "unittests",
+        "step_definitions",
     ];
     let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
     let of_folder = folders.split('/').any(|folder| {

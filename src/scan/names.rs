@@ -83,6 +83,7 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         "www.sonos.com/services",
         "www.topografix.com",
         "earth.google.com",
+        "axschema.org",
         // Asked in clear by design: a probe for captive portals, and signed answers of timestamp authorities (RFC 3161).
         "ts.ssl.com",
         "time.certum.pl",
@@ -96,6 +97,10 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         "www.msftncsi.com",
         "nmcheck.gnome.org",
         "connectivity-check.ubuntu.com",
+        "network-test.debian.org",
+        "ping.archlinux.org",
+        "conncheck.opensuse.org",
+        "connectivitycheck.platform.hicloud.com",
         "metadata.google.internal",
         "metadata.tencentyun.com",
         "metadata",
@@ -173,6 +178,7 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         || PARTS.iter().any(|part| path.contains(part))
         || path.ends_with("/ns")
         || path.ends_with("/schema")
+        || host == "opcfoundation.org" && path.starts_with("/UA/")
         || host == "www.apple.com" && path.starts_with("/DTDs")
 }
 

@@ -1,15 +1,19 @@
 //! One file: the words of interest in it, found in one pass, and what the rules say of each.
 
+use std::collections::HashSet;
+
 use memchr::memchr_iter;
 
 use super::allow::{self, Comment};
 use super::findings::{
-    Explanation, INSECURE_COMMAND, PLAIN_HTTP_NAMED_HOST, PLAIN_HTTP_URL, UNUSED_ALLOW,
-    VERIFICATION_OFF_IN_TESTS,
+    Explanation, INSECURE_COMMAND, PLAIN_HTTP_MENTIONED_URL, PLAIN_HTTP_NAMED_HOST, PLAIN_HTTP_URL,
+    UNUSED_ALLOW, VERIFICATION_OFF_IN_TESTS,
 };
 use super::hosts;
+use super::languages::Languages;
 use super::place::{Place, Source};
 use super::report::SourceFinding;
+use super::rules::evidence::is_sure;
 use super::rules::urls::{candidate, is_asked, offers_plain_schemes, Candidate};
 use super::rules::{idioms, insecure_lines_of_curlrc, Idiom};
 use super::tokens::Lexer;
@@ -18,6 +22,8 @@ use crate::finding::{Finding, Severity};
 
 /// Findings and allow comments of one file that are kept; a file that has more is data.
 const MOST_IN_A_FILE: usize = 1000;
+/// Hosts of a file of configuration from which on it is a list of them.
+const MANY_HOSTS: usize = 8;
 /// The longest part of a line that is shown, in characters.
 const MOST_SHOWN: usize = 200;
 
@@ -121,7 +127,7 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
                 if !is_asked(&place(), &candidate) {
                     continue;
                 }
-                of_url(source, at, &candidate)
+                of_url(source, at, weighed(&place(), candidate))
             }
             Use::Schemes => {
                 let place = place();
@@ -164,6 +170,9 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
         }
         found.findings.push(seen.at(source, at, line, column));
     }
+    if Languages::CONFIGURATION.has(source.language) {
+        only_mention_lists(&mut found.findings);
+    }
     found.allowed = allow::by_comments(&mut comments, &mut found.findings);
     for (comment, finding) in allow::unused(&comments) {
         let seen = Seen::new(finding, comment.offset + allow::MARK.len());
@@ -171,6 +180,20 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
     }
     found.findings.sort_by_key(|found| found.offset);
     found
+}
+
+/// Settings name a few servers; a file that names many holds data: references, sponsors, sites.
+fn only_mention_lists(findings: &mut [SourceFinding]) {
+    let is_asked =
+        |found: &SourceFinding| found.finding.id() == PLAIN_HTTP_URL.id() && !found.host.is_empty();
+    let hosts: HashSet<&str> =
+        findings.iter().filter(|found| is_asked(found)).map(|found| found.host.as_str()).collect();
+    if hosts.len() < MANY_HOSTS {
+        return;
+    }
+    for found in findings.iter_mut().filter(|found| is_asked(found)) {
+        found.finding = found.finding.clone().of_kind(PLAIN_HTTP_MENTIONED_URL.rule());
+    }
 }
 
 /// In a file of options of curl, which has a grammar of its own.
@@ -218,7 +241,17 @@ impl Seen {
     }
 }
 
-fn of_url(source: &Source<'_>, at: usize, candidate: &Candidate<'_>) -> Seen {
+/// A public host is a warning only where something tells that it is asked.
+fn weighed<'a>(place: &Place<'_>, candidate: Candidate<'a>) -> Candidate<'a> {
+    let is_public = std::ptr::eq(candidate.kind, &PLAIN_HTTP_URL);
+    if is_public && !is_sure(place, &candidate) {
+        Candidate { kind: &PLAIN_HTTP_MENTIONED_URL, ..candidate }
+    } else {
+        candidate
+    }
+}
+
+fn of_url(source: &Source<'_>, at: usize, candidate: Candidate<'_>) -> Seen {
     let url = &candidate.url;
     let host = shown(candidate.host.as_bytes());
     let length = url.length.max(HTTP.len());
@@ -226,8 +259,9 @@ fn of_url(source: &Source<'_>, at: usize, candidate: &Candidate<'_>) -> Seen {
         Finding::new(candidate.kind.rule(), "http:// is put in front of a host that the program fills in")
     } else {
         let secure = [b"https", &source.after(at, length.min(MOST_SHOWN))["http".len()..]].concat();
-        Finding::new(candidate.kind.rule(), format!("{host} is asked over plain HTTP"))
-            .fixed_by(shown(&secure))
+        let is_mentioned = std::ptr::eq(candidate.kind, &PLAIN_HTTP_MENTIONED_URL);
+        let seen = if is_mentioned { "is perhaps asked" } else { "is asked" };
+        Finding::new(candidate.kind.rule(), format!("{host} {seen} over plain HTTP")).fixed_by(shown(&secure))
     };
     let is_named = std::ptr::eq(candidate.kind, &PLAIN_HTTP_NAMED_HOST);
     Seen {

@@ -47,7 +47,20 @@ pub(in crate::scan) fn is_about_requests(place: &Place<'_>) -> bool {
     } else {
         place.source.mentions(LIBRARIES)
     };
-    is_known && !OTHERS.iter().any(|other| contains(&call, other))
+    is_known && !OTHERS.iter().any(|other| contains(&call, other)) && !is_a_parameter_of_another(place)
+}
+
+/// `def shorten(text, verify=False)`: a parameter of a function that takes nothing to connect to.
+fn is_a_parameter_of_another(place: &Place<'_>) -> bool {
+    const OF_CONNECTIONS: &[&str] = &[
+        "url", "uri", "host", "session", "timeout", "header", "auth", "cert", "addr", "server", "port",
+        "__init__", "self",
+    ];
+    let line = place.source.line_before(place.at);
+    let is_definition =
+        [&b"def "[..], b"async def "].iter().any(|start| line.trim_ascii_start().starts_with(start));
+    let whole = [line, place.source.line_after(place.at)].concat().to_ascii_lowercase();
+    is_definition && !OF_CONNECTIONS.iter().any(|word| contains(&whole, word))
 }
 
 /// `ssl=False` for a request or a connector of aiohttp; elsewhere it means that there is no TLS at all.

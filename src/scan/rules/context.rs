@@ -312,6 +312,12 @@ pub(super) fn asks_nobody(call: &[u8]) -> bool {
         "alert",
         "confirm",
         "redirect_to",
+        "redirect",
+        "redirectto",
+        "sendredirect",
+        "shellexecute",
+        "shellexecutea",
+        "shellexecutew",
         "xmlnewns",
     ];
     let last = call.rsplit(|byte| b".:>".contains(byte)).next().unwrap_or_default();

@@ -113,6 +113,9 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
         "facebook",
         "youtube",
         "download_page",
+        "spec",
+        "specs",
+        "specification",
     ];
     /// As the last word, and before `url` if nothing else is there.
     const TEXT: &[&str] = &[
@@ -232,7 +235,7 @@ pub(super) fn is_no_address(key: &[u8], host: &str) -> bool {
 }
 
 /// The words of a name in lower case: of `apiBaseURL`, `api_base_url` and `api-base-url` alike.
-fn words_of(name: &[u8]) -> impl Iterator<Item = String> + '_ {
+pub(super) fn words_of(name: &[u8]) -> impl Iterator<Item = String> + '_ {
     let mut words: Vec<String> = Vec::new();
     let mut fresh = true;
     let mut was_lower = false;

@@ -6,6 +6,7 @@ pub(super) mod callbacks;
 mod commands;
 mod configuration;
 mod context;
+pub(super) mod evidence;
 mod idioms;
 mod keys;
 mod mentions;

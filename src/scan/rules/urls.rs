@@ -4,6 +4,7 @@
 
 use super::commands::prints;
 use super::context::{asks_nobody, block_of, key_of, name_of_list};
+use super::evidence::calls_around;
 use super::keys::{is_no_address, key_says, KeySays};
 use super::mentions::{
     is_a_pattern, is_of_a_card, is_of_a_link, is_of_a_preview, is_of_a_sample, is_translated, opens_a_page,
@@ -97,7 +98,7 @@ fn is_for_people_to_fill_in(text: &[u8]) -> bool {
 }
 
 /// Whether this fetches the key that packages are checked with: a mirror may send packages in clear, but not this.
-fn is_of_a_key(bytes: &[u8], at: usize, path: &str) -> bool {
+pub(super) fn is_of_a_key(bytes: &[u8], at: usize, path: &str) -> bool {
     let file = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let start = bytes[..at]
         .iter()
@@ -134,6 +135,10 @@ pub(in crate::scan) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) ->
         return false;
     }
     let end = place.at + candidate.url.length;
+    // What a pattern of addresses fits, and a page whose archive is asked.
+    if source.from(end).starts_with(b"*") || !is_named && is_within_another(source.line_before(place.at)) {
+        return false;
+    }
     let line = [source.line_before(place.at), source.line_after(place.at)];
     if line.iter().any(|part| contains(part, "unix-socket")) || is_of_a_preview(place) {
         return false;
@@ -156,6 +161,13 @@ pub(in crate::scan) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) ->
         Language::Shell | Language::Dockerfile | Language::Makefile => of_shell(place, candidate),
         _ => of_program(place, candidate, end),
     }
+}
+
+/// `https://archive.acme.io/?url=http://…`: a part of another address, and not asked by this program.
+fn is_within_another(line: &[u8]) -> bool {
+    let start = line.iter().rposition(|byte| byte.is_ascii_whitespace() || b"\"'`<>(){}|,;".contains(byte));
+    let token = start.map_or(line, |start| &line[start + 1..]);
+    contains(token, "://") && !token.starts_with(b"-")
 }
 
 /// Files that say about a package what a registry shows.
@@ -219,6 +231,15 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
         return false;
     }
     let after = ends_of_wrappers(source.line_after(region.to));
+    if calls_around(source, region.from).any(|call| {
+        let last = call.rsplit(|byte| b".:>".contains(byte)).next().unwrap_or_default();
+        last.starts_with(b"assert") || last.starts_with(b"Assert")
+    }) {
+        return false;
+    }
+    if is_a_key_of_a_table(place, &region) || is_compared_in_a_tuple(source.line_before(region.from)) {
+        return false;
+    }
     let looks_only: &[&[u8]] =
         &[b"==", b"!=", b"in ", b"not in ", b".length", b".equals", b".test", b".size", b"=~", b".len()"];
     if looks_only.iter().any(|look| after.starts_with(look)) {
@@ -269,6 +290,32 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
     }
     // The key in an annotation, or one further out in the line: `namespace = {"a": "http://…`.
     !["xmlns", "namespace", "nsmap", "NSMAP", "Namespace", "href="].iter().any(|word| contains(before, word))
+}
+
+/// `{"http://acme.io/ns/geo": "geo"}`: what a table is asked for is a name. A scheme's proxy is not asked either.
+fn is_a_key_of_a_table(place: &Place<'_>, region: &Region) -> bool {
+    let source = place.source;
+    let after = source.from(region.to).trim_ascii_start();
+    let is_key = after.starts_with(b"=>") || after.starts_with(b":") && !after.starts_with(b"::");
+    // The second half of `a ? b : c` ends in a colon too.
+    let before = source.before(region.from, 300).trim_ascii_end();
+    is_key && before.last().is_some_and(|last| b"{[,(".contains(last))
+}
+
+/// `(prefix, uri) == (None, "http://…")`.
+fn is_compared_in_a_tuple(line: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    let open = line.iter().rposition(|byte| {
+        match byte {
+            b')' => depth += 1,
+            b'(' if depth == 0 => return true,
+            b'(' => depth -= 1,
+            _ => {}
+        }
+        false
+    });
+    let outer = open.map_or(&line[..0], |open| line[..open].trim_ascii_end());
+    [&b"=="[..], b"!=", b" in"].iter().any(|mark| outer.ends_with(mark))
 }
 
 /// The address stands there to take another one apart: `new URL(req.url, "http://base")`, `parse_url("http://$h")`.
@@ -339,7 +386,7 @@ fn begins_the_value(place: &Place<'_>, region: &Region, host: &str) -> bool {
 }
 
 /// Whether a command that fetches stands there.
-fn fetches(line: &[u8]) -> bool {
+pub(super) fn fetches(line: &[u8]) -> bool {
     const COMMANDS: &[&str] = &[
         "curl ",
         "wget ",
