@@ -118,12 +118,6 @@ impl Finding {
         Finding { fix: Some(escape::lines_of(fix.into().as_bytes()).to_string()), ..self }
     }
 
-    /// The same of another kind.
-    #[cfg(feature = "check")]
-    pub(crate) fn of_kind(self, rule: &'static Rule) -> Finding {
-        Finding { rule, ..self }
-    }
-
     /// Its kind's fix, changed by what is known of this case; one of its own stays.
     #[cfg(feature = "check")]
     pub(crate) fn filled(self, fill: impl Fn(&str) -> String) -> Finding {

@@ -309,6 +309,33 @@ fn every_finding_is_explained() {
     assert!(said.contains("--explain all"), "{said}");
 }
 
+#[test]
+fn a_list_of_many_hosts_is_one_note() {
+    let list: String = (0..30).map(|n| format!("- url: http://api{n}.acme.io/v1\n")).collect();
+    let dir = tree(&[
+        ("data/list.yml", &list),
+        ("few.yml", "api_url: http://api.acme.io\nfeed: http://b.acme.io\n"),
+    ]);
+    let found = places(dir.path(), &[]);
+    let expected = [
+        "data/list.yml:1:8 plain-http-mentioned-url",
+        "few.yml:1:10 plain-http-url",
+        "few.yml:2:7 plain-http-url",
+    ];
+    assert_eq!(found, expected);
+    assert!(check(dir.path(), &[]).1.contains("api0.acme.io and 29 other hosts are listed"));
+}
+
+#[test]
+fn what_allows_an_asked_address_allows_a_mentioned_one() {
+    let dir = tree(&[
+        ("a.py", "url = 'http://www.acme.io'  # lockgate:allow plain-http-url our site has no HTTPS\n"),
+        ("b.py", "url = 'http://www.acme.io'\n"),
+        (".lockgate-allow", "plain-http-url b.py\n"),
+    ]);
+    assert_eq!(places(dir.path(), &[]), Vec::<String>::new());
+}
+
 // What is looked at.
 
 #[test]
@@ -343,6 +370,7 @@ fn code_of_others_links_and_what_is_no_text_are_left_out_and_told() {
     ]);
     write(dir.path(), "binary.js", format!("\0{dirty}"));
     write(dir.path(), "large.js", dirty.repeat(70_000));
+    write(dir.path(), "assets/app.js", dirty.replace('\n', " ").repeat(700));
     symlink(outside.path(), dir.path().join("link")).unwrap();
     symlink(outside.path().join("x.js"), dir.path().join("link.js")).unwrap();
     symlink(dir.path(), dir.path().join("loop")).unwrap();
@@ -354,18 +382,18 @@ fn code_of_others_links_and_what_is_no_text_are_left_out_and_told() {
         .iter()
         .map(|skipped| skipped["path"].as_str().unwrap())
         .collect();
-    assert_eq!(skipped, ["a.min.js", "binary.js", "large.js", "node_modules", "web/vendor"]);
+    assert_eq!(skipped, ["a.min.js", "assets/app.js", "binary.js", "large.js", "node_modules", "web/vendor"]);
     // No file was looked at, so nothing is known.
     let (code, said) = check(dir.path(), &[]);
     assert_eq!(code, 3);
     assert!(said.contains("not looked at: large.js: larger than 2 MiB"), "{said}");
-    let last = "No file was looked at, so nothing is known; not looked at: 1 binary, 2 code of others, 1 larger than 2 MiB, 1 minified.\n";
+    let last = "No file was looked at, so nothing is known; not looked at: 1 binary, 2 code of others, 1 larger than 2 MiB, 2 minified.\n";
     assert!(said.ends_with(last), "{said}");
     // With one, what was passed over is still in the last sentence.
     write(dir.path(), "ok.js", "x = 1\n");
     let (code, said) = check(dir.path(), &[]);
     assert_eq!(code, 0);
-    let last = "Nothing was found in 1 file; not looked at: 1 binary, 2 code of others, 1 larger than 2 MiB, 1 minified.\n";
+    let last = "Nothing was found in 1 file; not looked at: 1 binary, 2 code of others, 1 larger than 2 MiB, 2 minified.\n";
     assert!(said.ends_with(last), "{said}");
     // Asked for by name, it is looked at.
     assert_eq!(check(&dir.path().join("web/vendor"), &[]).0, 2);

@@ -217,6 +217,7 @@ impl Scan {
         }
         let relative = walk::relative(&self.root, path);
         let skip = if walk::is_minified(&name) { Some(Skip::Minified) } else { walk::read(path, contents) };
+        let skip = skip.or_else(|| walk::is_bundled(&name, contents).then_some(Skip::Minified));
         if let Some(why) = skip {
             // Of a name that says nothing, nothing was expected.
             let is_worth_saying = by_name.is_some() || matches!(why, Skip::Unreadable(_));

@@ -64,7 +64,7 @@ pub enum Skip {
     TooLarge(u64),
     /// A NUL byte is among its first.
     Binary,
-    /// Its name says that a program has written it.
+    /// Its name, or a line of more than 20,000 bytes in a script, says that a program has written it.
     Minified,
     /// Its name is one of those under which others' code is kept.
     OthersCode,

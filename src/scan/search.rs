@@ -182,18 +182,31 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
     found
 }
 
-/// Settings name a few servers; a file that names many holds data: references, sponsors, sites.
-fn only_mention_lists(findings: &mut [SourceFinding]) {
-    let is_asked =
-        |found: &SourceFinding| found.finding.id() == PLAIN_HTTP_URL.id() && !found.host.is_empty();
+/// Settings name a few servers; a file that names many holds data: references, sponsors, sites. One note tells of all.
+fn only_mention_lists(findings: &mut Vec<SourceFinding>) {
+    let is_public = |found: &SourceFinding| {
+        let id = found.finding.id();
+        !found.host.is_empty() && [PLAIN_HTTP_URL.id(), PLAIN_HTTP_MENTIONED_URL.id()].contains(&id)
+    };
     let hosts: HashSet<&str> =
-        findings.iter().filter(|found| is_asked(found)).map(|found| found.host.as_str()).collect();
+        findings.iter().filter(|found| is_public(found)).map(|found| found.host.as_str()).collect();
     if hosts.len() < MANY_HOSTS {
         return;
     }
-    for found in findings.iter_mut().filter(|found| is_asked(found)) {
-        found.finding = found.finding.clone().of_kind(PLAIN_HTTP_MENTIONED_URL.rule());
-    }
+    let others = hosts.len() - 1;
+    let mut is_told = false;
+    findings.retain_mut(|found| {
+        if !is_public(found) {
+            return true;
+        }
+        if std::mem::replace(&mut is_told, true) {
+            return false;
+        }
+        let seen = format!("{} and {others} other hosts are listed with plain HTTP", found.host);
+        let place = found.finding.place().unwrap_or_default().to_string();
+        found.finding = Finding::new(PLAIN_HTTP_MENTIONED_URL.rule(), seen).at(place);
+        true
+    });
 }
 
 /// In a file of options of curl, which has a grammar of its own.

@@ -205,6 +205,14 @@ pub(super) fn is_minified(name: &str) -> bool {
         .any(|end| stem.ends_with(end))
 }
 
+/// Whether code is that of a bundler, whose lines have no end: `assets/app.js`.
+pub(super) fn is_bundled(name: &str, contents: &[u8]) -> bool {
+    /// In bytes: no person writes such a line.
+    const LONGEST_LINE: usize = 20_000;
+    let is_code = [".js", ".mjs", ".cjs"].iter().any(|end| name.ends_with(end));
+    is_code && contents.split(|byte| *byte == b'\n').any(|line| line.len() > LONGEST_LINE)
+}
+
 /// Reads a file into `contents`, or says why it is left out. A link or a pipe that has taken a file's place since the walk is
 /// not followed and not waited for.
 pub(super) fn read(path: &Path, contents: &mut Vec<u8>) -> Option<Skip> {

@@ -51,15 +51,26 @@ pub(in super::super) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) ->
     if fetches(source.line_before(place.at)) || is_of_a_key(source.bytes, place.at, &path) {
         return true;
     }
+    let calls_ask = || calls_around(source, from).any(asks);
+    // A tracker of torrents is asked by the client that gets the torrent.
+    if path.ends_with("/announce") || is_known_for_pages(host) && !name.is_some_and(names_a_download) {
+        return calls_ask();
+    }
     let is_machine = candidate.url.has_port || candidate.url.has_user || is_of_a_machine(host, &path);
     // `PKG_SITE` beside `PKG_URL`, `site_url` beside `server_url`.
     if is_machine || name.is_some_and(names_a_site) {
         return is_machine;
     }
     let is_page = is_of_a_site(host, &path);
-    let query = path.split_once('?').map_or("", |(_, query)| query);
+    let (above_query, query) = path.split_once('?').unwrap_or((&path, ""));
     // What is put together for a request; a site's pages have queries too.
-    if query.contains('=') && !is_page && !host.starts_with("www.") && !path.contains(".htm") {
+    let is_of_a_service = above_query.len() > 1 || is_a_machine_of_a_domain(host);
+    if query.contains('=')
+        && is_of_a_service
+        && !is_page
+        && !host.starts_with("www.")
+        && !path.contains(".htm")
+    {
         return true;
     }
     let others = [name_of_list(source, from), name_of_function(source, from)];
@@ -96,7 +107,7 @@ pub(in super::super) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) ->
         }
         _ => {
             opens_at_once(source.line_after(place.region.to))
-                || calls_around(source, from).any(asks)
+                || calls_ask()
                 || name.is_some_and(|name| is_used(source, place.at, name))
         }
     }
@@ -145,6 +156,13 @@ fn opens_at_once(after: &[u8]) -> bool {
         .any(|word| contains(after, word))
 }
 
+/// `tar_download_url`, `REPO_URL`.
+fn names_a_download(name: &[u8]) -> bool {
+    const WORDS: Words =
+        Words("download downloads archive tarball tar zip repo repos repository source clone git raw");
+    words_of(name).any(|word| WORDS.has(&word))
+}
+
 /// Whether a name says that its value is a site for people, which may still be a folder of downloads.
 fn names_a_site(name: &[u8]) -> bool {
     let words: Vec<String> = words_of(name).collect();
@@ -161,7 +179,7 @@ fn names_what_is_asked(name: &[u8], is_page: bool) -> bool {
         feed feeds rss atom download downloads downloader upload uploads uploader update updates updater \
         upgrade mirror mirrors repo repos registry rpc xmlrpc request requests query search login logout \
         signin auth oauth token authorize authorization submit notify broker upstream target pass fetch \
-        baseurl baseuri rest graphql soap stream streams firmware ota ping tracker trackers announce ingest \
+        baseurl baseuri rest graphql soap stream streams firmware ota ping ingest \
         collector telemetry metrics geoip wsdl manifest rdap whois source sources root host hosts hostname \
         node probe checkip",
     );
@@ -182,12 +200,12 @@ fn names_what_is_asked(name: &[u8], is_page: bool) -> bool {
 fn is_of_a_machine(host: &str, path: &str) -> bool {
     const LABELS: Words = Words(
         "ws rpc xmlrpc rss feed feeds dl download downloads update updates upload uploads cdn repo repos \
-        mirror mirrors data rest service services webservice webservices tracker push gateway auth login \
+        mirror mirrors data rest service services webservice webservices push gateway auth login \
         oauth server backend svc hooks webhook webhooks stats metrics telemetry collector ingest checkip \
         icanhazip geoip rdap whois ota firmware stream streaming events",
     );
     const FOLDERS: Words = Words("rest rpc ajax graphql soap ws xmlrpc xml-rpc upload uploads download downloads update updates login \
-        announce feed feeds rss json webhook webhooks hook hooks oauth oauth2 token query metrics firmware \
+        feed feeds rss json webhook webhooks hook hooks oauth oauth2 token query metrics firmware \
         ota stream");
     const FILES: Words = Words(
         ".json .xml .zip .gz .tgz .bz2 .xz .tar .bin .img .iso .exe .msi .deb .rpm .apk .ipk .pkg .dmg .jar \
@@ -242,6 +260,16 @@ fn is_a_machine_of_a_domain(host: &str) -> bool {
     labels.len() > 2
         && !FOR_PEOPLE.has(first)
         && !OF_PAGES.all().any(|end| host.strip_suffix(end).is_some_and(|rest| rest.ends_with('.')))
+}
+
+/// Sites whose addresses are mostly links, and whose interfaces have hosts of their own.
+fn is_known_for_pages(host: &str) -> bool {
+    const HOSTS: Words = Words(
+        "github.com gitlab.com bitbucket.org sourceforge.net twitter.com x.com facebook.com youtube.com youtu.be reddit.com \
+        instagram.com linkedin.com play.google.com plus.google.com maps.google.com itunes.apple.com stackoverflow.com \
+        discord.gg t.me patreon.com paypal.com wikipedia.org",
+    );
+    HOSTS.has(host.strip_prefix("www.").unwrap_or(host))
 }
 
 /// Whether it is the front page of a site, or a page of it in HTML: `http://www.acme.io/`, `http://acme.io/about.html`.
@@ -315,6 +343,9 @@ fn asks(call: &[u8]) -> bool {
 
 /// Whether the file passes what has that name to a call that connects: `url = "http://…"` and then `opener.open(url)`.
 fn is_used(source: &Source<'_>, at: usize, name: &[u8]) -> bool {
+    let is_of_a_shell =
+        matches!(source.language, Language::Shell | Language::Dockerfile | Language::Makefile);
+    let scope = Scope::of(source, at, name);
     let name = name.rsplit(|byte| b".$@".contains(byte)).next().unwrap_or_default();
     if name.len() < 2 {
         return false;
@@ -322,26 +353,87 @@ fn is_used(source: &Source<'_>, at: usize, name: &[u8]) -> bool {
     let start = at.saturating_sub(MOST_TO_A_USE);
     let end = source.bytes.len().min(at + MOST_TO_A_USE);
     let near = source.bytes.get(start..end).unwrap_or_default();
-    // A local name is used below its assignment; a constant may be used anywhere.
-    let is_constant = !name.iter().any(u8::is_ascii_lowercase);
-    memchr::memmem::find_iter(near, name)
+    let line_end = at + source.line_after(at).len();
+    let places = memchr::memmem::find_iter(near, name)
         .map(|found| start + found)
-        .filter(|found| is_constant || *found > at)
-        .filter(|found| {
-            let before =
-                source.before(*found, 1).first().is_some_and(|byte| is_of_name(*byte) && *byte != b'$');
-            let after = source.bytes.get(found + name.len()).is_some_and(|byte| is_of_name(*byte));
-            !before && !after
-        })
-        .take(MOST_USES)
-        .any(|found| {
-            let shell =
-                matches!(source.language, Language::Shell | Language::Dockerfile | Language::Makefile);
-            if shell {
-                return fetches(source.line_before(found));
+        .filter(|found| scope != Scope::Local || *found > at)
+        .filter(|found| is_whole(source, *found, name.len()));
+    for found in places.take(MOST_USES) {
+        let (before, after) = (source.before(found, 2), source.after(found + name.len(), 3));
+        if is_of_a_shell {
+            if fetches(source.line_before(found)) {
+                return true;
             }
-            calls_around(source, found).any(asks)
-        })
+            continue;
+        }
+        let is_of_an_object = before.ends_with(b".") || before.ends_with(b"->") || before.ends_with(b"::");
+        let is_quoted = before.ends_with(b"'") || before.ends_with(b"\"");
+        // `get('url')` asks for the name, `get(all['url'])` passes the value.
+        let fits = match scope {
+            _ if is_quoted => after.get(1) == Some(&b']'),
+            Scope::Local => !is_of_an_object,
+            Scope::Object => is_of_an_object,
+            Scope::File => true,
+        };
+        if fits && calls_around(source, found).any(asks) {
+            return true;
+        }
+        // From here on it holds something else.
+        let is_assigned =
+            after.trim_ascii_start().starts_with(b"=") && !after.trim_ascii_start().starts_with(b"==");
+        if scope == Scope::Local && is_assigned && found > line_end {
+            return false;
+        }
+    }
+    false
+}
+
+fn is_whole(source: &Source<'_>, found: usize, length: usize) -> bool {
+    let before = source.before(found, 1).first().is_some_and(|byte| is_of_name(*byte) && *byte != b'$');
+    let after = source.bytes.get(found + length).is_some_and(|byte| is_of_name(*byte));
+    !before && !after
+}
+
+/// Where a name means the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// Below its assignment, alone: `url`.
+    Local,
+    /// As a member: `self.url`, `$this->url`.
+    Object,
+    /// A constant, and a field in languages that name fields alone.
+    File,
+}
+
+impl Scope {
+    fn of(source: &Source<'_>, at: usize, name: &[u8]) -> Scope {
+        let line = source.line_before(at);
+        let is_a_property = |words: &[&str]| words.iter().any(|word| contains(line, word));
+        let is_constant = !name.iter().any(u8::is_ascii_lowercase);
+        match source.language {
+            _ if is_constant => Scope::File,
+            Language::Php if is_a_property(&["public ", "private ", "protected ", "static "]) => {
+                Scope::Object
+            }
+            Language::Php | Language::Python if name.contains(&b'.') || contains(line, "->") => Scope::Object,
+            Language::Python if is_of_a_class(source, at, line) => Scope::Object,
+            Language::Php | Language::Python | Language::Ruby | Language::JavaScript => Scope::Local,
+            Language::Java | Language::CSharp | Language::Swift | Language::C => Scope::File,
+            _ => Scope::Local,
+        }
+    }
+}
+
+/// Python: whether the line above that is indented less begins a class.
+fn is_of_a_class(source: &Source<'_>, at: usize, line: &[u8]) -> bool {
+    let indent = |line: &[u8]| line.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let own = indent(line);
+    let above = source.before(at - line.len().min(at), 4000);
+    let mut lines = above.rsplit(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    own > 0
+        && lines
+            .find(|line| indent(line) < own)
+            .is_some_and(|line| line.trim_ascii_start().starts_with(b"class "))
 }
 
 /// XML: the name of the element or attribute that holds the value.

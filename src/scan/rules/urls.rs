@@ -202,6 +202,7 @@ fn is_package_metadata(path: &str) -> bool {
     ];
     let name = path.rsplit('/').next().unwrap_or(path).to_ascii_lowercase();
     NAMES.contains(&name.as_str())
+        || is_of_translations(path, &name)
         || name.ends_with(".schema.json")
         || name.ends_with(".gradle")
         || name.ends_with("lock.json")
@@ -210,6 +211,20 @@ fn is_package_metadata(path: &str) -> bool {
         || path.contains("ISSUE_TEMPLATE/")
         // PlatformIO's descriptions of boards.
         || name.ends_with(".json") && (path.starts_with("boards/") || path.contains("/boards/"))
+}
+
+/// Files of the texts that people read in their language.
+fn is_of_translations(path: &str, name: &str) -> bool {
+    let is_data = [".json", ".yml", ".yaml", ".properties", ".xml", ".ini", ".php", ".ts", ".js"]
+        .iter()
+        .any(|end| name.ends_with(end));
+    let of_folder = path.rsplit_once('/').map_or("", |(folders, _)| folders).split('/').any(|folder| {
+        let folder = folder.to_ascii_lowercase();
+        ["i18n", "l10n", "locale", "locales", "lang", "langs", "language", "languages", "translations"]
+            .contains(&folder.as_str())
+    });
+    let of_name = ["resourcebundle", "messages_", "strings."].iter().any(|start| name.starts_with(start));
+    is_data && (of_folder || of_name)
 }
 
 /// In the strings of a program.
