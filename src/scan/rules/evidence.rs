@@ -3,7 +3,7 @@
 //!
 //! Knows bytes and names. Called by `scan`, for addresses that `urls` takes for asked.
 
-use super::super::languages::Language;
+use super::super::languages::{Language, Languages};
 use super::super::place::{contains, is_of_name, Place, Source};
 use super::super::tokens::Kind;
 use super::context::{block_of, key_of, name_of_list};
@@ -36,6 +36,13 @@ const MOST_USES: usize = 24;
 /// used for, or the form of the address itself.
 pub(in super::super) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
     let (source, host) = (place.source, candidate.host.as_str());
+    // What a page of documentation is made of.
+    let folders = source.path.rsplit_once('/').map_or("", |(folders, _)| folders);
+    let is_of_documentation =
+        folders.split('/').any(|folder| ["doc", "docs", "documentation"].contains(&folder));
+    if is_of_documentation && Languages::CONFIGURATION.has(source.language) {
+        return false;
+    }
     // What a reader of feeds is shown.
     if source.language == Language::Xml
         && source.mentions(&["<rss ", "<opml ", "<channel>", "http://www.w3.org/2005/Atom"])
@@ -57,6 +64,11 @@ pub(in super::super) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) ->
         return calls_ask();
     }
     let is_machine = candidate.url.has_port || candidate.url.has_user || is_of_a_machine(host, &path);
+    let is_program = !Languages::CONFIGURATION.has(source.language) && !is_of_a_shell(source.language);
+    // An identifier is called so too: of a namespace, of a protocol.
+    if is_program && name.is_some_and(|name| name.eq_ignore_ascii_case(b"uri")) && !path.contains("/api") {
+        return calls_ask() || name.is_some_and(|name| is_used(source, place.at, name));
+    }
     // `PKG_SITE` beside `PKG_URL`, `site_url` beside `server_url`.
     if is_machine || name.is_some_and(names_a_site) {
         return is_machine;
@@ -87,7 +99,9 @@ pub(in super::super) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) ->
     }
     match source.language {
         Language::Shell | Language::Dockerfile | Language::Makefile => {
-            !is_page || name.is_some_and(|name| is_used(source, place.at, name))
+            // In a description of a package `URL` alone is its home.
+            let says_nothing = name.is_some_and(|name| name.eq_ignore_ascii_case(b"url"));
+            !is_page && !says_nothing || name.is_some_and(|name| is_used(source, place.at, name))
         }
         Language::Yaml | Language::Toml | Language::Ini | Language::Json => {
             let of_settings = !matches!(source.language, Language::Json) && !is_page;
@@ -386,6 +400,10 @@ fn is_used(source: &Source<'_>, at: usize, name: &[u8]) -> bool {
         }
     }
     false
+}
+
+fn is_of_a_shell(language: Language) -> bool {
+    matches!(language, Language::Shell | Language::Dockerfile | Language::Makefile)
 }
 
 fn is_whole(source: &Source<'_>, found: usize, length: usize) -> bool {

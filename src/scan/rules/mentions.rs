@@ -12,12 +12,18 @@ use crate::scan::tokens::Region;
 /// Kotlin, Java and Swift: in what a development environment shows of a view.
 pub(super) fn is_of_a_preview(place: &Place<'_>) -> bool {
     const MARKS: &[&str] = &["@Preview", "#Preview", "PreviewProvider"];
+    /// The names of annotations and functions for previews, in a file that makes views.
+    const NAMES: &[&str] = &["Previews", "Preview(", "Preview_"];
     let source = place.source;
-    if !matches!(source.language, Language::Java | Language::Swift) || !source.mentions(MARKS) {
+    if !matches!(source.language, Language::Java | Language::Swift)
+        || !source.mentions(MARKS) && !source.mentions(NAMES)
+    {
         return false;
     }
+    let names: &[&str] = if source.mentions(&["@Composable"]) { NAMES } else { &[] };
     let before = source.before(place.at, MOST_OF_A_PREVIEW);
-    let Some(start) = MARKS.iter().filter_map(|mark| memchr::memmem::rfind(before, mark.as_bytes())).max()
+    let Some(start) =
+        MARKS.iter().chain(names).filter_map(|mark| memchr::memmem::rfind(before, mark.as_bytes())).max()
     else {
         return false;
     };

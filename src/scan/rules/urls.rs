@@ -205,6 +205,8 @@ fn is_package_metadata(path: &str) -> bool {
         || is_of_translations(path, &name)
         || name.ends_with(".schema.json")
         || name.ends_with(".gradle")
+        // Of doxygen, which makes documentation.
+        || name.starts_with("doxy")
         || name.ends_with("lock.json")
         || name.ends_with(".lock")
         || ["sponsors.", "authors.", "contributors.", "credits.", "backers.", "donors."].iter().any(|who| name.starts_with(who))
