@@ -47,7 +47,27 @@ pub(in crate::scan) fn is_about_requests(place: &Place<'_>) -> bool {
     } else {
         place.source.mentions(LIBRARIES)
     };
-    is_known && !OTHERS.iter().any(|other| contains(&call, other)) && !is_a_parameter_of_another(place)
+    is_known
+        && !OTHERS.iter().any(|other| contains(&call, other))
+        && !is_a_parameter_of_another(place)
+        && !is_chosen(place)
+}
+
+/// Python: one of two ways, `if is_secure: verify = True` and `else: verify = False`, or the one for what has no TLS at all.
+fn is_chosen(place: &Place<'_>) -> bool {
+    let source = place.source;
+    let line = source.line_before(place.at);
+    if !line.trim_ascii().is_empty() {
+        return false;
+    }
+    let above = source.before(place.at - line.len(), 400);
+    let mut lines =
+        above.rsplit(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let (condition, other) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let word = source.bytes.get(place.at..place.end).unwrap_or_default();
+    let is_for_plain = contains(condition, "'http:") || contains(condition, "\"http:");
+    let is_branch = condition.starts_with(b"else") || condition.starts_with(b"elif");
+    is_for_plain || is_branch && other.starts_with(word) && other.ends_with(b"True")
 }
 
 /// `def shorten(text, verify=False)`: a parameter of a function that takes nothing to connect to.

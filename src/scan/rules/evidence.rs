@@ -8,7 +8,7 @@ use super::super::place::{contains, is_of_name, Place, Source};
 use super::super::tokens::Kind;
 use super::context::{block_of, key_of, name_of_list};
 use super::keys::{key_says, words_of, KeySays};
-use super::urls::{fetches, is_of_a_key, Candidate};
+use super::urls::{fetches, is_of_a_key, runs_a_fetcher, Candidate};
 use super::wrappers::outside_of_wrappers;
 
 /// A list of words, with spaces between.
@@ -55,7 +55,11 @@ pub(in super::super) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) ->
         _ => place.at,
     };
     let name = name_of(source, from, place.at);
-    if fetches(source.line_before(place.at)) || is_of_a_key(source.bytes, place.at, &path) {
+    let line = source.line_before(place.at);
+    if fetches(line)
+        || is_of_a_shell(source.language) && runs_a_fetcher(line)
+        || is_of_a_key(source.bytes, place.at, &path)
+    {
         return true;
     }
     let calls_ask = || calls_around(source, from).any(asks);
@@ -375,7 +379,10 @@ fn is_used(source: &Source<'_>, at: usize, name: &[u8]) -> bool {
     for found in places.take(MOST_USES) {
         let (before, after) = (source.before(found, 2), source.after(found + name.len(), 3));
         if is_of_a_shell {
-            if fetches(source.line_before(found)) {
+            let line = source.line_before(found);
+            if fetches(line)
+                || runs_a_fetcher(line.strip_suffix(b"{").unwrap_or(line).strip_suffix(b"$").unwrap_or(line))
+            {
                 return true;
             }
             continue;

@@ -5,7 +5,7 @@
 use super::commands::prints;
 use super::context::{asks_nobody, block_of, key_of, name_of_list};
 use super::evidence::calls_around;
-use super::keys::{is_no_address, key_says, KeySays};
+use super::keys::{is_no_address, key_says, words_of, KeySays};
 use super::mentions::{
     is_a_pattern, is_of_a_card, is_of_a_link, is_of_a_preview, is_of_a_sample, is_translated, opens_a_page,
 };
@@ -433,6 +433,26 @@ pub(super) fn fetches(line: &[u8]) -> bool {
         && !matches!(last, b"-x" | b"--proxy" | b"-e" | b"--referer" | b"-H")
 }
 
+/// In a script: whether the command is one of its own functions that fetch, `download "http://…"`, and the address is an argument.
+pub(super) fn runs_a_fetcher(line: &[u8]) -> bool {
+    const WORDS: &[&str] = &["download", "fetch", "wget", "curl", "clone", "pull", "axel", "dl"];
+    let start = line.iter().rposition(|byte| b";|&(`".contains(byte)).map_or(0, |at| at + 1);
+    let mut words = line[start..].split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    let Some(command) =
+        words.find(|word| !matches!(*word, b"if" | b"then" | b"do" | b"else" | b"!" | b"while" | b"sudo"))
+    else {
+        return false;
+    };
+    // Of those commands themselves the options are known.
+    if [&b"curl"[..], b"wget", b"git", b"aria2c"].contains(&command) {
+        return false;
+    }
+    let is_name = command.iter().all(|byte| is_of_name(*byte) || b"-.:/".contains(byte));
+    let is_argument =
+        line.trim_ascii_end().len() < line.len() || line.ends_with(b"\"") || line.ends_with(b"'");
+    is_name && is_argument && words_of(command).any(|word| WORDS.contains(&word.as_str()))
+}
+
 /// `http://` and a host after it: `"http://" + host`.
 fn is_put_together(place: &Place<'_>, region: &Region) -> bool {
     if place.source.bytes.get(place.at..region.end).unwrap_or_default() != b"http://" {
@@ -516,7 +536,7 @@ fn of_shell(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
         return false;
     }
     let quoted = [&b"\""[..], b"'"].iter().find_map(|quote| before.strip_suffix(*quote));
-    if fetches(line) {
+    if fetches(line) || runs_a_fetcher(line) {
         return true;
     }
     // `URL := http://…` in a Makefile.
