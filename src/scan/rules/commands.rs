@@ -320,9 +320,19 @@ pub(in crate::scan) fn asks_only_this_machine_after(place: &Place<'_>) -> bool {
     ))
 }
 
+/// Whether an option stands in a command, and the command asks another machine.
+pub(in super::super) fn asks_others(place: &Place<'_>) -> bool {
+    let in_string = place.region.kind == Kind::String;
+    let mut words = words_of_a_command(place.source.line_before(place.word().0), in_string);
+    words.extend(words_of_a_command(place.source.line_after(place.word().1), in_string));
+    is_no_mention(place) && !asks_only_this_machine(&words)
+}
+
 fn asks_only_this_machine(words: &[Vec<u8>]) -> bool {
     let mut hosts = words.iter().filter_map(|word| {
-        let rest = word.strip_prefix(b"https")?;
+        // `--endpoint-url=https://…`.
+        let value = memchr::memmem::find(word, b"=https:").map_or(&word[..], |equals| &word[equals + 1..]);
+        let rest = value.strip_prefix(b"https")?;
         let url = [b"http", rest].concat();
         let url = parse(&url);
         Some(

@@ -68,9 +68,10 @@ pub(in super::super) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) ->
         return calls_ask();
     }
     let is_machine = candidate.url.has_port || candidate.url.has_user || is_of_a_machine(host, &path);
+    let is_of_an_interface = host.starts_with("api") || path.contains("/api");
     let is_program = !Languages::CONFIGURATION.has(source.language) && !is_of_a_shell(source.language);
     // An identifier is called so too: of a namespace, of a protocol.
-    if is_program && name.is_some_and(|name| name.eq_ignore_ascii_case(b"uri")) && !path.contains("/api") {
+    if is_program && name.is_some_and(|name| name.eq_ignore_ascii_case(b"uri")) && !is_of_an_interface {
         return calls_ask() || name.is_some_and(|name| is_used(source, place.at, name));
     }
     // `PKG_SITE` beside `PKG_URL`, `site_url` beside `server_url`.

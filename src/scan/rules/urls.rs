@@ -392,7 +392,9 @@ fn begins_the_value(place: &Place<'_>, region: &Region, host: &str) -> bool {
     let is_markup = trimmed.starts_with(b"<")
         || contains(trimmed, "<a ")
         || contains(trimmed, "href=")
-        || contains(trimmed, "xmlns");
+        || contains(trimmed, "xmlns")
+        // Go: the name of an element in a struct's tag.
+        || trimmed.ends_with(b"xml:\"");
     let key = key_of(before).is_some_and(|key| !is_no_address(key, host));
     let glued = before.len() == trimmed.len()
         && (trimmed.ends_with(b"=") || trimmed.ends_with(b"\"") || trimmed.ends_with(b"'"))
