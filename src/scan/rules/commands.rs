@@ -145,11 +145,39 @@ pub(in crate::scan) fn is_no_mention(place: &Place<'_>) -> bool {
     if place.region.kind != Kind::String || place.is_quoted() {
         return !is_prose_of_a_document(place, line);
     }
+    if is_printed(place) {
+        return false;
+    }
     // In a string of a program: not in a sentence.
     let before = place.source.bytes.get(place.region.start..place.at).unwrap_or_default();
     let words = before.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
     let is_plain_word = |word: &&[u8]| word.iter().all(u8::is_ascii_alphabetic) && !is_command_word(word);
     !is_prose_of_a_document(place, line) && words.filter(is_plain_word).count() < 2
+}
+
+/// `Serial.printf("ex: curl --insecure …")`: a program shows the command.
+fn is_printed(place: &Place<'_>) -> bool {
+    const CALLS: &[&str] = &[
+        "print",
+        "println",
+        "printf",
+        "fprintf",
+        "puts",
+        "log",
+        "info",
+        "debug",
+        "warn",
+        "warning",
+        "error",
+        "writeline",
+        "write_line",
+        "echo",
+        "eprintln",
+        "logger",
+    ];
+    let call = place.source.call_around(place.region.from).unwrap_or_default();
+    let last = call.rsplit(|byte| b".:>".contains(byte)).next().unwrap_or_default();
+    CALLS.contains(&String::from_utf8_lossy(last).to_ascii_lowercase().as_str())
 }
 
 /// In YAML: where a key stands, or an argument among others (`uri: url=… validate_certs=no`); elsewhere anywhere.

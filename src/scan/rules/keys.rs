@@ -9,6 +9,8 @@ pub(super) enum KeySays {
     Address,
     /// A name, a link for people, or an address that is not asked: `xmlns`, `homepage`, `allowedOrigins`, `HTTP_PROXY`.
     NoAddress,
+    /// A text or a name of a thing, unless the host is one of an interface: `cast_credits`, `issue`.
+    Text,
     /// A link for people if the host's name begins with `www.`: `infoUrl`, `links`.
     LinkPerhaps,
     Nothing,
@@ -113,6 +115,7 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
         "facebook",
         "youtube",
         "download_page",
+        "vendor",
         "spec",
         "specs",
         "specification",
@@ -216,7 +219,7 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
         () if ASKED.contains(&last) => KeySays::Address,
         () if FOR_PEOPLE.contains(&last) => KeySays::NoAddress,
         () if last == "links" && neutral == 0 => KeySays::LinkPerhaps,
-        () if TEXT.contains(&last) && neutral == 0 => KeySays::NoAddress,
+        () if TEXT.contains(&last) && neutral == 0 => KeySays::Text,
         // `infoUrl` may be for people, `DEVICE_INFO_URL` and `links_url` are not.
         () if last == "link" => KeySays::NoAddress,
         () if TEXT.contains(&last) && before.len() == 1 && !last.ends_with('s') => KeySays::LinkPerhaps,
@@ -229,8 +232,16 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
 pub(super) fn is_no_address(key: &[u8], host: &str) -> bool {
     match key_says(key) {
         KeySays::NoAddress => true,
+        KeySays::Text => !host.starts_with("api"),
         KeySays::LinkPerhaps => host.starts_with("www."),
         KeySays::Address | KeySays::Nothing => false,
+    }
+}
+
+impl KeySays {
+    /// Whether the value is a text or no address, wherever it is of.
+    pub(super) fn is_no_address_anywhere(self) -> bool {
+        matches!(self, KeySays::NoAddress | KeySays::Text)
     }
 }
 

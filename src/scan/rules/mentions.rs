@@ -4,7 +4,7 @@
 //! Knows bytes and tokens. Called by `urls`.
 
 use super::context::key_of;
-use super::keys::{key_says, KeySays};
+use super::keys::key_says;
 use crate::scan::languages::Language;
 use crate::scan::place::{contains, is_of_name, Place, Source};
 use crate::scan::tokens::Region;
@@ -134,7 +134,7 @@ pub(super) fn is_of_a_sample(place: &Place<'_>, region: &Region) -> bool {
     let announced = source.line_before(region.from).trim_ascii();
     let first = announced.split(|byte| !is_of_name(*byte)).next().unwrap_or_default();
     let tag = announced.rsplit(|byte| !is_of_name(*byte)).next().unwrap_or_default();
-    let is_named = key_of(announced).is_some_and(|key| key_says(key) == KeySays::NoAddress);
+    let is_named = key_of(announced).is_some_and(|key| key_says(key).is_no_address_anywhere());
     let is_heredoc = contains(announced, "<<");
     WORDS.contains(&first) || is_named || is_heredoc && TAGS.contains(&tag)
 }

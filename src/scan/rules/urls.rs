@@ -75,7 +75,7 @@ fn default_of(before: &[u8]) -> Option<&[u8]> {
         .take_while(|byte| is_of_name(**byte) && **byte != b'$' || b".-".contains(byte))
         .count();
     let outside = name[..name.len() - length].strip_suffix(b"${")?;
-    (length > 0 && key_says(&name[name.len() - length..]) != KeySays::NoAddress).then_some(outside)
+    (length > 0 && !key_says(&name[name.len() - length..]).is_no_address_anywhere()).then_some(outside)
 }
 
 /// What stands before a value, without a `${NAME:-` whose default the value is.
@@ -289,7 +289,7 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
     }
     let begins_its_line = source.line_before(region.from).trim_ascii().is_empty();
     let is_an_item = (key.is_none() || begins_its_line)
-        && name_of_list(source, region.from).is_some_and(|name| key_says(name) == KeySays::NoAddress);
+        && name_of_list(source, region.from).is_some_and(|name| key_says(name).is_no_address_anywhere());
     if is_an_item {
         return false;
     }
@@ -389,6 +389,12 @@ fn begins_the_value(place: &Place<'_>, region: &Region, host: &str) -> bool {
         return true;
     }
     // `<a href="http://…` is a link, and `xmlns="http://…` a name.
+    // A script that a page loads is asked by the browser at once.
+    let loads_a_script = memchr::memmem::rfind(trimmed, b"<script")
+        .is_some_and(|at| contains(&trimmed[at..], "src=") && !contains(&trimmed[at..], ">"));
+    if loads_a_script {
+        return true;
+    }
     let is_markup = trimmed.starts_with(b"<")
         || contains(trimmed, "<a ")
         || contains(trimmed, "href=")
