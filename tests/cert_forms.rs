@@ -9,11 +9,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use lockgate::check::JSON_SCHEMA;
 use rustls::pki_types::{pem::PemObject, CertificateDer};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use support_command::client::Client;
+use support_command::schema::must_hold;
 use support_command::{lockgate, outcome, Server};
 
 /// A folder with an authority (`ca.pem`), one below it (`between.pem`), a server's certificate (`own.pem`) and its key
@@ -99,6 +101,7 @@ impl Site {
         let (_, out, errors) = self.lockgate(&line);
         let shown: Value =
             serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{errors}"));
+        must_hold(JSON_SCHEMA, &shown);
         (findings(&shown), shown)
     }
 
@@ -443,6 +446,7 @@ fn files_of_authorities_are_read_and_recognised_in_the_same_way() {
         let (_, out, errors) = site.lockgate(&format!("check https://localhost:{port}/ --ca {ca} --json"));
         let report: Value =
             serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{errors}"));
+        must_hold(JSON_SCHEMA, &report);
         assert_eq!(report["facts"]["certificate"]["trusted"], "an authority of the given file", "{ca}");
     }
     let log = server.stop();
@@ -483,6 +487,7 @@ fn names_that_no_client_can_ask_for_are_told_wherever_a_certificate_is_read() {
         let (_, out, errors) = site.lockgate(&format!("check https://localhost:{port}/ --ca ca.pem --json"));
         let report: Value =
             serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{errors}"));
+        must_hold(JSON_SCHEMA, &report);
         assert!(findings(&report).iter().any(|(id, _)| id == "unmatchable-name"), "{out}");
         let log = server.stop();
         assert!(

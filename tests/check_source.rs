@@ -9,8 +9,10 @@ use std::os::unix::fs::{chown, symlink, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 
+use lockgate::check::JSON_SCHEMA;
 use rustix::process::geteuid;
 use serde_json::Value;
+use support_command::schema::must_hold;
 use support_command::{lockgate, of_program, outcome, text};
 use tempfile::TempDir;
 
@@ -39,8 +41,19 @@ fn check(dir: &Path, more: &[&str]) -> (i32, String) {
     (code, stdout)
 }
 
+/// Its report in JSON, which is held to the schema that the crate ships.
 fn in_json(dir: &Path, more: &[&str]) -> Value {
-    serde_json::from_str(&check(dir, &[&["--json"], more].concat()).1).unwrap()
+    let report = serde_json::from_str(&check(dir, &[&["--json"], more].concat()).1).unwrap();
+    must_hold(JSON_SCHEMA, &report);
+    report
+}
+
+/// Its report in SARIF, which is held to the schema that OASIS publishes.
+fn in_sarif(line: &[&str]) -> (i32, Value) {
+    let (code, said, _) = outcome(lockgate(line), b"");
+    let log = serde_json::from_str(&said).unwrap();
+    must_hold(include_str!("check_source/sarif-schema-2.1.0.json"), &log);
+    (code, log)
 }
 
 /// `file:line:column id` of each finding.
@@ -272,9 +285,8 @@ fn json_has_what_the_help_promises() {
 #[test]
 fn sarif_is_what_its_standard_asks_for() {
     let dir = tree(&[("a b.py", "ctx.check_hostname = False\n")]);
-    let (code, said) = check(dir.path(), &["--sarif"]);
+    let (code, log) = in_sarif(&["check", "--source", text(dir.path()), "--sarif"]);
     assert_eq!(code, 2);
-    let log: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(log["version"], "2.1.0");
     let run = &log["runs"][0];
     let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
@@ -291,6 +303,22 @@ fn sarif_is_what_its_standard_asks_for() {
     let region = &place["region"];
     assert_eq!((region["startLine"].as_u64(), region["startColumn"].as_u64()), (Some(1), Some(5)));
     assert_eq!(region["endColumn"].as_u64(), Some(5 + "check_hostname".len() as u64));
+}
+
+#[test]
+fn sarif_holds_for_every_kind_of_report() {
+    let (labelled, dir) = labelled(include_str!("check_source/working.txt"));
+    let (_, log) = in_sarif(&["check", "--source", text(dir.path()), "--sarif"]);
+    assert!(log["runs"][0]["results"].as_array().unwrap().len() > labelled.len() / 2);
+    let clean = tree(&[("a.py", "x = 1\n")]);
+    let (code, log) = in_sarif(&["check", "--source", text(clean.path()), "--sarif"]);
+    assert_eq!((code, log["runs"][0]["results"].as_array().map(Vec::len)), (0, Some(0)));
+    let (code, log) = in_sarif(&["check", "--source", text(&clean.path().join("missing")), "--sarif"]);
+    assert_eq!((code, &log["runs"][0]["invocations"][0]["executionSuccessful"]), (3, &Value::Bool(false)));
+    // The schema is heeded: a run without a tool is none.
+    let wrong = serde_json::json!({"version": "2.1.0", "runs": [{"results": []}]});
+    let schema = include_str!("check_source/sarif-schema-2.1.0.json");
+    assert!(std::panic::catch_unwind(|| must_hold(schema, &wrong)).is_err());
 }
 
 #[test]

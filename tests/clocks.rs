@@ -7,12 +7,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use lockgate::check::JSON_SCHEMA;
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 use support_command::certificates::{Authority, Pair};
 use support_command::client::Client;
 use support_command::clock::Clock;
+use support_command::schema::must_hold;
 use support_command::{lockgate, outcome, serve_line, text, Server};
 
 const DAY: i64 = 86_400;
@@ -30,6 +32,7 @@ fn shown(port: u16, name: &str) -> CertificateDer<'static> {
 fn check(command: Command) -> (i32, Vec<String>) {
     let (code, out, errors) = outcome(command, b"");
     let report: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{errors}"));
+    must_hold(JSON_SCHEMA, &report);
     let ids =
         report["findings"].as_array().unwrap().iter().map(|found| found["id"].as_str().unwrap().to_string());
     (code, ids.collect())

@@ -9,8 +9,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use lockgate::check::JSON_SCHEMA;
 use lockgate::{Response, Router, Server as Library};
 use serde_json::Value;
+use support_command::schema::must_hold;
 use support_command::{lockgate, of_program, outcome, run, text};
 use tempfile::TempDir;
 
@@ -62,6 +64,7 @@ fn json_is_escaped_and_stays_the_same_when_it_is_read() {
         assert_harmless(&said);
         let report: Value = serde_json::from_str(&said).unwrap();
         if format == "--json" {
+            must_hold(JSON_SCHEMA, &report);
             assert_eq!(report["findings"][0]["file"], format!("{FOREIGN}.py"));
             assert_eq!(report["skipped"][0]["path"], format!("{FOREIGN}.min.js"));
         }

@@ -1,11 +1,12 @@
-//! Whether a value is as a JSON Schema says: of the keywords of 2020-12 those that the schema of reports uses. Another one is a
-//! panic, so that nothing in the schema goes unheeded; and so is a member that it does not name, though for readers such members
-//! may come.
+//! Whether a value is as a JSON Schema says: of the keywords of 2020-12 and draft 7 those that the schema of reports and that of
+//! SARIF use. Another one is a panic, so that nothing in the schema goes unheeded. A member that the schema does not name is a
+//! fault unless it says that others may come, though for readers of reports such members may.
 
 use serde_json::Value;
 
 /// Keywords that say nothing of a value.
-const ANNOTATIONS: [&str; 5] = ["$schema", "$defs", "title", "description", "$id"];
+const ANNOTATIONS: [&str; 8] =
+    ["$schema", "$defs", "definitions", "title", "description", "$id", "default", "format"];
 
 /// Panics with all that is wrong.
 #[track_caller]
@@ -36,8 +37,8 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> 
             }
             "const" | "enum" => {}
             "minimum" | "maximum" => {
-                let (number, bound) = (value.as_i64(), rule.as_i64().unwrap());
-                let is_out = |number: i64| if keyword == "minimum" { number < bound } else { number > bound };
+                let (number, bound) = (value.as_f64(), rule.as_f64().unwrap());
+                let is_out = |number: f64| if keyword == "minimum" { number < bound } else { number > bound };
                 if number.is_some_and(is_out) {
                     found.push(format!("{at}: {value} is beyond its {keyword}, {bound}"));
                 }
@@ -52,6 +53,8 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> 
                 for (name, value) in value.as_object().into_iter().flatten() {
                     match rule.get(name) {
                         Some(rule) => found.extend(faults(root, rule, value, &format!("{at}/{name}"))),
+                        // What others must be is said under `additionalProperties`.
+                        None if schema.get("additionalProperties").is_some_and(|others| others != false) => {}
                         None => found.push(format!("{at}: the schema does not know {name}")),
                     }
                 }
@@ -59,6 +62,38 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> 
             "items" => {
                 for (index, value) in value.as_array().into_iter().flatten().enumerate() {
                     found.extend(faults(root, rule, value, &format!("{at}/{index}")));
+                }
+            }
+            "additionalProperties" => {
+                let named = |name: &String| schema["properties"].get(name).is_some();
+                let others = value.as_object().into_iter().flatten().filter(|(name, _)| !named(name));
+                for (name, value) in others {
+                    match rule {
+                        Value::Bool(true) => {}
+                        // Told under `properties`, where there are some.
+                        Value::Bool(false) if schema.get("properties").is_some() => {}
+                        Value::Bool(false) => found.push(format!("{at}: {name} may not be there")),
+                        rule => found.extend(faults(root, rule, value, &format!("{at}/{name}"))),
+                    }
+                }
+            }
+            "minItems" => {
+                let least = rule.as_u64().unwrap() as usize;
+                if value.as_array().is_some_and(|items| items.len() < least) {
+                    found.push(format!("{at}: fewer than {least} items"));
+                }
+            }
+            "uniqueItems" => {
+                let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
+                let is_twice = |(index, item): (usize, &Value)| items[..index].contains(item);
+                if rule == true && items.iter().enumerate().any(is_twice) {
+                    found.push(format!("{at}: an item is there twice"));
+                }
+            }
+            "anyOf" => {
+                let each = rule.as_array().unwrap().iter().map(|rule| faults(root, rule, value, at));
+                if !each.into_iter().any(|faults| faults.is_empty()) {
+                    found.push(format!("{at}: none of {rule}"));
                 }
             }
             "oneOf" => {
@@ -80,6 +115,7 @@ fn is_of(value: &Value, kind: &str) -> bool {
     match kind {
         "null" => value.is_null(),
         "boolean" => value.is_boolean(),
+        "number" => value.is_number(),
         "integer" => value.is_i64() || value.is_u64(),
         "string" => value.is_string(),
         "array" => value.is_array(),
