@@ -71,14 +71,14 @@ fn places(dir: &Path, more: &[&str]) -> Vec<String> {
 fn it_is_as_right_as_the_documentation_says_on_lines_written_beside_the_rules() {
     let figures = Figures::of(include_str!("check_source/labelled.txt"));
     assert!(figures.lines >= 380 && figures.clean >= 150, "{figures:#?}");
-    figures.are_at_least([0.995, 0.992, 1.0], 0.986);
+    figures.are_at_least([0.995, 0.992, 1.0], 0.986, 0.005);
 }
 
 #[test]
 fn it_is_as_right_as_the_documentation_says_on_lines_in_the_shapes_of_public_code() {
     let figures = Figures::of(include_str!("check_source/working.txt"));
-    assert!(figures.lines >= 440 && figures.clean >= 170, "{figures:#?}");
-    figures.are_at_least([0.989, 1.0, 0.973], 1.0);
+    assert!(figures.lines >= 580 && figures.clean >= 240, "{figures:#?}");
+    figures.are_at_least([0.991, 1.0, 1.0], 1.0, 0.015);
 }
 
 /// The half that no rule was changed for. A line of it that is wrong stays as it is: the figures say so.
@@ -86,7 +86,7 @@ fn it_is_as_right_as_the_documentation_says_on_lines_in_the_shapes_of_public_cod
 fn it_is_as_right_as_the_documentation_says_on_the_half_that_is_held_out() {
     let figures = Figures::of(include_str!("check_source/held_out.txt"));
     assert!(figures.lines >= 600 && figures.clean >= 230, "{figures:#?}");
-    figures.are_at_least([0.972, 0.988, 0.968], 0.978);
+    figures.are_at_least([0.975, 0.988, 0.985], 0.978, 0.042);
 }
 
 /// An address that the program asks, as far as anything tells, and one that it perhaps only shows.
@@ -156,7 +156,7 @@ impl Figures {
     }
 
     /// Prints them, and holds them against what the documentation gives.
-    fn are_at_least(&self, precision: [f64; 3], recall: f64) {
+    fn are_at_least(&self, precision: [f64; 3], recall: f64, only_noted: f64) {
         println!(
             "false alarms:\n  {}\nmissed:\n  {}",
             self.false_alarms.join("\n  "),
@@ -175,6 +175,7 @@ impl Figures {
         );
         let is_as_precise = self.precision().iter().zip(precision).all(|(is, least)| *is >= least);
         assert!(is_as_precise, "{:?} {:#?}", self.precision(), self.false_alarms);
+        assert!(self.only_noted as f64 / self.right() as f64 <= only_noted, "{}", self.only_noted);
         assert!(self.recall() >= recall, "{} {:#?}", self.recall(), self.missed);
     }
 }

@@ -86,6 +86,10 @@ Makefiles and CI files.
 
 Also found: the default of a variable (${URL:-http://host}), and JSON's http:\\/\\/.
 
+Something has to tell that it is asked: the call that takes it, its name (api, server, feed,
+download, mirror), what the file does with that name, or its form (a port, a file of data, a
+folder of an interface). Without any it is the note plain-http-mentioned-url.
+
 Left alone: loopback (127.0.0.0/8, ::1, localhost, *.localhost, 0.0.0.0); hosts kept for
 documentation (example.com, example.org, example.net, *.example, *.test, *.invalid, 192.0.2.0/24
 and the like) and placeholders; names of XML namespaces, schemas and DTDs; licences; comments,
@@ -93,7 +97,7 @@ documentation strings and prose; strings that are compared with or replaced; add
 proxies; addresses that are plain by design (OCSP, CRL, captive-portal probes, signed package
 mirrors, but not their keys, timestamp authorities, the metadata services of clouds); regular
 expressions; samples in descriptions; previews of views; curl through a socket (--unix-socket);
-what was asked once (legacy…); metadata of packages (package.json, Cargo.toml,
+what was asked once (legacy…); texts in other languages; metadata of packages (package.json, Cargo.toml,
 setup.py, pom.xml, lock files); test code, unless the host was given with --host.
 
 A redirect on the server does not help: by the time it comes, the request has crossed the
