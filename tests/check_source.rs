@@ -760,6 +760,23 @@ fn wrong_command_lines_say_what_is_right() {
     }
 }
 
+#[test]
+fn options_that_do_not_go_together_are_told_in_the_form_that_was_asked_for() {
+    for (more, part) in
+        [(&["--sarif"][..], "give one"), (&["--yes"], "give both"), (&["--fix"], "give --host HOST")]
+    {
+        let (code, said, log) =
+            outcome(lockgate(&[&["check", "--source", ".", "--json"], more].concat()), b"");
+        assert_eq!(code, 64, "{log}");
+        let report: Value = serde_json::from_str(&said).unwrap();
+        must_hold(JSON_SCHEMA, &report);
+        assert!(report["error"].as_str().unwrap().contains(part), "{said}");
+        assert!(log.contains(part), "{log}");
+    }
+    let (code, log) = in_sarif(&["check", "--source", ".", "--sarif", "--yes"]);
+    assert_eq!((code, &log["runs"][0]["invocations"][0]["executionSuccessful"]), (64, &Value::Bool(false)));
+}
+
 /// The exit code and stdout as bytes.
 fn raw(arguments: &[&str]) -> (i32, Vec<u8>) {
     let output = lockgate(arguments).output().unwrap();

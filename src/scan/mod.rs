@@ -29,7 +29,7 @@
 //! | set | lines | precision | of errors | of warnings | recall | of it, by a note only |
 //! |---|---|---|---|---|---|---|
 //! | written beside the rules | 402 | 0.995 | 0.992 | 1.000 | 0.986 | 0.005 |
-//! | in the shapes of public code, looked at while rules change | 589 | 0.991 | 1.000 | 1.000 | 1.000 | 0.014 |
+//! | in the shapes of public code, looked at while rules change | 592 | 0.991 | 1.000 | 1.000 | 1.000 | 0.014 |
 //! | in the same shapes, held out: no rule is changed for it | 605 | 0.975 | 0.988 | 0.985 | 0.978 | 0.041 |
 //!
 //! An address that the label calls asked counts as found also where it is told by the note `plain-http-mentioned-url` alone.

@@ -99,10 +99,13 @@ pub(in crate::scan) fn is_about_aiohttp(place: &Place<'_>) -> bool {
         b"TCPConnector",
         b"fetch",
     ];
-    if !place.source.mentions(&["aiohttp"]) {
+    let call = place.source.call_around(place.at).unwrap_or_default();
+    // A session that is handed in, of which the file does not say whose it is: no other one that is awaited has this option.
+    let is_handed_in = place.source.mentions(&["await "])
+        && String::from_utf8_lossy(call).to_ascii_lowercase().contains("session.");
+    if !place.source.mentions(&["aiohttp"]) && !is_handed_in {
         return false;
     }
-    let call = place.source.call_around(place.at).unwrap_or_default();
     CALLS.contains(&call.rsplit(|byte| *byte == b'.').next().unwrap_or_default())
 }
 
