@@ -97,8 +97,8 @@ documentation strings and prose; strings that are compared with or replaced; add
 proxies; addresses that are plain by design (OCSP, CRL, captive-portal probes, signed package
 mirrors, but not their keys, timestamp authorities, the metadata services of clouds); regular
 expressions; samples in descriptions; previews of views; curl through a socket (--unix-socket);
-what was asked once (legacy…); texts in other languages; metadata of packages (package.json, Cargo.toml,
-setup.py, pom.xml, lock files); test code, unless the host was given with --host.
+what was asked once (legacy…); texts in other languages; metadata of packages (package.json,
+Cargo.toml, setup.py, pom.xml, lock files); test code, unless the host was given with --host.
 
 A redirect on the server does not help: by the time it comes, the request has crossed the
 network in clear, with its credentials.

@@ -127,7 +127,9 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
                 if !is_asked(&place(), &candidate) {
                     continue;
                 }
-                of_url(source, at, weighed(&place(), candidate))
+                // Of those beyond the last that is kept only the number is told.
+                let is_kept = found.findings.len() < MOST_IN_A_FILE;
+                of_url(source, at, if is_kept { weighed(&place(), candidate) } else { candidate })
             }
             Use::Schemes => {
                 let place = place();

@@ -483,3 +483,61 @@ fn element_asks(source: &Source<'_>, at: usize) -> bool {
     let outer = text[..start].rfind('<').unwrap_or(start);
     WORDS.all().any(|word| text[outer..].contains(word))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_of_an_address_tells_a_machine_from_a_page() {
+        for (host, path) in [
+            ("api.acme.io", "/people"),
+            ("acme.io", "/api/users"),
+            ("www.acme.io", "/v2/list"),
+            ("acme.io", "/files/a.tar.gz"),
+            ("acme.io", "/api-create.php"),
+        ] {
+            assert!(is_of_a_machine(host, path), "{host}{path}");
+        }
+        for (host, path) in [
+            ("www.acme.io", ""),
+            ("acme.io", "/about.html"),
+            ("acme.io", "/apitude"),
+            ("xmlrpc.acme.io", "/doc.html"),
+        ] {
+            assert!(!is_of_a_machine(host, path), "{host}{path}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_connects_is_known_by_its_name() {
+        for call in [
+            "requests.get",
+            "fetch",
+            "self.load",
+            "http.begin",
+            "client.PostAsync",
+            "opener.open",
+            "$.getJSON",
+        ] {
+            assert!(asks(call.as_bytes()), "{call}");
+        }
+        for call in
+            ["map.get_property", "format", "String.format", "prefs.getString", "NodeId.parse", "list.add"]
+        {
+            assert!(!asks(call.as_bytes()), "{call}");
+        }
+    }
+
+    #[test]
+    fn the_calls_around_a_place_are_named_from_the_inside_out() {
+        let calls = |text: &str| -> Vec<String> {
+            let source = Source::new(text.as_bytes(), Language::JavaScript, "a", false, &[]);
+            calls_around(&source, text.len()).map(|call| String::from_utf8_lossy(call).into_owned()).collect()
+        };
+        assert_eq!(calls("axios({ method: 'get', url: "), ["axios"]);
+        assert_eq!(calls("f(g([h(a), "), ["g", "f"]);
+        assert_eq!(calls("describe(() => { a = "), [""; 0]);
+        assert_eq!(calls("f(a); b = "), [""; 0]);
+    }
+}
