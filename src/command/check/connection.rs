@@ -28,7 +28,8 @@ other, within 90 s, and sends nothing that could change anything on the server.
 It trusts Mozilla's authorities, those of this machine (SSL_CERT_FILE, or its own store), and
 those of --ca. The JSON is described at lockgate::check::Report::to_json, and --schema writes its
 JSON Schema; its schema member says lockgate.check/1, its kind url or before. When nothing could be
-checked (exit code 3) it holds the error instead of a verdict.
+checked (exit code 3), or the options do not go together (64), it holds the error instead of a
+verdict.
 
 To a server that asks for a client certificate (mutual TLS) it shows that of --cert and --key, as
 PEM. Without them it reports that the server asks for one, and all else that can be seen; the exit

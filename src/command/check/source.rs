@@ -60,14 +60,7 @@ fn look(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let Some(root) = &arguments.source else {
         return Err(usage("--source DIR is missing"));
     };
-    let outcome = scan(arguments, root);
-    match &outcome {
-        Err(failure) if failure.code == Code::NotChecked && arguments.sarif => {
-            say_json(&sarif::not_checked(&escape::line(&failure.message).to_string()));
-        }
-        _ => {}
-    }
-    outcome
+    scan(arguments, root)
 }
 
 fn scan(arguments: &Arguments, root: &Path) -> Result<ExitCode, Failure> {
