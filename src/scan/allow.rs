@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use super::files;
 use super::findings::{Explanation, PLAIN_HTTP_MENTIONED_URL, PLAIN_HTTP_URL, UNUSED_ALLOW};
 use super::pattern::Pattern;
 use super::place::Source;
 use super::report::SourceFinding;
 use super::tokens::{Kind, Region};
-use super::walk;
 use crate::finding::Finding;
 use crate::Error;
 
@@ -145,7 +145,7 @@ impl AllowFile {
             return Ok(AllowFile::default());
         }
         let mut contents = Vec::new();
-        if let Some(skip) = walk::read(&path, &mut contents) {
+        if let Some(skip) = files::read(&path, &mut contents) {
             return Err(fault(skip.reason()));
         }
         let text = String::from_utf8(contents).map_err(|_| fault("it is no text".into()))?;

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::files;
 use super::report::Report;
-use super::walk;
 use crate::escape;
 use crate::Error;
 
@@ -38,7 +38,7 @@ pub fn fixes(root: &Path, report: &Report) -> Result<Vec<Fix>, Error> {
         if !is_same {
             let path = if root.is_dir() { root.join(&found.file) } else { root.to_path_buf() };
             let mut before = Vec::new();
-            if let Some(skip) = walk::read(&path, &mut before) {
+            if let Some(skip) = files::read(&path, &mut before) {
                 return Err(fault(&path, skip.reason()));
             }
             fixes.push(Fix { path, shown_path: found.file.clone(), before, places: Vec::new() });
@@ -140,7 +140,7 @@ impl Fix {
     pub fn write(&self) -> Result<(), Error> {
         let io_fault = |error: io::Error| fault(&self.path, error);
         let mut now = Vec::new();
-        if let Some(skip) = walk::read(&self.path, &mut now) {
+        if let Some(skip) = files::read(&self.path, &mut now) {
             return Err(fault(&self.path, skip.reason()));
         }
         if now != self.before {

@@ -11,9 +11,9 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::files;
 use super::ignore_list::IgnoreList;
 use super::report::Skip;
-use super::walk;
 use crate::escape;
 use crate::regular_file::{self, Links};
 
@@ -97,7 +97,7 @@ impl Ignored {
     /// The patterns of a file of the level that was entered last; none when it is not there.
     fn read(&mut self, file: &Path) -> IgnoreList {
         let mut contents = Vec::new();
-        match walk::read(file, &mut contents) {
+        match files::read(file, &mut contents) {
             // git does not follow a link in a tree either. Nothing is looked at less for it.
             Some(why @ Skip::Unreadable(_)) => {
                 log::debug!("{}: {}", escape::path(file), escape::line(&why.reason()));

@@ -72,6 +72,7 @@
 //! weighed, 70 MB in 10,901 files take 0.47 s of processor time, where the version before takes 0.56 s, and 13 MiB.
 
 mod allow;
+mod files;
 mod findings;
 mod fix;
 mod hosts;
@@ -139,11 +140,11 @@ impl Scan {
     /// [`Error::Check`] when the root or the allow file cannot be read, or a line of that file is wrong. What cannot be read
     /// below the root is in [`Report::skipped`].
     pub fn run(&self) -> Result<Report, Error> {
-        let (files, skipped) = walk::files(&self.root)?;
+        let (paths, skipped) = walk::files(&self.root)?;
         let mut allow_file = AllowFile::of(&self.root)?;
         let words = Words::new();
         let mut report = Report { root: self.root.clone(), skipped, ..Report::default() };
-        for looked_at in self.look_at_all(&words, &files) {
+        for looked_at in self.look_at_all(&words, &paths) {
             report.files += usize::from(looked_at.bytes.is_some());
             report.bytes += looked_at.bytes.unwrap_or_default();
             report.skipped.extend(looked_at.skipped);
@@ -223,7 +224,7 @@ impl Scan {
             return None;
         }
         let relative = walk::relative(&self.root, path);
-        let skip = if walk::is_minified(&name) { Some(Skip::Minified) } else { walk::read(path, contents) };
+        let skip = if walk::is_minified(&name) { Some(Skip::Minified) } else { files::read(path, contents) };
         let skip = skip.or_else(|| walk::is_bundled(&name, contents).then_some(Skip::Minified));
         if let Some(why) = skip {
             // Of a name that says nothing, nothing was expected.

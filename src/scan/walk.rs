@@ -12,22 +12,17 @@
 
 use std::ffi::OsString;
 use std::fs::{self, FileType};
-use std::io::{self, Read};
+use std::io::{self};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::ignored::{self, Ignored};
 use super::report::{Skip, Skipped};
 use super::tracked::Tracked;
-use crate::regular_file::{self, Links};
 use crate::Error;
 
-/// The largest file that is looked at: 2 MiB. Code that people write has a tenth of that.
-pub(super) const MOST_FILE_BYTES: u64 = 2 * 1024 * 1024;
 /// More files than any tree that is one program.
 const MOST_FILES: usize = 2_000_000;
-/// Where a NUL byte makes a file binary: git's rule.
-const BINARY_PROBE: usize = 8000;
 
 /// The names of folders that hold code of others, or git's own files.
 const OTHERS: &[&str] =
@@ -211,26 +206,4 @@ pub(super) fn is_bundled(name: &str, contents: &[u8]) -> bool {
     const LONGEST_LINE: usize = 20_000;
     let is_code = [".js", ".mjs", ".cjs"].iter().any(|end| name.ends_with(end));
     is_code && contents.split(|byte| *byte == b'\n').any(|line| line.len() > LONGEST_LINE)
-}
-
-/// Reads a file into `contents`, or says why it is left out. A link or a pipe that has taken a file's place since the walk is
-/// not followed and not waited for.
-pub(super) fn read(path: &Path, contents: &mut Vec<u8>) -> Option<Skip> {
-    contents.clear();
-    let read = regular_file::open(path, Links::Refused).and_then(|(file, length)| {
-        if length > MOST_FILE_BYTES {
-            return Ok(Some(Skip::TooLarge(length)));
-        }
-        file.take(MOST_FILE_BYTES + 1).read_to_end(contents)?;
-        Ok(None)
-    });
-    match read {
-        Ok(Some(skip)) => Some(skip),
-        Ok(None) if contents.len() as u64 > MOST_FILE_BYTES => Some(Skip::TooLarge(contents.len() as u64)),
-        Ok(None) => {
-            let probe = &contents[..contents.len().min(BINARY_PROBE)];
-            memchr::memchr(0, probe).is_some().then_some(Skip::Binary)
-        }
-        Err(error) => Some(Skip::Unreadable(error.to_string())),
-    }
 }

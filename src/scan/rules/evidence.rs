@@ -3,13 +3,14 @@
 //!
 //! Knows bytes and names. Called by `scan`, for addresses that `urls` takes for asked.
 
-use super::super::languages::{Language, Languages};
-use super::super::place::{contains, is_of_name, Place, Source};
-use super::super::tokens::Kind;
+use super::candidates::{is_of_a_key, Candidate};
 use super::context::{block_of, key_of, name_of_list};
+use super::fetchers::{fetches, runs_a_fetcher};
 use super::keys::{key_says, words_of, KeySays};
-use super::urls::{fetches, is_of_a_key, runs_a_fetcher, Candidate};
 use super::wrappers::outside_of_wrappers;
+use crate::scan::languages::{Language, Languages};
+use crate::scan::place::{contains, is_of_name, Place, Source};
+use crate::scan::tokens::Kind;
 
 /// A list of words, with spaces between.
 #[derive(Clone, Copy)]
@@ -34,7 +35,7 @@ const MOST_USES: usize = 24;
 
 /// Whether something tells that the address is asked: the call that takes it, the name that it is given to, what that name is
 /// used for, or the form of the address itself.
-pub(in super::super) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
+pub(in crate::scan) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
     let (source, host) = (place.source, candidate.host.as_str());
     // What a page of documentation is made of.
     let folders = source.path.rsplit_once('/').map_or("", |(folders, _)| folders);

@@ -3,14 +3,17 @@
 //! The words are found in one pass over a file by `scan`; what is written here decides whether one is a finding.
 
 pub(super) mod callbacks;
+pub(super) mod candidates;
 mod commands;
 mod configuration;
 mod context;
 pub(super) mod evidence;
+mod fetchers;
 mod idioms;
 mod keys;
 mod mentions;
 mod node;
+pub(super) mod openapi;
 pub(super) mod urls;
 mod wrappers;
 

@@ -2,122 +2,20 @@
 //!
 //! A finding has to be worth reading, so what may be a name, a link for people or a sentence is left alone.
 
+use super::candidates::{default_of, without_default, Candidate};
 use super::commands::prints;
 use super::context::{asks_nobody, block_of, key_of, name_of_list};
 use super::evidence::calls_around;
-use super::keys::{is_no_address, key_says, words_of, KeySays};
+use super::fetchers::{fetches, runs_a_fetcher};
+use super::keys::{is_no_address, key_says, KeySays};
 use super::mentions::{
     is_a_pattern, is_of_a_card, is_of_a_link, is_of_a_preview, is_of_a_sample, is_translated, opens_a_page,
 };
 use super::wrappers::{ends_of_wrappers, is_shown_only, outside_of_wrappers};
-use crate::scan::findings::{
-    Explanation, PLAIN_HTTP_BUILT_URL, PLAIN_HTTP_LOCAL_URL, PLAIN_HTTP_NAMED_HOST, PLAIN_HTTP_URL,
-};
-use crate::scan::hosts::{classify, parse, Host, Url};
+use crate::scan::findings::{PLAIN_HTTP_BUILT_URL, PLAIN_HTTP_NAMED_HOST};
 use crate::scan::languages::Language;
-use crate::scan::names::{is_a_mirror, is_a_name};
 use crate::scan::place::{contains, is_of_name, Place};
 use crate::scan::tokens::{Kind, Region};
-
-/// What an `http://` is, as far as the address itself tells.
-pub(in crate::scan) struct Candidate<'a> {
-    pub url: Url<'a>,
-    pub host: String,
-    pub kind: &'static Explanation,
-}
-
-/// Reads an `http://` that stands at `at`; nothing when its host alone says that it is no mistake. Needs no tokens, so that
-/// most files are never taken apart.
-pub(in crate::scan) fn candidate<'a>(bytes: &'a [u8], at: usize, hosts: &[String]) -> Option<Candidate<'a>> {
-    let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied().unwrap_or(b' ');
-    if before.is_ascii_alphanumeric()
-        || b"+-.{/".contains(&before)
-            && default_of(&bytes[at.saturating_sub(MOST_OF_A_DEFAULT)..at]).is_none()
-    {
-        return None;
-    }
-    let text = bytes.get(at..)?;
-    let url = parse(text);
-    let host = String::from_utf8_lossy(url.host).to_ascii_lowercase();
-    if url.is_built || url.host.is_empty() {
-        return (!says_loopback(&host) && !is_for_people_to_fill_in(text)).then_some(Candidate {
-            url,
-            host,
-            kind: &PLAIN_HTTP_BUILT_URL,
-        });
-    }
-    let is_in_brackets = text.get("http://".len()) == Some(&b'[');
-    if is_in_brackets && host.parse::<std::net::Ipv6Addr>().is_err() && !host.contains('%') {
-        return None;
-    }
-    if hosts.contains(&host) {
-        return Some(Candidate { url, host, kind: &PLAIN_HTTP_NAMED_HOST });
-    }
-    let kind = match classify(&host) {
-        Host::Loopback | Host::Nobody => return None,
-        Host::Local => &PLAIN_HTTP_LOCAL_URL,
-        Host::Public => &PLAIN_HTTP_URL,
-    };
-    let path = String::from_utf8_lossy(url.path).replace('\\', "");
-    let is_exempt = is_a_name(&host, &path) || is_a_mirror(&host, &path) && !is_of_a_key(bytes, at, &path);
-    (!is_exempt).then_some(Candidate { url, host, kind })
-}
-
-/// How many bytes before an address may hold what it is the default of: `${NAME:-`.
-const MOST_OF_A_DEFAULT: usize = 80;
-
-/// Of `… ${NAME:-`, with which an address begins as the default of a variable: what stands before it.
-fn default_of(before: &[u8]) -> Option<&[u8]> {
-    let name = [&b":-"[..], b":=", b"-", b"=", b":"].iter().find_map(|mark| before.strip_suffix(*mark))?;
-    let length = name
-        .iter()
-        .rev()
-        .take_while(|byte| is_of_name(**byte) && **byte != b'$' || b".-".contains(byte))
-        .count();
-    let outside = name[..name.len() - length].strip_suffix(b"${")?;
-    (length > 0 && !key_says(&name[name.len() - length..]).is_no_address_anywhere()).then_some(outside)
-}
-
-/// What stands before a value, without a `${NAME:-` whose default the value is.
-fn without_default(before: &[u8]) -> &[u8] {
-    default_of(before).unwrap_or(before)
-}
-
-fn says_loopback(host: &str) -> bool {
-    ["localhost", "127.0.0.1", "::1"].iter().any(|name| {
-        // `localhost.${DOMAIN}` is another machine.
-        host.find(name).is_some_and(|at| !host[at + name.len()..].starts_with('.'))
-    })
-}
-
-/// `http://<controller>`, `http://[server-ip]`: a person writes the host there.
-fn is_for_people_to_fill_in(text: &[u8]) -> bool {
-    let rest = text.get("http://".len()..).unwrap_or_default();
-    rest.starts_with(b"<") && rest.get(1).is_some_and(|next| next.is_ascii_alphanumeric() || *next == b' ')
-        || rest.starts_with(b"[") && !rest.get(1).is_some_and(|next| b"${%\\".contains(next))
-}
-
-/// Whether this fetches the key that packages are checked with: a mirror may send packages in clear, but not this.
-pub(super) fn is_of_a_key(bytes: &[u8], at: usize, path: &str) -> bool {
-    let file = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    let start = bytes[..at]
-        .iter()
-        .rev()
-        .take(200)
-        .position(|byte| *byte == b'\n')
-        .map_or(at.saturating_sub(200), |length| at - length);
-    let end = bytes[at..]
-        .iter()
-        .take(400)
-        .position(|byte| *byte == b'\n')
-        .map_or(bytes.len().min(at + 400), |length| at + length);
-    let line = &bytes[start..end];
-    [".key", ".asc", ".gpg", ".pub"].iter().any(|end| file.ends_with(end))
-        || file.contains("key")
-        || ["gpgkey", "gpg --", "apt-key", "apt_key", "rpm --import", "rpm_key", "--fetch-keys"]
-            .iter()
-            .any(|word| contains(line, word))
-}
 
 /// Whether the program asks that address, as far as what stands around it tells.
 pub(in crate::scan) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
@@ -410,57 +308,6 @@ fn begins_the_value(place: &Place<'_>, region: &Region, host: &str) -> bool {
     !is_markup && (glued || is_json && (key || !contains(trimmed, "xmlns")) || fetches(before))
 }
 
-/// Whether a command that fetches stands there.
-pub(super) fn fetches(line: &[u8]) -> bool {
-    const COMMANDS: &[&str] = &[
-        "curl ",
-        "wget ",
-        "git clone ",
-        "http GET ",
-        "http POST ",
-        "pip install ",
-        "pip3 install ",
-        "docker pull ",
-        "aria2c ",
-        "lynx ",
-        "svn co ",
-        "yum install ",
-        "rpm -",
-        "ADD ",
-        "fetch ",
-        "apt-key ",
-        "gpg ",
-    ];
-    let at_word = |command: &str| {
-        memchr::memmem::find(line, command.as_bytes())
-            .is_some_and(|at| at == 0 || !line[at - 1].is_ascii_alphanumeric())
-    };
-    let last =
-        line.rsplit(|byte| byte.is_ascii_whitespace()).find(|word| !word.is_empty()).unwrap_or_default();
-    COMMANDS.iter().any(|command| at_word(command))
-        && !matches!(last, b"-x" | b"--proxy" | b"-e" | b"--referer" | b"-H")
-}
-
-/// In a script: whether the command is one of its own functions that fetch, `download "http://…"`, and the address is an argument.
-pub(super) fn runs_a_fetcher(line: &[u8]) -> bool {
-    const WORDS: &[&str] = &["download", "fetch", "wget", "curl", "clone", "pull", "axel", "dl"];
-    let start = line.iter().rposition(|byte| b";|&(`".contains(byte)).map_or(0, |at| at + 1);
-    let mut words = line[start..].split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
-    let Some(command) =
-        words.find(|word| !matches!(*word, b"if" | b"then" | b"do" | b"else" | b"!" | b"while" | b"sudo"))
-    else {
-        return false;
-    };
-    // Of those commands themselves the options are known.
-    if [&b"curl"[..], b"wget", b"git", b"aria2c"].contains(&command) {
-        return false;
-    }
-    let is_name = command.iter().all(|byte| is_of_name(*byte) || b"-.:/".contains(byte));
-    let is_argument =
-        line.trim_ascii_end().len() < line.len() || line.ends_with(b"\"") || line.ends_with(b"'");
-    is_name && is_argument && words_of(command).any(|word| WORDS.contains(&word.as_str()))
-}
-
 /// `http://` and a host after it: `"http://" + host`.
 fn is_put_together(place: &Place<'_>, region: &Region) -> bool {
     if place.source.bytes.get(place.at..region.end).unwrap_or_default() != b"http://" {
@@ -597,24 +444,4 @@ fn of_xml(place: &Place<'_>) -> bool {
     WORDS.iter().any(|word| text.contains(word))
         && !OTHERS.iter().any(|other| text.contains(other))
         && !attribute.starts_with("xmlns")
-}
-
-/// OpenAPI 2: `schemes` with `http` among them.
-pub(in crate::scan) fn offers_plain_schemes(place: &Place<'_>) -> bool {
-    let source = place.source;
-    if !source.mentions(&["swagger: \"2", "swagger: '2", "swagger: 2", "\"swagger\": \"2", "\"swagger\":\"2"])
-        || source.mentions(&["host: localhost", "\"host\": \"localhost", "host: 127.", "\"host\": \"127."])
-        || source.is_of_tests(place.at)
-    {
-        return false;
-    }
-    let after = source.after(place.end, 120);
-    let after = after.strip_prefix(b"\"").unwrap_or(after);
-    let Some(list) = after.strip_prefix(b":") else { return false };
-    let words = list
-        .split(|byte| byte.is_ascii_whitespace() || b"[],\"'-".contains(byte))
-        .filter(|word| !word.is_empty());
-    words
-        .take_while(|word| [&b"http"[..], b"https", b"ws", b"wss"].contains(word))
-        .any(|word| word == b"http")
 }
