@@ -16,12 +16,14 @@ use super::options;
 pub(super) struct Failure {
     pub code: Code,
     pub message: String,
+    /// Whether stdout has it already, in the place of a report.
+    pub is_in_report: bool,
 }
 
 impl Failure {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Failure {
         let message = message.into();
-        Failure { code, message }
+        Failure { code, message, is_in_report: false }
     }
 
     pub(super) fn usage(message: impl Into<String>) -> Failure {

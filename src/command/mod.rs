@@ -42,8 +42,7 @@ pub(crate) fn main() -> ExitCode {
     match parse::parse(COMMANDS, line).and_then(invoke) {
         Ok(code) => code,
         Err(failure) => {
-            // A check that could not be made has written what stands in the place of its report.
-            if wants_json && failure.code != Code::NotChecked {
+            if wants_json && !failure.is_in_report {
                 say_json(&failure.to_json());
             }
             failure.report()

@@ -108,14 +108,18 @@ const fn help(kind: Option<&Kind>) -> &'static str {
 }
 
 fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let outcome = look(arguments);
+    let mut outcome = look(arguments);
     // A program that reads reports gets the error in the same form; so it does for options that do not go together.
-    match &outcome {
+    match &mut outcome {
         Err(failure) if !matches!(failure.code, Code::NotChecked | Code::UsageOfReport) => {}
-        Err(failure) if arguments.json => say_json(&not_checked(arguments, &failure.message)),
+        Err(failure) if arguments.json => {
+            say_json(&not_checked(arguments, &failure.message));
+            failure.is_in_report = true;
+        }
         #[cfg(feature = "scan")]
         Err(failure) if arguments.sarif => {
             say_json(&sarif::not_checked(&escape::line(&failure.message).to_string()));
+            failure.is_in_report = true;
         }
         _ => {}
     }

@@ -2,6 +2,7 @@
 //!
 //! The words are found in one pass over a file by `scan`; what is written here decides whether one is a finding.
 
+mod bodies;
 pub(super) mod callbacks;
 pub(super) mod candidates;
 mod commands;

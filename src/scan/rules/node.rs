@@ -2,7 +2,7 @@
 //!
 //! Knows bytes. Called by the table of idioms.
 
-use super::callbacks::{body_after, braces, without_comments, BODY};
+use super::bodies::{body_after, braces, without_comments, BODY};
 use crate::scan::place::{contains, is_of_name, Place};
 
 /// JavaScript: `name: () => undefined`, `name() {}`.
