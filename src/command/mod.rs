@@ -29,7 +29,6 @@ mod value;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use exit::Code;
 use failure::Failure;
 use parse::{Invocation, Topic};
 use registry::COMMANDS;

@@ -113,7 +113,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     match &mut outcome {
         Err(failure) if !matches!(failure.code, Code::NotChecked | Code::UsageOfReport) => {}
         Err(failure) if arguments.json => {
-            say_json(&not_checked(arguments, &failure.message));
+            say_json(&not_checked(arguments, failure));
             failure.is_in_report = true;
         }
         #[cfg(feature = "scan")]
@@ -127,8 +127,13 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 /// The JSON that stands in the place of a report when there is none.
-fn not_checked(arguments: &Arguments, error: &str) -> String {
-    let mut whole = json!({"schema": SCHEMA, "complete": false, "error": escape::line(error).to_string()});
+fn not_checked(arguments: &Arguments, failure: &Failure) -> String {
+    let mut whole = json!({
+        "schema": SCHEMA,
+        "complete": false,
+        "error": escape::line(&failure.message).to_string(),
+        "exit_code": failure.code as u8,
+    });
     let (kind, member, subject) = match (arguments.operands.first(), &arguments.source) {
         (Some(url), _) => ("url", "url", url.to_string_lossy()),
         (None, Some(root)) => ("source", "root", root.to_string_lossy()),
