@@ -12,8 +12,10 @@ use super::client_cert::Client;
 use super::collecting::Collecting;
 use super::head::Head;
 use super::log_lines::{self, Record};
-use super::request::{self, decide, Circumstances, Decision, RateLimit, Route, Unread, NOT_LET_IN};
-use super::response::{self, After, Sending, To, Written};
+use super::request::{
+    self, decide, Circumstances, Decision, RateLimit, Route, Unread, NOT_LET_IN, READERS_BUSY,
+};
+use super::response::{self, After, Sending, Written};
 use super::step::Turn;
 use super::streaming::{Finished, Streaming};
 use super::transport::{Flushed, Stream, Transport};
@@ -64,7 +66,7 @@ impl<S: Stream> Link<S> {
 
     /// The head of a request is whole: the first `length` bytes of the input. If it has been read, `line` and the input's
     /// fields are what it says.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_request(
         &mut self,
         length: usize,
@@ -269,7 +271,6 @@ impl<S: Stream> Link<S> {
         self.respond(response, &asked.line, persistence, record, buffers)
     }
 
-    #[inline]
     fn respond(
         &mut self,
         response: Response,
@@ -283,8 +284,12 @@ impl<S: Stream> Link<S> {
             Persistence::Idle if buffers.shared.is_draining() => Persistence::Close,
             persistence => persistence,
         };
-        let to = To { peer: self.peer, key: self.key };
-        Ok(match response::write(response, line, persistence, record, to, buffers) {
+        Ok(match response::write(response, line, persistence, record, self.key, buffers) {
+            Written::NoReaderPlace(record) => {
+                log_lines::refusal(self.peer, READERS_BUSY, buffers);
+                let response = READERS_BUSY.into_response();
+                return self.respond(response, line, persistence, record, buffers);
+            }
             Written::Head(sending) => Next::Sending(Box::new(sending)),
             Written::Whole(After::Close) => Next::Sending(Box::new(Sending::of_output(After::Close))),
             Written::Whole(After::KeepAlive) => {

@@ -4,15 +4,13 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::StatusCode;
 
 use super::asked::Told;
-use super::log_lines::{self, Record};
-use super::request::READERS_BUSY;
+use super::log_lines::Record;
 use super::transport::{Flushed, Stream, Transport};
 use crate::escape;
 use crate::handler_call::{self, Fault};
@@ -66,23 +64,18 @@ pub(crate) enum Written {
     Whole(After),
     /// Its head; the rest is still to be sent.
     Head(Sending),
+    /// Nothing: as many readers are asked as may be at a time. The access log's line is given back.
+    NoReaderPlace(Option<Box<Record>>),
 }
 
-/// Whose request a response is for.
-#[derive(Clone, Copy)]
-pub(crate) struct To {
-    pub peer: SocketAddr,
-    /// The connection's key.
-    pub key: usize,
-}
-
-/// Writes the response: a small one into the output, of a larger one the head.
+/// Writes the response: a small one into the output, of a larger one the head. `key` is the connection's.
+#[inline(always)]
 pub(crate) fn write(
     mut response: Response,
     line: &Line,
     persistence: Persistence,
     record: Option<Box<Record>>,
-    to: To,
+    key: usize,
     buffers: &mut Buffers<'_>,
 ) -> Written {
     if response.status.is_informational() {
@@ -109,10 +102,9 @@ pub(crate) fn write(
         (Framing::None | Framing::Length(0), _) => Source::Nothing,
         (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
         (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
-        (_, Payload::Reader { .. }) if !buffers.shared.poller.lock().take_reader_place(to.key) => {
+        (_, Payload::Reader { .. }) if !buffers.shared.poller.lock().take_reader_place(key) => {
             buffers.output.truncate(begun);
-            log_lines::refusal(to.peer, READERS_BUSY, buffers);
-            return write(READERS_BUSY.into_response(), line, persistence, record, to, buffers);
+            return Written::NoReaderPlace(record);
         }
         (framing, Payload::Reader { reader, length }) => {
             Source::Reader { reader, left: length, chunked: framing == Framing::Chunked }
