@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{dotted, integer, Fault, KeyParts};
+use super::key_parts::KeyParts;
+use super::values::{dotted, integer, Fault};
 use crate::tls::der::{Reader, INTEGER, SEQUENCE};
 
 const OID: u8 = 0x06;

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{address, dotted, flags, integer, shown, Fault};
+use super::values::{address, dotted, flags, integer, shown, Fault};
 use crate::tls::der::{Reader, BIT_STRING, INTEGER, SEQUENCE};
 
 const BOOLEAN: u8 = 0x01;

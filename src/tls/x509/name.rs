@@ -1,6 +1,6 @@
 //! A distinguished name as text (RFC 4514), and its common name.
 
-use super::{dotted, hex, shown, Fault};
+use super::values::{dotted, hex, shown, Fault};
 use crate::tls::der::{Reader, SEQUENCE};
 
 const SET: u8 = 0x31;
@@ -24,8 +24,26 @@ const SHORT: [(&[u8], &str); 13] = [
 ];
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 
+/// A distinguished name.
+#[derive(Clone, Debug)]
+pub(crate) struct Name {
+    /// The whole SEQUENCE. Two names are taken for the same when these are (RFC 5280 §7.1 allows more; no client does).
+    pub(in crate::tls) der: Vec<u8>,
+    /// As RFC 4514 writes it.
+    pub(in crate::tls) text: String,
+    pub(crate) common_name: Option<String>,
+}
+
+impl Name {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Name, Fault> {
+        let (whole, content) = reader.whole(SEQUENCE)?;
+        let (text, common_name) = text(content)?;
+        Ok(Name { der: whole.to_vec(), text, common_name })
+    }
+}
+
 /// The content of a Name as text, its last part first (RFC 4514 §2.1), and its most specific common name.
-pub(super) fn text(content: &[u8]) -> Result<(String, Option<String>), Fault> {
+fn text(content: &[u8]) -> Result<(String, Option<String>), Fault> {
     let mut parts = Vec::new();
     let mut common_name = None;
     let mut names = Reader::new(content);

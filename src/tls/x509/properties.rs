@@ -1,6 +1,6 @@
 //! What holds of any bytes that come where a certificate is expected.
 
-use super::*;
+use super::{Facts, KeyParts};
 use crate::tls::der;
 
 pub(crate) fn hold(input: &[u8]) {
@@ -35,12 +35,15 @@ pub(crate) fn hold(input: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use rcgen::{
         BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
         KeyUsagePurpose, SanType,
     };
 
     use super::*;
+    use crate::tls::x509::PublicKey;
 
     /// One that has all that is read.
     fn rich() -> Vec<u8> {

@@ -1,0 +1,80 @@
+//! A certificate as a whole, in the order of RFC 5280 §4.1.
+//!
+//! Knows its parts, the files beside it. Called by `chain`, `client_auth` and others that have a certificate's bytes.
+
+use super::algorithm::{PublicKey, SignatureKind};
+use super::extensions::Extensions;
+use super::key_parts::KeyParts;
+use super::name::Name;
+use super::values::{integer, Fault};
+use crate::tls::der::{self, Reader, Validity, INTEGER, SEQUENCE, VERSION};
+
+/// What a certificate says.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// 1, 2 or 3.
+    pub(in crate::tls) version: u8,
+    /// Big-endian, in two's complement, never empty.
+    pub(crate) serial: Vec<u8>,
+    pub(crate) issuer: Name,
+    pub(in crate::tls) subject: Name,
+    pub(in crate::tls) validity: Validity,
+    pub(in crate::tls) key: Key,
+    pub(in crate::tls) signature: SignatureKind,
+    pub(crate) extensions: Extensions,
+}
+
+/// A SubjectPublicKeyInfo.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    /// All of it.
+    pub(in crate::tls) der: Vec<u8>,
+    pub(in crate::tls) kind: PublicKey,
+}
+
+impl Facts {
+    /// Reads all of `certificate`, which must be one certificate.
+    pub(crate) fn read(certificate: &[u8]) -> Result<Facts, Fault> {
+        let signed = der::signed(certificate)?;
+        let mut tbs = Reader::new(Reader::new(signed.tbs).expect(SEQUENCE)?);
+        let version = match tbs.optional(VERSION)? {
+            None => 1,
+            // RFC 5280 §4.1.2.1: the number is one less than the version.
+            Some([INTEGER, 1, number @ 0..=2]) => number + 1,
+            Some(_) => return Err("its X.509 version is none that there is"),
+        };
+        let serial = integer(tbs.expect(INTEGER)?)?.to_vec();
+        // §4.1.1.2: the same algorithm stands inside the signed part and outside it.
+        if tbs.expect(SEQUENCE)? != signed.algorithm {
+            return Err("it names two algorithms for its signature");
+        }
+        let issuer = Name::read(&mut tbs)?;
+        let validity = tbs.validity()?;
+        let subject = Name::read(&mut tbs)?;
+        let (spki, _) = tbs.whole(SEQUENCE)?;
+        let parts = KeyParts::of(spki)?;
+        let key = Key { der: spki.to_vec(), kind: PublicKey::read(&parts)? };
+        // §4.1.2.8: unique identifiers, which nobody uses.
+        for tag in [0x81, 0x82] {
+            tbs.optional(tag)?;
+        }
+        let extensions = match tbs.optional(0xa3)? {
+            Some(explicit) => Extensions::read(explicit)?,
+            None => Extensions::default(),
+        };
+        tbs.end()?;
+        let signature = SignatureKind::read(signed.algorithm)?;
+        Ok(Facts { version, serial, issuer, subject, validity, key, signature, extensions })
+    }
+
+    /// Issuer and subject are the same (RFC 5280 §3.2 calls it self-issued). Says nothing of the signature.
+    pub(in crate::tls) fn is_self_issued(&self) -> bool {
+        self.issuer.der == self.subject.der
+    }
+
+    /// Whether an authority that browsers trust from the start seems to have issued it: it was logged (RFC 6962 §3.3), or
+    /// follows a policy of the CA/Browser Forum. An authority of one's own does neither.
+    pub(in crate::tls) fn is_public(&self) -> bool {
+        self.extensions.has_transparency_log || self.extensions.has_forum_policy
+    }
+}
