@@ -7,8 +7,8 @@ use super::base64url;
 use super::jws::AccountKey;
 use super::messages::{Directory, Standing};
 use super::session::Session;
+use super::settings::Settings;
 use super::state::{Account, State};
-use super::Settings;
 use crate::error::AcmeFault;
 use crate::url::Url;
 

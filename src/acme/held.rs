@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::chain;
 use super::order::Issued;
 use super::schedule::Held;
-use super::Settings;
+use super::settings::Settings;
 use crate::calendar::unix_now;
 use crate::error::Error;
 use crate::tls::load::{check, Part};

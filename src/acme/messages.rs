@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::challenge::Challenge;
 use super::foreign::clean;
-use super::Challenge;
 use crate::url::Url;
 
 /// The most names, URLs or profiles that are read in one message. A certificate may have 100 names at Let's Encrypt.

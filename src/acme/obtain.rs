@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread;
 
-use super::agent::Urgency;
-use super::{Acme, Agent, Challenge};
+use super::agent::{Agent, Urgency};
+use super::challenge::Challenge;
+use super::config::Acme;
 use crate::error::Error;
 use crate::http::response_head::FieldNames;
 use crate::http::target::EncodedSlash;

@@ -11,14 +11,15 @@ use zeroize::Zeroizing;
 use super::base64url;
 use super::board::Board;
 use super::chain;
+use super::challenge::Challenge;
 use super::foreign::clean;
 use super::keys;
 use super::messages::{bounded, Authorization, AuthorizationStatus, Offer, Order, OrderStatus};
 use super::names::Identifier;
 use super::session::{Answer, Session};
+use super::settings::Settings;
 use super::state::{Book, PendingOrder, State};
 use super::stop::Stop;
-use super::{Challenge, Settings};
 use crate::calendar::{from_unix, unix_now};
 use crate::error::AcmeFault;
 

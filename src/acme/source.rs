@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use super::agent::Agent;
-use super::{held, Acme};
+use super::config::Acme;
+use super::held;
 use crate::calendar::unix_now;
 use crate::device::{Device, DeviceFault};
 use crate::error::{Error, IdentityFault};

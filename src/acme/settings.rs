@@ -1,0 +1,23 @@
+//! What is wanted of an authority, checked. Made by `config`; the agent and what it calls work with it.
+
+use super::challenge::Challenge;
+use super::names::Identifier;
+
+/// [`Acme`](super::Acme), checked and in the form that is worked with.
+pub(super) struct Settings {
+    pub directory: String,
+    pub names: Vec<Identifier>,
+    pub accept_terms: bool,
+    pub contacts: Vec<String>,
+    pub challenge: Challenge,
+    pub profile: Option<String>,
+    /// The key identifier, and the key's bytes.
+    pub external_account: Option<(String, Vec<u8>)>,
+    pub chain: Option<String>,
+}
+
+impl Settings {
+    pub(super) fn name_texts(&self) -> Vec<String> {
+        self.names.iter().map(Identifier::to_string).collect()
+    }
+}
