@@ -15,7 +15,8 @@ use crate::http::target::{decode_path, Authority, EncodedSlash};
 use crate::http::Refusal;
 
 use super::challenge::{self, Challenges};
-use super::{HttpCredentials, Settings, HEAD_BYTES};
+use super::credentials::HttpCredentials;
+use super::settings::{Settings, HEAD_BYTES};
 
 const NO_HOST: Refusal = Refusal::bad_request(
     "the request names no host, and this server has no public name configured to redirect to",
@@ -225,8 +226,8 @@ fn in_brackets_if_ipv6(host: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LIFETIME;
     use super::*;
+    use crate::redirect::settings::LIFETIME;
 
     fn settings() -> Settings {
         Settings {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use ::http::StatusCode;
 use mio::Interest;
 
-use super::{Answering, TARGET};
+use super::answering::{Answering, Reply, TARGET};
 use crate::http::clear_credentials::CredentialScan;
 use crate::http::request_head::{empty_line, scan, too_large, Scan};
 use crate::http::Refusal;
@@ -64,12 +64,6 @@ pub(super) enum Reason {
     TlsHello,
     StillSending,
     Failed(io::Error),
-}
-
-/// What goes out, and what was found of credentials in the request.
-pub(super) struct Reply {
-    pub bytes: Vec<u8>,
-    pub credentials: CredentialScan,
 }
 
 /// How much of a head is there.
@@ -197,8 +191,8 @@ fn receive(buffer: &[u8], scanned: &mut usize, most: usize) -> Result<Received, 
 
 #[cfg(test)]
 mod tests {
-    use super::super::HEAD_BYTES;
     use super::*;
+    use crate::redirect::settings::HEAD_BYTES;
 
     /// What comes of bytes that arrive one at a time: the head, or the status of the refusal.
     fn drip(bytes: &[u8]) -> Result<Option<&[u8]>, u16> {

@@ -4,14 +4,15 @@
 //! asked of a closure. The server starts it and stops it.
 
 mod answer;
+mod answering;
 mod challenge;
 mod connection;
 mod credentials;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
@@ -24,27 +25,19 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::accept::{self, Meaning, Rest};
-use crate::calendar::unix_now;
 use crate::error::Error;
-use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
-use crate::http::response_head::{Common, FieldNames};
-use crate::http::target::EncodedSlash;
-use crate::http::Refusal;
 use crate::limits::limit::Limit;
 use crate::limits::lingering::LINGER;
-use crate::log_limiter::{LogLimiter, Sort};
+use crate::log_limiter::LogLimiter;
 
-use answer::{Answer, IsOwn, Rules};
+use answer::{IsOwn, Rules};
+use answering::{Answering, TARGET};
 pub(crate) use challenge::Challenges;
-use connection::{Connection, Progress, Reason, Reply};
+use connection::{Connection, Progress, Reason};
 pub use credentials::HttpCredentials;
+pub(crate) use settings::Settings;
+use settings::{HEAD_BYTES, LIFETIME};
 
-const TARGET: &str = "lockgate::redirect";
-
-/// From accept to the end of a connection, whatever it does, at most.
-const LIFETIME: Duration = Duration::from_secs(10);
-/// A request's head, at most. Redirects need no more, and this bounds what a full table can hold.
-const HEAD_BYTES: usize = 8 * 1024;
 /// From the request to stop to the end.
 const STOP: Duration = Duration::from_millis(500);
 /// Connections accepted before those that are open have their turn again.
@@ -52,29 +45,6 @@ const ACCEPTS_PER_TURN: usize = 64;
 
 const LISTENER: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
-
-/// What the redirect is configured with.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    /// The host that redirects lead to; `None` for the request's own.
-    pub public_name: Option<String>,
-    /// The port that redirects lead to.
-    pub public_port: u16,
-    pub credentials: HttpCredentials,
-    /// Further names beside those that always count.
-    pub credential_headers: Vec<String>,
-    /// Open connections, at most; a further one takes the place of the oldest.
-    pub connections: usize,
-    /// Bytes in a head, at most; never more than 8 KiB.
-    pub head_bytes: usize,
-    /// From accept to the end of a connection; never more than 10 s.
-    pub head_timeout: Duration,
-    /// Fields in a head, at most.
-    pub head_fields: usize,
-    /// As the server's routes have it, so that nothing is sent on that is refused there.
-    pub encoded_slash: EncodedSlash,
-    pub field_names: FieldNames,
-}
 
 /// Serves until it is told to stop.
 pub(crate) type Serve = Box<dyn FnOnce() -> Result<(), Error> + Send>;
@@ -129,24 +99,6 @@ enum Accepting {
     Now,
     /// Not before this time, because it failed.
     Resting { until: Instant },
-}
-
-/// Whether a request with credentials is a further one, or was counted when earlier credentials in it were told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum IsNew {
-    Yes,
-    No,
-}
-
-/// Writes the answers and keeps the log.
-struct Answering {
-    rules: Rules,
-    field_names: FieldNames,
-    is_own: Box<IsOwn>,
-    challenges: Option<Box<Challenges>>,
-    log_limiter: Arc<LogLimiter>,
-    /// Requests that carried credentials so far.
-    leaks: u64,
 }
 
 impl Redirect {
@@ -387,74 +339,6 @@ impl Redirect {
         self.deadlines.remove(&(connection.deadline, number));
         self.answering.give_up(connection.peer, connection.unanswered());
         Some(connection)
-    }
-}
-
-impl Answering {
-    /// Answers a whole head.
-    fn answer(&mut self, peer: SocketAddr, head: &[u8]) -> Reply {
-        let answer = answer::answer(head, &self.rules, &*self.is_own, self.challenges.as_deref());
-        self.finish(peer, answer)
-    }
-
-    /// Refuses what never became a whole head.
-    fn refuse(&mut self, peer: SocketAddr, received: &[u8], refusal: Refusal) -> Reply {
-        let answer = answer::refuse(received, refusal, &self.rules);
-        self.finish(peer, answer)
-    }
-
-    /// Looks for credentials in a head that is not answered any more: they were on the wire all the same.
-    fn give_up(&mut self, peer: SocketAddr, received: &[u8]) {
-        let mut credentials = self.rules.credential_names.scan(received);
-        self.tell_of(peer, &mut credentials, IsNew::Yes);
-    }
-
-    /// More has come of a request that is answered already.
-    fn look_on(&mut self, peer: SocketAddr, credentials: &mut CredentialScan, received: &[u8]) {
-        let is_new = if credentials.has_found() { IsNew::No } else { IsNew::Yes };
-        credentials.go_on(&self.rules.credential_names, received);
-        self.tell_of(peer, credentials, is_new);
-    }
-
-    /// Warns of credentials that have not been told yet.
-    fn tell_of(&mut self, peer: SocketAddr, credentials: &mut CredentialScan, is_new: IsNew) {
-        let names = credentials.news(&self.rules.credential_names);
-        if names.is_empty() {
-            return;
-        }
-        if is_new == IsNew::Yes {
-            self.leaks = self.leaks.saturating_add(1);
-        }
-        let (notice, leaks) = (Notice(&names), self.leaks);
-        let line = format_args!("{peer}: {notice} (such requests so far: {leaks})");
-        self.log(Level::Warn, IN_CLEAR, Instant::now(), line);
-    }
-
-    fn log(&self, level: Level, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
-        self.log_limiter.write(Sort { target: TARGET, level, what }, now, line);
-    }
-
-    fn finish(&mut self, peer: SocketAddr, mut answer: Answer) -> Reply {
-        self.tell_of(peer, &mut answer.credentials, IsNew::Yes);
-        match (&answer.refusal, &answer.refused_host) {
-            (None, _) if answer.is_challenge => {
-                log::debug!(target: TARGET, "{peer}: a name was validated (http-01)");
-            }
-            (None, _) => log::debug!(target: TARGET, "{peer}: redirected"),
-            (Some(refusal), host) => {
-                let about = match (refusal.limit, host) {
-                    (Some(limit), _) => format!(" (limit: {limit})"),
-                    (None, Some(host)) => format!(" ({host})"),
-                    (None, None) => String::new(),
-                };
-                let (status, detail) = (refusal.status.as_u16(), refusal.detail);
-                let line = format_args!("{peer}: refused with {status}: {detail}{about}");
-                self.log(Level::Info, refusal.what(), Instant::now(), line);
-            }
-        }
-        let credentials = answer.credentials.clone();
-        let common = Common::new(unix_now(), None);
-        Reply { bytes: answer.into_wire(&common, self.field_names), credentials }
     }
 }
 

@@ -8,6 +8,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::*;
+use crate::http::response_head::FieldNames;
+use crate::http::target::EncodedSlash;
 
 /// Longer than any test takes, so that none depends on it.
 const LONG: Duration = Duration::from_secs(300);
