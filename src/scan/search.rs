@@ -368,7 +368,7 @@ pub(super) fn shown(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::scan::languages::Language;
-    use crate::scan::rules::ANY_WORD;
+    use crate::scan::rules::idiom::ANY_WORD;
 
     #[test]
     fn no_word_hides_another() {

@@ -1,10 +1,10 @@
 //! The check of certificates switched off in Go, Rust, Swift, Objective-C, C and C++.
 
-use super::{of, setting, text, ALL, CONFIGURATION};
 use crate::scan::findings::*;
 use crate::scan::languages::Language::*;
 use crate::scan::place::{contains, Value};
-use crate::scan::rules::{callbacks, commands, Idiom, Test};
+use crate::scan::rules::idiom::{of, setting, text, Idiom, Test, ALL, CONFIGURATION};
+use crate::scan::rules::{callbacks, commands};
 
 const GO_CA: &str =
     "leave it out; for an authority of your own: RootCAs, a x509.CertPool with AppendCertsFromPEM(pem)";

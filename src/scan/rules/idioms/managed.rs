@@ -1,11 +1,11 @@
 //! The check of certificates switched off in Java, Kotlin and C#.
 
-use super::{of, setting, text};
 use crate::scan::findings::*;
 use crate::scan::languages::Language::*;
 use crate::scan::place::contains;
 use crate::scan::place::Value;
-use crate::scan::rules::{callbacks, Idiom, Test};
+use crate::scan::rules::callbacks;
+use crate::scan::rules::idiom::{of, setting, text, Idiom, Test};
 
 const JAVA_CA: &str = "a KeyStore with the authority's certificate, and the TrustManagerFactory's own trust \
      managers made from it";

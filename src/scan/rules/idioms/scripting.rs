@@ -1,10 +1,10 @@
 //! The check of certificates switched off in JavaScript, TypeScript, Python, PHP and Ruby.
 
-use super::{of, setting, text, ALL};
 use crate::scan::findings::*;
 use crate::scan::languages::Language::*;
 use crate::scan::place::{contains, Value};
-use crate::scan::rules::{callbacks, commands, node, Idiom, Test};
+use crate::scan::rules::idiom::{of, setting, text, Idiom, Test, ALL};
+use crate::scan::rules::{callbacks, commands, node};
 
 const NODE_CA: &str = "leave it out; for an authority of your own: ca: fs.readFileSync('ca.pem')";
 const NODE_ENV: &str = "remove it; for an authority of your own: NODE_EXTRA_CA_CERTS=ca.pem";

@@ -1,11 +1,11 @@
 //! The check of certificates switched off in commands, and in the configuration of programs in whatever language.
 
-use super::{of, setting, text, ALL, CONFIGURATION};
 use crate::scan::findings::*;
 use crate::scan::languages::Language::*;
-use crate::scan::rules::{commands, configuration, Idiom, Test, ANY_WORD};
+use crate::scan::rules::idiom::{of, setting, text, Idiom, Test, ALL, ANY_WORD, CONFIGURATION};
+use crate::scan::rules::{commands, configuration};
 
-const SHELLS: &[super::Language] = &[Shell, Dockerfile, Makefile, Yaml, Ini];
+const SHELLS: &[crate::scan::languages::Language] = &[Shell, Dockerfile, Makefile, Yaml, Ini];
 
 const GIT_CA: &str = "remove it; for an authority of your own: git config http.sslCAInfo ca.pem";
 const NPM_CA: &str = "remove it; for an authority of your own: npm config set cafile ca.pem";

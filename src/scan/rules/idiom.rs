@@ -1,0 +1,111 @@
+//! One entry of the table of idioms, and whether it fits a place.
+//!
+//! Knows places and the tests of what stands around them. Made by the files of `idioms`; asked by `search`.
+
+use super::{callbacks, commands};
+use crate::scan::findings::Explanation;
+use crate::scan::languages::{Language, Languages};
+use crate::scan::place::{Place, Value};
+use crate::scan::tokens::Kind;
+
+pub(super) const CONFIGURATION: Languages = Languages::CONFIGURATION;
+pub(super) const ALL: Languages = Languages::ALL;
+
+/// One way to switch the check of certificates off.
+pub(in crate::scan) struct Idiom {
+    /// What stands in the file in every case.
+    pub needle: &'static str,
+    /// The whole words that it may be a part of; it alone, if there are none.
+    pub words: &'static [&'static str],
+    pub languages: Languages,
+    pub place: Where,
+    pub test: Test,
+    pub kind: &'static Explanation,
+    /// How to put it right in this language.
+    pub fix: &'static str,
+}
+
+/// Among an idiom's words: whatever the needle is a part of.
+pub(in crate::scan) const ANY_WORD: &str = "*";
+
+/// Where the word has to stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::scan) enum Where {
+    /// In code, or in quotes by itself as a key.
+    Code,
+    /// Also within a string: a command, a URL's parameter.
+    Text,
+}
+
+/// What makes the word a finding.
+pub(in crate::scan) enum Test {
+    /// It is set to false.
+    Off,
+    /// It is set to true.
+    On,
+    /// It stands there, and is neither imported nor declared.
+    Used,
+    /// Something else has to be so.
+    Also(fn(&Place<'_>) -> bool),
+    OffAnd(fn(&Place<'_>) -> bool),
+    OnAnd(fn(&Place<'_>) -> bool),
+}
+
+impl Idiom {
+    /// Whether this is one.
+    pub(in crate::scan) fn is_at(&self, place: &Place<'_>) -> bool {
+        if !self.languages.has(place.source.language) {
+            return false;
+        }
+        let fits = match place.region.kind {
+            Kind::Comment | Kind::Documentation => false,
+            // In YAML most of what is no string is a sentence or a command.
+            Kind::Code => self.place == Where::Text || commands::is_a_key(place),
+            Kind::String => {
+                self.place == Where::Text || place.is_quoted() && !matches!(self.test, Test::Used)
+            }
+        };
+        let is_the_word = || match self.words {
+            [] => place.word_is(&[self.needle]),
+            [ANY_WORD] => true,
+            words => place.word_is(words),
+        };
+        fits && is_the_word()
+            && match self.test {
+                Test::Off => place.value() == Value::False,
+                Test::On => place.value() == Value::True,
+                Test::Used => !place.is_imported_or_declared() && !callbacks::is_conditional(place),
+                Test::Also(test) => test(place),
+                Test::OffAnd(test) => place.value() == Value::False && test(place),
+                Test::OnAnd(test) => place.value() == Value::True && test(place),
+            }
+    }
+}
+
+pub(super) const fn of(languages: &[Language]) -> Languages {
+    Languages::of(languages)
+}
+
+/// A setting of a library, as it stands in code.
+pub(super) const fn setting(
+    needle: &'static str,
+    words: &'static [&'static str],
+    languages: Languages,
+    test: Test,
+    kind: &'static Explanation,
+    fix: &'static str,
+) -> Idiom {
+    Idiom { needle, words, languages, place: Where::Code, test, kind, fix }
+}
+
+/// What may also stand in a string, as commands and environments do.
+pub(super) const fn text(
+    needle: &'static str,
+    words: &'static [&'static str],
+    languages: Languages,
+    test: Test,
+    kind: &'static Explanation,
+    fix: &'static str,
+) -> Idiom {
+    Idiom { place: Where::Text, ..setting(needle, words, languages, test, kind, fix) }
+}
