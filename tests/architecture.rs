@@ -349,68 +349,40 @@ fn paths_of<'s>(room: &str, sources: &'s Sources) -> Vec<(&'s str, &'s str, usiz
     paths.collect()
 }
 
-/// Circles of files that are still there. It may only become shorter.
-const KNOWN_CIRCLES: &[&[&str]] = &[
-    &[
-        "src/acme/account.rs",
-        "src/acme/agent.rs",
-        "src/acme/ari.rs",
-        "src/acme/held.rs",
-        "src/acme/messages.rs",
-        "src/acme/mod.rs",
-        "src/acme/order.rs",
-        "src/acme/schedule.rs",
-        "src/acme/session.rs",
-        "src/acme/status.rs",
-    ],
-    &["src/redirect/answer.rs", "src/redirect/connection.rs", "src/redirect/mod.rs"],
-    &["src/scan/ignored.rs", "src/scan/tracked.rs", "src/scan/walk.rs"],
-    &[
-        "src/scan/rules/idioms/compiled.rs",
-        "src/scan/rules/idioms/managed.rs",
-        "src/scan/rules/idioms/mod.rs",
-        "src/scan/rules/idioms/scripting.rs",
-        "src/scan/rules/idioms/tools.rs",
-        "src/scan/rules/mod.rs",
-    ],
-    &[
-        "src/server/buffers.rs",
-        "src/server/connection/call.rs",
-        "src/server/connection/collecting.rs",
-        "src/server/connection/handshake.rs",
-        "src/server/connection/in_clear.rs",
-        "src/server/connection/lingering.rs",
-        "src/server/connection/link.rs",
-        "src/server/connection/log_lines.rs",
-        "src/server/connection/response.rs",
-        "src/server/connection/stage.rs",
-        "src/server/connection/state.rs",
-        "src/server/connection/step.rs",
-        "src/server/connection/streaming.rs",
-        "src/server/file_watcher.rs",
-        "src/server/mod.rs",
-        "src/server/renewal.rs",
-    ],
-    &[
-        "src/tls/x509/algorithm.rs",
-        "src/tls/x509/extensions.rs",
-        "src/tls/x509/mod.rs",
-        "src/tls/x509/name.rs",
-    ],
-];
+/// Circles of files that are still there, each with all its files. It may only become shorter: a circle that has lost a file is
+/// listed without it.
+const KNOWN_CIRCLES: &[&[&str]] = &[&[
+    "src/server/buffers.rs",
+    "src/server/connection/call.rs",
+    "src/server/connection/collecting.rs",
+    "src/server/connection/handshake.rs",
+    "src/server/connection/in_clear.rs",
+    "src/server/connection/lingering.rs",
+    "src/server/connection/link.rs",
+    "src/server/connection/log_lines.rs",
+    "src/server/connection/response.rs",
+    "src/server/connection/stage.rs",
+    "src/server/connection/state.rs",
+    "src/server/connection/step.rs",
+    "src/server/connection/streaming.rs",
+    "src/server/file_watcher.rs",
+    "src/server/mod.rs",
+    "src/server/renewal.rs",
+]];
 
 #[test]
 fn no_files_name_each_other_in_a_circle() {
     let sources = Sources::read();
     let circles = circles::circles(&sources);
+    let known: Vec<BTreeSet<String>> =
+        KNOWN_CIRCLES.iter().map(|circle| circle.iter().map(|file| file.to_string()).collect()).collect();
     let mut found = Vec::new();
-    for circle in &circles {
-        let is_known =
-            KNOWN_CIRCLES.iter().any(|known| circle.iter().all(|file| known.contains(&file.as_str())));
-        if !is_known {
-            found.push(format!("{} files name each other:", circle.len()));
-            found.extend(circles::ties(&sources, circle));
-        }
+    for circle in circles.iter().filter(|circle| !known.contains(circle)) {
+        found.push(format!("{} files name each other:", circle.len()));
+        found.extend(circles::ties(&sources, circle));
+    }
+    for circle in known.iter().filter(|circle| !circles.contains(circle)) {
+        found.push(format!("listed in KNOWN_CIRCLES, but not there as listed: {circle:?}"));
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
