@@ -1,6 +1,5 @@
-//! Accepting a connection, and what follows when that fails: which errors are about one connection only, and how long a
-//! listener rests after another one. Knows sockets, and nothing of what is served on them. The server's listener and the
-//! redirect call it.
+//! Accepting a connection, and what an error means: some errors concern one connection only; after any other error a listener
+//! rests for a time. Knows sockets, and nothing of what is served on them. The server's listener and the redirect call it.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,11 +9,11 @@ use rustix::io::Errno;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use rustix::net::{acceptfrom_with, SocketFlags};
 
-/// The first rest, and the longest.
+/// The first rest; each further failure doubles it.
 const SHORTEST_REST: Duration = Duration::from_millis(5);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// What accept says about the one connection that it would have given (accept(2)).
+/// Errors that concern only the connection that accept would have returned (accept(2)).
 const ABOUT_ONE: [Errno; 10] = [
     Errno::CONNABORTED,
     Errno::CONNRESET,
@@ -28,16 +27,16 @@ const ABOUT_ONE: [Errno; 10] = [
     Errno::TIMEDOUT,
 ];
 
-/// What it says when the system has run out of something.
+/// Errors that say that the system has run out of something.
 const SCARCE: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
 
 /// What an error of accept means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
     NobodyWaits,
-    /// One connection went wrong before it was taken. The others have nothing to do with it.
+    /// One connection failed before it was accepted. Other connections are not affected.
     AboutOne,
-    /// The system has run out of something, which another connection has.
+    /// The system has run out of something that open connections hold, such as file descriptors.
     Scarce,
     Other,
 }
@@ -56,12 +55,13 @@ impl Meaning {
     }
 }
 
-/// How long a listener rests after a failure that would come again at once: twice as long each time, until it succeeds.
+/// How long a listener rests after a failure that would recur at once. The time doubles with each failure, until accept
+/// succeeds.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Rest(Option<Duration>);
 
 impl Rest {
-    /// It has failed: how long it rests now.
+    /// Notes a failure. Returns how long the listener rests now.
     pub(crate) fn fail(&mut self) -> Duration {
         let rest = self.0.map_or(SHORTEST_REST, |last| (last * 2).min(LONGEST_REST));
         self.0 = Some(rest);
@@ -72,14 +72,14 @@ impl Rest {
         self.0 = None;
     }
 
-    /// Whether it has not failed since it last succeeded.
+    /// Whether there was no failure since accept last succeeded.
     pub(crate) fn is_over(self) -> bool {
         self.0.is_none()
     }
 }
 
-/// The next connection that waits; neither this nor the connection blocks. Where a connection inherits TCP_NODELAY from its
-/// listener it is not set anew.
+/// The next waiting connection. Neither this call nor the connection blocks. TCP_NODELAY is not set here, because the
+/// connection inherits it from the listener on these systems.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn next(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (socket, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;

@@ -13,9 +13,9 @@ const MONTHS: [&[u8; 3]; 12] =
 
 /// The time from 1970-01-01 UTC to this one; none for an earlier time.
 ///
-/// A clock before 1970 says 1970 wherever this crate needs the date. Such a clock was never set, so no date that it says is
-/// better than another, and with this one no certificate, answer or log line has to deal with negative times: a
-/// provisional certificate of a device, which is valid from 1970 on, is valid by it.
+/// A clock before 1970 counts as 1970 everywhere in this crate. Such a clock was never set, so its date means nothing. With
+/// 1970 no certificate, answer or log line has to handle negative times, and a device's provisional certificate, which is valid
+/// from 1970 on, is valid.
 pub(crate) fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -25,7 +25,7 @@ pub(crate) fn unix(time: SystemTime) -> i64 {
     i64::try_from(since_1970(time).as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Seconds since 1970-01-01 UTC, negative for an earlier time, as a certificate may have it.
+/// Seconds since 1970-01-01 UTC, negative for an earlier time: a certificate may hold one.
 pub fn signed_unix(time: SystemTime) -> i64 {
     match time.duration_since(UNIX_EPOCH) {
         Ok(_) => unix(time),
@@ -36,7 +36,8 @@ pub fn signed_unix(time: SystemTime) -> i64 {
     }
 }
 
-/// The time that is so many seconds after 1970-01-01 UTC, or before it. One that the system cannot hold becomes 1970.
+/// The time that is `seconds` after 1970-01-01 UTC, or before it when negative. A time that the system cannot represent becomes
+/// 1970.
 pub(crate) fn from_unix(seconds: i64) -> SystemTime {
     let away = Duration::from_secs(seconds.unsigned_abs());
     let time = if seconds < 0 { UNIX_EPOCH.checked_sub(away) } else { UNIX_EPOCH.checked_add(away) };
@@ -88,8 +89,8 @@ pub(crate) fn parse_imf_fixdate(text: &str) -> Option<i64> {
     Some(days_from_civil(year, month, day as u32) * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
-/// A time for people and logs: `2026-11-23T08:49:37Z` (ISO 8601), in UTC. What lies beyond the years 1 and 9999 becomes the end
-/// that it is nearer to.
+/// A time for people and logs: `2026-11-23T08:49:37Z` (ISO 8601), in UTC. A time before the year 1 becomes its first second,
+/// and a time after the year 9999 becomes its last.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -101,7 +102,7 @@ pub fn iso8601(time: SystemTime) -> String {
     iso8601_of(signed_unix(time))
 }
 
-/// The same of a time in seconds since 1970-01-01 UTC.
+/// As [`iso8601`], for a time in seconds since 1970-01-01 UTC.
 pub(crate) fn iso8601_of(unix_seconds: i64) -> String {
     let t = Civil::from_unix(unix_seconds);
     format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", t.year, t.month, t.day, t.hour, t.minute, t.second)
@@ -130,7 +131,7 @@ struct Civil {
 
 impl Civil {
     fn from_unix(unix_seconds: i64) -> Civil {
-        // Four-digit years are all that the formats here can write.
+        // The formats here have years of four digits.
         let unix_seconds = unix_seconds.clamp(-62_135_596_800, 253_402_300_799);
         let days = unix_seconds.div_euclid(86_400);
         let second_of_day = unix_seconds.rem_euclid(86_400) as u32;

@@ -1,11 +1,11 @@
-//! What a terminal, a log and a JSON report may be shown of text that others wrote.
+//! Escaping of foreign text for a terminal, a log and a JSON report.
 //!
 //! File names, source lines, header fields, names in certificates, messages of panics and texts of servers can hold characters
-//! that steer a terminal, begin a new log line, or make text look like other text. Everything of foreign origin goes through here
-//! before it is shown or logged, so that there is one set of such characters: see `hides`.
+//! that control a terminal, begin a new log line, or make text look like other text. All foreign text is escaped here before it
+//! is shown or logged. The function `hides` holds the only list of such characters.
 //!
-//! All of it writes straight to the formatter and allocates nothing. To escape twice changes nothing, as a backslash stays what
-//! it is. Knows text only. Everybody calls it; the command calls it through `lockgate::internal`.
+//! Everything writes straight to the formatter and allocates nothing. Escaping a text twice is harmless, because a backslash is
+//! not escaped. Knows text only. Everybody calls it; the command calls it through `lockgate::internal`.
 
 // Which of these are used depends on the features.
 #![cfg_attr(not(feature = "serve"), allow(dead_code))]
@@ -13,8 +13,8 @@
 use std::fmt::{self, Write};
 use std::path::Path;
 
-/// Whether a character must not be shown as it is: it controls a terminal or ends a line (C0, DEL, C1, U+2028, U+2029), it turns
-/// the direction of writing (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069), or nothing is seen of it (U+180E,
+/// Whether a character must not be shown as it is: it controls a terminal or ends a line (C0, DEL, C1, U+2028, U+2029), it
+/// changes the direction of writing (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069), or it is invisible (U+180E,
 /// U+200B to U+200D, the rest of U+2060 to U+206F, U+FEFF, U+FFF9 to U+FFFB, tags from U+E0000 to U+E007F).
 pub fn hides(c: char) -> bool {
     c.is_control()
@@ -34,17 +34,17 @@ pub fn line(text: &str) -> Escaped<'_> {
     line_of(text.as_bytes())
 }
 
-/// As `line`, for bytes that should be UTF-8: those that are not are written as `\x..`.
+/// As `line`, for bytes that should be UTF-8. Bytes that are not are written as `\x..`.
 pub fn line_of(bytes: &[u8]) -> Escaped<'_> {
     Escaped { bytes, most: usize::MAX, layout: Layout::Line }
 }
 
-/// As `line`, but no more than the first `most` characters of the text. What is left out is counted: `abc… (12 bytes more)`.
+/// As `line`, but only the first `most` characters of the text. The number of bytes left out follows: `abc… (12 bytes more)`.
 pub fn bounded(text: &str, most: usize) -> Escaped<'_> {
     bounded_of(text.as_bytes(), most)
 }
 
-/// As `bounded`, for bytes that should be UTF-8. A byte that is none counts as a character.
+/// As `bounded`, for bytes that should be UTF-8. A byte that is not counts as a character.
 pub fn bounded_of(bytes: &[u8], most: usize) -> Escaped<'_> {
     Escaped { bytes, most, layout: Layout::Line }
 }
@@ -59,17 +59,17 @@ pub fn lines_of(bytes: &[u8]) -> Escaped<'_> {
     Escaped { bytes, most: usize::MAX, layout: Layout::Lines }
 }
 
-/// JSON that is already written, with every character that `hides` as `\uXXXX`: the same when it is parsed (RFC 8259 §7). The
-/// line ends between its parts stay.
+/// JSON that is already written, with every character that `hides` as `\uXXXX`. It means the same to a parser (RFC 8259 §7).
+/// Line ends between its parts stay.
 pub fn json(written: &str) -> Json<'_> {
     Json(written)
 }
 
-/// What `line` and the others return; it is made for `{}`.
+/// The return value of `line` and the functions like it, to be written with `{}`.
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a> {
     bytes: &'a [u8],
-    /// Characters that are shown.
+    /// How many characters are shown at most.
     most: usize,
     layout: Layout,
 }
@@ -120,7 +120,7 @@ impl fmt::Display for Escaped<'_> {
 
 impl Escaped<'_> {
     fn valid(&self, text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Nearly all that is shown.
+        // The usual case, which needs no escaping.
         if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             return f.write_str(text);
         }
@@ -149,7 +149,7 @@ impl Escaped<'_> {
 impl fmt::Display for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut plain = 0;
-        // Within a string these three are escaped by whatever wrote the JSON; outside of one they are its layout.
+        // A JSON writer has escaped these three within strings, so here they are layout.
         let hidden = |c: char| hides(c) && !matches!(c, '\n' | '\r' | '\t');
         for (at, c) in self.0.char_indices().filter(|(_, c)| hidden(*c)) {
             f.write_str(&self.0[plain..at])?;
@@ -162,8 +162,7 @@ impl fmt::Display for Json<'_> {
     }
 }
 
-/// A formatter that escapes what is written through it, for values that know only how to display themselves: `{}` of
-/// `shown(&error)` is the error in one line.
+/// Escapes what a value displays: `{}` of `shown(&error)` is the error in one line.
 pub fn shown<T: fmt::Display + ?Sized>(value: &T) -> Shown<'_, T> {
     Shown(value)
 }

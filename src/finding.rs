@@ -10,15 +10,15 @@ use serde_json::{json, Value};
 
 use crate::escape;
 
-/// How bad a [`Finding`] is. The later ones are the worse.
+/// How bad a [`Finding`] is, from the least to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Severity {
-    /// Good to know; nobody is turned away.
+    /// Good to know. No client refuses the server for it.
     Note,
-    /// Some clients are turned away, or all will be before long.
+    /// Some clients refuse the server, or all soon will.
     Warning,
-    /// It cannot work, or one of the large clients (Apple's, Chrome, Firefox) refuses it.
+    /// The server cannot work, or one of the large clients (Apple's, Chrome, Firefox) refuses it.
     Error,
 }
 
@@ -39,11 +39,11 @@ impl fmt::Display for Severity {
     }
 }
 
-/// How a check or a scan has ended. The later ones are the worse.
+/// How a check or a scan has ended, from the best to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// There is nothing to put right. There may be notes.
+    /// There is nothing to fix. There may be notes.
     Clean,
     /// The worst is a warning.
     Warnings,
@@ -52,7 +52,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// By the worst of these.
+    /// The outcome for these findings: the worst of them decides.
     #[cfg(any(feature = "check", feature = "scan"))]
     pub(crate) fn of(severities: impl Iterator<Item = Severity>) -> Verdict {
         match severities.max() {
@@ -82,13 +82,13 @@ impl fmt::Display for Verdict {
 #[cfg(any(feature = "check", feature = "scan"))]
 pub(crate) const REPORT_SCHEMA: &str = "lockgate.check/1";
 
-/// A kind of finding: what is the same of each.
+/// A kind of finding: what all findings of one id have in common.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     pub(crate) id: &'static str,
     pub(crate) severity: Severity,
     pub(crate) why: &'static str,
-    /// Who turns it away: names of large clients, in the order of the alphabet.
+    /// The large clients that refuse it, in alphabetical order.
     pub(crate) refused_by: &'static [&'static str],
     pub(crate) fix: &'static str,
     pub(crate) reference: &'static str,
@@ -108,17 +108,17 @@ impl Finding {
         Finding { rule, at: None, seen: escape::line(&seen.into()).to_string(), fix: None }
     }
 
-    /// Where it was found.
+    /// Sets where it was found.
     pub(crate) fn at(self, place: impl Into<String>) -> Finding {
         Finding { at: Some(escape::line(&place.into()).to_string()), ..self }
     }
 
-    /// A fix that fits better than the one for all of its kind.
+    /// Sets a fix that fits better than the general fix of its kind.
     pub(crate) fn fixed_by(self, fix: impl Into<String>) -> Finding {
         Finding { fix: Some(escape::lines_of(fix.into().as_bytes()).to_string()), ..self }
     }
 
-    /// Its kind's fix, changed by what is known of this case; one of its own stays.
+    /// Adapts the general fix of its kind to this case. A fix set by [`fixed_by`](Finding::fixed_by) stays.
     #[cfg(feature = "check")]
     pub(crate) fn filled(self, fill: impl Fn(&str) -> String) -> Finding {
         match self.fix {
@@ -140,13 +140,14 @@ impl Finding {
         self.rule.severity
     }
 
-    /// Where it was found, if it is about a part of what was looked at: `certificate 2`, or a file's path.
+    /// Where it was found, if it concerns only a part of what was checked: `certificate 2`, or a file's path.
     pub fn place(&self) -> Option<&str> {
         self.at.as_deref()
     }
 
-    /// What was seen, as a clause. It is one line, and what would steer a terminal or turn the direction of writing is escaped,
-    /// as in [`place`](Finding::place) and [`fix`](Finding::fix). One finding quotes only a few of a certificate's names.
+    /// What was seen, as a clause. It is one line. Characters that control a terminal or change the direction of writing are
+    /// escaped, as in [`place`](Finding::place) and [`fix`](Finding::fix). A finding quotes only a few of a certificate's
+    /// names.
     pub fn seen(&self) -> &str {
         &self.seen
     }
@@ -156,17 +157,17 @@ impl Finding {
         self.rule.why
     }
 
-    /// Who turns it away, of `Apple`, `Chrome` and `Firefox`. Empty when none of them does so for this alone.
+    /// Which of `Apple`, `Chrome` and `Firefox` refuse the server for this. Empty when none of them refuses it for this alone.
     pub fn refused_by(&self) -> &'static [&'static str] {
         self.rule.refused_by
     }
 
-    /// How to put it right: where a command does it, that command, to paste.
+    /// How to fix it. If a command does it, this is the command, ready to paste.
     pub fn fix(&self) -> &str {
         self.fix.as_deref().unwrap_or(self.rule.fix)
     }
 
-    /// Where that is laid down: a section of an RFC, or a vendor's page by its title.
+    /// The source: a section of an RFC, or the title of a vendor's page.
     pub fn reference(&self) -> &'static str {
         self.rule.reference
     }
@@ -187,9 +188,9 @@ impl Finding {
     }
 }
 
-/// Puts what is worse first, and leaves the order of what is equally bad.
+/// Sorts the worst first, and keeps the order of findings that are equally bad.
 pub(crate) fn worst_first(findings: &mut [Finding]) {
-    // There are only a few, and a sort of the standard library is four kilobytes of every program.
+    // There are only a few, and the standard library's sort would add four kilobytes to every program.
     for end in 1..findings.len() {
         for at in (1..=end).rev() {
             if findings[at - 1].severity() >= findings[at].severity() {
@@ -210,7 +211,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A path as a shell takes it for one word, to be shown and pasted: in one line, whatever is in it.
+/// A path quoted as one word of a shell, to be shown and pasted. It is one line, whatever the path holds.
 pub fn shell_word(path: &Path) -> String {
     let path = path.to_string_lossy();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:@%,".contains(&byte);

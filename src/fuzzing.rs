@@ -1,6 +1,6 @@
-//! What the fuzz targets of tests/fuzz call: the properties of the modules that take in what clients send. Each stands
-//! beside its module and panics when it does not hold. `cargo test` tries them too, with [`inputs`], for machines where
-//! the fuzzer cannot run. Not part of the library that programs are built with.
+//! The functions that the fuzz targets of tests/fuzz call. Each tests the properties of a module that reads what clients send,
+//! and panics when a property does not hold. The properties stand beside their modules. `cargo test` tries them too, with
+//! [`inputs`], for machines where the fuzzer cannot run. Programs are built without this module.
 
 /// See `http::head`.
 pub fn head(input: &[u8]) {
@@ -27,11 +27,11 @@ pub fn certificate(input: &[u8]) {
     crate::tls::certificate_properties(input);
 }
 
-/// What parsers stumble over.
+/// Bytes that parsers often handle wrongly.
 #[cfg(test)]
 const DAMAGE: &[u8] = b"\r\n\0\t %:;,/.\x7f\xff";
 
-/// Inputs made of `pieces` in any order, most of them damaged at a place or two; the same ones in each run.
+/// Inputs made of `pieces` in random order, most of them damaged in one or two places. Every run has the same inputs.
 #[cfg(test)]
 pub(crate) fn inputs(count: usize, pieces: &'static [&'static str]) -> impl Iterator<Item = Vec<u8>> {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
@@ -59,7 +59,7 @@ pub(crate) fn inputs(count: usize, pieces: &'static [&'static str]) -> impl Iter
     })
 }
 
-/// xorshift64: no randomness to speak of, and the same everywhere.
+/// xorshift64: weak random numbers, but the same on every machine.
 #[cfg(test)]
 struct Dice(u64);
 

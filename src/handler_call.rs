@@ -1,6 +1,6 @@
-//! A call of code that a handler gave: the handler itself, or its response's reader. A panic in it ends the call and nothing
-//! else, and what goes wrong in it is handed to the caller, who writes it to the log in one line. Knows no request and no
-//! response; the server and the router call through it, and responses note their faults here.
+//! A call of the program's own code: a handler, or the reader of its response. A panic ends this call and nothing else. The
+//! caller gets what went wrong in it, and writes it to the log in one line. Knows no request and no response; the server and
+//! the router call through it, and responses note their faults here.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -11,12 +11,12 @@ use std::thread;
 
 use crate::escape;
 
-/// So many faults of one call are told; a handler that makes more of them in a loop says nothing new.
+/// The most faults of one call that are logged. More come from a loop in the handler and say nothing new.
 const MOST_FAULTS: usize = 8;
 /// The longest text of a fault, in characters before they are escaped.
 const MOST_CHARACTERS: usize = 500;
 
-/// What went wrong in a call. The text follows the name of what was called: "the handler of GET /a" `text`.
+/// What went wrong in a call. In the log the text follows the name of what was called: "the handler of GET /a" `text`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     /// The kind, by which the log counts lines.
@@ -26,18 +26,18 @@ pub(crate) struct Fault {
 }
 
 thread_local! {
-    /// How many calls this thread is inside of.
+    /// How many calls are running on this thread, one inside another.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// Whether there is something in `FAULTS` or `PLACE`, which are looked at only then.
+    /// Whether `FAULTS` or `PLACE` hold anything. This flag is cheaper to read than they are.
     static NOTED: Cell<bool> = const { Cell::new(false) };
     static FAULTS: RefCell<Vec<Fault>> = const { RefCell::new(Vec::new()) };
     /// Where the last panic inside a call began.
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs `code`. `None` when it panicked; that it did is the last of the faults, of the kind `panic`, and the caller has to ask
-/// for [them](faults). A call without a panic, as nearly every one is, costs next to nothing: the value goes to its place at
-/// once, and not through the results of two closures.
+/// Runs `code`. Returns `None` when it panicked. The panic is then the last of the [`faults`], of the kind `panic`, and the
+/// caller has to fetch them. A call without a panic costs next to nothing: its value is written to its place directly, and not
+/// passed through the results of two closures.
 #[inline(always)]
 pub(crate) fn run<R>(panic: &'static str, code: impl FnOnce() -> R) -> Option<R> {
     let mut value = None;
@@ -51,17 +51,17 @@ pub(crate) fn run<R>(panic: &'static str, code: impl FnOnce() -> R) -> Option<R>
     value
 }
 
-/// Whether something went wrong in the last call of this thread: then [`faults`] says what.
+/// Whether something went wrong in this thread's last call. If so, [`faults`] returns what.
 #[inline(always)]
 pub(crate) fn went_wrong() -> bool {
     NOTED.get()
 }
 
-/// What went wrong in the last call of this thread, once.
+/// Takes what went wrong in this thread's last call.
 #[cold]
 pub(crate) fn faults() -> Vec<Fault> {
     NOTED.set(false);
-    // A place that is left is of a panic that the code has caught itself.
+    // A remaining place belongs to a panic that the code has caught itself.
     PLACE.take();
     FAULTS.take()
 }
@@ -75,7 +75,8 @@ fn note_panic(what: &'static str, payload: Box<dyn Any + Send>) {
     drop_payload(payload);
 }
 
-/// Tells a fault of the code that is being called; straight to the log when nobody called it through [`run`], as in a test.
+/// Notes a fault of the code that is being called. Writes it straight to the log when [`run`] did not call the code, as in a
+/// test.
 pub(crate) fn note(what: &'static str, text: fmt::Arguments<'_>) {
     let text = escape::bounded(&text.to_string(), MOST_CHARACTERS).to_string();
     if DEPTH.get() == 0 {
@@ -90,11 +91,12 @@ pub(crate) fn note(what: &'static str, text: fmt::Arguments<'_>) {
     });
 }
 
-/// Puts a panic hook in front of the one that is set, once in a process: it keeps quiet about panics inside calls, which the
-/// log tells of, and passes all others on. In a program that ends with a panic it is not set, for nothing else would tell.
+/// Installs a panic hook in front of the current one, once in a process. It ignores panics inside calls, because the log
+/// reports them, and passes all others on. A program built with `panic = "abort"` does not get this hook, because there nothing
+/// else would report the panic.
 pub(crate) fn install_hook() {
     static ONCE: Once = Once::new();
-    // A hook cannot be changed by a thread that panics; the next server sets it.
+    // A panicking thread cannot change the hook. The next server sets it.
     if cfg!(panic = "abort") || thread::panicking() {
         return;
     }
@@ -109,20 +111,20 @@ pub(crate) fn install_hook() {
     });
 }
 
-/// Keeps where a panic began; false when another one is under way.
+/// Keeps where a panic began. Returns false when another panic is under way.
 fn keep_place(panic: &PanicHookInfo<'_>) -> bool {
     NOTED.set(true);
     let place = panic.location().map_or_else(String::new, ToString::to_string);
     PLACE.try_with(|kept| kept.replace(Some(place)).is_none()).unwrap_or(false)
 }
 
-/// What `panic!` was given, if it was text.
+/// The payload of a panic, if it is text.
 fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&'static str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("not with a text")
 }
 
-/// What a panic was given may panic when it is dropped.
+/// Drops the payload of a panic. The payload may itself panic when it is dropped.
 fn drop_payload(payload: Box<dyn Any + Send>) {
     if let Err(another) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(another);

@@ -7,13 +7,13 @@
 //! use serde_json::{json, Value};
 //!
 //! fn read_sensor(request: &mut Request) -> Result<Response, Error> {
-//!     let id: u16 = request.param_as("id")?; // 404 by itself when it is no such number
+//!     let id: u16 = request.param_as("id")?; // answers 404 when it is not such a number
 //!     Ok(Response::json(&json!({"sensor": id, "celsius": 21.5})))
 //! }
 //!
 //! fn rename_sensor(request: &mut Request) -> Result<Response, Error> {
 //!     let id: u16 = request.param_as("id")?;
-//!     let asked: Value = request.json()?; // 400, 413, 415 or 422 by itself when there is no such JSON
+//!     let asked: Value = request.json()?; // answers 400, 413, 415 or 422 when the body is no such JSON
 //!     Ok(Response::json(&json!({"sensor": id, "name": asked["name"]})))
 //! }
 //!
@@ -32,41 +32,42 @@
 //!
 //! # Handlers
 //!
-//! A handler is `Fn(&mut Request) -> impl IntoResponse + Send + Sync`. It may block. While it does, another worker takes
-//! its place, up to [`Limits::reserve_workers`]; beyond that requests wait for [`Limits::queue_timeout`] and then get 503.
-//! A panic in a handler costs its client a 500 and nobody else anything (a program built with `panic = "abort"` ends). One in
-//! a response's reader cuts that response, so that the client cannot take the part for the whole.
+//! A handler is `Fn(&mut Request) -> impl IntoResponse + Send + Sync`. It may block. While it does, another worker takes its
+//! place, up to [`Limits::reserve_workers`]; beyond that requests wait for [`Limits::queue_timeout`] and then get 503. A client
+//! whose handler panics gets 500, and no other client notices (a program built with `panic = "abort"` ends). A panic in a
+//! response's reader cuts that response, so that the client does not take the part for the whole.
 //!
-//! Such a panic is one line in the log, with its message and its place. So that it is not printed a second time,
-//! [`ServerBuilder::bind`] puts a panic hook in front of the one that is set, once in a process: it keeps quiet about panics
-//! in handlers and readers on the server's threads, and passes all others on, with those of threads that a handler starts.
-//! A hook that the program sets before `bind` goes on seeing the latter; one that it sets later takes this one's place and
-//! sees all, with a backtrace if it wants one. The line in the log then says the message and no place.
+//! The log has one line for such a panic, with its message and its place. To keep it from being printed a second time,
+//! [`ServerBuilder::bind`] installs a panic hook in front of the current one, once in a process. This hook ignores panics in
+//! handlers and readers on the server's threads. It passes all others on, also those on threads that a handler starts, so a
+//! hook that the program sets before `bind` still sees them. A hook that the program sets after `bind` replaces lockgate's
+//! hook: it sees all panics, and can print a backtrace. The line in the log then has the message without the place.
 //!
 //! What a handler may return is listed at [`IntoResponse`]; errors become problem documents (RFC 9457).
 //!
 //! # Threads
 //!
-//! One for the listener (the one that calls [`Server::run`]), one for the redirect, one supervisor, one that looks after
-//! the certificates, and the workers: one per core, and as many of the reserve as were ever needed. An idle server makes no
-//! system call but for a look at its certificates once an hour. A certificate from an authority has one more,
-//! `lockgate-acme`, which looks at the clock every 10 min. [What it costs](costs): threads, memory, and limits for a small
-//! device.
+//! A server has one thread for the listener (the thread that calls [`Server::run`]), one for the redirect, one supervisor, one
+//! that renews and reloads certificates, and the workers: one per core, and as many of the reserve as were ever needed. An idle
+//! server makes no system calls except once an hour, when it checks its certificates. A certificate from an authority (ACME)
+//! adds the thread `lockgate-acme`, which checks the time every 10 min. [What it costs](costs) tells threads, memory, and
+//! limits for a small device.
 //!
 //! # Logging
 //!
-//! Through the `log` crate. *error*: something of the program's own is wrong (a handler panicked or failed, the system refused
-//! a thread). *warn*: an operator should know (credentials came over plain HTTP, accepting fails, a stop had to cut
+//! lockgate logs through the `log` crate. *error*: the program itself has a fault (a handler panicked or failed, the system
+//! refused a thread). *warn*: an operator should know (credentials came over plain HTTP, accepting fails, a stop had to cut
 //! connections). *info*: a request was refused or a connection cut by a limit, which the line names; a handshake failed, with
-//! what to do about it; starting to stop; and with [`ServerBuilder::access_log`] a line for each answer to a request, refusals
-//! too, target `lockgate::access`: method, path without the query, status, body bytes, microseconds, peer, TLS version, each
-//! `-` where it is not known, and `cut` behind them when the answer did not go out whole. The redirect's port has no access
-//! log. *debug*: what else clients do wrong below HTTP. Keys, credentials, queries and bodies are never logged. Text of others is
-//! one line, in which control characters, and what turns the direction of writing or is not seen, are escaped: `\u{1b}`.
+//! what to do about it; starting to stop; and with [`ServerBuilder::access_log`] a line for each answer to a request, also for
+//! a refusal, with the target `lockgate::access`: method, path without the query, status, body bytes, microseconds, peer and
+//! TLS version. An unknown value is `-`, and `cut` stands at the end when the answer was not sent completely. The redirect's
+//! port has no access log. *debug*: other mistakes of clients below HTTP. Keys, credentials, queries and bodies are never
+//! logged. Foreign text is logged in one line. Its control characters, invisible characters and those that change the direction
+//! of writing are escaped: `\u{1b}`.
 //!
 //! Lines about clients that were refused or cut, and about handlers that panicked or failed, are bounded, so that nobody can
-//! fill a disk with them: 20 a minute of each sort (the limit that was met, the status, why a handshake failed, or the kind of
-//! fault), then one line that says how many more there were. The access log and the program's other faults are not.
+//! fill a disk with them: 20 a minute of each kind (the limit that was met, the status, why a handshake failed, or the kind of
+//! fault), then one line that says how many more there were. The access log and the program's other faults are not bounded.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, missing_debug_implementations)]
 
@@ -81,7 +82,7 @@ pub mod architecture {}
 mod calendar;
 #[cfg(feature = "check")]
 pub mod check;
-/// How it is fast, and what it costs.
+/// Why lockgate is fast, and what it costs.
 ///
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("costs.md")]
@@ -113,8 +114,8 @@ mod tls;
 mod url;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-/// Its [`Value`](serde_json::Value) and its errors are part of this crate's interface, so a program that names them finds the
-/// version that fits here.
+/// [`Value`](serde_json::Value) and the errors of serde_json are part of lockgate's interface, so programs can use the same
+/// version through this name.
 pub use serde_json;
 
 pub use crate::calendar::iso8601;
@@ -138,8 +139,8 @@ pub use server::health::{Health, IdentityFailure, IdentityHealth, MissingIdentit
 pub use server::renewal::IdentityEvent;
 pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, IdentitySource};
 
-/// What the command `lockgate` uses of this crate beside its public interface, since a binary is a crate of its own. Only there
-/// with the command's feature `serve`, and not for others: it changes without notice.
+/// What the command `lockgate` uses beside the public interface, because a binary is a separate crate. It exists only with the
+/// feature `serve`. Other programs should not use it: it changes without notice.
 #[cfg(feature = "serve")]
 #[doc(hidden)]
 pub mod internal {
@@ -150,11 +151,11 @@ pub mod internal {
     pub use crate::finding::shell_word;
     pub use crate::tls::dns_name::{dns_name, DnsNameFault};
     pub use crate::tls::file::{report_mode, MAX_FILE_BYTES};
-    /// What of foreign text may be shown.
+    /// Escaping of foreign text for terminals, logs and JSON.
     pub mod escape {
         pub use crate::escape::{bounded, bounded_of, hides, json, line, line_of, lines_of, path, shown};
     }
-    /// Reading without being held up.
+    /// Reading regular files, and refusing pipes and devices, which could block.
     pub mod regular_file {
         pub use crate::regular_file::{open, read, read_text, Links};
     }

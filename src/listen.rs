@@ -1,20 +1,20 @@
-//! Opening a listening socket: which addresses a text names, and the first of them that can be had.
+//! Opening a listening socket on the first available one of the addresses that a text names.
 //!
-//! Knows sockets and `error`, and nothing of what is served on them. Called by `server` for HTTPS and for the redirect, by `acme`
-//! for the challenges of a certificate that is obtained without a server, and by `check`, which looks whether a port is free.
+//! Knows sockets and `error`, and nothing of what is served on them. `server` calls it for HTTPS and for the redirect, `acme`
+//! for the challenges when it obtains a certificate without a server, and `check` to find out whether a port is free.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 use crate::error::Error;
 
-/// Connections that the system holds until they are accepted, at most; fewer when its own limit is lower.
+/// The most connections that the system queues until they are accepted. The system's own limit may be lower.
 pub(crate) const BACKLOG: usize = 4_096;
 
 /// Opens a listening socket on the first of the addresses that `address` names. Errors name the listener and the setting.
 ///
 /// # Errors
-/// [`Error::Setting`] when `address` is no address with a port, [`Error::Listen`] when none of its addresses can be had.
+/// [`Error::Setting`] when `address` is not an address with a port, [`Error::Listen`] when none of its addresses is available.
 pub(crate) fn open(
     listener: &'static str,
     setting: &'static str,
@@ -29,17 +29,17 @@ pub(crate) fn open(
     first_of(candidates).map_err(|source| Error::Listen { listener, address: address.to_string(), source })
 }
 
-/// Opens a listening socket on the first of these addresses that can be had.
+/// Opens a listening socket on the first of these addresses that is available.
 ///
 /// # Errors
-/// What the system says of the last one; [`ErrorKind::AddrNotAvailable`] when there is none.
+/// The system's error for the last address; [`ErrorKind::AddrNotAvailable`] when there are no addresses.
 pub(crate) fn first_of(
     candidates: impl IntoIterator<Item = SocketAddr>,
 ) -> io::Result<(TcpListener, SocketAddr)> {
     let mut failure = no_address();
     for candidate in candidates {
         let bound = TcpListener::bind(candidate).and_then(|socket| {
-            // std asks for a queue of 128, which a burst of clients fills.
+            // The standard library requests a queue of 128 connections, which a burst of clients fills.
             rustix::net::listen(&socket, BACKLOG as i32)?;
             let address = socket.local_addr()?;
             Ok((socket, address))
@@ -52,7 +52,7 @@ pub(crate) fn first_of(
     Err(failure)
 }
 
-/// What is wrong with a name that has no address.
+/// The error for a name without an address.
 pub(crate) fn no_address() -> io::Error {
     io::Error::new(ErrorKind::AddrNotAvailable, "the name has no address")
 }

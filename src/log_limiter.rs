@@ -1,7 +1,7 @@
-//! What the log says about clients that were refused or cut, in bounded space: a client that is refused a million times must
-//! not fill the disk of an appliance. Each sort of line has so many a minute; the others are counted, and one line tells how
-//! many they were. The server and the redirect log through it whatever a client can bring about as often as it likes; a
-//! request that is served never comes here.
+//! Bounds the log lines about clients that were refused or cut: a client that is refused a million times must not fill the disk
+//! of an appliance. At most 20 lines of each sort are written in a minute. Further lines are counted, and one line then tells
+//! their number. The server and the redirect use it for everything that a client can cause as often as it likes. A request that
+//! is served does not pass through it.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use log::Level;
 
-/// So many lines of a sort are written in a window.
+/// The most lines of one sort that are written in a window.
 const LINES: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What lines have in common that share a budget. All of it is the program's own text, never a client's, so there are only
-/// as many sorts as the program has words for.
+/// Lines of the same sort share one bound. A sort is made only of the program's own words, never of a client's text, so the
+/// number of sorts is small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Sort {
     pub target: &'static str,
@@ -24,7 +24,7 @@ pub(crate) struct Sort {
 }
 
 pub(crate) struct LogLimiter {
-    /// By sort, those that are open: from the first line of the sort on.
+    /// The open windows, by sort. A window opens with the first line of its sort.
     windows: Mutex<Vec<(Sort, Window)>>,
     /// Called when lines begin to be left out: the listener's thread then calls [`settle`](LogLimiter::settle) when the window is over.
     wake: Box<dyn Fn() + Send + Sync>,
@@ -37,10 +37,10 @@ struct Window {
     left_out: u64,
 }
 
-/// What becomes of a line.
+/// What is done with a line.
 #[derive(Debug, PartialEq, Eq)]
 enum Entry {
-    /// It is written, after the summary of its sort's last window if that has none yet.
+    /// The line is written. If the sort's last window still has to be summarized, its summary is written first.
     Written(Option<Summary>),
     LeftOut,
 }
@@ -69,14 +69,15 @@ impl LogLimiter {
         }
     }
 
-    /// Sums up the windows that are over. The time until the next one that has left lines out is.
+    /// Writes the summaries of the windows that are over. Returns the time until the end of the next window that has left lines
+    /// out.
     pub(crate) fn settle(&self, now: Instant) -> Option<Duration> {
         let (summaries, next) = self.end_windows(now, WINDOW);
         summaries.iter().for_each(Summary::write);
         next
     }
 
-    /// Sums up all windows, because the server ends.
+    /// Writes the summaries of all windows. The server calls it when it ends.
     pub(crate) fn close(&self, now: Instant) {
         let (summaries, _) = self.end_windows(now, Duration::ZERO);
         summaries.iter().for_each(Summary::write);
@@ -106,7 +107,7 @@ impl LogLimiter {
         Entry::LeftOut
     }
 
-    /// Ends the windows of this age: their summaries, and the time until the next one is due.
+    /// Ends the windows of this age. Returns their summaries, and the time until the next one is due.
     fn end_windows(&self, now: Instant, age: Duration) -> (Vec<Summary>, Option<Duration>) {
         let mut summaries = Vec::new();
         let mut next = None;
@@ -165,7 +166,7 @@ mod tests {
         Sort { target: "lockgate", level: Level::Info, what }
     }
 
-    /// How many of so many lines are written.
+    /// How many of `lines` lines are written.
     fn written(log_limiter: &LogLimiter, sort: Sort, lines: usize, now: Instant) -> usize {
         (0..lines).filter(|_| log_limiter.enter(sort, now) != Entry::LeftOut).count()
     }

@@ -1,9 +1,9 @@
 //! Opening a regular file, and nothing else.
 //!
-//! To open a pipe waits for another program, and to read from a device may never end; opening a device may already do something.
-//! Where a path comes from an option, a setting or a tree of others, that would hold up a server that starts, its reloads, and a
-//! check. So what is no regular file is refused by name, before and after it is opened. Knows paths; `tls`, `check` and the
-//! command call it.
+//! Opening a pipe waits for another program, reading from a device may never end, and opening a device may already have an
+//! effect. A path from an option, a setting or a foreign tree of files could so block a server's start, its reloads, and a
+//! check. So everything that is not a regular file is refused, and the error names what it is. The kind is checked before and
+//! after the file is opened. Knows paths; `tls`, `check` and the command call it.
 
 #![cfg_attr(not(feature = "serve"), allow(dead_code))]
 
@@ -14,7 +14,7 @@ use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
-/// What becomes of a symbolic link in the place of the file. Those on the way to it are followed.
+/// How a symbolic link in the place of the file is handled. Links among its parent directories are always followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Links {
     /// It is followed.
@@ -23,19 +23,19 @@ pub enum Links {
     Refused,
 }
 
-/// Opens a file for reading. Its length in bytes, too.
+/// Opens a file for reading. Returns it with its length in bytes.
 ///
 /// # Errors
 ///
-/// What the operating system says, and for what is no regular file what it is instead ([`ErrorKind::IsADirectory`] or
-/// [`ErrorKind::Other`]).
+/// The operating system's error. For something that is not a regular file the error says what it is instead
+/// ([`ErrorKind::IsADirectory`] or [`ErrorKind::Other`]).
 pub fn open(path: &Path, links: Links) -> io::Result<(File, u64)> {
     let (found, no_link) = match links {
         Links::Followed => (fs::metadata(path)?, OFlags::empty()),
         Links::Refused => (fs::symlink_metadata(path)?, OFlags::NOFOLLOW),
     };
     refuse_other_kinds(&found)?;
-    // Something else may have taken its place since.
+    // Something else may have replaced the file in between.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | no_link;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let opened = file.metadata()?;
@@ -71,8 +71,8 @@ pub fn read_text(path: &Path, links: Links, most: u64) -> io::Result<String> {
     String::from_utf8(read(path, links, most)?).map_err(|_| io::Error::other("it is not UTF-8"))
 }
 
-/// Opens a file to be locked, and makes it, for its owner alone, when it is not there. A link in its place is not followed: it
-/// would make a file wherever it leads.
+/// Opens a file to be locked. Creates it, readable by its owner only, when it does not exist. A link in its place is not
+/// followed, because that would create a file wherever the link leads.
 ///
 /// # Errors
 ///

@@ -1,7 +1,7 @@
 //! URLs that a client goes to: `http` and `https` (RFC 9110 §4.2), taken apart, and references in the messages that come back.
 //!
-//! Knows no socket. Called by `check` for what is to be checked and where it leads, and by `acme` for the URLs of an authority. What a
-//! server is asked for is read in `http::target`, which takes less, refuses more, and copies nothing.
+//! Knows no socket. `check` calls it for the URL to be checked and for redirects and links, and `acme` for the URLs of an
+//! authority. The target of a request to the server is read in `http::target`, which accepts less and copies nothing.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -28,7 +28,7 @@ pub(crate) struct Url {
 
 const NO_HTTPS: &str = "does not begin with https://";
 
-/// The longest URL that is looked at, in bytes.
+/// The longest URL that is accepted, in bytes.
 const LONGEST: usize = 2_048;
 
 impl Url {
@@ -91,7 +91,7 @@ impl Url {
         Url::parse(text).and_then(|url| if url.is_https { Ok(url) } else { Err(NO_HTTPS) })
     }
 
-    /// The absolute `https` URL that a reference means in a message from `base`, with the reference's own spelling.
+    /// The absolute `https` URL of a reference in a message from `base`. The reference's spelling stays.
     #[cfg(feature = "acme")]
     pub(crate) fn resolve_https(base: &str, reference: &str) -> Result<String, &'static str> {
         let whole = Url::parse_https(base)?.resolve(reference)?;
@@ -99,13 +99,13 @@ impl Url {
         Ok(whole)
     }
 
-    /// Reads what a `Location` or a link may hold: an absolute URL, or one that is relative to this.
+    /// Reads a `Location` or a link: an absolute URL, or one relative to this URL.
     #[cfg(feature = "check")]
     pub(crate) fn join(&self, reference: &str) -> Result<Url, &'static str> {
         Url::parse(&self.resolve(reference)?)
     }
 
-    /// The absolute URL that a reference means in a message from this one (RFC 3986 §5.2, RFC 9110 §10.2.2), not checked.
+    /// The absolute URL of a reference in a message from this URL (RFC 3986 §5.2, RFC 9110 §10.2.2). It is not checked.
     fn resolve(&self, reference: &str) -> Result<String, &'static str> {
         let reference = reference.split('#').next().unwrap_or_default();
         if reference.is_empty() {
@@ -123,7 +123,7 @@ impl Url {
             ("", new) => format!("{path}{new}"),
             (new, new_query) if new.starts_with('/') => without_dots(new) + new_query,
             (new, new_query) => {
-                // RFC 3986 §5.2.3: beside the last segment of the base.
+                // RFC 3986 §5.2.3: the reference replaces the last segment of the base.
                 let folder = path.rfind('/').map_or("/", |end| &path[..=end]);
                 without_dots(&format!("{folder}{new}")) + new_query
             }
@@ -144,7 +144,7 @@ impl Url {
         format!("{}://{}", self.scheme(), self.authority())
     }
 
-    /// What stands in the `Host` field.
+    /// The value of the `Host` field.
     pub(crate) fn authority(&self) -> String {
         if self.port == default_port(self.is_https) {
             self.host.to_string()
@@ -183,13 +183,13 @@ impl Host {
         Ok(Host::Name(name))
     }
 
-    /// A name in other scripts than ASCII's, in its `xn--` form. Dots of other scripts are dots (RFC 3490 §3.1).
+    /// A name with characters beyond ASCII, in its `xn--` form. The full stops of other scripts count as dots (RFC 3490 §3.1).
     fn international(text: &str) -> Result<Host, &'static str> {
         let dotted: String = text
             .chars()
             .map(|c| if matches!(c, '\u{3002}' | '\u{ff0e}' | '\u{ff61}') { '.' } else { c })
             .collect();
-        // These stand for other letters (RFC 5895 §2), which no table here knows.
+        // These stand for other letters (RFC 5895 §2). There is no table of them here.
         let is_compatible = |c: char| matches!(c, '\u{ff00}'..='\u{ffef}');
         let name = dotted.strip_suffix('.').unwrap_or(&dotted);
         match in_ascii(name).filter(|_| !name.contains(is_compatible)) {
@@ -198,7 +198,7 @@ impl Host {
         }
     }
 
-    /// As it is looked up: an IPv6 address without its brackets.
+    /// The host as a resolver takes it: an IPv6 address without its brackets.
     #[cfg(feature = "acme")]
     pub(crate) fn bare(&self) -> String {
         match self {
@@ -207,7 +207,7 @@ impl Host {
         }
     }
 
-    /// The name that a client asks for (SNI), which an address is not (RFC 6066 §3).
+    /// The name that a client sends as SNI. There is none for an address (RFC 6066 §3).
     #[cfg(feature = "check")]
     pub(crate) fn name(&self) -> Option<&str> {
         match self {
@@ -217,7 +217,7 @@ impl Host {
     }
 }
 
-/// As in a URL: an IPv6 address in its brackets.
+/// Writes the host as in a URL: an IPv6 address in brackets.
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
