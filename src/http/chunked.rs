@@ -1,15 +1,16 @@
-//! The chunked transfer coding (RFC 9112 §7.1), read strictly and in constant memory. It looks at bytes and says which
-//! of them are data; it copies nothing and keeps nothing but where it stands.
+//! The chunked transfer coding (RFC 9112 §7.1), read strictly and in constant memory. The decoder is shown bytes and says which
+//! of them are data. It copies nothing, and keeps only its state.
 
 use std::ops::Range;
 
 use crate::error::BodyFault;
 
-/// The longest size line, extensions included. Extensions mean nothing here and have been used to burn CPU.
+/// The longest size line in bytes, extensions included. Extensions are ignored here, and attacks have used them to waste CPU
+/// time.
 const SIZE_LINE_BYTES: u32 = 256;
-/// All that may be spent on extensions in one body, in bytes.
+/// The most bytes of extensions in one body.
 const EXTENSION_BYTES: u32 = 16 * 1024;
-/// All that the trailer section may hold, in bytes. It is read past and dropped (RFC 9112 §7.1.2).
+/// The most bytes of the trailer section, which is read and dropped (RFC 9112 §7.1.2).
 const TRAILER_BYTES: u32 = 4 * 1024;
 
 /// What the decoder found in the bytes it was shown.
@@ -17,13 +18,13 @@ const TRAILER_BYTES: u32 = 4 * 1024;
 pub(crate) enum Found {
     /// Data of the body. The caller takes as much as it wants and says so with [`Decoder::take`].
     Data(Range<usize>),
-    /// All bytes were framing; they are done with, and more are needed.
+    /// All bytes were framing. They are consumed, and more are needed.
     More,
     /// The body ended; the next message begins at this offset.
     End(usize),
 }
 
-/// Where in a chunked body the reader stands.
+/// The decoder of one chunked body.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     state: State,

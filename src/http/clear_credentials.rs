@@ -1,8 +1,9 @@
-//! Credentials in a request that came in clear, where anyone on the way can read them: found for a warning, and never shown.
+//! Finds credentials in a request that came in clear, where anyone on the way can read them. The log warns of them, and never
+//! shows them.
 //!
-//! Also in a head that no parser takes: with a wrong line before them, too large, cut off, or with a query that nobody expects.
-//! What was sent was on the wire all the same. So the bytes are read as they come, whatever they are, in bounded space: names in
-//! the places where names stand. Knows bytes; the redirect calls it, and the HTTPS port for plain HTTP.
+//! Credentials in a malformed head count too (with a wrong line before them, too large, cut off, or with an unexpected query),
+//! because they were on the wire all the same. So the scan reads the bytes as they come, in bounded memory, and looks only for
+//! names in the places where names stand. Knows bytes; the redirect calls it, and the HTTPS port for plain HTTP.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,7 +24,7 @@ const FIELDS: [&str; 11] = [
     "x-vault-token",
     "private-token",
 ];
-/// Parameters of a query that do so. RFC 6750 §2.3 has the first one.
+/// Query parameters that carry credentials. The first comes from RFC 6750 §2.3.
 const PARAMETERS: [&str; 12] = [
     "access_token",
     "refresh_token",
@@ -38,7 +39,7 @@ const PARAMETERS: [&str; 12] = [
     "passwd",
     "jwt",
 ];
-/// The longest name that is kept, in bytes. Those that are looked for are shorter.
+/// The longest name that is kept, in bytes. All names in the tables are shorter.
 const LONGEST: usize = 64;
 
 /// The names of fields that count as credentials.
@@ -48,7 +49,7 @@ pub(crate) struct CredentialNames {
     fields: Vec<Cow<'static, str>>,
 }
 
-/// One thing that was found. Shown in the program's own words only.
+/// A credential that was found. It is shown in the program's own words only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Found {
     Field(u16),
@@ -56,16 +57,16 @@ enum Found {
     User,
 }
 
-/// A request that is being read.
+/// The state of the scan of one request.
 #[derive(Clone, Debug)]
 pub(crate) struct CredentialScan {
     place: Place,
-    /// The name that is being read, as far as it is needed.
+    /// The first bytes of the name that is being read.
     name: [u8; LONGEST],
     length: usize,
-    /// Each once.
+    /// What was found, each kind once.
     found: Vec<Found>,
-    /// How many of them have been told.
+    /// How many of `found` have been reported.
     told: usize,
 }
 
@@ -75,7 +76,7 @@ enum Place {
     Method {
         is_empty: bool,
     },
-    /// Before the query, and not in a path: how many slashes have come, and how many bytes after the last.
+    /// In the target before its path and query: how many slashes have come, and how many bytes after the last slash.
     Authority {
         slashes: u8,
         bytes: usize,
@@ -92,16 +93,16 @@ enum Place {
     },
     /// The rest of a line.
     Line,
-    /// Behind the head.
+    /// After the head.
     End,
 }
 
 impl CredentialNames {
-    /// With further fields beside [`FIELDS`].
+    /// The names of [`FIELDS`] and these further ones.
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for a name that no field can have, and for one that is longer than is read.
+    /// [`Error::Setting`] for a name that is not a token, and for a name longer than [`LONGEST`].
     pub(crate) fn new(further: &[String]) -> Result<CredentialNames, Error> {
         let mut fields: Vec<Cow<'static, str>> = FIELDS.map(Cow::Borrowed).into();
         for name in further {
@@ -141,7 +142,7 @@ impl CredentialNames {
 }
 
 impl CredentialScan {
-    /// Reads what has come next.
+    /// Reads the bytes that have come next.
     pub(crate) fn go_on(&mut self, names: &CredentialNames, received: &[u8]) {
         for &byte in received {
             if self.place == Place::End {
@@ -156,7 +157,7 @@ impl CredentialScan {
         !self.found.is_empty()
     }
 
-    /// What has been found since this was asked last, in the program's own words; empty when nothing was.
+    /// What was found since the last call, in the program's own words.
     pub(crate) fn news<'a>(&mut self, names: &'a CredentialNames) -> Vec<&'a str> {
         let mut new = self.found.split_off(self.told);
         let words = new.iter().filter_map(|found| match *found {
@@ -180,7 +181,7 @@ impl CredentialScan {
             (Place::FieldName, b'\n') if self.is_empty_line() => Place::End,
             (_, b'\n') => self.name_begins(Place::FieldName),
             (Place::Authority { .. } | Place::Path, b'?') => self.name_begins(Place::ParameterName),
-            // A target begins with its path, or that follows `http://host`.
+            // A target begins with its path, or the path follows `http://host`.
             (Place::Authority { slashes: 0, bytes: 0 } | Place::Authority { slashes: 2, .. }, b'/') => {
                 Place::Path
             }
@@ -247,7 +248,7 @@ impl CredentialScan {
         place
     }
 
-    /// Empty for a name that is longer than any that is looked for.
+    /// The name that was read. Empty when it is longer than every name in the tables.
     fn name(&self) -> &[u8] {
         self.name.get(..self.length).unwrap_or_default()
     }
@@ -263,17 +264,17 @@ impl CredentialScan {
 
     fn find(&mut self, found: Found) {
         if !self.found.contains(&found) {
-            // Those that are not told yet are told in the order of the tables.
+            // Unreported ones are reported in the order of the tables.
             let behind = self.found[self.told..].partition_point(|other| *other < found);
             self.found.insert(self.told + behind, found);
         }
     }
 }
 
-/// The kind of all lines about it, by which the log limits them.
+/// The kind of all log lines about credentials in clear; the log limiter counts by it.
 pub(crate) const IN_CLEAR: &str = "credentials over plain HTTP";
 
-/// For the log: which credentials, by these names, and what to do now.
+/// The log's warning: which credentials came, by these names, and what to do now.
 pub(crate) struct Notice<'a>(pub(crate) &'a [&'a str]);
 
 impl fmt::Display for Notice<'_> {

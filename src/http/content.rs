@@ -1,4 +1,5 @@
-//! Which content a response may have by its status. Whoever frames a response, or shows one to a client's eyes, asks here.
+//! Which content a response may have, by its status. The response's head uses it for framing, and a response that a test sees
+//! without a server.
 
 use ::http::StatusCode;
 
@@ -6,9 +7,9 @@ use ::http::StatusCode;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
     Any,
-    /// None, and its length is said to be 0, because it would be read otherwise (RFC 9110 §15.3.6).
+    /// No content, and a length of 0 is sent, because clients would otherwise wait for content (RFC 9110 §15.3.6).
     Empty,
-    /// None, and no length of one is said.
+    /// No content, and no length is sent.
     None,
 }
 

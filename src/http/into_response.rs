@@ -1,5 +1,5 @@
-//! What a handler may return, and what becomes of it. Knows responses and errors; the router calls it with what a handler
-//! gave, and the server with its own refusals.
+//! What a handler may return, and how it becomes a response. Knows responses and errors. The router converts what handlers
+//! return, and the server its own refusals.
 
 use std::borrow::Cow;
 
@@ -22,7 +22,7 @@ pub(crate) fn not_served() -> Response {
 /// What a handler may return: a [`Response`], a [`StatusCode`], nothing (204), text, bytes, JSON ([`Json`] or
 /// [`Value`]), a [`Problem`], a pair of status and any of these, an [`Option`] (404 for `None`) or a [`Result`] of them.
 ///
-/// A type of your own becomes one by an implementation:
+/// Implement the trait for a type of your own:
 ///
 /// ```
 /// use lockgate::{IntoResponse, Request, Response, Router};
@@ -56,7 +56,7 @@ impl IntoResponse for Response {
     }
 }
 
-/// The status alone; from 400 up with a problem document.
+/// The status alone. From 400 up, a problem document is the body.
 impl IntoResponse for StatusCode {
     fn into_response(self) -> Response {
         if self.is_client_error() || self.is_server_error() {
@@ -192,8 +192,8 @@ impl<T: IntoResponse> IntoResponse for (StatusCode, T) {
     }
 }
 
-/// The value, or the error as it answers for itself: a [`Problem`], a [`StatusCode`], lockgate's [`Error`], or a type of
-/// your own that implements this trait.
+/// The value or the error, whichever it is. Errors that implement this trait are [`Problem`], [`StatusCode`], lockgate's
+/// [`Error`], and types of your own.
 impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
     fn into_response(self) -> Response {
         match self {
@@ -209,8 +209,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A fault of the body answers with its own status, one of a path parameter with 404; everything else is a 500, and its text
-/// goes to the log alone.
+/// A fault of the body becomes the status that [`BodyFault`](crate::BodyFault) names, a fault of a path parameter 404.
+/// Everything else becomes 500, and its text goes only to the log.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         if let Error::Parameter { fault, .. } = &self {
@@ -241,7 +241,7 @@ impl IntoResponse for Error {
         };
         let response = Problem::new(status).detail(self.to_string()).into_response();
         if is_coding {
-            // RFC 9110 §12.5.3: with 415 it says which codings would be taken.
+            // RFC 9110 §12.5.3: with 415 the field says which codings are accepted.
             response.with_field(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
         } else {
             response

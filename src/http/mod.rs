@@ -19,14 +19,14 @@ use ::http::StatusCode;
 
 use crate::limits::limit::Limit;
 
-/// Why a request is not served, as the client is told it and as the log says it.
+/// Why a request is refused, for the client and for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
     /// The status the client gets.
     pub status: StatusCode,
     /// One sentence for the client and for the log. Never holds the client's own bytes.
     pub detail: &'static str,
-    /// The limit that was met, if it was one.
+    /// The limit that was met, if there was one.
     pub limit: Option<Limit>,
 }
 
@@ -43,7 +43,7 @@ impl Refusal {
         Refusal { status, detail, limit: Some(limit) }
     }
 
-    /// The limit, or what the status is called.
+    /// The name of the limit, or the reason phrase of the status.
     pub(crate) fn what(&self) -> &'static str {
         self.limit.map(Limit::name).or(self.status.canonical_reason()).unwrap_or("refused")
     }

@@ -1,5 +1,5 @@
-//! The parameters of a route: where their values stand in a path, and how one is joined to a folder. The router finds them, and a
-//! request gives them out.
+//! The parameters of a route: where their values stand in a path, and how a value is joined to a folder. The router finds them,
+//! and a request returns them to handlers.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Params {
     }
 }
 
-/// `root` and a parameter's value below it; `None` for a value that would not stay there.
+/// Joins a parameter's value to `root`. `None` for a value that would not stay below `root`.
 pub(super) fn join_below(root: &Path, value: &str) -> Option<PathBuf> {
     let mut path = root.to_path_buf();
     for segment in value.split('/').filter(|_| !value.is_empty()) {
@@ -39,7 +39,7 @@ pub(super) fn join_below(root: &Path, value: &str) -> Option<PathBuf> {
     Some(path)
 }
 
-/// Whether a segment that is pushed to a path leads one step down, on any system.
+/// Whether pushing the segment to a path leads exactly one level down, on any system.
 fn stays_below(segment: &str) -> bool {
     let has_drive = matches!(segment.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic());
     !matches!(segment, "" | "." | "..") && !segment.contains(['\\', '\0']) && !has_drive

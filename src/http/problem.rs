@@ -1,4 +1,4 @@
-//! A problem document (RFC 9457): an error as a client can read it. A value; `response` makes a response of it.
+//! A problem document (RFC 9457): an error that a client can read. It is a plain value, and `response` makes a response of it.
 
 use ::http::StatusCode;
 use serde_core::{Serialize, Serializer};
@@ -15,7 +15,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub(super) status: StatusCode,
-    /// By their names, in order. There are a few, and a map would be the largest part of it in a program.
+    /// Sorted by name. There are only a few, and the code of a map would be larger than all else here.
     members: Vec<(String, Value)>,
 }
 
@@ -31,7 +31,7 @@ impl Problem {
         self.member("detail", detail.into())
     }
 
-    /// The kind of problem: a URI, best one that can be opened and explains it.
+    /// The kind of problem: a URI, preferably of a page that explains it.
     pub fn kind(self, uri: impl Into<String>) -> Problem {
         self.member("type", uri.into())
     }
@@ -41,7 +41,7 @@ impl Problem {
         self.member("title", title.into())
     }
 
-    /// Any further member (RFC 9457 §3.2).
+    /// Adds a further member (RFC 9457 §3.2).
     pub fn member(mut self, name: &str, value: impl Into<Value>) -> Problem {
         let member = (name.to_string(), value.into());
         match self.members.binary_search_by(|(known, _)| known.as_str().cmp(name)) {
@@ -58,7 +58,7 @@ impl Problem {
     }
 }
 
-/// Written as a JSON object.
+/// Members that are written as a JSON object.
 struct Members<'m>(&'m [(String, Value)]);
 
 impl Serialize for Members<'_> {

@@ -54,7 +54,7 @@ pub struct Request<'a> {
 pub(crate) enum Presence<'a> {
     There,
     Gone,
-    /// This says whether it is gone.
+    /// The function tells whether the client is gone.
     Asked(&'a (dyn Fn() -> bool + 'a)),
 }
 
@@ -69,7 +69,7 @@ impl<'a> Request<'a> {
         Request::new(Method::POST, target)
     }
 
-    /// A request for a test, with any method. A target that a server would refuse gives a request that no route serves.
+    /// A request for a test, with any method. With a target that a server would refuse, no route serves the request.
     pub fn new(method: Method, target: &str) -> Request<'static> {
         let head = target.as_bytes().to_vec();
         let whole = Span { start: 0, end: head.len() as u32 };
@@ -102,7 +102,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Takes over what the server read.
+    /// The request that the server has read.
     pub(crate) fn from_wire(
         head: &'a [u8],
         fields: &'a [Field],
@@ -158,7 +158,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// The same request of a client that is gone, for a test: [`client_is_gone`](Request::client_is_gone) is `true`.
+    /// Marks the client as gone, for a test: [`client_is_gone`](Request::client_is_gone) then returns `true`.
     pub fn with_client_gone(mut self) -> Self {
         self.presence = Presence::Gone;
         self
@@ -169,15 +169,15 @@ impl<'a> Request<'a> {
         &self.line.method
     }
 
-    /// The path, percent-decoded, without the query: `/api/sensors/kitchen sink`. On a route that takes an encoded slash
-    /// (`{name%2F}`, see [`Router`](crate::Router)) it looks like any other here.
+    /// The path, percent-decoded, without the query: `/api/sensors/kitchen sink`. An encoded slash, which a route can accept
+    /// (`{name%2F}`, see [`Router`](crate::Router)), stands here as a plain slash.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The value of a path parameter of the route, percent-decoded; for a trailing `{*rest}`, all that is left of the path.
-    /// `None` when the route has no parameter of this name. A value is never empty, `{*rest}` aside, never begins with `/`, and
-    /// has no empty segment and no dot segment in it.
+    /// The value of a path parameter of the route, percent-decoded; for a trailing `{*rest}`, the rest of the path. `None` when
+    /// the route has no parameter of this name. Only the value of `{*rest}` can be empty. No value begins with `/`, or has an
+    /// empty segment or a dot segment.
     ///
     /// ```
     /// use lockgate::{Request, Router};
@@ -208,7 +208,7 @@ impl<'a> Request<'a> {
     ///
     /// # Errors
     /// [`Error::Parameter`], which answers with 404: the value cannot be read as a `T`, or the route has no parameter of this
-    /// name. The latter is the program's own fault, so it leaves an error in the log too.
+    /// name. The latter is a fault of the program, so the log gets an error too.
     pub fn param_as<T: FromStr>(&self, name: &str) -> Result<T, Error> {
         self.known_param(name)?.parse().map_err(|_| parameter_fault(name, ParameterFault::Type))
     }
@@ -220,7 +220,7 @@ impl<'a> Request<'a> {
     ///
     /// fn page(request: &mut Request) -> Result<Option<Vec<u8>>, Error> {
     ///     let path = request.param_under("path", "/srv/www")?;
-    ///     Ok(std::fs::read(path).ok()) // 404 for what is not there, and for a folder; with `?` it were a 500
+    ///     Ok(std::fs::read(path).ok()) // 404 when it cannot be read; with `?` it would be 500
     /// }
     ///
     /// let router = Router::new().get("/files/{*path}", page);
@@ -228,9 +228,8 @@ impl<'a> Request<'a> {
     /// # assert_eq!(router.call(&mut Request::get("/files/none")).status(), 404);
     /// ```
     ///
-    /// The path is put together and nothing is looked up. So a symbolic link below `root` is followed by whatever opens the
-    /// path, and leads where it leads: keep links that leave `root` out of it, or compare
-    /// [`canonicalize`](std::fs::canonicalize)d paths.
+    /// The path is only joined: no file is looked up. So the code that opens the path follows symbolic links below `root`, also
+    /// out of it. Keep links that leave `root` out of it, or compare [`canonicalize`](std::fs::canonicalize)d paths.
     ///
     /// # Errors
     /// [`Error::Parameter`], which answers with 404: the value is absolute or has a segment that is empty, `.` or `..`, that
@@ -255,8 +254,8 @@ impl<'a> Request<'a> {
         target::query_pairs(self.line.target.query.map(|span| span.of(&self.head)).unwrap_or_default())
     }
 
-    /// The value of the first field of this name, if it is UTF-8. Names are compared without regard to case. Reads the
-    /// head as it stands; for many look-ups, or for values that are not UTF-8, use [`headers`](Request::headers).
+    /// The value of the first field of this name, if it is UTF-8. The case of names does not matter. Each call searches the
+    /// head; for many look-ups, or for values that are not UTF-8, use [`headers`](Request::headers).
     pub fn header(&self, name: &str) -> Option<&str> {
         let field = self
             .fields
@@ -265,7 +264,7 @@ impl<'a> Request<'a> {
         std::str::from_utf8(field.value.of(&self.head)).ok()
     }
 
-    /// All fields, as a map. It is built when this is first called.
+    /// All fields, as a map. The first call builds it.
     pub fn headers(&self) -> &HeaderMap {
         self.headers.get_or_init(|| {
             let mut map = HeaderMap::with_capacity(self.fields.len());
@@ -286,22 +285,22 @@ impl<'a> Request<'a> {
         self.line.host.and_then(|authority| std::str::from_utf8(authority.host.of(&self.head)).ok())
     }
 
-    /// Who sent the request: the address at the other end of the connection. `None` in a request made by hand.
+    /// The address of the client: the other end of the connection. `None` in a request made by hand.
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
 
-    /// Who the client is, by the certificate that it has shown and that was verified. `None` when the server asks for no
-    /// certificates (see [`ClientAuth`](crate::ClientAuth)), when they are optional and the client has shown none, and in a
-    /// request made by hand [without one](Request::with_client).
+    /// The client's identity, from its verified certificate. `None` when the server asks for no certificates (see
+    /// [`ClientAuth`](crate::ClientAuth)), when they are optional and the client has shown none, and in a request made by hand
+    /// [without one](Request::with_client).
     pub fn client(&self) -> Option<&ClientIdentity> {
         self.client.as_deref()
     }
 
-    /// Whether the client is gone: its connection is reset, or broken in another way, so that nobody will read the answer.
-    /// A handler that works for long may ask now and then, and stop. It costs a lock and no system call; the server learns of a
-    /// reset as soon as the system does. A client that only says that it sends nothing more (a half-closed connection) is
-    /// not gone. Always `false` in a request made by hand, but for [`with_client_gone`](Request::with_client_gone).
+    /// Whether the client is gone: its connection is reset, or broken in another way, so that nobody will read the answer. A
+    /// handler that works for long may ask now and then, and stop. A call costs a lock and no system call. The server learns of
+    /// a reset as soon as the system does. A client that has only closed its sending side (a half-closed connection) is not
+    /// gone. Always `false` in a request made by hand, except after [`with_client_gone`](Request::with_client_gone).
     ///
     /// ```
     /// use lockgate::{Request, StatusCode};
@@ -317,10 +316,10 @@ impl<'a> Request<'a> {
     /// # assert_eq!(measure(&mut Request::get("/").with_client_gone()), StatusCode::OK);
     /// ```
     ///
-    /// `false` does not say that somebody waits. A client that closes its connection in order, as curl, Node and Python do when
-    /// they give up, looks like one that only sends nothing more, until it is sent something; one that has lost its network
-    /// looks as if it were there. Where that matters, let a [streamed response](crate::Response::reader) say something now and
-    /// then: what is sent to a client that has closed is answered with a reset, and the reader is dropped.
+    /// `false` does not prove that the client still waits. A client that closes its connection normally, as curl, Node and
+    /// Python do when they give up, looks half-closed until the server sends something. A client that has lost its network
+    /// looks connected. Where that matters, let a [streamed response](crate::Response::reader) send something now and then: a
+    /// client that has closed answers with a reset, and the reader is dropped.
     pub fn client_is_gone(&self) -> bool {
         match self.presence {
             Presence::There => false,
@@ -329,9 +328,9 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The body, to be read piece by piece. Up to [`Limits::body_buffer_bytes`](crate::Limits::body_buffer_bytes) it is
-    /// in memory before the handler is called; a larger one is read from the connection, and reading it may block until
-    /// [`Limits::body_timeout`](crate::Limits::body_timeout). Errors come out of `?` as [`Error::Body`].
+    /// The body, to be read piece by piece. A body of up to [`Limits::body_buffer_bytes`](crate::Limits::body_buffer_bytes) is
+    /// in memory before the handler is called. A larger body is read from the connection, and reading it may block until
+    /// [`Limits::body_timeout`](crate::Limits::body_timeout). With `?` its errors become [`Error::Body`].
     pub fn body(&mut self) -> &mut dyn Read {
         &mut self.body
     }
@@ -350,11 +349,11 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The body read as JSON. A byte order mark before it is passed over (RFC 8259 §8.1).
+    /// The body read as JSON. A byte order mark at its beginning is ignored (RFC 8259 §8.1).
     ///
     /// # Errors
-    /// [`Error::Body`]: 415 when `Content-Type` names something else than JSON, 400 when it is not JSON, 422 when it is JSON of
-    /// another shape, and those of [`bytes`](Request::bytes).
+    /// [`Error::Body`]: 415 when `Content-Type` is not JSON's, 400 when the body is not JSON, 422 when it is JSON of another
+    /// shape, and the errors of [`bytes`](Request::bytes).
     pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         if self.header("content-type").is_some_and(|media_type| !is_json(media_type)) {
             return Err(Error::Body(BodyFault::MediaType));
@@ -371,7 +370,7 @@ impl<'a> Request<'a> {
         serde_json::from_slice(text).map_err(|error| Error::Body(BodyFault::Json(error)))
     }
 
-    /// What is read here is the body as it is meant; nothing here undoes a coding.
+    /// Refuses a coded body, because nothing here decodes it.
     fn check_content_coding(&self) -> Result<(), Error> {
         let codings = self
             .fields
@@ -410,7 +409,7 @@ fn parameter_fault(name: &str, fault: ParameterFault) -> Error {
     Error::Parameter { name: name.to_string(), fault }
 }
 
-/// `application/json`, or any type in its image, such as `application/merge-patch+json` (RFC 6839 §3.1).
+/// `application/json`, or a type with the suffix `+json`, such as `application/merge-patch+json` (RFC 6839 §3.1).
 fn is_json(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
@@ -419,7 +418,7 @@ fn is_json(media_type: &str) -> bool {
 }
 
 impl fmt::Debug for Request<'_> {
-    /// Method and path; never fields or body, which may hold secrets.
+    /// Shows method and path, but never fields or body, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
             .field("method", self.method())

@@ -1,5 +1,5 @@
-//! A request's head: where it ends, and what it says (RFC 9112 §2 to §6). httparse reads the lines; what it leaves
-//! open is closed here, always on the strict side, because another HTTP program may stand in front of this one.
+//! A request's head: where it ends, and what it says (RFC 9112 §2 to §6). httparse splits the lines. Where it is lenient, this
+//! module is strict, because another HTTP program may stand in front of this one.
 
 use std::mem::MaybeUninit;
 
@@ -10,13 +10,13 @@ use super::target::{self, Target};
 use super::Refusal;
 use crate::limits::limit::Limit;
 
-/// The most fields that can be asked for in `Limits::head_fields`; it bounds the stack a parse takes.
+/// The highest value of `Limits::head_fields`. It bounds the stack that a parse takes.
 pub(crate) const MOST_FIELDS: usize = 256;
 
-/// The longest method that is told of a head that could not be read, in bytes; the longest that is registered has 17.
+/// The longest method that is reported of a head that could not be read, in bytes. The longest registered method has 17.
 const MOST_METHOD_BYTES: usize = 32;
 
-/// The two versions that are spoken here.
+/// The supported versions of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Version {
     Http10,
@@ -34,7 +34,7 @@ impl BodyLength {
     pub(crate) const NONE: BodyLength = BodyLength::Fixed(0);
 }
 
-/// What a head says, its fields aside; these are in the list that was handed to [`parse`].
+/// What a head says, without its fields. The fields go into the list that [`parse`] is given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub method: Method,
@@ -49,7 +49,7 @@ pub(crate) struct Line {
     pub host: Option<target::Authority>,
 }
 
-/// How far the search for the end of a head came.
+/// How far the search for the end of a head has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scan {
     /// The head ends before this offset.
@@ -58,8 +58,8 @@ pub(crate) enum Scan {
     Incomplete(usize),
 }
 
-/// How many bytes before a request line are an empty line, which a server should ignore once (RFC 9112 §2.2). A second one
-/// is found by [`scan`] as a head without lines, however the bytes are cut up, if it begins after this one.
+/// The length of an empty line before a request line. A server should ignore one such line (RFC 9112 §2.2). When [`scan`]
+/// begins after it, a second empty line looks like a head without lines, however the bytes arrive.
 pub(crate) fn empty_line(buffer: &[u8]) -> usize {
     if buffer.starts_with(b"\r\n") {
         2
@@ -68,8 +68,8 @@ pub(crate) fn empty_line(buffer: &[u8]) -> usize {
     }
 }
 
-/// Looks for the empty line that ends a head, from where an earlier search stopped. Refuses a bare LF at once, so that
-/// a client which sends nothing else is answered and does not wait for a timer (RFC 9112 §2.2 allows either; strict).
+/// Looks for the empty line that ends a head, from where an earlier search stopped. Refuses a bare LF at once, so that a client
+/// that sends nothing else gets an answer and does not wait for a timer (RFC 9112 §2.2 allows accepting or refusing it).
 pub(crate) fn scan(buffer: &[u8], from: usize) -> Result<Scan, Refusal> {
     let mut position = from;
     while let Some(line_feed) = line_feed(buffer, position) {
@@ -84,8 +84,8 @@ pub(crate) fn scan(buffer: &[u8], from: usize) -> Result<Scan, Refusal> {
     Ok(Scan::Incomplete(buffer.len()))
 }
 
-/// The first LF at or after `from`. Lines are so short that to begin a wider search takes longer than the search: eight
-/// bytes at a time (a byte of `other` is 0 where there is an LF, and the lowest such byte is marked in `found`).
+/// The first LF at or after `from`. Searches eight bytes at a time: a byte of `other` is 0 where there is an LF, and `found`
+/// marks the lowest such byte. Lines are so short that the setup of a wider search would take longer than the search.
 fn line_feed(buffer: &[u8], from: usize) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([0x01; 8]);
     const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
@@ -101,7 +101,7 @@ fn line_feed(buffer: &[u8], from: usize) -> Option<usize> {
     rest.iter().position(|&byte| byte == b'\n').map(|at| from + words.len() * 8 + at)
 }
 
-/// The method of a head that could not be read, as far as it decides about the answer: one to HEAD has no body.
+/// The method of a head that could not be read. The answer depends on it: an answer to HEAD has no body.
 pub(crate) fn method(head: &[u8]) -> Method {
     match asked(head) {
         (Some(Method::HEAD), _) => Method::HEAD,
@@ -109,8 +109,8 @@ pub(crate) fn method(head: &[u8]) -> Method {
     }
 }
 
-/// The method and the path of a head that could not be read, as far as its first line tells them. A line that has not ended
-/// tells no path, because there may be more of it; and what is no path that a server takes is none.
+/// The method and the path of a head that could not be read, as far as its first line holds them. There is no path when the
+/// line is incomplete, because the path may be too, and none when the server would refuse the path.
 pub(crate) fn asked(head: &[u8]) -> (Option<Method>, Option<&[u8]>) {
     let head = &head[empty_line(head)..];
     let (line, is_whole) = match line_feed(head, 0) {
@@ -120,12 +120,12 @@ pub(crate) fn asked(head: &[u8]) -> (Option<Method>, Option<&[u8]>) {
     let mut parts = line.split(|&byte| byte == b' ');
     let (Some(method), Some(target)) = (parts.next(), parts.next()) else { return (None, None) };
     let method = Method::from_bytes(method).ok().filter(|method| method.as_str().len() <= MOST_METHOD_BYTES);
-    // With OPTIONS every form of a target but CONNECT's may stand.
+    // OPTIONS allows every form of a target except CONNECT's.
     let path = Target::parse(head, Span::locate(head, target), &Method::OPTIONS).ok().filter(|_| is_whole);
     (method, path.map(|target| target.path.of(head)))
 }
 
-/// The refusal for a head that fills all the room there is: 414 while its first line has not ended, else 431.
+/// The refusal of a head that fills its buffer: 414 while its first line has not ended, else 431.
 pub(crate) fn too_large(buffer: &[u8]) -> Refusal {
     if memchr::memchr(b'\n', buffer).is_none() {
         Refusal::over(
@@ -142,30 +142,30 @@ pub(crate) fn too_large(buffer: &[u8]) -> Refusal {
     }
 }
 
-/// Reads a whole head, as [`scan`] found it; `fields` is emptied and filled.
+/// Reads a whole head that [`scan`] has found. Empties `fields` and fills it again.
 pub(crate) fn parse(head: &[u8], most_fields: usize, fields: &mut Vec<Field>) -> Result<Line, Refusal> {
     fields.clear();
     let mut room = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(head, &mut room[..most_fields.min(MOST_FIELDS)]) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-        // A head that httparse ends elsewhere than `scan` did is one that two programs would read in two ways.
+        // When httparse and `scan` disagree about the head's end, other programs may disagree too.
         Ok(_) => return Err(Refusal::bad_request("the head's lines are not where they should be")),
         Err(error) => return Err(refusal_of(error, head)),
     }
     interpret(head, &request, fields)
 }
 
-/// Reads a head that stands whole and without a fault at the front of `buffer`, which nearly all do: in one pass what
-/// [`scan`] and [`parse`] find in two. `None` for all others, so that those two say what is missing or wrong. `fields` is
-/// emptied and filled. Also returns the head's length.
+/// Reads a complete and correct head at the front of `buffer`, in one pass where [`scan`] and [`parse`] need two. Nearly all
+/// heads are so. `None` for all others: `scan` and `parse` then tell what is missing or wrong. Empties `fields` and fills it
+/// again. Also returns the head's length.
 pub(crate) fn read_whole(
     buffer: &[u8],
     most_bytes: usize,
     most_fields: usize,
     fields: &mut Vec<Field>,
 ) -> Option<(Line, usize)> {
-    // httparse passes over empty lines; how many there may be is not its to say.
+    // httparse skips any number of empty lines. Only `empty_line` decides how many are allowed.
     if matches!(buffer, [] | [b'\r' | b'\n', ..]) {
         return None;
     }
@@ -176,7 +176,7 @@ pub(crate) fn read_whole(
         return None;
     };
     let head = buffer.get(..length)?;
-    // httparse lets a line end in LF alone. No LF is anywhere else.
+    // httparse lets a line end in LF alone. No LF can stand anywhere else.
     let follows_crlf = |header: &httparse::Header<'_>| {
         head[..Span::locate(head, header.name.as_bytes()).start as usize].ends_with(b"\r\n")
     };
@@ -216,7 +216,7 @@ fn interpret(
     let host = match (framing.host, target.authority) {
         (Some(host), authority) => {
             let host = target::Authority::parse(head, host)?;
-            // An absolute target's authority is the one that counts (RFC 9112 §3.2.2).
+            // An absolute target's authority replaces the Host field (RFC 9112 §3.2.2).
             Some(authority.unwrap_or(host))
         }
         (None, _) if version == Version::Http11 => {
@@ -241,7 +241,7 @@ fn interpret(
     })
 }
 
-/// What the fields say about where the message ends and what becomes of the connection.
+/// What the fields say about the message's end and the connection.
 #[derive(Default)]
 struct Framing {
     host: Option<Span>,
@@ -279,7 +279,7 @@ impl Framing {
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = content_length(value)
                     .ok_or(Refusal::bad_request("Content-Length is not a plain decimal number"))?;
-                // Equal repetitions could be merged (RFC 9112 §6.3); strict.
+                // RFC 9112 §6.3 allows merging equal repetitions. They are refused here, to be strict.
                 if self.content_length.replace(length).is_some() {
                     return Err(Refusal::bad_request("there is more than one Content-Length field"));
                 }
@@ -346,8 +346,8 @@ fn refusal_of(error: httparse::Error, head: &[u8]) -> Refusal {
     }
 }
 
-/// Whether the first line is a request line (RFC 9112 §3) but for its version, which is well-formed (RFC 9112 §2.3). Not
-/// so with more than two spaces: then something else is wrong, whatever the line ends in.
+/// Whether the first line is a request line (RFC 9112 §3) with a well-formed but unsupported version (RFC 9112 §2.3). A line
+/// with more than two spaces has another fault, whatever it ends in.
 fn names_another_version(head: &[u8]) -> bool {
     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
     let mut parts = line.split(|&byte| byte == b' ').skip(2);
@@ -409,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_line_feed_is_found_wherever_it_stands() {
-        // Neighbours that differ in one bit or by one, which a word at a time could take for it.
+        // Neighbours that differ in one bit or by one: a search by words could mistake them for LF.
         for neighbour in [0x0b, 0x09, 0x8a, 0x00, 0xff, b'a'] {
             for length in 0..40 {
                 let mut buffer = vec![neighbour; length];

@@ -17,9 +17,8 @@ const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+
 pub(super) const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
 pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// A response. lockgate adds `Content-Length` or chunked framing, `Date` and `Connection` by itself; and to a body
-/// `X-Content-Type-Options: nosniff`, so that no browser takes it for something else than its type says, unless the handler
-/// has set that field.
+/// A response. lockgate adds `Content-Length` or chunked framing, `Date` and `Connection` by itself. To a response with a body
+/// it adds `X-Content-Type-Options: nosniff`, unless the handler has set that field, so that no browser guesses another type.
 ///
 /// ```
 /// use lockgate::{Response, StatusCode};
@@ -30,11 +29,11 @@ pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; chars
 /// ```
 pub struct Response {
     pub(crate) status: StatusCode,
-    /// Apart from the other fields, because nearly every response has it and nothing else.
+    /// Kept apart from the other fields, because most responses have only this one.
     pub(crate) content_type: Option<HeaderValue>,
-    /// All others; most responses have none. `Content-Type` is among them once they were lent out to be changed.
+    /// All other fields; most responses have none. After [`Response::headers_mut`] `Content-Type` is among them.
     pub(crate) fields: Option<Box<HeaderMap>>,
-    /// All fields, for who has asked for them as a map.
+    /// All fields as a map, built by [`Response::headers`].
     map: OnceCell<Box<HeaderMap>>,
     pub(crate) body: Payload,
 }
@@ -69,8 +68,8 @@ impl Response {
         }
     }
 
-    /// 200 with `value` as JSON. A value that cannot be written as JSON (a map whose keys are not strings) becomes a 500
-    /// and a line in the log.
+    /// 200 with `value` as JSON. A value that cannot be written as JSON (a map whose keys are not strings) gives a 500 and a
+    /// line in the log.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Response {
         match serde_json::to_vec(value) {
             Ok(bytes) => Response::of(JSON, Payload::Bytes(bytes)),
@@ -84,24 +83,24 @@ impl Response {
         }
     }
 
-    /// The problem's status, and its document.
+    /// A response with the problem's status and its document.
     pub(super) fn of_problem(problem: &Problem) -> Response {
         Response::of(PROBLEM_JSON, Payload::Bytes(problem.to_bytes())).with_status(problem.status)
     }
 
-    /// 200 with a text, as `text/plain; charset=utf-8`.
+    /// 200 with text, as `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<String>) -> Response {
         Response::of(TEXT, Payload::Bytes(text.into().into_bytes()))
     }
 
-    /// 200 with bytes in memory. Give their type with [`with_header`](Response::with_header).
+    /// 200 with bytes in memory. Set their type with [`with_header`](Response::with_header).
     pub fn bytes(bytes: impl Into<Vec<u8>>) -> Response {
         Response { body: Payload::Bytes(bytes.into()), ..Response::new(StatusCode::OK) }
     }
 
-    /// 200 with all that `reader` gives, sent in chunks (to an HTTP/1.0 client until the connection's end). The head goes out at
-    /// once, and what one `read` gives before the reader is asked again. It is asked for more only as the client takes it; a
-    /// read error cuts the connection, so that the client cannot mistake the part for the whole.
+    /// 200 with everything that `reader` returns, sent in chunks (to an HTTP/1.0 client until the connection's end). The head
+    /// is sent at once, and the bytes of each `read` are sent before the next `read`. The reader is read only as fast as the
+    /// client takes the bytes. A read error cuts the connection, so that the client does not take the part for the whole.
     ///
     /// ```
     /// use std::io::{self, Read};
@@ -130,17 +129,18 @@ impl Response {
     /// # assert_eq!(events(texts).into_bytes().unwrap(), b"data: 21.5\n\n");
     /// ```
     ///
-    /// A reader may block, for hours if need be, and holds a worker while it does: at most half of
-    /// [`Limits::reserve_workers`](crate::Limits::reserve_workers) may be inside readers at a time, and the next response of this
-    /// kind becomes a 503. No timer but that of a stop counts the time that it blocks. When the client goes, the reader is dropped, at its next
-    /// return if it blocks just then; so let it return now and then, with a line that clients pass over (`:` in events).
+    /// A reader may block, for hours if need be, and holds a worker while it does. At most half of
+    /// [`Limits::reserve_workers`](crate::Limits::reserve_workers) may be inside readers at a time; the next response of this
+    /// kind becomes a 503. Of all timers only the one of a stop runs while the reader blocks. When the client goes away, the
+    /// reader is dropped; if it is blocking, that happens when it returns. So let it return now and then, with a line that
+    /// clients ignore (`:` in events).
     pub fn reader(reader: impl Read + Send + 'static) -> Response {
         let body = Payload::Reader { reader: Box::new(reader), length: None };
         Response { body, ..Response::new(StatusCode::OK) }
     }
 
-    /// As [`reader`](Response::reader), with `Content-Length`. A reader that gives less cuts the connection; what it has
-    /// beyond `length` is not sent.
+    /// As [`reader`](Response::reader), with `Content-Length: length`. If the reader returns fewer bytes, the connection is
+    /// cut. Bytes beyond `length` are not sent.
     pub fn reader_with_length(reader: impl Read + Send + 'static, length: u64) -> Response {
         let body = Payload::Reader { reader: Box::new(reader), length: Some(length) };
         Response { body, ..Response::new(StatusCode::OK) }
@@ -156,8 +156,8 @@ impl Response {
         self
     }
 
-    /// Sets a field, in place of one of the same name. A name or a value that HTTP does not allow (a line break in it,
-    /// say) turns the response into a 500 and leaves a line in the log: it never reaches the wire.
+    /// Sets a field, and replaces fields of the same name. A name or a value that HTTP does not allow (with a line break in it,
+    /// say) never reaches the wire: the response becomes a 500, and the log gets a line.
     pub fn with_header<N, V>(self, name: N, value: V) -> Response
     where
         N: TryInto<HeaderName>,
@@ -168,8 +168,8 @@ impl Response {
         })
     }
 
-    /// Adds a field beside others of the same name, as `Set-Cookie` needs it. A `Content-Type`, of which there is one, is set
-    /// in place of another. Checked as [`with_header`](Response::with_header).
+    /// Adds a field and keeps others of the same name, as `Set-Cookie` needs it. Only `Content-Type` replaces the earlier one.
+    /// Name and value are checked as in [`with_header`](Response::with_header).
     ///
     /// ```
     /// let response = lockgate::Response::text("in").append_header("set-cookie", "a=1").append_header("set-cookie", "b=2");
@@ -191,7 +191,7 @@ impl Response {
         self
     }
 
-    /// Puts a checked field where it belongs; one that was found wrong turns the response into a 500.
+    /// Stores a checked field. A wrong field turns the response into a 500.
     fn put(
         mut self,
         field: Option<(HeaderName, HeaderValue)>,
@@ -236,8 +236,8 @@ impl Response {
         content_type.or_else(|| self.fields.as_ref()?.get(name))
     }
 
-    /// All fields that the handler set, as a map. It is built when this is first called. What lockgate adds by itself, such as
-    /// `Date`, is not among them.
+    /// All fields that the handler set, as a map. The first call builds it. Fields that lockgate adds, such as `Date`, are not
+    /// among them.
     ///
     /// ```
     /// let response = lockgate::Response::text("a").with_header("etag", "\"7\"");
@@ -254,8 +254,8 @@ impl Response {
         })
     }
 
-    /// All fields that the handler set, to be changed. What is about framing or the connection (`Content-Length`,
-    /// `Transfer-Encoding`, `Connection`, `Keep-Alive`) is the server's and passed over here too, but for `Connection: close`.
+    /// All fields that the handler set, to be changed. The server sets the fields for framing and the connection itself
+    /// (`Content-Length`, `Transfer-Encoding`, `Connection`, `Keep-Alive`) and ignores them here, except `Connection: close`.
     ///
     /// ```
     /// let mut response = lockgate::Response::text("a");
@@ -290,7 +290,7 @@ impl Response {
         (self.status, fields, ResponseBody(self.body))
     }
 
-    /// A response of these parts; the body is one that was [taken out](Response::into_parts) of a response, or bytes.
+    /// Makes a response of these parts. The body comes from [`into_parts`](Response::into_parts), or is bytes.
     pub fn from_parts(status: StatusCode, fields: HeaderMap, body: impl Into<ResponseBody>) -> Response {
         Response { fields: Some(Box::new(fields)), body: body.into().0, ..Response::new(status) }
     }
@@ -298,7 +298,7 @@ impl Response {
     /// The body, read to its end; for tests.
     ///
     /// # Errors
-    /// What the reader of a streamed response gives.
+    /// The error of a streamed response's reader.
     pub fn into_bytes(self) -> io::Result<Vec<u8>> {
         match self.body {
             Payload::Bytes(bytes) => Ok(bytes),
@@ -310,7 +310,8 @@ impl Response {
         }
     }
 
-    /// As a client sees it: without content where the method or the status has none (RFC 9110 §6.4.1, §15.3.6).
+    /// Drops the content where the method or the status has none, so that a test sees what a client sees (RFC 9110 §6.4.1,
+    /// §15.3.6).
     pub(crate) fn without_needless_content(self, method: &Method) -> Response {
         if *method == Method::HEAD || Content::of(self.status) != Content::Any {
             Response { body: Payload::Static(b""), ..self }
@@ -319,7 +320,7 @@ impl Response {
         }
     }
 
-    /// A problem document with nothing but this response's status.
+    /// Turns the response into a problem document of its status.
     pub(crate) fn into_problem(self) -> Response {
         Response::of_problem(&Problem::new(self.status))
     }
@@ -353,11 +354,11 @@ impl fmt::Debug for Response {
     }
 }
 
-/// A response's body, as [`Response::into_parts`] gives it: bytes, or what a reader gives. Reading it takes what is read out of it.
+/// A response's body, as [`Response::into_parts`] returns it: bytes, or a reader. Reading consumes it.
 pub struct ResponseBody(Payload);
 
 impl ResponseBody {
-    /// How many bytes it has, if that is known before they are read.
+    /// Its length in bytes, if that is known before it is read.
     pub fn length(&self) -> Option<u64> {
         self.0.length()
     }

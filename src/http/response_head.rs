@@ -19,29 +19,29 @@ pub(crate) struct Exchange<'m> {
     pub field_names: FieldNames,
 }
 
-/// What becomes of the connection after a response (RFC 9112 §9.3).
+/// Whether the connection is kept after a response (RFC 9112 §9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Persistence {
     Close,
     /// It is kept, and idle until the next request comes.
     Idle,
-    /// It is kept, and the next request has come already: nothing is said of how long the connection may be idle.
+    /// It is kept, and the next request has already come. The response does not say how long the connection may be idle.
     Busy,
 }
 
-/// How the names of fields are written in responses. They are the same to any client that reads HTTP as it is meant (RFC 9110
-/// §5.1); some small ones compare them letter by letter.
+/// How the names of fields are written in responses. The case does not matter to a correct client (RFC 9110 §5.1), but some
+/// small clients compare names letter by letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum FieldNames {
-    /// `content-length`, as HTTP/2 and HTTP/3 have it. The default.
+    /// `content-length`, as in HTTP/2 and HTTP/3. This is the default.
     #[default]
     LowerCase,
-    /// `Content-Length`: the first letter, and each behind a hyphen, in upper case. So `etag` is `Etag`.
+    /// `Content-Length`: the first letter and each letter after a hyphen are in upper case. So `etag` becomes `Etag`.
     TitleCase,
 }
 
-/// How the response's body goes out.
+/// How the response's body is framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// There is none: the method or the status has no body (RFC 9110 §6.4.1).
@@ -59,15 +59,14 @@ pub(crate) struct Written {
     pub persistence: Persistence,
 }
 
-/// RFC 2068 §19.7.1.1, and what clients make of it today: `timeout` in seconds.
+/// RFC 2068 §19.7.1.1. Today's clients read its `timeout`, in seconds.
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 const DATE_NAME: &[u8; 6] = b"date: ";
 const AFTER_DATE: &[u8; 35] = b"\r\nx-content-type-options: nosniff\r\n";
 const DATE_LINE_LENGTH: usize = DATE_NAME.len() + IMF_FIXDATE_LENGTH + 2;
 
-/// The lines that nearly every head has in common, as they stand in it: that the connection is kept and for how long, Date,
-/// and that a body is what its type says.
+/// The lines that nearly all heads share, ready to be copied: Connection and Keep-Alive, Date, and X-Content-Type-Options.
 #[derive(Debug, Clone)]
 pub(crate) struct Common {
     lines: Vec<u8>,
@@ -78,7 +77,7 @@ pub(crate) struct Common {
 impl Common {
     /// `kept_for` is how long a client may count on the connection, in seconds.
     pub(crate) fn new(unix_seconds: i64, kept_for: Option<u64>) -> Common {
-        // The second field is about the connection, and so the first one names it (RFC 9110 §7.6.1).
+        // The Keep-Alive field concerns only this connection, so the Connection field has to name it (RFC 9110 §7.6.1).
         let mut lines = kept_for.map_or_else(Vec::new, |seconds| {
             format!("connection: keep-alive\r\nkeep-alive: timeout={seconds}\r\n").into_bytes()
         });
@@ -90,8 +89,8 @@ impl Common {
     }
 }
 
-/// How long a client is told that it may keep a connection, in seconds: a tenth less than `idle_timeout`, and at least a second
-/// less, so that no request is on its way when the server closes. `None` when less than a second is left.
+/// How long a client is told that it may keep an idle connection, in seconds. It is a tenth less than `idle_timeout`, and at
+/// least a second less, so that no request is on its way when the server closes. `None` when less than a second is left.
 pub(crate) fn kept_for(idle_timeout: Duration) -> Option<u64> {
     let seconds = idle_timeout.as_secs();
     let told = seconds.saturating_sub((seconds / 10).max(1));
@@ -146,7 +145,7 @@ pub(crate) fn write_head(
         _ => {}
     }
     let has = |name| fields.is_some_and(|fields| fields.contains_key(name));
-    // A browser that guesses could run what a client has put into a value as a page of this origin.
+    // A browser that guesses the type could take a client's text in the body for a page of this origin, and run it.
     let nosniff = !bodiless && length != Some(0) && !has(X_CONTENT_TYPE_OPTIONS);
     let says_how_long = persistence == Persistence::Idle && common.date > 0;
     let after_date = common.date + DATE_LINE_LENGTH;
@@ -164,7 +163,7 @@ pub(crate) fn write_head(
         (Persistence::Idle | Persistence::Busy, _) => {}
     }
     for (name, value) in fields.into_iter().flatten() {
-        // Framing and the connection's life are the server's; a handler's own word on them would be a second one.
+        // The server writes these fields itself, so a handler's own would be duplicates.
         if *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == CONNECTION || *name == KEEP_ALIVE
         {
             continue;
@@ -181,9 +180,9 @@ pub(crate) fn write_head(
     Written { framing, persistence }
 }
 
-/// Writes the names of a head's fields in title case. It is a pass of its own, so that it costs nothing where nobody asks.
+/// Writes the names of a head's fields in title case. This is a separate pass, so that it costs nothing when it is off.
 fn title_case(head: &mut [u8]) {
-    // No CR and no LF stands in a value, and the first line is not a field.
+    // Values hold neither CR nor LF, and the first line is not a field.
     for line in head.split_mut(|&byte| byte == b'\n').skip(1) {
         let mut begins = true;
         for byte in line.iter_mut().take_while(|byte| **byte != b':') {

@@ -1,5 +1,5 @@
-//! Places in a buffer: where a part of a head stands, so that nothing of it is copied. Knows nothing else. The readers of a
-//! head make them; requests, the router and the redirect look up what they stand for.
+//! Positions of parts of a head in its buffer, so that nothing is copied. Knows nothing else. The parsers of heads make spans;
+//! requests, the router and the redirect resolve them.
 
 /// A stretch of the buffer that holds the head.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,14 +13,14 @@ impl Span {
         buffer.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 
-    /// Where `part`, a slice of `buffer`, stands in it.
+    /// The position of `part`, which is a slice of `buffer`.
     pub(super) fn locate(buffer: &[u8], part: &[u8]) -> Span {
         let start = part.as_ptr() as usize - buffer.as_ptr() as usize;
         Span { start: start as u32, end: (start + part.len()) as u32 }
     }
 }
 
-/// One field line: its name and its value without the spaces and tabs around it, which are no part of it (RFC 9110 §5.5).
+/// One field line: its name, and its value without the surrounding spaces and tabs, which do not belong to it (RFC 9110 §5.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Field {
     pub name: Span,

@@ -1,5 +1,5 @@
-//! What a request is for: the target's four forms, the path as the router matches it, the query, and the host
-//! (RFC 9112 §3.2, RFC 3986). Decoding happens here, once, before anything is matched.
+//! A request's target: its four forms, the path as the router matches it, the query, and the host (RFC 9112 §3.2, RFC 3986).
+//! The path is decoded here, once, before it is matched.
 
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
@@ -9,7 +9,7 @@ use ::http::{Method, StatusCode};
 use super::span::Span;
 use super::Refusal;
 
-/// The longest zone of an address, in bytes. Names of interfaces have at most 15 on Linux.
+/// The longest zone of an address, in bytes. On Linux an interface's name has at most 15.
 const MOST_ZONE_BYTES: usize = 64;
 
 /// A request's target, taken apart but not decoded.
@@ -28,7 +28,7 @@ pub(crate) struct Target {
 pub(crate) struct Authority {
     /// A name or an IPv4 address, or an IPv6 address without its brackets and its zone.
     pub host: Span,
-    /// `None` also for an empty one, which stands for the scheme's own (RFC 3986 §3.2.3).
+    /// `None` also for an empty port, which means the scheme's default (RFC 3986 §3.2.3).
     pub port: Option<u16>,
 }
 
@@ -90,9 +90,9 @@ impl Target {
 }
 
 impl Authority {
-    /// `host [":" port]` (RFC 9110 §7.2). A host is a name of letters, digits, `-`, `.` and `_`, an IPv4 address, or an
-    /// IPv6 address in brackets; never empty, never with user information. A link-local address may have a zone
-    /// (`fe80::1%eth0`, or `%25eth0` as RFC 6874 writes it), which says something on the client's machine alone.
+    /// `host [":" port]` (RFC 9110 §7.2). A host is a name of letters, digits, `-`, `.` and `_`, an IPv4 address, or an IPv6
+    /// address in brackets; never empty, never with user information. A link-local address may have a zone (`fe80::1%eth0`, or
+    /// `%25eth0` as RFC 6874 writes it), which has a meaning only on the client's machine.
     pub(crate) fn parse(head: &[u8], span: Span) -> Result<Authority, Refusal> {
         const NOT_A_HOST: Refusal =
             Refusal::bad_request("the host is not a name or an address with an optional port");
@@ -119,9 +119,8 @@ impl Authority {
     }
 }
 
-/// Refuses a target with a byte that must be percent-encoded, but for a backslash in the query: browsers and Node send it as
-/// it is (WHATWG URL, query percent-encode set), and it ends neither a host nor a segment there, so no two programs read it in
-/// two ways.
+/// Refuses a target with a byte that must be percent-encoded. A backslash in the query is allowed: browsers and Node send it
+/// unencoded (WHATWG URL, query percent-encode set), and there it ends neither a host nor a segment, so it is not ambiguous.
 #[cold]
 fn check_unusual(target: &[u8]) -> Result<(), Refusal> {
     let query = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
@@ -135,7 +134,7 @@ fn check_unusual(target: &[u8]) -> Result<(), Refusal> {
     }
 }
 
-/// The length of an IPv6 address behind a bracket, its zone left out, and where what follows the brackets begins.
+/// The length of an IPv6 address in brackets, without its zone, and the offset after the closing bracket.
 fn bracketed(bytes: &[u8]) -> Option<(usize, usize)> {
     let close = bytes.iter().position(|&byte| byte == b']')?;
     let inner = &bytes[1..close];
@@ -149,32 +148,32 @@ fn bracketed(bytes: &[u8]) -> Option<(usize, usize)> {
     is_right.then_some((end, close + 1))
 }
 
-/// A zone's identifier (RFC 6874 §2): `eth0`, `25eth0`, `2`. Longer ones than any system has are none.
+/// Whether this is a zone's identifier (RFC 6874 §2), such as `eth0`, `25eth0` or `2`.
 fn is_zone(zone: &[u8]) -> bool {
     let is_unreserved = |byte: &u8| is(NAME_BYTE, *byte) || *byte == b'~';
     (1..=MOST_ZONE_BYTES).contains(&zone.len()) && zone.iter().all(is_unreserved)
 }
 
-/// What becomes of a slash that is percent-encoded in a path.
+/// How a percent-encoded slash in a path is handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EncodedSlash {
     Refused,
-    /// It stands as [`SLASH_MARK`], because a segment does not end there.
+    /// It is decoded to [`SLASH_MARK`], because it does not end a segment.
     Marked,
 }
 
-/// No decoded path holds it otherwise: NUL is refused, raw and encoded.
+/// No decoded path holds it for another reason, because NUL is refused, raw and encoded.
 pub(crate) const SLASH_MARK: char = '\0';
 
 pub(crate) const ENCODED_SLASH: Refusal =
     Refusal::bad_request("the path holds an encoded slash, backslash or control character");
 
-/// The path as the router matches it: percent-decoded, UTF-8, without dot segments. What two programs could read in two
-/// ways is refused: an encoded slash (unless it is to be marked) or backslash, control characters, and dot segments, which
-/// clients resolve before they send (RFC 3986 §5.2.4; strict).
+/// The path as the router matches it: percent-decoded, UTF-8, without dot segments. Ambiguous paths are refused: those with an
+/// encoded slash (unless it is to be marked) or backslash, with control characters, or with dot segments, which clients resolve
+/// before they send (RFC 3986 §5.2.4).
 pub(crate) fn decode_path(raw: &[u8], slash: EncodedSlash) -> Result<Cow<'_, str>, Refusal> {
     let plain = |raw| std::str::from_utf8(raw).map_err(|_| Refusal::bad_request("the path is not ASCII"));
-    // Most paths have neither, and one look tells.
+    // Most paths have neither, so one pass is enough for them.
     if !raw.iter().any(|byte| matches!(byte, b'%' | b'.')) {
         return plain(raw).map(Cow::Borrowed);
     }
@@ -214,13 +213,13 @@ pub(crate) fn decode_path(raw: &[u8], slash: EncodedSlash) -> Result<Cow<'_, str
     Ok(decoded)
 }
 
-/// Also between encoded slashes, because a handler may join the value to a path.
+/// Looks between encoded slashes too, because a handler may join the value to a path.
 fn has_dot_segment(path: &[u8]) -> bool {
     path.split(|&byte| byte == b'/' || byte == SLASH_MARK as u8).any(|part| part == b"." || part == b"..")
 }
 
-/// The pairs of a query, decoded as browsers encode them: `+` is a space, a stray `%` stands for itself, and what is not
-/// UTF-8 becomes U+FFFD (WHATWG URL, application/x-www-form-urlencoded parsing).
+/// The pairs of a query, decoded as browsers encode them: `+` is a space, a `%` without two hexadecimal digits stays, and bytes
+/// that are not UTF-8 become U+FFFD (WHATWG URL, application/x-www-form-urlencoded parsing).
 pub(crate) fn query_pairs(query: &[u8]) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
     query.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let equals = pair.iter().position(|&byte| byte == b'=');
@@ -272,8 +271,8 @@ fn scheme_length(target: &[u8]) -> Option<usize> {
     )
 }
 
-/// Visible ASCII less what no client sends unencoded: fragments, quotes and angle brackets; and backslashes, which only a
-/// query may hold. `|`, `^`, `{`, `}`, brackets and the backtick are let through, because browsers send them in queries.
+/// Visible ASCII without `#`, quotes and angle brackets, which no client sends unencoded, and without the backslash, which only
+/// a query may hold. `|`, `^`, `{`, `}`, brackets and the backtick are accepted, because browsers send them in queries.
 const fn is_target_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\')
 }
@@ -282,7 +281,7 @@ const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
 
-/// Both as a table, in which a request's bytes are looked up.
+/// Both classes of bytes as a table, for a fast look-up.
 const KINDS: [u8; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;

@@ -1,4 +1,4 @@
-//! A handler as the router keeps it, and how it is called.
+//! A handler as the router stores it, and the call of it.
 
 use ::http::StatusCode;
 
@@ -7,19 +7,19 @@ use crate::http::into_response::IntoResponse;
 use crate::http::request::Request;
 use crate::http::response::Response;
 
-/// A handler with its types gone.
+/// A handler of any type.
 pub(super) type Handler = Box<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
 
-/// A handler and its place among all of a router's.
+/// A handler and its number within its router.
 pub(crate) struct Endpoint {
     pub(super) handler: Handler,
-    /// Counts from 0; what a server knows about a handler is kept by this number.
+    /// Counts from 0. A server keeps what it knows about a handler under this number.
     pub(crate) index: usize,
 }
 
 impl Endpoint {
-    /// Calls the handler. A panic costs the client a 500 and nobody else anything; what went wrong is among the call's
-    /// [`faults`](handler_call::faults).
+    /// Calls the handler. After a panic the client gets 500, and no other client notices. The call's
+    /// [`faults`](handler_call::faults) say what went wrong.
     #[inline(always)]
     pub(crate) fn call(&self, request: &mut Request<'_>) -> Response {
         let response = handler_call::run("a panic in a handler", || (self.handler)(request));

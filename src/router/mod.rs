@@ -1,5 +1,5 @@
-//! Method and path to handler. Knows requests and responses, and nothing of sockets, threads or TLS; the server asks it
-//! what a request is for, and tests call it without a server.
+//! Finds the handler for a method and a path. Knows requests and responses, and nothing of sockets, threads or TLS. The server
+//! looks up each request's handler here, and tests call it without a server.
 
 pub(crate) mod endpoint;
 mod tree;
@@ -25,13 +25,13 @@ use tree::{has_empty_segment, Methods, Node};
 /// Which handler answers which method and path.
 ///
 /// A pattern is a path of segments: plain text, which matches itself; `{name}`, which matches any one segment that is not
-/// empty; or, last, `{*name}`, which matches all that is left, also nothing, but neither a slash at its front nor an empty
-/// segment, so that joined to a path it stays below it. Plain text is preferred to a parameter, and a parameter to the rest.
-/// Patterns are matched against the decoded path.
+/// empty; or, as the last segment, `{*name}`, which matches the rest of the path. The rest may be empty, but has no slash at
+/// its front and no empty segment, so that it stays below a path that it is joined to. Plain text is preferred to `{name}`, and
+/// `{name}` to `{*name}`. Patterns are matched against the decoded path.
 ///
-/// A path with an encoded slash (`%2F`) gets 400, because other programs on its way may take it for a slash. A route takes one
-/// in a parameter that is written `{name%2F}`: the path is split first and decoded then, so the parameter holds the slash. The
-/// value never begins or ends with it, and has no empty and no dot segments.
+/// A path with an encoded slash (`%2F`) gets 400, because other programs on its way may take it for a slash. A parameter
+/// written `{name%2F}` accepts it: the path is split before it is decoded, so the parameter holds the slash. The value never
+/// begins or ends with a slash, and has no empty and no dot segments.
 ///
 /// ```
 /// use lockgate::{Request, Router};
@@ -66,7 +66,7 @@ pub struct Router {
     fault: Option<Error>,
 }
 
-/// What a router has for a request: a handler and the path's parameters, or a response of its own.
+/// What a router finds for a request: a handler and the path's parameters, or a response of its own.
 pub(crate) enum Found<'r> {
     Handler(&'r Endpoint, Params),
     Answer(Response),
@@ -78,7 +78,7 @@ impl Router {
         Router::default()
     }
 
-    /// Answers GET, and HEAD by the same handler unless there is one for HEAD.
+    /// Answers GET, and also HEAD unless there is a handler for HEAD.
     pub fn get<R: IntoResponse>(
         self,
         pattern: &str,
@@ -123,9 +123,8 @@ impl Router {
         self.route(Method::DELETE, pattern, handler)
     }
 
-    /// Answers one method, which may be any: also one that no specification knows. It is answered as it is written (methods
-    /// have a case, RFC 9110 §9.1), and no other is, but for GET, whose handler answers HEAD too where HEAD has none of its
-    /// own. For several methods declare the pattern once for each.
+    /// Answers one method, even one that no specification knows. The case of a method matters (RFC 9110 §9.1). A handler for
+    /// GET also answers HEAD unless there is a handler for HEAD. For several methods declare the pattern once for each.
     ///
     /// ```
     /// use lockgate::{Method, Request, Router, StatusCode};
@@ -145,7 +144,7 @@ impl Router {
         self
     }
 
-    /// A method without types of its own, so that it stands in a program once.
+    /// This method is not generic, so that a program holds its code once.
     fn add(&mut self, method: Method, pattern: &str, handler: Handler) {
         match self.root.insert(&method, pattern, Endpoint { handler, index: self.handlers }) {
             Ok(takes_slashes) => {
@@ -166,11 +165,10 @@ impl Router {
         }
     }
 
-    /// Answers a request without a server, as a server would: routing, the handler, 404, 405, HEAD and OPTIONS, 400 for a path
-    /// that is refused, and 500 for a handler that panics. A response to HEAD, and one with 204, 205 or 304, has no body.
+    /// Answers a request as a server would, but without a server: routing, the handler, 404, 405, HEAD and OPTIONS, 400 for a
+    /// path that is refused, and 500 for a handler that panics. A response to HEAD, and one with 204, 205 or 304, has no body.
     ///
-    /// What goes wrong in the handler is an error in the log. A panic is also printed as the program's panic hook prints it,
-    /// which a running server does not do.
+    /// A fault of the handler is an error in the log. The program's panic hook also prints a panic, unlike in a running server.
     pub fn call(&self, request: &mut Request<'_>) -> Response {
         let method = request.method().clone();
         let found = self.decode(request.raw_path()).and_then(|path| match self.is_marked(&path) {
@@ -198,7 +196,7 @@ impl Router {
         response.without_needless_content(&method)
     }
 
-    /// What becomes of an encoded slash before a route is found.
+    /// How an encoded slash is handled before a route is found.
     pub(crate) fn encoded_slash(&self) -> EncodedSlash {
         if self.encoded_slashes {
             EncodedSlash::Marked
@@ -207,31 +205,32 @@ impl Router {
         }
     }
 
-    /// The path as the router matches it; encoded slashes are marked if a route takes them.
+    /// The path as the router matches it. Encoded slashes are marked if any route accepts them.
     pub(crate) fn decode<'p>(&self, raw: &'p [u8]) -> Result<Cow<'p, str>, Refusal> {
         target::decode_path(raw, self.encoded_slash())
     }
 
-    /// Whether a decoded path has an encoded slash in it, so that [`find_marked`](Router::find_marked) has to look.
+    /// Whether a decoded path holds an encoded slash. If so, call [`find_marked`](Router::find_marked) instead of
+    /// [`find`](Router::find).
     pub(crate) fn is_marked(&self, path: &str) -> bool {
         self.encoded_slashes && path.contains(SLASH_MARK)
     }
 
-    /// As [`find`](Router::find), for a path with encoded slashes; also the path as the handler gets it.
+    /// As [`find`](Router::find), for a path with encoded slashes. Also returns the path for the handler.
     #[cold]
     pub(crate) fn find_marked(&self, method: &Method, path: &str) -> Result<(Found<'_>, String), Refusal> {
         let mut values = [Span::default(); MOST_PARAMS];
         let methods = self.root.find(path, 1, &mut values, 0);
         let methods =
             methods.filter(|methods| methods.takes_slashes_of(path, &values)).ok_or(ENCODED_SLASH)?;
-        // Every mark is one byte, as a slash is, so the parameters stay where they are.
+        // A mark has one byte, as a slash has, so the positions of the parameters stay right.
         let path = path.replace(SLASH_MARK, "/");
         let are_whole = methods.values(&path, &values).all(|value| !has_empty_segment(value));
         let methods = Some(methods).filter(|_| are_whole);
         Ok((self.found(method, &path, methods, &values), path))
     }
 
-    /// What answers a request for a decoded path.
+    /// Finds what answers a request for a decoded path.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {
         let mut values = [Span::default(); MOST_PARAMS];
         let methods = if path == "*" { None } else { self.root.find(path, 1, &mut values, 0) };
@@ -253,7 +252,7 @@ impl Router {
         Found::Answer(self.answer(method, path, methods))
     }
 
-    /// The answer when no handler is for the path and the method.
+    /// The answer when there is no handler for the path and the method.
     fn answer(&self, method: &Method, path: &str, methods: Option<&Methods>) -> Response {
         if !is_known(method) && !self.root.any(&|methods| methods.endpoint(method).is_some()) {
             return Problem::new(StatusCode::NOT_IMPLEMENTED)
@@ -277,7 +276,7 @@ impl Router {
         response.with_field(ALLOW, methods.allow())
     }
 
-    /// How many handlers there are; their indices are below this.
+    /// The number of handlers. Their indices are below it.
     pub(crate) fn handlers(&self) -> usize {
         self.handlers
     }
@@ -293,13 +292,13 @@ impl std::fmt::Debug for Router {
     }
 }
 
-/// What the log says of a handler that failed; the path as it came, which is ASCII.
+/// The log line about a handler that failed. The path stands as it came, in ASCII.
 pub(crate) fn told(request: &Request<'_>, text: &str) -> String {
     let (method, path) = (request.method(), String::from_utf8_lossy(request.raw_path()));
     format!("the handler of {method} {path} {text}")
 }
 
-/// What is wrong with an interim response, which a handler cannot give.
+/// The fault of a handler that returns an interim status (1xx).
 pub(crate) fn not_final(status: StatusCode) -> String {
     format!("answered with {status}, which is no final status; the client gets a 500")
 }

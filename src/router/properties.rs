@@ -1,8 +1,9 @@
-//! What holds of any routes and any requests. An input is lines: `+METHOD pattern` declares a route, and `METHOD path` asks.
+//! Properties that hold for any routes and any requests. An input consists of lines: `+METHOD pattern` declares a route, and
+//! `METHOD path` is a request.
 
 use super::*;
 
-/// More than this only slow the naive matcher down.
+/// More lines would only slow down the simple matcher.
 const LINES: usize = 64;
 
 struct Route<'i> {
@@ -10,7 +11,7 @@ struct Route<'i> {
     segments: Vec<Segment<'i>>,
 }
 
-/// In the order of preference.
+/// Segments in the order of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Segment<'i> {
     Plain(&'i str),
@@ -53,7 +54,7 @@ fn segments(pattern: &str) -> Vec<Segment<'_>> {
     segments.collect()
 }
 
-/// The parameters' values, if the pattern matches; tries the pattern alone, whatever others there are.
+/// The parameters' values, if this pattern matches. Other patterns are not considered.
 fn matches<'p>(pattern: &[Segment<'_>], path: &'p str) -> Option<Vec<&'p str>> {
     let mut values = Vec::new();
     let mut rest = Some(&path[1..]);

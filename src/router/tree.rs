@@ -1,5 +1,5 @@
-//! The routes as a tree: which pattern a path matches, and where in it the parameters stand. Knows paths and methods; the router
-//! alone calls it.
+//! The routes as a tree: finds the pattern that a path matches, and the positions of its parameters. Knows paths and methods.
+//! Only the router calls it.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::http::params::MOST_PARAMS;
 use crate::http::span::Span;
 use crate::http::target::SLASH_MARK;
 
-/// The routes as a tree of segments; a node stands behind a slash.
+/// The routes as a tree of segments. A node is the position after a slash.
 #[derive(Default)]
 pub(super) struct Node {
     plain: Vec<(Box<str>, Node)>,
@@ -29,8 +29,8 @@ pub(super) struct Methods {
 }
 
 impl Node {
-    /// Adds a route to the tree that begins here; whether it takes an encoded slash. What is wrong with the pattern is said as a
-    /// clause.
+    /// Adds a route to the tree below this node. Returns whether the route accepts an encoded slash. An error is a clause that
+    /// says what is wrong with the pattern.
     pub(super) fn insert(
         &mut self,
         method: &Method,
@@ -97,8 +97,8 @@ impl Node {
         Ok(slashes.contains(&true))
     }
 
-    /// Matches `path` from `start`, the offset after a slash. It visits a node at most once per request, so the work is
-    /// bounded by the routes that were declared.
+    /// Matches `path` from `start`, the offset after a slash. A request visits each node at most once, so the declared routes
+    /// bound the work.
     pub(super) fn find(
         &self,
         path: &str,
@@ -128,7 +128,7 @@ impl Node {
         Some(found)
     }
 
-    /// The match when the segment that leads to this node is done: at the path's end, or further down.
+    /// The match after the segment that leads to this node: here at the path's end, or further down.
     fn below(
         &self,
         path: &str,
@@ -142,7 +142,7 @@ impl Node {
         }
     }
 
-    /// Whether the handlers of any pattern pass this test.
+    /// Whether the handlers of at least one pattern pass this test.
     pub(super) fn any(&self, test: &dyn Fn(&Methods) -> bool) -> bool {
         self.here.as_deref().is_some_and(test)
             || self.rest.as_deref().is_some_and(test)
@@ -178,7 +178,7 @@ impl Methods {
         spans.into_iter().filter_map(|span| path.get(span.start as usize..span.end as usize))
     }
 
-    /// Whether all encoded slashes of a path stand in parameters that take them.
+    /// Whether all encoded slashes of a path stand in parameters that accept them.
     pub(super) fn takes_slashes_of(&self, path: &str, values: &[Span; MOST_PARAMS]) -> bool {
         let count = |text: &str| text.matches(SLASH_MARK).count();
         let taken = self.values(path, values).zip(self.slashes).filter(|(_, takes)| *takes);
@@ -198,7 +198,7 @@ impl Methods {
     }
 }
 
-/// Whether a part of a path has an empty segment, also at its ends. Joined to a root, such a part could leave it.
+/// Whether a part of a path has an empty segment, also at its ends. Such a part could leave a root that it is joined to.
 pub(super) fn has_empty_segment(part: &str) -> bool {
     part.starts_with('/') || part.ends_with('/') || part.as_bytes().windows(2).any(|two| two == b"//")
 }

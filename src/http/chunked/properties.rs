@@ -1,8 +1,8 @@
-//! What holds of any bytes that come where a chunked body is expected.
+//! Properties that hold for any bytes that come in place of a chunked body.
 
 use super::*;
 
-/// What comes of a body: its data, and where it ended or what was wrong with it; `Ok(None)` when more is needed.
+/// The result for a body: its data, and where it ended or what was wrong with it; `Ok(None)` when more is needed.
 type Outcome = (Vec<u8>, Result<Option<usize>, String>);
 
 pub(crate) fn hold(input: &[u8]) {
@@ -13,7 +13,7 @@ pub(crate) fn hold(input: &[u8]) {
     let (data, end) = whole;
     assert!(data.len() <= input.len());
     if let Ok(Some(end)) = end {
-        // "0" and two line ends are the least that a body consists of.
+        // The shortest body is "0" and two line ends.
         assert!(data.len() + 5 <= end && end <= input.len());
         let again = encode(&data);
         let all = again.len();
@@ -21,7 +21,7 @@ pub(crate) fn hold(input: &[u8]) {
     }
 }
 
-/// Decodes `input` as it comes in pieces, the one at an offset as long as `piece` says; takes `most` bytes at a time.
+/// Decodes `input` in pieces. `piece` gives the length of the piece at an offset. At most `most` bytes are taken at a time.
 fn decode(input: &[u8], piece: impl Fn(usize) -> usize, most: usize) -> Outcome {
     let mut decoder = Decoder::new();
     let mut data = Vec::new();

@@ -1,4 +1,4 @@
-//! What holds of any bytes that come where a head is expected.
+//! Properties that hold for any bytes that come in place of a head.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -6,12 +6,12 @@ use super::*;
 use crate::http::body::Body;
 use crate::http::request::Request;
 
-/// Few, so that small inputs reach the bound.
+/// A low bound, so that small inputs reach it.
 const FIELDS: usize = 8;
 
 pub(crate) fn hold(input: &[u8]) {
     let found = search(input, &mut std::iter::once(input.len()));
-    // Pieces of one byte, and of as many as the bytes themselves say.
+    // Pieces of one byte, and pieces whose lengths come from the input.
     assert_eq!(search(input, &mut (1..=input.len())), found);
     let mut end = 0;
     let mut by_content = std::iter::from_fn(|| {
@@ -27,7 +27,7 @@ pub(crate) fn hold(input: &[u8]) {
         assert!(start < end && end <= input.len());
         parsed(&input[start..end]);
     }
-    // Not a head that `scan` has found: only the spans have to be right.
+    // `scan` has not found this head, so only the spans have to be right.
     let mut fields = Vec::new();
     let _ = parse(input, FIELDS, &mut fields);
     check_fields(input, &fields);
@@ -35,7 +35,7 @@ pub(crate) fn hold(input: &[u8]) {
     assert_eq!(too_large(input).status == StatusCode::URI_TOO_LONG, is_first_line);
 }
 
-/// Looks for a head as a connection does, each time more has come: up to the offsets in `ends`.
+/// Looks for a head as a connection does, once for each offset in `ends` up to which bytes have come.
 fn search(input: &[u8], ends: &mut dyn Iterator<Item = usize>) -> Result<Option<(usize, usize)>, Refusal> {
     let mut scanned = 0;
     for end in ends {
@@ -51,7 +51,7 @@ fn search(input: &[u8], ends: &mut dyn Iterator<Item = usize>) -> Result<Option<
     Ok(None)
 }
 
-/// Reading in one pass finds what two find, or leaves it to them.
+/// Reading in one pass finds what two passes find, or nothing.
 fn reads_whole_what_is_scanned_and_parsed(input: &[u8], most: usize) {
     let start = empty_line(input);
     let (mut fields, mut again) = (Vec::new(), Vec::new());
@@ -116,7 +116,7 @@ fn parsed(head: &[u8]) {
         Err(refusal) => panic!("{}: {}", again.escape_ascii(), refusal.detail),
     }
 
-    // A handler sees all that was read.
+    // A handler sees everything that was read.
     if let Ok(path) = target::decode_path(line.target.path.of(head), target::EncodedSlash::Refused) {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let body = Body::Buffered { bytes: (&[]).into(), read: 0 };
@@ -142,7 +142,7 @@ fn host_of(head: &[u8], authority: target::Authority) -> Vec<u8> {
     [bracketed, authority.port.map(|port| format!(":{port}")).unwrap_or_default().into_bytes()].concat()
 }
 
-/// The head as one would write it that says the same.
+/// Writes a plain head with the same meaning.
 fn written(head: &[u8], line: &Line, fields: &[Field]) -> Vec<u8> {
     let mut out = Vec::new();
     out.extend_from_slice(line.method.as_str().as_bytes());
@@ -170,7 +170,7 @@ fn written(head: &[u8], line: &Line, fields: &[Field]) -> Vec<u8> {
     out
 }
 
-/// All that a head says, wherever in it each thing stands.
+/// Everything that a head says, regardless of positions.
 fn told(head: &[u8], line: &Line, fields: &[Field]) -> impl PartialEq + std::fmt::Debug {
     let target = (
         line.target.path.of(head).to_vec(),

@@ -1,4 +1,4 @@
-//! What holds of any bytes that come where a target is expected.
+//! Properties that hold for any bytes that come in place of a target.
 
 use super::*;
 use crate::http::request::Request;
@@ -55,7 +55,7 @@ fn decoded(raw: &[u8], path: &str) {
     let encoded: String = path
         .bytes()
         .map(|byte| match byte {
-            // As they came, unencoded: what would be refused the other way.
+            // These would be refused if they were encoded, so they stay as they came.
             b'/' | b'\\' | 0..0x20 | 0x7f => char::from(byte).to_string(),
             _ => format!("%{byte:02x}"),
         })
@@ -66,7 +66,7 @@ fn decoded(raw: &[u8], path: &str) {
 fn query(raw: &[u8]) {
     let pairs: Vec<_> = query_pairs(raw).collect();
     assert!(pairs.len() <= raw.len());
-    // A byte that is no UTF-8 becomes the three of U+FFFD.
+    // A byte that is not UTF-8 becomes the three bytes of U+FFFD.
     assert!(pairs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= 3 * raw.len());
     let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
     let again: Vec<_> =
@@ -75,7 +75,7 @@ fn query(raw: &[u8]) {
     assert_eq!(query_pairs(again.as_bytes()).collect::<Vec<_>>(), pairs);
 }
 
-/// A request made for a test has the path that it would have from the wire, or none.
+/// A request made for a test has the same path as a request from the wire, or none.
 fn made_by_hand(target: &str) {
     let bytes = target.as_bytes();
     let from_wire = Target::parse(bytes, span(0, bytes.len()), &Method::GET)
