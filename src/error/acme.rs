@@ -1,4 +1,4 @@
-//! Why an authority gave no certificate. The client of ACME makes these.
+//! Why an authority issued no certificate. The ACME client makes these errors.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use super::raw::Raw;
 use crate::calendar::iso8601;
 use crate::escape;
 
-/// Why an authority gave no certificate.
+/// Why an authority issued no certificate.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AcmeFault {
@@ -18,7 +18,7 @@ pub enum AcmeFault {
         /// Where they can be read.
         terms: String,
     },
-    /// The authority, or one of its URLs, could not be reached, or not be trusted.
+    /// The authority, or one of its URLs, could not be reached or is not trusted.
     Unreachable {
         /// The URL that was asked.
         url: String,
@@ -35,10 +35,10 @@ pub enum AcmeFault {
         kind: String,
         /// The problem's detail, in the authority's words.
         detail: String,
-        /// How long the authority wants one to wait.
+        /// How long the authority asks the client to wait.
         retry_after: Option<Duration>,
     },
-    /// The authority could not convince itself that a name is this machine's.
+    /// The authority could not verify that a name belongs to this machine.
     NotValidated {
         /// The name or address.
         name: String,
@@ -47,28 +47,28 @@ pub enum AcmeFault {
         /// Why not, in the authority's words.
         detail: String,
     },
-    /// The authority has not finished in time; the order goes on at the next attempt.
+    /// The authority did not finish in time. The next attempt continues the order.
     Unfinished {
-        /// What is waited for.
+        /// What the authority did not finish.
         what: &'static str,
-        /// How long the authority wants one to wait.
+        /// How long the authority asks the client to wait.
         retry_after: Option<Duration>,
     },
-    /// The authority's answer is not what RFC 8555 has it answer.
+    /// The authority's answer does not conform to RFC 8555.
     Unexpected {
         /// The URL that was asked.
         url: String,
         /// What is wrong with the answer.
         what: String,
     },
-    /// The order came to nothing (RFC 8555 §7.1.6).
+    /// The order failed (RFC 8555 §7.1.6).
     OrderFailed {
         /// The order's URL.
         url: String,
         /// Why, in the authority's words.
         detail: String,
     },
-    /// Something asked for is not to be had from this authority.
+    /// The authority does not offer something that was requested.
     Unsupported(String),
     /// A file of the state directory could not be read or written.
     State {
@@ -82,16 +82,16 @@ pub enum AcmeFault {
         /// The file that it holds.
         file: PathBuf,
     },
-    /// No order may be made before this time, for the authority's sake.
+    /// No order may be placed before this time, to spare the authority.
     TooSoon {
-        /// The first moment in which it may.
+        /// The first moment at which an order may be placed.
         until: SystemTime,
         /// Why not now.
         because: String,
     },
-    /// No key or signature could be made; a machine without random numbers.
+    /// No key or signature could be made, because the machine has no random numbers.
     Crypto,
-    /// It was told to stop.
+    /// The program told the client to stop.
     Stopped,
 }
 

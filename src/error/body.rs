@@ -1,4 +1,4 @@
-//! What is wrong with a request's body. The server's readers of bodies make these, and a request that reads one as JSON.
+//! What is wrong with a request's body. The server's readers of bodies and `Request::json` make these errors.
 
 use std::fmt;
 use std::io;
@@ -31,7 +31,7 @@ pub enum BodyFault {
     MediaType,
     /// `Content-Encoding` is something else than `identity` (RFC 9110 §8.4): 415, with `Accept-Encoding: identity`.
     ContentCoding,
-    /// The connection failed: 400, and what the system said is not shown.
+    /// The connection failed: 400. The client is not shown the system's error.
     Io(io::Error),
 }
 

@@ -1,5 +1,5 @@
-//! What is wrong with a certificate or a key, and the command that sets it right. Knows the calendar and nothing of TLS; who
-//! reads certificates makes these.
+//! What is wrong with a certificate or a key, and the command that fixes it. Knows the calendar and nothing of TLS. The code
+//! that reads certificates makes these errors.
 
 use std::fmt;
 use std::io;
@@ -17,74 +17,74 @@ use crate::finding::shell_word;
 pub enum IdentityFault {
     /// There is no such file.
     Missing,
-    /// The file is there, and cannot be read; or it is no regular file: pipes, sockets and devices are not opened.
+    /// The file exists but cannot be read, or it is not a regular file: pipes, sockets and devices are not opened.
     Unreadable(io::Error),
     /// The file holds no certificate.
     NoCertificate,
     /// The file holds no private key.
     NoKey,
-    /// The certificate's file holds a private key and the key's file a certificate.
+    /// The certificate's file holds a private key, and the key's file holds a certificate.
     Swapped,
     /// The private key is encrypted with a passphrase.
     EncryptedKey,
-    /// The private key is whole, and of a kind that TLS cannot sign with here.
+    /// The private key is intact, but of a kind that cannot be used for TLS here.
     UnsupportedKey {
         /// Its kind, such as `RSA of 1024 bits`.
         kind: String,
     },
-    /// The private key is of a kind that is supported, and written in a way that cannot be read here.
+    /// The private key is of a supported kind, but written in a way that cannot be read here.
     UnreadableKey {
         /// What is unusual about it, as a clause.
         what: &'static str,
     },
-    /// The private key is written without its public half (RFC 5915 §3 makes that optional), and there is no certificate
-    /// beside it to take that from.
+    /// The private key is written without its public half, which RFC 5915 §3 makes optional, and there is no certificate to
+    /// take it from.
     KeyWithoutPublicHalf,
-    /// The file holds what was asked for in another form than PEM (DER, PKCS#7, PKCS#12), or something else, such as a
-    /// request.
+    /// The file holds the certificate or key in another form than PEM (DER, PKCS#7, PKCS#12), or it holds something else, such
+    /// as a certificate request.
     OtherForm {
         /// What it is, and what to do, as a clause.
         what: &'static str,
-        /// The command that writes it as PEM, with `FILE` and `NEW` in the places of the paths; empty when there is none.
+        /// The command that converts it to PEM, with `FILE` and `NEW` for the paths. Empty when there is none.
         conversion: &'static str,
     },
     /// The private key does not belong to the certificate.
     KeyMismatch,
-    /// The certificate's validity is over. A server starts with such a file of its user's all the same: this is what
-    /// [`Identity::clock_fault`](crate::Identity::clock_fault) gives, and why a running server does not take one in the place of
-    /// a valid one.
+    /// The certificate has expired. A server still starts with such a certificate:
+    /// [`Identity::clock_fault`](crate::Identity::clock_fault) returns this fault, and a running server does not replace a
+    /// valid certificate by an expired one.
     Expired {
         /// The certificate's notAfter.
         not_after: SystemTime,
         /// This machine's clock.
         now: SystemTime,
     },
-    /// The certificate's validity has not begun; given where [`Expired`](IdentityFault::Expired) is.
+    /// The certificate is not valid yet. It occurs in the same places as [`Expired`](IdentityFault::Expired).
     NotYetValid {
         /// The certificate's notBefore.
         not_before: SystemTime,
         /// This machine's clock.
         now: SystemTime,
     },
-    /// The file that is to hold the clients' authorities holds no certificate.
+    /// The file for the clients' authorities holds no certificate.
     NoAuthority,
     /// A certificate among the clients' authorities is not an authority's.
     NotAnAuthority {
-        /// Where in the file it stands, counted from 1.
+        /// The certificate's position in the file, counted from 1.
         place: usize,
     },
     /// The file holds no certificate revocation list.
     NoRevocationList,
-    /// The revocation list is of none of the clients' authorities.
+    /// None of the clients' authorities has issued the revocation list.
     RevocationListOfAnother,
-    /// The authority was to have issued a newer revocation list.
+    /// The revocation list is out of date: its nextUpdate has passed.
     RevocationListExpired {
         /// The list's nextUpdate.
         next_update: SystemTime,
         /// This machine's clock.
         now: SystemTime,
     },
-    /// The contents cannot be understood, or are not accepted by TLS.
+    /// The contents cannot be parsed, or TLS does not accept them.
     Malformed(String),
 }
 
@@ -174,7 +174,7 @@ impl fmt::Display for Raw<'_, IdentityFault> {
     }
 }
 
-/// A command for a file, with the paths in the places of `FILE` and `NEW`: to paste, and never written over the file itself.
+/// Fills a file's path into a command, for `FILE` and `NEW`. The command can be pasted, and never overwrites the file itself.
 pub(crate) fn command_for(command: &str, file: Option<&Path>) -> String {
     let Some(file) = file else { return command.to_string() };
     let name = file.to_string_lossy();
@@ -194,7 +194,7 @@ pub(crate) fn command_for(command: &str, file: Option<&Path>) -> String {
 }
 
 impl IdentityFault {
-    /// The same with the file in the commands that it names.
+    /// The message, with the file's path in its commands.
     pub(crate) fn said_of(&self, file: &Path) -> String {
         let text = self.to_string();
         match self.command() {
@@ -209,7 +209,7 @@ impl IdentityFault {
         self.command().map(|command| command_for(command, Some(file)))
     }
 
-    /// A command in the message, with `FILE` and `NEW` in the places of the paths.
+    /// The command in the message, with `FILE` and `NEW` for the paths.
     fn command(&self) -> Option<&'static str> {
         match self {
             IdentityFault::EncryptedKey | IdentityFault::UnreadableKey { .. } => Some(REWRITE_KEY),

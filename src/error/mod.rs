@@ -1,4 +1,4 @@
-//! The one error of this crate. Each message names the thing (a file, an address, a route, a limit) and the way out.
+//! The error type of this crate. Each message names the thing at fault (a file, an address, a route, a limit) and the way out.
 
 mod acme;
 mod body;
@@ -20,7 +20,7 @@ pub(crate) use identity::command_for;
 
 /// What can go wrong in lockgate, from building a server to reading a request's body in a handler.
 ///
-/// In a handler it is also an answer: it implements [`IntoResponse`](crate::IntoResponse), so `?` on
+/// In a handler it can also be the answer: it implements [`IntoResponse`](crate::IntoResponse), so `?` on
 /// [`Request::json`](crate::Request::json) gives the client the right status and an RFC 9457 problem document.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -34,7 +34,7 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A certificate or its private key cannot be used, or a file that clients' certificates are checked with.
+    /// A certificate, its private key, or a file for checking clients' certificates cannot be used.
     Identity {
         /// The file at fault; `None` when the identity did not come from a file.
         file: Option<PathBuf>,
@@ -49,7 +49,7 @@ pub enum Error {
         /// What is wrong with it.
         fault: crate::DeviceFault,
     },
-    /// A route was declared that cannot be served.
+    /// A declared route cannot be served.
     Route {
         /// The method and pattern as declared.
         route: String,
@@ -63,24 +63,24 @@ pub enum Error {
         /// What is wrong with it, and what would be right.
         fault: String,
     },
-    /// The operating system refused something that the server, or a handler, needs while it runs. What a handler's `?`
-    /// makes of an [`io::Error`]: a 500, whose text goes to the log alone.
+    /// The operating system refused something that the server or a handler needs while it runs. In a handler, `?` turns an
+    /// [`io::Error`] into this: the client gets 500, and the text goes only to the log.
     Io {
         /// What was being done.
         doing: &'static str,
         /// What the operating system said.
         source: io::Error,
     },
-    /// A request's body could not be read; what a handler meets.
+    /// A handler could not read a request's body.
     Body(BodyFault),
-    /// A parameter of the request's path is not what the handler takes it for: 404.
+    /// A parameter of the request's path is not what the handler asks for: 404.
     Parameter {
         /// The parameter's name, as the handler asked for it.
         name: String,
         /// What is wrong with it.
         fault: ParameterFault,
     },
-    /// An authority gave no certificate (ACME, RFC 8555); with the feature `acme`.
+    /// An authority issued no certificate (ACME, RFC 8555). Occurs with the feature `acme`.
     Acme {
         /// The URL of the authority's directory.
         authority: String,
@@ -195,7 +195,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// A body's fault travels through `std::io::Read` inside an `io::Error`, and comes out again as itself.
+/// Wraps a body's fault in an `io::Error`, to pass it through `std::io::Read`. `Error` and `BodyFault` take it out again.
 impl From<BodyFault> for io::Error {
     fn from(fault: BodyFault) -> Self {
         let kind = match fault {
@@ -208,8 +208,8 @@ impl From<BodyFault> for io::Error {
     }
 }
 
-/// A handler's own failure ([`Error::Io`]: a 500), unless it is what reading the request's body has given
-/// ([`Error::Body`]), however often it was wrapped in another [`io::Error`].
+/// A failure of the handler becomes [`Error::Io`], a 500. An error from reading the request's body becomes [`Error::Body`],
+/// however often it was wrapped in another [`io::Error`].
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         match own_or_other(error) {
@@ -219,7 +219,7 @@ impl From<io::Error> for Error {
     }
 }
 
-/// This crate's own error, which travels inside `error`.
+/// Takes this crate's own error out of `error`.
 fn own_or_other(error: io::Error) -> Result<Error, io::Error> {
     let mut inner = error.downcast::<Error>();
     while let Err(other) = inner {
@@ -232,7 +232,7 @@ fn own_or_other(error: io::Error) -> Result<Error, io::Error> {
 }
 
 impl BodyFault {
-    /// What reading a body has given: a fault of its own, or the connection's.
+    /// The fault inside an error of reading a body: the body's own, or the connection's.
     pub(crate) fn of(error: io::Error) -> BodyFault {
         match own_or_other(error) {
             Ok(Error::Body(fault)) => fault,

@@ -1,4 +1,4 @@
-//! A message as it is put together, before it is made fit to be shown. The errors beside it call it.
+//! An error's message before it is escaped. The errors in this folder use it.
 
-/// As the message is put together, with file names and others' words as they are. What is displayed is one line of it.
+/// Writes the message with foreign text as it is. The error's own `Display` escapes it to one line.
 pub(super) struct Raw<'a, T>(pub(super) &'a T);

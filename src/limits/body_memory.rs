@@ -1,16 +1,16 @@
-//! Memory that all connections draw on together.
+//! The memory for request bodies that all connections share.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-/// So many bytes, for everybody.
+/// How many bytes are left for all connections.
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
     most: usize,
 }
 
-/// What one body has taken of it; given back when it is dropped.
+/// The share of one body. Dropping it gives the bytes back.
 #[derive(Debug)]
 pub(crate) struct Share {
     budget: Arc<Budget>,
@@ -28,7 +28,7 @@ impl Budget {
 }
 
 impl Share {
-    /// Makes the share at least `bytes`; false when there is not that much left.
+    /// Grows the share to at least `bytes`. Returns false when not enough is left.
     #[must_use]
     pub(crate) fn cover(&mut self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.taken);

@@ -1,5 +1,5 @@
-//! Which limit of a server a client, or a configuration, has met. A refusal, a cut and a deadline carry one of these to
-//! the log line and to the answer, so that no limit's name is spelt a second time. Knows nothing but the names.
+//! Names a limit that a client or a configuration has met. Refusals, cuts and deadlines carry it to the log line and to the
+//! answer, so that each limit's name is spelt only here. Knows nothing but the names.
 
 /// A field of [`Limits`](crate::Limits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    /// The name of the field. The command's option and its line in a configuration file have it with hyphens.
+    /// The name of the field. The command's option and its line in a configuration file use hyphens instead of underscores.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Limit::Connections => "connections",

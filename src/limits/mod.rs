@@ -13,8 +13,8 @@ use self::limit::Limit;
 use crate::error::Error;
 use crate::http::request_head::MOST_FIELDS;
 
-/// What a server is bounded by. Every limit has a default that suits a small appliance; all timers are absolute: they run
-/// from the beginning of what they bound, however the bytes drip in.
+/// The bounds of a server. Every limit has a default that suits a small appliance. All timers are absolute: they run from the
+/// beginning of what they bound, however slowly the bytes come.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,91 +25,94 @@ use crate::http::request_head::MOST_FIELDS;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Open HTTPS connections. When they are reached, another one makes room: first the connection whose request head has
-    /// taken the longest, once that is more than [`stall_timeout`](Limits::stall_timeout); else the longest-idle kept-alive
-    /// one; else, after the same time, the connection with the slowest body or response, if that is slower than
-    /// [`body_min_rate`](Limits::body_min_rate) or [`write_min_rate`](Limits::write_min_rate). Only when there is none is a
-    /// new connection closed at once. Never more than the open-file limit (RLIMIT_NOFILE) leaves. Defaults to 10,000.
+    /// Open HTTPS connections. When the limit is reached and a new connection comes, the server closes another: first the
+    /// connection whose request head has taken the longest, if that is more than [`stall_timeout`](Limits::stall_timeout); else
+    /// the kept-alive connection that is idle the longest; else, after the same time, the connection with the slowest body or
+    /// response, if that is slower than [`body_min_rate`](Limits::body_min_rate) or [`write_min_rate`](Limits::write_min_rate).
+    /// If there is no such connection, the new one is closed at once. The open-file limit (RLIMIT_NOFILE) can lower this
+    /// number. Defaults to 10,000.
     pub connections: usize,
-    /// Open HTTPS connections from one address, an IPv6 address counted by its /64 and, ten times as many, by its /48. One
-    /// more is closed at once. Defaults to 256.
+    /// Open HTTPS connections from one address. IPv6 addresses are counted by their /64, and by their /48 with ten times the
+    /// limit. A further connection is closed at once. Defaults to 256.
     pub connections_per_address: usize,
     /// Whether [`connections_per_address`](Limits::connections_per_address),
     /// [`requests_per_address`](Limits::requests_per_address) and
     /// [`streaming_bodies_per_address`](Limits::streaming_bodies_per_address) also count loopback addresses. Defaults to
     /// `false`.
     pub count_loopback: bool,
-    /// Requests a second from one address, an IPv6 address counted by its /64 and, ten times as many, by its /48; one more
-    /// gets 429 with `Retry-After`. A second's worth may come at once. Loopback addresses are not counted unless
-    /// [`count_loopback`](Limits::count_loopback) says so. 0 for no limit; defaults to 0; at most 1,000,000.
+    /// Requests a second from one address. IPv6 addresses are counted by their /64, and by their /48 with ten times the limit.
+    /// A further request gets 429 with `Retry-After`. As many requests as are allowed in a second may come at once. Loopback
+    /// addresses are counted only with [`count_loopback`](Limits::count_loopback). 0 means no limit. Defaults to 0; at most
+    /// 1,000,000.
     pub requests_per_address: usize,
-    /// Open connections to the redirect's port; when they are reached, the oldest makes room. Defaults to 1,024.
+    /// Open connections to the redirect's port. When the limit is reached, a new connection replaces the oldest. Defaults to
+    /// 1,024.
     pub redirect_connections: usize,
 
     /// Worker threads that are active at a time. Defaults to the number of cores.
     pub workers: usize,
     /// Further worker threads, started when handlers block and kept from then on. Half of them, and never fewer than
-    /// [`workers`](Limits::workers), may be inside readers of streamed responses ([`Response::reader`](crate::Response::reader))
-    /// at a time; the next such response becomes a 503 with `Retry-After`, and one that has begun waits. A worker inside a reader
-    /// whose client is gone does not count: up to as many further threads stand in for those. Defaults to 64.
+    /// [`workers`](Limits::workers), may be inside readers of streamed responses
+    /// ([`Response::reader`](crate::Response::reader)) at a time. When all of these are taken, a new streamed response becomes
+    /// a 503 with `Retry-After`, and a response that has begun waits. A worker inside a reader whose client is gone does not
+    /// count; up to as many further threads replace such workers. Defaults to 64.
     pub reserve_workers: usize,
-    /// Requests that may wait for a worker when all of them are inside handlers; one more gets 503 with `Retry-After`.
+    /// Requests that may wait for a worker when all workers are inside handlers. A further request gets 503 with `Retry-After`.
     /// Defaults to 1,024.
     pub queue_requests: usize,
     /// How long a request may wait for a worker; after that it gets 503 with `Retry-After`. Defaults to 1 s.
     pub queue_timeout: Duration,
 
-    /// How long a connection is left alone when room is needed for another: from its coming to the end of its first request's
-    /// head, from the first byte of a further head to its end, and for a body or a response until its rate counts. A slower
-    /// one is closed only when its place is needed. Defaults to 2 s.
+    /// How long a connection is safe when the server needs room for another: from its start to the end of its first request's
+    /// head, from the first byte of a further head to its end, and for a body or a response before its rate counts. A slower
+    /// connection is closed only when its place is needed. Defaults to 2 s.
     pub stall_timeout: Duration,
     /// From the accepted connection to the end of the TLS handshake. Defaults to 10 s.
     pub handshake_timeout: Duration,
-    /// From the end of the handshake, and on a kept-alive connection from a request's first byte, to the end of its head:
-    /// 408, or a plain close when nothing was sent. Defaults to 10 s. A connection to the redirect has this from its beginning to
-    /// its end, and no more than 10 s.
+    /// From the end of the handshake, and on a kept-alive connection from a request's first byte, to the end of its head: 408,
+    /// or a plain close when the client sent nothing. Defaults to 10 s. On a connection to the redirect it runs from the
+    /// beginning to the end of the connection, and is at most 10 s.
     pub head_timeout: Duration,
-    /// From the head's end to the body's end, prolonged by what [`body_min_rate`](Limits::body_min_rate) allows for the
-    /// bytes that have come: 408. Defaults to 30 s.
+    /// From the head's end to the body's end: 408. The bytes that have come prolong it, by
+    /// [`body_min_rate`](Limits::body_min_rate). Defaults to 30 s.
     pub body_timeout: Duration,
     /// Bytes a second that prolong [`body_timeout`](Limits::body_timeout): at the default a client that has sent 60 KiB
     /// has 60 s more. Defaults to 1,024; at least 1.
     pub body_min_rate: u64,
     /// Between a response and the next request on a kept-alive connection. Clients are told a tenth less (`Keep-Alive:
-    /// timeout=54`), and at least a second less, so that they send no request just as the server closes; below 2 s they are told
-    /// nothing. Defaults to 60 s.
+    /// timeout=54`), and at least a second less, so that no client sends a request just as the server closes. Below 2 s clients
+    /// are told nothing. Defaults to 60 s.
     pub idle_timeout: Duration,
-    /// Two bounds on sending a response, beyond which the connection is cut: this long without any progress; and this long in
-    /// all, prolonged by what [`write_min_rate`](Limits::write_min_rate) allows for the bytes that the client has taken. Only
-    /// the time counts in which the server waits for the client, not the time in which a reader gives nothing. Defaults to
-    /// 30 s.
+    /// Bounds the sending of a response in two ways: this long without progress, and this long in all, prolonged by the bytes
+    /// that the client has taken, by [`write_min_rate`](Limits::write_min_rate). Beyond either the connection is cut. Only time
+    /// in which the server waits for the client counts; time in which a reader returns nothing does not. Defaults to 30 s.
     pub write_timeout: Duration,
     /// Bytes a second that prolong [`write_timeout`](Limits::write_timeout): at the default a client that has taken 60 KiB,
     /// while the server waited for it, has 60 s more. Defaults to 1,024; at least 1.
     pub write_min_rate: u64,
-    /// From the call to stop to the end, whatever is still open. Defaults to 10 s.
+    /// From the call to stop until the server ends, even if connections are still open. Defaults to 10 s.
     pub drain_timeout: Duration,
 
     /// A request's head, in bytes, request line and last empty line included: 431, or 414 when the request line alone is
-    /// longer. Defaults to 16 KiB. At the redirect no more than 8 KiB.
+    /// longer. Defaults to 16 KiB. The redirect accepts at most 8 KiB.
     pub head_bytes: usize,
     /// Fields in a request's head: 431. Defaults to 64; at most 256.
     pub head_fields: usize,
     /// A request's body, in bytes, after any chunked framing is taken off: 413. Defaults to 1 MiB.
     pub body_bytes: u64,
-    /// Up to this many bytes a body is read before the handler is called, and holds no worker meanwhile. A larger one is
-    /// read by the handler as it comes. Defaults to 64 KiB.
+    /// A body of up to this many bytes is received before the handler is called, and holds no worker meanwhile. The handler
+    /// reads a larger body as it comes. Defaults to 64 KiB.
     pub body_buffer_bytes: usize,
-    /// Memory for the bodies that are being received on all connections together, in bytes; when it is used up, the
-    /// request whose body would need more gets 503 with `Retry-After`. Defaults to 32 MiB.
+    /// Memory for the bodies that are being received on all connections together, in bytes. A request whose body would exceed
+    /// it gets 503 with `Retry-After`. Defaults to 32 MiB.
     pub body_memory_bytes: usize,
-    /// Handlers that may at a time be reading bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes), so
-    /// that clients who stall cannot take all workers; a further such request gets 503 with `Retry-After`. Defaults to 32.
+    /// Handlers that may read bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes) at the same time. The bound
+    /// keeps slow clients from taking all workers. A further such request gets 503 with `Retry-After`. Defaults to 32.
     pub streaming_bodies: usize,
-    /// How many of those may read bodies from one address, an IPv6 address counted by its /64 and, ten times as many, by its
-    /// /48, so that one address cannot keep the uploads of all others out; a further such request from it gets 429 with
-    /// `Retry-After`. Loopback addresses are not counted unless [`count_loopback`](Limits::count_loopback) says so. Defaults
-    /// to 8.
+    /// How many of those handlers may read bodies from one address, so that one address cannot block the uploads of all others.
+    /// IPv6 addresses are counted by their /64, and by their /48 with ten times the limit. A further such request from the
+    /// address gets 429 with `Retry-After`. Loopback addresses are counted only with
+    /// [`count_loopback`](Limits::count_loopback). Defaults to 8.
     pub streaming_bodies_per_address: usize,
 }
 
@@ -145,11 +148,11 @@ impl Default for Limits {
     }
 }
 
-/// Longest timer that is accepted: a year. It keeps sums of times far from overflow.
+/// The longest timer that is accepted: a year. With it, sums of times cannot overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Limits {
-    /// Refuses limits that no server can keep, by their name.
+    /// Returns the first limit that is out of its range, as an error.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.faults().into_iter().next().map_or(Ok(()), Err)
     }
@@ -200,23 +203,24 @@ impl Limits {
     }
 
     /// How many workers may be inside readers of streamed responses at a time: half of the reserve, so that the other half
-    /// stays for requests, and never fewer than the workers that are active at a time.
+    /// remains for requests, and never fewer than [`workers`](Limits::workers).
     pub(crate) fn readers(&self) -> usize {
         self.workers.max(self.reserve_workers / 2)
     }
 
-    /// What so many open files leave room for: connections to the redirect, if there is one, and HTTPS connections.
+    /// How many connections to the redirect (if there is one) and how many HTTPS connections fit into this number of open
+    /// files.
     pub(crate) fn within_open_files(&self, files: usize, redirects: bool) -> (usize, usize) {
         let redirect = self.redirect_connections.min((files / 8).max(1));
         let rest = files - if redirects { redirect } else { 0 };
-        // A quarter of a small limit, and no more than 64, is for what else is open: handlers' files, the log, a reload.
+        // A quarter of the rest, at most 64, is kept for other files: those of handlers, the log, a reload.
         (redirect, self.connections.min((rest - (rest / 4).min(64)).max(1)))
     }
 
-    /// The most memory that a server with these limits takes, in bytes, beside what handlers hold and the certificates that
-    /// clients have shown: 8 MiB, 176 KiB for each worker (more when [`head_bytes`](Limits::head_bytes) is over 64 KiB), those
-    /// counted too that may stand in for workers inside readers whose clients are gone; 103 KiB for each connection (more when
-    /// `head_bytes` is over 52 KiB), 10 KiB for each connection to the redirect, and
+    /// The most memory that a server with these limits takes, in bytes, without what handlers hold and without clients'
+    /// certificates. It is 8 MiB; 176 KiB for each worker (more when [`head_bytes`](Limits::head_bytes) is over 64 KiB),
+    /// including the threads that may replace workers inside readers whose clients are gone; 103 KiB for each connection (more
+    /// when `head_bytes` is over 52 KiB); 10 KiB for each connection to the redirect; and
     /// [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB.
     ///
     /// ```
@@ -232,14 +236,14 @@ impl Limits {
         self.memory_with(self.connections)
     }
 
-    /// The same with so many connections.
+    /// As [`memory_ceiling`](Limits::memory_ceiling), with this number of connections.
     pub(crate) fn memory_with(&self, connections: usize) -> u64 {
         const KIB: u64 = 1024;
         let workers = (self.workers + self.reserve_workers + self.readers()) as u64;
         let (connections, head) = (connections as u64, self.head_bytes as u64);
-        // Part of a record (RFC 8446 §5.2: 16 KiB and 256 bytes), beside what the connection has when it is idle.
+        // What TLS holds of an incomplete record (RFC 8446 §5.2: 16 KiB and 256 bytes), in addition to an idle connection.
         let tls = 12 * KIB + 19 * KIB;
-        // What is encrypted ahead of the socket and what has come of further requests, both together; or a head and a piece.
+        // Either encrypted bytes not yet sent together with bytes of further requests, or a head and a piece of a body.
         let busy = (72 * KIB).max(head + 20 * KIB);
         (8 * KIB * KIB)
             .saturating_add(workers.saturating_mul((176 * KIB).max(head + 112 * KIB)))

@@ -1,11 +1,12 @@
-//! How many connections, or uploads, each address has: so that one address cannot take what is there for all. The listener
-//! and `streaming` count with it. What counts as one address is decided here.
+//! Counts the connections, or uploads, of each address, so that one address cannot take all places. Decides what counts as one
+//! address. The listener counts connections with it, and `streams` counts uploads.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many of something each address has. Bounded by how many of it there are: an address without any is forgotten.
+/// How many connections or uploads each address has. An address without any is forgotten, so the map is never larger than their
+/// number.
 #[derive(Debug)]
 pub(crate) struct PerAddress {
     counts: Counts,
@@ -13,26 +14,26 @@ pub(crate) struct PerAddress {
     count_loopback: bool,
 }
 
-/// A counted connection's place; given back when it is dropped.
+/// The place of a counted connection or upload. Dropping it gives the place back.
 #[derive(Debug)]
 pub(crate) struct Admission(Option<(Counts, IpAddr)>);
 
 type Counts = Arc<Mutex<HashMap<Network, usize>>>;
 
-/// A stretch of addresses that is counted together.
+/// A range of addresses that are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Network {
-    /// An IPv4 address, or the /64 of an IPv6 address: what one subscriber has at least.
+    /// An IPv4 address, or the /64 of an IPv6 address: the least that one subscriber has.
     Address(IpAddr),
-    /// The /48 of an IPv6 address: what one subscriber has at most (RFC 6177).
+    /// The /48 of an IPv6 address: the most that one subscriber has (RFC 6177).
     Site([u16; 3]),
 }
 
-/// How many times more a site may have than an address.
+/// A site may have this many times as much as a network.
 pub(crate) const SITE_FACTOR: usize = 10;
 
 impl Network {
-    /// The stretches that this address is counted in, the narrower first.
+    /// The ranges that this address is counted in, the narrower first.
     pub(crate) fn of(address: IpAddr) -> (Network, Option<Network>) {
         match address {
             IpAddr::V4(_) => (Network::Address(address), None),
@@ -50,7 +51,7 @@ impl PerAddress {
         PerAddress { counts: Arc::default(), most, count_loopback }
     }
 
-    /// One more for this address, unless it, or the site that it belongs to, has as many as it may.
+    /// Takes a place for this address, unless the address or its site has reached its limit.
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Admission> {
         if address.is_loopback() && !self.count_loopback {
             return Some(Admission(None));

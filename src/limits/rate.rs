@@ -1,5 +1,5 @@
-//! How often one address may ask: a bucket for each, in memory that does not grow however many addresses come. Addresses
-//! share a fixed number of buckets by a keyed hash, so nobody can choose whom to share one with.
+//! Limits the requests a second of each address. Addresses share a fixed number of buckets, so the memory does not grow with
+//! their number. A keyed hash assigns the buckets, so an attacker cannot choose to share a victim's.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use super::per_address::{Network, SITE_FACTOR};
 
-/// 64 KiB in all. One busy address takes one other in 8,192 with it.
+/// 64 KiB in all. A busy address shares its bucket with one in 8,192 other addresses.
 const BUCKETS: usize = 8_192;
 
-/// A leaky bucket an address, as the generic cell rate algorithm keeps it (ITU-T I.371): one time stamp each.
+/// Leaky buckets, each kept as one time stamp by the generic cell rate algorithm (ITU-T I.371).
 pub(crate) struct Rate {
     start: Instant,
     hasher: RandomState,
@@ -22,7 +22,7 @@ pub(crate) struct Rate {
     interval: u64,
 }
 
-/// A bucket holds what one second lets through, so a client that was refused may ask again within a second.
+/// A bucket holds the requests of one second, so a refused client can succeed again within a second.
 const FULL: u64 = 1_000_000;
 
 impl Rate {
@@ -35,7 +35,8 @@ impl Rate {
         }
     }
 
-    /// Whether this address may ask once more at this time: its network must be within the rate, and the network's site.
+    /// Counts a request of this address at this time. Returns whether it is allowed: both the network and its site must be
+    /// within the rate.
     pub(crate) fn allows(&self, address: IpAddr, now: Instant) -> bool {
         let now = now.saturating_duration_since(self.start).as_micros() as u64;
         let (network, site) = Network::of(address);
@@ -82,7 +83,7 @@ mod tests {
         let rate = Rate::new(1);
         let ask = |n: u32| rate.allows(format!("2001:db8:1:{n:x}::1").parse().unwrap(), rate.start);
         let allowed = (0..100).filter(|&n| ask(n)).count();
-        // A network that shares its bucket with another of them is refused by that one.
+        // Two of these networks can share a bucket; the second is then refused.
         assert!((5..=10).contains(&allowed), "{allowed}");
         let other = "2001:db8:2::1".parse().unwrap();
         assert!(rate.allows(other, rate.start + Duration::from_micros(FULL)));

@@ -1,5 +1,5 @@
-//! How many handlers may read large bodies at a time, in all and from one address. The server asks before it calls a handler
-//! that reads its body from the connection.
+//! Limits how many handlers read large bodies at a time, in all and from one address. The server takes a place before it calls
+//! a handler that reads its body from the connection.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,13 +13,13 @@ pub(crate) struct Streams {
     by_address: PerAddress,
 }
 
-/// One of them; given back when it is dropped.
+/// One place. Dropping it gives the place back.
 pub(crate) struct Place<'s> {
     streams: &'s Streams,
     _admission: Admission,
 }
 
-/// Which places are all taken.
+/// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
     OfAddress,
