@@ -1,4 +1,5 @@
-//! What a device's CA may sign for: a thief of its key signs all kinds of certificates, and clients judge them.
+//! What a device's CA may sign for. The tests sign all kinds of certificates, as a thief of the key could, and clients check
+//! them.
 
 use std::fs;
 use std::process::Command;
@@ -29,7 +30,7 @@ impl Home {
 fn the_ca_signs_for_servers_only() {
     let home = Home::new();
     home.start(now()).unwrap();
-    // What the leaf says of itself decides nothing.
+    // The leaf's own extensions do not matter.
     for usages in ["", "extendedKeyUsage=serverAuth,clientAuth,emailProtection,codeSigning"] {
         home.sign("x", &format!("subjectAltName=DNS:printer,email:boss@bank.example\n{usages}"));
         assert!(home.verifies("sslserver"), "{usages}");
@@ -37,7 +38,7 @@ fn the_ca_signs_for_servers_only() {
             assert!(!home.verifies(purpose), "{purpose} {usages}");
         }
     }
-    // Code, or whatever else is signed with CMS.
+    // Signed code, as an example of anything signed with CMS.
     home.sign("x", "extendedKeyUsage=codeSigning");
     fs::write(home.file("code"), "code").unwrap();
     home.openssl("cms -sign -binary -in code -signer x.pem -inkey x.key -outform DER -out code.p7s");
@@ -78,7 +79,7 @@ fn a_host_name_of_one_label_is_permitted_alone_and_no_top_level_domain_is() {
     ] {
         home.sign("x", &format!("subjectAltName=DNS:{name}\nextendedKeyUsage=serverAuth"));
         assert_eq!(home.verifies("sslserver"), is_accepted, "openssl: {name}");
-        // webpki, which rustls believes.
+        // The same in webpki, which rustls uses.
         let pem = |file: &str| fs::read(home.file(file)).unwrap();
         let believed = making::check_issued(&pem("ca.pem"), &pem("x.pem"), now());
         assert_eq!(believed.is_ok(), is_accepted, "webpki: {name}: {believed:?}");
@@ -92,14 +93,14 @@ fn names_that_no_ca_can_be_limited_to_are_refused_before_one_is_made() {
     let message = device.load_at(&machine(), now()).unwrap_err().to_string();
     assert!(message.starts_with("name: lan is of one label"), "{message}");
     assert!(!home.file("ca.pem").exists() && !home.file("ca-key.pem").exists());
-    // What the machine itself is called is left out.
+    // The machine's own name is left out instead.
     let device = home.device().name("gate.printer");
     let identity = device.load_at(&machine(), now()).unwrap();
     assert!(is_for(&identity, &["gate.printer", "printer.local"]) && !identity.is_valid_for("printer"));
 }
 
 impl Home {
-    /// As earlier versions made it: for any use, and with all that is below the host name.
+    /// A CA as earlier versions made it: for any use, and for all names below the host name.
     fn with_an_earlier_ca(&self) {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut ca = rcgen::CertificateParams::default();

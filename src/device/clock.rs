@@ -1,7 +1,7 @@
-//! Whether this machine's clock can be believed, and how long certificates live by it.
+//! Whether this machine's clock can be right, and the lifetimes of certificates that follow from it.
 //!
-//! Appliances have no battery for their clock: they wake up in 1970, and learn the time when the network is there, or
-//! never. Their clients have better clocks. Called by `state`.
+//! Many appliances have no battery for their clock. Their clock starts in 1970, and is set when the network is up, or never.
+//! Their clients have better clocks. `state` calls this module.
 
 use std::time::Duration;
 
@@ -17,26 +17,26 @@ const YEAR: i64 = 365 * DAY;
 
 /// How long a certificate lives; Apple's clients refuse more than 825 days.
 pub(super) const LEAF_LIFETIME: i64 = 90 * DAY;
-/// How far in the past its validity begins, for clients whose clock is slow, or set to the time of another zone.
+/// How far in the past its validity begins, for clients whose clock is slow or set to another time zone.
 const BACKDATED: i64 = DAY;
-/// Longer than an appliance lives, since its clients have to be told of a new CA by hand. No client limits the lifetime
-/// of a CA that its user has chosen to trust.
+/// Longer than an appliance lives, because people install a new CA on clients by hand. No client limits the lifetime of a CA
+/// that its user trusts.
 const CA_LIFETIME: i64 = 20 * YEAR;
 
-/// Where provisional certificates and all CAs begin to be valid: when a clock begins that has never been set.
+/// The notBefore of provisional certificates and of all CAs: where a clock that was never set begins.
 const CLOCKS_BEGIN: i64 = 0;
 
-/// How long a certificate that is there is kept by a clock that cannot be right: with a network, clocks are set much sooner.
+/// How long an existing certificate is kept while the clock cannot be right. With a network, clocks are set much sooner.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
-/// What a clock can be believed to say.
+/// How far a clock can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Clock {
-    /// It stands before the day this program was built, and cannot be right.
+    /// It shows a time before the day this program was built, so it cannot be right.
     Early,
     /// It may be right.
     Plausible,
-    /// It stands beyond the CA's end. Nothing that the CA signs is valid by it.
+    /// It shows a time after the CA's end. By this clock nothing that the CA signs is valid.
     Late,
 }
 
@@ -50,16 +50,16 @@ impl Clock {
     }
 }
 
-/// The lifetime of a CA that is made now. It begins in 1970, so that it is never a CA's lifetime for which a provisional
-/// certificate is refused, by a client whose clock was never set either. It ends 20 years from now, or from when the
-/// program was built while the clock is before that.
+/// The lifetime of a CA that is made now. It begins in 1970, so that a client whose clock was never set does not refuse a
+/// provisional certificate because of its CA. It ends 20 years from now, or from the program's build if the clock is before
+/// that.
 pub(super) fn of_ca(now: i64) -> Lifetime {
     Lifetime { not_before: CLOCKS_BEGIN, not_after: now.max(BUILT).saturating_add(CA_LIFETIME) }
 }
 
-/// The lifetime of a certificate that is made now. By a clock that is not to be believed it is a provisional one: valid from
-/// 1970 on, so that it is valid by an early clock, and as long as its CA, so that it is valid by the clock of a client that
-/// knows the time. Whether the clock will ever be set is not known.
+/// The lifetime of a certificate that is made now. With an implausible clock the certificate is provisional: it is valid from
+/// 1970 on, so that an early clock accepts it, and until its CA's end, so that clients with the right time accept it. The clock
+/// may never be set.
 pub(super) fn of_leaf(now: i64, ca: Lifetime) -> Lifetime {
     match Clock::at(now, ca) {
         Clock::Plausible => {
@@ -70,13 +70,14 @@ pub(super) fn of_leaf(now: i64, ca: Lifetime) -> Lifetime {
     }
 }
 
-/// Whether a certificate was made by a clock that was not to be believed.
+/// Whether a certificate was made while the clock was implausible.
 pub(super) fn is_provisional(not_before: i64) -> bool {
     not_before == CLOCKS_BEGIN
 }
 
-/// Why a certificate is to be replaced now, as a clause; `None` when it stays. `running` is how long this process has been up:
-/// by a clock in 1970, where devices without a battery begin, a certificate is kept for a while, since it is likely good.
+/// Why a certificate must be replaced now, as a clause. `None` when it stays. `running` is how long this process has been up.
+/// While the clock is in 1970, where devices without a battery begin, a certificate is kept for a while, because it is probably
+/// good.
 pub(super) fn is_due(leaf: Lifetime, ca: Lifetime, now: i64, running: Duration) -> Option<&'static str> {
     match (is_provisional(leaf.not_before), Clock::at(now, ca)) {
         (true, Clock::Plausible) => Some("it was provisional, and the clock is set now"),
@@ -85,7 +86,7 @@ pub(super) fn is_due(leaf: Lifetime, ca: Lifetime, now: i64, running: Duration) 
             .then_some("the clock has stood before the day this program was built for 10 minutes, so it may never be set"),
         (false, Clock::Late) => Some("the clock stands beyond the end of the device's CA"),
         (false, Clock::Plausible) if now < leaf.not_before => Some("it is not valid yet"),
-        // Nothing better can be had than one that ends with its CA.
+        // A new certificate could not last longer, because this one ends with its CA.
         (false, Clock::Plausible) if leaf.not_after >= ca.not_after => None,
         (false, Clock::Plausible) => {
             let life = leaf.not_after - leaf.not_before;
@@ -100,7 +101,7 @@ mod tests {
 
     const NOW: i64 = BUILT + 100 * DAY;
 
-    /// As a process that is up for long.
+    /// The result in a process that has been up for long.
     fn is_due(leaf: Lifetime, ca: Lifetime, now: i64) -> Option<&'static str> {
         super::is_due(leaf, ca, now, PATIENCE)
     }
@@ -139,7 +140,7 @@ mod tests {
             assert_eq!(super::is_due(leaf, ca, 20, running), None);
         }
         assert!(super::is_due(leaf, ca, 20, PATIENCE).unwrap().contains("may never be set"));
-        // A clock that may be right is believed at once.
+        // A plausible clock counts at once.
         assert!(super::is_due(leaf, ca, NOW + 60 * DAY, Duration::ZERO).is_some());
         assert_eq!(super::is_due(leaf, ca, leaf.not_before - 1, Duration::ZERO), Some("it is not valid yet"));
     }

@@ -1,6 +1,7 @@
-//! Files that are there whole or not at all, also after a power cut: written under another name, then renamed.
+//! Writes files atomically: under another name first, then renamed. A file exists whole or not at all, also after a power cut.
 //!
-//! Knows the file system and nothing of what the files hold. Called for the device's state and the demo's certificates.
+//! Knows the file system and nothing of what the files hold. The device's state and the demo's certificates are written with
+//! it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -34,12 +35,13 @@ impl FileError {
 }
 
 impl Draft {
-    /// Writes it and waits until it is on the disk. `id` makes its temporary name; no two writers may use the same one at
-    /// a time. The file has its mode from its first byte: one that is set later leaves a key open until then.
+    /// Writes the file and waits until it is on the disk. `id` is part of its temporary name; two writers must not use the same
+    /// `id` at a time. The file has its mode from the first byte, because a mode that is set later would leave a key readable
+    /// until then.
     ///
     /// # Errors
     ///
-    /// When the operating system refuses it, and when a file of the temporary name is there.
+    /// When the operating system refuses it, and when a file of the temporary name exists.
     pub fn write(target: &Path, contents: &[u8], id: &str, mode: u32) -> Result<Draft, FileError> {
         let temporary = temporary(target, id);
         let failed = |source| FileError::of(&temporary, source);
@@ -51,11 +53,11 @@ impl Draft {
         Ok(draft)
     }
 
-    /// Removes what a writer with this `id` left behind when it was killed.
+    /// Removes the temporary file that a killed writer with this `id` has left.
     ///
     /// # Errors
     ///
-    /// When it is there and cannot be removed.
+    /// When the file exists and cannot be removed.
     pub fn remove_left_over(target: &Path, id: &str) -> Result<(), FileError> {
         let temporary = temporary(target, id);
         match fs::remove_file(&temporary) {
@@ -64,18 +66,19 @@ impl Draft {
         }
     }
 
-    /// Gives it its name, if nothing has that name: unlike a rename, a link never takes another file's place.
+    /// Gives the file its name, if no file has that name. A link, unlike a rename, never replaces another file.
     ///
     /// # Errors
     ///
-    /// When something has its name, and when the operating system refuses it.
+    /// When a file has that name, and when the operating system refuses it.
     #[cfg(feature = "serve")]
     pub fn put_where_none_is(self) -> Result<(), FileError> {
-        // The other name goes when this is dropped.
+        // Dropping `self` removes the temporary name.
         fs::hard_link(&self.temporary, &self.target).map_err(|source| FileError::of(&self.target, source))
     }
 
-    /// Gives it its name, in place of what had that name. It outlives a power cut once [`sync_directory`] has returned.
+    /// Gives the file its name, and replaces a file of that name. The file survives a power cut once [`sync_directory`] has
+    /// returned.
     ///
     /// # Errors
     ///
@@ -101,7 +104,7 @@ impl Drop for Draft {
     }
 }
 
-/// In the same directory, since a file can be renamed within a file system only.
+/// The temporary name, in the same directory, because renaming works only within a file system.
 fn temporary(target: &Path, id: &str) -> PathBuf {
     target.with_extension(format!("{id}.pem.tmp"))
 }
@@ -115,8 +118,8 @@ pub fn sync_directory(dir: &Path) -> Result<(), FileError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|source| FileError::of(dir, source))
 }
 
-/// Whether this file may be written over: it begins with this mark (RFC 7468 §2 allows text before a section), or is not
-/// there. What does not begin with it was put there by somebody else, and may be the only copy of a key.
+/// Whether this file may be overwritten: it begins with this mark (RFC 7468 §2 allows text before a section), or does not
+/// exist. A file without the mark comes from somebody else, and may be the only copy of a key.
 ///
 /// # Errors
 ///
@@ -125,7 +128,7 @@ pub fn is_ours(path: &Path, mark: &[u8]) -> Result<bool, FileError> {
     let mut start = Vec::new();
     let opened = regular_file::open(path, Links::Followed);
     match opened.and_then(|(file, _)| file.take(mark.len() as u64).read_to_end(&mut start)) {
-        // An empty file, or one cut off in its first line, holds nothing that could be lost.
+        // An empty file, or a file cut off in its first line, holds nothing that could be lost.
         Ok(_) => Ok(mark.starts_with(&start)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(source) => Err(FileError::of(path, source)),

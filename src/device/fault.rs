@@ -6,29 +6,28 @@ use std::time::SystemTime;
 
 use crate::calendar::iso8601;
 
-/// What is wrong with a device's own CA, its certificate, or the directory that they are kept in.
+/// What is wrong with a device's own CA, its certificate, or their directory.
 ///
-/// A CA that has served is never replaced by itself, since clients have been told to trust it: when it is damaged or a part
-/// of it is missing, somebody has to decide.
+/// lockgate never replaces a CA that has been used, because clients trust it. When the CA is damaged or a part is missing, a
+/// person has to decide.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DeviceFault {
-    /// It cannot be read or written, or is not there any more.
+    /// A file or the directory cannot be read or written, or does not exist any more.
     Io(io::Error),
-    /// Another process has been writing to the state directory for longer than that takes.
+    /// Another process has held the state directory for too long (10 s).
     Busy,
     /// There is no CA yet.
     NoCa,
-    /// The CA that the server has begun with is gone.
+    /// The CA is gone that the server had at its start.
     CaGone,
-    /// The CA's certificate is missing, and its private key and a certificate that it signed are there.
+    /// The CA's certificate is missing, but its private key and a certificate that it signed exist.
     CaMissing,
-    /// The CA's private key is missing, and its certificate is there.
+    /// The CA's private key is missing, but its certificate exists.
     CaKeyMissing,
     /// A part of the CA cannot be used.
     CaUnusable(&'static str),
-    /// The CA's lifetime is over by this machine's clock. Keeps no server from starting: it stands in the log, and a check
-    /// before finds it.
+    /// The CA has expired by this machine's clock. A server starts all the same and logs it; a preflight check reports it.
     CaExpired {
         /// The CA's notAfter.
         not_after: SystemTime,
@@ -39,10 +38,11 @@ pub enum DeviceFault {
     OutsideOfCa {
         /// The name or address.
         name: String,
-        /// All that the CA may sign for, with what is below each name of several labels, and below `localhost` and `local`.
+        /// All that the CA may sign for. Names below each name of several labels, and below `localhost` and `local`, are
+        /// included.
         permitted: String,
     },
-    /// There is a file in the way that was not made by lockgate for this purpose.
+    /// A file of this name exists that lockgate did not make for this purpose.
     NotOurs,
     /// A key or a certificate could not be made.
     Make(String),

@@ -8,18 +8,18 @@ use std::net::{IpAddr, Ipv6Addr};
 #[cfg(target_os = "linux")]
 use std::{fs::File, io::Read};
 
-/// A machine as others on its network may call it.
+/// The names and addresses of a machine on its network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Machine {
-    /// As it is set, in whatever form; empty when it is not.
+    /// The host name as it is set, in any form. Empty when it is not set.
     pub(super) host_name: String,
-    /// Without those of the loopback, and without IPv6 addresses that are not to be relied on: temporary ones, which are others
-    /// each day (RFC 8981), deprecated ones, and those whose uniqueness is not known (RFC 4862 §5.4). Only Linux tells these
+    /// The addresses without loopback, and without IPv6 addresses that do not last: temporary addresses, which change daily
+    /// (RFC 8981), deprecated addresses, and addresses not yet known to be unique (RFC 4862 §5.4). Only Linux tells these
     /// apart.
     pub(super) addresses: Vec<IpAddr>,
 }
 
-/// How much of the system's table of IPv6 addresses is read: room for 4,000. What is beyond is taken to last.
+/// How much of the system's table of IPv6 addresses is read: room for 4,000. Addresses beyond it count as lasting.
 #[cfg(target_os = "linux")]
 const TABLE_BYTES: u64 = 256 * 1024;
 
@@ -27,7 +27,8 @@ const TABLE_BYTES: u64 = 256 * 1024;
 const PASSING: u8 = 0x01 | 0x08 | 0x20 | 0x40;
 
 impl Machine {
-    /// `before` are the addresses of the last time, which stand when the system tells none; then also why it does not.
+    /// The machine as it is now. `before` are the addresses of the last call: they are used when the system does not tell its
+    /// addresses, and its error is returned too.
     pub(super) fn now(before: &[IpAddr]) -> (Machine, Option<io::Error>) {
         let (addresses, error) = match if_addrs::get_if_addrs() {
             Ok(interfaces) => {
@@ -56,7 +57,7 @@ fn table() -> String {
     let mut table = Vec::new();
     match File::open("/proc/net/if_inet6").and_then(|file| file.take(TABLE_BYTES).read_to_end(&mut table)) {
         Ok(_) => String::from_utf8_lossy(&table).into_owned(),
-        // No IPv6, or no /proc: as elsewhere.
+        // There is no IPv6 or no /proc: no table, as on other systems.
         Err(_) => String::new(),
     }
 }
@@ -66,7 +67,7 @@ fn table() -> String {
     String::new()
 }
 
-/// Those of the table that do not last, on whatever interface. A line holds the address, the number of the interface, the
+/// The addresses in the table that do not last, on all interfaces. A line holds the address, the number of the interface, the
 /// length of the prefix, the scope and the flags, all hexadecimal, and the name of the interface.
 fn passing(table: &str) -> BTreeSet<Ipv6Addr> {
     let (mut passing, mut lasting) = (BTreeSet::new(), BTreeSet::new());

@@ -1,7 +1,7 @@
 //! Makes CAs and the certificates that they sign, and reads such a CA again.
 //!
-//! Knows rcgen, which nothing else in the library does, and webpki to check its work. Called by `state` for the device's
-//! identity, and by the demo for its own.
+//! The only module of the library that knows rcgen; it checks the results with webpki. `state` makes the device's identity with
+//! it, and the demo its own.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::scope::Scope;
 use crate::tls::{pem, provider, Certificate};
 
-/// The last second of the year 9999, beyond which a certificate cannot be dated (RFC 5280 §4.1.2.5).
+/// The last second of the year 9999, the latest date in a certificate (RFC 5280 §4.1.2.5).
 const END_OF_TIME: i64 = 253_402_300_799;
 /// RFC 5280 appendix A: the longest common name, in characters.
 const LONGEST_COMMON_NAME: usize = 64;
@@ -32,17 +32,17 @@ pub struct Lifetime {
     pub not_after: i64,
 }
 
-/// A private key on P-256. Nothing of it is in `Debug`, and its encoding does not stay in memory. (What ring signs with,
-/// ring does not clear.)
+/// A private key on P-256. `Debug` shows nothing of it, and its encoding is cleared from memory. (ring does not clear its own
+/// copy.)
 pub struct Key(KeyPair);
 
-/// A CA with its key, good to sign with.
+/// A CA with its key, ready to sign.
 pub struct Ca {
     certificate: CertificateDer<'static>,
     pem: String,
     name: String,
     scope: Scope,
-    /// By its extendedKeyUsage. CAs of earlier versions have none.
+    /// What its extendedKeyUsage says. CAs of earlier versions have none.
     is_for_servers_only: bool,
     lifetime: Lifetime,
     issuer: Issuer<'static, Key>,
@@ -74,7 +74,7 @@ impl From<rcgen::Error> for MakeError {
 }
 
 impl Key {
-    /// A new one.
+    /// Makes a new key.
     ///
     /// # Errors
     ///
@@ -83,13 +83,14 @@ impl Key {
         Ok(Key(KeyPair::generate()?))
     }
 
-    /// `None` when it is damaged, or not on P-256. Why is not said: nothing made from a key goes into a message.
+    /// Reads a key. `None` when it is damaged or not on P-256. There is no reason in the result, because nothing derived from a
+    /// key may get into a message.
     pub(super) fn read(pem: &[u8]) -> Option<Key> {
         let key = Key(KeyPair::from_pem(std::str::from_utf8(pem).ok()?).ok()?);
         key.0.is_compatible(&PKCS_ECDSA_P256_SHA256).then_some(key)
     }
 
-    /// PKCS#8, as PEM.
+    /// The key in PKCS#8, as PEM.
     pub fn pem(&self) -> Zeroizing<String> {
         Zeroizing::new(self.0.serialize_pem())
     }
@@ -124,9 +125,9 @@ impl fmt::Debug for Key {
 }
 
 impl Ca {
-    /// A CA that may sign for nothing outside `scope`. Its name is `title`, of ASCII letters, digits, hyphens and spaces, and
-    /// a part of its key's hash: browsers take two CAs of one name for one, and Firefox locks its user out of a server whose
-    /// certificate repeats the issuer and the serial number of another.
+    /// Makes a CA that may sign for nothing outside `scope`. Its name is `title` (ASCII letters, digits, hyphens and spaces)
+    /// and a part of its key's hash: browsers confuse two CAs of the same name, and Firefox refuses a server whose certificate
+    /// repeats the issuer and serial number of another.
     ///
     /// # Errors
     ///
@@ -142,7 +143,8 @@ impl Ca {
         ca.not_after = rcgen::date_time_ymd(1970, 1, 1) + within_certificates(lifetime.not_after);
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        // Name constraints bind no mail address and no name of a person: what those are used for is not permitted at all.
+        // Name constraints do not limit mail addresses and names of persons, so the purposes that use those are excluded
+        // altogether.
         ca.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         ca.name_constraints = Some(scope.to_constraints());
         ca.use_authority_key_identifier_extension = true;
@@ -158,7 +160,7 @@ impl Ca {
         })
     }
 
-    /// A CA that was made here before, checked: it is whole, and certificate and key belong together.
+    /// Reads a CA that was made before. Checks that it is intact and that certificate and key belong together.
     pub(super) fn read(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Ca, CaFault> {
         let own = read_ca(certificate_pem).map_err(CaFault::Certificate)?;
         let certificate = CertificateDer::from(own.der().to_vec());
@@ -190,12 +192,12 @@ impl Ca {
         })
     }
 
-    /// Its certificate, for clients to trust.
+    /// The CA's certificate, for clients to trust.
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
-    /// Its common name, which ends in 16 hexadecimal digits of its own.
+    /// The CA's common name, which ends in 16 hexadecimal digits that are unique to it.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -204,7 +206,7 @@ impl Ca {
         &self.scope
     }
 
-    /// What it may sign for beyond what it is made for today, if it was made by an earlier version: as a clause.
+    /// What a CA of an earlier version may sign for that a CA of today may not, as a clause.
     pub(super) fn excess(&self) -> Option<String> {
         let below: Vec<String> =
             self.scope.open_domains().map(|domain| format!("every name below {domain}")).collect();
@@ -218,7 +220,7 @@ impl Ca {
         self.lifetime
     }
 
-    /// A server's certificate for these names and addresses, the first of which becomes its common name too: PEM.
+    /// Issues a server's certificate, as PEM, for these names and addresses. The first of them is also the common name.
     ///
     /// # Errors
     ///
@@ -254,8 +256,8 @@ impl fmt::Debug for Ca {
     }
 }
 
-/// Whether a client that trusts the CA in the one PEM file accepts the first certificate in the other at `now`, in seconds
-/// since 1970; otherwise why not.
+/// Whether a client that trusts the CA in one PEM file accepts the first certificate in the other at `now`, in seconds since
+/// 1970.
 ///
 /// # Errors
 ///
@@ -281,7 +283,7 @@ fn check_leaf(ca: &CertificateDer<'_>, leaf: &CertificateDer<'_>, now: i64) -> R
     Ok(())
 }
 
-/// The CA in a PEM file: a certificate that is whole, since it is signed by itself. Otherwise a clause about the file.
+/// Reads the CA in a PEM file. Its own signature shows that it is intact. An error is a clause about the file.
 pub(super) fn read_ca(pem: &[u8]) -> Result<Certificate, &'static str> {
     let own = Certificate::read(first_in(pem)?).map_err(|_| "is damaged")?;
     if own.is_signed_by(&own) == Some(true) {
@@ -291,7 +293,7 @@ pub(super) fn read_ca(pem: &[u8]) -> Result<Certificate, &'static str> {
     }
 }
 
-/// When the first certificate in a PEM file is valid. `None` when there is none that is whole.
+/// The validity of the first certificate in a PEM file. `None` when there is none, or it is damaged.
 pub(super) fn lifetime_in(pem: &[u8]) -> Option<Lifetime> {
     let own = Certificate::read(first_in(pem).ok()?).ok()?;
     Some(Lifetime { not_before: own.validity().not_before, not_after: own.validity().not_after })
@@ -320,7 +322,7 @@ fn random_serial() -> Result<SerialNumber, MakeError> {
     Ok(SerialNumber::from_slice(&serial))
 }
 
-/// From 1970 to this second, within what a certificate can say. Beyond it, rcgen panics.
+/// The time from 1970 to this second, limited to the dates that a certificate can hold. rcgen panics on others.
 fn within_certificates(seconds: i64) -> Duration {
     Duration::from_secs(seconds.clamp(0, END_OF_TIME).unsigned_abs())
 }

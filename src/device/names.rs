@@ -1,7 +1,7 @@
 //! Which names and addresses a device's certificate is for: those it was given, and those the machine has at the moment.
 //!
-//! What the operator gave must be in the certificate; what the machine has is put in as far as the CA may sign for it.
-//! Knows no files. Called by `state`.
+//! Names from the operator must be in the certificate. Names and addresses of the machine are added if the CA may sign for
+//! them. Knows no files. `state` calls it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,19 +11,20 @@ use super::machine::Machine;
 use super::scope::{private_networks, Scope, RESERVED};
 use crate::tls::dns_name::{dns_name, DnsNameFault};
 
-/// Names that can be given.
+/// The most names that can be given.
 pub(super) const MOST_NAMES: usize = 32;
-/// Addresses of the machine that the certificate is for; a router may have hundreds.
+/// The most addresses of the machine in the certificate. A router may have hundreds.
 const MOST_ADDRESSES: usize = 64;
-/// Public networks of the machine that a CA is made for.
+/// The most public networks of the machine in a CA's constraints.
 const MOST_PUBLIC_NETWORKS: usize = 16;
-/// Letters of the host name in the CA's name, so that all of that fits.
+/// The most letters of the host name in the CA's name, so that the whole name fits.
 const LONGEST_TITLE: usize = 32;
-/// The bits of an IPv6 address that stay when a machine takes another one on the same link (RFC 4291 §2.5.1).
+/// The leading bits of an IPv6 address that stay the same when a machine changes its address on the same link (RFC 4291
+/// §2.5.1).
 const LINK_BITS: u8 = 64;
 const ALL_BITS: u8 = 128;
 
-/// A name or address that somebody has given, checked.
+/// A name or address from the operator, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Name {
     Dns(String),
@@ -31,7 +32,7 @@ pub(super) enum Name {
 }
 
 impl Name {
-    /// Otherwise what is wrong with it, and what would be right.
+    /// Checks a name or an address. An error says what is wrong and what would be right.
     pub(super) fn parse(text: &str) -> Result<Name, String> {
         let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
         if let Ok(address) = bare.parse() {
@@ -60,8 +61,8 @@ impl Name {
     }
 }
 
-/// What a CA for this device is made for: all it has and is given now, and wherever a device may move within a site. A name of
-/// one label that cannot be permitted alone is not.
+/// The scope of a CA for this device: all names and addresses that the device has now or is given, and all private networks, so
+/// that it can move within a site. A name of one label is left out if it cannot be permitted without the names below it.
 pub(super) fn scope(given: &[Name], machine: &Machine) -> Scope {
     let mut scope = Scope {
         domains: RESERVED.map(String::from).into(),
@@ -70,7 +71,7 @@ pub(super) fn scope(given: &[Name], machine: &Machine) -> Scope {
     };
     let of_machine = host_names(machine).0.into_iter().map(Name::Dns);
     let names: Vec<Name> = of_machine.chain(given.iter().cloned()).collect();
-    // Domains first: what is below a host that stands alone is excluded.
+    // Domains come first, because a host alone excludes the names below it.
     let (hosts, others): (Vec<Name>, Vec<Name>) =
         names.into_iter().partition(|name| matches!(name, Name::Dns(name) if !name.contains('.')));
     for name in &others {
@@ -89,13 +90,13 @@ pub(super) fn scope(given: &[Name], machine: &Machine) -> Scope {
     scope
 }
 
-/// Of an IPv6 address, this many bits.
+/// Permits a name or an address; of an IPv6 address, this many leading bits.
 fn permit(scope: &mut Scope, name: &Name, bits: u8) {
     if name.is_permitted(scope) {
         return;
     }
     match name {
-        // A wildcard is for names below.
+        // A wildcard stands for names below it.
         Name::Dns(name) => scope.domains.push(name.strip_prefix("*.").unwrap_or(name).to_string()),
         Name::Ip(IpAddr::V4(address)) => scope.networks.push((IpAddr::V4(*address), 32)),
         Name::Ip(IpAddr::V6(address)) => {
@@ -105,17 +106,17 @@ fn permit(scope: &mut Scope, name: &Name, bits: u8) {
     }
 }
 
-/// Those given that a CA with this scope cannot sign for.
+/// The given names that a CA with this scope may not sign for.
 pub(super) fn outside(scope: &Scope, given: &[Name]) -> Vec<String> {
     given.iter().filter(|name| !name.is_permitted(scope)).map(Name::text).collect()
 }
 
-/// What a certificate is to be for.
+/// The names that a certificate should have.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// The name that its user knows it by first; no two are the same.
+    /// The names without repetition. The name that users know comes first.
     pub(super) names: Vec<String>,
-    /// What the machine has and the certificate is not for.
+    /// Names and addresses of the machine that the certificate does not have.
     pub(super) left_out: Vec<LeftOut>,
 }
 
@@ -126,12 +127,13 @@ pub(super) struct LeftOut {
     pub(super) why: Why,
 }
 
-/// Why, and what can be done: it displays as a clause.
+/// Why a name is left out, and what to do. It displays as a clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// The host name is none that a certificate may have; its first label with `.local` is in this one, if it fits.
+    /// A certificate cannot have this host name. The certificate has its first label with `.local` instead, if that is a valid
+    /// name.
     HostName(DnsNameFault, Option<String>),
-    /// The CA was made without it.
+    /// The CA was made without this name.
     OutsideOfCa,
     TooMany,
 }
@@ -156,7 +158,7 @@ impl fmt::Display for Why {
 }
 
 impl Wanted {
-    /// Fails with the first name that was given and is outside the CA's scope.
+    /// The names that the certificate should have. Fails with the first given name that is outside the CA's scope.
     pub(super) fn within(scope: &Scope, given: &[Name], machine: &Machine) -> Result<Wanted, String> {
         if let Some(outside) = outside(scope, given).into_iter().next() {
             return Err(outside);
@@ -182,21 +184,21 @@ impl Wanted {
         Ok(Wanted { names: names.filter(|name| seen.insert(name.clone())).collect(), left_out })
     }
 
-    /// Whether a certificate for these names will do: it is for all that is wanted, and for nothing else but addresses, which
-    /// come and go. An address that has gone is no reason for another certificate.
+    /// Whether a certificate for these names is good enough: it has all wanted names, and nothing else but addresses. Addresses
+    /// come and go, and an address that has gone is no reason for a new certificate.
     pub(super) fn is_covered_by(&self, names: &BTreeSet<String>) -> bool {
         let is_wanted = |name: &String| self.names.contains(name) || name.parse::<IpAddr>().is_ok();
         self.names.iter().all(|name| names.contains(name)) && names.iter().all(is_wanted)
     }
 }
 
-/// The names that the host name gives: `printer.example` is also `printer` and, by multicast DNS, `printer.local` (RFC 6762).
-/// Beside them those that no certificate may have. A host name that is not set gives none.
+/// The names that follow from the host name: `printer.example` is also `printer` and, by multicast DNS, `printer.local` (RFC
+/// 6762). Also returns the names that no certificate may have. Both are empty when the host name is not set.
 fn host_names(machine: &Machine) -> (Vec<String>, Vec<LeftOut>) {
     let whole = machine.host_name.strip_suffix('.').unwrap_or(&machine.host_name);
     let first = whole.split('.').next().unwrap_or(whole);
     let local = format!("{first}.local");
-    // No machine is called by a wildcard.
+    // A host name cannot be a wildcard.
     let fit = |name: &str| match name.contains('*') {
         true => Err(DnsNameFault::Wildcard),
         false => dns_name(name),
@@ -206,7 +208,7 @@ fn host_names(machine: &Machine) -> (Vec<String>, Vec<LeftOut>) {
         match fit(name) {
             Ok(name) if !names.contains(&name) => names.push(name),
             Ok(_) => {}
-            // A fault of the whole name is one of its parts too, and is told once.
+            // A fault of the whole name is also a fault of a part, and is reported once.
             Err(why) if unfit.is_empty() && !whole.is_empty() => {
                 unfit.push(LeftOut { name: name.to_string(), why: Why::HostName(why, fit(&local).ok()) });
             }
@@ -216,14 +218,14 @@ fn host_names(machine: &Machine) -> (Vec<String>, Vec<LeftOut>) {
     (names, unfit)
 }
 
-/// What people are to know the device's CA by.
+/// The title of the device's CA, for people.
 pub(super) fn title(machine: &Machine) -> String {
     let (names, _) = host_names(machine);
     let first = names.first().and_then(|whole| whole.split('.').next());
     first.unwrap_or("lockgate").chars().take(LONGEST_TITLE).collect()
 }
 
-/// Those that many people type first, and always in the same order.
+/// The machine's addresses in a fixed order, with those that people type most often first.
 fn addresses(machine: &Machine) -> Vec<IpAddr> {
     let mut addresses = machine.addresses.clone();
     addresses.sort_by_key(|address| match address {
@@ -249,7 +251,7 @@ mod tests {
         names.iter().map(|name| Name::parse(name).unwrap()).collect()
     }
 
-    /// For a CA that is made for the same.
+    /// The wanted names, with a CA that is made for the same.
     fn wanted(names: &[&str], machine: &Machine) -> Vec<String> {
         let given = given(names);
         let wanted = Wanted::within(&scope(&given, machine), &given, machine).unwrap();
@@ -406,7 +408,7 @@ mod tests {
         let alone = scope(&given(&["camera", "camera.example"]), &machine("printer.lan", &[]));
         assert_eq!(alone.hosts, ["printer", "camera"]);
         assert_eq!(alone.domains, ["localhost", "local", "printer.lan", "camera.example"]);
-        // What is below it is permitted, so it cannot be excluded.
+        // Names below it are permitted, so they cannot be excluded.
         let beside = given(&["lan", "printer"]);
         let scope = scope(&beside, &machine("printer.lan", &[]));
         assert_eq!(

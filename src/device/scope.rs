@@ -1,6 +1,6 @@
-//! What a CA may sign for: its name constraints (RFC 5280 §4.2.1.10), to be written into it and read from it again.
+//! What a CA may sign for: its name constraints (RFC 5280 §4.2.1.10), written into the CA and read from it again.
 //!
-//! Knows names and addresses as values. Called by `making`, and by `names` to find out what a CA leaves out.
+//! Knows names and addresses as values. `making` calls it, and `names` does to find out what a CA excludes.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -19,23 +19,23 @@ const DNS_NAME: u8 = 0x82;
 /// `iPAddress [7]`
 const IP_ADDRESS: u8 = 0x87;
 
-/// Domains that are reserved (RFC 6761, RFC 6762): nobody else can have a name below them.
+/// Reserved domains (RFC 6761, RFC 6762): nobody can register a name below them.
 pub(super) const RESERVED: [&str; 2] = ["localhost", "local"];
 
-/// Domains, hosts and networks; nothing outside of them is permitted.
+/// The permitted domains, hosts and networks. Everything else is forbidden.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope {
-    /// Lower case. Each stands for itself and for every name below it.
+    /// In lower case. Each stands for itself and for every name below it.
     pub domains: Vec<String>,
-    /// Lower case, and of one label each, such as `camera`. Each stands for itself alone: what is below it is a top-level
-    /// domain's, which may be there (`camera` is).
+    /// In lower case, of one label each, such as `camera`. Each stands only for itself, because a top-level domain of the same
+    /// name may exist (`camera` does), and names below it belong to others.
     pub hosts: Vec<String>,
     /// An address and the number of its leading bits that count.
     pub networks: Vec<(IpAddr, u8)>,
 }
 
-/// The networks that reach no further than a site: every device's CA may sign for addresses in them, so a device can
-/// move among them.
+/// The networks that are private to a site. Every device's CA may sign for addresses in them, so that a device can move among
+/// them.
 pub(super) fn private_networks() -> Vec<(IpAddr, u8)> {
     let v4 = |a, b, bits| (IpAddr::V4(Ipv4Addr::new(a, b, 0, 0)), bits);
     let v6 = |a, bits| (IpAddr::V6(Ipv6Addr::new(a, 0, 0, 0, 0, 0, 0, 0)), bits);
@@ -45,9 +45,9 @@ pub(super) fn private_networks() -> Vec<(IpAddr, u8)> {
         v4(10, 0, 8),
         v4(172, 16, 12),
         v4(192, 168, 16),
-        // RFC 3927: what a machine takes when nobody gives it an address.
+        // RFC 3927: a machine assigns itself such an address when it gets none.
         v4(169, 254, 16),
-        // RFC 6598: between a carrier's customers, and inside virtual private networks.
+        // RFC 6598: used between a carrier's customers, and inside virtual private networks.
         v4(100, 64, 10),
         (IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
         // RFC 4193 and RFC 4291 §2.5.6: unique local and link-local.
@@ -64,13 +64,13 @@ impl Scope {
                 && !self.hosts.iter().any(|host| is_below(name, host))
     }
 
-    /// Whether a name of one label can be permitted alone: not when something below it is permitted too.
+    /// Whether a name of one label can be permitted alone. It cannot when a name below it is permitted too.
     pub(super) fn can_permit_alone(&self, host: &str) -> bool {
         !self.domains.iter().any(|domain| is_below(domain, host))
     }
 
-    /// The domains of one label that are not reserved: whatever is below them is permitted, though it may be anybody's. CAs
-    /// of earlier versions have such.
+    /// The domains of one label that are not reserved. Names below them are permitted although they may belong to others. Only
+    /// CAs of earlier versions have such domains.
     pub(super) fn open_domains(&self) -> impl Iterator<Item = &str> {
         let domains = self.domains.iter().map(String::as_str);
         domains.filter(|domain| !domain.contains('.') && !RESERVED.contains(domain))
@@ -81,8 +81,9 @@ impl Scope {
         self.networks.iter().any(|&(network, bits)| is_within(address, network, bits))
     }
 
-    /// A host that is permitted alone is permitted with what is below it, and what is below it is excluded. RFC 5280 gives a
-    /// leading dot no meaning in a DNS name; OpenSSL, GnuTLS, webpki and Chromium give it this one.
+    /// Writes the scope as name constraints. For a host alone, the host is permitted, and the names below it are excluded by a
+    /// name with a leading dot. RFC 5280 does not define the leading dot for DNS names; OpenSSL, GnuTLS, webpki and Chromium
+    /// read it like this.
     pub(super) fn to_constraints(&self) -> NameConstraints {
         let permitted = self.domains.iter().chain(&self.hosts).cloned().map(GeneralSubtree::DnsName);
         let networks = self
@@ -96,7 +97,7 @@ impl Scope {
         }
     }
 
-    /// From the content of a NameConstraints. `None` when it is not of the form that is written here.
+    /// Reads the content of a NameConstraints. `None` when it does not have the form that `to_constraints` writes.
     pub(super) fn of_constraints(der: &[u8]) -> Option<Scope> {
         let mut constraints = Reader::new(der);
         let mut scope = Scope::default();
@@ -110,7 +111,7 @@ impl Scope {
             for subtree in subtrees(constraints.expect(EXCLUDED).ok()?)? {
                 let Subtree::Dns(below) = subtree else { return None };
                 let host = below.strip_prefix('.')?;
-                // What is excluded without being permitted is nothing that is written here.
+                // `to_constraints` excludes only names below permitted hosts.
                 let at = scope.domains.iter().position(|domain| domain == host)?;
                 scope.hosts.push(scope.domains.remove(at));
             }
@@ -125,7 +126,7 @@ enum Subtree {
     Network((IpAddr, u8)),
 }
 
-/// From the content of GeneralSubtrees.
+/// Reads the content of GeneralSubtrees.
 fn subtrees(der: &[u8]) -> Option<Vec<Subtree>> {
     let mut all = Reader::new(der);
     let mut found = Vec::new();
@@ -157,7 +158,7 @@ impl fmt::Display for Scope {
 fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     let same = |address: u128, network: u128, width: u32| {
         let rest = width.saturating_sub(u32::from(bits));
-        // Of no bits at all, all are the same.
+        // With no bits to compare, all addresses match.
         address.checked_shr(rest) == network.checked_shr(rest)
     };
     match (address, network) {

@@ -1,9 +1,9 @@
-//! The state directory: the device's CA and its certificate, each with its key, made when they are not there and renewed
-//! when it is time.
+//! The state directory: the device's CA and its certificate (the leaf), each with its key. They are made when missing and
+//! renewed in time.
 //!
-//! A process that is killed at any moment leaves a directory that the next start works from: files are there whole or not at all;
-//! a CA's key is there before its certificate, which is not there before the first leaf; and a leaf is only used when it
-//! fits to its key and to the CA. Two processes never write at the same time. Called by [`Device`](super::Device).
+//! A process that is killed at any moment leaves a directory from which the next start continues. Files exist whole or not at
+//! all. The CA's key is written first, then the CA's certificate, then the first leaf. A leaf is used only when it belongs to
+//! its key and to the CA. Two processes never write at the same time. [`Device`](super::Device) calls it.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -27,16 +27,16 @@ use crate::finding::shell_word;
 use crate::regular_file;
 use crate::tls::{file, Certificate, Identity};
 
-/// The first line of the leaf and its key, which are written over when they are renewed. The CA's files have none: its
-/// certificate is carried to all kinds of programs, and neither is ever written over.
+/// The first line of the leaf and its key, which are overwritten when they are renewed. The CA's files do not have it, because
+/// they are never overwritten, and all kinds of programs read the CA's certificate.
 const MARK: &[u8] = b"lockgate device file: made again when it is time\n";
 
-/// Names that are left out and told in one line.
+/// The most left-out names in one log line.
 const MOST_NAMED: usize = 16;
 
-/// Of the temporary names of drafts. The lock makes sure that there is one writer.
+/// Part of the temporary names of drafts. The lock ensures that there is one writer.
 const DRAFT: &str = "new";
-/// How long to wait for another process that writes to the directory, which takes it milliseconds, and how often to look.
+/// How long to wait for another process that writes to the directory, and how often to try. Writing takes milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -48,7 +48,7 @@ pub(super) struct State {
     pub(super) key: PathBuf,
 }
 
-/// What the leaf has to be good for.
+/// What the leaf is needed for.
 pub(super) struct Purpose<'a> {
     /// The names that were configured.
     pub(super) given: &'a [Name],
@@ -59,13 +59,13 @@ pub(super) struct Purpose<'a> {
     pub(super) running: Duration,
 }
 
-/// What this process serves with.
+/// The identity that this process serves with.
 #[derive(Clone, Debug)]
 pub(super) struct Served {
     pub(super) identity: Identity,
-    /// What was wanted when it was made or found; none when it is not good for that.
+    /// The names that were wanted when it was made or found. Empty when it does not have them all.
     names: Vec<String>,
-    /// Whether another process has put one for other names in its place.
+    /// Whether another process has replaced the leaf by one for other names.
     is_contested: bool,
 }
 
@@ -74,7 +74,7 @@ impl Served {
         Served { identity, names: wanted.names.clone(), is_contested: false }
     }
 
-    /// Whether nothing but another process can be the reason that another leaf is there.
+    /// Whether this identity is still good, so that only another process can have replaced the leaf.
     fn is_still_good(&self, ca: &Ca, wanted: &Wanted, purpose: &Purpose<'_>) -> bool {
         wanted.is_covered_by(&self.names.iter().cloned().collect())
             && is_signed_by(&self.identity, ca, purpose.now).is_ok()
@@ -82,21 +82,21 @@ impl Served {
     }
 }
 
-/// What is there.
+/// What the directory holds.
 enum Found {
-    /// All that is needed.
+    /// Everything is there and good.
     Good(Identity, Wanted, CaNotes),
-    /// No CA, or only the key of one that has not served yet.
+    /// There is no CA, or only the key of a CA that was never used.
     NoCa(Option<Key>),
-    /// A CA that is good, and a leaf that is to be replaced.
+    /// A good CA, and a leaf that must be made or replaced.
     Leaf { ca: Box<Ca>, wanted: Wanted, why: String, usable: Option<Identity> },
 }
 
-/// What is to be said of the CA, though it is used.
+/// Remarks about a CA that is used all the same.
 struct CaNotes {
     /// See [`Ca::excess`].
     excess: Option<String>,
-    /// Its end, when the clock stands beyond it.
+    /// The CA's expiry, when the clock is after its end.
     over: Option<DeviceFault>,
 }
 
@@ -121,8 +121,7 @@ impl State {
         }
     }
 
-    /// Makes sure that there is a leaf that is good for this, and loads it.
-    /// `before` is what this process has from an earlier time.
+    /// Ensures that there is a leaf for this purpose, and loads it. `before` is what this process has served with so far.
     pub(super) fn ensure(&self, purpose: &Purpose<'_>, before: Option<&Served>) -> Result<Served, Error> {
         let usable = match self.find(purpose) {
             Ok(Found::Good(identity, wanted, notes)) => {
@@ -132,7 +131,7 @@ impl State {
                 return Ok(Served::good(identity, &wanted));
             }
             Ok(Found::Leaf { ca, wanted, usable, .. }) => {
-                // Two that take turns at replacing each other's would never end.
+                // Otherwise two processes would replace each other's leaf forever.
                 let kept = before.filter(|_| usable.is_some());
                 if let Some(kept) = kept.filter(|kept| kept.is_still_good(&ca, &wanted, purpose)) {
                     self.report_contest(kept);
@@ -140,12 +139,12 @@ impl State {
                 }
                 usable
             }
-            // Another process may have been halfway, which is known under the lock only.
+            // Another process may be in the middle of writing. Only a second look under the lock tells.
             Ok(Found::NoCa(_)) | Err(_) => None,
         };
         match (self.renew(purpose, before.is_none()), usable) {
-            // A device whose disk has become read-only must still be reached, to be repaired. A running server has its
-            // identity, and repeats the error until somebody does.
+            // A device whose disk has become read-only must stay reachable, so that it can be repaired. A running server keeps
+            // its identity and repeats the error until then.
             (Err(Error::Device { path, fault: fault @ DeviceFault::Io(_) }), Some(identity))
                 if before.is_none() =>
             {
@@ -232,7 +231,7 @@ impl State {
         over.map_or(Ok(()), |over| Err(fault(&self.ca, over)))
     }
 
-    /// Whether nobody else's files stand where the leaf and its key go.
+    /// Refuses when files of somebody else have the names of the leaf and its key.
     fn may_be_replaced(&self) -> Result<(), Error> {
         for path in [&self.certificate, &self.key] {
             if !is_ours(path, MARK)? {
@@ -242,8 +241,8 @@ impl State {
         Ok(())
     }
 
-    /// The leaf, if it can be used, and why it is to be replaced, if it is. Of a leaf that is not valid by this clock both: it
-    /// is better than none, where no other can be made.
+    /// The leaf, if it can be used, and the reason to replace it, if there is one. A leaf that is not valid by this clock gives
+    /// both: it is better than none when no other can be made.
     fn check_leaf(
         &self,
         ca: &Ca,
@@ -288,7 +287,7 @@ impl State {
         })
     }
 
-    /// The directory itself and nothing above it: a missing parent is a disk that is not there.
+    /// Creates only the directory itself: when its parent is missing, a disk is probably not mounted.
     fn make_directory(&self) -> Result<(), Error> {
         match DirBuilder::new().mode(0o700).create(&self.dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -300,7 +299,7 @@ impl State {
 
     fn make_ca(&self, purpose: &Purpose<'_>, key: Option<Key>) -> Result<Ca, Error> {
         let scope = names::scope(purpose.given, purpose.machine);
-        // Before anything is there that would have to be moved away.
+        // Checked before any file is written that would have to be removed again.
         if let Some(name) = names::outside(&scope, purpose.given).first() {
             let fault = format!(
                 "{name} is of one label, and a CA for it alone cannot be for names below it too; take it out, or those below it"
@@ -328,8 +327,8 @@ impl State {
         Ok(ca)
     }
 
-    /// With the key that is there, so that a renewal replaces one file, which is done or is not done. A key that cannot be
-    /// used is replaced.
+    /// Makes the leaf with the existing key, so that a renewal replaces one file, atomically. A key that cannot be used is
+    /// replaced.
     fn make_leaf(&self, ca: &Ca, wanted: &Wanted, now: i64) -> Result<(), Error> {
         self.may_be_replaced()?;
         let key = match read(&self.key)?.and_then(|pem| Key::read(&pem)) {
@@ -358,7 +357,7 @@ impl State {
         self.write(&self.certificate, &[MARK, leaf.as_bytes()].concat(), 0o644)
     }
 
-    /// Whole, and on the disk before anything that comes after it.
+    /// Writes a file atomically, and waits until it is on the disk.
     fn write(&self, path: &Path, contents: &[u8], mode: u32) -> Result<(), Error> {
         Draft::remove_left_over(path, DRAFT)?;
         Draft::write(path, contents, DRAFT, mode)?.put_in_place()?;
@@ -366,7 +365,7 @@ impl State {
         Ok(())
     }
 
-    /// Tells the log what is not as it should be, and is no reason not to serve.
+    /// Logs faults that do not keep the device from serving.
     fn report(&self, wanted: &Wanted, notes: &CaNotes) {
         if let Some(over) = &notes.over {
             log::error!(
@@ -389,7 +388,7 @@ impl State {
             log::warn!("{warning}");
         }
         let mut left: &[LeftOut] = &wanted.left_out;
-        // Those of one kind stand together.
+        // Names with the same reason are logged together.
         while let Some(first) = left.first() {
             let (same, others) = left.split_at(left.iter().take_while(|one| one.why == first.why).count());
             let names: Vec<&str> = same.iter().take(MOST_NAMED).map(|one| &*one.name).collect();
@@ -417,13 +416,13 @@ impl State {
     }
 }
 
-/// Whether the CA has signed the leaf, whether or not both are valid by this clock.
+/// Whether the CA has signed the leaf. This machine's clock does not matter.
 fn is_signed_by(identity: &Identity, ca: &Ca, now: i64) -> Result<(), webpki::Error> {
     // An identity has a certificate.
     ca.check_leaf(&identity.certified_key().cert[0], within(lifetime(identity), now))
 }
 
-/// The time in this life that is nearest to `now`.
+/// The time within this lifetime that is nearest to `now`.
 fn within(life: Lifetime, now: i64) -> i64 {
     now.min(life.not_after).max(life.not_before)
 }
@@ -432,8 +431,8 @@ fn lifetime(identity: &Identity) -> Lifetime {
     Lifetime { not_before: identity.validity().not_before, not_after: identity.validity().not_after }
 }
 
-/// Nobody else writes to the directory while this is there. The file stays; the system gives the lock back when a process
-/// ends, in whatever way.
+/// While it exists, no other process writes to the directory. Its file stays; the system releases the lock when the process
+/// ends, however it ends.
 struct Lock {
     _file: File,
 }
@@ -464,7 +463,7 @@ fn try_lock(file: &File) -> io::Result<()> {
     }
 }
 
-/// Whether others than its owner may exchange the files in a directory.
+/// A warning if others than its owner may replace the files in a directory.
 fn open_to_others(dir: &Path) -> Option<String> {
     let mode = fs::metadata(dir).ok()?.permissions().mode() & 0o7777;
     (mode & 0o022 != 0).then(|| {
@@ -479,7 +478,7 @@ fn open_to_others(dir: &Path) -> Option<String> {
 /// `None` when there is no such file.
 fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
     match file::read(path) {
-        // It may be a key.
+        // The file may be a key, so the bytes are cleared afterwards.
         Ok(contents) => Ok(Some(Zeroizing::new(contents))),
         Err(Error::Identity { fault: IdentityFault::Missing, .. }) => Ok(None),
         Err(error) => Err(error),

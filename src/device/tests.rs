@@ -12,7 +12,7 @@ use super::*;
 
 pub(super) const DAY: i64 = 86_400;
 
-/// Where nothing has been served yet.
+/// A state directory without a CA.
 pub(super) struct Home(TempDir);
 
 impl Home {
@@ -32,7 +32,7 @@ impl Home {
         Device::new(self.state())
     }
 
-    /// As a process that starts at this time.
+    /// Starts a process at this time.
     pub(super) fn start(&self, now: i64) -> Result<Identity, String> {
         self.device().load_at(&machine(), now).map_err(|error| error.to_string())
     }
@@ -51,7 +51,7 @@ impl Home {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// The next start must fail, name this file, and say these words, and change nothing.
+    /// The next start must fail with a message that names this file and holds these words, and must change nothing.
     #[track_caller]
     fn refuses(&self, now: i64, file: &str, words: [&str; 2]) {
         let before = self.contents();
@@ -172,7 +172,7 @@ fn a_leaf_is_renewed_in_time_by_the_same_ca_with_the_same_key() {
     for name in ["ca.pem", "ca-key.pem", "key.pem"] {
         assert_eq!(after[name], before[name], "{name}");
     }
-    // Long switched off.
+    // The device was off for a long time.
     let late = home.start(begin + 3650 * DAY).unwrap();
     assert_eq!(late.validity().not_after, begin + 3740 * DAY);
 }
@@ -186,7 +186,7 @@ fn a_leaf_follows_the_machines_addresses_and_names() {
     assert!(is_for(&moved, &["10.1.1.1", "fd00::1", "printer"]) && !moved.is_valid_for("192.168.7.7"));
     let renamed = device.load_at(&machine_with("scanner", &[]), now()).unwrap();
     assert!(is_for(&renamed, &["scanner.local"]) && !renamed.is_valid_for("printer"));
-    // The CA was made for the bare name of then.
+    // The CA was made for the bare name of that time.
     assert!(!renamed.is_valid_for("scanner"));
     let back = device.load_at(&machine(), now()).unwrap();
     assert!(is_for(&back, &["printer", "192.168.7.7"]) && !back.has_the_chain_of(&first));
@@ -200,13 +200,13 @@ fn an_address_that_goes_is_no_reason_for_a_new_leaf_and_one_that_comes_is() {
     for addresses in [&["192.168.7.7"][..], &["fd00::7"], &[], &["fd00::7", "192.168.7.7"]] {
         let kept = device.load_at(&machine_with("printer", addresses), now()).unwrap();
         assert!(kept.has_the_chain_of(&both), "{addresses:?}");
-        // And by a process that starts.
+        // A starting process does so too.
         let machine = machine_with("printer", addresses);
         assert!(home.device().load_at(&machine, now()).unwrap().has_the_chain_of(&both), "{addresses:?}");
     }
     let came = device.load_at(&machine_with("printer", &["192.168.7.7", "fd00::8"]), now()).unwrap();
     assert!(is_for(&came, &["192.168.7.7", "fd00::8"]) && !came.is_valid_for("fd00::7"));
-    // What has gone is not in the next one.
+    // The next leaf does not have an address that has gone.
     let machine = machine_with("printer", &["192.168.7.7"]);
     let renewed = device.load_at(&machine, now() + 70 * DAY).unwrap();
     assert!(renewed.is_valid_for("192.168.7.7") && !renewed.is_valid_for("fd00::8"));
@@ -234,7 +234,7 @@ fn two_processes_that_want_other_names_do_not_replace_each_others_leaf_for_ever(
 }
 
 #[test]
-fn a_name_that_is_given_later_is_taken_up_if_the_ca_may_vouch_for_it() {
+fn a_name_that_is_given_later_is_added_if_the_ca_may_sign_for_it() {
     let home = Home::new();
     home.device().name("gate.example").load_at(&machine(), now()).unwrap();
     let device = home.device().name("new.gate.example").name("10.9.9.9").name("gate.example");
@@ -293,14 +293,14 @@ fn a_clock_in_1970_gets_a_provisional_leaf_and_a_good_one_once_it_is_set() {
         (0, BUILT + 7300 * DAY)
     );
     assert!(device.load_at(&machine(), 40).unwrap().has_the_chain_of(&provisional), "kept while it is");
-    // Clients with the right time accept it, since they accept the CA too.
+    // Clients with the right time accept it, because they accept the CA too.
     home.openssl("verify -x509_strict -purpose sslserver -CAfile ca.pem cert.pem");
     assert_eq!(device.look_again(&provisional, SystemTime::now()), Some(Duration::from_secs(10)));
     let ca = fs::read(home.file("ca.pem")).unwrap();
     let good = device.load_at(&machine(), now()).unwrap();
     assert_eq!(good.validity().not_after - good.validity().not_before, 91 * DAY);
     assert_eq!(device.look_again(&good, SystemTime::now()), Some(Duration::from_secs(60)));
-    // And back, as at each boot without a battery: it is kept while the clock is likely to be set.
+    // The clock goes back, as at each boot without a battery: the leaf is kept while the clock may still be set.
     let device = home.device();
     assert!(device.load_at(&machine(), 20).unwrap().has_the_chain_of(&good));
     assert_eq!(device.look_again(&good, SystemTime::now()), Some(Duration::from_secs(60)));
@@ -318,7 +318,7 @@ fn a_clock_beyond_the_end_of_the_ca_keeps_no_device_from_starting() {
     let (ca, late) = (home.contents()["ca.pem"].clone(), now() + 7301 * DAY);
     let device = home.device();
     let identity = device.load_at(&machine(), late).unwrap();
-    // By this clock it is over, which health and the log say; a client that knows the time accepts it.
+    // By this clock it has expired, and health and the log say so. A client that knows the time accepts it.
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(late.unsigned_abs());
     assert_eq!(identity.expiry(at), crate::tls::Expiry::Expired);
     home.openssl("verify -x509_strict -purpose sslserver -CAfile ca.pem cert.pem");
@@ -420,7 +420,7 @@ fn a_ca_is_never_replaced_when_a_part_of_it_is_missing_or_damaged() {
             match damage {
                 1 => contents.truncate(contents.len() / 2),
                 2 => contents.clear(),
-                // In the base64 of the key, or of the CA's names.
+                // This byte is in the base64 of the key, or of the CA's names.
                 _ => contents[120] ^= 1,
             }
             fs::write(home.file(name), contents).unwrap();
@@ -461,7 +461,7 @@ fn every_bit_that_is_flipped_in_a_ca_is_noticed_or_changes_nothing() {
         bad[at] ^= 1;
         fs::write(home.file("ca.pem"), &bad).unwrap();
         match home.start(now()) {
-            // Of the dashes and of what the last base64 digit leaves unused, nobody depends.
+            // The dashes and the unused bits of the last base64 digit do not matter.
             Ok(kept) => assert!(kept.has_the_chain_of(&identity), "{at}"),
             Err(message) => assert!(message.contains("bring it back from a backup"), "{at}: {message}"),
         }
@@ -571,7 +571,7 @@ fn the_ca_is_given_out_without_anything_beside_it() {
     assert!(
         pem.starts_with("-----BEGIN CERTIFICATE-----\n") && pem.ends_with("\n-----END CERTIFICATE-----\n")
     );
-    // Somebody has put both into one file.
+    // A person has put both into one file.
     let both = format!("{}{pem}", fs::read_to_string(home.file("ca-key.pem")).unwrap());
     fs::write(home.file("ca.pem"), both).unwrap();
     assert_eq!(home.device().ca().unwrap().to_pem(), pem);
