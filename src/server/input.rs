@@ -26,6 +26,7 @@ impl Input {
     }
 
     /// What is unread, and where the fields found in it are kept.
+    #[inline(always)]
     pub(crate) fn unread_and_fields(&mut self) -> (&[u8], &mut Vec<Field>) {
         (&self.bytes[self.start..self.end], &mut self.fields)
     }

@@ -25,6 +25,7 @@ use crate::http::request_head::{self, Line};
 use crate::http::response::Response;
 use crate::http::response_head::Persistence;
 use crate::http::Refusal;
+use crate::limits::rate::Rate;
 use crate::server::buffers::Buffers;
 use crate::server::clock::Millis;
 
@@ -124,7 +125,13 @@ impl<S: Stream> Link<S> {
     }
 
     /// Whether the client's certificate, if it has shown one, is good still. The reason why not goes to the log alone.
+    #[inline(always)]
     fn is_still_let_in(&mut self, buffers: &Buffers<'_>) -> bool {
+        self.client.is_none() || self.check_client(buffers)
+    }
+
+    #[inline(never)]
+    fn check_client(&mut self, buffers: &Buffers<'_>) -> bool {
         let Some(client) = &mut self.client else { return true };
         let checked = client.check(&self.transport, &buffers.shared.tls, buffers.millis());
         if let Err(why) = &checked {
@@ -134,10 +141,16 @@ impl<S: Stream> Link<S> {
     }
 
     /// Whether the client has gone while its request waited. One that has only said that it sends nothing more is there.
+    #[inline(always)]
     fn has_left(&mut self, since: Millis, buffers: &Buffers<'_>) -> bool {
         let waited = buffers.millis().saturating_sub(since);
         let has_waited = std::mem::take(&mut self.was_queued) || waited >= WORTH_A_LOOK;
-        let left = has_waited && self.transport.is_broken();
+        has_waited && self.is_broken()
+    }
+
+    #[inline(never)]
+    fn is_broken(&mut self) -> bool {
+        let left = self.transport.is_broken();
         if left {
             log::debug!("{}: the client has left before its request's turn came", self.peer);
         }
@@ -145,8 +158,16 @@ impl<S: Stream> Link<S> {
     }
 
     /// Whether the client's address may ask once more; a request counts once, however often it is looked at.
+    #[inline(always)]
     fn count_request(&self, head: &mut Head, buffers: &Buffers<'_>) -> RateLimit {
-        let Some(rate) = &buffers.shared.rate else { return RateLimit::Within };
+        match &buffers.shared.rate {
+            None => RateLimit::Within,
+            Some(rate) => self.count_at(rate, head, buffers),
+        }
+    }
+
+    #[inline(never)]
+    fn count_at(&self, rate: &Rate, head: &mut Head, buffers: &Buffers<'_>) -> RateLimit {
         let address = self.peer.ip();
         let is_counted = std::mem::replace(&mut head.is_counted, true)
             || address.is_loopback() && !buffers.shared.limits.count_loopback;
@@ -290,7 +311,7 @@ impl<S: Stream> Link<S> {
                 let response = READERS_BUSY.into_response();
                 return self.respond(response, line, persistence, record, buffers);
             }
-            Written::Head(sending) => Next::Sending(Box::new(sending)),
+            Written::Head(sending) => Next::Sending(sending),
             Written::Whole(After::Close) => Next::Sending(Box::new(Sending::of_output(After::Close))),
             Written::Whole(After::KeepAlive) => {
                 let is_much = buffers.output.len() >= OUTPUT_BYTES;

@@ -123,25 +123,36 @@ pub(crate) fn kept_bytes(limits: &Limits) -> u64 {
 }
 
 /// Decides what to do with a request whose head has come.
-#[inline]
+#[inline(always)]
 pub(crate) fn decide(
     limits: &Limits,
     router: &Router,
     asked: &Asked<'_>,
     circumstances: Circumstances,
 ) -> Decision {
-    let Circumstances { waited, arrived, now, rate } = circumstances;
+    let Circumstances { arrived, rate, .. } = circumstances;
     let kept = kept_bytes(limits);
     match (rate, asked.line.body) {
         (RateLimit::Within, BodyLength::Fixed(length)) if length <= kept.min(arrived as u64) => {
-            return Decision::Answer(length as usize);
+            Decision::Answer(length as usize)
         }
         (RateLimit::Exceeded, BodyLength::Fixed(length)) if length <= arrived as u64 => {
-            return Decision::AnswerRefused(length as usize, TOO_OFTEN);
+            Decision::AnswerRefused(length as usize, TOO_OFTEN)
         }
-        (RateLimit::Exceeded, _) => return Decision::Refuse(TOO_OFTEN),
-        (RateLimit::Within, _) => {}
+        (RateLimit::Exceeded, _) => Decision::Refuse(TOO_OFTEN),
+        (RateLimit::Within, _) => decide_before_the_body(limits, router, asked, circumstances),
     }
+}
+
+/// Decides what to do with a request whose body has not come whole, or is not kept in memory.
+#[inline(never)]
+fn decide_before_the_body(
+    limits: &Limits,
+    router: &Router,
+    asked: &Asked<'_>,
+    Circumstances { waited, arrived, now, .. }: Circumstances,
+) -> Decision {
+    let kept = kept_bytes(limits);
     let expectation =
         if asked.line.expects_continue && arrived == 0 { Expectation::Continue } else { Expectation::None };
     let reader = match Reader::new(asked.line.body, limits.body_bytes, now, expectation) {

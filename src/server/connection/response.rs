@@ -63,7 +63,7 @@ pub(crate) enum Written {
     /// All of it.
     Whole(After),
     /// Its head; the rest is still to be sent.
-    Head(Sending),
+    Head(Box<Sending>),
     /// Nothing: as many readers are asked as may be at a time. The access log's line is given back.
     NoReaderPlace(Option<Box<Record>>),
 }
@@ -113,7 +113,7 @@ pub(crate) fn write(
     let inline = match &source {
         Source::Bytes(bytes) if bytes.len() <= INLINE_BYTES => &bytes[..],
         Source::Nothing => &[],
-        _ => return Written::Head(Sending::new(source, after, record)),
+        _ => return Written::Head(Box::new(Sending::new(source, after, record))),
     };
     buffers.output.extend_from_slice(inline);
     if let Some(record) = record {

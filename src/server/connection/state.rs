@@ -391,7 +391,11 @@ impl<S: Stream> Connection<S> {
     #[inline]
     fn begin_head(&mut self, buffers: &Buffers<'_>) {
         let limits = &buffers.shared.limits;
-        self.stage = Stage::Head(Head::default());
+        match &mut self.stage {
+            // Without a stage to drop.
+            Stage::Head(head) => *head = Head::default(),
+            stage => *stage = Stage::Head(Head::default()),
+        }
         self.served = true;
         self.deadline = buffers.deadline(Limit::IdleTimeout, limits.idle_timeout);
         if let Some(reader) = self.link.unwanted.take() {
