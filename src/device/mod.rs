@@ -209,4 +209,6 @@ impl IdentitySource for Device {
 #[cfg(test)]
 mod ca_tests;
 #[cfg(test)]
+mod leaf_tests;
+#[cfg(test)]
 mod tests;
