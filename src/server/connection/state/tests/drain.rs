@@ -1,0 +1,27 @@
+//! A server that stops: what has come is answered still.
+
+use super::*;
+
+#[test]
+fn what_has_come_is_answered_and_idle_connections_close() {
+    let world = world();
+    let mut idle = world.open();
+    idle.ask(get("/"));
+    let mut fresh = world.open();
+    let mut asking = world.open();
+    asking.say(get("/").repeat(2));
+    let mut beginning = world.open();
+    beginning.say("GET / HTTP/1.1\r\n");
+    beginning.turn();
+    world.drain();
+    assert_eq!(idle.turn(), End::Closed);
+    assert_eq!(fresh.turn(), End::Closed);
+    let end = asking.settle();
+    assert_eq!(asking.hear().matches("hello").count(), 2);
+    assert_lingers(&mut asking, end);
+    // A head that has begun has a little time.
+    assert_eq!(limit(beginning.turn()), Some(Limit::HeadTimeout));
+    let (end, answer) = beginning.ask("Host: localhost\r\n\r\n");
+    assert!(answer.contains("connection: close\r\n") && answer.ends_with("hello"), "{answer}");
+    assert_lingers(&mut beginning, end);
+}
