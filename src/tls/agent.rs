@@ -1,8 +1,8 @@
-//! What an identity may bring along: an agent, which works for it while a server runs, and answers the authority that
-//! validates its names.
+//! The contract of an agent. An agent belongs to an identity: while a server runs, it obtains the identity's certificate and
+//! answers the authority that validates its names.
 //!
-//! Only the contract stands here, so `tls` and `server` know no agent, and a program links none unless it makes an identity that
-//! brings one. Implemented by `acme`. Called by the server, and by `resolver` in handshakes.
+//! `tls` and `server` know only this trait, so a program links an agent only if it makes an identity with one. `acme`
+//! implements it. The server calls it, and `resolver` does in handshakes.
 
 use std::fmt;
 use std::io;
@@ -16,30 +16,30 @@ use crate::error::Error;
 
 /// Obtains the certificate of one identity, and proves that its names belong to this machine.
 pub(crate) trait Agent: fmt::Debug + Send + Sync {
-    /// The directory that it keeps its state in, where no second agent may work.
+    /// The agent's state directory. Two agents must not share one.
     fn state_dir(&self) -> &Path;
 
-    /// Whether the names can be proven where a server like this one runs.
+    /// Checks that the names can be validated on a server like this one.
     ///
     /// # Errors
     /// [`Error::Setting`] with what the server lacks.
     fn check(&self, server: Surroundings) -> Result<(), Error>;
 
-    /// Begins to work, on a thread of its own, and tells of attempts that fail.
+    /// Starts the agent on its own thread. `on_failure` is called for each failed attempt.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When no thread can be started.
     fn start(self: Arc<Self>, on_failure: OnFailure) -> io::Result<Box<dyn AtWork>>;
 
-    /// What an authority is to find over plain HTTP for this token (RFC 8555 §8.3); `None` for a token that is not known.
+    /// The answer to an authority over plain HTTP for this token (RFC 8555 §8.3). `None` for an unknown token.
     fn answer(&self, token: &str) -> Option<String>;
 
-    /// The certificate for a client that speaks `acme-tls/1` only and asks for this name (RFC 8737 §3).
+    /// The certificate for an authority that offers only `acme-tls/1` and asks for this name (RFC 8737 §3).
     fn certificate(&self, server_name: &str) -> Option<Arc<CertifiedKey>>;
 }
 
-/// What of a server matters to an agent.
-// Without the feature there is no agent to read it.
+/// The properties of a server that matter to an agent.
+// Without the feature no agent reads it.
 #[cfg_attr(not(feature = "acme"), allow(dead_code))]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Surroundings {
@@ -49,14 +49,14 @@ pub(crate) struct Surroundings {
     pub clients_need_certificates: bool,
 }
 
-/// What is told of an attempt that failed: why, and how long until the next.
+/// Receives the error of a failed attempt, and the time until the next one.
 pub(crate) type OnFailure = Box<dyn Fn(&Error, Duration) + Send>;
 
-/// An agent at work.
+/// A running agent.
 pub(crate) trait AtWork: Send {
-    /// Asks it to stop. Returns at once.
+    /// Asks the agent to stop. Returns at once.
     fn stop(&self);
 
-    /// Waits until it has stopped, at most this long; whether it has.
+    /// Waits until the agent has stopped, at most this long. Returns whether it has.
     fn wait(&self, time: Duration) -> bool;
 }

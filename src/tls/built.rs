@@ -1,10 +1,9 @@
-//! When this program was built, for what a clock is compared with. A value only.
+//! When this program was built. Clocks are compared with this time.
 
-/// 2026-05-01: none of this was there before. To be moved on with each release.
+/// 2026-05-01, before which this program did not exist. Update it with each release.
 const RELEASED: i64 = 1_777_593_600;
 
-/// No clock that is right stands before this: the day above, or when the program was built if `SOURCE_DATE_EPOCH` said so
-/// and that is later.
+/// A correct clock is never before this time: the day above, or the build's `SOURCE_DATE_EPOCH` if that is given and later.
 pub(crate) const BUILT: i64 = {
     let built = match option_env!("SOURCE_DATE_EPOCH") {
         Some(text) => match i64::from_str_radix(text, 10) {

@@ -1,6 +1,6 @@
-//! One certificate, read: what people and checks want to know of it.
+//! A certificate as people and checks need it.
 //!
-//! Called by `chain`, and by programs that show certificates.
+//! `chain` uses it, and programs that show certificates do.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,10 +14,9 @@ use super::{der, provider};
 use crate::calendar::{from_unix, iso8601};
 use crate::error::{Error, IdentityFault};
 
-/// An X.509 certificate (RFC 5280), read and not judged: [`Chain::findings`](crate::Chain::findings) does that.
+/// An X.509 certificate (RFC 5280). Reading does not judge it; [`Chain::findings`](crate::Chain::findings) does.
 ///
-/// Text out of a certificate (names) is escaped: no control character, and nothing that turns the direction of writing,
-/// gets through to a terminal.
+/// Text from a certificate (names) is escaped: it holds no control characters, and none that change the direction of writing.
 #[derive(Clone)]
 pub struct Certificate {
     der: CertificateDer<'static>,
@@ -52,7 +51,7 @@ impl Certificate {
         super::pem::write("CERTIFICATE", &self.der)
     }
 
-    /// The X.509 version: 3, unless it is ancient.
+    /// The X.509 version: 3, except in very old certificates.
     pub fn version(&self) -> u8 {
         self.facts.version
     }
@@ -62,12 +61,12 @@ impl Certificate {
         hex(&self.facts.serial)
     }
 
-    /// Whose certificate it is, as RFC 4514 writes a distinguished name: `CN=device.local,O=Example`. May be empty.
+    /// The subject as a distinguished name of RFC 4514: `CN=device.local,O=Example`. May be empty.
     pub fn subject(&self) -> &str {
         &self.facts.subject.text
     }
 
-    /// Who issued it, written as [`subject`](Certificate::subject).
+    /// The issuer, in the form of [`subject`](Certificate::subject).
     pub fn issuer(&self) -> &str {
         &self.facts.issuer.text
     }
@@ -86,32 +85,32 @@ impl Certificate {
         self.facts.validity
     }
 
-    /// The DNS names that it is for, wildcards as they stand there (RFC 5280 §4.2.1.6). A name in the subject is none.
+    /// The DNS names in its subjectAltName (RFC 5280 §4.2.1.6), with wildcards unchanged. A name in the subject does not count.
     pub fn dns_names(&self) -> &[String] {
         &self.facts.extensions.dns_names
     }
 
-    /// The common name of its subject, the most specific when there are several. Not a name that a client checks.
+    /// The common name of its subject, the most specific when there are several. Clients do not check it.
     pub fn common_name(&self) -> Option<&str> {
         self.facts.subject.common_name.as_deref()
     }
 
-    /// The mail addresses that it is for (RFC 5280 §4.2.1.6), those in ASCII.
+    /// The mail addresses in its subjectAltName (RFC 5280 §4.2.1.6), if they are in ASCII.
     pub fn email_addresses(&self) -> &[String] {
         &self.facts.extensions.email_addresses
     }
 
-    /// The URIs that it is for, those in ASCII.
+    /// The URIs in its subjectAltName, if they are in ASCII.
     pub fn uris(&self) -> &[String] {
         &self.facts.extensions.uris
     }
 
-    /// The IP addresses that it is for.
+    /// The IP addresses in its subjectAltName.
     pub fn ip_addresses(&self) -> &[IpAddr] {
         &self.facts.extensions.addresses
     }
 
-    /// How many further names it is for, of kinds that no server has: people, resources, services.
+    /// The number of further names in its subjectAltName, of kinds that servers do not have: people, resources, services.
     pub fn other_names(&self) -> usize {
         self.facts.extensions.other_names
     }
@@ -121,12 +120,12 @@ impl Certificate {
         self.facts.key.kind.to_string()
     }
 
-    /// How it was signed: `ECDSA with SHA-256`.
+    /// The algorithm of its signature: `ECDSA with SHA-256`.
     pub fn signature(&self) -> &str {
         &self.facts.signature.name
     }
 
-    /// Whether it is an authority's (RFC 5280 §4.2.1.9).
+    /// Whether it belongs to an authority (RFC 5280 §4.2.1.9).
     pub fn is_ca(&self) -> bool {
         self.facts.extensions.is_ca
     }
@@ -136,12 +135,12 @@ impl Certificate {
         self.facts.extensions.path_length
     }
 
-    /// Whether it is an authority's that may sign for some names only (RFC 5280 §4.2.1.10).
+    /// Whether it limits the names that its authority may sign for (RFC 5280 §4.2.1.10).
     pub fn has_name_constraints(&self) -> bool {
         self.facts.extensions.has_name_constraints
     }
 
-    /// Where its issuer's certificate can be fetched, as the certificate says (RFC 5280 §4.2.2.1).
+    /// The URLs of its issuer's certificate, as the certificate gives them (RFC 5280 §4.2.2.1).
     pub fn issuers_at(&self) -> &[String] {
         &self.facts.extensions.issuers_at
     }
@@ -156,7 +155,7 @@ impl Certificate {
         self.facts.extensions.extended_key_usage.as_ref().map(|usage| &usage.names[..])
     }
 
-    /// SHA-256 over all of it, as clients and `openssl x509 -fingerprint -sha256` show it.
+    /// The SHA-256 of the whole certificate, as clients and `openssl x509 -fingerprint -sha256` show it.
     pub fn fingerprint(&self) -> [u8; 32] {
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.der);
         let mut fingerprint = [0; 32];
@@ -169,13 +168,13 @@ impl Certificate {
         self.is_issued_by(self)
     }
 
-    /// Whether `issuer` has issued it: by name, by key identifier and by signature. A signature of a kind that cannot be
-    /// checked here (SHA-1, RSA under 2048 bits, rare curves) is taken at its word.
+    /// Whether `issuer` has issued it: by name, by key identifier and by signature. A signature that cannot be checked here
+    /// (SHA-1, RSA under 2048 bits, rare curves) counts as right.
     pub fn is_issued_by(&self, issuer: &Certificate) -> bool {
         self.names_as_issuer(issuer) && self.is_signed_by(issuer) != Some(false)
     }
 
-    /// RFC 5280 §6.1.3 (a) (4), and the identifiers of §4.2.1.1 where both are there.
+    /// Compares names by RFC 5280 §6.1.3 (a) (4), and the identifiers of §4.2.1.1 if both certificates have them.
     pub(super) fn names_as_issuer(&self, issuer: &Certificate) -> bool {
         let wanted = &self.facts.extensions.authority_key_id;
         let offered = &issuer.facts.extensions.subject_key_id;
@@ -183,7 +182,7 @@ impl Certificate {
             && (wanted.is_none() || offered.is_none() || wanted == offered)
     }
 
-    /// Whether the signature is by the key of `issuer`; `None` when that cannot be checked here.
+    /// Whether the key of `issuer` made the signature. `None` when that cannot be checked here.
     pub(crate) fn is_signed_by(&self, issuer: &Certificate) -> Option<bool> {
         let signed = der::signed(&self.der).ok()?;
         let key = KeyParts::of(&issuer.facts.key.der).ok()?;

@@ -1,6 +1,6 @@
-//! The certificates of a file and how they hang together: which is the server's own, and who issued whom.
+//! The certificates of a file and their relations: which is the server's own, and which issued which.
 //!
-//! Called by programs that check or show certificates, and by `findings`, which says what is wrong with a chain.
+//! Programs that check or show certificates use it, and `findings`, which says what is wrong with a chain.
 
 use std::path::{Path, PathBuf};
 
@@ -14,49 +14,49 @@ use super::wanted::{self, Wanted};
 use super::{file, key, pem};
 use crate::error::{Error, IdentityFault};
 
-/// A path is followed so far and no further: clients give up sooner.
+/// The longest path that is followed. Clients give up sooner.
 const LONGEST_PATH: usize = 10;
-/// Of certificates that could be an issuer by their name, so many have their signature tried.
+/// How many certificates with the issuer's name are tried with the signature.
 const MOST_TRIED: usize = 8;
 
-/// The certificates of a server, as they stand in its file, and perhaps its key: to be checked, shown, or put in order.
+/// The certificates of a server, in the order of its file, and perhaps its key. They can be checked, shown, or put in order.
 ///
-/// Where [`Identity`](crate::Identity) refuses what cannot be served with, a chain takes all that can be read, and
-/// [`findings`](Chain::findings) says what is wrong with it. Of a private key only the public half is kept.
+/// [`Identity`](crate::Identity) refuses files that a server cannot use. A chain accepts everything that can be read, and
+/// [`findings`](Chain::findings) says what is wrong with it. A chain keeps only the public half of a private key.
 #[derive(Clone, Debug)]
 pub struct Chain {
     certificates: Vec<Certificate>,
     pub(super) file: Option<PathBuf>,
     pub(super) key: Option<ChainKey>,
-    /// What is not read of its file.
+    /// The parts of its file that are not read.
     pub(super) unread: Vec<Unread>,
-    /// Its file holds one certificate in DER, which a server does not take.
+    /// Its file holds one certificate in DER, which a server does not accept.
     pub(super) is_der: bool,
 }
 
-/// What is known of the private key.
+/// The known facts about the private key.
 #[derive(Clone, Debug)]
 pub(super) struct ChainKey {
-    /// The SubjectPublicKeyInfo that belongs to it.
+    /// Its SubjectPublicKeyInfo.
     public: Vec<u8>,
     pub(super) file: Option<PathBuf>,
-    /// The mode of its file, when that lets others at it.
+    /// The mode of its file, if the mode lets others read or write it.
     pub(super) loose_mode: Option<LooseMode>,
-    /// What is not read of its file.
+    /// The parts of its file that are not read.
     pub(super) unread: Vec<Unread>,
 }
 
-/// The way from the server's own certificate to the last issuer that is there. Numbers are places in the chain, from 0.
+/// The path from the server's own certificate to the last issuer in the file. Numbers are places in the chain, from 0.
 pub(super) struct Way {
     /// The server's own certificate first.
     pub(super) places: Vec<usize>,
-    /// The last one names that one as its issuer, whose key has not signed it.
+    /// The last certificate names the certificate at this place as its issuer, but that one's key has not signed it.
     pub(super) not_signed_by: Option<usize>,
 }
 
 impl Chain {
-    /// Reads a file of at most 1 MiB: PEM with certificates in any order, or one certificate in DER. A private key in it is
-    /// taken for the server's.
+    /// Reads a file of at most 1 MiB: PEM with certificates in any order, or one certificate in DER. A private key in it counts
+    /// as the server's.
     ///
     /// # Errors
     ///
@@ -74,16 +74,16 @@ impl Chain {
         Ok(chain)
     }
 
-    /// The same from text that the program has already.
+    /// As [`from_pem_file`](Chain::from_pem_file), from PEM in memory.
     ///
     /// # Errors
     ///
-    /// As [`from_pem_file`](Chain::from_pem_file), with no file named.
+    /// As in [`from_pem_file`](Chain::from_pem_file), without a file's name.
     pub fn from_pem(contents: &[u8]) -> Result<Chain, Error> {
         Chain::read(contents).map_err(|fault| Error::identity(None, fault))
     }
 
-    /// Certificates that the program has already.
+    /// A chain of certificates in memory.
     pub fn from_certificates(certificates: impl IntoIterator<Item = Certificate>) -> Chain {
         Chain {
             certificates: certificates.into_iter().collect(),
@@ -94,8 +94,8 @@ impl Chain {
         }
     }
 
-    /// What an authority has sent: as [`from_pem_file`](Chain::from_pem_file), and PKCS#7 (RFC 2315) in DER or PEM besides. A
-    /// private key in it is not looked at.
+    /// Reads a file that an authority has sent. It accepts the forms of [`from_pem_file`](Chain::from_pem_file), and also
+    /// PKCS#7 (RFC 2315) in DER or PEM. A private key in the file is ignored.
     ///
     /// # Errors
     ///
@@ -141,12 +141,12 @@ impl Chain {
         Ok(Chain { certificates: read_all(ders)?, file: None, key, unread: found.unread, is_der })
     }
 
-    /// With the private key of this PEM file, so that it is checked too. Its public half is kept, the rest forgotten.
+    /// Adds the private key of this PEM file, so that it is checked too. Only its public half is kept.
     ///
     /// # Errors
     ///
     /// [`Error::Identity`] with the file, when it cannot be read, when there is no key in it, and when the key is encrypted,
-    /// damaged or of a kind that is not supported. That it belongs to another certificate is no error, but a finding.
+    /// damaged or of a kind that is not supported. A key of another certificate is not an error, but a finding.
     pub fn with_key_file(mut self, path: impl AsRef<Path>) -> Result<Chain, Error> {
         let path = path.as_ref();
         let contents = file::read(path)?;
@@ -164,14 +164,14 @@ impl Chain {
         };
         let (public, mut unread) = read().map_err(|fault| Error::identity(path.to_path_buf(), fault))?;
         if self.file.as_deref() == Some(path) {
-            // It is told already.
+            // These parts are already known from the chain's file.
             unread.clear();
         }
         self.key = Some(ChainKey { public, file: Some(path.to_path_buf()), loose_mode, unread });
         Ok(self)
     }
 
-    /// In the order in which they stand in the file.
+    /// The certificates, in the order of the file.
     pub fn certificates(&self) -> &[Certificate] {
         &self.certificates
     }
@@ -181,9 +181,9 @@ impl Chain {
         self.key.as_ref().map(|key| self.place_of(key).is_some())
     }
 
-    /// The certificates as a server should send them (RFC 8446 §4.4.2): its own first, then each one's issuer, without the
-    /// root at the end and without what leads nowhere. The server's own is the one that the key belongs to; without a key, the
-    /// first that is not an authority's.
+    /// The certificates as a server should send them (RFC 8446 §4.4.2): its own first, then the issuer of each, without the
+    /// root at the end and without unrelated certificates. The server's own certificate belongs to the key; without a key it is
+    /// the first that does not belong to an authority.
     pub fn in_order(&self) -> Vec<Certificate> {
         let mut places = self.way().places;
         if places.len() > 1 && places.last().is_some_and(|&last| self.certificates[last].is_self_signed()) {
@@ -192,7 +192,8 @@ impl Chain {
         places.into_iter().map(|place| self.certificates[place].clone()).collect()
     }
 
-    /// Where the certificate stands that the key belongs to. An authority that has the same key comes after others.
+    /// The place of the certificate that belongs to the key. An authority's certificate with the same key counts only if there
+    /// is no other.
     fn place_of(&self, key: &ChainKey) -> Option<usize> {
         let is_its = |certificate: &Certificate| certificate.facts.key.der == key.public;
         let of = |is_ca| {
@@ -202,7 +203,7 @@ impl Chain {
         of(false).or_else(|| of(true))
     }
 
-    /// Empty only when there is no certificate at all.
+    /// The path through the chain. Empty only when there are no certificates.
     pub(super) fn way(&self) -> Way {
         let own = self
             .key
@@ -246,7 +247,7 @@ impl Chain {
     }
 }
 
-/// The certificates of a file with authorities, read as those of a server are.
+/// The certificates of a file with authorities.
 #[cfg(feature = "check")]
 pub(crate) fn authorities(contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityFault> {
     let found = pem::read(contents)?;
@@ -256,7 +257,7 @@ pub(crate) fn authorities(contents: &[u8]) -> Result<Vec<CertificateDer<'static>
     Ok(found.certificates)
 }
 
-/// What a server sends, to be looked at.
+/// The chain that a server sends.
 pub(super) fn of_served(
     certificates: &[CertificateDer<'static>],
     file: Option<&Path>,
@@ -277,8 +278,8 @@ fn read_all(ders: Vec<CertificateDer<'static>>) -> Result<Vec<Certificate>, Iden
     ders.into_iter().enumerate().map(read).collect()
 }
 
-/// The public half of a key. It is empty, so that it matches no certificate, for a key that is written without one and that
-/// belongs to none of the chain.
+/// The public half of a key. A key that is written without it, and belongs to no certificate of the chain, gives an empty one,
+/// which matches no certificate.
 fn public_half(
     private_key: PrivateKeyDer<'static>,
     chain: &[CertificateDer<'_>],

@@ -1,9 +1,8 @@
-//! Which clients are let in by their certificates: the authorities that sign for them, and the lists of what those have
-//! revoked.
+//! Which clients' certificates are accepted: the authorities that sign for clients, and their revocation lists.
 //!
-//! Everything that can be wrong with these files is found here, before a socket is opened and again at each reload, and
-//! said in terms of the file at fault. The checking itself is rustls's. Called by programs that embed the server; by
-//! `server_config`, for handshakes; and by the server, to read the files again.
+//! All faults of these files are found here, before a socket is opened and again at each reload, and each error names its file.
+//! rustls checks the clients themselves. Programs that embed the server use it, `server_config` does for handshakes, and the
+//! server to read the files again.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,10 +23,10 @@ use crate::calendar::{since_1970, unix, unix_now};
 use crate::error::{Error, IdentityFault};
 use crate::escape;
 
-/// What is looked after of a source's files, less the file of the authorities.
+/// The most files that are watched, without the file of the authorities.
 const MOST_REVOCATION_LISTS: usize = MOST_FILES - 1;
 
-/// Whether clients show certificates, and which are accepted (mutual TLS); given to
+/// Whether clients need certificates, and which are accepted (mutual TLS). Pass it to
 /// [`ServerBuilder::client_auth`](crate::ServerBuilder::client_auth).
 ///
 /// ```no_run
@@ -40,28 +39,30 @@ const MOST_REVOCATION_LISTS: usize = MOST_FILES - 1;
 ///
 /// # What is checked
 ///
-/// The client has the key of its certificate; the certificate is valid now, is for client authentication (an extended key
-/// usage, if it has one, includes clientAuth), and leads through the certificates that the client sends to one of the
-/// authorities in the file, whose own validity is not asked (RFC 5280 §6.1.1 d). Names are not checked: a handler finds them
-/// in [`Request::client`](crate::Request::client) and decides.
+/// The client has the key of its certificate. The certificate is valid now and is for client authentication (an extended key
+/// usage, if it has one, includes clientAuth). The certificates that the client sends lead from it to one of the authorities in
+/// the file; the authority's own validity is not checked (RFC 5280 §6.1.1 d). Names are not checked: a handler reads them from
+/// [`Request::client`](crate::Request::client) and decides.
 ///
-/// With at least one revocation list, every certificate on the way must be known not to be revoked. So each authority that
-/// issues on the way needs a list, and a list that its authority should have replaced by now (its nextUpdate has passed)
-/// counts for nothing: an old list says nothing about what was revoked since. OCSP is not asked.
+/// With at least one revocation list, every certificate in the client's chain must be known not to be revoked. So each issuing
+/// authority in the chain needs a list. A list whose nextUpdate has passed does not count, because it does not know what was
+/// revoked since. OCSP is not used.
 ///
-/// The files are read when the server binds, and again when they change and at [`Handle::reload`](crate::Handle::reload);
-/// what cannot be used then leaves the old. A client whose session was resumed by a ticket, or whose connection is older than
-/// the files or a minute, is checked again before its next request, and gets 403 if it would not be let in any more.
+/// The files are read when the server binds, and again when they change and at [`Handle::reload`](crate::Handle::reload); if
+/// they cannot be used then, the old ones stay in use. A client is checked again before its next request if its session was
+/// resumed by a ticket, or if its connection is older than the files or than a minute. It gets 403 if it would not be accepted
+/// any more.
 #[derive(Clone)]
 pub struct ClientAuth {
     demand: Demand,
     authorities: PathBuf,
     revocation_lists: Vec<PathBuf>,
-    /// [`load_at`](ClientAuth::load_at). A constructor stores it, so that a program without client certificates does not link it.
+    /// Always [`load_at`](ClientAuth::load_at). The constructors store it, so that a program without client certificates does
+    /// not link it.
     load_at: fn(&ClientAuth, i64) -> Result<Loaded, Error>,
 }
 
-/// What decides about clients, and the list that has to be replaced first.
+/// The verifier of clients, and the dates of the list that must be replaced first.
 type Loaded = (Arc<dyn ClientCertVerifier>, Option<Due>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,8 +83,8 @@ impl ClientAuth {
         ClientAuth::new(Demand::Optional, authorities.into())
     }
 
-    /// A file with one or more certificate revocation lists (CRL, RFC 5280 §5) of the authorities: PEM or DER, at most
-    /// 1 MiB. May be called up to 63 times. Defaults to none, and then nothing is asked about revocation.
+    /// A file with one or more certificate revocation lists (CRL, RFC 5280 §5) of the authorities: PEM or DER, at most 1 MiB.
+    /// May be called up to 63 times. Defaults to none; then revocation is not checked.
     pub fn crl(mut self, file: impl Into<PathBuf>) -> Self {
         self.revocation_lists.push(file.into());
         self
@@ -97,7 +98,7 @@ impl ClientAuth {
         [&self.authorities].into_iter().chain(&self.revocation_lists).cloned().collect()
     }
 
-    /// What the files hold.
+    /// Reads and checks the files.
     fn load_at(&self, now: i64) -> Result<Loaded, Error> {
         let authorities = read_authorities(&self.authorities, now)?;
         let mut lists: Vec<RevocationList> = Vec::new();
@@ -145,7 +146,7 @@ impl fmt::Debug for ClientAuth {
     }
 }
 
-/// A [`ClientAuth`] with its files read and found to be good.
+/// A [`ClientAuth`] whose files were read and are good.
 #[derive(Clone)]
 pub(crate) struct Clients {
     auth: ClientAuth,
@@ -174,7 +175,7 @@ impl Clients {
         self.verifier.client_auth_mandatory()
     }
 
-    /// From the files as they are now.
+    /// Reads the files again.
     ///
     /// # Errors
     /// Those of [`load`](Clients::load).
@@ -190,12 +191,12 @@ impl Clients {
         &self.stamp
     }
 
-    /// How near the end of the revocation list is that has to be replaced first.
+    /// How soon the first revocation list expires.
     pub(crate) fn expiry(&self, clock: SystemTime) -> Expiry {
         self.first_due.map_or(Expiry::Distant, |due| due.expiry(unix(clock)))
     }
 
-    /// Whether a client that was let in with this chain is so still, its own certificate first; else why not.
+    /// Whether a client that was accepted with this chain (its own certificate first) would still be accepted.
     pub(super) fn check(&self, chain: &[CertificateDer<'_>]) -> Result<(), Refused> {
         let now = UnixTime::since_unix_epoch(since_1970(SystemTime::now()));
         let checked = match chain.split_first() {
@@ -220,7 +221,7 @@ fn read_authorities(path: &Path, now: i64) -> Result<Vec<CertificateDer<'static>
         if certificates.is_empty() {
             return Err(wanted::nothing(&text, &contents, Wanted::Authority));
         }
-        // Passed over in silence, an authority would be missing, and its clients be refused.
+        // Ignoring it silently would drop an authority, and its clients would be refused.
         for unread in &contents.unread {
             unread.warn(Some(path));
         }
@@ -239,8 +240,8 @@ fn read_authorities(path: &Path, now: i64) -> Result<Vec<CertificateDer<'static>
     read().map_err(|fault| Error::identity(path.to_path_buf(), fault))
 }
 
-/// rustls takes anything for an authority, since that is the program's own choice (RFC 5280 §6.1.1). A leaf would be the
-/// wrong file.
+/// rustls accepts any certificate as an authority, because that is the program's choice (RFC 5280 §6.1.1). A leaf means that
+/// the wrong file was given.
 fn check_authority(certificate: &CertificateDer<'_>, place: usize) -> Result<(), IdentityFault> {
     let malformed = |what: &str| {
         IdentityFault::Malformed(format!(
@@ -265,7 +266,7 @@ mod tests {
 
     use super::*;
 
-    /// Inside the validity of everything made here but for lists, which are to be replaced in 2030.
+    /// Within the validity of everything made here; lists must be replaced in 2030.
     const NOW: i64 = 1_800_000_000;
 
     type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -318,7 +319,7 @@ mod tests {
             self
         }
 
-        /// The message must name that file first, and hold these words: what is wrong, and the way out.
+        /// The message must name that file first, and hold these words about the fault and the way out.
         #[track_caller]
         fn refused(&self, file: &str, words: [&str; 2]) {
             let message = self.auth.load_at(NOW).map(drop).unwrap_err().to_string();
@@ -401,7 +402,7 @@ mod tests {
         let namesake = authority("one");
         let files = Files::new(one.pem()).crl(list(&namesake).0);
         files.refused("1.crl", ["not signed by the authority that it names", "get it again"]);
-        // Beside the one that has signed it, the namesake is no fault: a change of keys.
+        // A namesake beside the list's signer is not a fault: authorities change keys.
         Files::new(one.pem() + &namesake.pem()).crl(list(&namesake).0).auth.load_at(NOW).unwrap();
     }
 
@@ -410,7 +411,7 @@ mod tests {
         let ca = authority("one");
         let files = Files::new(ca.pem()).crl(list(&ca).0).crl(list(&ca).0);
         files.refused("2.crl", ["two revocation lists of the same authority", "give the newer"]);
-        // rustls tells them apart by the name alone.
+        // rustls tells them apart only by name.
         let namesake = authority("one");
         let files = Files::new(ca.pem() + &namesake.pem()).crl(list(&ca).0 + &list(&namesake).0);
         files.refused("1.crl", ["two revocation lists of the same authority", "give the newer"]);

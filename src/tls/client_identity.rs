@@ -1,7 +1,7 @@
-//! Who a client is, by the certificate that it has shown and that was verified: what a handler gets to see of it.
+//! A client's identity for handlers, from its verified certificate.
 //!
-//! A value without a socket or a session. The server makes one per connection, when a client has shown a certificate;
-//! programs make their own to try handlers with.
+//! A value without a socket or a session. The server makes one per connection when a client has shown a certificate. Programs
+//! make their own to test handlers.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -12,9 +12,9 @@ use crate::error::{Error, IdentityFault};
 
 /// Who a client is, by its certificate; see [`Request::client`](crate::Request::client).
 ///
-/// The certificate was signed by one of the authorities that the server trusts for clients, and the client has its key.
-/// What the names in it mean is for that authority to say. They are escaped as those of [`Certificate`] are, so all of them
-/// can be written to a log. The certificate is read when it is first asked for something, once per connection.
+/// The certificate was signed by one of the authorities that the server trusts for clients, and the client has its key. That
+/// authority decides what the names in it mean. They are escaped like those of [`Certificate`], so they can be logged. The
+/// certificate is parsed once per connection, at the first use.
 #[derive(Clone)]
 pub struct ClientIdentity {
     der: Vec<u8>,
@@ -23,11 +23,11 @@ pub struct ClientIdentity {
 }
 
 impl ClientIdentity {
-    /// A client for a test, by the first certificate in PEM text; to be given to
+    /// A client for a test, from the first certificate in PEM text. Pass it to
     /// [`Request::with_client`](crate::Request::with_client). Nothing is verified.
     ///
     /// # Errors
-    /// [`Error::Identity`] when there is no certificate in it, or none that can be read.
+    /// [`Error::Identity`] when there is no certificate in it, or it cannot be read.
     pub fn from_pem(certificate: &[u8]) -> Result<ClientIdentity, Error> {
         let fault = |fault| Error::identity(None, fault);
         let first = pem::read(certificate).map_err(fault)?.certificates.into_iter().next();
@@ -42,7 +42,7 @@ impl ClientIdentity {
     }
 
     /// The common name of the certificate's subject; when there are several, the last, which is the most specific. Older
-    /// authorities put a client's name there, newer ones among the other names.
+    /// authorities put a client's name there, newer ones into subjectAltName.
     pub fn common_name(&self) -> Option<&str> {
         self.certificate().and_then(Certificate::common_name)
     }
@@ -72,7 +72,7 @@ impl ClientIdentity {
         &self.der
     }
 
-    /// All else that the certificate says. `None` when it cannot be read: TLS, which has verified it, is more lenient in a
+    /// Everything else in the certificate. `None` when it cannot be read, because the verification by TLS is more lenient in a
     /// few places. Such a client has no names.
     pub fn certificate(&self) -> Option<&Certificate> {
         let read = || {

@@ -1,4 +1,4 @@
-//! Why a client is refused for its certificate, in words for the log and for the client.
+//! Why a client's certificate is refused, in words for the log and for the client.
 //!
 //! Knows rustls's errors. Called by `client_auth` and by the server.
 
@@ -9,12 +9,12 @@ use rustls::CertificateError;
 
 use crate::calendar::iso8601_of;
 
-/// Why a client is refused for its certificate. Holds nothing that the client has sent.
+/// Why a client's certificate is refused. Holds nothing that the client has sent.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    /// In words of which there are only a few.
+    /// One of a few fixed texts.
     pub(crate) what: &'static str,
-    /// The time that decides, or what webpki calls it.
+    /// The date at fault, or webpki's error.
     detail: String,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// Why a handshake failed, when it was for the client's certificate.
+/// The refusal behind a handshake's error, if the client's certificate was the reason.
 pub(crate) fn refused(error: &rustls::Error) -> Option<Refused> {
     use CertificateError::*;
     let at =

@@ -1,14 +1,14 @@
-//! The little of DER (ITU-T X.690) that webpki does not expose: a strict reader, and when a certificate is valid.
+//! The parts of DER (ITU-T X.690) that webpki does not expose: a strict reader, and a certificate's validity.
 //!
-//! Knows the frame of a certificate (RFC 5280 §4.1); what is in it is read by `x509`, with the same reader. Called on input
-//! of any kind, by `identity` before webpki looks at it.
+//! Knows the outer structure of a certificate (RFC 5280 §4.1); `x509` reads the contents with the same reader. The input can be
+//! anything: it is read here before webpki sees it.
 
 use crate::calendar::days_from_civil;
 
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const SEQUENCE: u8 = 0x30;
-/// `[0] EXPLICIT`, where a certificate has its version.
+/// `[0] EXPLICIT`, the tag of a certificate's version.
 pub(super) const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
@@ -22,7 +22,7 @@ pub(crate) struct Validity {
 
 /// The three parts of a certificate (RFC 5280 §4.1.1).
 pub(super) struct Signed<'a> {
-    /// The signed part, whole, as the signature is over it.
+    /// The signed part with its tag and length, as the signature covers it.
     pub(super) tbs: &'a [u8],
     /// The content of the signature's AlgorithmIdentifier.
     pub(super) algorithm: &'a [u8],
@@ -52,13 +52,13 @@ pub(super) fn validity(certificate: &[u8]) -> Result<Validity, &'static str> {
     tbs.validity()
 }
 
-/// Whether all of `der` is one SEQUENCE, as every private key's encoding is. Says nothing of what is in it.
+/// Whether all of `der` is one SEQUENCE, as the encoding of every private key is. The contents are not checked.
 pub(super) fn is_one_sequence(der: &[u8]) -> bool {
     let mut reader = Reader::new(der);
     reader.expect(SEQUENCE).is_ok() && reader.end().is_ok()
 }
 
-/// Reads one element after the other, and nothing twice.
+/// Reads one element after the other.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
     pub(super) fn whole(&mut self, tag: u8) -> Result<(&'a [u8], &'a [u8]), &'static str> {
         let before = self.rest;
         let content = self.expect(tag)?;
-        // What is left is the end of what was there before.
+        // The rest is the end of what was there before.
         let length = before.len() - self.rest.len();
         Ok((&before[..length], content))
     }
@@ -140,8 +140,8 @@ impl<'a> Reader<'a> {
         Ok((tag, content))
     }
 
-    /// X.690 §10.1: definite, and in the fewest bytes that can hold it. Three bytes hold 16 MiB, more than any
-    /// certificate.
+    /// X.690 §10.1: lengths are definite, and have as few bytes as possible. Three bytes hold 16 MiB, more than any certificate
+    /// has.
     fn length(&mut self) -> Result<usize, &'static str> {
         let first = self.byte()?;
         if first < 0x80 {
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
         Ok(*first)
     }
 
-    /// RFC 5280 §4.1.2.5: seconds are always there, the zone is always Z, and nothing is finer than a second.
+    /// RFC 5280 §4.1.2.5: seconds are mandatory, the zone is always Z, and there are no fractions of seconds.
     pub(super) fn time(&mut self) -> Result<i64, &'static str> {
         const FAULT: &str = "its validity is not written as RFC 5280 wants it";
         let (tag, text) = self.element()?;

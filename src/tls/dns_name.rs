@@ -1,7 +1,7 @@
-//! DNS names as a certificate may have them: the one rule for what `cert csr` requests, what a device certifies by itself,
-//! what an authority is asked for, and what a check says of a certificate's names.
+//! The rule for DNS names in certificates. It holds for the names that `cert csr` requests, that a device certifies itself,
+//! that an authority is asked for, and for the check of a certificate's names.
 //!
-//! Knows text only. Called by `device`, by `acme`, by `findings`, and through `lockgate::internal` by the command.
+//! Knows text only. `device`, `acme` and `findings` call it, and the command does through `lockgate::internal`.
 
 // Which of these are used depends on the features.
 #![cfg_attr(not(any(feature = "check", feature = "device")), allow(dead_code))]
@@ -12,7 +12,7 @@ use std::fmt;
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
 
-/// Why a text is no DNS name for a certificate. It displays as a clause: "it is empty".
+/// Why a text is not a DNS name for a certificate. It displays as a clause: "it is empty".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DnsNameFault {
     /// Nothing, or only a dot.
@@ -25,11 +25,11 @@ pub enum DnsNameFault {
     Hyphen,
     /// A character that no name has.
     Character(char),
-    /// Letters outside of ASCII; with the form in ASCII, where one is known.
+    /// Letters outside of ASCII, with the ASCII form if it is known.
     NotAscii(Option<String>),
     /// The last label is a number.
     Number,
-    /// A wildcard anywhere but as the whole first label, or for all of a top-level domain.
+    /// A wildcard that is not the whole first label, or that stands for a whole top-level domain.
     Wildcard,
 }
 
@@ -59,9 +59,9 @@ impl fmt::Display for DnsNameFault {
     }
 }
 
-/// The name in lower case. In the preferred name syntax (RFC 5280 §4.2.1.6, RFC 1034 §3.5, RFC 1123 §2.1), with underscores,
-/// which are no letters of a host's name and are met all the same, and with one wildcard at the start (RFC 9525 §6.3). A dot
-/// at the end is not accepted.
+/// Checks a name and returns it in lower case. It must be in the preferred name syntax (RFC 5280 §4.2.1.6, RFC 1034 §3.5, RFC
+/// 1123 §2.1). Underscores are accepted too, because they occur in practice, and so is one wildcard at the start (RFC 9525
+/// §6.3). A dot at the end is not accepted.
 ///
 /// # Errors
 ///
@@ -77,7 +77,8 @@ pub fn dns_name(text: &str) -> Result<String, DnsNameFault> {
     }
 }
 
-/// The same rule without the form in ASCII, which needs tables of Unicode: for programs that only judge names.
+/// The same rule, but without the ASCII form in the error. The ASCII form needs Unicode tables, which programs that only check
+/// names should not link.
 ///
 /// # Errors
 ///
@@ -86,7 +87,7 @@ pub(super) fn check(text: &str) -> Result<(), DnsNameFault> {
     if text.is_empty() || text == "." {
         return Err(DnsNameFault::Empty);
     }
-    // Clients refuse a wildcard for all that is below a top-level domain.
+    // Clients refuse a wildcard for a whole top-level domain.
     let rest = match text.strip_prefix("*.") {
         Some(rest) if !rest.contains('.') => return Err(DnsNameFault::Wildcard),
         Some(rest) => rest,
@@ -111,15 +112,15 @@ pub(super) fn check(text: &str) -> Result<(), DnsNameFault> {
             return Err(DnsNameFault::Hyphen);
         }
     }
-    // The WHATWG's URL standard has browsers read a host whose last label is a number as an IPv4 address.
+    // By the WHATWG URL standard browsers read a host whose last label is a number as an IPv4 address.
     if rest.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit())) {
         return Err(DnsNameFault::Number);
     }
     Ok(())
 }
 
-/// The same name in ASCII: each label in its `xn--` form (RFC 5890 §2.3.2.1). Letters are put in lower case and not
-/// normalized beyond that, so there is none for a name with combining marks.
+/// The same name in ASCII: each label in its `xn--` form (RFC 5890 §2.3.2.1). Letters become lower case but are not normalized
+/// otherwise, so a name with combining marks has no such form here.
 pub fn in_ascii(text: &str) -> Option<String> {
     if text.len() > LONGEST_NAME || text.chars().any(|c| matches!(c, '\u{300}'..='\u{36f}')) {
         return None;

@@ -1,6 +1,6 @@
-//! A PEM file on disk: how much of it is read, and who else may read it.
+//! Reads PEM files, in bounded size, and warns when others may read a private key.
 //!
-//! Knows paths and modes, nothing of what the files hold. Called by `identity`.
+//! Knows paths and modes, nothing of what the files hold. `load`, `chain` and `client_auth` call it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -11,16 +11,16 @@ use crate::escape;
 use crate::finding::shell_word;
 use crate::regular_file::{self, Links};
 
-/// The largest file that is read for a certificate or a key: 1 MiB. Real ones hold a few kilobytes; the bound is there
-/// for a path that names something else, such as a log or a device.
+/// The largest file that is read for a certificate or a key: 1 MiB. Real files hold a few kilobytes. The bound protects against
+/// a path to something else, such as a log.
 pub const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// All of a file.
+/// Reads a whole file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     open(path).and_then(|file| contents(&file, path))
 }
 
-/// All of a private key's file. Warns when others than its owner can get at it.
+/// Reads a private key's whole file. Warns when others than its owner may read or write it.
 pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     let file = open(path)?;
     if let Some(loose) = loose_mode(&file) {
@@ -29,18 +29,18 @@ pub(super) fn read_key(path: &Path) -> Result<Vec<u8>, Error> {
     contents(&file, path)
 }
 
-/// The mode of a private key's file when it lets others at it.
+/// The mode of a private key's file, if it lets others read or write it.
 pub(crate) fn loose_mode_of(path: &Path) -> Option<LooseMode> {
     open(path).ok().and_then(|file| loose_mode(&file))
 }
 
-/// A private key's file that others than its owner can get at, and who has it.
+/// The mode of a private key's file that others than its owner may read or write, with its owner and group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LooseMode {
     mode: u32,
     owner: u32,
     group: u32,
-    /// Who runs this program, and with which group.
+    /// The user and group of this process.
     user: u32,
     users_group: u32,
 }
@@ -48,7 +48,7 @@ pub(crate) struct LooseMode {
 const ROOT: u32 = 0;
 
 impl LooseMode {
-    /// A key that root owns and its group may read is in order: so a service gets it that runs as a user of its own (systemd's
+    /// A key that root owns and its group may read is fine: services that run as their own user get keys this way (systemd's
     /// credentials, fsGroup in Kubernetes, the group ssl-cert).
     fn is_loose(self) -> bool {
         let forbidden = if self.owner == ROOT { 0o026 } else { 0o066 };
@@ -64,12 +64,12 @@ impl LooseMode {
         }
     }
 
-    /// The command that closes the file to others and leaves it readable for this program.
+    /// The command that closes the file to others and keeps it readable for this program.
     pub(crate) fn fix(self, path: &Path) -> String {
         let file = shell_word(path);
         let Self { owner, group, user, users_group, .. } = self;
         match owner {
-            // Nobody else is in that group.
+            // No other user is in that group.
             ROOT if user == ROOT && group == ROOT => format!("chmod 600 {file}"),
             ROOT if user == ROOT || group == users_group => format!("chmod 640 {file}"),
             ROOT => format!("chgrp {users_group} {file} && chmod 640 {file}"),
@@ -83,7 +83,7 @@ impl LooseMode {
     }
 }
 
-/// Warns when others than its owner can get at a private key's file. One that cannot be opened is none of its business.
+/// Warns when others than its owner may read or write a private key's file. Ignores a file that cannot be opened.
 #[cfg(feature = "device")]
 pub fn report_mode(key: &Path) {
     if let Some(loose) = loose_mode_of(key) {
@@ -92,7 +92,7 @@ pub fn report_mode(key: &Path) {
 }
 
 fn open(path: &Path) -> Result<File, Error> {
-    // Links are how certbot and Kubernetes exchange files.
+    // certbot and Kubernetes replace files by changing links.
     regular_file::open(path, Links::Followed).map(|(file, _)| file).map_err(|error| fault(path, error))
 }
 
@@ -114,7 +114,7 @@ fn fault(path: &Path, error: io::Error) -> Error {
     Error::identity(path.to_path_buf(), fault)
 }
 
-/// Asked of the open file, so that it is about the key that is read.
+/// Reads the mode from the open file, so that it belongs to the key that is read.
 #[cfg(unix)]
 fn loose_mode(file: &File) -> Option<LooseMode> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -157,7 +157,7 @@ mod tests {
                 assert!(words.iter().all(|words| message.contains(words)), "{message}");
             }
         }
-        // The superuser, who may run the tests, may read everything.
+        // Root may run the tests and can read everything, so the error is made by hand.
         let denied = fault(&file, io::ErrorKind::PermissionDenied.into()).to_string();
         assert!(denied
             .ends_with("file: this user may not read it; make the user that runs this program its owner"));
@@ -189,7 +189,7 @@ mod tests {
             let warning = warning(mode).unwrap();
             assert!(warning.starts_with(&format!("{}: ", path.display())), "{warning}");
             assert!(warning.contains(&format!("mode {mode:04o}")), "{warning}");
-            // Its owner runs this.
+            // The file's owner runs this test.
             assert!(warning.ends_with(&format!("chmod 600 {}", path.display())), "{warning}");
         }
         for mode in [0o600, 0o400, 0o711] {
@@ -209,12 +209,12 @@ mod tests {
             assert_eq!(loose(mode, 0, 112, user, users_group), None, "{mode:o}");
         }
         for (mode, owner, group, user, users_group, fix) in [
-            // The service reads it through its group, whatever user has run this.
+            // The service reads it through its group, whichever user runs this.
             (0o444, 0, 112, 1000, 112, "chmod 640 k"),
             (0o660, 0, 112, 1000, 112, "chmod 640 k"),
             (0o644, 0, 112, 0, 0, "chmod 640 k"),
             (0o644, 0, 0, 0, 0, "chmod 600 k"),
-            // It is read because everybody may.
+            // This user reads it only because everybody may.
             (0o644, 0, 0, 1000, 1000, "chgrp 1000 k && chmod 640 k"),
             (0o640, 1000, 1000, 1000, 1000, "chmod 600 k"),
             (0o640, 1000, 1000, 0, 0, "chmod 600 k"),

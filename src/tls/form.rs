@@ -1,7 +1,7 @@
-//! What a file is that is not what was asked for: a certificate in DER, a bag of them, a request. Each has a command of
-//! OpenSSL that makes PEM of it.
+//! Recognizes files of other forms than PEM: a certificate in DER, a bag of certificates, a request. For each form there is an
+//! OpenSSL command that makes PEM of it.
 //!
-//! Knows the outermost structure of each form, and no more. Called by `pem`, `wanted`, `load` and `chain`.
+//! Knows only the outer structure of each form. `pem`, `wanted`, `load` and `chain` call it.
 
 use super::der::{self, Reader, BIT_STRING, INTEGER, SEQUENCE};
 
@@ -14,11 +14,11 @@ const SIGNED_DATA: &[u8] = &[0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 
 /// 1.2.840.113549.1.7, the kinds of content of PKCS#7, of which PKCS#12 is made (RFC 7292 §4).
 const PKCS7_CONTENT: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7];
 
-/// What somebody may give for a certificate or a key.
+/// The forms that a given file may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Certificate,
-    /// A bag of certificates (RFC 2315), as some authorities hand them out.
+    /// A bag of certificates (RFC 2315), which some authorities send.
     Pkcs7,
     /// A bag with a key in it (RFC 7292).
     Pkcs12,
@@ -30,7 +30,7 @@ pub(super) enum Form {
     EncryptedKey,
 }
 
-/// How it is written.
+/// How the form is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     Der,
@@ -51,7 +51,7 @@ impl Form {
         }
     }
 
-    /// The command that makes PEM of it, if there is one, with FILE and NEW for the paths.
+    /// The command that converts it to PEM, if there is one, with FILE and NEW for the paths.
     pub(super) fn conversion(self, coding: Coding) -> Option<&'static str> {
         Some(match (self, coding) {
             (Form::Certificate, Coding::Der) => "openssl x509 -inform DER -in FILE -out NEW",
@@ -70,10 +70,9 @@ impl Form {
     }
 }
 
-/// What these bytes are, by their structure.
+/// Recognizes a form by its structure.
 pub(super) fn of(der: &[u8]) -> Option<Form> {
-    // Older programs write PKCS#7 and PKCS#12 with lengths that are not known at the start (X.690 §8.1.3.6), which DER does
-    // not have.
+    // Older programs write PKCS#7 and PKCS#12 with indefinite lengths (X.690 §8.1.3.6), which DER does not have.
     if let Some(content) = der.strip_prefix(&[SEQUENCE, 0x80]) {
         let is_pkcs12 = content.starts_with(&[INTEGER, 1, 3, SEQUENCE]);
         let is_pkcs7 = content.starts_with(SIGNED_DATA);
@@ -130,7 +129,7 @@ fn of_signed(tbs: &[u8]) -> Option<Form> {
     }
 }
 
-/// The first twelve elements, which are more than any form needs to be told.
+/// The first twelve elements, which are enough to recognize every form.
 fn elements(content: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     let mut reader = Reader::new(content);
     let mut found = Vec::new();
@@ -140,7 +139,7 @@ fn elements(content: &[u8]) -> Option<Vec<(u8, &[u8])>> {
     Some(found)
 }
 
-/// The certificates of a PKCS#7 bag (RFC 2315 §9.1), in its order; `None` when it cannot be read here.
+/// The certificates of a PKCS#7 bag (RFC 2315 §9.1), in its order. `None` when it cannot be read here.
 pub(super) fn certificates_of_pkcs7(der: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut outer = Reader::new(Reader::new(der).expect(SEQUENCE).ok()?);
     outer.expect(OID).ok()?;
@@ -189,7 +188,7 @@ mod tests {
         let bag = bag(&certificate);
         assert_eq!(of(&bag), Some(Form::Pkcs7));
         assert_eq!(certificates_of_pkcs7(&bag), Some(vec![certificate]));
-        // With lengths that are not known at the start, as older programs write it.
+        // With indefinite lengths, as older programs write it.
         assert_eq!(of(&[&[SEQUENCE, 0x80], SIGNED_DATA].concat()), Some(Form::Pkcs7));
         assert_eq!(of(&[SEQUENCE, 0x80, INTEGER, 1, 3, SEQUENCE, 0x80]), Some(Form::Pkcs12));
         for nothing in [&b""[..], b"text", &[SEQUENCE, 0], &[SEQUENCE, 3, INTEGER, 1, 3]] {

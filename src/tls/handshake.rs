@@ -1,7 +1,7 @@
-//! Why a handshake failed, in words that somebody can act on.
+//! Why a handshake failed, with what to do about it.
 //!
-//! The reasons are a few texts of the program's own, so the log limits each by itself and shows nothing that a client has
-//! sent. Knows rustls' errors; the transport calls it. Refusals of a client's certificate are `client_auth`'s.
+//! The reasons are a few fixed texts, so the log can limit each one separately, and shows nothing that a client has sent. Knows
+//! the errors of rustls; the transport calls it. `client_refusal` has the refusals of a client's certificate.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -11,13 +11,13 @@ use rustls::{AlertDescription, Error, InvalidMessage, PeerIncompatible, PeerMisb
 /// What ended a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failed {
-    /// What happened, by which lines of the log are limited.
+    /// What happened. The log limiter counts lines by it.
     pub(crate) what: &'static str,
     /// What to do about it.
     way_out: &'static str,
 }
 
-/// As a clause for the log: `the client does not trust the certificate (alert unknown_ca): install the CA on it`.
+/// Displays as a clause for the log: `the client does not trust the certificate (alert unknown_ca): install the CA on it`.
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, self.way_out)
@@ -28,20 +28,20 @@ const fn failed(what: &'static str, way_out: &'static str) -> Failed {
     Failed { what, way_out }
 }
 
-/// The client has left before the handshake was done, and has not said why.
+/// The client closed the connection during the handshake, without an alert.
 pub(crate) const LEFT: Failed = failed(
     "the client left in the middle of the handshake, without an alert",
     "some clients do so when they do not trust the certificate; see what the client itself says",
 );
 
-/// What came does not begin a handshake, or is none.
+/// The received bytes are not a TLS handshake.
 pub(crate) const NO_TLS: Failed = failed(
     "what the client sends is no TLS handshake that can be read",
     "look at what connects to this port; it may be no TLS client",
 );
 
-/// Why a read failed in the middle of a handshake. `None` for a fault of the operating system, which is neither one of TLS nor
-/// the end of the connection.
+/// Why a read failed during a handshake. `None` for an error of the operating system that is neither about TLS nor the end of
+/// the connection.
 pub(crate) fn failed_handshake(error: &io::Error) -> Option<Failed> {
     match error.kind() {
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Some(LEFT),
@@ -49,7 +49,7 @@ pub(crate) fn failed_handshake(error: &io::Error) -> Option<Failed> {
     }
 }
 
-/// The alert by which a client has refused, if that is what an error is about.
+/// The alert with which a client has refused, if the error holds one.
 pub(crate) fn client_alert(error: &io::Error) -> Option<Failed> {
     match error.get_ref()?.downcast_ref()? {
         Error::AlertReceived(alert) => Some(of_alert(*alert)),
@@ -90,11 +90,12 @@ fn reason(error: &Error) -> Failed {
     }
 }
 
-/// What the client offers is not enough.
+/// The client's offer is not sufficient.
 fn of_offer(fault: &PeerIncompatible) -> Failed {
     use PeerIncompatible::*;
     match fault {
-        // TLS 1.2 brought the signature algorithms (RFC 5246 §7.4.1.4.1); rustls misses them before it looks at the version.
+        // TLS 1.2 introduced the signature algorithms (RFC 5246 §7.4.1.4.1). rustls reports that they are missing before it
+        // checks the version.
         Tls12NotOffered
         | Tls12NotOfferedOrEnabled
         | SupportedVersionsExtensionRequired
@@ -121,7 +122,7 @@ fn of_offer(fault: &PeerIncompatible) -> Failed {
     }
 }
 
-/// The client refuses (RFC 8446 §6.2).
+/// The client refuses with an alert (RFC 8446 §6.2).
 fn of_alert(alert: AlertDescription) -> Failed {
     const INSTALL: &str = "install the CA on it";
     const LOOK: &str = "it does not trust the CA, or calls a name that the certificate is not for: install the CA on it, and \

@@ -1,8 +1,8 @@
-//! What a server is to its clients: a certificate chain with its private key, checked, and the source that it comes from, so
-//! that it can be had again when files change, when it is time to renew it, or when somebody asks.
+//! A server's identity: a checked certificate chain with its private key, and its source, so that it can be loaded again when
+//! files change, when renewal is due, or on request.
 //!
-//! Knows files by their path and their state, not what is in them: `load` reads them. Called by programs that embed the
-//! server, and by a running server, which asks the sources again.
+//! Knows the paths and the state of files, but not their contents: `load` reads them. Programs that embed the server use it,
+//! and a running server loads its identities again with it.
 
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
@@ -24,27 +24,26 @@ use crate::finding::Finding;
 
 /// A certificate chain and its private key, checked.
 ///
-/// Cloning is cheap: clones share the same certificate and key. `Debug` shows the names and the validity, and never
-/// anything of the key.
+/// Cloning is cheap: clones share the same certificate and key. `Debug` shows the names and the validity, and nothing of the
+/// key.
 ///
-/// One that comes from files or another [source](IdentitySource) is kept up to date by the server that serves with it:
-/// when the files change, new connections get the new certificate, once it has been checked; while it cannot be used,
-/// they get the old one.
+/// A server keeps an identity from files or another [source](IdentitySource) up to date: when the files change, they are
+/// checked, and new connections get the new certificate. While the new files cannot be used, new connections get the old
+/// certificate.
 ///
 /// # Accepted
 ///
-/// PEM. The certificate's file holds the server's own certificate first, then the intermediate certificates that lead
-/// to the authority (certbot's `fullchain.pem`). The key is ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits,
-/// as PKCS#8 or in the older EC and RSA forms, whichever of them its label says, without a passphrase. An EC key may lack
-/// its public half when the certificate is beside it. Both may stand in one file, whose path is then given twice.
+/// PEM. The certificate's file holds the server's own certificate first, then the intermediate certificates that lead to the
+/// authority (certbot's `fullchain.pem`). The key is ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits, as PKCS#8 or
+/// in the older EC and RSA forms, regardless of its label, without a passphrase. An EC key may lack its public half if its
+/// certificate is given. Certificate and key may be in one file; then give its path twice.
 ///
 /// # The clock
 ///
-/// A certificate whose validity is over or has not begun is accepted all the same, with an error in the log: clients have
-/// clocks of their own, and a device whose clock is wrong must be reachable to have it set.
-/// [`clock_fault`](Identity::clock_fault) says so too, and so does [`Health`](crate::Health). Nothing is said within five
-/// minutes of its start, and nothing is judged by a clock that stands before the day this program was built. A running
-/// server never exchanges one that is valid for one that is not.
+/// A certificate that has expired or is not valid yet is accepted, with an error in the log: clients have their own clocks, and
+/// a device whose clock is wrong must be reachable so that the clock can be set. [`clock_fault`](Identity::clock_fault) and
+/// [`Health`](crate::Health) report it too. A certificate that becomes valid within five minutes is not reported, and a clock
+/// before the day this program was built judges nothing. A running server never replaces a valid certificate by an invalid one.
 #[derive(Clone)]
 pub struct Identity {
     inner: Arc<Inner>,
@@ -52,7 +51,7 @@ pub struct Identity {
 }
 
 struct Inner {
-    /// Of the certificate.
+    /// The certificate's file.
     file: Option<PathBuf>,
     certified: Arc<CertifiedKey>,
     dns_names: Vec<String>,
@@ -60,7 +59,7 @@ struct Inner {
 }
 
 impl Identity {
-    /// Of a certificate, perhaps from this file, that was checked by `load`.
+    /// Made by `load`, which has checked the certificate. It may have come from this file.
     pub(super) fn new(
         file: Option<PathBuf>,
         certified: CertifiedKey,
@@ -71,7 +70,7 @@ impl Identity {
         Identity { inner, origin: None }
     }
 
-    /// What a source gives now; a server asks it again when it says so.
+    /// Loads an identity from a source. A server loads it again as [`IdentitySource`] says.
     ///
     /// # Errors
     ///
@@ -80,15 +79,15 @@ impl Identity {
         Origin::ask(Arc::new(source))
     }
 
-    /// What clients object to, as far as the certificates tell.
+    /// What clients will object to in the certificates.
     pub(crate) fn findings(&self, now: i64) -> Vec<Finding> {
-        // Each was found to be whole when it was loaded.
+        // Loading has checked that each certificate is intact.
         chain::of_served(&self.inner.certified.cert, None)
             .map_or_else(|_| Vec::new(), |chain| chain.findings_of_served(now))
     }
 
-    /// Whether the certificate is for this host: a DNS name (RFC 9525: `*.example.org` covers one label), or an IPv4 or
-    /// IPv6 address without brackets. Anything else is not, and neither is a name that stands in the subject only.
+    /// Whether the certificate is for this host: a DNS name (RFC 9525: `*.example.org` covers one label), or an IPv4 or IPv6
+    /// address without brackets. Always false for other texts. A name only in the subject does not count.
     pub fn is_valid_for(&self, host: &str) -> bool {
         let Ok(name) = ServerName::try_from(host) else {
             return false;
@@ -101,7 +100,7 @@ impl Identity {
             .is_some_and(|certificate| certificate.verify_is_valid_for_subject_name(&name).is_ok())
     }
 
-    /// The DNS names that the certificate is for, wildcards as they stand there. IP addresses are not among them.
+    /// The DNS names of the certificate, with wildcards unchanged. IP addresses are not among them.
     pub fn dns_names(&self) -> &[String] {
         &self.inner.dns_names
     }
@@ -120,7 +119,7 @@ impl Identity {
         self.inner.validity
     }
 
-    /// How much of the certificate's life is left at `now`, in words.
+    /// How much of the certificate's life is left at `now`, as a level.
     pub fn expiry(&self, now: SystemTime) -> Expiry {
         let (not_before, not_after) = (self.validity().not_before, self.validity().not_after);
         let life = not_after.saturating_sub(not_before).max(1);
@@ -133,8 +132,8 @@ impl Identity {
     }
 
     /// What is wrong with the certificate's validity at `now`: [`Expired`](IdentityFault::Expired), or
-    /// [`NotYetValid`](IdentityFault::NotYetValid) when it begins in more than five minutes. `None` as well while `now` is
-    /// before the day this program was built, since such a clock says nothing.
+    /// [`NotYetValid`](IdentityFault::NotYetValid) when it begins in more than five minutes. `None` also while `now` is before
+    /// the day this program was built, because such a clock is wrong.
     pub fn clock_fault(&self, now: SystemTime) -> Option<IdentityFault> {
         match validity::standing(self.inner.validity, unix(now)) {
             Standing::Unjudged | Standing::Valid => None,
@@ -143,8 +142,8 @@ impl Identity {
         }
     }
 
-    /// Whether this one may take the place of `old` in a running server at `now`: a certificate that clients accept is not
-    /// exchanged for one that they refuse, and an expired one not for one that expired earlier.
+    /// Whether this identity may replace `old` in a running server at `now`: a certificate that clients accept is not replaced
+    /// by one that they refuse, and an expired one not by one that expired earlier.
     pub(crate) fn may_replace(&self, old: &Identity, now: SystemTime) -> Result<(), Error> {
         let Some(fault) = self.clock_fault(now) else { return Ok(()) };
         let is_better = match (&fault, old.clock_fault(now)) {
@@ -158,17 +157,17 @@ impl Identity {
         Err(self.error(fault))
     }
 
-    /// This fault, with the certificate's file.
+    /// An error of this fault with the certificate's file.
     pub(crate) fn error(&self, fault: IdentityFault) -> Error {
         Error::identity(self.inner.file.clone(), fault)
     }
 
-    /// How much of the certificate's life is left at `now`; zero when it is over.
+    /// How much of the certificate's life is left at `now`. Zero when it has expired.
     pub fn left(&self, now: SystemTime) -> Duration {
         Duration::from_secs(u64::try_from(self.validity().not_after.saturating_sub(unix(now))).unwrap_or(0))
     }
 
-    /// What the log calls it: by its DNS names, and when it ends.
+    /// The description for the log: its DNS names, and when it ends.
     pub(crate) fn told(&self) -> String {
         let names = self.dns_names().join(", ");
         let names = if names.is_empty() { "its addresses" } else { &names };
@@ -185,7 +184,7 @@ impl Identity {
         Identity { origin: self.origin.map(|origin| Origin { agent: Some(agent), ..origin }), ..self }
     }
 
-    /// What works for this identity while a server runs.
+    /// The agent that works for this identity while a server runs.
     pub(crate) fn agent(&self) -> Option<&Arc<dyn Agent>> {
         self.origin.as_ref()?.agent()
     }
@@ -214,8 +213,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// How much of a certificate's life is left, from the most to the least. The parts are of its own life, since public
-/// certificates live from 6 to 200 days.
+/// How much of a certificate's life is left, from the most to the least. The levels are fractions of its own life, because
+/// public certificates live from 6 to 200 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Expiry {
@@ -223,66 +222,66 @@ pub enum Expiry {
     Distant,
     /// Less than a third: time to renew it.
     Due,
-    /// Less than a tenth: its renewal has failed, or nobody has thought of it.
+    /// Less than a tenth: its renewal has failed or was forgotten.
     Imminent,
-    /// Nothing: clients refuse it.
+    /// It has expired: clients refuse it.
     Expired,
 }
 
 /// A source of identities that an embedding program can write itself, such as a secure element or a management system;
-/// [`Identity::from_source`] makes an identity of it. The identities that lockgate makes from files have one already.
+/// [`Identity::from_source`] makes an identity of it. Identities that lockgate loads from files have a source already.
 ///
-/// A running server asks its sources from one thread of its own, never from a worker. A call may block; while it does, no
-/// other identity of that server is renewed.
+/// A running server calls its sources on one separate thread, never on a worker. A call may block, but meanwhile no other
+/// identity of that server is renewed.
 pub trait IdentitySource: Send + Sync {
-    /// The identity to serve with from now on. Asked once by [`Identity::from_source`], then by a running server whenever
-    /// one of [`files`](IdentitySource::files) has changed, the time of [`look_again`](IdentitySource::look_again) is
-    /// over, or [`Handle::reload`](crate::Handle::reload) is called. One that is the same as before changes nothing. Asked
-    /// twice when its files have changed meanwhile, since it may have made them.
+    /// Loads the identity to serve with from now on. [`Identity::from_source`] calls it once. A running server calls it
+    /// whenever one of [`files`](IdentitySource::files) has changed, the time of [`look_again`](IdentitySource::look_again) has
+    /// passed, or [`Handle::reload`](crate::Handle::reload) is called. An unchanged identity changes nothing. It is called a
+    /// second time if its files have changed during the call, because the source may have made them.
     ///
     /// # Errors
     ///
-    /// Whatever keeps it from giving one. The server goes on with what it has, says so in the log, and asks again: after
-    /// 10 s, then after twice as long each time, up to an hour.
+    /// Any error that keeps the source from loading an identity. The server then keeps its old identity, logs the error, and
+    /// tries again after 10 s, and then after twice as long each time, up to an hour.
     fn load(&self) -> Result<Identity, Error>;
 
-    /// The files whose change is a reason to ask again, at most 64. Replacing one by rename is a change, and so is
-    /// exchanging a symbolic link anywhere on the way to it. Defaults to none.
+    /// The files whose change makes the server load again, at most 64. Replacing a file by rename is a change, and so is
+    /// changing a symbolic link anywhere in its path. Defaults to none.
     fn files(&self) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// How long after `now` to ask again though no file has changed. `None`, the default, for never.
+    /// How long after `now` the server loads again although no file has changed. Defaults to `None`: never.
     fn look_again(&self, current: &Identity, now: SystemTime) -> Option<Duration> {
         let _ = (current, now);
         None
     }
 }
 
-/// How often a source is asked at a time, until its files rest.
+/// How often a source is called in a row, until its files stop changing.
 const MOST_LOADS: u32 = 2;
 
-/// A source, and the state that its files were in before it was last asked.
+/// A source, and the state of its files before it was last called.
 #[derive(Clone)]
 pub(crate) struct Origin {
     source: Arc<dyn IdentitySource>,
     stamp: Stamp,
-    /// What works for the source while a server runs. Only ACME brings one: without it, what serves agents is not linked.
+    /// The agent of the source. Only ACME has one; without ACME the code for agents is not linked.
     #[cfg(feature = "acme")]
     agent: Option<Arc<dyn Agent>>,
 }
 
 impl Origin {
-    /// Asks a source.
+    /// Loads an identity from a source.
     pub(crate) fn ask(source: Arc<dyn IdentitySource>) -> Result<Identity, Error> {
         let (mut stamp, mut identity);
         let mut times = 0;
         loop {
-            // Before it is asked: a change during the answer is seen as one that came after it.
+            // Taken before the call, so that a change during the call counts as a change after it.
             stamp = Stamp::of(&source.files());
             identity = source.load()?;
             times += 1;
-            // A source that makes its files when it is asked has not seen them as they are now.
+            // A source that writes its files during the call may not have read them as they are now.
             if times == MOST_LOADS || stamp == Stamp::of(&source.files()) {
                 break;
             }
@@ -295,7 +294,7 @@ impl Origin {
         }))
     }
 
-    /// Asks the same source again.
+    /// Loads again from the same source.
     pub(crate) fn ask_again(&self) -> Result<Identity, Error> {
         let identity = Origin::ask(self.source.clone())?;
         #[cfg(feature = "acme")]
@@ -323,7 +322,7 @@ impl Origin {
         files
     }
 
-    /// The state of the files before the source was asked.
+    /// The state of the files before the source was called.
     pub(crate) fn stamp(&self) -> &Stamp {
         &self.stamp
     }
@@ -333,7 +332,7 @@ impl Origin {
     }
 }
 
-/// A source may be the program's own code; a panic of it must not keep the other certificates from being renewed.
+/// A source may be the program's own code. Its panic must not keep the other certificates from being renewed.
 fn guarded<T: Default>(ask: impl FnOnce() -> T) -> T {
     panic::catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
         log::error!("the source of a certificate panicked; its files and times are not known");
@@ -352,7 +351,7 @@ mod tests {
     /// Inside the validity of every certificate made here, unless it says otherwise.
     const NOW: i64 = 1_800_000_000;
 
-    /// Valid between these, whenever it is loaded.
+    /// Valid between these times, whenever it is loaded.
     fn between(begin: i64, end: i64) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["localhost".to_string()]).unwrap();
@@ -445,7 +444,7 @@ mod tests {
             (&over, &early, false),
         ] {
             assert_eq!(new.may_replace(old, now).is_ok(), may, "{new:?} for {old:?}");
-            // By a clock that cannot be right, nothing is better than anything.
+            // A clock that cannot be right does not compare certificates.
             assert!(new.may_replace(old, UNIX_EPOCH).is_ok());
         }
     }

@@ -1,7 +1,6 @@
-//! A private key: read by its structure, whatever its label says, and made fit to sign with.
+//! A private key: read by its structure, regardless of its label, and prepared for signing.
 //!
-//! Private keys pass through here and go nowhere else: not into an error, a log line or `Debug`. Called by `identity` and
-//! `chain`.
+//! Nothing of a private key leaves this module in an error, a log line or `Debug`. `load` and `chain` call it.
 
 use std::sync::Arc;
 
@@ -16,19 +15,19 @@ use crate::error::IdentityFault;
 
 const OCTET_STRING: u8 = 0x04;
 const OID: u8 = 0x06;
-/// `[1] EXPLICIT`, where an EC key has its public half (RFC 5915 §3).
+/// `[1] EXPLICIT`, the tag of an EC key's public half (RFC 5915 §3).
 const PUBLIC_HALF: u8 = 0xa1;
-/// `[0] EXPLICIT`, where it has its curve.
+/// `[0] EXPLICIT`, the tag of its curve.
 const PARAMETERS: u8 = 0xa0;
-/// The smallest public exponent that ring signs with: smaller ones are not allowed by FIPS 186-5 §5.1.
+/// The smallest public exponent that ring accepts. FIPS 186-5 §5.1 forbids smaller ones.
 const LEAST_EXPONENT: u64 = 65_537;
-/// RSA keys that ring signs with.
+/// The sizes of RSA keys that ring accepts.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
-/// What a key is, by its structure.
+/// A key's kind and parts, by its structure.
 enum Parts<'a> {
     Rsa {
-        /// As PKCS#1 writes it.
+        /// The key in PKCS#1.
         pkcs1: &'a [u8],
         bits: usize,
         /// `None` when it is longer than 8 bytes.
@@ -36,22 +35,22 @@ enum Parts<'a> {
     },
     Ec {
         curve: &'static CurveParameters,
-        /// Without zeros in front.
+        /// Without leading zeros.
         secret: &'a [u8],
-        /// Not compressed.
+        /// In uncompressed form.
         public: Option<&'a [u8]>,
     },
-    /// Of another kind: its name.
+    /// The name of another kind of key.
     Other(String),
 }
 
-/// A key to sign with. `chain` is asked for the public half where the key is written without.
+/// A key for signing. If the key is written without its public half, that half is taken from `chain`.
 pub(super) fn signing_key(
     key: PrivateKeyDer<'static>,
     chain: &[CertificateDer<'_>],
 ) -> Result<Arc<dyn SigningKey>, IdentityFault> {
     let load = |key| provider().key_provider.load_private_key(key);
-    // What rustls says about a key it refuses is not passed on: nothing made from a key goes into a message.
+    // The error of rustls about a key is not passed on, because nothing derived from a key may get into a message.
     if let Ok(signing_key) = load(key.clone_key()) {
         return Ok(signing_key);
     }
@@ -83,7 +82,7 @@ pub(super) fn signing_key(
         Parts::Ec { curve, secret, public: None } => {
             let halves: Vec<Vec<u8>> = chain.iter().filter_map(|der| public_half_in(der, curve)).collect();
             let found = halves.iter().find_map(|public| load(pkcs8(curve, secret, public)).ok());
-            // Whatever kind the others are for, it is not for one of them.
+            // The certificates of other kinds cannot belong to this key.
             found.ok_or(match chain.is_empty() {
                 true => IdentityFault::KeyWithoutPublicHalf,
                 false => IdentityFault::KeyMismatch,
@@ -104,7 +103,7 @@ pub(super) fn public_half(
     Ok(public.to_vec())
 }
 
-/// The public key of a certificate on this curve.
+/// The public key of a certificate, if it is on this curve.
 fn public_half_in(certificate: &[u8], curve: &CurveParameters) -> Option<Vec<u8>> {
     let key = Facts::read(certificate).ok()?.key;
     let is_on_it = matches!(key.kind, PublicKey::Ec { curve: name } if name == curve.name);
@@ -112,12 +111,12 @@ fn public_half_in(certificate: &[u8], curve: &CurveParameters) -> Option<Vec<u8>
     is_whole(parts.bits, curve).then(|| parts.bits.to_vec())
 }
 
-/// SEC 1 §2.3.3: both coordinates, behind a four.
+/// SEC 1 §2.3.3: an uncompressed point is a 4 and both coordinates.
 fn is_whole(point: &[u8], curve: &CurveParameters) -> bool {
     point.first() == Some(&4) && point.len() == 1 + 2 * curve.prime.len()
 }
 
-/// What every function below says is wrong: a clause about the key.
+/// The error of every function below: a clause about the key.
 type What = &'static str;
 
 const STRUCTURE: What = "its structure is none of PKCS#8, PKCS#1 and SEC 1";
@@ -135,7 +134,7 @@ fn read(der: &[u8]) -> Result<Parts<'_>, What> {
             match key_kind(kind) {
                 Some("RSA") => pkcs1(inner),
                 Some("EC") => sec1(inner, Some(parameters)),
-                // ring has refused it.
+                // ring has refused it before.
                 Some("Ed25519") => Err("its numbers are not as they are in other Ed25519 keys"),
                 Some(name) => Ok(Parts::Other(name.to_string())),
                 None => Ok(Parts::Other("one that is not known here".to_string())),
@@ -161,7 +160,7 @@ fn pkcs1(der: &[u8]) -> Result<Parts<'_>, What> {
     Ok(Parts::Rsa { pkcs1: der, bits, exponent: (exponent.len() <= 8).then_some(value) })
 }
 
-/// `parameters` are those of PKCS#8, at the curve.
+/// `parameters` are those of PKCS#8, positioned at the curve.
 fn sec1<'a>(der: &'a [u8], parameters: Option<Reader<'a>>) -> Result<Parts<'a>, What> {
     let structure = |_| STRUCTURE;
     let mut key = Reader::new(Reader::new(der).expect(SEQUENCE).map_err(structure)?);
@@ -195,8 +194,8 @@ fn sec1<'a>(der: &'a [u8], parameters: Option<Reader<'a>>) -> Result<Parts<'a>, 
     Ok(Parts::Ec { curve, secret, public: public.filter(|public| is_whole(public, curve)) })
 }
 
-/// The prime and the order of a curve that is written out in full (SEC 1 appendix C.2). ring checks that the public half is
-/// that of the named curve, so that other parameters with the same two do not pass.
+/// The prime and the order of a curve that is written out in full (SEC 1 appendix C.2). ring checks the public half on the
+/// named curve, so a different curve with the same prime and order does not pass.
 fn explicit(parameters: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut parameters = Reader::new(parameters);
     parameters.expect(INTEGER).ok()?; // version
@@ -214,7 +213,7 @@ fn without_zeros(number: &[u8]) -> &[u8] {
     &number[start..]
 }
 
-/// An EC key as PKCS#8 with both halves, as ring wants it.
+/// An EC key as PKCS#8 with both halves, as ring requires.
 fn pkcs8(curve: &CurveParameters, secret: &[u8], public: &[u8]) -> PrivateKeyDer<'static> {
     let padding = vec![0; curve.prime.len().saturating_sub(secret.len())];
     let half = element(PUBLIC_HALF, &[&element(BIT_STRING, &[&[0], public])]);

@@ -1,7 +1,7 @@
-//! The identities in use and the rules for clients, exchangeable while the server runs.
+//! The identities in use and the rules for clients, which can be replaced while the server runs.
 //!
-//! Knows rustls by the configuration that it holds; nothing of files. Called by the server: [`Live::config`] for every
-//! connection, [`Live::replace`] at each reload.
+//! Holds the rustls configuration, and knows nothing of files. The server calls [`Live::config`] for every connection and
+//! [`Live::replace`] at each reload.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,24 +15,24 @@ use super::server_config::server_config;
 use super::{Clients, Identity, Refused};
 use crate::error::Error;
 
-/// What new connections get: the identities, and the rustls configuration around them. Exchanged as a whole, so that
-/// tickets given under the old one do not resume sessions under the new one: a certificate that is replaced because its
-/// key was stolen must not be gone on with, and a client that was revoked must not come back with its ticket.
+/// The identities and the rustls configuration for new connections. They are replaced as a whole, so that tickets from the old
+/// configuration do not resume sessions under the new one: no session may continue under a certificate whose key was stolen,
+/// and a revoked client must not come back with its ticket.
 #[derive(Debug)]
 pub(crate) struct Live {
     current: RwLock<Arc<Serving>>,
-    /// How often the rules for clients were exchanged.
+    /// How often the rules for clients were replaced.
     rules: AtomicU64,
 }
 
 /// One state of [`Live`].
 pub(crate) struct Serving {
     pub(crate) config: Arc<ServerConfig>,
-    /// At least one; the first is for clients that name none of the others.
+    /// At least one. The first is for clients that ask for no name or an unknown name.
     pub(crate) identities: Vec<Identity>,
-    /// Which clients are let in; `None` when they are not asked for certificates.
+    /// The rules for clients' certificates. `None` when clients are not asked for one.
     pub(crate) clients: Option<Clients>,
-    /// How large a record may be; `None` for what TLS allows.
+    /// The largest record in bytes. `None` for the maximum of TLS.
     record_bytes: Option<usize>,
 }
 
@@ -47,7 +47,7 @@ impl Live {
         Ok(Live { current: RwLock::new(serving), rules: AtomicU64::new(0) })
     }
 
-    /// The same with records of at most so many bytes, a number within [`RECORD_BYTES`].
+    /// Limits records to `most` bytes, a number within [`RECORD_BYTES`].
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl Live {
     }
 
     pub(crate) fn current(&self) -> Arc<Serving> {
-        // A lock is poisoned by a panic while it is held, and an assignment leaves a whole value behind.
+        // The lock may be poisoned by a panic, but an assignment always leaves a whole value.
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -70,7 +70,7 @@ impl Live {
         self.current.read().unwrap_or_else(PoisonError::into_inner).config.clone()
     }
 
-    /// Changes the identities, from the next handshake on. Connections stay as they are.
+    /// Changes the identities, from the next handshake on. Open connections keep theirs.
     ///
     /// # Errors
     ///
@@ -82,7 +82,7 @@ impl Live {
         Ok(())
     }
 
-    /// Changes the rules for clients, from the next handshake on; [`check_client`](Live::check_client) knows them too.
+    /// Changes the rules for clients, from the next handshake on, and for [`check_client`](Live::check_client).
     ///
     /// # Errors
     ///
@@ -96,17 +96,17 @@ impl Live {
         Ok(())
     }
 
-    /// Another number after each change of the rules for clients.
+    /// A number that changes with each change of the rules for clients.
     pub(crate) fn rules(&self) -> u64 {
         self.rules.load(Ordering::Acquire)
     }
 
-    /// Whether a client with this chain is let in by the rules of now; else why not.
+    /// Whether the current rules accept a client with this chain.
     pub(crate) fn check_client(&self, chain: &[CertificateDer<'_>]) -> Result<(), Refused> {
         self.current().clients.as_ref().map_or(Ok(()), |clients| clients.check(chain))
     }
 
-    /// Takes identities whose chains are those in use, but that come from a newer look at their sources.
+    /// Stores identities that were loaded again but have the same chains as those in use.
     pub(crate) fn note(&self, identities: Vec<Identity>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         let (config, clients, record_bytes) =
@@ -134,7 +134,7 @@ impl Serving {
         Ok(Serving { config, identities, clients, record_bytes })
     }
 
-    /// Whether one of the certificates is for this host, as [`Identity::is_valid_for`].
+    /// Whether one of the certificates is for this host, by [`Identity::is_valid_for`].
     pub(crate) fn is_valid_for(&self, host: &str) -> bool {
         self.identities.iter().any(|identity| identity.is_valid_for(host))
     }
@@ -187,7 +187,7 @@ mod tests {
         identity.certified_key().cert[0].clone()
     }
 
-    /// Carries bytes to and fro until neither side has any, so the client has its tickets too.
+    /// Passes bytes in both directions until neither side has more, so that the client also gets its tickets.
     fn handshake(
         client: &Arc<ClientConfig>,
         server: &Arc<ServerConfig>,

@@ -1,8 +1,8 @@
 //! From PEM to an identity: reading a certificate chain and its private key, and checking them.
 //!
-//! Everything that can be wrong with the two files is found here, before a socket is opened, and said in terms of the
-//! file at fault. Called by programs that embed the server, and again at each reload; by `acme` and `device` for the files
-//! that they have written. Private keys pass through here and go nowhere else: not into an error, a log line or `Debug`.
+//! All faults of the two files are found here, before a socket is opened, and each error names its file. Programs that embed
+//! the server call it, the server does at each reload, and `acme` and `device` do for files that they have written. Nothing of
+//! a private key gets into an error, a log line or `Debug`.
 
 use std::path::{Path, PathBuf};
 #[cfg(feature = "check")]
@@ -24,33 +24,32 @@ use crate::error::{Error, IdentityFault};
 impl Identity {
     /// Reads a certificate and its private key from two PEM files, at most 1 MiB each.
     ///
-    /// A key file that other users of the machine may read or write is used all the same, with a warning in the log
-    /// that names the file and the remedy; one that root owns and its group may read is in order. A part of a file that
-    /// looks like PEM and is not read is warned of with its line.
+    /// A key file that other users of the machine may read or write is used, with a warning in the log that names the file and
+    /// the remedy. A key file that root owns and its group may read is fine. If a part of a file looks like PEM but is not
+    /// read, the log warns of it with its line.
     ///
     /// # Errors
     ///
-    /// [`Error::Identity`] with the file at fault, when a file cannot be read, when there is no certificate or no key
-    /// in it, when it is in another form than PEM, when the two are swapped, damaged or do not belong together, and when
-    /// the key is encrypted or of a kind that is not supported. An expired certificate is no error, and neither is one that
-    /// is not valid yet.
+    /// [`Error::Identity`] with the file at fault, when a file cannot be read, when there is no certificate or no key in it,
+    /// when it is in another form than PEM, when the two are swapped, damaged or do not belong together, and when the key is
+    /// encrypted or of a kind that is not supported. A certificate that has expired or is not valid yet is not an error.
     pub fn from_pem_files(certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Result<Identity, Error> {
         let (certificate, key) = (certificate.as_ref().to_path_buf(), key.as_ref().to_path_buf());
         Identity::from_source(PemFiles { certificate, key })
     }
 
-    /// The same as [`from_pem_files`](Identity::from_pem_files) from PEM text that the program has already, such as from
-    /// its own storage. Nothing can be asked for it again.
+    /// As [`from_pem_files`](Identity::from_pem_files), from PEM text in memory, such as from the program's own storage. A
+    /// server cannot reload such an identity.
     ///
     /// # Errors
     ///
-    /// As [`from_pem_files`](Identity::from_pem_files), with no file named.
+    /// As in [`from_pem_files`](Identity::from_pem_files), without a file's name.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Identity, Error> {
         let part = |pem| Part { file: None, pem };
         load(part(certificate), part(key), unix_now())
     }
 
-    /// Whether these could be served with. The log is told nothing.
+    /// Whether a server could use these files. Nothing is logged.
     #[cfg(feature = "check")]
     pub(crate) fn try_files(certificate: &Path, key: &Path) -> Result<(), Error> {
         let (certificate_pem, key_pem) = (file::read(certificate)?, file::read(key)?);
@@ -58,7 +57,7 @@ impl Identity {
         check(certificate, Part { file: Some(key), pem: &key_pem }).map(drop)
     }
 
-    /// What a client shows to a server that asks for its certificate. The log is told nothing.
+    /// A client's certificate and key, for a server that asks for them. Nothing is logged.
     #[cfg(feature = "check")]
     pub(crate) fn of_client(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {
         let (certificate_pem, key_pem) = (file::read(certificate)?, file::read(key)?);
@@ -84,7 +83,7 @@ impl IdentitySource for PemFiles {
     }
 }
 
-/// One of the two halves as it came in, and where from, so that a fault can name its file.
+/// The contents of one of the two files with its path, so that an error can name it.
 #[derive(Clone, Copy)]
 pub(crate) struct Part<'a> {
     pub(crate) file: Option<&'a Path>,
@@ -97,7 +96,7 @@ impl Part<'_> {
     }
 }
 
-/// Of two files, whatever the clock says; the log is told what clients will object to.
+/// Loads an identity from two files, regardless of the clock. Logs what clients will object to.
 pub(crate) fn load_files(certificate: &Path, key: &Path, now: i64) -> Result<Identity, Error> {
     let certificate_pem = file::read(certificate)?;
     let key_pem = file::read_key(key)?;
@@ -106,7 +105,7 @@ pub(crate) fn load_files(certificate: &Path, key: &Path, now: i64) -> Result<Ide
     load(certificate, key, now)
 }
 
-/// As [`check`]; the log is told what clients will object to.
+/// As [`check`], but logs what clients will object to.
 fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Error> {
     let Checked { identity, unread } = check(certificate, key)?;
     for (file, unread) in &unread {
@@ -116,18 +115,18 @@ fn load(certificate: Part<'_>, key: Part<'_>, now: i64) -> Result<Identity, Erro
     Ok(identity)
 }
 
-/// What is good to serve with.
+/// An identity that a server can use.
 pub(crate) struct Checked {
     pub(crate) identity: Identity,
-    /// What is not read of the two files.
+    /// The parts of the two files that are not read.
     unread: Vec<(Option<PathBuf>, Unread)>,
 }
 
-/// From PEM to an identity that can be served with, whatever the clock says. The log is told nothing.
+/// Makes an identity from PEM, regardless of the clock. Nothing is logged.
 pub(crate) fn check(certificate: Part<'_>, key: Part<'_>) -> Result<Checked, Error> {
     let Read { chain, key: private_key, unread } = chain_and_key(certificate, key)?;
     let validity = check_chain(&chain).map_err(|fault| certificate.fault(fault))?;
-    // There is a first certificate, or check_chain had refused.
+    // check_chain refuses a chain without certificates.
     let dns_names = names(&chain[0]).map_err(|fault| certificate.fault(fault))?;
     let signing_key = key::signing_key(private_key, &chain).map_err(|fault| key.fault(fault))?;
     let certified = CertifiedKey::new(chain, signing_key);
@@ -138,7 +137,7 @@ pub(crate) fn check(certificate: Part<'_>, key: Part<'_>) -> Result<Checked, Err
                 Some(place) => certificate.fault(IdentityFault::Malformed(format!(
                     "the key's own certificate stands at place {place}; it must come first, before those of its issuers"
                 ))),
-                // The key's certificate may be in the part that is not read.
+                // The key's certificate may be in a part that is not read.
                 None => match unread.iter().find(|(file, unread)| file.as_deref() == certificate.file && may_hold_one(unread)) {
                     Some((file, unread)) => certificate.fault(IdentityFault::Malformed(format!(
                         "the private key belongs to none of the certificates in it that are read, and on line {} {}",
@@ -155,7 +154,7 @@ pub(crate) fn check(certificate: Part<'_>, key: Part<'_>) -> Result<Checked, Err
     Ok(Checked { identity: Identity::new(file, certified, dns_names, validity), unread })
 }
 
-/// Whether a certificate may be in a part that is not read.
+/// Whether a part that is not read may hold a certificate.
 fn may_hold_one(unread: &Unread) -> bool {
     unread.form.is_none_or(|form| form == Form::Pkcs7)
 }
@@ -198,8 +197,8 @@ fn chain_and_key(certificate: Part<'_>, key: Part<'_>) -> Result<Read, Error> {
     Ok(Read { chain: certificates.certificates, key: private_key, unread })
 }
 
-/// The first certificate's validity. The others are sent to every client as they are, so each must at least be a whole
-/// certificate: nothing else that a damaged file may hold gets out that way.
+/// Returns the first certificate's validity. The others are sent to clients unchanged, so each must be a complete certificate:
+/// nothing else in a damaged file, such as a part of a key, may be sent.
 fn check_chain(chain: &[CertificateDer<'_>]) -> Result<der::Validity, IdentityFault> {
     let mut first = None;
     for (index, certificate) in chain.iter().enumerate() {
@@ -228,7 +227,7 @@ fn names(own: &CertificateDer<'_>) -> Result<Vec<String>, IdentityFault> {
     Ok(certificate.valid_dns_names().map(str::to_string).collect())
 }
 
-/// Where in the chain, counted from 1, the key's own certificate stands, if it does.
+/// The place of the key's own certificate in the chain, counted from 1.
 fn place_of_own(certified: &CertifiedKey) -> Option<usize> {
     let is_own = |certificate: &CertificateDer<'static>| {
         CertifiedKey::new(vec![certificate.clone()], certified.key.clone()).keys_match().is_ok()
@@ -248,7 +247,7 @@ mod tests {
     use super::*;
     use crate::calendar::iso8601_of;
 
-    /// Inside the validity of every certificate made here.
+    /// Within the validity of every certificate made here.
     const NOW: i64 = 1_800_000_000;
 
     /// A certificate for these names, valid all through the 21st century.
@@ -265,7 +264,7 @@ mod tests {
         pem::read(pem.as_bytes()).ok().unwrap().certificates[0].to_vec()
     }
 
-    /// Two files with these contents, and what is said of them.
+    /// Two files for a test.
     struct Files {
         _dir: TempDir,
         certificate: PathBuf,
@@ -285,7 +284,7 @@ mod tests {
             files
         }
 
-        /// The message must name that file first, and hold these words: what is wrong, and the way out.
+        /// The message must name that file first, and hold these words about the fault and the way out.
         #[track_caller]
         fn refused(&self, at_fault: &Path, words: [&str; 2]) {
             let message = load_files(&self.certificate, &self.key, NOW).unwrap_err().to_string();
@@ -431,7 +430,7 @@ mod tests {
 
         let files = Files::new(bad(&certificate, "MII", "M*I"), &key);
         files.refused(&files.certificate, ["not base64", "copy the file again"]);
-        // Good base64 of something else.
+        // Valid base64 of something else.
         let files = Files::new(bad(&certificate, "MII", "NII"), &key);
         files.refused(&files.certificate, ["certificate 1 in it is damaged", "copy the file again"]);
         let files = Files::new(&certificate, bad(&key, "MIG", "NIG"));
@@ -448,8 +447,8 @@ mod tests {
         }
     }
 
-    /// rustls-pemfile joins a section without its END line to the one that follows. Sent out as part of the chain, that
-    /// would be the key in clear.
+    /// rustls-pemfile joins a section without its END line to the next one. As a part of the chain, the server would send the
+    /// key in clear.
     #[test]
     fn a_cut_off_key_is_never_taken_for_part_of_the_chain() {
         let (certificate, key) = make(&["localhost"]);
@@ -462,7 +461,7 @@ mod tests {
     fn an_x509_v1_certificate_is_refused_with_the_remedy() {
         // Large enough for lengths of two bytes.
         let mut der = leaf_der(&make(&["localhost"; 20]).0);
-        // Version 1 is the absence of a version: five bytes less, in both of the lengths around them.
+        // Version 1 has no version field: five bytes less, in both of the surrounding lengths.
         assert_eq!(der[8..13], [0xa0, 3, 2, 1, 2]);
         der.drain(8..13);
         for at in [2, 6] {

@@ -1,8 +1,8 @@
-//! From PEM files to a rustls ServerConfig: the only place, with the transport, that names rustls types.
+//! From PEM files to a rustls ServerConfig. Only this module and the transport name types of rustls.
 //!
 //! Knows certificates, keys and rustls; nothing of sockets, threads or HTTP, and nothing of `acme` and `device`, which make
-//! certificates with what stands here. The server calls it: [`Identity`] is loaded and checked before a socket is opened, and
-//! [`Live`] holds those in use and the configuration that every handshake is made with.
+//! certificates on top of it. The server calls it: an [`Identity`] is loaded and checked before a socket is opened, and
+//! [`Live`] holds the identities in use and the configuration for handshakes.
 
 pub(crate) mod agent;
 pub(crate) mod built;
@@ -58,8 +58,8 @@ use std::sync::{Arc, OnceLock};
 
 use rustls::crypto::CryptoProvider;
 
-/// The cryptography that everything here uses. It is named here and never taken from the process default, which
-/// another library in the same program may have set to something else, or not at all.
+/// The cryptography provider for everything here. The process default is not used, because another library in the program may
+/// have set it differently.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
     PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())).clone()

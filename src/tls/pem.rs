@@ -1,9 +1,9 @@
-//! Certificates, revocation lists and a private key out of PEM text (RFC 7468). The only file that uses rustls-pemfile,
-//! which nobody maintains any more, so that replacing it stays an hour's work.
+//! Reads certificates, revocation lists and a private key from PEM text (RFC 7468). Only this file uses rustls-pemfile, which
+//! is no longer maintained, so it can be replaced easily.
 //!
-//! Knows the text, and what else a section may hold (`form`): what the bytes of a certificate or a key mean is for its
-//! callers to find out. Sections are read where OpenSSL reads them, and also behind blanks and behind a lost line end; what
-//! looks like a part of PEM and is not read is told with its line.
+//! Knows the text, and recognizes other forms in a section (`form`). Its callers interpret the bytes of a certificate or a key.
+//! Sections are read where OpenSSL reads them, and also after blanks and after a lost line end. Parts that look like PEM but
+//! are not read are reported with their line.
 
 use std::path::Path;
 
@@ -17,52 +17,53 @@ use crate::escape;
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
 const DASHES: &[u8] = b"-----";
-/// A mark that some editors put before UTF-8; it stands in the middle once such files are joined.
+/// The byte order mark that some editors put before UTF-8. In joined files it can be in the middle.
 const MARK: &[u8] = b"\xef\xbb\xbf";
-/// Parts that are not read are told up to this number; a file of another kind may be full of them.
+/// The most unread parts that are reported. A file of another kind may be full of them.
 const MOST_UNREAD: usize = 16;
-/// A line of base64 alone is taken for a part of a section from this length on. PEM has 64 letters in a line (RFC 7468 §2).
+/// The shortest line of base64 outside a section that counts as a part of a section. PEM has 64 letters in a line (RFC 7468
+/// §2).
 const SHORTEST_STRAY: usize = 48;
-/// Sections that servers do not need, and that OpenSSL writes beside a key.
+/// Sections that OpenSSL writes beside a key and that servers do not need.
 const NOT_NEEDED: [&str; 4] = ["EC PARAMETERS", "DH PARAMETERS", "DSA PARAMETERS", "X9.42 DH PARAMETERS"];
 
-/// What a PEM file holds that matters to a server.
+/// The contents of a PEM file that matter to a server.
 pub(crate) struct Contents {
     /// In the file's order.
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     pub(super) revocation_lists: Vec<CertificateRevocationListDer<'static>>,
     pub(super) key: Key,
-    /// What is in the sections that are none of these, as far as it is known; in the file's order.
+    /// The known forms in all other sections, in the file's order.
     pub(super) forms: Vec<Form>,
-    /// What is not read, or is read by few programs. Plain comments are left out.
+    /// The parts that are not read, or that few programs read. Plain comments are left out.
     pub(super) unread: Vec<Unread>,
-    /// What is in the sections with PKCS#7, for those who can use it.
+    /// The contents of PKCS#7 sections.
     pub(super) pkcs7: Vec<Vec<u8>>,
 }
 
 /// The first private key in a PEM file.
 pub(super) enum Key {
     Absent,
-    /// There is one, behind a passphrase, and none without.
+    /// The file has only a key with a passphrase.
     Encrypted,
     Plain(PrivateKeyDer<'static>),
 }
 
-/// A part of a file that is not read, or not by every program. Holds nothing of the file but the names of sections.
+/// A part of a file that is not read, or not by every program. Of the file's text it holds only names of sections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unread {
     /// Counted from 1.
     pub(super) line: usize,
-    /// What is there, as a clause.
+    /// A clause that says what is there.
     pub(super) what: String,
-    /// A command that writes the file so that it is read, with FILE and NEW for the paths.
+    /// A command that rewrites the file so that it can be read, with FILE and NEW for the paths.
     pub(super) conversion: Option<&'static str>,
-    /// What it is, when that is known.
+    /// Its form, if it is known.
     pub(super) form: Option<Form>,
 }
 
 impl Unread {
-    /// What is there, with a command that can be pasted.
+    /// What is there, with a command to paste.
     pub(super) fn said_of(&self, file: Option<&Path>) -> String {
         match self.conversion {
             Some(conversion) => format!("{}: {}", self.what, command_for(conversion, file)),
@@ -70,14 +71,14 @@ impl Unread {
         }
     }
 
-    /// Warns of it in the log. Without a file the PEM has come from the program.
+    /// Logs a warning. Without a file the PEM came from the program.
     pub(super) fn warn(&self, file: Option<&Path>) {
         let place = file.map_or_else(|| escape::line("the PEM"), escape::path);
         log::warn!("{place}: line {}: {}", self.line, escape::line(&self.said_of(file)));
     }
 }
 
-/// Reads all of a PEM file.
+/// Reads a whole PEM file.
 pub(crate) fn read(text: &[u8]) -> Result<Contents, IdentityFault> {
     if let Some(conversion) = utf16(text) {
         return Err(IdentityFault::OtherForm {
@@ -112,13 +113,13 @@ const NO_DASHES: &str =
     "a BEGIN line of its PEM does not end in five dashes, so the PEM is damaged or has lost its line breaks";
 const NOT_BASE64: &str = "what stands between a BEGIN and an END line of its PEM is not base64";
 
-/// Nothing of the text goes into a message: where a file has lost its line breaks, a line is the whole private key.
+/// Nothing of the text goes into a message: in a file without line breaks, a line can be the whole private key.
 fn malformed(what: &str) -> IdentityFault {
     IdentityFault::Malformed(format!("{what}; copy the file again from where it was issued"))
 }
 
-/// Windows programs write it, with a mark at the start, which says the order of bytes, or without. The command that makes
-/// ASCII of it.
+/// The command that converts UTF-16 to ASCII, if the text is UTF-16. Windows programs write it, with or without a byte order
+/// mark at the start.
 fn utf16(text: &[u8]) -> Option<&'static str> {
     match text {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("iconv -f UTF-16 -t ASCII FILE > NEW"),
@@ -148,7 +149,7 @@ struct Reading<'a> {
     contents: Contents,
     /// The section that has begun.
     open: Option<Section<'a>>,
-    /// The line before was one that is not read.
+    /// The previous line was a stray line, which is not read.
     is_in_stray: bool,
 }
 
@@ -158,7 +159,7 @@ struct Section<'a> {
     line: usize,
     /// Its letters, without blanks and line ends.
     base64: Vec<u8>,
-    /// RFC 1421 §4.6.1.1: header lines say that it is encrypted, as the older forms of keys do.
+    /// RFC 1421 §4.6.1.1: header lines say that the section is encrypted. Older forms of keys have them.
     is_encrypted: bool,
 }
 
@@ -201,7 +202,7 @@ impl<'a> Reading<'a> {
                 self.tell(number, "there is text behind an END line, which is not read", None);
             }
         } else if text.starts_with(BEGIN) {
-            // A joined section would send a part of a key as a part of the chain.
+            // If sections were joined, a part of a key could be sent as a part of the chain.
             let (line, place) = (section.line, self.contents.certificates.len() + 1);
             let is_certificate = text[BEGIN.len()..].starts_with(b"CERTIFICATE");
             return Err(malformed(&match is_certificate {
@@ -258,7 +259,7 @@ impl<'a> Reading<'a> {
         match label {
             "CERTIFICATE" | "X509 CERTIFICATE" => {
                 let der = decoded(&section.base64)?;
-                // As the certification authority of Windows labels it.
+                // The certification authority of Windows labels PKCS#7 like this.
                 if form::of(&der) == Some(Form::Pkcs7) {
                     self.other(number, Form::Pkcs7);
                     self.contents.pkcs7.push(der);
@@ -266,7 +267,7 @@ impl<'a> Reading<'a> {
                     self.contents.certificates.push(der.into());
                 }
             }
-            // OpenSSL puts what it is trusted for behind the certificate.
+            // After the certificate, OpenSSL writes what it is trusted for.
             "TRUSTED CERTIFICATE" => {
                 let der = decoded(&section.base64)?;
                 let whole = der::Reader::new(&der).whole(der::SEQUENCE).map(|(whole, _)| whole.to_vec());
@@ -308,7 +309,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// A section with something that is known, and that is not taken here.
+    /// Handles a section of a known form that is not used here.
     fn other(&mut self, line: usize, form: Form) {
         self.contents.forms.push(form);
         if self.contents.unread.len() < MOST_UNREAD {
@@ -325,13 +326,14 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Where `part` begins in `text`. memchr's own search is quicker in long texts, and seven kilobytes of every program.
+/// Where `part` begins in `text`. memchr's search is faster in long texts, but adds seven kilobytes to every program.
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }
 
-/// Whether a line outside of sections looks like a part of one. Text beside sections is allowed and means nothing (RFC 7468
-/// §2): what OpenSSL writes there (`subject=`, `Bag Attributes`, the output of `-text`), comments, names of authorities.
+/// Whether a line outside of sections looks like a part of one. Other text outside of sections is allowed and ignored (RFC 7468
+/// §2), such as comments, names of authorities, and what OpenSSL writes there (`subject=`, `Bag Attributes`, the output of
+/// `-text`).
 fn stray(text: &[u8]) -> Option<&'static str> {
     if text.is_empty() || matches!(text[0], b'#' | b';') {
         return None;
@@ -350,12 +352,12 @@ fn stray(text: &[u8]) -> Option<&'static str> {
     is_base64.then_some("there is base64 outside of a section, so its BEGIN line is lost or damaged")
 }
 
-/// The bytes of a section. They are taken for a certificate's, since rustls-pemfile wants to know a label.
+/// The bytes of a section. It is decoded as a certificate, because rustls-pemfile requires a label.
 fn decoded(base64: &[u8]) -> Result<Vec<u8>, IdentityFault> {
     let text = [b"-----BEGIN CERTIFICATE-----\n", base64, b"\n-----END CERTIFICATE-----\n"].concat();
     match rustls_pemfile::read_one_from_slice(&text) {
         Ok(Some((rustls_pemfile::Item::X509Certificate(der), _))) => Ok(der.to_vec()),
-        // Its own words quote the line at fault, which may be a key.
+        // Its own error quotes the faulty line, which may be a key.
         Ok(_) | Err(_) => Err(malformed(NOT_BASE64)),
     }
 }

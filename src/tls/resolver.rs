@@ -1,6 +1,6 @@
-//! Which certificate a client gets, by the name that it asks for.
+//! Chooses a client's certificate by the name that the client asks for.
 //!
-//! Called by rustls in every full handshake.
+//! rustls calls it in every full handshake.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use rustls::sign::CertifiedKey;
 use super::agent::Agent;
 use super::Identity;
 
-/// What an authority speaks that validates a name, and nobody else (RFC 8737 §6.2).
+/// The protocol that only authorities offer, when they validate a name (RFC 8737 §6.2).
 pub(crate) const ALPN_CHALLENGE: &[u8] = b"acme-tls/1";
 
-/// Gives a client the identity that has the name it asks for (RFC 6066 §3). A name that stands there as it is comes before a
-/// wildcard. A client that asks for no name, for an address or for a name that no certificate has gets the first: if it does
-/// not accept that, it can say so better than an alert can.
+/// Gives a client the identity with the name that it asks for (RFC 6066 §3). An exact name comes before a wildcard. A client
+/// that asks for no name, for an address or for an unknown name gets the first identity: if the client does not accept it, its
+/// own error is clearer than an alert would be.
 #[derive(Debug)]
 pub(super) struct Resolver {
     identities: Vec<Identity>,
-    /// Of those whose names an authority may be validating.
+    /// The agents of identities whose names an authority may be validating.
     agents: Vec<Arc<dyn Agent>>,
 }
 
@@ -29,7 +29,7 @@ impl Resolver {
         Resolver { identities, agents }
     }
 
-    /// Whether authorities may come to validate a name.
+    /// Whether authorities may connect to validate a name.
     pub(super) fn answers_challenges(&self) -> bool {
         !self.agents.is_empty()
     }
@@ -40,7 +40,7 @@ impl Resolver {
         };
         let named = name.filter(|_| self.identities.len() > 1).and_then(|name| {
             let exact = self.identities.iter().find(|identity| has(identity, name));
-            // RFC 9525 §6.3: the wildcard stands for one whole label.
+            // RFC 9525 §6.3: a wildcard stands for one whole label.
             exact.or_else(|| {
                 let (_, parent) = name.split_once('.')?;
                 let wildcard = format!("*.{parent}");
@@ -53,7 +53,7 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        // RFC 8737 §3: an authority offers this protocol alone. Without a proof for the name there is nothing to show it.
+        // RFC 8737 §3: an authority offers only this protocol. Without a proof for the name there is no certificate for it.
         if hello.alpn().is_some_and(|offered| offered.eq([ALPN_CHALLENGE])) {
             let name = hello.server_name()?;
             return self.agents.iter().find_map(|agent| agent.certificate(name));
@@ -94,10 +94,10 @@ mod tests {
             (Some("nobody.example"), 0),
             (Some("b.second.example"), 1),
             (Some("B.SECOND.Example"), 1),
-            // As it stands there before a wildcard; the first of two that are the same.
+            // An exact name before a wildcard, and the first of two equal names.
             (Some("a.second.example"), 2),
             (Some("third.example"), 2),
-            // One label, whole.
+            // A wildcard stands for exactly one label.
             (Some("second.example"), 0),
             (Some("c.b.second.example"), 0),
             (Some("com"), 0),

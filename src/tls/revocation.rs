@@ -1,7 +1,7 @@
-//! Certificate revocation lists (CRL, RFC 5280 §5): read and checked before anything is refused by them.
+//! Reads and checks certificate revocation lists (CRL, RFC 5280 §5) before they are used.
 //!
-//! Knows what webpki, which looks things up in them later, does not say: whose a list is, and by when it has to be replaced.
-//! Called by `client_auth`.
+//! webpki looks up certificates in the lists later, but does not tell a list's issuer and when it must be replaced; this module
+//! does. `client_auth` calls it.
 
 use std::path::Path;
 
@@ -13,25 +13,25 @@ use super::{der, file, pem, provider, Expiry};
 use crate::calendar::from_unix;
 use crate::error::{Error, IdentityFault};
 
-/// A list that was read and is good, and which of the authorities it is of.
+/// A good list, and the authorities that have issued it.
 pub(super) struct RevocationList {
     pub(super) der: CertificateRevocationListDer<'static>,
-    /// By their places among those that were given.
+    /// Indices into the given authorities.
     pub(super) authorities: Vec<usize>,
     issuer: Vec<u8>,
-    /// What part of the authority's certificates it is about, if not all.
+    /// Which part of the authority's certificates it covers, if not all.
     scope: Option<Vec<u8>>,
     pub(super) due: Due,
 }
 
-/// When a revocation list came out, and by when it is to be replaced. Seconds since 1970-01-01 UTC.
+/// When a revocation list was issued, and by when it must be replaced. Seconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Due {
     pub(super) this_update: i64,
     pub(super) next_update: i64,
 }
 
-/// Adds the lists in a file to `lists`, once each of them is found to be good at `now`.
+/// Adds the lists in a file to `lists`. Each must be good at `now`.
 ///
 /// # Errors
 /// [`Error::Identity`] with the file.
@@ -42,7 +42,7 @@ pub(super) fn read(
     lists: &mut Vec<RevocationList>,
 ) -> Result<(), Error> {
     let bytes = file::read(path)?;
-    // Passed over in silence, a list would be missing, and its authority's clients be refused.
+    // Ignoring it silently would drop a list, and its authority's clients would be refused.
     let is_pem = bytes.first() != Some(&der::SEQUENCE);
     let found = is_pem.then(|| pem::read(&bytes).ok()).flatten();
     let unread = found.map(|found| found.unread).unwrap_or_default();
@@ -64,14 +64,14 @@ fn take_in(
     } else {
         pem::read(&bytes)?.revocation_lists
     };
-    // In DER one thing is easily taken for another.
+    // In DER a certificate is easily mistaken for a list.
     if found.is_empty() || found.iter().any(|der| der::validity(der).is_ok()) {
         return Err(IdentityFault::NoRevocationList);
     }
     for der in found {
         let list = check(der, authorities, now)?;
         let same = |other: &RevocationList| (&other.issuer, &other.scope) == (&list.issuer, &list.scope);
-        // rustls would ask the first of them only.
+        // rustls would use only the first of them.
         if lists.iter().any(same) {
             return Err(IdentityFault::Malformed(
                 "there are two revocation lists of the same authority; give the newer one only".to_string(),
@@ -82,7 +82,7 @@ fn take_in(
     Ok(())
 }
 
-/// A list that is signed by one of these authorities and is the newest that there has to be.
+/// Checks that one of these authorities has signed the list and that the list is not out of date.
 pub(super) fn check(
     der: CertificateRevocationListDer<'static>,
     authorities: &[CertificateDer<'static>],
@@ -103,7 +103,7 @@ pub(super) fn check(
         if certificate.subject() != list.issuer() {
             continue;
         }
-        // One name may stand for several keys, such as before and after a change of them.
+        // An authority's name may have several keys, such as before and after a change of keys.
         if is_signed_by(&signed, &certificate) {
             of.push(index);
         } else {
@@ -131,7 +131,7 @@ pub(super) fn check(
     Ok(RevocationList { authorities: of, issuer: list.issuer().to_vec(), scope, due, der })
 }
 
-/// The times of a list that webpki has found to have both (RFC 5280 §5.1.2.4 and §5.1.2.5).
+/// The two times of a list (RFC 5280 §5.1.2.4 and §5.1.2.5). webpki has checked that both exist.
 fn due(tbs: &[u8]) -> Result<Due, &'static str> {
     let mut tbs = der::Reader::new(der::Reader::new(tbs).expect(der::SEQUENCE)?);
     tbs.expect(der::INTEGER)?; // version
@@ -163,8 +163,8 @@ fn unsupported(error: webpki::Error) -> IdentityFault {
 }
 
 impl Due {
-    /// How near the end is. There is nothing to say while more than a tenth of the time is left: authorities replace lists
-    /// late.
+    /// How soon the list expires. It is not reported while more than a tenth of the time is left, because authorities replace
+    /// lists late.
     pub(super) fn expiry(self, now: i64) -> Expiry {
         let whole = self.next_update.saturating_sub(self.this_update);
         match self.next_update.saturating_sub(now) {

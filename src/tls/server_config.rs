@@ -1,7 +1,7 @@
-//! The rustls configuration that every handshake is made with: versions, cipher suites, protocols, tickets, records.
+//! The rustls configuration for handshakes: versions, cipher suites, protocols, tickets, records.
 //!
-//! Knows rustls; nothing of files or of the names that certificates are for. Called by `live`, each time what is served
-//! changes.
+//! Knows rustls; nothing of files or names in certificates. `live` calls it each time the identities or the rules for clients
+//! change.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -16,22 +16,21 @@ use super::resolver::{Resolver, ALPN_CHALLENGE};
 use super::{provider, Clients};
 use crate::error::Error;
 
-/// What is spoken here, the better first (RFC 7301 §6): a client of HTTP/1.0, such as `curl --http1.0`, offers that alone.
-/// One that offers others only is refused by rustls with `no_application_protocol`; one that offers none is served.
+/// The supported protocols, the preferred first (RFC 7301 §6). An HTTP/1.0 client, such as `curl --http1.0`, offers only that.
+/// rustls refuses a client that offers only other protocols, with `no_application_protocol`. A client without ALPN is served.
 const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
-/// How large records may be asked for, in bytes. Below, most of a record would be what encryption adds.
+/// The range for the largest record, in bytes. In smaller records most bytes would be overhead.
 pub(crate) const RECORD_BYTES: RangeInclusive<usize> = 128..=16 * 1024;
 
-/// What a record has beside its content, in bytes: a header of 5, and at most 24 for the encryption (TLS 1.2 with AES-GCM: a
-/// nonce of 8 and a tag of 16; TLS 1.3 has 17).
+/// The overhead of a record, in bytes: a header of 5, and at most 24 for the encryption (TLS 1.2 with AES-GCM: a nonce of 8 and
+/// a tag of 16; TLS 1.3 has 17).
 const RECORD_OVERHEAD: usize = 29;
 
-/// rustls counts a header's bytes as part of what is to be at most so many.
+/// rustls counts the header's bytes as part of the size.
 const COUNTED_BY_RUSTLS: usize = 5;
 
-/// What every connection's handshake is made with: TLS 1.3 and 1.2, HTTP/1.1, client certificates only if there are rules
-/// for them.
+/// The configuration for every handshake: TLS 1.3 and 1.2, HTTP/1.1, and client certificates only if there are rules for them.
 ///
 /// # Errors
 ///
@@ -60,25 +59,25 @@ pub(super) fn server_config(
     }
     config.max_fragment_size =
         record_bytes.map(|most| most.saturating_sub(RECORD_OVERHEAD) + COUNTED_BY_RUSTLS);
-    // Ours first, as testers of servers ask.
+    // The server's order counts, as TLS testers recommend.
     config.ignore_client_order = true;
-    // A ticket keeps the session at the client, encrypted under a key that rotates every 6 hours. So resumption, which
-    // spares a weak CPU the signature, costs no memory here, and sessions need no storage beside it.
+    // A ticket stores the session at the client, encrypted under a key that rotates every 6 hours. So resumption, which saves a
+    // weak CPU the signature, needs no memory on the server.
     config.ticketer = Ticketer::new().map_err(failed)?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    // One, since no client of an API needs two at once. None would cost about 45 ms on the first request of a client that
-    // does not set TCP_NODELAY.
+    // One ticket is enough, because no API client needs two at once. Without a ticket the first request of a client that does
+    // not set TCP_NODELAY would take about 45 ms longer.
     config.send_tls13_tickets = 1;
     Ok(Arc::new(config))
 }
 
-/// The cipher suites, the better first: those that cost least come first, since none is known to be weak. AES-128 comes
-/// before AES-256, which many clients name first, because it brings SHA-256 in place of SHA-384, and a handshake hashes more
-/// than it encrypts: processors have instructions for SHA-256, few for SHA-384. A client that offers nothing but AES-256 gets it.
-/// Without instructions for AES, which many small ARM processors lack, ChaCha20 is several times as fast.
+/// The cipher suites in the server's order. The cheapest come first, because none is known to be weak. AES-128 comes before
+/// AES-256, which many clients prefer: it uses SHA-256 instead of SHA-384, a handshake hashes more than it encrypts, and many
+/// processors have instructions for SHA-256 but few for SHA-384. A client that offers only AES-256 gets it. Many small ARM
+/// processors lack instructions for AES; on them ChaCha20 is several times as fast.
 ///
-/// A client that names ChaCha20 first may lack those instructions itself. rustls cannot heed that and else go by the
-/// server's order; before the client's own order, which would heed it, stands what testers of servers ask for.
+/// A client that prefers ChaCha20 may lack those instructions itself. rustls cannot follow that preference while it uses the
+/// server's order otherwise, and the client's order alone is not used, because TLS testers want the server's order.
 fn in_order(suites: &[SupportedCipherSuite], has_aes: bool) -> Vec<SupportedCipherSuite> {
     let is_best = |suite: &SupportedCipherSuite| match suite.suite() {
         CipherSuite::TLS13_AES_128_GCM_SHA256
@@ -94,7 +93,7 @@ fn in_order(suites: &[SupportedCipherSuite], has_aes: bool) -> Vec<SupportedCiph
     suites
 }
 
-/// Whether the processor has the instructions that AES-GCM is made of.
+/// Whether the processor has the instructions for AES-GCM.
 pub(super) fn has_aes() -> bool {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     let has_aes =

@@ -1,25 +1,24 @@
-//! The state of files as it can be seen from outside, to notice that one has changed.
+//! The state of files without their contents, to notice changes.
 //!
-//! Knows paths and nothing of what stands in the files. Called by `identity` and `client_auth` before files are read, and by
-//! the server, which compares.
+//! Knows paths, not contents. `identity` and `client_auth` take a stamp before they read files, and the server compares stamps.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The files of one source that are watched, at most.
+/// The most files of one source that are watched.
 pub(super) const MOST_FILES: usize = 64;
 
-/// What can be seen of files from outside. Two that differ say that a file was changed, replaced, made or removed.
+/// The state of files. Two different stamps mean that a file was changed, replaced, made or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stamp(Vec<Option<FileState>>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct FileState {
-    /// Device and inode: a file that takes another's place may have its size and times.
+    /// Device and inode, because a replaced file can have the same size and times.
     place: (u64, u64),
     bytes: u64,
-    /// Seconds and nanoseconds; of the last change to the contents, and to anything.
+    /// The last change of the contents, and the last change of anything, in seconds and nanoseconds.
     changed: [(i64, i64); 2],
 }
 

@@ -1,21 +1,21 @@
-//! Whether a certificate is valid by this machine's clock, and whether that clock can be believed. Appliances have no battery
-//! for their clock: they wake up in 1970, or minutes behind.
+//! Whether a certificate is valid by this machine's clock, and whether that clock can be right. Many appliances have no battery
+//! for their clock: it starts in 1970, or some minutes late.
 //!
-//! A server starts whatever is found here: clients have clocks of their own. Called by `identity`, `chain`, `findings` and
-//! `check`.
+//! A server starts regardless of the result, because clients have their own clocks. `identity`, `chain`, `findings` and `check`
+//! call it.
 
 use super::built::BUILT;
 use super::der::Validity;
 
-/// How far a clock may be behind without a word, in seconds: a certificate that was issued a moment ago is good.
+/// How far a clock may be late without a report, in seconds: a certificate may have been issued a moment ago.
 pub(super) const SKEW: i64 = 300;
 
-/// How a certificate stands by a clock.
+/// A certificate's validity by a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// The clock stands before the day this program was built, so it cannot be right, and says nothing.
+    /// The clock is before the day this program was built, so it cannot be right.
     Unjudged,
-    /// Or will be within [`SKEW`].
+    /// It is valid, or will be within [`SKEW`].
     Valid,
     Early,
     Over,
@@ -34,7 +34,7 @@ pub(super) fn standing(validity: Validity, now: i64) -> Standing {
     }
 }
 
-/// Whether the clock may be right. A clock that stands before the day this program was built judges no certificate.
+/// Whether the clock may be right: it is not before the day this program was built.
 pub(crate) fn is_plausible(now: i64) -> bool {
     now >= BUILT
 }

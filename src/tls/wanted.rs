@@ -1,12 +1,12 @@
-//! What a file was to hold, and why it does not: the words for a file of another kind than the one that was asked for.
+//! The errors for a file that does not hold what it should: it holds something of another kind.
 //!
-//! Called by whatever reads PEM: `load`, `chain` and `client_auth`.
+//! All readers of PEM call it: `load`, `chain` and `client_auth`.
 
 use super::form::{self, Coding, Form};
 use super::pem::{Contents, Key};
 use crate::error::IdentityFault;
 
-/// What was asked for.
+/// What a file should hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Certificate,
@@ -15,7 +15,7 @@ pub(super) enum Wanted {
     Authority,
 }
 
-/// Why there is nothing of what was asked for in this file.
+/// Why this file does not hold what is wanted.
 pub(super) fn nothing(file: &[u8], contents: &Contents, wanted: Wanted) -> IdentityFault {
     let of_it = form::of(file).map(|form| (form, Coding::Der));
     let found = of_it.or(contents.forms.first().map(|form| (*form, Coding::Pem)));

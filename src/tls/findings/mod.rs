@@ -1,7 +1,7 @@
-//! What is wrong with a chain of certificates: each check, and what it says. The table of all kinds is in `rules`.
+//! Checks a chain of certificates, and says what is wrong with it. The table of all kinds of findings is in `rules`.
 //!
-//! Knows what is in the certificates and what time it is; asks no network and trusts nobody. Called by programs that
-//! check certificates, and by `load` for what a server is about to send.
+//! Knows the certificates and the time. Uses no network and no trusted roots. Programs that check certificates call it, and
+//! `load` does for the chain that a server will send.
 
 mod names;
 pub(crate) mod rules;
@@ -27,7 +27,8 @@ use crate::finding::{self, shell_word, Finding, Severity};
 const DAY: i64 = 86_400;
 /// Apple, "Requirements for trusted certificates in iOS 13 and macOS 10.15": for certificates issued after 2019-07-01.
 const PRIVATE_DAYS: i64 = 825;
-/// CA/Browser Forum, Baseline Requirements §6.3.2 (ballot SC-081v3): days of life from which notBefore on, latest first.
+/// CA/Browser Forum, Baseline Requirements §6.3.2 (ballot SC-081v3): the most days of life for certificates from each notBefore
+/// on, latest first.
 const PUBLIC_DAYS: [((i64, u32, u32), i64); 5] = [
     ((2029, 3, 15), 47),
     ((2027, 3, 15), 100),
@@ -37,20 +38,21 @@ const PUBLIC_DAYS: [((i64, u32, u32), i64); 5] = [
 ];
 /// RFC 5280 §4.1.2.2.
 const LONGEST_SERIAL: usize = 20;
-/// So many names that no client can ask for are told, each by a finding of its own.
+/// The most findings about names that no client can ask for.
 const MOST_FAULTY_NAMES: usize = 16;
-/// A message names so many and counts the rest.
+/// The most names in a message. The rest is counted.
 const MOST_NAMED: usize = 5;
 
 impl Chain {
-    /// All that is wrong with it at `now`, what is worse first.
+    /// Everything that is wrong with the chain at `now`, the worst first.
     ///
-    /// Nothing is said of validity while `now` is before the day this program was built, since such a clock says nothing.
+    /// Validity is not judged while `now` is before the day this program was built, because such a clock is wrong.
     pub fn findings(&self, now: SystemTime) -> Vec<Finding> {
         of(self, unix(now))
     }
 
-    /// The same for certificates that are to be served: one that begins within five minutes is no finding.
+    /// As [`findings`](Chain::findings), for certificates to be served: a certificate that becomes valid within five minutes
+    /// gives no finding.
     pub(crate) fn findings_of_served(&self, now: i64) -> Vec<Finding> {
         let is_early = |certificate: &Certificate| {
             validity::standing(certificate.facts.validity, now) == Standing::Early
@@ -63,7 +65,7 @@ impl Chain {
     }
 }
 
-/// Warns of what clients will object to, in what a server is about to send.
+/// Warns of what clients will object to in the chain that a server will send.
 pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>, now: i64) {
     let place = file.map_or_else(|| escape::line("the certificate"), escape::path);
     let chain = match chain::of_served(certificates, file) {
@@ -81,7 +83,7 @@ pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>
         );
     }
     for finding in chain.findings_of_served(now) {
-        // How much of its life is left, the server says, at the start and again later.
+        // The server itself logs how much of the certificate's life is left, at the start and later.
         if finding.severity() < Severity::Warning || finding.id() == EXPIRES_SOON.id {
             continue;
         }
@@ -91,7 +93,7 @@ pub(super) fn warn(certificates: &[CertificateDer<'static>], file: Option<&Path>
     }
 }
 
-/// All findings, the worst first; of the same severity in the order in which one reads a chain.
+/// All findings, the worst first. Findings of the same severity are in the order of the chain.
 fn of(chain: &Chain, now: i64) -> Vec<Finding> {
     let mut check = Check { chain, way: chain.way(), now, findings: Vec::new() };
     check.key();
@@ -139,7 +141,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What is not read of the files, and what a server would not take.
+    /// The parts of the files that are not read or that a server would not accept.
     fn unread(&mut self) {
         let file = self.chain.file.as_deref();
         if self.chain.is_der {
@@ -156,7 +158,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// How the certificates stand in the file.
+    /// The order of the certificates in the file.
     fn order(&mut self) {
         let places = self.way.places.clone();
         if places.first().is_some_and(|&own| own > 0 && self.at(0).der() != self.at(own).der()) {
@@ -177,7 +179,7 @@ impl<'a> Check<'a> {
         self.beside(&places);
     }
 
-    /// The last certificate on the way: where does it lead?
+    /// Checks where the last certificate of the path leads.
     fn top(&mut self, last: usize, length: usize) {
         let certificate = self.at(last);
         if let Some(issuer) = self.way.not_signed_by {
@@ -200,7 +202,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What is not on the way.
+    /// The certificates that are not on the path.
     fn beside(&mut self, places: &[usize]) {
         let certificates = self.chain.certificates();
         let mut first: HashMap<&[u8], usize> = HashMap::new();
@@ -244,7 +246,7 @@ impl<'a> Check<'a> {
         named.join(", ") + &rest
     }
 
-    /// What `lockgate cert install` puts right by itself, unless the key stands in the same file.
+    /// Names `lockgate cert install` as the fix, unless the key is in the same file.
     fn to_be_ordered(&self, finding: Finding) -> Finding {
         let key = self.chain.key.as_ref();
         let Some(file) = self.chain.file.as_deref() else { return finding };
@@ -257,7 +259,7 @@ impl<'a> Check<'a> {
         finding.fixed_by(format!("lockgate cert install {file} --key {key} --cert {file}"))
     }
 
-    /// One certificate on the way, the server's own first.
+    /// Checks one certificate on the path; step 0 is the server's own.
     fn step(&mut self, step: usize) {
         let place = self.way.places[step];
         let certificate = self.at(place);
@@ -295,7 +297,7 @@ impl<'a> Check<'a> {
         let (life, left) = (ends - begins, ends.saturating_sub(now));
         let seen = format!("expires at {}, {} of {} days are left", iso8601_of(ends), left / DAY, life / DAY);
         if !is_judged {
-            // Such a clock says nothing of what is left.
+            // Such a clock cannot tell how much is left.
         } else if left < life / 10 {
             self.add(Finding::new(&EXPIRES_SOON, seen));
         } else if left < life / 3 {
@@ -325,7 +327,7 @@ impl<'a> Check<'a> {
         }
         let serial = &facts.serial;
         let is_negative = serial.first().is_some_and(|&first| first >= 0x80);
-        // A zero in front is there for the sign only.
+        // A leading zero only marks the sign.
         let length = serial.len() - usize::from(serial.len() > 1 && serial[0] == 0);
         let fault = match length {
             _ if is_negative => "negative",
@@ -353,13 +355,13 @@ impl<'a> Check<'a> {
                 self.add(Finding::new(&WEAK_KEY, seen));
             }
         }
-        // What a root has signed of itself, nobody checks.
+        // Nobody checks a root's signature on itself.
         if facts.signature.hash == Hash::Broken && !is_root {
             self.add(Finding::new(&WEAK_SIGNATURE, format!("it was signed by {}", facts.signature.name)));
         }
     }
 
-    /// What is to be said of the server's own certificate only.
+    /// Checks that concern only the server's own certificate.
     fn own(&mut self, certificate: &Certificate) {
         let facts = &certificate.facts;
         let extensions = &facts.extensions;
@@ -411,7 +413,8 @@ impl<'a> Check<'a> {
 
     fn lifetime(&mut self, certificate: &Certificate) {
         let begins = certificate.validity().not_before;
-        // Clients take the difference, and forgive the second that lies between it and the rules, where both ends count.
+        // Clients compare the difference of the two times. The rules count both ends, which is a second more; clients do not
+        // mind.
         let days = (certificate.validity().not_after - begins + DAY - 1).div_euclid(DAY);
         let seen = |most| format!("it lasts {days} days, {most} are the most that are accepted");
         if certificate.facts.is_public() {
@@ -424,10 +427,11 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// What is to be said of those who issue.
+    /// Checks that concern only issuers.
     fn issuer(&mut self, certificate: &Certificate, step: usize) {
         let extensions = &certificate.facts.extensions;
-        // Authorities between this one and the server's own; self-issued ones do not count (RFC 5280 §6.1.4 (l)).
+        // The authorities between this one and the server's own certificate. Self-issued ones do not count (RFC 5280 §6.1.4
+        // (l)).
         let below =
             self.way.places[1..step].iter().filter(|&&place| !self.at(place).facts.is_self_issued()).count();
         let fault = if certificate.facts.version == 3 && !extensions.is_ca {
@@ -451,7 +455,7 @@ fn of_unread(unread: &Unread, file: Option<&Path>) -> Finding {
     }
 }
 
-/// A name as it is quoted, with its end left out when it is long.
+/// A name for a message. The end of a long name is left out.
 fn brief(name: &str) -> String {
     const MOST: usize = 80;
     match name.char_indices().nth(MOST) {

@@ -1,12 +1,12 @@
-//! DNS names that stand in a certificate and that no client can ask for. What a name is, `dns_name` knows. Knows text only.
+//! Finds DNS names in a certificate that no client can ask for. The rule for names is in `dns_name`. Knows text only.
 
 use std::net::IpAddr;
 
 use super::super::dns_name::{self, DnsNameFault};
 
-/// Why no client can ask for this DNS name (RFC 5280 §4.2.1.6, RFC 9525 §6.3), as a clause with what would be right. What
-/// clients take although no certificate should have it (`*.local`, a hyphen at the end of a label) is no fault here, and an
-/// address is told by another finding.
+/// Why no client can ask for this DNS name (RFC 5280 §4.2.1.6, RFC 9525 §6.3), as a clause that also says what would be right.
+/// Names that clients accept although no certificate should have them (`*.local`, a hyphen at the end of a label) are no fault
+/// here. Addresses have a finding of their own.
 pub(super) fn fault(name: &str) -> Option<&'static str> {
     if name.parse::<IpAddr>().is_ok() {
         return None;
@@ -35,7 +35,7 @@ pub(super) fn fault(name: &str) -> Option<&'static str> {
     }
     match dns_name::check(rest) {
         Ok(_) | Err(DnsNameFault::Hyphen) => None,
-        // Browsers and URLs take it for an IPv4 address.
+        // Browsers read it as an IPv4 address.
         Err(DnsNameFault::Number) => Some("its last label is a number; give a name, or a whole address"),
         Err(_) => {
             Some("it is no name of a host: labels of letters, digits and hyphens, with dots between them")

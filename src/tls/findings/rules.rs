@@ -29,7 +29,7 @@ macro_rules! rules {
 
 rules! {
     EXPIRED: "expired", Error, refused by ALL;
-        why "Every client refuses a server whose certificate is over.";
+        why "Every client refuses a server whose certificate has expired.";
         fix "renew it, or set this machine's clock if that is wrong";
         see "RFC 5280 §4.1.2.5";
     NOT_YET_VALID: "not-yet-valid", Error, refused by ALL;
@@ -47,7 +47,7 @@ rules! {
     BROKEN_SIGNATURE: "broken-signature", Error, refused by ALL;
         why "It names an issuer whose key has not signed it, so the chain leads nowhere. An authority that has got a new key \
              under its old name looks like this.";
-        fix "get the issuer's certificate from the same place as this one, and put it in the other's stead";
+        fix "get the issuer's certificate from the same place as this one, and put it in place of the other";
         see "RFC 5280 §6.1.3";
     MISSING_INTERMEDIATE: "missing-intermediate", Error, refused by &["Firefox"];
         why "Public authorities sign with an intermediate certificate, which the server must send along. Chrome and Apple may \
@@ -60,14 +60,14 @@ rules! {
         fix "request it again with its names as subjectAltName: lockgate cert csr --name NAME --key new-key.pem --out request.pem";
         see "RFC 9525 §6.1";
     UNMATCHABLE_NAME: "unmatchable-name", Error, refused by ALL;
-        why "Clients compare the host of a URL with the certificate's names, and no host is called that. So the certificate is \
-             for one name less than it seems.";
+        why "Clients compare the host of a URL with the certificate's names, and no host has such a name. So the certificate \
+             is for one name less than it seems.";
         fix "request it again with the name alone, without scheme, port, path or kind: lockgate cert csr --name NAME --key \
              new-key.pem --out request.pem";
         see "RFC 9525 §6.3, RFC 5280 §4.2.1.6";
     CA_AS_LEAF: "ca-as-leaf", Error, refused by &["Firefox"];
         why "It is an authority's certificate. Firefox (MOZILLA_PKIX_ERROR_CA_CERT_USED_AS_END_ENTITY) and clients with rustls \
-             refuse it as a server's; and whoever gets its key can issue certificates that its clients trust.";
+             refuse it as a server's; and anybody who gets its key can issue certificates that its clients trust.";
         fix "let it sign a certificate with CA:FALSE, and serve that one";
         see "RFC 5280 §4.2.1.9";
     KEY_USAGE: "key-usage", Error, refused by &["Chrome", "Firefox"];
@@ -103,7 +103,7 @@ rules! {
         fix "have it issued again for at most 825 days; 90 are enough where renewing is done by machine";
         see APPLE_PAGE;
     UNKNOWN_CRITICAL: "unknown-critical-extension", Error, refused by ALL;
-        why "Whoever does not know a critical extension must refuse the certificate.";
+        why "A client that does not know a critical extension must refuse the certificate.";
         fix "have it issued again without that extension, or with it as not critical";
         see "RFC 5280 §4.2";
     ISSUER_NOT_ALLOWED: "issuer-not-allowed", Error, refused by ALL;
@@ -143,7 +143,7 @@ rules! {
         fix "renew it now, and find out why that has not happened by itself";
         see "RFC 9773 §4.2";
     ISSUER_EXPIRES_FIRST: "issuer-expires-first", Warning, refused by &[];
-        why "When its issuer's certificate is over, so is this one.";
+        why "When its issuer's certificate expires, clients refuse this one too.";
         fix "have it issued again by an authority that outlives it";
         see "RFC 5280 §6.1.3";
     SELF_SIGNED: "self-signed", Warning, refused by &[];
@@ -157,7 +157,7 @@ rules! {
         fix "have it issued again with a random, positive serial number";
         see "RFC 5280 §4.1.2.2";
     KEY_FILE_MODE: "key-file-mode", Warning, refused by &[];
-        why "Whoever can read the key can pose as this server.";
+        why "Anybody who can read the key can pose as this server.";
         fix "let only its owner read it (chmod 600 FILE), or root's file its group (chmod 640 FILE)";
         see "CWE-732";
     RARE_KEY: "rare-key", Warning, refused by &["Chrome"];

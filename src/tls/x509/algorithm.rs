@@ -1,4 +1,4 @@
-//! Algorithms: what kind of key a certificate is for, and how it was signed.
+//! The algorithms of a certificate: the kind of its key, and how it was signed.
 
 use std::fmt;
 
@@ -13,7 +13,8 @@ const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
 const ED448: &[u8] = &[0x2b, 0x65, 0x71];
 
-/// A curve that servers sign on, as far as a private key has to be compared with it (FIPS 186-4 appendix D.1.2).
+/// The parameters of a curve that servers use, as far as the comparison with a private key needs them (FIPS 186-4 appendix
+/// D.1.2).
 pub(crate) struct CurveParameters {
     pub(crate) name: &'static str,
     pub(crate) oid: &'static [u8],
@@ -54,7 +55,7 @@ impl CurveParameters {
     /// id-ecPublicKey (RFC 5480 §2.1.1).
     pub(crate) const EC_KEY: &'static [u8] = EC;
 
-    /// The curve with this identifier; else the name of one that servers do not sign on.
+    /// The curve with this identifier. The error is the name of a curve that servers do not use.
     pub(crate) fn named(oid: &[u8]) -> Result<&'static CurveParameters, String> {
         let found = SIGNING_CURVES.iter().find(|curve| curve.oid == oid);
         let other = || CURVES.iter().find(|(known, _)| *known == oid).map(|(_, name)| name.to_string());
@@ -98,7 +99,7 @@ const CURVES: [(&[u8], &str); 8] = [
     (&[0x2b, 0x24, 3, 3, 2, 8, 1, 1, 13], "brainpoolP512r1"),
 ];
 
-/// Signatures that say their hash by their identifier (RFC 8017 appendix A.2.4, RFC 5758, RFC 8410).
+/// Signature algorithms whose identifier tells the hash (RFC 8017 appendix A.2.4, RFC 5758, RFC 8410).
 const SIGNATURES: [(&[u8], &str, Hash); 14] = [
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 2], "RSA with MD2", Hash::Broken),
     (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 4], "RSA with MD5", Hash::Broken),
@@ -115,7 +116,7 @@ const SIGNATURES: [(&[u8], &str, Hash); 14] = [
     (ED25519, "Ed25519", Hash::Good),
     (ED448, "Ed448", Hash::Good),
 ];
-/// RSASSA-PSS says its hash in its parameters, and without any means SHA-1 (RFC 4055 §3.1).
+/// RSASSA-PSS tells its hash in its parameters. Without parameters it is SHA-1 (RFC 4055 §3.1).
 const PSS_HASHES: [(&[u8], &str); 3] = [
     (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1], "RSA-PSS with SHA-256"),
     (&[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2], "RSA-PSS with SHA-384"),
@@ -128,12 +129,12 @@ pub(crate) enum PublicKey {
     Rsa {
         bits: usize,
     },
-    /// On one of the curves that have a name here.
+    /// On a curve whose name is known here.
     Ec {
         curve: &'static str,
     },
     Ed25519,
-    /// Named as well as can be.
+    /// Another kind, with the best name for it.
     Other(String),
 }
 
@@ -144,7 +145,7 @@ impl PublicKey {
         Ok(match oid {
             RSA | RSA_PSS => PublicKey::Rsa { bits: rsa_bits(parts.bits)? },
             EC => {
-                // Parameters written out in full are no name (RFC 5480 §2.1.1 forbids them).
+                // Parameters written out in full have no name (RFC 5480 §2.1.1 forbids them).
                 let curve = algorithm.optional(OID)?.unwrap_or_default();
                 match CURVES.iter().find(|(known, _)| *known == curve) {
                     Some((_, curve)) => PublicKey::Ec { curve },
@@ -186,10 +187,10 @@ fn rsa_bits(key: &[u8]) -> Result<usize, Fault> {
 /// How good the hash of a signature is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hash {
-    /// MD5 or SHA-1: others can be made that have the same.
+    /// MD5 or SHA-1: an attacker can make another text with the same hash.
     Broken,
     Good,
-    /// Of a signature that is not known here.
+    /// The signature algorithm is not known here.
     Unknown,
 }
 
@@ -204,7 +205,7 @@ impl SignatureKind {
     pub(super) fn read(algorithm: &[u8]) -> Result<SignatureKind, Fault> {
         let oid = Reader::new(algorithm).expect(OID)?;
         if oid == RSA_PSS {
-            // The only identifiers of hashes in there.
+            // No other identifiers of hashes occur in the parameters.
             let found = PSS_HASHES
                 .iter()
                 .find(|(hash, _)| algorithm.windows(hash.len()).any(|window| window == *hash));

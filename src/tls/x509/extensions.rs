@@ -1,4 +1,4 @@
-//! A certificate's extensions (RFC 5280 §4.2): those that decide whether a client takes it.
+//! A certificate's extensions (RFC 5280 §4.2) that decide whether a client accepts it.
 
 use std::net::IpAddr;
 
@@ -24,12 +24,12 @@ const AUTHORITY_KEY_ID: &[u8] = &[0x55, 0x1d, 35];
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 37];
 const AUTHORITY_INFO_ACCESS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
 const TRANSPARENCY_LOG: &[u8] = &[0x2b, 6, 1, 4, 1, 0xd6, 0x79, 2, 4, 2];
-/// Critical or not, clients know what these mean: policy mappings, policy constraints, inhibitAnyPolicy.
+/// Clients understand these, critical or not: policy mappings, policy constraints, inhibitAnyPolicy.
 const UNDERSTOOD: [&[u8]; 3] = [&[0x55, 0x1d, 33], &[0x55, 0x1d, 36], &[0x55, 0x1d, 54]];
 /// 2.23.140.1.2: the policies of the CA/Browser Forum's baseline requirements.
 const FORUM_POLICY: &[u8] = &[0x67, 0x81, 0x0c, 1, 2];
 const SERVER_AUTH: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 1];
-/// anyExtendedKeyUsage, which browsers do not take for serverAuth.
+/// anyExtendedKeyUsage, which browsers do not accept as serverAuth.
 const ANY_USAGE: &[u8] = &[0x55, 0x1d, 37, 0];
 const CA_ISSUERS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 48, 2];
 
@@ -39,27 +39,27 @@ pub(crate) struct Extensions {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) email_addresses: Vec<String>,
     pub(crate) uris: Vec<String>,
-    /// Names of other kinds than hosts and addresses have: of people, of services, of resources.
+    /// The number of names of other kinds: of people, of services, of resources.
     pub(crate) other_names: usize,
-    /// Whether it is an authority's.
+    /// Whether it belongs to an authority.
     pub(crate) is_ca: bool,
-    /// How many certificates of authorities may follow.
+    /// How many authorities may stand below it.
     pub(crate) path_length: Option<u64>,
     pub(crate) key_usage: Option<KeyUsage>,
     pub(crate) extended_key_usage: Option<ExtendedKeyUsage>,
     pub(crate) has_name_constraints: bool,
     pub(crate) subject_key_id: Option<Vec<u8>>,
     pub(crate) authority_key_id: Option<Vec<u8>>,
-    /// Where its issuer's certificate can be fetched.
+    /// The URLs of its issuer's certificate.
     pub(crate) issuers_at: Vec<String>,
-    /// It has been logged before it was issued (RFC 6962 §3.3).
+    /// It was logged before it was issued (RFC 6962 §3.3).
     pub(crate) has_transparency_log: bool,
     pub(crate) has_forum_policy: bool,
-    /// In dots; a client that does not know one must refuse the certificate.
+    /// Unknown critical extensions in dotted form. A client that does not know one must refuse the certificate.
     pub(crate) unknown_critical: Vec<String>,
 }
 
-/// RFC 5280 §4.2.1.3: the bits, the first one the highest.
+/// RFC 5280 §4.2.1.3: the bits. The first bit is the highest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyUsage(u16);
 
@@ -94,7 +94,7 @@ impl KeyUsage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExtendedKeyUsage {
     pub(crate) server: bool,
-    /// All of them, those with a name by it.
+    /// All usages, by name if they have one.
     pub(crate) names: Vec<String>,
 }
 
@@ -113,7 +113,7 @@ impl Extensions {
             }
             let mut extension = Reader::new(list.expect(SEQUENCE)?);
             let oid = extension.expect(OID)?;
-            // FALSE should not be written out, but is.
+            // FALSE should not be written, but some programs write it.
             let is_critical = match extension.optional(BOOLEAN)? {
                 None | Some([0]) => false,
                 Some([0xff]) => true,
@@ -134,7 +134,7 @@ impl Extensions {
         Ok(found)
     }
 
-    /// Whether it is one that clients know.
+    /// Reads an extension. Returns whether clients know it.
     fn take(&mut self, oid: &[u8], value: &[u8]) -> Result<bool, Fault> {
         let mut reader = Reader::new(value);
         match oid {
@@ -189,7 +189,7 @@ impl Extensions {
                 }
                 (tag, name) => {
                     self.other_names += 1;
-                    // No server needs these, so one in other letters is no fault.
+                    // Servers do not need these names, so other characters in them are not a fault.
                     match tag {
                         EMAIL => self.email_addresses.extend(ascii(name).ok()),
                         URI => self.uris.extend(ascii(name).ok()),
@@ -235,7 +235,7 @@ fn extended_key_usage(list: &[u8]) -> Result<ExtendedKeyUsage, Fault> {
     Ok(usages)
 }
 
-/// An IA5String, for people to see.
+/// An IA5String, to be shown to people.
 fn ascii(bytes: &[u8]) -> Result<String, Fault> {
     let text = std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii());
     let text = text.ok_or("it has a name in other letters than ASCII where only that may be")?;

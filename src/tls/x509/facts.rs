@@ -1,6 +1,6 @@
 //! A certificate as a whole, in the order of RFC 5280 §4.1.
 //!
-//! Knows its parts, the files beside it. Called by `chain`, `client_auth` and others that have a certificate's bytes.
+//! Knows its parts, in the files beside it. Code that has a certificate's bytes calls it, such as `chain` and `client_auth`.
 
 use super::algorithm::{PublicKey, SignatureKind};
 use super::extensions::Extensions;
@@ -44,7 +44,7 @@ impl Facts {
             Some(_) => return Err("its X.509 version is none that there is"),
         };
         let serial = integer(tbs.expect(INTEGER)?)?.to_vec();
-        // §4.1.1.2: the same algorithm stands inside the signed part and outside it.
+        // §4.1.1.2: the signed part must name the same algorithm as the outer part.
         if tbs.expect(SEQUENCE)? != signed.algorithm {
             return Err("it names two algorithms for its signature");
         }
@@ -67,13 +67,13 @@ impl Facts {
         Ok(Facts { version, serial, issuer, subject, validity, key, signature, extensions })
     }
 
-    /// Issuer and subject are the same (RFC 5280 §3.2 calls it self-issued). Says nothing of the signature.
+    /// Whether issuer and subject are the same (RFC 5280 §3.2 calls this self-issued). The signature is not checked.
     pub(in crate::tls) fn is_self_issued(&self) -> bool {
         self.issuer.der == self.subject.der
     }
 
-    /// Whether an authority that browsers trust from the start seems to have issued it: it was logged (RFC 6962 §3.3), or
-    /// follows a policy of the CA/Browser Forum. An authority of one's own does neither.
+    /// Whether a public authority, which browsers trust by default, seems to have issued it: it was logged (RFC 6962 §3.3), or
+    /// names a policy of the CA/Browser Forum. Private authorities do neither.
     pub(in crate::tls) fn is_public(&self) -> bool {
         self.extensions.has_transparency_log || self.extensions.has_forum_policy
     }

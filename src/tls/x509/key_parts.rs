@@ -1,7 +1,6 @@
-//! The two parts of a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), in which a certificate has its public key.
+//! The two parts of a SubjectPublicKeyInfo (RFC 5280 §4.1.2.7), the public key of a certificate.
 //!
-//! Knows bytes only; which kind of key they are is read by `algorithm`. Called by `facts`, and by `tls::key` for the comparison with a
-//! private key.
+//! Knows bytes only; `algorithm` reads the kind of key. `facts` calls it, and `tls::key` does to compare it with a private key.
 
 use super::values::Fault;
 use crate::tls::der::{Reader, SEQUENCE};

@@ -1,6 +1,6 @@
 //! What an X.509 certificate says (RFC 5280 §4.1): all that a check of it needs, and nothing more.
 //!
-//! Strict about form, and silent about sense: a certificate with a negative serial number, or one that was never meant for a
+//! Strict about the form, but not about the content: a certificate with a negative serial number, or one not meant for a
 //! server, is read like any other, so that `findings` can say what is wrong with it. Knows bytes only. Called by `chain`.
 
 mod algorithm;

@@ -6,7 +6,7 @@ use crate::tls::der::{Reader, SEQUENCE};
 const SET: u8 = 0x31;
 const OID: u8 = 0x06;
 
-/// Attributes that have a short name (RFC 4514 §3), and others that are often met.
+/// Attributes with a short name (RFC 4514 §3), and other common ones.
 const SHORT: [(&[u8], &str); 13] = [
     (&[0x55, 4, 3], "CN"),
     (&[0x55, 4, 5], "serialNumber"),
@@ -27,7 +27,8 @@ const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 /// A distinguished name.
 #[derive(Clone, Debug)]
 pub(crate) struct Name {
-    /// The whole SEQUENCE. Two names are taken for the same when these are (RFC 5280 §7.1 allows more; no client does).
+    /// The whole SEQUENCE. Two names count as equal when these bytes are equal (RFC 5280 §7.1 allows more, but no client does
+    /// that).
     pub(in crate::tls) der: Vec<u8>,
     /// As RFC 4514 writes it.
     pub(in crate::tls) text: String,
@@ -42,7 +43,7 @@ impl Name {
     }
 }
 
-/// The content of a Name as text, its last part first (RFC 4514 §2.1), and its most specific common name.
+/// The content of a Name as text, with its last part first (RFC 4514 §2.1), and its most specific common name.
 fn text(content: &[u8]) -> Result<(String, Option<String>), Fault> {
     let mut parts = Vec::new();
     let mut common_name = None;
@@ -62,7 +63,7 @@ fn text(content: &[u8]) -> Result<(String, Option<String>), Fault> {
             }
             let value = match decoded {
                 Some(text) => escaped(&text),
-                // RFC 4514 §2.4: what is no string is written as hex.
+                // RFC 4514 §2.4: a value that is not a string is written as hex.
                 None => format!("#{}", hex(value)),
             };
             values.push(format!("{}={value}", short.unwrap_or_else(|| dotted(oid))));
@@ -73,7 +74,7 @@ fn text(content: &[u8]) -> Result<(String, Option<String>), Fault> {
     Ok((parts.join(","), common_name))
 }
 
-/// The string types of X.520; `None` for anything else, and for what is not in its own alphabet.
+/// Decodes the string types of X.520. `None` for other types, and for bytes that the type does not allow.
 fn string(tag: u8, bytes: &[u8]) -> Option<String> {
     match tag {
         // UTF8String, and those that hold ASCII: NumericString, PrintableString, IA5String, VisibleString.
@@ -81,7 +82,7 @@ fn string(tag: u8, bytes: &[u8]) -> Option<String> {
         0x12 | 0x13 | 0x16 | 0x1a => {
             bytes.is_ascii().then(|| bytes.iter().map(|&byte| char::from(byte)).collect())
         }
-        // TeletexString is taken for ISO 8859-1, as everybody does.
+        // TeletexString is read as ISO 8859-1, as all programs do.
         0x14 => Some(bytes.iter().map(|&byte| char::from(byte)).collect()),
         // BMPString and UniversalString.
         0x1e if bytes.len().is_multiple_of(2) => {

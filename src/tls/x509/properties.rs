@@ -1,16 +1,16 @@
-//! What holds of any bytes that come where a certificate is expected.
+//! Properties that hold for any bytes that come in place of a certificate.
 
 use super::{Facts, KeyParts};
 use crate::tls::der;
 
 pub(crate) fn hold(input: &[u8]) {
     let Ok(facts) = Facts::read(input) else { return };
-    // A reader of less of it reads the same.
+    // The reader of the validity alone gives the same result.
     assert_eq!(der::validity(input), Ok(facts.validity));
     assert!((1..=3).contains(&facts.version) && !facts.serial.is_empty());
     assert!(KeyParts::of(&facts.key.der).is_ok());
 
-    // Nothing that is shown can take hold of a terminal, and nothing grows beyond what its escapes cost.
+    // No shown text can control a terminal, and no text grows by more than its escapes.
     let names = [&facts.issuer, &facts.subject];
     let extensions = &facts.extensions;
     let shown = names
@@ -28,7 +28,7 @@ pub(crate) fn hold(input: &[u8]) {
     assert!(length <= 24 * input.len(), "{length} of {}", input.len());
     assert!(extensions.dns_names.len() + extensions.addresses.len() <= input.len());
 
-    // Every cut of it is refused, and so is more of it.
+    // A shorter and a longer input are refused.
     assert!(Facts::read(&input[..input.len() - 1]).is_err());
     assert!(Facts::read(&[input, &[0]].concat()).is_err());
 }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use crate::tls::x509::PublicKey;
 
-    /// One that has all that is read.
+    /// A certificate with every field that is read.
     fn rich() -> Vec<u8> {
         let mut params = CertificateParams::new(["a.example".to_string(), "192.0.2.1".to_string()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "ä, b");
@@ -105,7 +105,7 @@ mod tests {
                 hold(&bad);
             }
         }
-        // Most bits are of names, numbers and the signature.
+        // Most bits belong to names, numbers and the signature.
         assert!(read > good.len(), "{read}");
     }
 }

@@ -1,15 +1,15 @@
 //! The values that certificates are made of: numbers, flags, addresses, object identifiers and text.
 //!
-//! Knows bytes only. Called by the files beside it, one for each part of a certificate.
+//! Knows bytes only. The files beside it call it.
 
 use std::net::IpAddr;
 
 use crate::escape;
 
-/// What every function here says is wrong: a clause about the certificate.
+/// The error of every function here: a clause about the certificate.
 pub(super) type Fault = &'static str;
 
-/// X.690 §8.3.2: at least one byte, and no more than needed.
+/// The bytes of an integer. X.690 §8.3.2: at least one byte, and no more than needed.
 pub(super) fn integer(content: &[u8]) -> Result<&[u8], Fault> {
     match content {
         [] => Err("its DER has a number without digits"),
@@ -19,7 +19,7 @@ pub(super) fn integer(content: &[u8]) -> Result<&[u8], Fault> {
     }
 }
 
-/// The flags of a BIT STRING with names for its bits, the first one the highest (X.690 §11.2.2).
+/// The flags of a BIT STRING with named bits (X.690 §11.2.2). The first bit is the highest.
 pub(super) fn flags(content: &[u8]) -> Result<u16, Fault> {
     let Some((&unused, bytes)) = content.split_first() else {
         return Err("its DER has a bit string without a length");
@@ -40,7 +40,7 @@ pub(super) fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
-/// An object identifier in dots (X.690 §8.19), or in hex when it is none.
+/// An object identifier in dotted form (X.690 §8.19), or in hex when it is not valid.
 pub(super) fn dotted(oid: &[u8]) -> String {
     let mut arcs: Vec<u64> = Vec::new();
     let mut arc: u64 = 0;
@@ -59,7 +59,7 @@ pub(super) fn dotted(oid: &[u8]) -> String {
     let Some((&first, rest)) = arcs.split_first() else {
         return hex(oid);
     };
-    // The first two are one number.
+    // The first two numbers are encoded as one.
     let root = (first / 40).min(2);
     let mut text = format!("{root}.{}", first - root * 40);
     for arc in rest {
@@ -72,7 +72,7 @@ pub(in crate::tls) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Text of a certificate, with each character that `hides` written as RFC 4514 §2.4 writes bytes: `\1B`.
+/// Text of a certificate. Each character that `hides` is escaped as in RFC 4514 §2.4: `\1B`.
 pub(super) fn shown(text: &str, push: impl Fn(char, &mut String)) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
