@@ -1,4 +1,6 @@
-//! How a name is proven (RFC 8555 §8). A value; named by all that ask for it or answer it.
+//! The two ways to prove a name (RFC 8555 §8).
+//!
+//! Knows nothing else. `order` asks for one of them, and the agent answers it.
 
 /// How a name is proven to be this machine's (RFC 8555 §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -1,6 +1,6 @@
-//! [`Acme`], as a program or the command describes it, and the check of what it says.
+//! [`Acme`], the description that a program or the command gives, and its check.
 //!
-//! Knows the state directory as far as to say whether there is an account. Called by programs, and by the agent when it is made.
+//! Knows the state directory, but only to say whether it has an account. Programs make it, and the agent checks it.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

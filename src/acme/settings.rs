@@ -1,4 +1,6 @@
-//! What is wanted of an authority, checked. Made by `config`; the agent and what it calls work with it.
+//! The checked form of [`Acme`](super::Acme).
+//!
+//! Holds values only. `config` makes it; the agent, `account`, `held` and `order` read it.
 
 use super::challenge::Challenge;
 use super::names::Identifier;

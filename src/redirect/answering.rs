@@ -1,7 +1,7 @@
-//! The answers as they go out, and the lines that they leave in the log.
+//! Writes each answer as bytes, and its line to the log.
 //!
-//! Knows no socket and no connection, only its peer's address. Called by a connection with what it has read, and by the
-//! redirect's loop for what ends without an answer.
+//! Knows a peer's address, but no socket and no connection. A connection calls it with the bytes that it has read, and the
+//! redirect's loop calls it for a connection that ends without an answer.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,5 +1,6 @@
-//! What the redirect is configured with, and the bounds that hold whatever the configuration says. Values; made by the server's
-//! builder and by `acme`.
+//! The settings of the redirect, and the bounds that hold for every configuration.
+//!
+//! Holds values only. The server's builder makes them, and `acme` does.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! One entry of the table of idioms, and whether it fits a place.
+//! One entry of the table of idioms, and the test whether it fits a place.
 //!
-//! Knows places and the tests of what stands around them. Made by the files of `idioms`; asked by `search`.
+//! Knows places, and the rules about commands and callbacks. The files of `idioms` make entries, and `search` tests them.
 
 use super::{callbacks, commands};
 use crate::scan::findings::Explanation;

@@ -1,4 +1,4 @@
-//! A request's body: its framings and limits, collected and streamed, and bodies that nobody reads.
+//! Tests of a request's body: framings and limits, collected and streamed bodies, and bodies that no handler reads.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! A server that stops: what has come is answered still.
+//! A test of a server that stops: it still answers the requests that have come.
 
 use super::*;
 

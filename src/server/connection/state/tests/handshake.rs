@@ -1,4 +1,4 @@
-//! A handshake: in pieces, too slow, broken off, and what is no TLS at all.
+//! Tests of the handshake: in pieces, too slow, broken off, and bytes that are not TLS.
 
 use super::*;
 

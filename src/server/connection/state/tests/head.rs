@@ -1,4 +1,4 @@
-//! A request's head: how it comes, what is refused, which deadlines hold, and who calls the handler.
+//! Tests of a request's head: how it comes, its refusals, its deadlines, and which worker calls the handler.
 
 use super::*;
 

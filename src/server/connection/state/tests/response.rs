@@ -1,4 +1,4 @@
-//! A response: whole and streamed, to clients that take little or nothing.
+//! Tests of a response: whole and streamed ones, and clients that read little or nothing.
 
 use super::*;
 
