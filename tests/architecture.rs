@@ -349,56 +349,26 @@ fn paths_of<'s>(room: &str, sources: &'s Sources) -> Vec<(&'s str, &'s str, usiz
     paths.collect()
 }
 
-/// Circles of files that are still there, each with all its files. It may only become shorter: a circle that has lost a file is
-/// listed without it.
-const KNOWN_CIRCLES: &[&[&str]] = &[&[
-    "src/server/buffers.rs",
-    "src/server/connection/call.rs",
-    "src/server/connection/collecting.rs",
-    "src/server/connection/handshake.rs",
-    "src/server/connection/in_clear.rs",
-    "src/server/connection/lingering.rs",
-    "src/server/connection/link.rs",
-    "src/server/connection/log_lines.rs",
-    "src/server/connection/response.rs",
-    "src/server/connection/stage.rs",
-    "src/server/connection/state.rs",
-    "src/server/connection/step.rs",
-    "src/server/connection/streaming.rs",
-    "src/server/file_watcher.rs",
-    "src/server/mod.rs",
-    "src/server/renewal.rs",
-]];
-
 #[test]
 fn no_files_name_each_other_in_a_circle() {
     let sources = Sources::read();
-    let circles = circles::circles(&sources);
-    let known: Vec<BTreeSet<String>> =
-        KNOWN_CIRCLES.iter().map(|circle| circle.iter().map(|file| file.to_string()).collect()).collect();
     let mut found = Vec::new();
-    for circle in circles.iter().filter(|circle| !known.contains(circle)) {
+    for circle in &circles::circles(&sources) {
         found.push(format!("{} files name each other:", circle.len()));
         found.extend(circles::ties(&sources, circle));
-    }
-    for circle in known.iter().filter(|circle| !circles.contains(circle)) {
-        found.push(format!("listed in KNOWN_CIRCLES, but not there as listed: {circle:?}"));
     }
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 /// The most lines that a file has, its tests not counted.
 const MOST_LINES: usize = 500;
-/// Files that have more still. It may only become shorter.
-const KNOWN_LONG: &[&str] = &[];
 
 #[test]
 fn a_file_is_short_enough_to_be_held_in_mind() {
     let sources = Sources::read();
     let long = sources.files.iter().filter(|file| file.lines_of_code > MOST_LINES);
     let long: Vec<_> = long.map(|file| (file.name.as_str(), file.lines_of_code)).collect();
-    let unknown: Vec<_> = long.iter().filter(|(name, _)| !KNOWN_LONG.contains(name)).collect();
-    assert!(unknown.is_empty(), "longer than {MOST_LINES} lines: {unknown:?}");
+    assert!(long.is_empty(), "longer than {MOST_LINES} lines: {long:?}");
 }
 
 #[test]

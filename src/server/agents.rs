@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::Shared;
+use super::serve::Shared;
 use crate::error::Error;
 use crate::redirect;
 use crate::tls::agent::{AtWork, Surroundings};

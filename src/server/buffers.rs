@@ -2,17 +2,18 @@
 //! wait hold no buffers of their own, only the bytes that they could not use yet. The input is apart from the rest, because
 //! a request is read where it lies while its answer is written.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::clock::{whole_millis, Clock, Millis};
+use super::context::Context;
 use super::deadline::Deadline;
-use super::Shared;
+use super::scheduler::Scheduler;
 use crate::http::response_head::{kept_for, Common};
 use crate::limits::limit::Limit;
 
 pub(crate) struct Buffers<'s> {
-    pub shared: &'s Arc<Shared>,
+    pub context: &'s Context,
+    pub scheduler: &'s dyn Scheduler,
     /// The worker's number; the supervisor, which calls no handler, has none.
     pub me: Option<usize>,
     /// Responses that are written but not encrypted yet.
@@ -32,15 +33,16 @@ pub(crate) struct Buffers<'s> {
 pub(crate) const PIECE_BYTES: usize = 16 * 1024 - 256;
 
 impl<'s> Buffers<'s> {
-    pub(crate) fn new(shared: &'s Arc<Shared>, me: Option<usize>) -> Buffers<'s> {
+    pub(crate) fn new(context: &'s Context, scheduler: &'s dyn Scheduler, me: Option<usize>) -> Buffers<'s> {
         Buffers {
             output: Vec::with_capacity(4 * 1024),
             scratch: vec![0; PIECE_BYTES],
-            shared,
+            context,
+            scheduler,
             me,
             requests_left: 0,
-            clock: shared.poller.clock(),
-            common: Common::new(0, kept_for(shared.limits.idle_timeout)),
+            clock: scheduler.clock(),
+            common: Common::new(0, kept_for(context.limits.idle_timeout)),
             common_until: Duration::ZERO,
         }
     }
@@ -69,12 +71,25 @@ impl<'s> Buffers<'s> {
         Deadline::of(limit, self.after(timeout))
     }
 
+    /// Around a handler, or the reader of a response: before the call.
+    #[inline]
+    pub(crate) fn enter_handler(&self, handler: Option<usize>) {
+        let about_to_block = || self.scheduler.about_to_block(self.me);
+        self.context.workers.enter_handler(self.me, handler, self.millis(), about_to_block);
+    }
+
+    /// Around a handler, or the reader of a response: after the call.
+    #[inline]
+    pub(crate) fn leave_handler(&self, handler: Option<usize>, took: Duration) {
+        self.context.workers.leave_handler(self.me, handler, took);
+    }
+
     /// Sees to it that the lines which heads have in common say the time; they are made anew once a second, so a clock that
     /// is set shows within one.
     pub(crate) fn renew_common(&mut self) {
         if self.clock.elapsed() >= self.common_until {
             let since_1970 = crate::calendar::since_1970(SystemTime::now());
-            let kept_for = kept_for(self.shared.limits.idle_timeout);
+            let kept_for = kept_for(self.context.limits.idle_timeout);
             self.common = Common::new(since_1970.as_secs() as i64, kept_for);
             let left = Duration::from_secs(1) - Duration::from_nanos(since_1970.subsec_nanos().into());
             self.common_until = self.clock.elapsed() + left;

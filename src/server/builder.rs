@@ -7,14 +7,16 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::thread;
 
+use super::context::Context;
 use super::handle::{self, Handle, Running, StopRedirect};
 use super::listener::Acceptor;
 use super::missing::{self, Missing};
 use super::poller::Poller;
 use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal, Rounds};
 use super::serve::sizes;
+use super::serve::Shared;
 use super::workers::Workers;
-use super::{agents, run, Shared};
+use super::{agents, run};
 use crate::error::Error;
 use crate::handler_call;
 use crate::http::clear_credentials::CredentialNames;
@@ -373,7 +375,7 @@ impl ServerBuilder {
         let sizes = sizes(&self.limits);
         let poller = Poller::new(sizes.permits, sizes.readers)
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
-        let shared = Arc::new(Shared {
+        let context = Context {
             connections,
             workers: Workers::new(sizes, self.router.handlers()),
             per_address: PerAddress::new(self.limits.connections_per_address, self.limits.count_loopback),
@@ -394,10 +396,10 @@ impl ServerBuilder {
             access_log: self.access_log,
             credential_names,
             field_names: self.field_names,
-            poller,
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
-        });
+        };
+        let shared = Arc::new(Shared { context, poller });
         let handle = Handle::new(shared, acceptor.waker.clone(), stop_redirect);
         Ok(Server { address, redirect_address, acceptor, redirect, rounds, handle })
     }

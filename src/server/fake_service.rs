@@ -125,14 +125,18 @@ impl Service for Served {
             // A handler that blocks, and one that says so before.
             Some(request @ (b'b' | b's')) => match handlers {
                 Handlers::Call => {
-                    served.enter_handler(me, Some(0), now);
+                    served.workers().enter_handler(me, Some(0), now, || served.about_to_block(me));
                     if request == b's' {
                         served.about_to_block(me);
                     }
                     served.tell((key, "entered", me));
                     served.wait();
                     let took = clock.look();
-                    served.leave_handler(me, Some(0), took.saturating_sub(Duration::from_millis(now)));
+                    served.workers().leave_handler(
+                        me,
+                        Some(0),
+                        took.saturating_sub(Duration::from_millis(now)),
+                    );
                     served.tell((key, "left", me));
                 }
                 Handlers::Defer => {
@@ -145,10 +149,10 @@ impl Service for Served {
             // A response with a reader that blocks, and one that goes on for long after.
             Some(request @ (b'r' | b'R')) => match served.enter_reader(key) {
                 Entry::Entered => {
-                    served.enter_handler(me, None, now);
+                    served.workers().enter_handler(me, None, now, || served.about_to_block(me));
                     served.tell((key, "reads", me));
                     served.wait();
-                    served.leave_handler(me, None, Duration::ZERO);
+                    served.workers().leave_handler(me, None, Duration::ZERO);
                     served.leave_reader(key);
                     served.tell((key, "has read", me));
                     if request == b'R' {

@@ -12,7 +12,7 @@ use mio::Waker;
 
 use super::health::{Health, IdentityHealth, RedirectHealth, RedirectState};
 use super::renewal::Subject;
-use super::Shared;
+use super::serve::Shared;
 use crate::error::Error;
 use crate::tls::Identity;
 

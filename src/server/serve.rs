@@ -1,19 +1,23 @@
 //! How the workers serve connections: what a worker keeps, and the turn that it gives. It stands above both.
 
 use std::fmt;
+use std::io;
+use std::ops::Deref;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::buffers::Buffers;
-use super::clock::{whole_millis, Clock};
+use super::clock::{whole_millis, Clock, Millis};
 use super::connection::state::Connection;
 use super::connection::step::Turn;
+use super::context::Context;
 use super::input::Input;
-use super::places::Parked;
+use super::places::{Entry, Parked};
 use super::poller::Poller;
-use super::turn::{Handlers, Outcome, Ready};
+use super::scheduler::Scheduler;
+use super::turn::{Handlers, Outcome, Ready, Signals};
 use super::workers::{Service, Sizes, Workers};
-use super::Shared;
 use crate::handler_call::{self, Fault};
 use crate::limits::Limits;
 
@@ -28,6 +32,58 @@ pub(crate) fn sizes(limits: &Limits) -> Sizes {
     }
 }
 
+/// What all threads of a server share.
+pub(crate) struct Shared {
+    pub(crate) context: Context,
+    pub(crate) poller: Poller<Box<Connection>>,
+}
+
+impl Deref for Shared {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.context
+    }
+}
+
+impl Scheduler for Arc<Shared> {
+    fn clock(&self) -> Clock {
+        self.poller.clock()
+    }
+
+    fn millis(&self, at: Instant) -> Millis {
+        self.poller.millis(at)
+    }
+
+    fn listen_for_writable(&self, key: usize, descriptor: RawFd) -> io::Result<()> {
+        self.poller.listen_for_writable(key, descriptor)
+    }
+
+    fn await_signals(&self, key: usize, until: Instant) -> Signals {
+        self.poller.await_signals(key, until)
+    }
+
+    fn is_gone(&self, key: usize) -> bool {
+        self.poller.lock().is_gone(key)
+    }
+
+    fn take_reader_place(&self, key: usize) -> bool {
+        self.poller.lock().take_reader_place(key)
+    }
+
+    fn enter_reader(&self, key: usize) -> Entry {
+        Service::enter_reader(&**self, key)
+    }
+
+    fn leave_reader(&self, key: usize) {
+        Service::leave_reader(self, key);
+    }
+
+    fn about_to_block(&self, me: Option<usize>) {
+        Service::about_to_block(self, me);
+    }
+}
+
 impl Service for Shared {
     type Held = Box<Connection>;
     type Buffers<'s> = (Input, Buffers<'s>);
@@ -37,19 +93,19 @@ impl Service for Shared {
     }
 
     fn workers(&self) -> &Workers {
-        &self.workers
+        &self.context.workers
     }
 
     fn is_stopped(&self) -> bool {
-        Shared::is_stopped(self)
+        self.context.is_stopped()
     }
 
     fn log_fault(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
-        Shared::log_fault(self, what, now, line);
+        self.context.log_fault(what, now, line);
     }
 
     fn buffers(shared: &Arc<Shared>, me: Option<usize>) -> (Input, Buffers<'_>) {
-        (Input::new(&shared.limits), Buffers::new(shared, me))
+        (Input::new(&shared.limits), Buffers::new(&shared.context, shared, me))
     }
 
     fn clock<'b>((_, buffers): &'b mut (Input, Buffers<'_>)) -> &'b mut Clock {
@@ -68,19 +124,19 @@ impl Service for Shared {
         });
         let faults = if handler_call::went_wrong() { handler_call::faults() } else { Vec::new() };
         for Fault { what, text } in faults {
-            buffers.shared.log_fault(
+            buffers.context.log_fault(
                 what,
                 buffers.now(),
                 format_args!("{peer}: serving the connection {text}"),
             );
         }
         outcome.unwrap_or_else(|| {
-            buffers.shared.leave_handler(buffers.me, None, Duration::ZERO);
+            buffers.leave_handler(None, Duration::ZERO);
             Outcome::Closed(key)
         })
     }
 
     fn end(&self, connection: Box<Connection>) {
-        connection.end(self);
+        connection.end(&self.context);
     }
 }

@@ -54,30 +54,6 @@ pub(crate) trait Service: Send + Sync + Sized + 'static {
     /// Ends what a stop leaves no place to.
     fn end(&self, held: Self::Held);
 
-    /// Around a handler, from its worker's side: before the call.
-    fn enter_handler(self: &Arc<Self>, me: Option<usize>, handler: Option<usize>, now: Millis) {
-        let Some(me) = me else { return };
-        let workers = self.workers();
-        if handler.is_some_and(|handler| workers.scores.expects_slow(handler)) {
-            workers.release(self, me, now);
-        }
-        workers.all[me].entered.store(now.max(1), Ordering::SeqCst);
-        if workers.supervisor_sleeps.load(Ordering::SeqCst)
-            && workers.supervisor_sleeps.swap(false, Ordering::SeqCst)
-        {
-            workers.wake_supervisor();
-        }
-    }
-
-    /// Around a handler, from its worker's side: after the call.
-    fn leave_handler(&self, me: Option<usize>, handler: Option<usize>, took: Duration) {
-        let Some(me) = me else { return };
-        self.workers().all[me].entered.store(0, Ordering::Release);
-        if let Some(handler) = handler {
-            self.workers().scores.note(handler, took);
-        }
-    }
-
     /// Before a response's reader is asked for more.
     fn enter_reader(&self, key: usize) -> Entry {
         self.poller().lock().enter_reader(key)
@@ -103,10 +79,6 @@ pub(crate) trait Service: Send + Sync + Sized + 'static {
         if let Some(me) = me {
             self.workers().release(self, me, self.poller().millis(Instant::now()));
         }
-    }
-
-    fn has_permit(&self, me: Option<usize>) -> bool {
-        me.is_none_or(|me| self.workers().all[me].permit.load(Ordering::Acquire))
     }
 }
 
@@ -162,6 +134,41 @@ impl Workers {
     #[cfg(test)]
     pub(crate) fn give_permit(&self, me: usize) {
         self.all[me].permit.store(true, Ordering::Release);
+    }
+
+    /// Around a handler, from its worker's side: before the call. `about_to_block` gives the worker's permit up.
+    #[inline]
+    pub(crate) fn enter_handler(
+        &self,
+        me: Option<usize>,
+        handler: Option<usize>,
+        now: Millis,
+        about_to_block: impl FnOnce(),
+    ) {
+        let Some(me) = me else { return };
+        if handler.is_some_and(|handler| self.scores.expects_slow(handler)) {
+            about_to_block();
+        }
+        self.all[me].entered.store(now.max(1), Ordering::SeqCst);
+        if self.supervisor_sleeps.load(Ordering::SeqCst)
+            && self.supervisor_sleeps.swap(false, Ordering::SeqCst)
+        {
+            self.wake_supervisor();
+        }
+    }
+
+    /// Around a handler, from its worker's side: after the call.
+    #[inline]
+    pub(crate) fn leave_handler(&self, me: Option<usize>, handler: Option<usize>, took: Duration) {
+        let Some(me) = me else { return };
+        self.all[me].entered.store(0, Ordering::Release);
+        if let Some(handler) = handler {
+            self.scores.note(handler, took);
+        }
+    }
+
+    pub(crate) fn has_permit(&self, me: Option<usize>) -> bool {
+        me.is_none_or(|me| self.all[me].permit.load(Ordering::Acquire))
     }
 
     /// Whether calls of this handler were slow lately.
@@ -400,7 +407,7 @@ pub(crate) fn put_back<S: Service>(
     let mut places = poller.lock();
     let mut wake = places.settle(outcome, &mut dropped);
     // A worker with a permit goes on with what is ready; one without, and the supervisor, leaves it to others.
-    let goes_on = me.is_some() && service.has_permit(me);
+    let goes_on = me.is_some() && service.workers().has_permit(me);
     wake |= !goes_on && places.is_overlooked();
     let drained = (closed || dropped.is_some()) && places.phase >= Phase::Draining;
     if !wake && !drained && dropped.is_none() {

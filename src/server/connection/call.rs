@@ -12,7 +12,6 @@ use crate::http::request::{Presence, Request};
 use crate::http::response::Response;
 use crate::router;
 use crate::server::buffers::Buffers;
-use crate::server::workers::Service;
 use crate::tls::ClientIdentity;
 
 /// Whose request it is.
@@ -34,22 +33,22 @@ pub(crate) fn call(
 ) -> Response {
     let Call { endpoint, params, path } = call;
     let Caller { peer, key, client } = caller;
-    let shared = buffers.shared;
+    let scheduler = buffers.scheduler;
     // A reader's lifetime does not shrink by itself.
     let body = match body {
         Body::Buffered { bytes, read } => Body::Buffered { bytes, read },
         Body::Streaming(reader) => Body::Streaming(reader),
     };
-    let is_gone = || shared.poller.lock().is_gone(key);
+    let is_gone = || scheduler.is_gone(key);
     let mut request =
         Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, peer, client);
     request.set_params(params);
     request.set_presence(Presence::Asked(&is_gone));
     let began = buffers.look();
-    shared.enter_handler(buffers.me, Some(endpoint.index), buffers.millis());
+    buffers.enter_handler(Some(endpoint.index));
     let response = endpoint.call(&mut request);
     let took = buffers.look().saturating_sub(began);
-    shared.leave_handler(buffers.me, Some(endpoint.index), took);
+    buffers.leave_handler(Some(endpoint.index), took);
     if handler_call::went_wrong() {
         log_faults(&request, buffers);
     }
@@ -59,6 +58,6 @@ pub(crate) fn call(
 #[cold]
 fn log_faults(request: &Request<'_>, buffers: &Buffers<'_>) {
     for Fault { what, text } in handler_call::faults() {
-        buffers.shared.log_fault(what, buffers.now(), format_args!("{}", router::told(request, &text)));
+        buffers.context.log_fault(what, buffers.now(), format_args!("{}", router::told(request, &text)));
     }
 }

@@ -59,7 +59,7 @@ impl Collecting {
         input: &mut Input,
         buffers: &mut Buffers<'_>,
     ) -> io::Result<Collected> {
-        let kept = kept_bytes(&buffers.shared.limits);
+        let kept = kept_bytes(&buffers.context.limits);
         loop {
             let collected = self.take_in(input, kept);
             if collected != Collected::Part {
@@ -142,14 +142,14 @@ pub(crate) fn read_past<S: Stream>(
     input: &mut Input,
     buffers: &mut Buffers<'_>,
 ) -> io::Result<Passed> {
-    let most = kept_bytes(&buffers.shared.limits);
+    let most = kept_bytes(&buffers.context.limits);
     loop {
         let piece = reader.next(input, usize::MAX, |_| {});
         match piece {
             _ if reader.received() > most => return Ok(Passed::GivenUp),
             Ok(Piece::Data(_)) => continue,
             Ok(Piece::End) => return Ok(Passed::Whole),
-            Ok(Piece::Pending) if buffers.shared.is_draining() => return Ok(Passed::GivenUp),
+            Ok(Piece::Pending) if buffers.context.is_draining() => return Ok(Passed::GivenUp),
             Ok(Piece::Pending) => {}
             Err(fault) => return Ok(Passed::Malformed(fault)),
         }

@@ -34,7 +34,7 @@ pub(crate) fn answer<S: Stream>(
     }
     log_lines::refusal(peer, IN_CLEAR, buffers);
     let received = link.transport.take_foreign();
-    let mut found = Box::new(buffers.shared.credential_names.scan(&received));
+    let mut found = Box::new(buffers.context.credential_names.scan(&received));
     log_lines::credentials(peer, &mut found, buffers);
     let record = Record::of(Told::Nothing, peer, &link.transport, buffers);
     response::write_refusal(IN_CLEAR, Told::Nothing, record, buffers);

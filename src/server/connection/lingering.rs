@@ -52,7 +52,7 @@ impl Lingering {
                 Ok(0) => return Lingered::IsOver,
                 Ok(read) => {
                     if let Some(found) = &mut self.in_clear {
-                        found.go_on(&buffers.shared.credential_names, &buffers.scratch[..read]);
+                        found.go_on(&buffers.context.credential_names, &buffers.scratch[..read]);
                         log_lines::credentials(link.peer, found, buffers);
                     }
                     self.deadline = Deadline::own(buffers.after(LINGER).min(self.until));

@@ -76,8 +76,8 @@ impl<S: Stream> Link<S> {
         turn: &mut Turn<'_, '_>,
     ) -> io::Result<Next> {
         let Turn { since, handlers, input, buffers } = turn;
-        let shared = buffers.shared;
-        let limits = &shared.limits;
+        let context = buffers.context;
+        let limits = &context.limits;
         let (unread, fields) = input.unread_and_fields();
         let (bytes, rest) = unread.split_at(length);
         let line = match line.map_or_else(|| request_head::parse(bytes, limits.head_fields, fields), Ok) {
@@ -91,11 +91,11 @@ impl<S: Stream> Link<S> {
         let waited = buffers.millis().saturating_sub(*since);
         let rate = self.count_request(head, buffers);
         let circumstances = Circumstances { waited, arrived: rest.len(), now: buffers.millis(), rate };
-        let (body, refused) = match decide(limits, &shared.router, &asked, circumstances) {
+        let (body, refused) = match decide(limits, &context.router, &asked, circumstances) {
             Decision::Answer(body) => (body, None),
             Decision::AnswerRefused(body, refusal) => (body, Some(refusal)),
             Decision::Collect(reader) => {
-                let collecting = Collecting::new(Held::new(asked), reader, shared.body_memory.share());
+                let collecting = Collecting::new(Held::new(asked), reader, context.body_memory.share());
                 input.consume(length);
                 return Ok(Next::Body(Box::new(collecting)));
             }
@@ -109,7 +109,7 @@ impl<S: Stream> Link<S> {
             Decision::Refuse(refusal) => return Ok(self.refuse(refusal, asked.told(), buffers)),
         };
         let route = match refused {
-            None => request::route(limits, &shared.router, &asked, waited, *handlers),
+            None => request::route(limits, &context.router, &asked, waited, *handlers),
             Some(refusal) => Route::Refused(refusal),
         };
         match route {
@@ -133,7 +133,7 @@ impl<S: Stream> Link<S> {
     #[inline(never)]
     fn check_client(&mut self, buffers: &Buffers<'_>) -> bool {
         let Some(client) = &mut self.client else { return true };
-        let checked = client.check(&self.transport, &buffers.shared.tls, buffers.millis());
+        let checked = client.check(&self.transport, &buffers.context.tls, buffers.millis());
         if let Err(why) = &checked {
             log_lines::refused_client(self.peer, why, buffers);
         }
@@ -160,7 +160,7 @@ impl<S: Stream> Link<S> {
     /// Whether the client's address may ask once more; a request counts once, however often it is looked at.
     #[inline(always)]
     fn count_request(&self, head: &mut Head, buffers: &Buffers<'_>) -> RateLimit {
-        match &buffers.shared.rate {
+        match &buffers.context.rate {
             None => RateLimit::Within,
             Some(rate) => self.count_at(rate, head, buffers),
         }
@@ -170,7 +170,7 @@ impl<S: Stream> Link<S> {
     fn count_at(&self, rate: &Rate, head: &mut Head, buffers: &Buffers<'_>) -> RateLimit {
         let address = self.peer.ip();
         let is_counted = std::mem::replace(&mut head.is_counted, true)
-            || address.is_loopback() && !buffers.shared.limits.count_loopback;
+            || address.is_loopback() && !buffers.context.limits.count_loopback;
         if is_counted || rate.allows(address, buffers.now()) {
             RateLimit::Within
         } else {
@@ -190,11 +190,11 @@ impl<S: Stream> Link<S> {
         turn: &mut Turn<'_, '_>,
     ) -> io::Result<Next> {
         let Turn { since, handlers, input, buffers } = turn;
-        let shared = buffers.shared;
+        let context = buffers.context;
         let body = std::mem::take(&mut collecting.body);
         let asked = collecting.held.asked();
         let waited = buffers.millis().saturating_sub(*since);
-        match request::route(&shared.limits, &shared.router, &asked, waited, *handlers) {
+        match request::route(&context.limits, &context.router, &asked, waited, *handlers) {
             Route::OtherWorker => {
                 collecting.body = body;
                 Ok(Next::OtherWorker(Some(collecting)))
@@ -216,10 +216,10 @@ impl<S: Stream> Link<S> {
         turn: &mut Turn<'_, '_>,
     ) -> io::Result<Next> {
         let Turn { since, handlers, input, buffers } = turn;
-        let shared = buffers.shared;
+        let context = buffers.context;
         let asked = collecting.held.asked();
         let waited = buffers.millis().saturating_sub(*since);
-        let handler = match request::route(&shared.limits, &shared.router, &asked, waited, *handlers) {
+        let handler = match request::route(&context.limits, &context.router, &asked, waited, *handlers) {
             Route::Call(_) if self.has_left(*since, buffers) => return Ok(Next::Close),
             Route::Call(handler) => handler,
             Route::Response(response) => {
@@ -229,7 +229,7 @@ impl<S: Stream> Link<S> {
             Route::Refused(refusal) => return Ok(self.refuse(refusal, asked.told(), buffers)),
             Route::OtherWorker => return Ok(Next::OtherWorker(Some(collecting))),
         };
-        let _place = match shared.streams.enter(self.peer.ip()) {
+        let _place = match context.streams.enter(self.peer.ip()) {
             Ok(place) => place,
             Err(full) => {
                 let refusal = request::refusal_of_stream(full);
@@ -242,7 +242,8 @@ impl<S: Stream> Link<S> {
         let mut streaming = Streaming {
             key: self.key,
             transport: &mut self.transport,
-            shared,
+            context,
+            scheduler: buffers.scheduler,
             me: buffers.me,
             reader: collecting.reader,
             early: io::Cursor::new(collecting.body),
@@ -275,7 +276,7 @@ impl<S: Stream> Link<S> {
         let record = Record::of(asked.told(), self.peer, &self.transport, buffers);
         let response = match route {
             Route::Call(handler) => {
-                if buffers.shared.workers.expects_slow(handler.endpoint.index) {
+                if buffers.context.workers.expects_slow(handler.endpoint.index) {
                     // Earlier responses do not wait for a handler that is known to take its time.
                     let _: Flushed = self.transport.send_output(&mut buffers.output)?;
                 }
@@ -302,7 +303,7 @@ impl<S: Stream> Link<S> {
     ) -> io::Result<Next> {
         // Requests that came before the stop began are answered, pipelined ones too.
         let persistence = match persistence {
-            Persistence::Idle if buffers.shared.is_draining() => Persistence::Close,
+            Persistence::Idle if buffers.context.is_draining() => Persistence::Close,
             persistence => persistence,
         };
         Ok(match response::write(response, line, persistence, record, self.key, buffers) {

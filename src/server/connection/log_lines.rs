@@ -17,31 +17,31 @@ use crate::tls::{Failed, Refused};
 pub(crate) fn refusal(peer: SocketAddr, refusal: Refusal, buffers: &Buffers<'_>) {
     let Refusal { status, detail, limit } = refusal;
     let (code, what) = (status.as_u16(), refusal.what());
-    let (shared, now) = (buffers.shared, buffers.now());
+    let (context, now) = (buffers.context, buffers.now());
     match limit {
         Some(limit) => {
-            shared.log_refusal(what, now, format_args!("{peer}: {code} {detail} (limit {limit})"));
+            context.log_refusal(what, now, format_args!("{peer}: {code} {detail} (limit {limit})"));
         }
-        None => shared.log_refusal(what, now, format_args!("{peer}: {code} {detail}")),
+        None => context.log_refusal(what, now, format_args!("{peer}: {code} {detail}")),
     }
 }
 
 /// A client whose certificate is not accepted.
 pub(crate) fn refused_client(peer: SocketAddr, why: &Refused, buffers: &Buffers<'_>) {
-    buffers.shared.log_refusal(why.what, buffers.now(), format_args!("{peer}: refused, {why}"));
+    buffers.context.log_refusal(why.what, buffers.now(), format_args!("{peer}: refused, {why}"));
 }
 
 pub(crate) fn failed_handshake(peer: SocketAddr, failed: Failed, buffers: &Buffers<'_>) {
-    buffers.shared.log_refusal(failed.what, buffers.now(), format_args!("{peer}: no handshake, {failed}"));
+    buffers.context.log_refusal(failed.what, buffers.now(), format_args!("{peer}: no handshake, {failed}"));
 }
 
 /// Warns of credentials that came in clear and have not been told yet.
 pub(crate) fn credentials(peer: SocketAddr, found: &mut CredentialScan, buffers: &Buffers<'_>) {
-    let names = found.news(&buffers.shared.credential_names);
+    let names = found.news(&buffers.context.credential_names);
     if !names.is_empty() {
         let notice = Notice(&names);
         let sort = Sort { target: "lockgate::server", level: log::Level::Warn, what: IN_CLEAR };
-        buffers.shared.log_limiter.write(sort, buffers.now(), format_args!("{peer}: {notice}"));
+        buffers.context.log_limiter.write(sort, buffers.now(), format_args!("{peer}: {notice}"));
     }
 }
 
@@ -65,7 +65,7 @@ impl Record {
         transport: &Transport<S>,
         buffers: &Buffers<'_>,
     ) -> Option<Box<Record>> {
-        buffers.shared.access_log.then(|| Record::new(told, peer, transport.tls_version(), buffers.now()))
+        buffers.context.access_log.then(|| Record::new(told, peer, transport.tls_version(), buffers.now()))
     }
 
     #[cold]

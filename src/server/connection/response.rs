@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read};
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::StatusCode;
@@ -25,9 +24,8 @@ use crate::server::buffers::{Buffers, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::deadline::Deadline;
 use crate::server::places::Entry;
+use crate::server::scheduler::Scheduler;
 use crate::server::turn::Idle;
-use crate::server::workers::Service;
-use crate::server::Shared;
 
 /// A body up to this size goes into the same record as its head, in bytes.
 const INLINE_BYTES: usize = 16 * 1024;
@@ -80,14 +78,14 @@ pub(crate) fn write(
 ) -> Written {
     if response.status.is_informational() {
         let line = format_args!("a handler {}", router::not_final(response.status));
-        buffers.shared.log_fault("a status that is not final", buffers.now(), line);
+        buffers.context.log_fault("a status that is not final", buffers.now(), line);
         response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let exchange = Exchange {
         method: &line.method,
         version: line.version,
         persistence,
-        field_names: buffers.shared.field_names,
+        field_names: buffers.context.field_names,
     };
     buffers.renew_common();
     let begun = buffers.output.len();
@@ -102,7 +100,7 @@ pub(crate) fn write(
         (Framing::None | Framing::Length(0), _) => Source::Nothing,
         (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
         (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
-        (_, Payload::Reader { .. }) if !buffers.shared.poller.lock().take_reader_place(key) => {
+        (_, Payload::Reader { .. }) if !buffers.scheduler.take_reader_place(key) => {
             buffers.output.truncate(begun);
             return Written::NoReaderPlace(record);
         }
@@ -134,7 +132,7 @@ pub(crate) fn write_refusal(
         method: &told.framing(),
         version: Version::Http11,
         persistence: Persistence::Close,
-        field_names: buffers.shared.field_names,
+        field_names: buffers.context.field_names,
     };
     buffers.renew_common();
     let written = write_head(&mut buffers.output, &response, exchange, &buffers.common);
@@ -298,10 +296,10 @@ impl Sending {
                         // A reader may block like a handler, and so it is a worker's, not the supervisor's.
                         return Ok(Sent::NeedsWorker);
                     }
-                    if buffers.shared.is_stopped() {
+                    if buffers.context.is_stopped() {
                         return Ok(Sent::GivenUp);
                     }
-                    match buffers.shared.enter_reader(key) {
+                    match buffers.scheduler.enter_reader(key) {
                         Entry::Entered => {}
                         Entry::Full => return Ok(Sent::NeedsReaderPlace),
                         Entry::Gone => return Ok(Sent::GivenUp),
@@ -321,7 +319,7 @@ impl Sending {
                 self.pace.sent(transport.sent(), buffers.millis());
             }
             if flushed == Flushed::Blocked {
-                let limits = &buffers.shared.limits;
+                let limits = &buffers.context.limits;
                 let (now, timeout) = (buffers.millis(), whole_millis(limits.write_timeout));
                 self.pace.is_blocked(now);
                 return Ok(Sent::Blocked(self.pace.deadline(now, timeout, limits.write_min_rate)));
@@ -374,7 +372,7 @@ impl Sending {
                 if let Some(left) = left {
                     *left -= read as u64;
                     if read == 0 && *left > 0 {
-                        buffers.shared.log_fault(
+                        buffers.context.log_fault(
                             "a response's reader failed",
                             buffers.now(),
                             format_args!(
@@ -405,21 +403,21 @@ fn read_piece(
     buffers: &mut Buffers<'_>,
 ) -> io::Result<usize> {
     /// Gives the place up even if the reader panics.
-    struct Inside<'s>(&'s Arc<Shared>, usize);
+    struct Inside<'s>(&'s dyn Scheduler, usize);
     impl Drop for Inside<'_> {
         fn drop(&mut self) {
             self.0.leave_reader(self.1);
         }
     }
-    let inside = Inside(buffers.shared, key);
+    let inside = Inside(buffers.scheduler, key);
     if buffers.scratch.len() < most {
         buffers.scratch.resize(most, 0);
     }
     let began = buffers.look();
     if *slow {
-        buffers.shared.about_to_block(buffers.me);
+        buffers.scheduler.about_to_block(buffers.me);
     }
-    buffers.shared.enter_handler(buffers.me, None, buffers.millis());
+    buffers.enter_handler(None);
     let result = handler_call::run("a panic in a response's reader", || loop {
         match reader.read(&mut buffers.scratch[..most]) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -427,13 +425,13 @@ fn read_piece(
         }
     });
     let took = buffers.look().saturating_sub(began);
-    buffers.shared.leave_handler(buffers.me, None, took);
+    buffers.leave_handler(None, took);
     // First: to give the place up may start a thread, which is a call of its own.
     let faults = handler_call::faults();
     drop(inside);
     *slow = took >= SLOW_READER;
     for Fault { what, text } in faults {
-        buffers.shared.log_fault(what, buffers.now(), format_args!("a response's reader {text}"));
+        buffers.context.log_fault(what, buffers.now(), format_args!("a response's reader {text}"));
     }
     match result {
         Some(Ok(read)) if read <= most => Ok(read),
@@ -442,13 +440,13 @@ fn read_piece(
             let line = format_args!(
                 "a response's reader says that it gave {read} bytes where it was asked for {most}"
             );
-            buffers.shared.log_fault("a response's reader failed", buffers.now(), line);
+            buffers.context.log_fault("a response's reader failed", buffers.now(), line);
             Err(io::ErrorKind::Other.into())
         }
         Some(Err(error)) => {
             let error = escape::shown(&error);
             let line = format_args!("a response's reader failed, and the connection was cut: {error}");
-            buffers.shared.log_fault("a response's reader failed", buffers.now(), line);
+            buffers.context.log_fault("a response's reader failed", buffers.now(), line);
             Err(io::ErrorKind::Other.into())
         }
         None => Err(io::ErrorKind::Other.into()),

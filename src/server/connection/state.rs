@@ -28,12 +28,11 @@ use crate::limits::limit::Limit;
 use crate::limits::per_address::Admission;
 use crate::server::buffers::Buffers;
 use crate::server::clock::Millis;
+use crate::server::context::Context;
 use crate::server::deadline::Deadline;
 use crate::server::input::Input;
 use crate::server::places::Parked;
 use crate::server::turn::{self, Parking, Ready, Reason, Signals};
-use crate::server::workers::Service;
-use crate::server::Shared;
 use crate::tls;
 
 /// How long a stop waits for a handshake or a head that has begun.
@@ -84,21 +83,21 @@ impl<S: Stream> Connection<S> {
 
     /// Ends a connection that makes room: says goodbye if the socket takes it, and is gone. A response that is not sent
     /// whole is cut without that, or the client could take the part for the whole.
-    pub(crate) fn close_for_another(mut self: Box<Self>, shared: &Shared) {
+    pub(crate) fn close_for_another(mut self: Box<Self>, context: &Context) {
         if !matches!(self.stage, Stage::Sending(_)) {
             self.link.say_goodbye();
         }
-        self.end(shared);
+        self.end(context);
     }
 
     /// Drops a connection outside of its turn. With it goes a handler's reader, whose own drop may panic.
-    pub(crate) fn end(self: Box<Self>, shared: &Shared) {
+    pub(crate) fn end(self: Box<Self>, context: &Context) {
         let peer = self.link.peer;
         // What went wrong is among the faults.
         let _: Option<()> = handler_call::run("a panic in a connection", || drop(self));
         if handler_call::went_wrong() {
             for Fault { what, text } in handler_call::faults() {
-                shared.log_fault(what, Instant::now(), format_args!("{peer}: ending the connection {text}"));
+                context.log_fault(what, Instant::now(), format_args!("{peer}: ending the connection {text}"));
             }
         }
     }
@@ -109,7 +108,7 @@ impl<S: Stream> Connection<S> {
         let buffers = &mut *turn.buffers;
         // What was ready in the same watch comes soon after: no look for each. In a stop, which began before or after a turn,
         // each has its own.
-        if expired || buffers.millis() < turn.since || buffers.shared.is_draining() {
+        if expired || buffers.millis() < turn.since || buffers.context.is_draining() {
             buffers.look();
         }
         buffers.output.clear();
@@ -141,7 +140,7 @@ impl<S: Stream> Connection<S> {
         match flow {
             Flow::Wait => {
                 let fresh = Some(self.accepted).filter(|_| !self.served);
-                let idle = self.stage.idle(fresh, self.deadline.at, now, &buffers.shared.limits);
+                let idle = self.stage.idle(fresh, self.deadline.at, now, &buffers.context.limits);
                 let parking = Parking { now, deadline: self.deadline.at, idle };
                 Outcome::Park(self, parking)
             }
@@ -172,7 +171,7 @@ impl<S: Stream> Connection<S> {
     fn end_turn(&mut self, flow: Flow, buffers: &mut Buffers<'_>) -> io::Result<()> {
         self.link.transport.send_output(&mut buffers.output)?;
         if flow == Flow::Wait && self.link.transport.wants_write() && !self.listens_for_writable {
-            buffers.shared.poller.listen_for_writable(self.link.key, self.link.transport.as_raw_fd())?;
+            buffers.scheduler.listen_for_writable(self.link.key, self.link.transport.as_raw_fd())?;
             self.listens_for_writable = true;
         }
         Ok(())
@@ -217,7 +216,7 @@ impl<S: Stream> Connection<S> {
         match handshake::go_on(&mut self.link, rules, input, buffers)? {
             Handshake::Done => {
                 self.stage = Stage::Head(Head::default());
-                self.deadline = buffers.deadline(Limit::HeadTimeout, buffers.shared.limits.head_timeout);
+                self.deadline = buffers.deadline(Limit::HeadTimeout, buffers.context.limits.head_timeout);
             }
             Handshake::Waits => return self.wait(buffers),
             Handshake::IsOver => return Ok(Break(Flow::Close)),
@@ -230,7 +229,7 @@ impl<S: Stream> Connection<S> {
         loop {
             let Stage::Head(head) = &mut self.stage else { return Ok(Continue(())) };
             let Turn { input, buffers, .. } = &mut *turn;
-            let limits = &buffers.shared.limits;
+            let limits = &buffers.context.limits;
             let (unread, fields) = input.unread_and_fields();
             if unread.len() > request_head::empty_line(unread) {
                 if !std::mem::replace(&mut head.has_begun, true) && self.served {
@@ -238,7 +237,7 @@ impl<S: Stream> Connection<S> {
                 }
                 match head.find(unread, limits, fields) {
                     Found::Whole { start, length, line } => {
-                        if buffers.requests_left == 0 || !buffers.shared.has_permit(buffers.me) {
+                        if buffers.requests_left == 0 || !buffers.context.workers.has_permit(buffers.me) {
                             // Others get their turn; or the last handler blocked, and another worker is at work.
                             return Ok(Break(Flow::Again));
                         }
@@ -276,7 +275,7 @@ impl<S: Stream> Connection<S> {
                 Ok(read) => input.filled(read),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     let is_idle = !self.is_in_head() && !self.link.transport.wants_another_turn();
-                    if buffers.shared.is_draining() && is_idle {
+                    if buffers.context.is_draining() && is_idle {
                         self.link.say_goodbye();
                         return Ok(Break(Flow::Close));
                     }
@@ -300,7 +299,7 @@ impl<S: Stream> Connection<S> {
         let Turn { input, buffers, .. } = &mut *turn;
         let next = match collecting.collect(&mut self.link.transport, input, buffers)? {
             Collected::Part => {
-                self.deadline = collecting.reader.deadline(&buffers.shared.limits);
+                self.deadline = collecting.reader.deadline(&buffers.context.limits);
                 self.stage = Stage::Body(collecting);
                 return self.wait(buffers);
             }
@@ -322,7 +321,7 @@ impl<S: Stream> Connection<S> {
                 Ok(Continue(()))
             }
             Passed::Part => {
-                self.deadline = reader.first_deadline(&buffers.shared.limits);
+                self.deadline = reader.first_deadline(&buffers.context.limits);
                 self.wait(buffers)
             }
             Passed::CutOff => self.close_in_body(),
@@ -347,7 +346,7 @@ impl<S: Stream> Connection<S> {
             Next::Head => self.begin_head(buffers),
             Next::Sending(sending) => return self.begin_sending(sending, buffers),
             Next::Body(collecting) => {
-                self.deadline = collecting.reader.first_deadline(&buffers.shared.limits);
+                self.deadline = collecting.reader.first_deadline(&buffers.context.limits);
                 self.stage = Stage::Body(collecting);
             }
             Next::OtherWorker(collected) => {
@@ -363,7 +362,7 @@ impl<S: Stream> Connection<S> {
 
     fn begin_sending(&mut self, mut sending: Box<Sending>, buffers: &Buffers<'_>) -> Step {
         sending.begin(&mut self.link.transport, buffers.millis());
-        self.deadline = buffers.deadline(Limit::WriteTimeout, buffers.shared.limits.write_timeout);
+        self.deadline = buffers.deadline(Limit::WriteTimeout, buffers.context.limits.write_timeout);
         self.stage = Stage::Sending(sending);
         Ok(Continue(()))
     }
@@ -390,7 +389,7 @@ impl<S: Stream> Connection<S> {
     /// After a response on a connection that is kept: the next request.
     #[inline]
     fn begin_head(&mut self, buffers: &Buffers<'_>) {
-        let limits = &buffers.shared.limits;
+        let limits = &buffers.context.limits;
         match &mut self.stage {
             // Without a stage to drop.
             Stage::Head(head) => *head = Head::default(),
@@ -411,7 +410,7 @@ impl<S: Stream> Connection<S> {
         }
         let finishes_by_itself =
             matches!(self.stage, Stage::Sending(_) | Stage::Body(_) | Stage::Unwanted(_));
-        if buffers.shared.is_draining() && !finishes_by_itself {
+        if buffers.context.is_draining() && !finishes_by_itself {
             self.deadline = self.deadline.no_later_than(buffers.after(DRAIN_GRACE));
         }
         Ok(Break(Flow::Wait))
@@ -435,7 +434,7 @@ impl<S: Stream> Connection<S> {
         // The connection ends here, or goes on with a refusal, so whatever it was at is over.
         match std::mem::replace(&mut self.stage, Stage::Head(Head::TAKEN)) {
             Stage::Body(collecting) => {
-                let refusal = request::body_late(&buffers.shared.limits);
+                let refusal = request::body_late(&buffers.context.limits);
                 let next = self.link.refuse(refusal, collecting.held.told(), buffers);
                 return self.go_to(next, buffers);
             }
@@ -455,7 +454,7 @@ impl<S: Stream> Connection<S> {
             Some(limit) => {
                 let line =
                     format_args!("{peer}: closed, because nothing came or went for too long (limit {limit})");
-                buffers.shared.log_refusal(limit.name(), buffers.now(), line);
+                buffers.context.log_refusal(limit.name(), buffers.now(), line);
             }
             None => {}
         }

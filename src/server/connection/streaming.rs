@@ -3,21 +3,21 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::body::{refusal_of, Piece, Reader, Received};
 use super::transport::{Flushed, Stream, Transport};
 use crate::error::BodyFault;
 use crate::http::Refusal;
+use crate::server::context::Context;
 use crate::server::input::Input;
-use crate::server::workers::Service;
-use crate::server::Shared;
+use crate::server::scheduler::Scheduler;
 
 pub(crate) struct Streaming<'a, S: Stream> {
     pub key: usize,
     pub transport: &'a mut Transport<S>,
-    pub shared: &'a Arc<Shared>,
+    pub context: &'a Context,
+    pub scheduler: &'a dyn Scheduler,
     pub me: Option<usize>,
     pub reader: Reader,
     /// What had come before the handler was called, as far as the handler has not read it.
@@ -87,22 +87,22 @@ impl<S: Stream> Streaming<'_, S> {
             self.transport.begin_turn(false, false);
             return Ok(());
         }
-        let limits = &self.shared.limits;
+        let limits = &self.context.limits;
         let now = Instant::now();
         let deadline = self.reader.deadline(limits).at;
-        let left = Duration::from_millis(deadline.saturating_sub(self.shared.poller.millis(now)));
+        let left = Duration::from_millis(deadline.saturating_sub(self.scheduler.millis(now)));
         if left.is_zero() {
             return Err(BodyFault::TimedOut { limit: limits.body_timeout }.into());
         }
-        if self.shared.is_stopped() {
+        if self.context.is_stopped() {
             return Err(BodyFault::Incomplete.into());
         }
         if self.transport.wants_write() && self.transport.flush()? == Flushed::Blocked {
             // The client does not read; room to write is a reason to go on too.
-            self.shared.poller.listen_for_writable(self.key, self.transport.as_raw_fd())?;
+            self.scheduler.listen_for_writable(self.key, self.transport.as_raw_fd())?;
         }
-        self.shared.about_to_block(self.me);
-        let signals = self.shared.poller.await_signals(self.key, now + left);
+        self.scheduler.about_to_block(self.me);
+        let signals = self.scheduler.await_signals(self.key, now + left);
         self.transport.begin_turn(signals.readable, signals.hung_up);
         Ok(())
     }

@@ -30,6 +30,7 @@ use crate::log_limiter::LogLimiter;
 use crate::router::Router;
 use crate::server::buffers::Buffers;
 use crate::server::clock::{whole_millis, Clock, Millis};
+use crate::server::context::Context;
 use crate::server::deadline::Deadline;
 use crate::server::input::Input;
 use crate::server::missing::Missing;
@@ -37,9 +38,9 @@ use crate::server::places::Parked;
 use crate::server::poller::Poller;
 use crate::server::renewal::Renewal;
 use crate::server::serve::sizes;
+use crate::server::serve::Shared;
 use crate::server::turn::{Handlers, Idle, Outcome, Parking, Ready, Reason, Signals};
 use crate::server::workers::Workers;
-use crate::server::Shared;
 use crate::tls::{Identity, Live};
 
 /// Both directions of a connection in memory.
@@ -141,8 +142,9 @@ impl World {
         let mut limits = Limits { workers: 2, reserve_workers: 2, ..Limits::default() };
         change(&mut limits);
         let (renewal, _) = Renewal::new(tls.clone(), (Missing::default(), None), None).unwrap();
+        let poller = Poller::new(limits.workers, limits.readers()).unwrap();
         let per_address = |most| PerAddress::new(most, limits.count_loopback);
-        let shared = Shared {
+        let context = Context {
             connections: limits.connections,
             workers: Workers::new(sizes(&limits), router.handlers()),
             per_address: per_address(limits.connections_per_address),
@@ -150,7 +152,6 @@ impl World {
             body_memory: Arc::new(Budget::new(limits.body_memory_bytes)),
             streams: Streams::new(limits.streaming_bodies, per_address(limits.streaming_bodies_per_address)),
             log_limiter: Arc::new(LogLimiter::new(|| {})),
-            poller: Poller::new(limits.workers, limits.readers()).unwrap(),
             limits,
             router,
             tls,
@@ -161,6 +162,7 @@ impl World {
             draining: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         };
+        let shared = Shared { context, poller };
         // What a worker keeps borrows it for as long as the worker lives.
         World { shared: Box::leak(Box::new(Arc::new(shared))), trust: Arc::new(trust) }
     }
@@ -207,7 +209,7 @@ impl World {
             client: ClientConnection::new(self.trust.clone(), name).unwrap(),
             wire,
             input: Input::new(limits),
-            buffers: Buffers::new(self.shared, None),
+            buffers: Buffers::new(&self.shared.context, self.shared, None),
             handlers: Handlers::Call,
             since: 0,
             heard: Vec::new(),

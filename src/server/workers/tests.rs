@@ -36,7 +36,7 @@ fn a_worker_that_blocks_loses_its_permit_to_one_of_the_reserve() {
     assert_eq!(fake.served.workers().busy(), (1, 2));
     quick.say(b'q');
     assert_eq!(fake.told(), (quick.key, "quick", Some(1)));
-    assert!(!fake.served.has_permit(Some(0)) && fake.served.has_permit(Some(1)));
+    assert!(!fake.served.workers().has_permit(Some(0)) && fake.served.workers().has_permit(Some(1)));
     fake.let_go();
     assert_eq!(fake.told(), (blocked.key, "left", Some(0)));
     assert_eq!(fake.served.workers().busy(), (0, 2));
@@ -79,7 +79,7 @@ fn a_handler_that_says_that_it_will_block_gives_its_permit_up_at_once() {
     for (number, client) in clients.iter_mut().enumerate() {
         client.say(b's');
         assert_eq!(fake.told(), (client.key, "entered", Some(number)));
-        assert!(!fake.served.has_permit(Some(number)));
+        assert!(!fake.served.workers().has_permit(Some(number)));
     }
     assert_eq!(fake.served.workers().busy(), (3, 3));
     (0..3).for_each(|_| fake.let_go());
@@ -94,12 +94,12 @@ fn a_handler_that_was_slow_lately_is_called_without_a_permit() {
     let workers = fake.served.workers();
     fake.until(|places| places.watching);
     assert!(!workers.expects_slow(0));
-    (0..2).for_each(|_| fake.served.leave_handler(Some(1), Some(0), Duration::from_secs(1)));
+    (0..2).for_each(|_| workers.leave_handler(Some(1), Some(0), Duration::from_secs(1)));
     assert!(workers.expects_slow(0));
     let mut client = fake.connect();
     client.say(b'b');
     assert_eq!(fake.told(), (client.key, "entered", Some(0)));
-    assert!(!fake.served.has_permit(Some(0)));
+    assert!(!fake.served.workers().has_permit(Some(0)));
     fake.let_go();
 }
 
@@ -159,9 +159,9 @@ fn a_refused_thread_is_told_and_its_worker_tried_again_later() {
     let (workers, poller) = (fake.served.workers(), fake.served.poller());
     let call = workers.call(&mut poller.lock(), 0);
     assert_eq!(call, Call::Start(0));
-    assert!(fake.served.has_permit(Some(0)));
+    assert!(fake.served.workers().has_permit(Some(0)));
     workers.refused(&fake.served, 0, "has no threads left");
-    assert!(!fake.served.has_permit(Some(0)));
+    assert!(!fake.served.workers().has_permit(Some(0)));
     let faults = std::mem::take(&mut *fake.served.faults.lock().unwrap());
     assert_eq!(
         faults,
