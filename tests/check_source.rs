@@ -1,5 +1,5 @@
-//! What a user of `lockgate check --source` sees: what is found and what is not, how it is told, what may be allowed, and
-//! what `--fix` writes. And how right it is: precision and recall on the labelled lines of tests/check_source.
+//! `lockgate check --source` as a user sees it: which findings there are, how they are reported, how they are allowed, and
+//! what `--fix` writes. Also precision and recall on the labelled lines of tests/check_source.
 
 mod support_command;
 
@@ -34,21 +34,21 @@ fn write(dir: &Path, name: &str, contents: impl AsRef<[u8]>) {
     fs::write(path, contents).unwrap();
 }
 
-/// The exit code and what it says of a tree.
+/// The exit code and the output for a tree.
 fn check(dir: &Path, more: &[&str]) -> (i32, String) {
     let (code, stdout, stderr) = outcome(lockgate(&[&["check", "--source", text(dir)], more].concat()), b"");
     assert_eq!(stderr, "", "{stdout}");
     (code, stdout)
 }
 
-/// Its report in JSON, which is held to the schema that the crate ships.
+/// The report in JSON, which must be valid by the crate's schema.
 fn in_json(dir: &Path, more: &[&str]) -> Value {
     let report = serde_json::from_str(&check(dir, &[&["--json"], more].concat()).1).unwrap();
     must_hold(JSON_SCHEMA, &report);
     report
 }
 
-/// Its report in SARIF, which is held to the schema that OASIS publishes.
+/// The report in SARIF, which must be valid by the schema that OASIS publishes.
 fn in_sarif(line: &[&str]) -> (i32, Value) {
     let (code, said, _) = outcome(lockgate(line), b"");
     let log = serde_json::from_str(&said).unwrap();
@@ -65,7 +65,7 @@ fn places(dir: &Path, more: &[&str]) -> Vec<String> {
     findings.iter().map(told).collect()
 }
 
-// How right it is.
+// Precision and recall.
 
 #[test]
 fn it_is_as_right_as_the_documentation_says_on_lines_written_beside_the_rules() {
@@ -81,7 +81,7 @@ fn it_is_as_right_as_the_documentation_says_on_lines_in_the_shapes_of_public_cod
     figures.are_at_least([0.991, 1.0, 1.0], 1.0, 0.015);
 }
 
-/// The half that no rule was changed for. A line of it that is wrong stays as it is: the figures say so.
+/// The half for which no rule was changed. A wrong result for one of its lines stays wrong: the figures count it.
 #[test]
 fn it_is_as_right_as_the_documentation_says_on_the_half_that_is_held_out() {
     let figures = Figures::of(include_str!("check_source/held_out.txt"));
@@ -89,20 +89,20 @@ fn it_is_as_right_as_the_documentation_says_on_the_half_that_is_held_out() {
     figures.are_at_least([0.975, 0.988, 0.985], 0.978, 0.042);
 }
 
-/// An address that the program asks, as far as anything tells, and one that it perhaps only shows.
+/// An address that the program requests, as far as the code shows, and an address that it perhaps only shows.
 const ASKED: &str = "plain-http-url";
 const MENTIONED: &str = "plain-http-mentioned-url";
 
-/// How right it is on the lines of a file. An address whose label says that it is asked counts as found also by the note that
-/// it is mentioned; how many are found so only is held too.
+/// The results on the lines of a file. An address with a label that says it is requested counts as found also when only the
+/// note reports it; the number of these is checked too.
 #[derive(Debug, Default)]
 struct Figures {
     lines: usize,
-    /// Those without a finding.
+    /// Lines that should have a finding and have none.
     clean: usize,
-    /// Addresses that are told by a note, where the label says that they are asked: told, but of them no program complains.
+    /// Addresses that only a note reports although the label says that they are requested.
     only_noted: usize,
-    /// What is right, and what is a false alarm, by severity.
+    /// Right findings and false alarms, by severity.
     said: BTreeMap<String, (usize, usize)>,
     false_alarms: Vec<String>,
     missed: Vec<String>,
@@ -144,7 +144,7 @@ impl Figures {
         self.said.values().map(|(right, _)| right).sum()
     }
 
-    /// Of all, of errors, and of warnings.
+    /// For all findings, for errors, and for warnings.
     fn precision(&self) -> [f64; 3] {
         let of = |right: usize, wrong: usize| right as f64 / (right + wrong) as f64;
         let by = |severity: &str| self.said.get(severity).map_or(1.0, |(right, wrong)| of(*right, *wrong));
@@ -155,7 +155,7 @@ impl Figures {
         self.right() as f64 / (self.right() + self.missed.len()) as f64
     }
 
-    /// Prints them, and holds them against what the documentation gives.
+    /// Prints the figures, and compares them with those in the documentation.
     fn are_at_least(&self, precision: [f64; 3], recall: f64, only_noted: f64) {
         println!(
             "false alarms:\n  {}\nmissed:\n  {}",
@@ -207,7 +207,7 @@ fn labelled(lines: &str) -> (BTreeMap<String, Label>, TempDir) {
     (all, dir)
 }
 
-// What it says.
+// What the report says.
 
 #[test]
 fn a_report_names_the_place_the_line_and_the_fix_and_ends_with_a_sentence() {
@@ -218,13 +218,16 @@ fn a_report_names_the_place_the_line_and_the_fix_and_ends_with_a_sentence() {
     let (code, said) = check(dir.path(), &[]);
     assert_eq!(code, 1);
     let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(lines[0], "src/api.js:2:23: warning: api.acme.io is asked over plain HTTP (plain-http-url)");
+    assert_eq!(
+        lines[0],
+        "src/api.js:2:23: warning: api.acme.io is requested over plain HTTP (plain-http-url)"
+    );
     assert_eq!(lines[1], "    const ü = 'é', API = \"http://api.acme.io/v1\";");
     assert!(lines[2].starts_with("  why: "), "{said}");
     assert_eq!(lines[3], "  fix: https://api.acme.io/v1");
     assert_eq!(
         lines.last().unwrap(),
-        &"Found 1 warning in 2 files: fix what is listed, or allow what is meant to be so."
+        &"Found 1 warning in 2 files: fix them, or allow those that are intended."
     );
     assert!(!said.contains('\u{1b}'), "{said}");
 }
@@ -257,7 +260,7 @@ fn control_characters_do_not_reach_the_terminal() {
 }
 
 #[test]
-fn json_has_what_the_help_promises() {
+fn json_has_the_members_that_the_help_promises() {
     let dir = tree(&[
         ("a.py", "ctx.check_hostname = False\nU = 'http://api.acme.io'\n"),
         ("b/node_modules/x.js", ""),
@@ -284,7 +287,7 @@ fn json_has_what_the_help_promises() {
 }
 
 #[test]
-fn sarif_is_what_its_standard_asks_for() {
+fn sarif_is_valid_by_its_standard() {
     let dir = tree(&[("a b.py", "ctx.check_hostname = False\n")]);
     let (code, log) = in_sarif(&["check", "--source", text(dir.path()), "--sarif"]);
     assert_eq!(code, 2);
@@ -292,7 +295,7 @@ fn sarif_is_what_its_standard_asks_for() {
     let run = &log["runs"][0];
     let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
     let result = &run["results"][0];
-    // §3.27.6: the index leads to the rule of that id.
+    // §3.27.6: the index is that of the rule with this id.
     assert_eq!(rules[result["ruleIndex"].as_u64().unwrap() as usize]["id"], result["ruleId"]);
     assert_eq!(
         (result["ruleId"].as_str(), result["level"].as_str()),
@@ -316,7 +319,7 @@ fn sarif_holds_for_every_kind_of_report() {
     assert_eq!((code, log["runs"][0]["results"].as_array().map(Vec::len)), (0, Some(0)));
     let (code, log) = in_sarif(&["check", "--source", text(&clean.path().join("missing")), "--sarif"]);
     assert_eq!((code, &log["runs"][0]["invocations"][0]["executionSuccessful"]), (3, &Value::Bool(false)));
-    // The schema is heeded: a run without a tool is none.
+    // The schema has an effect: a run without a tool is invalid.
     let wrong = serde_json::json!({"version": "2.1.0", "runs": [{"results": []}]});
     let schema = include_str!("check_source/sarif-schema-2.1.0.json");
     assert!(std::panic::catch_unwind(|| must_hold(schema, &wrong)).is_err());
@@ -356,7 +359,7 @@ fn a_list_of_many_hosts_is_one_note() {
 }
 
 #[test]
-fn what_allows_an_asked_address_allows_a_mentioned_one() {
+fn allowing_a_requested_address_allows_a_mentioned_one() {
     let dir = tree(&[
         ("a.py", "url = 'http://www.acme.io'  # lockgate:allow plain-http-url our site has no HTTPS\n"),
         ("b.py", "url = 'http://www.acme.io'\n"),
@@ -365,10 +368,10 @@ fn what_allows_an_asked_address_allows_a_mentioned_one() {
     assert_eq!(places(dir.path(), &[]), Vec::<String>::new());
 }
 
-// What is looked at.
+// Which files are read.
 
 #[test]
-fn what_git_ignores_is_left_out_as_git_does() {
+fn files_that_git_ignores_are_left_out() {
     let dirty = "ctx.check_hostname = False\n";
     let dir = tree(&[
         (".gitignore", "*.gen.py\n/build/\n!keep.gen.py\nsecret.py\n"),
@@ -387,7 +390,7 @@ fn what_git_ignores_is_left_out_as_git_does() {
 }
 
 #[test]
-fn code_of_others_links_and_what_is_no_text_are_left_out_and_told() {
+fn other_peoples_code_links_and_binary_files_are_left_out_and_reported() {
     let dirty = "o = { rejectUnauthorized: false };\n";
     let outside = tree(&[("x.js", dirty)]);
     let dir = tree(&[
@@ -412,19 +415,19 @@ fn code_of_others_links_and_what_is_no_text_are_left_out_and_told() {
         .map(|skipped| skipped["path"].as_str().unwrap())
         .collect();
     assert_eq!(skipped, ["a.min.js", "assets/app.js", "binary.js", "large.js", "node_modules", "web/vendor"]);
-    // No file was looked at, so nothing is known.
+    // No file was read, so the result is unknown.
     let (code, said) = check(dir.path(), &[]);
     assert_eq!(code, 3);
     assert!(said.contains("not looked at: large.js: larger than 2 MiB"), "{said}");
-    let last = "No file was looked at, so nothing is known; not looked at: 1 binary, 2 code of others, 1 larger than 2 MiB, 2 minified.\n";
+    let last = "No file was read, so the result is unknown; skipped: 1 binary, 2 code of others, 1 larger than 2 MiB, 2 minified.\n";
     assert!(said.ends_with(last), "{said}");
-    // With one, what was passed over is still in the last sentence.
+    // With one file read, the last sentence still says what was skipped.
     write(dir.path(), "ok.js", "x = 1\n");
     let (code, said) = check(dir.path(), &[]);
     assert_eq!(code, 0);
-    let last = "Nothing was found in 1 file; not looked at: 1 binary, 2 code of others, 1 larger than 2 MiB, 2 minified.\n";
+    let last = "Nothing was found in 1 file; skipped: 1 binary, 2 code of others, 1 larger than 2 MiB, 2 minified.\n";
     assert!(said.ends_with(last), "{said}");
-    // Asked for by name, it is looked at.
+    // A file that is given by name is read.
     assert_eq!(check(&dir.path().join("web/vendor"), &[]).0, 2);
 }
 
@@ -445,7 +448,7 @@ fn repository(files: &[(&str, &str)], more: &[&str]) -> TempDir {
 }
 
 #[test]
-fn what_git_tracks_is_looked_at_though_a_pattern_or_its_folder_says_otherwise() {
+fn tracked_files_are_read_in_spite_of_a_pattern_or_their_folder() {
     let dirty = "o = { rejectUnauthorized: false };\n";
     let tracked = [
         (".gitignore", "/build/\n*.gen.js\nnode_modules\n"),
@@ -467,12 +470,12 @@ fn what_git_tracks_is_looked_at_though_a_pattern_or_its_folder_says_otherwise() 
         let found = places(dir.path(), &[]);
         let files: Vec<&str> = found.iter().map(|place| place.split(':').next().unwrap()).collect();
         assert_eq!(files, ["a.gen.js", "build/deep/x.js", "node_modules/a/x.js", "src/c.gen.js"], "{more:?}");
-        // From below, too.
+        // Also from a folder below.
         assert_eq!(places(&dir.path().join("src"), &[]), ["c.gen.js:1:7 verification-off"]);
         let (_, said) = check(dir.path(), &[]);
-        assert!(said.contains("; not looked at: 1 code of others"), "{said}");
+        assert!(said.contains("; skipped: 1 code of others"), "{said}");
     }
-    // An index that cannot be read says nothing, and costs nothing.
+    // An unreadable index counts as empty, and does no harm.
     let dir = repository(&tracked, &[]);
     for broken in [&b""[..], b"DIRC", b"DIRC\0\0\0\x02\xff\xff\xff\xff", &[b'D'; 4096]] {
         fs::write(dir.path().join(".git/index"), broken).unwrap();
@@ -486,7 +489,7 @@ fn pipes_and_devices_in_the_place_of_files_are_neither_waited_for_nor_read() {
     let pipe = |path: &Path| assert_eq!(outcome(of_program("mkfifo", &[text(path)]), b"").0, 0);
     let zero = |path: &Path| symlink("/dev/zero", path).unwrap();
     for put in [&pipe as &dyn Fn(&Path), &zero] {
-        // The file that says where the repository is, and all that this may lead to.
+        // The file with the path of the repository, and everything that it may point to.
         let dir = tree(&[("x.js", dirty)]);
         put(&dir.path().join(".git"));
         assert_eq!(places(dir.path(), &[]), ["x.js:1:7 verification-off"]);
@@ -502,9 +505,9 @@ fn pipes_and_devices_in_the_place_of_files_are_neither_waited_for_nor_read() {
         put(&dir.path().join("a.js"));
         put(&dir.path().join("script"));
         assert_eq!(places(dir.path(), &[]).len(), 2);
-        // From below, too.
+        // Also from a folder below.
         assert_eq!(places(&dir.path().join("below"), &[]).len(), 1);
-        // What is asked for by name cannot be read, and nor can what the user has written.
+        // Neither the given file nor the user's allow file can be read.
         let source = dir.path().join("a.js");
         let (code, said) = check(&source, &[]);
         assert!(code == 3 && said.contains("not looked at: a.js: cannot be read: it is "), "{code} {said}");
@@ -512,13 +515,13 @@ fn pipes_and_devices_in_the_place_of_files_are_neither_waited_for_nor_read() {
         let (code, _, said) = outcome(lockgate(&["check", "--source", text(dir.path())]), b"");
         assert!(code == 3 && said.contains(".lockgate-allow: cannot be read: it is "), "{code} {said}");
     }
-    // A pointer is a path and no more.
+    // A pointer is only a path.
     let dir = tree(&[("x.js", dirty), (".git", &format!("gitdir: {}", "own/".repeat(1 << 20)))]);
     assert_eq!(places(dir.path(), &[]).len(), 1);
 }
 
 #[test]
-fn a_repository_elsewhere_says_what_is_ignored() {
+fn a_repository_elsewhere_decides_what_is_ignored() {
     let dirty = "o = { rejectUnauthorized: false };\n";
     let dir = tree(&[
         ("tree/x.js", dirty),
@@ -531,7 +534,7 @@ fn a_repository_elsewhere_says_what_is_ignored() {
 }
 
 #[test]
-fn many_patterns_of_git_are_applied_and_too_many_are_told() {
+fn many_patterns_of_git_are_applied_and_too_many_are_reported() {
     let dirty = "o = { rejectUnauthorized: false };\n";
     let many: String = (0..40_000).map(|n| format!("/some/folder/{n}\n*.e{n}\nname{n}.js\n")).collect();
     let dir = tree(&[(".gitignore", &many), ("name39999.js", dirty), ("name40000.js", dirty)]);
@@ -548,7 +551,7 @@ fn many_patterns_of_git_are_applied_and_too_many_are_told() {
     assert_eq!(code, 2);
     assert!(
         said.contains(
-            "not looked at: sub/.gitignore: too many patterns, so that what they ignore is looked at\n"
+            "not looked at: sub/.gitignore: too many patterns, so the files that they ignore are read\n"
         ),
         "{said}"
     );
@@ -562,13 +565,13 @@ fn an_allow_file_without_an_end_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_read_is_told_and_is_not_called_clean() {
+fn unreadable_files_are_reported_and_the_tree_is_not_called_clean() {
     let dir = tree(&[("tree/a.py", "x = 1\n"), ("tree/shut/b.py", "")]);
     let (program, source) = (dir.path().join("lockgate"), dir.path().join("tree"));
     // By another process: see tests/command.rs.
     assert_eq!(outcome(of_program("cp", &[env!("CARGO_BIN_EXE_lockgate"), text(&program)]), b"").0, 0);
     let mut command = of_program(&program, &["check", "--source", text(&source)]);
-    // To root no folder is shut.
+    // Root can read every folder.
     if geteuid().is_root() {
         chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         command.uid(NOBODY).gid(NOBODY);
@@ -650,7 +653,7 @@ const AFTER: &[u8] = b"A = 'https://api.acme.io/v1'\r\n\xff = 1\r\nB = \"https:/
 const FIX: &[&str] = &["--fix", "--host", "api.acme.io"];
 
 #[test]
-fn fix_shows_the_difference_and_writes_nothing_unasked() {
+fn fix_shows_the_difference_and_writes_nothing_without_consent() {
     let dir = tree(&[]);
     write(dir.path(), "a.py", BEFORE);
     let source = text(dir.path());
@@ -671,7 +674,7 @@ fn fix_shows_the_difference_and_writes_nothing_unasked() {
 }
 
 #[test]
-fn fix_writes_only_what_is_certain_and_keeps_every_other_byte_and_the_mode() {
+fn fix_rewrites_only_certain_addresses_and_keeps_every_other_byte_and_the_mode() {
     let dir = tree(&[("tests/b.py", "A = 'http://api.acme.io/'\n")]);
     write(dir.path(), "a.py", BEFORE);
     let path = dir.path().join("a.py");
@@ -680,7 +683,7 @@ fn fix_writes_only_what_is_certain_and_keeps_every_other_byte_and_the_mode() {
     assert_eq!(fs::read(&path).unwrap(), AFTER);
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o750);
     assert_eq!(fs::read_to_string(dir.path().join("tests/b.py")).unwrap(), "A = 'http://api.acme.io/'\n");
-    // What was left alone is still said.
+    // Findings that were not rewritten are still reported.
     assert_eq!(code, 2);
     let left = places(dir.path(), &["--host", "api.acme.io"]);
     let expected = [
@@ -734,17 +737,17 @@ fn the_difference_can_be_given_to_patch() {
 }
 
 #[test]
-fn this_project_is_clean_with_what_it_allows() {
+fn this_project_is_clean_with_its_allow_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (code, said) = check(root, &[]);
     assert_eq!(code, 0, "{said}");
-    // Without the file it would not be.
+    // Without the file it would not be allowed.
     let report = in_json(root, &[]);
     assert!(report["allowed"].as_u64() > Some(5), "{}", report["allowed"]);
 }
 
 #[test]
-fn wrong_command_lines_say_what_is_right() {
+fn wrong_command_lines_name_the_right_ones() {
     let cases: [(&[&str], &str); 6] = [
         (&["check"], "give --source DIR"),
         (&["check", "--source", ".", "--fix"], "give --host HOST"),
@@ -761,7 +764,7 @@ fn wrong_command_lines_say_what_is_right() {
 }
 
 #[test]
-fn options_that_do_not_go_together_are_told_in_the_form_that_was_asked_for() {
+fn errors_of_options_have_the_requested_form() {
     for (more, part) in
         [(&["--sarif"][..], "give one"), (&["--yes"], "give both"), (&["--fix"], "give --host HOST")]
     {

@@ -1,11 +1,12 @@
-//! The certificates as they are served: whether they are trusted, for the host, and proven. What is wrong with the
-//! certificates themselves `tls` says; here it is weighed against what is known of the server. `Check` calls it.
+//! The certificates that a server sends: whether they are trusted, whether they are for the host, and whether the server
+//! has proved that it has the key. `tls` finds what is wrong with a certificate itself; this file weighs that against the
+//! rest of the check. `Check` calls it.
 
 use super::client::{Handshake, Keys};
 use super::rules;
 use super::run::Run;
 use super::secure::shown;
-use super::trust::{self, Distrust, Roots, Voucher};
+use super::trust::{self, Distrust, Roots, TrustedBy};
 use crate::calendar::from_unix;
 use crate::finding::{Finding, Rule};
 use crate::tls::certificate_rules as of_tls;
@@ -13,21 +14,22 @@ use crate::tls::{Certificate, Chain};
 use crate::url::Host;
 
 const DAY: i64 = 86_400;
-/// The areas of facts: of the certificate that a client gets that takes every kind of key, and of the one beside it.
+/// The areas of facts: the certificate for a client that accepts every kind of key, and the server's other certificate.
 const FIRST: &str = "certificate";
 const OTHER: &str = "other_certificate";
-/// Names of a certificate that are quoted.
+/// How many names of a certificate a report quotes.
 const MOST_NAMED: usize = 8;
 
-/// What other probes want to know of it.
+/// What other probes need to know of the certificate.
 #[derive(Debug, Default)]
 pub(super) struct Served {
-    pub(super) voucher: Option<Voucher>,
-    /// From when to when it is valid.
+    pub(super) trusted_by: Option<TrustedBy>,
+    /// The start and the end of its validity.
     pub(super) validity: Option<(i64, i64)>,
 }
 
-/// Looks at the certificates that the server sent, its own first; `handshake` is there if there was one with a client of today.
+/// Checks the certificates that the server sent, its own first. `handshake` is `None` when the handshake with a current
+/// client failed.
 pub(super) fn look(
     run: &mut Run<'_>,
     roots: &Roots,
@@ -41,13 +43,13 @@ pub(super) fn look(
     served
 }
 
-/// The kind of key of the server's own certificate, if it is one of the two that servers have beside each other.
+/// The kind of key of the server's own certificate, if it is one of the two kinds that a server may serve together.
 pub(super) fn kind(ders: &[Vec<u8>]) -> Option<Keys> {
     let own = Certificate::from_der(ders.first()?).ok()?;
     [Keys::Ecdsa, Keys::Rsa].into_iter().find(|keys| own.key().starts_with(keys.name()))
 }
 
-/// The same of the certificate that clients of another kind of key get. What is wrong with both is said once.
+/// The same for the certificate that clients with another kind of key get. A fault of both is reported once.
 pub(super) fn look_at_other(run: &mut Run<'_>, roots: &Roots, handshake: &Handshake, now: i64) {
     let kind = kind(&handshake.chain).map_or("other", Keys::name);
     let (_, findings) = of_chain(run, roots, &handshake.chain, Some(handshake), now, OTHER);
@@ -87,13 +89,13 @@ fn of_chain(
     };
     let chain = Chain::from_certificates(certificates);
     let Some(own) = chain.certificates().first() else { return Default::default() };
-    // When a certificate is over, that is one finding; whether it was trusted is another.
-    let verdict = roots.voucher(ders, time_of_validity(&chain, now));
+    // An expired certificate is one finding; whether it was trusted is another.
+    let verdict = roots.trusted_by(ders, time_of_validity(&chain, now));
     facts(run, area, own, verdict.as_ref().ok().copied(), now);
 
     let mut findings = chain.findings(from_unix(now));
     let is_about = |findings: &[Finding], rule: &Rule| findings.iter().any(|finding| finding.id() == rule.id);
-    // With the authorities at hand it is known whether an issuer is missing.
+    // The authorities show whether an issuer is missing.
     let is_public = is_about(&findings, &of_tls::MISSING_INTERMEDIATE);
     let guesses = [&of_tls::MISSING_INTERMEDIATE, &of_tls::ISSUER_ELSEWHERE];
     findings.retain(|finding| guesses.iter().all(|rule| rule.id != finding.id()));
@@ -105,11 +107,12 @@ fn of_chain(
             findings.push(Finding::new(&rules::UNTRUSTED_SELF_SIGNED, seen));
         }
         Err(Distrust::UnknownIssuer) => findings.push(unknown_issuer(run, roots, &chain, is_public, "")),
-        // What is wrong with a certificate is said already, in better words.
+        // The findings of `tls` have said this already, in better words.
         Err(Distrust::OtherKey | Distrust::Other(_))
             if findings.iter().any(|finding| finding.severity() == crate::Severity::Error) => {}
         Err(Distrust::OtherKey) => {
-            let hint = "; an authority of that name is trusted, with another key: was it made anew?";
+            let hint =
+                "; an authority of that name is trusted, with another key: was the authority replaced?";
             findings.push(unknown_issuer(run, roots, &chain, is_public, hint));
         }
         Err(Distrust::Other(why)) => {
@@ -125,7 +128,7 @@ fn of_chain(
         findings.push(Finding::new(&rules::KEY_UNPROVEN, seen));
     }
     let validity = Some((own.validity().not_before, own.validity().not_after));
-    (Served { voucher: verdict.ok(), validity }, findings)
+    (Served { trusted_by: verdict.ok(), validity }, findings)
 }
 
 /// The time nearest to `now` at which all certificates are valid, if there is one.
@@ -137,7 +140,7 @@ fn time_of_validity(chain: &Chain, now: i64) -> i64 {
     now.max(begins).min(ends)
 }
 
-/// Nobody that is trusted has issued it: is one missing in between, or is the authority a private one?
+/// No trusted authority has issued the chain: either an intermediate is missing, or the authority is private.
 fn unknown_issuer(run: &Run<'_>, roots: &Roots, chain: &Chain, is_public: bool, hint: &str) -> Finding {
     let way = chain.in_order();
     let top = way.last().or(chain.certificates().first());
@@ -145,35 +148,35 @@ fn unknown_issuer(run: &Run<'_>, roots: &Roots, chain: &Chain, is_public: bool, 
     let issuer = shown_name(top.issuer());
     let root = chain.certificates().iter().find(|root| root.is_self_signed() && top.is_issued_by(root));
     let (url, options) = (&run.url, &run.options);
-    // Where `lockgate demo` puts it.
+    // `lockgate demo` writes its authority there.
     let file = if issuer.contains("lockgate demo CA") { "certs/ca.pem" } else { "ca.pem" };
-    // As lockgate names the authorities that devices make.
+    // The names of device authorities contain these words.
     let get = match issuer.contains(" device CA ") {
         true => "lockgate cert ca --state DIR > ca.pem (on the device)\n",
         false => "",
     };
-    // What was given is not told to be given.
+    // The remedy does not name `--ca` when it was given.
     let fix = match (roots.has_given(), root) {
         (false, _) => format!(
             "{get}lockgate check {url} --ca {file}{options}
-and so for every client: curl --cacert {file} …, NODE_EXTRA_CA_CERTS={file}, REQUESTS_CA_BUNDLE={file}, SSL_CERT_FILE={file}"
+and for every client: curl --cacert {file} …, NODE_EXTRA_CA_CERTS={file}, REQUESTS_CA_BUNDLE={file}, SSL_CERT_FILE={file}"
         ),
-        (true, Some(_)) => format!("{get}give with --ca the certificate of {issuer} instead, and so to every client"),
+        (true, Some(_)) => format!("{get}give the certificate of {issuer} with --ca instead, and give it to every client"),
         (true, None) => format!(
             "{get}if {issuer} is an intermediate authority below that of --ca, serve its certificate as well: \
              cat cert.pem intermediate.pem > fullchain.pem
-if it is an authority of its own, give with --ca the certificate of {issuer} instead, and so to every client"
+if it is an authority of its own, give the certificate of {issuer} with --ca instead, and give it to every client"
         ),
     };
     let unknown = |seen| Finding::new(&rules::UNTRUSTED_AUTHORITY, seen).fixed_by(fix);
     match (root, top.issuers_at().first()) {
-        (Some(_), _) => {
-            unknown(format!("the authority is {issuer}, which is sent along and is not trusted{hint}"))
-        }
+        (Some(_), _) => unknown(format!(
+            "the authority is {issuer}, which the server sends and this machine does not trust{hint}"
+        )),
         (None, at) if is_public || at.is_some() => {
             let at = at.map_or_else(String::new, |at| format!("; it is at {}", shown(at)));
             let seen = format!(
-                "the certificate of {issuer} is missing: it has issued that of {}, was not sent, and is not trusted by itself{at}",
+                "the certificate of {issuer} is missing: it has issued that of {}, was not sent, and is not a trusted authority{at}",
                 name_of(top)
             );
             Finding::new(&of_tls::MISSING_INTERMEDIATE, seen)
@@ -211,15 +214,15 @@ fn other_name(run: &Run<'_>, own: &Certificate) -> Finding {
     }
 }
 
-fn facts(run: &mut Run<'_>, area: &'static str, own: &Certificate, voucher: Option<Voucher>, now: i64) {
+fn facts(run: &mut Run<'_>, area: &'static str, own: &Certificate, trusted_by: Option<TrustedBy>, now: i64) {
     use std::fmt::Write;
     let mut fingerprint = String::new();
     for byte in own.fingerprint() {
-        // Nothing is wrong with writing to a String.
+        // Writing to a String does not fail.
         let _ = write!(fingerprint, "{byte:02x}");
     }
     let addresses: Vec<String> = own.ip_addresses().iter().map(ToString::to_string).collect();
-    run.fact(area, "trusted", voucher.map(Voucher::name));
+    run.fact(area, "trusted", trusted_by.map(TrustedBy::name));
     run.fact(area, "subject", own.subject());
     run.fact(area, "issuer", own.issuer());
     run.fact(area, "serial", own.serial());
@@ -233,7 +236,7 @@ fn facts(run: &mut Run<'_>, area: &'static str, own: &Certificate, voucher: Opti
     run.fact(area, "sha256", fingerprint);
 }
 
-/// Whether the server's certificate of another connection can be told from that of the first.
+/// Whether another connection has shown a certificate other than the first one.
 pub(super) fn compare(run: &mut Run<'_>, first: &[Vec<u8>], other: &[Vec<u8>]) {
     let read = |chain: &[Vec<u8>]| chain.first().and_then(|der| Certificate::from_der(der).ok());
     let (Some(first), Some(other)) = (read(first), read(other)) else { return };
@@ -249,7 +252,7 @@ pub(super) fn compare(run: &mut Run<'_>, first: &[Vec<u8>], other: &[Vec<u8>]) {
     }
 }
 
-/// Whose certificate a chain begins with, for a sentence.
+/// The subject of the first certificate of a chain, for a sentence.
 pub(super) fn subject(chain: &[Vec<u8>]) -> String {
     match chain.first().and_then(|der| Certificate::from_der(der).ok()) {
         Some(certificate) => format!("the certificate of {}", name_of(&certificate)),

@@ -1,6 +1,6 @@
-//! The client of today that a check connects as: rustls, with a verifier that writes down what it is shown. It goes on with
-//! every server, trusted or not, because what is behind the handshake is to be looked at as well; so nothing secret is ever
-//! sent over it, and what it says about trust comes from `trust`, never from a handshake that succeeded.
+//! The current client that a check connects as: rustls, with a verifier that records what the server shows. It accepts
+//! every server, trusted or not, because the check also looks behind the handshake. So nothing secret is ever sent over it,
+//! and every statement about trust comes from `trust`, never from a successful handshake.
 
 use std::fmt;
 use std::io;
@@ -20,7 +20,7 @@ use super::line::Line;
 use crate::tls::provider;
 use crate::url::Host;
 
-/// What a certificate's key signs with.
+/// The kind of a certificate's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Keys {
     Ecdsa,
@@ -61,7 +61,7 @@ impl Keys {
     }
 }
 
-/// What a client shows to a server that asks for its certificate.
+/// The certificate and key for a server that asks for a client certificate.
 pub(super) type Own = Arc<CertifiedKey>;
 
 pub(super) type Secured = Conversation<StreamOwned<ClientConnection, Line>>;
@@ -69,12 +69,12 @@ pub(super) type Secured = Conversation<StreamOwned<ClientConnection, Line>>;
 /// Whether the client has shown its certificate to a server that asked for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// It has none to show.
+    /// It has no certificate.
     NoneShown,
     Shown,
 }
 
-/// What the handshake showed.
+/// What the handshake has shown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Handshake {
     /// DER, in the order sent. Empty when a session was resumed.
@@ -88,17 +88,17 @@ pub(super) struct Handshake {
     pub(super) is_resumed: bool,
 }
 
-/// Why there was no handshake, and what had been seen of it by then.
+/// Why a handshake failed, and what was seen of it before.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) error: io::Error,
-    /// How many bytes had come.
+    /// How many bytes had arrived.
     pub(super) heard: usize,
     pub(super) shown: Handshake,
 }
 
 impl Failed {
-    /// Whether the server stopped, or did not begin, without a word that would say why.
+    /// Whether the server ended, or never began, the handshake without saying why.
     pub(super) fn is_silence(&self) -> bool {
         use io::ErrorKind::{
             BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut, UnexpectedEof,
@@ -124,12 +124,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// One that speaks these application protocols (ALPN), and shows `own` to a server that asks for its certificate.
+    /// A client with these application protocols (ALPN). It shows `own` to a server that asks for a certificate.
     pub(super) fn new(protocols: &[&str], own: Option<Own>) -> Result<Client, io::Error> {
         Client::taking(None, protocols, own)
     }
 
-    /// The same that takes signatures of these keys alone.
+    /// The same client, which accepts signatures of these kinds of keys alone.
     pub(super) fn with_keys(&self, keys: Keys, protocols: &[&str]) -> Result<Client, io::Error> {
         Client::taking(Some(keys), protocols, self.notes.own.clone())
     }
@@ -147,13 +147,13 @@ impl Client {
         Ok(Client { config: Arc::new(config), notes })
     }
 
-    /// Whether a certificate is asked for in this handshake, and what then was shown.
+    /// Whether the server asks for a certificate in this handshake, and whether the client has shown one.
     pub(super) fn asked(&self, handshake: &Handshake) -> Option<Asked> {
         let shown = if self.notes.own.is_some() { Asked::Shown } else { Asked::NoneShown };
         handshake.wants_certificate.then_some(shown)
     }
 
-    /// Performs a handshake, asking for this host's name; with an address no name is asked for.
+    /// Performs a handshake with this host's name (SNI); no name is sent for an address.
     pub(super) fn connect(&self, line: Line, host: &Host) -> Result<(Secured, Handshake), Failed> {
         self.notes.lock().clone_from(&Handshake::default());
         let failed = |error, heard| Failed { error, heard, shown: self.notes.lock().clone() };
@@ -191,7 +191,7 @@ impl Client {
     }
 }
 
-/// The alert that the server ended a handshake with, if that is what an error says.
+/// The alert with which the server ended the handshake, if the error is an alert.
 pub(super) fn alert_in(error: &io::Error) -> Option<u8> {
     match error.get_ref()?.downcast_ref::<rustls::Error>()? {
         rustls::Error::AlertReceived(alert) => Some((*alert).into()),
@@ -199,12 +199,12 @@ pub(super) fn alert_in(error: &io::Error) -> Option<u8> {
     }
 }
 
-/// Writes down what a server shows. It refuses nothing: see the module.
+/// Records what a server shows. It accepts everything: see the module.
 struct Notes {
     provider: Arc<CryptoProvider>,
     /// The client's own certificate.
     own: Option<Own>,
-    /// The only keys whose signatures are taken.
+    /// The only kinds of keys whose signatures are accepted.
     keys: Option<Keys>,
     taken: Mutex<Handshake>,
 }
@@ -261,7 +261,7 @@ impl ServerCertVerifier for Notes {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
-        // Offered so that a server that has nothing better is looked at all the same.
+        // Offered so that a server with nothing better can be checked as well.
         schemes.extend([SignatureScheme::ECDSA_SHA1_Legacy, SignatureScheme::RSA_PKCS1_SHA1]);
         schemes.retain(|scheme| self.keys.is_none_or(|keys| keys.are_of(*scheme)));
         schemes
@@ -275,7 +275,7 @@ impl ResolvesClientCert for Notes {
     }
 
     fn has_certs(&self) -> bool {
-        // What makes rustls ask for one, which is then noted.
+        // This makes rustls ask for a client certificate, which the resolver records.
         true
     }
 }

@@ -1,19 +1,19 @@
-//! HTTP/1.1 from the client's side, as far as a check needs it: one request and its answer, bounded, over any stream. Knows
+//! HTTP/1.1 from the client's side, as far as a check needs it: one request and its bounded answer, over any stream. Knows
 //! no socket and no TLS; the probes call it.
 
 use std::io::{self, ErrorKind, Read, Write};
 
 use crate::http::chunked::{Decoder, Found};
 
-/// What is read of a head; the servers that send more are known to nobody.
+/// The most that is read of a head; no known server sends more.
 const MOST_HEAD: usize = 64 * 1024;
 const MOST_FIELDS: usize = 128;
-/// What is read of a body. The rest is of no interest here.
+/// The most that is read of a body. The check does not need the rest.
 pub(super) const MOST_BODY: usize = 256 * 1024;
-/// Interim answers (1xx) before the one that counts.
+/// The most interim answers (1xx) before the final one.
 const MOST_INTERIM: usize = 4;
 
-/// What is asked.
+/// A request.
 #[derive(Debug)]
 pub(super) struct Ask<'a> {
     pub(super) method: &'a str,
@@ -23,14 +23,14 @@ pub(super) struct Ask<'a> {
     pub(super) fields: &'a [(&'a str, &'a str)],
 }
 
-/// What was answered.
+/// The answer.
 #[derive(Debug, Default)]
 pub(super) struct Reply {
     pub(super) status: u16,
-    /// Names in lower case; values with what is no UTF-8 replaced.
+    /// Names in lower case; bytes of values that are not UTF-8 are replaced.
     pub(super) fields: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
-    /// Whether the next request may go over the same connection.
+    /// Whether the connection may carry another request.
     pub(super) persists: bool,
     /// Why the body was not read to its end, as a clause; `None` when it was.
     pub(super) cut: Option<&'static str>,
@@ -38,18 +38,18 @@ pub(super) struct Reply {
 
 const STREAM: &str = "it is a stream of events";
 const LARGE: &str = "it has over 256 KiB";
-const LATE: &str = "it had not come in time";
+const LATE: &str = "it did not arrive in time";
 
-/// A connection over which requests go one after the other.
+/// A connection for one request after the other.
 #[derive(Debug)]
 pub(super) struct Conversation<S> {
     pub(super) stream: S,
-    /// Read, and not used yet.
+    /// Bytes that were read and not used yet.
     rest: Vec<u8>,
 }
 
 impl Reply {
-    /// The first field of this name.
+    /// The value of the first field with this name.
     pub(super) fn field(&self, name: &'static str) -> Option<&str> {
         self.all(name).next()
     }
@@ -93,11 +93,11 @@ impl<S: Read + Write> Conversation<S> {
             }
             match self.body(ask.method, &mut reply) {
                 Ok(()) => {}
-                // The head has come, and is an answer.
+                // The head has arrived, so there is an answer.
                 Err(error) if error.kind() == ErrorKind::TimedOut => reply.cut = Some(LATE),
                 Err(error) => return Err(error),
             }
-            // What is left of such a body stands where the next answer would be.
+            // The rest of such a body is in the place of the next answer.
             reply.persists &= reply.cut.is_none();
             return Ok(reply);
         }
@@ -159,7 +159,7 @@ impl<S: Read + Write> Conversation<S> {
         }
         let length = match reply.field("content-length").map(|value| value.trim().parse::<usize>()) {
             Some(Ok(length)) => Some(length),
-            Some(Err(_)) => return Err(invalid("its Content-Length is no number")),
+            Some(Err(_)) => return Err(invalid("its Content-Length is not a number")),
             None => None,
         };
         let wanted = length.map_or(MOST_BODY + 1, |length| length.min(MOST_BODY));
@@ -172,7 +172,7 @@ impl<S: Read + Write> Conversation<S> {
             }
         }
         reply.persists &= length.is_some();
-        // Without a length, more may come than has come.
+        // Without a length, the body may still go on.
         if length.unwrap_or(self.rest.len()) > MOST_BODY {
             reply.cut = Some(LARGE);
         }
@@ -212,7 +212,7 @@ impl<S: Read + Write> Conversation<S> {
         }
     }
 
-    /// Whether bytes came that nobody has asked for.
+    /// Whether the server has sent bytes without a request.
     pub(super) fn has_rest(&self) -> bool {
         !self.rest.is_empty()
     }
@@ -221,11 +221,11 @@ impl<S: Read + Write> Conversation<S> {
         let mut buffer = [0; 16 * 1024];
         let count = match self.stream.read(&mut buffer) {
             Ok(count) => count,
-            // A connection that ends without close_notify; a length that is missed is found by the caller.
+            // The connection ended without close_notify; the caller notices when bytes of the length are missing.
             Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => 0,
             Err(error) => return Err(error),
         };
-        // `read` gives at most the buffer's length.
+        // `read` returns at most the buffer's length.
         self.rest.extend_from_slice(&buffer[..count]);
         Ok(count)
     }
@@ -251,7 +251,7 @@ pub(super) fn is_end(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    /// What a server has written, a few bytes at a time.
+    /// The bytes of a server, which arrive a few at a time.
     struct Canned {
         input: Vec<u8>,
         at: usize,
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_is_an_error() {
+    fn bytes_that_are_not_an_answer_are_an_error() {
         for input in [
             "",
             "SSH-2.0-OpenSSH\r\n",

@@ -1,4 +1,4 @@
-//! The long text about a kind of finding, and the page of them all. Values only.
+//! The long text about each kind of finding, and the page of all of them. Values only.
 
 use super::rules::TABLES;
 use crate::finding::{Rule, Severity};
@@ -8,7 +8,7 @@ use crate::tls::certificate_rules;
 
 const CERTIFICATES: &str = "Certificates";
 
-/// What there is to know about a kind of finding.
+/// The description of a kind of finding.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation {
     topic: &'static str,
@@ -16,13 +16,13 @@ pub struct Explanation {
     about: &'static str,
 }
 
-/// The explanation of the findings with this id; `None` when there are none.
+/// The explanation for this id; `None` for an unknown id.
 pub fn explain(id: &str) -> Option<Explanation> {
     Explanation::all().find(|explanation| explanation.id() == id)
 }
 
 impl Explanation {
-    /// All there are, by topic.
+    /// All explanations, by topic.
     pub fn all() -> impl Iterator<Item = Explanation> {
         let own = TABLES.into_iter().flat_map(|(topic, entries)| {
             entries.iter().map(move |entry| Explanation { topic, rule: entry.rule, about: entry.about })
@@ -31,12 +31,12 @@ impl Explanation {
         own.chain(of_certificates.iter().map(|rule| Explanation { topic: CERTIFICATES, rule, about: "" }))
     }
 
-    /// What it is about: `TLS`, `HTTP`, certificates.
+    /// The topic: `TLS`, `HTTP`, certificates.
     pub fn topic(&self) -> &'static str {
         self.topic
     }
 
-    /// The name of the kind, such as `tls-1-0`.
+    /// The id of the kind, such as `tls-1-0`.
     pub fn id(&self) -> &'static str {
         self.rule.id
     }
@@ -51,22 +51,22 @@ impl Explanation {
         self.rule.why
     }
 
-    /// How it is found out, and what else there is to know. May be empty.
+    /// How the check finds it, and what else there is to know. May be empty.
     pub fn about(&self) -> &'static str {
         self.about
     }
 
-    /// The large clients that refuse it for this alone, of `Apple`, `Chrome` and `Firefox`.
+    /// Those of `Apple`, `Chrome` and `Firefox` that refuse a server for this alone.
     pub fn refused_by(&self) -> &'static [&'static str] {
         self.rule.refused_by
     }
 
-    /// How to put it right; lines that begin with the name of a program are for that program.
+    /// How to fix it; a line that begins with the name of a program is for that program.
     pub fn fix(&self) -> &'static str {
         self.rule.fix
     }
 
-    /// Where that is laid down.
+    /// The standard or manual that says so.
     pub fn reference(&self) -> &'static str {
         self.rule.reference
     }
@@ -77,9 +77,9 @@ impl Explanation {
 fn page() -> String {
     let mut out = String::from(
         "# What a check can find\n\n\
-         Written by the tests from the tables in `src/check/rules`, `src/scan/findings.rs` and\n\
-         `src/tls/findings/rules.rs`, which `lockgate cert show` reads too; to write it anew:\n\
-         `LOCKGATE_WRITE=1 cargo test --lib the_page_of_all_findings`. `lockgate check --explain ID` prints the same.\n",
+         The tests write this page from the tables in `src/check/rules`, `src/scan/findings.rs` and\n\
+         `src/tls/findings/rules.rs`, which `lockgate cert show` reads too. To write it again:\n\
+         `LOCKGATE_WRITE=1 cargo test --features cli --lib the_page_of_all_findings`. `lockgate check --explain ID` prints the same.\n",
     );
     let mut topic = "";
     for explanation in Explanation::all() {
@@ -96,16 +96,12 @@ fn page() -> String {
         }
         out.push_str(&format!("```text\n{}\n```\n\nSee {}.\n", explanation.fix(), explanation.reference()));
     }
-    out.push_str("\n## The code of clients\n");
+    out.push_str("\n## Client code\n");
     for explanation in scan::Explanation::all() {
         let (id, severity, title) = (explanation.id(), explanation.severity(), explanation.title());
         out.push_str(&format!("\n### {id} ({severity})\n\n{title}. {}\n\n", explanation.why()));
         out.push_str(&format!("```text\n{}\n```\n\n", explanation.long().trim_end()));
-        out.push_str(&format!(
-            "To put it right: {}.\n\nSee {}.\n",
-            explanation.fix(),
-            explanation.reference()
-        ));
+        out.push_str(&format!("To fix it: {}.\n\nSee {}.\n", explanation.fix(), explanation.reference()));
     }
     out
 }
@@ -118,7 +114,7 @@ mod tests {
 
     #[cfg(feature = "scan")]
     #[test]
-    fn the_page_of_all_findings_is_what_the_tables_say() {
+    fn the_page_of_all_findings_matches_the_tables() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/check/FINDINGS.md");
         if std::env::var_os("LOCKGATE_WRITE").is_some() {
             std::fs::write(path, page()).unwrap();

@@ -1,9 +1,9 @@
-//! What a server says to a ClientHello, up to where it waits for the client: read from records (RFC 8446 §5.1) without any
-//! key, which is all that is in clear. Knows no socket, only a stream; the probes call it.
+//! The answer of a server to a ClientHello, up to the point where it waits for the client. It is read from records (RFC
+//! 8446 §5.1) without a key, so only the part in clear is seen. Knows no socket, only a stream; the probes call it.
 
 use std::io::{self, ErrorKind, Read};
 
-/// The most that is read of one flight. Chains of certificates stay far below.
+/// The most that is read of one flight. Certificate chains are far smaller.
 const MOST_BYTES: usize = 256 * 1024;
 const MOST_CERTIFICATES: usize = 32;
 
@@ -19,36 +19,36 @@ const RETRY: [u8; 32] = [
 /// How a server answered a hello.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// It would go on: up to ServerHelloDone, or with TLS 1.3 to its hello.
+    /// The server would continue: it was read up to ServerHelloDone, or with TLS 1.3 up to its hello.
     Accepted(Flight),
     /// A refusal, with the number of its alert.
     Alert(u8),
-    /// Something that is no TLS; its first bytes.
+    /// Bytes that are not TLS; the first of them.
     Foreign(Vec<u8>),
-    /// The connection ended without a word that would decide it.
+    /// The connection ended without an answer.
     Closed,
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     Silent,
 }
 
-/// What is seen of the handshake that a server would go on with.
+/// What the server has shown of the handshake that it would continue.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Flight {
     pub(super) version: u16,
     pub(super) suite: u16,
-    /// The group of the key exchange that it chose, if it is one of those that have numbers.
+    /// The chosen group of the key exchange, if it has a number.
     pub(super) group: Option<u16>,
-    /// The application protocol that it chose, before TLS 1.3.
+    /// The chosen application protocol, before TLS 1.3.
     pub(super) protocol: Option<Vec<u8>>,
     /// DER, in the order sent; before TLS 1.3.
     pub(super) certificates: Vec<Vec<u8>>,
-    /// Whether the client is asked for a certificate; before TLS 1.3.
+    /// Whether the server asks for a client certificate; before TLS 1.3.
     pub(super) wants_certificate: bool,
-    /// The prime's length of a Diffie-Hellman exchange in bits, when `suite` is one.
+    /// The length in bits of the prime of a Diffie-Hellman exchange, when `suite` has one.
     pub(super) dh_bits: Option<usize>,
 }
 
-/// Reads until the server has decided. Errors of the connection are answers as well.
+/// Reads until the server has accepted or refused. Errors of the connection are answers as well.
 pub(super) fn read(stream: &mut impl Read) -> Answer {
     let mut reader = Reader { stream, read: 0, messages: Vec::new() };
     let mut flight: Option<Flight> = None;
@@ -76,7 +76,7 @@ pub(super) fn read(stream: &mut impl Read) -> Answer {
             }
             (13, Some(flight)) => flight.wants_certificate = true,
             (14, Some(_)) => return flight.map_or(Answer::Closed, Answer::Accepted),
-            // hello_request before the hello, session tickets, status: nothing that decides.
+            // hello_request before the hello, session tickets and status decide nothing.
             _ => {}
         }
     }
@@ -122,12 +122,12 @@ enum Stop {
 struct Reader<'a, R> {
     stream: &'a mut R,
     read: usize,
-    /// Handshake bytes out of their records, not taken yet.
+    /// Handshake bytes out of their records, not used yet.
     messages: Vec<u8>,
 }
 
 impl<R: Read> Reader<'_, R> {
-    /// The next handshake message: its kind and what is in it.
+    /// The next handshake message: its kind and its content.
     fn message(&mut self) -> Result<(u8, Vec<u8>), Stop> {
         loop {
             if let [kind, a, b, c, rest @ ..] = &self.messages[..] {
@@ -162,7 +162,7 @@ impl<R: Read> Reader<'_, R> {
             return Err(Stop::Broken);
         }
         match (head[0], &content[..]) {
-            // A warning (RFC 5246 §7.2) is no refusal: unrecognized_name comes before a flight that goes on.
+            // A warning (RFC 5246 §7.2) is not a refusal: the flight goes on after unrecognized_name.
             (ALERT, [1, number]) if *number != 0 => Ok(()),
             (ALERT, [_, number]) => Err(Stop::Alert(*number)),
             (HANDSHAKE, content) => {
@@ -173,7 +173,7 @@ impl<R: Read> Reader<'_, R> {
         }
     }
 
-    /// Fills the buffer as far as the stream goes.
+    /// Reads more of the stream into the buffer.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -209,12 +209,12 @@ fn server_hello(body: &[u8]) -> Option<Flight> {
         match number {
             16 => flight.protocol = Bytes(content.vector(2)?).vector(1).map(<[u8]>::to_vec),
             43 => flight.version = content.number(2)? as u16,
-            // The group stands first in a hello's share, and alone in a request to try again.
+            // The group is first in the share of a hello, and alone in a HelloRetryRequest.
             51 => flight.group = content.number(2).map(|group| group as u16),
             _ => {}
         }
     }
-    // A request to try again is of TLS 1.3, whatever else it says.
+    // A HelloRetryRequest is always TLS 1.3.
     (flight.version >= 0x0304 || random != RETRY).then_some(flight)
 }
 
@@ -228,7 +228,7 @@ fn certificates(body: &[u8]) -> Option<Vec<Vec<u8>>> {
     Some(found)
 }
 
-/// RFC 5246 §7.4.3: the prime stands first.
+/// RFC 5246 §7.4.3: the prime is first.
 fn dh_bits(suite: u16, body: &[u8]) -> Option<usize> {
     if !super::suites::name(suite).contains("_DHE_") {
         return None;
@@ -262,7 +262,7 @@ impl<'a> Bytes<'a> {
         Some(self.take(bytes)?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
     }
 
-    /// What stands behind a length of so many bytes.
+    /// The bytes behind a length of so many bytes.
     fn vector(&mut self, bytes: usize) -> Option<&'a [u8]> {
         let length = self.number(bytes)?;
         self.take(length)
@@ -309,7 +309,7 @@ mod tests {
             message(14, &[]),
         ]
         .concat();
-        // Cut in the middle of a message, as a server may.
+        // Records cut in the middle of a message, as a server may send them.
         let (first, second) = messages.split_at(50);
         [record(22, first), record(22, second)].concat()
     }
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tls_is_told_apart_from_silence() {
+    fn bytes_that_are_not_tls_differ_from_silence() {
         assert_eq!(read(&mut &b"HTTP/1.1 400 Bad Request\r\n"[..]), Answer::Foreign(b"HTTP/".to_vec()));
         assert_eq!(read(&mut &b"no"[..]), Answer::Foreign(b"no".to_vec()));
         assert_eq!(read(&mut &b""[..]), Answer::Closed);
@@ -375,7 +375,7 @@ mod tests {
                 }
             }
         }
-        // Nothing but empty records, and a message that says it is huge.
+        // Nothing but empty records, and a message whose length is huge.
         let empty: Vec<u8> = record(22, &[]).repeat(1000);
         assert_eq!(read(&mut &empty[..]), Answer::Closed);
         let huge = record(22, &[2, 0xff, 0xff, 0xff]);

@@ -1,7 +1,7 @@
-//! ClientHellos as bytes (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2), well formed, for protocols and cipher suites that no library
-//! here speaks any more. Knows no socket; the probes send them, and `flight` reads what comes back.
+//! Well-formed ClientHellos as bytes (RFC 8446 §4.1.2, RFC 5246 §7.4.1.2), for protocols and cipher suites that rustls does
+//! not support. Knows no socket; the probes send them, and `flight` reads the answers.
 
-/// A protocol version as it stands on the wire.
+/// A protocol version, as on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Version {
     Ssl3 = 0x0300,
@@ -33,9 +33,9 @@ impl Version {
 /// Key exchange groups (RFC 8446 §4.2.7, and X25519MLKEM768 of draft-ietf-tls-ecdhe-mlkem).
 pub(super) const X25519MLKEM768: u16 = 0x11ec;
 pub(super) const GROUPS: [u16; 5] = [0x001d, 0x0017, 0x0018, 0x0019, 0x0100];
-/// Those that the client of today offers.
+/// The groups that the current client offers.
 pub(super) const GROUPS_OF_TODAY: [u16; 3] = [0x001d, 0x0017, 0x0018];
-/// Those that are in no hello beside, and that a server may have been set up with alone.
+/// Groups that no other hello offers, and that may be the only ones of a server.
 pub(super) const RARE_GROUPS: [u16; 13] = [
     0x001e,
     0x001a,
@@ -57,16 +57,16 @@ const SIGNATURES: [u16; 14] = [
     0x0202,
 ];
 
-/// What a hello offers.
+/// The content of a hello.
 #[derive(Debug)]
 pub(super) struct Hello<'a> {
-    /// The highest version; with TLS 1.3 no other is offered.
+    /// The highest version; a hello for TLS 1.3 offers no other.
     pub(super) version: Version,
     pub(super) suites: &'a [u16],
     pub(super) groups: &'a [u16],
-    /// The name asked for (SNI).
+    /// The server name (SNI).
     pub(super) name: Option<&'a str>,
-    /// Application protocols (ALPN); none for no such extension.
+    /// Application protocols (ALPN); empty to leave the extension out.
     pub(super) protocols: &'a [&'a str],
 }
 
@@ -121,7 +121,7 @@ impl Hello<'_> {
             });
             extension(out, 45, |out| prefixed(out, 1, |out| out.push(1))); // psk_dhe_ke
 
-            // RFC 8446 §4.2.8: without a share the server names the group that it wants, and nothing is computed.
+            // RFC 8446 §4.2.8: without a share the server names its group, and nobody computes anything.
             extension(out, 51, |out| prefixed(out, 2, |_| {}));
         } else {
             extension(out, 11, |out| prefixed(out, 1, |out| out.push(0))); // uncompressed points
@@ -140,8 +140,8 @@ fn numbers(out: &mut Vec<u8>, numbers: &[u16]) {
     out.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
 }
 
-/// Writes content behind its length, which has so many bytes. Nothing here comes near the largest that three can say; and
-/// two would be cut off only by a list of 32,768 suites.
+/// Writes a length of so many bytes, and then the content. No content here comes near the limit of three bytes, and only a
+/// list of 32,768 suites would exceed that of two.
 fn prefixed(out: &mut Vec<u8>, bytes: usize, content: impl FnOnce(&mut Vec<u8>)) {
     let at = out.len();
     out.resize(at + bytes, 0);
@@ -166,7 +166,7 @@ mod tests {
         hello.encode(&[7; 64])
     }
 
-    /// Reads it as a server would: every length must fit exactly.
+    /// Reads a hello as a server does: every length must fit exactly.
     fn extensions(record: &[u8]) -> Vec<(u16, Vec<u8>)> {
         let two = |at: usize| usize::from(u16::from_be_bytes([record[at], record[at + 1]]));
         assert_eq!(record[0], 22);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_library_reads_what_is_built_here() {
+    fn rustls_reads_the_hellos() {
         use rustls::server::Acceptor;
         for version in [Version::Tls12, Version::Tls13] {
             let mut acceptor = Acceptor::default();

@@ -1,5 +1,5 @@
-//! Connections to the server that is checked: counted, and bounded in time and in bytes. The only place here that opens
-//! sockets; every probe gets its connection from [`Dialer`].
+//! Connections to the checked server: counted, and bounded in time and bytes. No other file of the check opens sockets;
+//! every probe gets its connection from [`Dialer`].
 
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Write};
@@ -7,29 +7,29 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// All connections of one check together. It needs about 30; the rest is for connections that must be made again.
+/// The most connections of one check. It needs about 30; the rest is for connections that must be repeated.
 pub(super) const MOST_CONNECTIONS: u32 = 48;
-/// What one connection may bring, in bytes. No flight of a handshake and no answer that is looked at comes near it.
+/// The most bytes of one connection. No flight of a handshake and no answer within its own bound comes near it.
 const MOST_BYTES: usize = 2 * 1024 * 1024;
-/// By how much a phase is cut short once another has been waited for in vain.
+/// The divisor for the time of a phase after another one has timed out.
 const HURRY: u32 = 5;
-/// Addresses of one name that are tried.
+/// How many addresses of a name are tried.
 const MOST_ADDRESSES: usize = 4;
 
-/// Opens connections to one server until the check's time or its number of connections is used up.
+/// Opens connections to one server until the time or the number of connections of the check is used up.
 #[derive(Debug)]
 pub(super) struct Dialer {
-    /// Of one machine; the port is chosen at each call. Never empty.
+    /// The addresses of one machine; the port is chosen at each call. Never empty.
     addresses: Vec<SocketAddr>,
     phase: Duration,
-    /// Whether phases are cut short: what is asked has kept silent before.
+    /// Whether phases are shortened, because the server has not answered before.
     is_hurried: bool,
     until: Instant,
     opened: Cell<u32>,
 }
 
 impl Dialer {
-    /// Looks `host` up, in at most `phase`.
+    /// Looks `host` up within `phase`.
     pub(super) fn resolve(
         host: &str,
         port: u16,
@@ -37,11 +37,12 @@ impl Dialer {
         until: Instant,
     ) -> Result<Dialer, io::Error> {
         let (sender, answer) = mpsc::channel();
-        // The system's resolver cannot be told when to stop; so it is left to itself when it takes too long.
+        // The system's resolver has no timeout, so it runs on a thread of its own, which is abandoned when it takes too
+        // long.
         let asked = (host.trim_matches(['[', ']']).to_string(), port);
         std::thread::Builder::new().name("lockgate-resolve".into()).spawn(move || {
             let found = asked.to_socket_addrs().map(|found| found.collect::<Vec<_>>());
-            // Nobody waits for it any more when it has taken too long.
+            // The receiver is gone when the look-up has taken too long.
             let _ = sender.send(found);
         })?;
         let timed_out = |_| io::Error::new(ErrorKind::TimedOut, "looking up the name took too long");
@@ -66,7 +67,7 @@ impl Dialer {
         }
     }
 
-    /// Cuts the phases of the next connections short, because one of their kind has waited in vain.
+    /// Shortens the phases of the next connections, because a connection of the same kind has timed out.
     pub(super) fn hurry(&mut self) {
         self.is_hurried = true;
     }
@@ -76,17 +77,17 @@ impl Dialer {
         self.is_hurried = false;
     }
 
-    /// How many connections there have been, those that failed among them.
+    /// How many connections there have been, failed ones included.
     pub(super) fn opened(&self) -> u32 {
         self.opened.get()
     }
 
-    /// The address that the last connection went to.
+    /// The address of the last connection.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         self.addresses.first().copied()
     }
 
-    /// A connection to this port; its first phase has begun.
+    /// Opens a connection to this port; its first phase begins.
     pub(super) fn dial(&mut self, port: u16) -> Result<Line, io::Error> {
         let mut last = io::Error::new(ErrorKind::NotFound, "there is no address to connect to");
         for index in 0..self.addresses.len() {
@@ -96,13 +97,13 @@ impl Dialer {
                 return Err(io::Error::new(ErrorKind::TimedOut, "the time for this check is over"));
             }
             if self.opened.get() >= MOST_CONNECTIONS {
-                return Err(io::Error::other("this check has made all the connections that it may make"));
+                return Err(io::Error::other("this check has used up its connections"));
             }
             self.opened.set(self.opened.get() + 1);
             match TcpStream::connect_timeout(&SocketAddr::new(address.ip(), port), left) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    // The one that answers is asked first from now on.
+                    // The next connections try the address that answers first.
                     self.addresses.swap(0, index);
                     let mut line = Line {
                         stream,
@@ -121,7 +122,7 @@ impl Dialer {
     }
 }
 
-/// A connection whose every phase ends at a time that no dripping byte moves.
+/// A connection whose phases each have a fixed end, which slow bytes do not move.
 #[derive(Debug)]
 pub(super) struct Line {
     stream: TcpStream,
@@ -130,17 +131,17 @@ pub(super) struct Line {
     end: Instant,
     /// The end of this phase.
     until: Instant,
-    /// Bytes that may still come.
+    /// How many more bytes are accepted.
     left: usize,
 }
 
 impl Line {
-    /// Gives what follows its own time.
+    /// Starts the next phase.
     pub(super) fn next_phase(&mut self) {
         self.until = self.end.min(Instant::now() + self.phase);
     }
 
-    /// How many bytes have come.
+    /// How many bytes have arrived.
     pub(super) fn heard(&self) -> usize {
         MOST_BYTES - self.left
     }
@@ -159,7 +160,7 @@ fn late() -> io::Error {
     io::Error::new(ErrorKind::TimedOut, "no answer in time")
 }
 
-/// A socket's own timeout comes as `WouldBlock` on Linux.
+/// On Linux a socket's timeout is reported as `WouldBlock`.
 fn as_late(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => late(),
@@ -170,11 +171,11 @@ fn as_late(error: io::Error) -> io::Error {
 impl Read for Line {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
-            return Err(io::Error::other("the server sends more than is looked at here"));
+            return Err(io::Error::other("the server sends more than the check reads"));
         }
         self.stream.set_read_timeout(Some(self.remaining()?))?;
         let most = buffer.len().min(self.left);
-        // `most` is within the buffer.
+        // `most` is at most the buffer's length.
         let count = self.stream.read(&mut buffer[..most]).map_err(as_late)?;
         self.left -= count;
         Ok(count)
@@ -211,7 +212,7 @@ mod tests {
         let (mut dialer, listener, port) = dialer(Duration::from_secs(60));
         let dripping = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            // Until nobody listens any more.
+            // Until the other side is closed.
             while stream.write_all(b"x").is_ok() {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -235,7 +236,7 @@ mod tests {
         line.next_phase();
         let mut got = Vec::new();
         let error = line.read_to_end(&mut got).unwrap_err();
-        assert!(error.to_string().contains("more than is looked at"), "{error}");
+        assert!(error.to_string().contains("more than the check reads"), "{error}");
         assert_eq!(got.len(), MOST_BYTES);
     }
 
@@ -245,7 +246,7 @@ mod tests {
         for _ in 0..MOST_CONNECTIONS {
             first.dial(port).unwrap();
         }
-        assert!(first.dial(port).unwrap_err().to_string().contains("all the connections"));
+        assert!(first.dial(port).unwrap_err().to_string().contains("used up its connections"));
         assert_eq!(first.opened(), MOST_CONNECTIONS);
 
         let (mut late, _listener, port) = dialer(Duration::ZERO);
@@ -257,7 +258,7 @@ mod tests {
     fn the_address_that_answers_is_used() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        // No listener has this address of the loopback.
+        // Nothing listens on this loopback address.
         let addresses = vec!["127.0.0.2:1".parse().unwrap(), "127.0.0.1:1".parse().unwrap()];
         let mut dialer = Dialer::to(addresses, PHASE, Instant::now() + Duration::from_secs(60));
         dialer.dial(port).unwrap();

@@ -1,4 +1,4 @@
-//! Links in JSON that would lead a client out of HTTPS. Values only; the HTTPS probes call it.
+//! Links in JSON that lead a client from HTTPS to plain HTTP. Values only; the HTTPS probes call it.
 
 use std::net::IpAddr;
 
@@ -7,13 +7,13 @@ use serde_json::Value;
 use crate::escape;
 use crate::url::{Host, Url};
 
-/// Strings that are looked at in one document, and the depth to which.
+/// How many strings of a document are read, and how deep.
 const MOST_STRINGS: usize = 20_000;
 const DEEPEST: usize = 64;
-/// Links that are named.
+/// How many links a finding names.
 pub(super) const MOST_NAMED: usize = 5;
 
-/// Hosts whose URLs are names of schemas, namespaces and problems, and no links.
+/// Hosts whose URLs are names of schemas, namespaces and problems, not links.
 const NAMES: [&str; 9] = [
     "www.w3.org",
     "w3.org",
@@ -25,10 +25,10 @@ const NAMES: [&str; 9] = [
     "swagger.io",
     "spec.openapis.org",
 ];
-/// Members whose values are such names, whatever the host.
+/// Members whose values are such names, for any host.
 const NAMING: [&str; 8] = ["$schema", "$id", "$ref", "@context", "@id", "@vocab", "namespace", "xmlns"];
 
-/// The `http://` links in a document, each once. The client's own machine is none, unless it is the one that is checked.
+/// The `http://` links in a document, each once. A link to this machine does not count, unless this machine is checked.
 pub(super) fn http_links(document: &Value, checked: &Host) -> Vec<String> {
     let mut found = Vec::new();
     let mut left = MOST_STRINGS;
@@ -36,7 +36,7 @@ pub(super) fn http_links(document: &Value, checked: &Host) -> Vec<String> {
         if NAMING.contains(&member) || !starts_with_http(text) || found.iter().any(|link| link == text) {
             return;
         }
-        // What stands behind the first blank is prose.
+        // Text after the first blank is prose.
         let Ok(url) = Url::parse(text.split_whitespace().next().unwrap_or_default()) else { return };
         if is_link(&url, checked) {
             found.push(escape::bounded(text, 200).to_string());
@@ -64,7 +64,7 @@ pub(super) fn is_openapi(document: &Value) -> bool {
     document["openapi"].is_string() || document["swagger"].is_string()
 }
 
-/// Where a JSON answer says that its description lies.
+/// The place of the API's description, as a JSON answer gives it.
 pub(super) fn descriptions(document: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut left = MOST_STRINGS;
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_told_apart_from_names_and_from_this_machine() {
+    fn links_differ_from_names_and_from_this_machine() {
         let document = json!({
             "self": "http://device.local/api/data",
             "next": {"href": "HTTP://cdn.device.test/2"},

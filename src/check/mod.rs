@@ -1,6 +1,6 @@
-//! Is the connection to an HTTPS API really secure, and if not, what is wrong with it and how is it put right? With the feature
-//! `check`; `lockgate check` is this on the command line, and a device can check itself with it. [`scan`](crate::scan) looks for the
-//! same in the code of clients, and [`Preflight`] at what is to be served before it is.
+//! The check of an HTTPS API: is the connection secure, and if not, what is wrong and how is it fixed? It needs the feature
+//! `check`. `lockgate check` does this on the command line, and a device can check itself. [`Preflight`] checks the
+//! settings of a server before it starts, and [`scan`](crate::scan) checks the code of clients.
 //!
 //! ```no_run
 //! use lockgate::check::{Check, Verdict};
@@ -16,25 +16,25 @@
 //! # }
 //! ```
 //!
-//! # What is done
+//! # What it does
 //!
-//! A few dozen connections are opened ([`Report::connections`] says how many; never more than 48), one after the other, each
-//! within its time. When the first one is not answered at all, nothing else is asked. Over them go well-formed hellos of TLS, of
-//! each version and each group of weak ciphers, and requests: GET for the URL's path, for where it redirects to on the same
-//! server and for `/openapi.json`, HEAD, and on the plain port GET and one POST without a body to a path that nobody has.
-//! Nothing secret is sent, and nothing that a server does not meet every day. A body is read up to 256 KiB; what was seen of a
-//! longer one, or of one that streams, is judged, and the rest is not.
+//! The check opens a few dozen connections ([`Report::connections`] says how many; never more than 48), one after the
+//! other, each with a time limit. When the first connection gets no answer at all, the check ends. It sends well-formed TLS
+//! hellos, for each version and each group of weak ciphers, and requests: GET for the URL's path, for its redirects within
+//! the same server and for `/openapi.json`, HEAD, and on the plain port GET and one POST without a body to a path that no
+//! server has. It sends nothing secret, and nothing unusual for a server. It reads up to 256 KiB of a body; a longer body,
+//! or one that streams, is judged by that part.
 //!
-//! A server that asks for a client certificate is shown that of [`Check::client_pem_files`]. Without one, all that can be seen
-//! is told, and [`Report::is_complete`] says whether the server turned the check away.
+//! A server that asks for a client certificate gets that of [`Check::client_pem_files`]. Without one, the report has all
+//! that can be seen, and [`Report::is_complete`] says whether the server refused the check.
 //!
-//! # Who is trusted
+//! # Which authorities are trusted
 //!
-//! Mozilla's authorities, which are compiled in and count as public; those of this machine's store (`SSL_CERT_FILE`, or
-//! where Linux systems and the BSDs keep theirs); and those of the file given ([`Check::ca_file`]). Nothing is fetched.
-//! Programs of this machine may trust others: Java, Node and Firefox have stores of their own.
+//! The check trusts Mozilla's authorities, which are compiled in and count as public; those of this machine's store
+//! (`SSL_CERT_FILE`, or the usual places of Linux systems and the BSDs); and those of the given file ([`Check::ca_file`]).
+//! It fetches nothing. Programs on this machine may trust others: Java, Node and Firefox have stores of their own.
 //!
-//! All kinds of findings, with the long texts about them, are listed in `src/check/FINDINGS.md`; [`explain`] gives one.
+//! `src/check/FINDINGS.md` lists all kinds of findings with their long texts; [`explain`] returns one of them.
 
 mod certificate;
 mod client;
@@ -77,14 +77,14 @@ use line::Dialer;
 use run::Run;
 use trust::Roots;
 
-/// How long one phase of one connection may take: connecting, a handshake, an answer.
+/// The time limit of one phase of a connection: connecting, a handshake, an answer.
 const PHASE: Duration = Duration::from_secs(5);
-/// What an API's client speaks.
+/// The application protocol of an API's client.
 const PROTOCOLS: &[&str] = &["http/1.1"];
-/// How long a whole check may take.
+/// The time limit of a whole check.
 const WHOLE: Duration = Duration::from_secs(90);
 
-/// A check of one URL: what to connect to, and within which bounds.
+/// A check of one URL, with its settings.
 pub struct Check {
     url: String,
     ca_file: Option<PathBuf>,
@@ -98,7 +98,8 @@ pub struct Check {
 }
 
 impl Check {
-    /// A check of `https://host[:port]/path`; a name in other scripts is put in its `xn--` form. What is wrong with the URL is said by [`run`](Check::run).
+    /// A check of `https://host[:port]/path`. A name in another script is converted to its `xn--` form. [`run`](Check::run)
+    /// returns the error of an invalid URL.
     pub fn new(url: impl Into<String>) -> Check {
         Check {
             url: url.into(),
@@ -113,26 +114,26 @@ impl Check {
         }
     }
 
-    /// Trusts the authorities in this PEM file as well, or the very certificates in it.
+    /// Also trusts the certificates in this PEM file, as authorities or as the server's own certificate.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Check {
         self.ca_file = Some(path.into());
         self
     }
 
-    /// Shows this certificate to a server that asks for one. Both files are PEM, as for
+    /// Sends this certificate to a server that asks for one. Both files are PEM, as for
     /// [`Identity::from_pem_files`](crate::Identity::from_pem_files). Defaults to none.
     pub fn client_pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Check {
         self.client_certificate = Some((certificate.into(), key.into()));
         self
     }
 
-    /// Takes the authorities in this PEM file for the public ones, which every client has, instead of Mozilla's.
+    /// Uses the authorities in this PEM file as the public ones, which every client has, in place of Mozilla's.
     pub fn public_roots_file(mut self, path: impl Into<PathBuf>) -> Check {
         self.public_roots_file = Some(path.into());
         self
     }
 
-    /// The port where plain HTTP is tried; `None` to leave it alone. Defaults to 80.
+    /// The port for the check of plain HTTP; `None` leaves that check out. Defaults to 80.
     pub fn http_port(mut self, port: impl Into<Option<u16>>) -> Check {
         self.http_port = port.into();
         self
@@ -144,19 +145,19 @@ impl Check {
         self
     }
 
-    /// How long connecting, a handshake or an answer may take. Defaults to 5 s.
+    /// The time limit for connecting, for a handshake and for an answer. Defaults to 5 s.
     pub fn phase_timeout(mut self, time: Duration) -> Check {
         self.phase = time;
         self
     }
 
-    /// How long the whole check may take; what is not found out by then is in [`Report::unknown`]. Defaults to 90 s.
+    /// The time limit of the whole check; [`Report::unknown`] lists what it could not find out by then. Defaults to 90 s.
     pub fn timeout(mut self, time: Duration) -> Check {
         self.whole = time;
         self
     }
 
-    /// Calls this with a few words whenever another part of the check begins.
+    /// Calls this with a few words whenever a part of the check begins.
     pub fn on_progress(mut self, progress: impl Fn(&str) + Send + 'static) -> Check {
         self.progress = Box::new(progress);
         self
@@ -166,8 +167,9 @@ impl Check {
     ///
     /// # Errors
     ///
-    /// [`Error::Check`] when there was nothing to check: the URL is none, a file of authorities or of the client's certificate cannot be used, the host has
-    /// no address, or nothing accepts connections there. Whatever an accepting server does is a finding.
+    /// [`Error::Check`] when nothing can be checked: the URL is invalid, a file of authorities or of the client's
+    /// certificate cannot be used, the host has no address, or nothing accepts connections there. Anything that goes wrong
+    /// with a server that accepts connections is a finding.
     pub fn run(&self) -> Result<Report, Error> {
         let fault = |fault: String| Error::Check { what: self.url.clone(), fault };
         let url = Url::parse(&self.url).map_err(|what| {
@@ -175,7 +177,7 @@ impl Check {
         })?;
         if !url.is_https {
             return Err(fault(format!(
-                "it is plain HTTP, where nothing is secure; give the https:// URL, and --http-port {} to try this one beside",
+                "it is plain HTTP, where nothing is secure; give the https:// URL, and --http-port {} to check this port as well",
                 url.port
             )));
         }
@@ -190,7 +192,7 @@ impl Check {
         let now = crate::calendar::unix_now();
         let until = Instant::now() + self.whole;
         let (dialer, port) = self.dialer(&url, until).map_err(|error| {
-            fault(format!("the address of {} could not be found: {error}; give it with --connect", url.host))
+            fault(format!("the address of {} cannot be found: {error}; give it with --connect", url.host))
         })?;
         let mut run = Run {
             port,
@@ -227,7 +229,7 @@ impl Check {
         })
     }
 
-    /// What a remedy that checks again has to say beside the URL.
+    /// The options that a remedy repeats when it says to check again.
     fn options(&self) -> String {
         let mut options = String::new();
         match self.connect {
@@ -268,8 +270,8 @@ impl fmt::Debug for Check {
     }
 }
 
-/// The parts of the check, one after the other, and one connection at a time: a small device may serve no more. Fails only
-/// when there is no server at all.
+/// The parts of the check, one after the other, with one connection at a time, because a small device may serve no more.
+/// Fails only when there is no server at all.
 fn look(run: &mut Run<'_>, roots: &Roots, own: Option<Own>, now: i64) -> io::Result<()> {
     (run.progress)("connecting");
     let line = run.dial()?;
@@ -282,13 +284,13 @@ fn look(run: &mut Run<'_>, roots: &Roots, own: Option<Own>, now: i64) -> io::Res
             let served = certificate::look(run, roots, &handshake.chain, Some(&handshake), now);
             handshake_facts(run, &handshake);
             let asked = client.asked(&handshake);
-            let (voucher, validity) = (served.voucher, served.validity);
-            let context = secure::Context { client: &client, voucher, now, validity, asked };
+            let (trusted_by, validity) = (served.trusted_by, served.validity);
+            let context = secure::Context { client: &client, trusted_by, now, validity, asked };
             let answered = secure::look(run, &context, secured);
             if answered != secure::Answered::Away && asked == Some(Asked::NoneShown) {
                 run.found(&rules::CLIENT_CERTIFICATE_ASKED, "the server asks for a client certificate");
             }
-            // Who is turned away after the handshake has no session to resume.
+            // A client that is refused after the handshake has no session to resume.
             if matches!(answered, secure::Answered::Whole | secure::Answered::Cut) {
                 resumption(run, &client, &handshake, answered);
             }
@@ -297,7 +299,7 @@ fn look(run: &mut Run<'_>, roots: &Roots, own: Option<Own>, now: i64) -> io::Res
             probes::look(run, true);
             true
         }
-        // Each further hello would wait as long.
+        // Each further hello would time out too.
         Err(failed) if failed.is_silence() && failed.error.kind() == io::ErrorKind::TimedOut => {
             refusal::silence(run, &failed.error, failed.heard);
             false
@@ -334,7 +336,7 @@ fn look(run: &mut Run<'_>, roots: &Roots, own: Option<Own>, now: i64) -> io::Res
     Ok(())
 }
 
-/// The handshake of a server that speaks HTTP/2 alone, which is as far as it can be looked at.
+/// The handshake with a server that speaks only HTTP/2. The check cannot look further.
 fn http_2(run: &mut Run<'_>, own: Option<Own>, failed: &client::Failed) -> Option<client::Handshake> {
     if client::alert_in(&failed.error) != Some(refusal::NO_APPLICATION_PROTOCOL) {
         return None;
@@ -353,7 +355,10 @@ fn handshake_facts(run: &mut Run<'_>, handshake: &client::Handshake) {
     run.fact("tls", "alpn", handshake.protocol.clone());
     run.fact("tls", "client_certificate", handshake.wants_certificate);
     if handshake.protocol.is_none() {
-        run.found(&rules::NO_APPLICATION_PROTOCOL, "http/1.1 was offered and nothing chosen");
+        run.found(
+            &rules::NO_APPLICATION_PROTOCOL,
+            "the client offered http/1.1, and the server chose nothing",
+        );
     }
 }
 
@@ -364,13 +369,14 @@ fn resumption(run: &mut Run<'_>, client: &Client, first: &client::Handshake, ans
     match run.dial().and_then(|line| Ok(client.connect(line, &host)?)) {
         Ok((_, handshake)) => {
             if !handshake.is_resumed && answered == secure::Answered::Cut {
-                run.unknown
-                    .push("resumption: the first connection was left in the middle of an answer".into());
+                run.unknown.push(
+                    "resumption: the check ended the first connection in the middle of an answer".into(),
+                );
             } else {
                 run.fact("tls", "resumption", handshake.is_resumed);
             }
             if !handshake.is_resumed && answered == secure::Answered::Whole {
-                run.found(&rules::NO_RESUMPTION, "a second connection got a session of its own");
+                run.found(&rules::NO_RESUMPTION, "a second connection got a new session");
                 certificate::compare(run, &first.chain, &handshake.chain);
             }
         }
@@ -378,7 +384,7 @@ fn resumption(run: &mut Run<'_>, client: &Client, first: &client::Handshake, ans
     }
 }
 
-/// A handshake that takes signatures of the other kind of key alone, for which a server may have a certificate beside.
+/// A handshake that accepts only signatures of the other kind of key, for which a server may have another certificate.
 fn other_kind(run: &mut Run<'_>, roots: &Roots, client: &Client, first: &client::Handshake, now: i64) {
     let Some(kind) = certificate::kind(&first.chain) else { return };
     (run.progress)("a certificate of another kind");
@@ -388,7 +394,7 @@ fn other_kind(run: &mut Run<'_>, roots: &Roots, client: &Client, first: &client:
     let handshake = match connected {
         Ok(Ok((_, handshake))) => handshake,
         Ok(Err(failed)) if !failed.shown.chain.is_empty() => failed.shown,
-        // There is none.
+        // The server has no other certificate.
         Ok(Err(failed)) if client::alert_in(&failed.error).is_some() || failed.is_silence() => return,
         Ok(Err(failed)) => return run.unknown("a certificate of another kind", &failed.error),
         Err(error) => return run.unknown("a certificate of another kind", &error),
@@ -411,7 +417,7 @@ fn by_address(run: &mut Run<'_>, client: &Client, first: &client::Handshake) {
     };
     let handshake = match client.connect(line, &by_address) {
         Ok((_, handshake)) => handshake,
-        // It has answered without a name, and wants a certificate now.
+        // The server has answered without a name, and now asks for a certificate.
         Err(failed) if !failed.shown.chain.is_empty() => failed.shown,
         Err(failed) => {
             let Some(alert) = client::alert_in(&failed.error) else {

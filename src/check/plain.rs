@@ -1,5 +1,5 @@
-//! What a server does with plain HTTP: on the plain port, and on the TLS port. `Check` calls it. Nothing that could change
-//! anything on the server is sent: GET, and one POST without a body to a path that nobody has.
+//! How a server handles plain HTTP: on the plain port, and on the TLS port. `Check` calls it. The requests change nothing
+//! on the server: GET, and one POST without a body to a path that no server has.
 
 use std::io;
 
@@ -11,21 +11,21 @@ use super::trust;
 use crate::tls::provider;
 use crate::url::{Host, Url};
 
-/// The host that nobody has (RFC 6761 §6.4), to see whether it is repeated.
+/// A reserved host (RFC 6761 §6.4), to see whether the server repeats it in a redirect.
 const FOREIGN: &str = "lockgate-check.invalid";
 const MOST_HOPS: usize = 5;
 
-/// How the redirects from a plain URL end.
+/// The end of the redirects from a plain URL.
 enum End {
     Https(Url),
     /// An `http` URL on another host or port.
     OtherHttp(Url),
     Loop(Url),
-    /// An answer that is no redirect.
+    /// An answer other than a redirect.
     Answer(u16),
 }
 
-/// Asks on the plain port.
+/// Checks the plain port.
 pub(super) fn look(run: &mut Run<'_>) {
     let Some(port) = run.plain_port else { return };
     (run.progress)("plain HTTP");
@@ -66,7 +66,7 @@ pub(super) fn look(run: &mut Run<'_>) {
     credentials(run, &url);
 }
 
-/// Follows the redirects as far as they are plain and lead to the same port.
+/// Follows the redirects while they lead to plain HTTP on the same port.
 fn redirects(run: &mut Run<'_>, url: &Url, first: &Reply) {
     let status = first.status;
     let end = match follow(run, url, first) {
@@ -102,7 +102,7 @@ fn redirects(run: &mut Run<'_>, url: &Url, first: &Reply) {
             );
         }
         End::Loop(target) => {
-            let seen = format!("{status} leads round in a circle, by {}", shown(&target.to_string()));
+            let seen = format!("{status} leads back in a circle, over {}", shown(&target.to_string()));
             run.found_with(&rules::HTTP_REDIRECT_LOOP, seen, fix);
         }
         End::Answer(last) => {
@@ -112,7 +112,7 @@ fn redirects(run: &mut Run<'_>, url: &Url, first: &Reply) {
     }
 }
 
-/// Whether a host is another name of the server that is checked: one of its certificate, or the same with or without www.
+/// Whether a host is another name of the checked server: a name of its certificate, or its own name with or without www.
 fn is_same_server(run: &Run<'_>, other: &Host) -> bool {
     let is_www = |longer: &Host, shorter: &Host| match (longer.name(), shorter.name()) {
         (Some(longer), Some(shorter)) => longer.strip_prefix("www.") == Some(shorter),
@@ -191,7 +191,7 @@ fn credentials(run: &mut Run<'_>, url: &Url) {
     }
 }
 
-/// Plain HTTP to the TLS port.
+/// Checks plain HTTP on the TLS port.
 pub(super) fn on_tls_port(run: &mut Run<'_>) {
     (run.progress)("plain HTTP on the TLS port");
     let url = run.url.clone();
@@ -205,14 +205,14 @@ pub(super) fn on_tls_port(run: &mut Run<'_>) {
             run.fact("tls", "plain_http_answer", reply.status);
             return;
         }
-        Ok(reply) => format!("it is answered with {} and no word", reply.status),
-        Err(_) => "no readable answer came".to_string(),
+        Ok(reply) => format!("it is answered with {} and no text", reply.status),
+        Err(_) => "no readable answer arrived".to_string(),
     };
     run.fact("tls", "plain_http_answer", serde_json::Value::Null);
     run.found(&rules::PLAIN_HTTP_UNREADABLE, seen);
 }
 
-/// Asks on a connection of its own.
+/// Sends a request on a connection of its own.
 fn ask(
     run: &mut Run<'_>,
     url: &Url,
@@ -229,7 +229,7 @@ fn ask(
     })
 }
 
-/// The redirect that would be right here, to paste.
+/// The right redirect for this server, to paste.
 fn redirect_fix(run: &Run<'_>) -> String {
     let (host, port) = (&run.url.host, run.url.port);
     let origin = run.url.origin();
@@ -241,10 +241,10 @@ Node: http.createServer((req, res) => res.writeHead(308, {{ Location: '{origin}'
     )
 }
 
-/// Something that nobody else says.
+/// A token that no other client uses.
 fn token() -> String {
     let mut bytes = [0; 16];
-    // Without random numbers it is a token that others could say too, which harms nobody.
+    // Without random numbers the token is not unique, which does no harm.
     let _ = provider().secure_random.fill(&mut bytes);
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! What TLS a server accepts, found out by hellos of which each offers one thing only. `Check` calls it.
+//! The TLS that a server accepts, found by hellos that each offer one thing only. `Check` calls it.
 
 use serde_json::{json, Value};
 
@@ -9,26 +9,26 @@ use super::run::Run;
 use super::suites::{self, Suite};
 use crate::finding::Rule;
 
-/// What the hellos have brought to light for others.
+/// The results of the hellos that other parts of the check need.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// Whether anything at all was answered in TLS.
+    /// Whether the server has answered anything in TLS.
     pub(super) is_tls: bool,
-    /// The first bytes of an answer that was none.
+    /// The first bytes of an answer that was not TLS.
     pub(super) foreign: Option<Vec<u8>>,
     pub(super) accepted: Vec<Version>,
-    /// The group of the first key exchange that was accepted.
+    /// The group of the first accepted key exchange.
     pub(super) group: Option<u16>,
-    /// The certificates of the first flight in clear that had some.
+    /// The certificates of the first flight in clear that had any.
     pub(super) chain: Vec<Vec<u8>>,
-    /// With which alert the server refused a hello of today.
+    /// The alert with which the server refused a hello of a current client.
     pub(super) refusal: Option<(Version, u8)>,
 }
 
-/// RFC 7301 §3.2 and RFC 8446 §6: alerts that decide for a whole version.
+/// RFC 7301 §3.2 and RFC 8446 §6: alerts that refuse a whole version.
 const PROTOCOL_VERSION: u8 = 70;
 
-/// Groups of cipher suites that nobody should accept, and what it means if one is.
+/// Groups of cipher suites that no server should accept, and the finding for each.
 const WEAK: [(&[Suite], Version, &Rule, &str); 7] = [
     (suites::NULL, Version::Tls12, &rules::NULL_CIPHER, "NULL ciphers"),
     (suites::ANONYMOUS, Version::Tls12, &rules::ANONYMOUS_CIPHER, "ciphers without a certificate"),
@@ -39,7 +39,7 @@ const WEAK: [(&[Suite], Version, &Rule, &str); 7] = [
     (suites::CBC, Version::Tls12, &rules::CBC_CIPHER, "CBC ciphers"),
 ];
 
-/// Asks for every version and every group of ciphers; `is_tls` when the port is known to speak TLS. Ends early when it does
+/// Tries every version and every group of ciphers; `is_tls` when the port is known to speak TLS. Ends early when it does
 /// not.
 pub(super) fn look(run: &mut Run<'_>, is_tls: bool) -> Seen {
     let mut seen = Seen { is_tls, ..Seen::default() };
@@ -69,7 +69,7 @@ pub(super) fn look(run: &mut Run<'_>, is_tls: bool) -> Seen {
     (run.progress)("weak ciphers");
     let mut weak = Vec::new();
     for (group, version, rule, words) in WEAK {
-        // Who refuses TLS 1.2 for its version, and older ones above, has nothing to choose these ciphers in.
+        // A server that refuses TLS 1.2 and all older versions cannot choose these ciphers.
         if refused_1_2 && seen.accepted.iter().all(|version| *version >= Version::Tls13) {
             break;
         }
@@ -100,7 +100,7 @@ pub(super) fn look(run: &mut Run<'_>, is_tls: bool) -> Seen {
     seen
 }
 
-/// What is to be said of the versions, once all hellos have been answered: weak ciphers are tried in old versions too.
+/// Adds the findings about versions, after all hellos, because weak ciphers are tried in old versions too.
 fn versions(run: &mut Run<'_>, seen: &Seen) {
     let versions: serde_json::Map<String, Value> = Version::ALL
         .into_iter()
@@ -112,7 +112,7 @@ fn versions(run: &mut Run<'_>, seen: &Seen) {
         [(Version::Ssl3, &rules::SSL_3), (Version::Tls10, &rules::TLS_1_0), (Version::Tls11, &rules::TLS_1_1)]
     {
         if seen.accepted.contains(&version) {
-            run.found(rule, format!("the server speaks {} when it is asked to", version.name()));
+            run.found(rule, format!("the server accepts {}", version.name()));
         }
     }
     if seen.accepted.contains(&Version::Tls12) && !seen.accepted.contains(&Version::Tls13) {
@@ -120,7 +120,7 @@ fn versions(run: &mut Run<'_>, seen: &Seen) {
     }
 }
 
-/// Sends one hello and notes what its answer says beside the question. `None` when there was no connection.
+/// Sends one hello, and records what else its answer shows. `None` when there was no connection.
 fn ask(
     run: &mut Run<'_>,
     seen: &mut Seen,
@@ -150,7 +150,7 @@ fn ask(
         Answer::Foreign(bytes) => seen.foreign = Some(bytes.clone()),
         Answer::Closed => {}
         Answer::Silent => {
-            // What is not understood here may be passed over in silence, and so will be what follows.
+            // A server may ignore a hello that it does not understand, and will then ignore the next ones too.
             run.dialer.hurry();
             if is_tls {
                 run.unknown.push(format!("{what}: no answer in time"));

@@ -1,5 +1,5 @@
-//! Why there was no handshake with a client of today, and what mends that: by the server's alert, and by what its answers to
-//! other hellos show. `Check` calls it.
+//! Why the handshake with a current client failed, and how to fix that, judged by the server's alert and by its answers to
+//! other hellos. `Check` calls it.
 
 use std::io;
 
@@ -23,20 +23,20 @@ const INSUFFICIENT_SECURITY: u8 = 71;
 const UNRECOGNIZED_NAME: u8 = 112;
 pub(super) const NO_APPLICATION_PROTOCOL: u8 = 120;
 
-/// What a server lacks that a client of today needs.
+/// What a current client needs and the server lacks.
 enum Lack {
     Name,
-    /// HTTP/2 alone is spoken.
+    /// The server speaks only HTTP/2.
     Http1,
     Version,
-    /// A group for the key exchange. What it would take, if it is known.
+    /// A common group for the key exchange. The group that the server accepts, if it is known.
     Group(u16),
     Cipher,
-    /// Only the server's log tells.
+    /// Only the server's log says.
     Unknown,
 }
 
-/// Nothing came that could be read as TLS or as anything else. The probes would each wait as long, and are left out.
+/// Nothing arrived, neither TLS nor anything else. The probes are left out, because each would time out.
 pub(super) fn silence(run: &mut Run<'_>, error: &io::Error, heard: usize) {
     if let Some(status) = plain_status(run) {
         let port = run.port;
@@ -47,15 +47,15 @@ pub(super) fn silence(run: &mut Run<'_>, error: &io::Error, heard: usize) {
         return;
     }
     let how = match (heard, error.kind()) {
-        (1.., _) => "half an answer came to a TLS hello, and no more".to_string(),
+        (1.., _) => "only half an answer to a TLS hello arrived".to_string(),
         (_, io::ErrorKind::TimedOut) => {
             let seconds = run.dialer.phase().as_secs_f32();
-            format!("nothing was answered to a TLS hello within {seconds} s")
+            format!("no answer to a TLS hello within {seconds} s")
         }
         (_, io::ErrorKind::UnexpectedEof) => {
-            "nothing was answered to a TLS hello, and the connection was closed".to_string()
+            "no answer to a TLS hello, and the connection was closed".to_string()
         }
-        _ => "nothing was answered to a TLS hello, and the connection was reset".to_string(),
+        _ => "no answer to a TLS hello, and the connection was reset".to_string(),
     };
     run.found(
         &rules::NOTHING_ANSWERED,
@@ -63,8 +63,8 @@ pub(super) fn silence(run: &mut Run<'_>, error: &io::Error, heard: usize) {
     );
 }
 
-/// What plain HTTP gets where TLS gets nothing: small servers wait for the end of a line, which a hello may not have. A 400 is
-/// what servers of TLS say to plain HTTP.
+/// The answer to plain HTTP where TLS gets none: small HTTP servers wait for the end of a line, which a hello may not have.
+/// A 400 is the answer of a TLS server to plain HTTP.
 fn plain_status(run: &mut Run<'_>) -> Option<u16> {
     run.dialer.hurry();
     let line = run.dial();
@@ -74,7 +74,7 @@ fn plain_status(run: &mut Run<'_>) -> Option<u16> {
     (reply.status != 400).then_some(reply.status)
 }
 
-/// The port speaks no TLS, or none that a client of today does.
+/// The port speaks no TLS, or no version that a current client speaks.
 pub(super) fn look(run: &mut Run<'_>, seen: &Seen, failed: &Failed) {
     let error = &failed.error;
     if !seen.is_tls {
@@ -97,15 +97,12 @@ pub(super) fn look(run: &mut Run<'_>, seen: &Seen, failed: &Failed) {
     let lack = lack(run, seen, alert.or(seen.refusal.map(|(_, alert)| alert)));
     let accepted: Vec<&str> = seen.accepted.iter().map(|version| version.name()).collect();
     let accepted = match (&lack, &accepted[..]) {
-        (Lack::Http1, _) => "it speaks HTTP/2 (h2) alone, and http/1.1 was offered".to_string(),
+        (Lack::Http1, _) => "it speaks only HTTP/2 (h2), and the client offered http/1.1".to_string(),
         (Lack::Group(group), _) => {
-            format!(
-                "of the groups for the key exchange that clients offer it takes none, only {}",
-                name(*group)
-            )
+            format!("it accepts none of the key exchange groups that clients offer, only {}", name(*group))
         }
         (_, []) => "no version is accepted".to_string(),
-        (_, versions) => format!("accepted is only {}", versions.join(", ")),
+        (_, versions) => format!("it accepts only {}", versions.join(", ")),
     };
     let fix = remedy(run, &lack);
     run.found_with(&rules::HANDSHAKE_FAILS, format!("{reason}; {accepted}"), fix);
@@ -123,7 +120,7 @@ fn lack(run: &mut Run<'_>, seen: &Seen, alert: Option<u8>) -> Lack {
     if let Some(group) = seen.group.filter(|group| accepts_today && !GROUPS_OF_TODAY.contains(group)) {
         return Lack::Group(group);
     }
-    // TLS 1.3 is accepted before the server looks for its certificate; such an alert is about what comes after.
+    // The server accepts TLS 1.3 before it looks for its certificate, so such an alert is about a later step.
     let is_of_choices = alert
         .is_none_or(|alert| [HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, INSUFFICIENT_SECURITY].contains(&alert));
     if accepts_today {
@@ -140,7 +137,7 @@ fn lack(run: &mut Run<'_>, seen: &Seen, alert: Option<u8>) -> Lack {
     }
 }
 
-/// A group that the server takes, and that clients of today do not offer.
+/// A group that the server accepts and that current clients do not offer.
 fn rare_group(run: &mut Run<'_>) -> Option<u16> {
     let suites = suites::numbers(&[suites::TLS13]);
     let host = run.url.host.clone();
@@ -161,7 +158,7 @@ fn rare_group(run: &mut Run<'_>) -> Option<u16> {
     }
 }
 
-/// To paste, for this server.
+/// The remedy for this server, to paste.
 fn remedy(run: &Run<'_>, lack: &Lack) -> String {
     let (host, port, path) = (&run.url.host, run.url.port, &run.url.path);
     let ca = run.ca_file.as_ref().map_or_else(String::new, |file| format!(" --ca {}", shell_word(file)));
@@ -170,7 +167,7 @@ fn remedy(run: &Run<'_>, lack: &Lack) -> String {
     match lack {
         Lack::Name => match host {
             Host::Ip(address) => format!(
-                "a client sends no name with an address; ask by a name of the server: {}
+                "a client sends no name with an address; use a name of the server: {}
 nginx: listen {port} ssl default_server; in one server block with a certificate (and no ssl_reject_handshake)",
                 name_of_it(&address.to_string())
             ),
@@ -182,7 +179,7 @@ or ask by a name that the server has: {}",
                 name_of_it(&run.dialer.address().map_or_else(|| "ADDRESS".to_string(), |to| to.ip().to_string()))
             ),
         },
-        Lack::Http1 => "offer http/1.1 beside h2, since many clients of APIs speak nothing else
+        Lack::Http1 => "offer http/1.1 beside h2, because many clients of APIs speak nothing else
 Node: http2.createSecureServer({ allowHTTP1: true, … })
 Go: tls.Config{NextProtos: []string{\"h2\", \"http/1.1\"}}
 HAProxy: bind … alpn h2,http/1.1"
@@ -198,13 +195,13 @@ Node: https.createServer({ ciphers: 'ECDHE+AESGCM:ECDHE+CHACHA20', … })
 (and a certificate with an ECDSA P-256 key, or an RSA key of 2048 bits or more)"
             .to_string(),
         Lack::Unknown => format!(
-            "look into the server's log for this handshake
+            "read the server's log about this handshake
 Caddy and Go: they refuse so when they have no certificate for {host}"
         ),
     }
 }
 
-/// As in the registry of TLS supported groups.
+/// The name in the registry of TLS supported groups.
 fn name(group: u16) -> String {
     let name = match group {
         0x0016 => "secp256k1",

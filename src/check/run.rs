@@ -1,4 +1,4 @@
-//! What a check knows while it is under way: whom it asks, and what it has found so far. The probes write into it.
+//! The state of a running check: the server, and the findings so far. The probes write into it.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use crate::url::Url;
 
 pub(super) struct Run<'a> {
     pub(super) url: Url,
-    /// The port that connections for `url` go to, which may be another one than clients see.
+    /// The port that the check connects to, which may differ from the port in `url`.
     pub(super) port: u16,
-    /// Where plain HTTP is tried; `None` for nowhere.
+    /// The port for the check of plain HTTP; `None` for no such check.
     pub(super) plain_port: Option<u16>,
     /// The application protocols that hellos offer (ALPN).
     pub(super) protocols: &'static [&'static str],
@@ -24,17 +24,17 @@ pub(super) struct Run<'a> {
     pub(super) findings: Vec<Finding>,
     /// By area, by name.
     pub(super) facts: Map<String, Value>,
-    /// What could not be found out, and why.
+    /// What the check could not find out, and why.
     pub(super) unknown: Vec<String>,
     /// The server's own certificate, in DER.
     pub(super) own: Option<Vec<u8>>,
-    /// The options of the command that say the same as what this check was given, without --ca, each with a blank before it.
+    /// The settings of this check as options of the command, without --ca, each with a blank before it.
     pub(super) options: String,
-    /// The file of the authorities that were given.
+    /// The given file of authorities.
     pub(super) ca_file: Option<PathBuf>,
     /// The file of the client's certificate.
     pub(super) client_file: Option<PathBuf>,
-    /// Whether all that the server does was looked at.
+    /// Whether everything of the server was checked.
     pub(super) is_complete: bool,
     pub(super) progress: &'a dyn Fn(&str),
 }
@@ -44,16 +44,16 @@ impl Run<'_> {
         self.findings.push(Finding::new(rule, seen));
     }
 
-    /// With a fix that is for this very server.
+    /// Adds a finding with a fix for this server.
     pub(super) fn found_with(&mut self, rule: &'static Rule, seen: impl Into<String>, fix: String) {
         self.findings.push(Finding::new(rule, seen).fixed_by(fix));
     }
 
-    /// A kind's fix with this server's name, port and URL in it.
+    /// The general fix with this server's name, port and URL in it.
     pub(super) fn filled(&self, fix: &str) -> String {
         let (host, port, url) = (self.url.host.to_string(), self.url.port.to_string(), self.url.to_string());
         let origin = self.url.origin();
-        // The ports first: a name may hold such a number.
+        // Ports are replaced first, because a name may contain such a number.
         let mut fix = fix.replace("8443", &port);
         if let Some(plain) = self.plain_port {
             for before in ["--http ", "listen ", ".listen("] {
@@ -88,7 +88,7 @@ impl Run<'_> {
         self.unknown.push(format!("{what}: {why}"));
     }
 
-    /// A connection to the port of the URL.
+    /// Opens a connection to the port of the URL.
     pub(super) fn dial(&mut self) -> io::Result<Line> {
         self.dialer.dial(self.port)
     }
@@ -99,7 +99,7 @@ impl Run<'_> {
         let mut random = [0; 64];
         provider().secure_random.fill(&mut random).map_err(|_| io::Error::other("no random numbers"))?;
         let mut line = self.dial()?;
-        // A server that refuses at once may have closed already; what it said is still there to be read.
+        // A server that refuses at once may have closed already; its answer can still be read.
         let sent = line.write_all(&hello.encode(&random));
         match super::flight::read(&mut line) {
             Answer::Closed if sent.is_err() => Ok(Answer::Closed),

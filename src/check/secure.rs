@@ -1,5 +1,5 @@
-//! What a server says over TLS: the answer itself, its fields, HEAD, and whether the connection stays. `Check` calls it with
-//! a connection whose handshake is done.
+//! The check of HTTP over TLS: the answer itself, its fields, HEAD, and whether the connection is kept. `Check` calls it
+//! with a connection after its handshake.
 
 use std::io::{self, ErrorKind};
 
@@ -11,22 +11,22 @@ use super::exchange::{is_end, Ask, Reply};
 use super::links;
 use super::rules;
 use super::run::Run;
-use super::trust::Voucher;
+use super::trust::TrustedBy;
 use crate::calendar::{iso8601_of, parse_imf_fixdate};
 use crate::escape;
 use crate::url::{Host, Url};
 
-/// A difference of clocks that no network makes, in seconds.
+/// A difference of clocks that no network delay explains, in seconds.
 const CLOCKS_MAY_DIFFER: i64 = 120;
-/// Redirects that are followed.
+/// The most redirects that are followed.
 const MOST_HOPS: usize = 5;
-/// Descriptions of the API that are looked for.
+/// The most descriptions of the API that are requested.
 const MOST_DESCRIPTIONS: usize = 3;
 
-/// What is known of the server's side before it is asked anything.
+/// What the handshake and the certificate have shown.
 pub(super) struct Context<'a> {
     pub(super) client: &'a Client,
-    pub(super) voucher: Option<Voucher>,
+    pub(super) trusted_by: Option<TrustedBy>,
     /// This machine's clock, in seconds since 1970.
     pub(super) now: i64,
     /// The validity of the server's certificate.
@@ -35,20 +35,20 @@ pub(super) struct Context<'a> {
     pub(super) asked: Option<Asked>,
 }
 
-/// How the server has answered.
+/// The kind of answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answered {
-    /// To the end.
+    /// A whole answer.
     Whole,
-    /// The connection was left in the middle of the answer.
+    /// The connection ended in the middle of the answer, or the check ended it there.
     Cut,
-    /// Only that the client's certificate is missing, or not the right one.
+    /// An answer which only says that the client's certificate is missing, or not accepted.
     Away,
-    /// Not at all.
+    /// No answer.
     Not,
 }
 
-/// Asks over the connection, and over others when it does not stay.
+/// Sends the requests over the connection, and over others when it is not kept.
 pub(super) fn look(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -> Answered {
     let answered = ask_all(run, context, secured);
     run.dialer.take_time();
@@ -84,7 +84,7 @@ fn ask_all(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -> Answer
     }
     if let Some(cut) = reply.cut {
         run.unknown.push(format!(
-            "the end of the answer: {cut}; so neither links in it nor keep-alive were looked at"
+            "the end of the answer: {cut}; so the check has not looked at its links or at keep-alive"
         ));
     }
     if reply.is_success() {
@@ -102,7 +102,7 @@ fn ask_all(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -> Answer
     }
 }
 
-/// No coding was said to be understood.
+/// The request offered no coding.
 fn coding(run: &mut Run<'_>, reply: &Reply) {
     let codings: Vec<&str> = reply
         .all("content-encoding")
@@ -113,12 +113,15 @@ fn coding(run: &mut Run<'_>, reply: &Reply) {
     if !codings.is_empty() {
         run.found(
             &rules::CONTENT_CODING_UNASKED,
-            format!("Content-Encoding: {}, which the request did not ask for", shown(&codings.join(", "))),
+            format!(
+                "Content-Encoding: {}, which the request did not offer to decode",
+                shown(&codings.join(", "))
+            ),
         );
     }
 }
 
-/// Follows redirects as far as they lead to this server.
+/// Follows redirects while they lead to this server.
 fn redirects(run: &mut Run<'_>, talk: &mut Talk<'_>, first: &Reply) {
     let url = run.url.clone();
     let mut been = vec![url.clone()];
@@ -133,13 +136,15 @@ fn redirects(run: &mut Run<'_>, talk: &mut Talk<'_>, first: &Reply) {
             return;
         }
         if been.contains(&target) || been.len() > MOST_HOPS {
-            // With the cookie the way may be another one; none is sent here.
+            // With the cookie the redirects may differ, and the check sends none.
             return match sets_cookie {
                 true => run
                     .unknown
                     .push("the redirects over HTTPS: they may end for a client that sends the cookie".into()),
-                false => run
-                    .found(&rules::HTTPS_REDIRECT_LOOP, format!("{status} leads round in a circle, by {to}")),
+                false => run.found(
+                    &rules::HTTPS_REDIRECT_LOOP,
+                    format!("{status} leads back in a circle, over {to}"),
+                ),
             };
         }
         let reply = match talk.ask(run, "GET", &target.path) {
@@ -157,7 +162,7 @@ fn leads_to(here: &Url, reply: &Reply) -> Option<(u16, Url)> {
     Some((reply.status, here.join(target).ok()?))
 }
 
-/// Requests over one connection as long as it stays, then over another.
+/// Sends requests over one connection while it is kept, then over another.
 struct Talk<'a> {
     secured: Option<Secured>,
     client: &'a Client,
@@ -187,11 +192,11 @@ impl Talk<'_> {
         Ok(reply)
     }
 
-    /// Servers forget the session of a connection that ends without a word (RFC 5246 §7.2.1).
+    /// Servers forget the session of a connection that ends without close_notify (RFC 5246 §7.2.1).
     fn end(&mut self) {
         if let Some(mut secured) = self.secured.take() {
             secured.stream.conn.send_close_notify();
-            // It may be closed on the other side already.
+            // The server may have closed the connection already.
             let _ = secured.stream.conn.write_tls(&mut secured.stream.sock);
         }
     }
@@ -208,7 +213,7 @@ fn security(run: &mut Run<'_>, context: &Context<'_>, reply: &Reply) {
     let others_differ = fields.any(|other| Some(other) != field.as_deref());
     run.fact("https", "hsts", field.clone());
     let is_address = matches!(run.url.host, Host::Ip(_));
-    let is_public = context.voucher == Some(Voucher::Public);
+    let is_public = context.trusted_by == Some(TrustedBy::Public);
     let Some(field) = field else {
         if is_public && !is_address && reply.status < 500 {
             run.found(&rules::HSTS_MISSING, "the answer has no Strict-Transport-Security field");
@@ -219,7 +224,7 @@ fn security(run: &mut Run<'_>, context: &Context<'_>, reply: &Reply) {
         run.found(&rules::HSTS_INVALID, format!("Strict-Transport-Security: {}", shown(&field)));
         return;
     };
-    // max-age=0 takes it back (RFC 6797 §6.1.1), which locks nobody out.
+    // max-age=0 removes HSTS (RFC 6797 §6.1.1), which locks nobody out.
     if age == 0 {
         return;
     }
@@ -230,7 +235,7 @@ fn security(run: &mut Run<'_>, context: &Context<'_>, reply: &Reply) {
         run.found(
             &rules::HSTS_LOCKS_OUT,
             format!(
-                "Strict-Transport-Security: {}, with a certificate that browsers do not trust by themselves",
+                "Strict-Transport-Security: {}, with a certificate that browsers do not trust by default",
                 shown(&field)
             ),
         );
@@ -244,7 +249,7 @@ fn max_age(field: &str) -> Option<u64> {
     });
     let age = ages.next()?;
     let is_number = !age.is_empty() && age.bytes().all(|byte| byte.is_ascii_digit());
-    // More seconds than fit are as good as for ever.
+    // A number of seconds that does not fit counts as for ever.
     (is_number && ages.next().is_none()).then(|| age.parse().unwrap_or(u64::MAX))
 }
 
@@ -252,7 +257,7 @@ fn cookies(run: &mut Run<'_>, reply: &Reply) {
     let names: Vec<String> = reply
         .all("set-cookie")
         .filter(|cookie| {
-            // RFC 6265 §5.2.5: whatever its value.
+            // RFC 6265 §5.2.5: with any value.
             let name =
                 |attribute: &str| attribute.split('=').next().unwrap_or_default().trim().to_ascii_lowercase();
             !cookie.split(';').skip(1).any(|attribute| name(attribute) == "secure")
@@ -260,7 +265,7 @@ fn cookies(run: &mut Run<'_>, reply: &Reply) {
         .map(|cookie| shown(cookie.split('=').next().unwrap_or_default().trim()))
         .collect();
     if !names.is_empty() {
-        // Values may be secrets; names are enough.
+        // Values may be secrets, so only names are reported.
         run.found(&rules::COOKIE_NOT_SECURE, format!("without Secure: {}", names.join(", ")));
     }
 }
@@ -269,7 +274,7 @@ fn date(run: &mut Run<'_>, context: &Context<'_>, reply: &Reply) {
     let now = context.now;
     let Some(theirs) = reply.field("date").and_then(parse_imf_fixdate) else {
         let seen = match reply.field("date") {
-            Some(date) => format!("Date: {}, which is no date", shown(date)),
+            Some(date) => format!("Date: {}, which is not a date", shown(date)),
             None => "the answer has no Date field".to_string(),
         };
         run.found(&rules::DATE_MISSING, seen);
@@ -304,7 +309,7 @@ fn stays(run: &mut Run<'_>, persists: bool, lost: Option<&io::Error>) {
     }
 }
 
-/// HEAD, on the same connection if that stays; and with it, whether it does.
+/// Checks HEAD, on the same connection if the server keeps it; and whether the server keeps it.
 fn head(run: &mut Run<'_>, talk: &mut Talk<'_>, get: &Reply) {
     let path = run.url.path.clone();
     let had_connection = talk.has_connection();
@@ -338,15 +343,15 @@ fn head(run: &mut Run<'_>, talk: &mut Talk<'_>, get: &Reply) {
     if get.cut.is_some() {
         return;
     }
-    // A body that should not be there stands where the next answer is looked for. The second answer tells as well whether
-    // the contents change by themselves.
+    // A body that should not be there is in the place of the next answer. The second answer also shows whether the content
+    // changes by itself.
     let had_connection = talk.has_connection();
     let second = talk.ask(run, "GET", &path);
     if let Err(error) = &second {
         if had_connection && error.kind() == ErrorKind::InvalidData {
             run.found(
                 &rules::HEAD_WRONG,
-                "after the answer to HEAD came bytes that are no answer, such as a body",
+                "after the answer to HEAD came bytes that are not an answer, such as a body",
             );
         }
         return;
@@ -354,13 +359,13 @@ fn head(run: &mut Run<'_>, talk: &mut Talk<'_>, get: &Reply) {
     let length = |reply: &Reply| reply.field("content-length").map(str::to_string);
     if let (Some(of_head), Some(of_get), Ok(second)) = (length(&head), length(get), &second) {
         if of_head != of_get && length(second).as_ref() == Some(&of_get) {
-            let seen = format!("HEAD says Content-Length: {}, GET {}", shown(&of_head), shown(&of_get));
+            let seen = format!("HEAD says Content-Length: {}, GET says {}", shown(&of_head), shown(&of_get));
             run.found(&rules::HEAD_WRONG, seen);
         }
     }
 }
 
-/// Descriptions of the API that this server offers.
+/// Checks the descriptions of the API that this server offers.
 fn descriptions(run: &mut Run<'_>, talk: &mut Talk<'_>, reply: &Reply, document: Option<&Value>) {
     let url = run.url.clone();
     let mut servers = document.filter(|document| links::is_openapi(document)).map(links::http_servers);
@@ -376,7 +381,7 @@ fn descriptions(run: &mut Run<'_>, talk: &mut Talk<'_>, reply: &Reply, document:
         }
     }
     for target in targets.into_iter().take(MOST_DESCRIPTIONS) {
-        // That there is none is no finding, so neither is a failure.
+        // A missing description is not a finding, so a failure is not one either.
         let Ok(reply) = talk.ask(run, "GET", &target.path) else { continue };
         let Ok(found) = serde_json::from_slice::<Value>(&reply.body) else { continue };
         if reply.is_success() && links::is_openapi(&found) {
@@ -411,7 +416,7 @@ fn some_of(found: &[String]) -> String {
     }
 }
 
-/// Words of the server, made fit for a terminal.
+/// Text of the server, escaped for a terminal.
 pub(super) fn shown(text: &str) -> String {
     escape::bounded(text, 120).to_string()
 }

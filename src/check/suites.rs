@@ -1,10 +1,10 @@
-//! TLS cipher suites by what is good or bad about them, with their IANA names (RFC 8446 §B.4 and the registry of TLS cipher
+//! TLS cipher suites, grouped by their quality, with their IANA names (RFC 8446 §B.4 and the registry of TLS cipher
 //! suites). Values only; the probes offer them, group by group.
 
 /// A suite's number, and its name without `TLS_`.
 pub(super) type Suite = (u16, &'static str);
 
-/// Forward secrecy and authenticated encryption: what every current client offers with TLS 1.2.
+/// Forward secrecy and authenticated encryption: every current client offers these with TLS 1.2.
 pub(super) const MODERN: &[Suite] = &[
     (0xc02b, "ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
     (0xc02f, "ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
@@ -44,7 +44,7 @@ pub(super) const DES: &[Suite] = &[
     (0x0009, "RSA_WITH_DES_CBC_SHA"),
 ];
 
-/// Nothing is encrypted.
+/// No encryption.
 pub(super) const NULL: &[Suite] = &[
     (0xc006, "ECDHE_ECDSA_WITH_NULL_SHA"),
     (0xc010, "ECDHE_RSA_WITH_NULL_SHA"),
@@ -68,7 +68,7 @@ pub(super) const EXPORT: &[Suite] = &[
     (0x0064, "RSA_EXPORT1024_WITH_RC4_56_SHA"),
 ];
 
-/// No certificate: anyone in between can answer.
+/// No certificate: anyone on the way can answer.
 pub(super) const ANONYMOUS: &[Suite] = &[
     (0x00a7, "DH_anon_WITH_AES_256_GCM_SHA384"),
     (0x00a6, "DH_anon_WITH_AES_128_GCM_SHA256"),
@@ -86,7 +86,7 @@ pub(super) const ANONYMOUS: &[Suite] = &[
     (0x0017, "DH_anon_EXPORT_WITH_RC4_40_MD5"),
 ];
 
-/// Forward secrecy, and a mode that has been broken again and again when it was not implemented in constant time (Lucky 13).
+/// Forward secrecy, with a mode that was broken again and again where the code did not run in constant time (Lucky 13).
 pub(super) const CBC: &[Suite] = &[
     (0xc024, "ECDHE_ECDSA_WITH_AES_256_CBC_SHA384"),
     (0xc028, "ECDHE_RSA_WITH_AES_256_CBC_SHA384"),
@@ -102,7 +102,8 @@ pub(super) const CBC: &[Suite] = &[
     (0x0033, "DHE_RSA_WITH_AES_128_CBC_SHA"),
 ];
 
-/// The session's key travels encrypted with the certificate's key: who gets that one day can read all that was recorded.
+/// The session's key is sent encrypted with the certificate's key: an attacker who gets that key one day can read all
+/// recorded traffic.
 pub(super) const STATIC_RSA: &[Suite] = &[
     (0x009d, "RSA_WITH_AES_256_GCM_SHA384"),
     (0x009c, "RSA_WITH_AES_128_GCM_SHA256"),
@@ -118,7 +119,7 @@ pub(super) const STATIC_RSA: &[Suite] = &[
 
 const ALL: [&[Suite]; 9] = [MODERN, TLS13, RC4, DES, NULL, EXPORT, ANONYMOUS, CBC, STATIC_RSA];
 
-/// A suite's name, or its number when it is none of those here.
+/// A suite's name, or its number when it is not in these tables.
 pub(super) fn name(number: u16) -> String {
     match ALL.iter().copied().flatten().find(|suite| suite.0 == number) {
         Some((_, name)) => format!("TLS_{name}"),
@@ -126,7 +127,7 @@ pub(super) fn name(number: u16) -> String {
     }
 }
 
-/// The numbers of several groups, in their order.
+/// The numbers of the suites of several groups, in order.
 pub(super) fn numbers(groups: &[&[Suite]]) -> Vec<u16> {
     groups.iter().copied().flatten().map(|suite| suite.0).collect()
 }

@@ -1,5 +1,5 @@
-//! Whom a client would trust, and whether a chain as a server sends it leads there. Knows certificates and files; asks no
-//! network. `certificate` calls it.
+//! The authorities that a client trusts, and whether the chain that a server sends leads to one of them. Knows certificates
+//! and files, not the network. `certificate` calls it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,63 +14,65 @@ use crate::regular_file::{self, Links};
 use crate::tls::{authorities, provider};
 use crate::url::Host;
 
-/// Where systems keep the authorities that they trust: Debian and its kin, Red Hat's, SUSE's, Alpine and the BSDs.
+/// The files in which systems keep their trusted authorities: Debian and its derivatives, Red Hat, SUSE, Alpine and the
+/// BSDs.
 const SYSTEM_FILES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-/// OpenSSL's variable, which curl, Python and others obey as well.
+/// OpenSSL's variable, which curl, Python and others use as well.
 const SYSTEM_VARIABLE: &str = "SSL_CERT_FILE";
 
-/// The authorities that count.
+/// The trusted authorities.
 #[derive(Debug, Default)]
 pub(super) struct Roots {
-    /// Those that every client has.
+    /// The authorities that every client has.
     public: Vec<TrustAnchor<'static>>,
-    /// Those that this machine's programs trust beside; where they stand is for the report.
+    /// The other authorities that programs on this machine trust, and their file, for the report.
     system: Vec<TrustAnchor<'static>>,
-    /// Those that were given.
+    /// The authorities of the given file.
     given: Vec<TrustAnchor<'static>>,
-    /// The certificates of that file, which are trusted for themselves as well.
+    /// The certificates of that file, each of which is also trusted as a server's own certificate.
     pinned: Vec<CertificateDer<'static>>,
 }
 
 /// The authority that a chain leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Voucher {
-    /// An authority that clients trust from the start.
+pub(super) enum TrustedBy {
+    /// An authority that clients trust by default.
     Public,
-    /// One that is in this machine's store and not public.
+    /// An authority that is in this machine's store and not public.
     System,
-    /// One of the file that was given.
+    /// An authority of the given file.
     Given,
 }
 
-impl Voucher {
+impl TrustedBy {
     pub(super) fn name(self) -> &'static str {
         match self {
-            Voucher::Public => "a public authority",
-            Voucher::System => "an authority of this machine's own store",
-            Voucher::Given => "an authority of the given file",
+            TrustedBy::Public => "a public authority",
+            TrustedBy::System => "an authority of this machine's own store",
+            TrustedBy::Given => "an authority of the given file",
         }
     }
 }
 
-/// Why a chain leads to no trusted authority.
+/// Why a chain does not lead to a trusted authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Distrust {
-    /// None of those that are trusted has issued it, nor what was sent with it.
+    /// No trusted authority has issued the certificate or one of the others in the chain.
     UnknownIssuer,
-    /// One that is trusted has the issuer's name, and another key.
+    /// A trusted authority has the issuer's name and another key.
     OtherKey,
-    /// In webpki's words.
+    /// Another reason, in webpki's words.
     Other(String),
 }
 
 impl Roots {
-    /// Reads the authorities: Mozilla's, which are compiled in, this machine's, if it has any, and those of `given`.
+    /// Reads the authorities: Mozilla's, which are compiled in, this machine's, if it has any, and those of the file
+    /// `given`.
     pub(super) fn load(given: Option<&Path>, public: Option<&Path>) -> Result<Roots, (PathBuf, io::Error)> {
         let mut roots = Roots { public: webpki_roots::TLS_SERVER_ROOTS.to_vec(), ..Roots::default() };
         if let Some(path) = public {
@@ -84,29 +86,31 @@ impl Roots {
         if let Some(path) = found {
             match read(&path) {
                 Ok((system, _)) => roots.system = system,
-                // A machine without a store of its own is no fault of the server that is checked.
+                // A machine without a store is not a fault of the checked server.
                 Err(error) => log::debug!("{}: {error}", escape::path(&path)),
             }
         }
         Ok(roots)
     }
 
-    /// Whether authorities were given beside those that are there anyway.
+    /// Whether a file of authorities was given.
     pub(super) fn has_given(&self) -> bool {
         !self.pinned.is_empty()
     }
 
     /// The authority that `chain` leads to, the server's own certificate first, at `now` (seconds since 1970).
-    pub(super) fn voucher(&self, chain: &[Vec<u8>], now: i64) -> Result<Voucher, Distrust> {
+    pub(super) fn trusted_by(&self, chain: &[Vec<u8>], now: i64) -> Result<TrustedBy, Distrust> {
         if chain.first().is_some_and(|own| self.pinned.iter().any(|pinned| **pinned == own[..])) {
-            return Ok(Voucher::Given);
+            return Ok(TrustedBy::Given);
         }
         let mut why = Distrust::UnknownIssuer;
-        for (roots, voucher) in
-            [(&self.public, Voucher::Public), (&self.system, Voucher::System), (&self.given, Voucher::Given)]
-        {
+        for (roots, trusted_by) in [
+            (&self.public, TrustedBy::Public),
+            (&self.system, TrustedBy::System),
+            (&self.given, TrustedBy::Given),
+        ] {
             match leads_to(chain, roots, now) {
-                Ok(()) => return Ok(voucher),
+                Ok(()) => return Ok(trusted_by),
                 Err(Distrust::UnknownIssuer) => {}
                 Err(other) => why = other,
             }
@@ -131,7 +135,7 @@ fn leads_to(chain: &[Vec<u8>], roots: &[TrustAnchor<'static>], now: i64) -> Resu
         .map_err(other)
 }
 
-/// Whether a certificate is for this host; `None` when it cannot be read.
+/// Whether a certificate is for this host; `None` when the certificate cannot be read.
 pub(super) fn is_for(own: &[u8], host: &Host) -> Option<bool> {
     let der = CertificateDer::from(own);
     let own = EndEntityCert::try_from(&der).ok()?;
@@ -142,7 +146,7 @@ pub(super) fn is_for(own: &[u8], host: &Host) -> Option<bool> {
     Some(own.verify_is_valid_for_subject_name(&name).is_ok())
 }
 
-/// Of a file of authorities: 16 MiB. That of a whole system has 250 KB.
+/// The largest file of authorities: 16 MiB. The file of a whole system has 250 KB.
 const MOST_FILE_BYTES: u64 = 16 << 20;
 
 type Authorities = (Vec<TrustAnchor<'static>>, Vec<CertificateDer<'static>>);
@@ -159,7 +163,7 @@ fn read(path: &Path) -> io::Result<Authorities> {
         };
         io::Error::new(io::ErrorKind::InvalidData, what)
     })?;
-    // A store may hold certificates that nobody reads any more.
+    // A store may hold certificates that webpki cannot read.
     let anchors = ders.iter().filter_map(|der| webpki::anchor_from_trusted_cert(der).ok());
     let anchors = anchors.map(|anchor| anchor.to_owned()).collect();
     Ok((anchors, ders))
@@ -184,22 +188,22 @@ mod tests {
     }
 
     #[test]
-    fn the_voucher_is_the_first_that_vouches_and_a_stranger_is_none() {
+    fn a_chain_is_trusted_by_the_first_store_with_its_authority_and_a_stranger_by_none() {
         let authority = authority();
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
         let own = params.signed_by(&key, &authority).unwrap().der().to_vec();
         let here = anchor(authority.der());
         let mut roots = Roots::default();
-        assert_eq!(roots.voucher(std::slice::from_ref(&own), NOW), Err(Distrust::UnknownIssuer));
+        assert_eq!(roots.trusted_by(std::slice::from_ref(&own), NOW), Err(Distrust::UnknownIssuer));
         roots.given = here.clone();
-        assert_eq!(roots.voucher(std::slice::from_ref(&own), NOW), Ok(Voucher::Given));
+        assert_eq!(roots.trusted_by(std::slice::from_ref(&own), NOW), Ok(TrustedBy::Given));
         roots.system = here.clone();
-        assert_eq!(roots.voucher(std::slice::from_ref(&own), NOW), Ok(Voucher::System));
+        assert_eq!(roots.trusted_by(std::slice::from_ref(&own), NOW), Ok(TrustedBy::System));
         roots.public = here;
-        assert_eq!(roots.voucher(std::slice::from_ref(&own), NOW), Ok(Voucher::Public));
-        assert!(matches!(roots.voucher(&[b"no certificate".to_vec()], NOW), Err(Distrust::Other(_))));
-        assert_eq!(roots.voucher(&[], NOW), Err(Distrust::UnknownIssuer));
+        assert_eq!(roots.trusted_by(std::slice::from_ref(&own), NOW), Ok(TrustedBy::Public));
+        assert!(matches!(roots.trusted_by(&[b"no certificate".to_vec()], NOW), Err(Distrust::Other(_))));
+        assert_eq!(roots.trusted_by(&[], NOW), Err(Distrust::UnknownIssuer));
 
         assert_eq!(is_for(&own, &Host::Name("localhost".into())), Some(true));
         assert_eq!(is_for(&own, &Host::Name("other.example".into())), Some(false));

@@ -1,4 +1,4 @@
-//! What the people of a project have looked at and allow: comments beside the code, and a file at the tree's root.
+//! The findings that the people of a project accept: comments beside the code, and a file at the tree's root.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use super::tokens::{Kind, Region};
 use crate::finding::Finding;
 use crate::Error;
 
-/// What an allow comment begins with.
+/// The beginning of an allow comment.
 pub(super) const MARK: &str = "lockgate:allow";
 /// The name of the file at the tree's root.
 pub(super) const FILE: &str = ".lockgate-allow";
-/// Entries that the file may have: each finding is held against all of them.
+/// The most entries of the file, because each finding is compared with all of them.
 const MOST_ENTRIES: usize = 1000;
 
 /// An allow comment.
@@ -23,16 +23,16 @@ pub(super) struct Comment {
     pub line: u64,
     pub column: u64,
     pub offset: usize,
-    /// Nothing but the comment is in its line, so that it is about the next.
+    /// The comment is alone in its line, so it is about the next line.
     is_alone: bool,
     id: String,
-    /// What is wrong with it.
+    /// The fault of the comment.
     fault: Option<String>,
     is_used: bool,
 }
 
 impl Comment {
-    /// Reads the comment whose mark stands at `at`.
+    /// Reads the comment whose mark is at `at`.
     pub(super) fn read(
         source: &Source<'_>,
         at: usize,
@@ -53,7 +53,7 @@ impl Comment {
         let fault = if id.is_empty() {
             Some("has no id".into())
         } else if Explanation::of(id).is_none() {
-            Some(format!("has the id {id:?}, which there is not"))
+            Some(format!("has the unknown id {id:?}"))
         } else if reason.trim().is_empty() {
             Some("has no reason".into())
         } else {
@@ -66,10 +66,10 @@ impl Comment {
     }
 }
 
-/// Takes away the findings of a file that its comments allow; the number of them. Comments that allow nothing become
+/// Removes the findings of a file that its comments allow, and returns their number. Comments that allow nothing become
 /// findings.
 pub(super) fn by_comments(comments: &mut [Comment], findings: &mut Vec<SourceFinding>) -> usize {
-    // Comments that stand alone one below the other are all about the line after the last.
+    // Comments in consecutive lines of their own are all about the line after the last one.
     let mut lines: Vec<u64> =
         comments.iter().map(|comment| comment.line + u64::from(comment.is_alone)).collect();
     for index in (0..comments.len().saturating_sub(1)).rev() {
@@ -94,14 +94,14 @@ pub(super) fn by_comments(comments: &mut [Comment], findings: &mut Vec<SourceFin
     before - findings.len()
 }
 
-/// Whether an id names this finding. Whether an address is asked or only mentioned is a guess, which another version may make
-/// otherwise: what allows the one allows the other.
+/// Whether an id names this finding. Another version may guess differently whether an address is requested or only
+/// mentioned, so the id of one allows both.
 fn is_about(id: &str, found: &SourceFinding) -> bool {
     let is_mentioned = found.finding.id() == PLAIN_HTTP_MENTIONED_URL.id();
     id == found.finding.id() || is_mentioned && id == PLAIN_HTTP_URL.id()
 }
 
-/// What is said of the comments that allow nothing: their index, and that.
+/// The index of each comment that allows nothing, and the text of its finding.
 pub(super) fn unused(comments: &[Comment]) -> impl Iterator<Item = (&Comment, Finding)> {
     comments.iter().filter(|comment| !comment.is_used).map(|comment| {
         let seen = match &comment.fault {
@@ -112,7 +112,7 @@ pub(super) fn unused(comments: &[Comment]) -> impl Iterator<Item = (&Comment, Fi
     })
 }
 
-/// The allow file: a line an entry, `ID PATH [TEXT]`.
+/// The allow file: each line is an entry, `ID PATH [TEXT]`.
 #[derive(Default)]
 pub(super) struct AllowFile {
     entries: Vec<Entry>,
@@ -128,7 +128,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether it is about this file, or a folder that it is in.
+    /// Whether the entry is about this file, or a folder above it.
     fn fits(&self, file: &str) -> bool {
         let file = file.as_bytes();
         let slashes = memchr::memchr_iter(b'/', file);
@@ -137,7 +137,7 @@ impl Entry {
 }
 
 impl AllowFile {
-    /// Reads the one of a tree; there need be none.
+    /// Reads the allow file of a tree; a missing file is empty.
     pub(super) fn of(root: &Path) -> Result<AllowFile, Error> {
         let path = root.join(FILE);
         let fault = |fault: String| Error::Check { what: path.display().to_string(), fault };
@@ -148,7 +148,7 @@ impl AllowFile {
         if let Some(skip) = files::read(&path, &mut contents) {
             return Err(fault(skip.reason()));
         }
-        let text = String::from_utf8(contents).map_err(|_| fault("it is no text".into()))?;
+        let text = String::from_utf8(contents).map_err(|_| fault("it is not UTF-8 text".into()))?;
         let mut entries = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
@@ -166,7 +166,7 @@ impl AllowFile {
                 )));
             }
             let paths = Pattern::read(glob.as_bytes()).filter(|paths| !paths.is_negated);
-            let paths = paths.ok_or_else(|| wrong(&format!("the path {glob:?} fits nothing")))?;
+            let paths = paths.ok_or_else(|| wrong(&format!("the path {glob:?} matches nothing")))?;
             if entries.len() == MOST_ENTRIES {
                 return Err(wrong(&format!(
                     "there are more than {MOST_ENTRIES} entries; allow whole folders, or check parts of the tree"
@@ -190,10 +190,10 @@ impl AllowFile {
         is_allowed
     }
 
-    /// What is said of the lines that fitted nothing: the line's number, the line, and that.
+    /// The lines that match nothing: the number, the line, and the text of the finding.
     pub(super) fn unused(&self) -> impl Iterator<Item = (u64, &str, Finding)> {
         self.entries.iter().filter(|entry| !entry.is_used).map(|entry| {
-            let seen = format!("nothing that was found fits this line, which allows {}", entry.id);
+            let seen = format!("no finding matches this line, which allows {}", entry.id);
             (entry.line, entry.written.as_str(), Finding::new(UNUSED_ALLOW.rule(), seen))
         })
     }

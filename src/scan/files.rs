@@ -1,4 +1,4 @@
-//! One file's contents, within bounds: what is too large, binary or no regular file is left out, with the reason.
+//! The bounded contents of one file. A file that is too large, binary or not a regular file is skipped, with the reason.
 //!
 //! Knows paths and bytes. Called by `walk`, and by `ignored` for git's own files.
 
@@ -8,13 +8,13 @@ use std::path::Path;
 use super::report::Skip;
 use crate::regular_file::{self, Links};
 
-/// The largest file that is looked at: 2 MiB. Code that people write has a tenth of that.
+/// The largest file that is read: 2 MiB. Code that people write has a tenth of that.
 pub(super) const MOST_FILE_BYTES: u64 = 2 * 1024 * 1024;
-/// Where a NUL byte makes a file binary: git's rule.
+/// A NUL byte among so many first bytes makes a file binary: git's rule.
 const BINARY_PROBE: usize = 8000;
 
-/// Reads a file into `contents`, or says why it is left out. A link or a pipe that has taken a file's place since the walk is
-/// not followed and not waited for.
+/// Reads a file into `contents`, or returns why it is skipped. It does not follow a link, or wait for a pipe, that has
+/// replaced the file since the walk.
 pub(super) fn read(path: &Path, contents: &mut Vec<u8>) -> Option<Skip> {
     contents.clear();
     let read = regular_file::open(path, Links::Refused).and_then(|(file, length)| {

@@ -1,6 +1,6 @@
-//! Rewrites `http://` to `https://` for the hosts that were named: as a difference to look at first, then in the files.
+//! Rewrites `http://` to `https://` for the named hosts: first as a difference to review, then in the files.
 //!
-//! Only the five letters change; every other byte of a file stays, and so do its mode and its owner. A file is replaced
+//! Only `http` becomes `https`; every other byte of a file stays, and so do its mode and its owner. A file is replaced
 //! whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
@@ -13,24 +13,24 @@ use super::report::Report;
 use crate::escape;
 use crate::Error;
 
-/// Lines of the file that a difference shows around a change.
+/// How many unchanged lines a difference shows around a change.
 const CONTEXT: usize = 3;
 
-/// What is to be rewritten in a file.
+/// The changes to a file.
 #[derive(Clone, Debug)]
 pub struct Fix {
     path: PathBuf,
     shown_path: String,
     before: Vec<u8>,
-    /// Where `http` is to become `https`, in ascending order.
+    /// The positions where `http` becomes `https`, in ascending order.
     places: Vec<usize>,
 }
 
-/// What a report's findings let one rewrite; the files are read again.
+/// The changes for the findings of a report; it reads the files again.
 ///
 /// # Errors
 ///
-/// [`Error::Check`] when a file cannot be read any more, or has changed since the scan.
+/// [`Error::Check`] when a file can no longer be read, or has changed since the scan.
 pub fn fixes(root: &Path, report: &Report) -> Result<Vec<Fix>, Error> {
     let mut fixes: Vec<Fix> = Vec::new();
     for found in report.findings.iter().filter(|found| found.can_be_rewritten) {
@@ -63,16 +63,16 @@ fn fault(path: &Path, fault: impl ToString) -> Error {
 }
 
 fn changed(path: &Path) -> Error {
-    fault(path, "it has changed since it was looked at; run the check again")
+    fault(path, "it has changed since the scan; run the check again")
 }
 
 impl Fix {
-    /// The file, from the tree's root, with `/`.
+    /// The path of the file from the tree's root, with `/`.
     pub fn file(&self) -> &str {
         &self.shown_path
     }
 
-    /// How many addresses are rewritten.
+    /// The number of addresses to rewrite.
     pub fn count(&self) -> usize {
         self.places.len()
     }
@@ -90,15 +90,15 @@ impl Fix {
         after
     }
 
-    /// The difference in the unified format, as `patch -p1` takes it, with the file's own bytes. Its name is in one line, so
-    /// that `patch` does not find a file whose name has control characters in it.
+    /// The difference in the unified format, for `patch -p1`, with the file's own bytes. Control characters in the file's
+    /// name are escaped, so `patch` does not find such a file.
     pub fn diff(&self) -> Vec<u8> {
         let after = self.after();
         let before: Vec<&[u8]> = self.before.split_inclusive(|byte| *byte == b'\n').collect();
         let after: Vec<&[u8]> = after.split_inclusive(|byte| *byte == b'\n').collect();
-        // No line comes or goes, so that the same numbers count on both sides.
+        // No line is added or removed, so both sides have the same numbers.
         let changed: Vec<usize> = (0..before.len()).filter(|&line| before[line] != after[line]).collect();
-        // A line end in a name would begin a difference of another file.
+        // A line end in a name could begin the difference of another file.
         let name = escape::line(&self.shown_path);
         let mut text = format!("--- a/{name}\n+++ b/{name}\n").into_bytes();
         let mut next = 0;
@@ -132,11 +132,11 @@ impl Fix {
         text
     }
 
-    /// Puts the rewritten file in the old one's place, if that is still as it was.
+    /// Replaces the file with the rewritten one, if it has not changed.
     ///
     /// # Errors
     ///
-    /// [`Error::Check`]; the file is then as it was.
+    /// [`Error::Check`]; the file is then unchanged.
     pub fn write(&self) -> Result<(), Error> {
         let io_fault = |error: io::Error| fault(&self.path, error);
         let mut now = Vec::new();
@@ -160,7 +160,7 @@ impl Fix {
         let written = self.write_beside(&beside, &metadata).and_then(|()| fs::rename(&beside, &self.path));
         written.map_err(|error| {
             if error.kind() != io::ErrorKind::AlreadyExists {
-                // It was made here; that it cannot be removed changes nothing about the fault.
+                // The temporary file is this function's own; a failure to remove it does not change the error.
                 let _ = fs::remove_file(&beside);
             }
             io_fault(error)

@@ -1,4 +1,4 @@
-//! What kind of host an `http://` URL names, and which URLs are names or plain by design and so nobody's mistake.
+//! The kind of host that an `http://` URL names.
 //!
 //! Knows text only. Called by `rules::urls`.
 
@@ -7,25 +7,26 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// An `http://` URL in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Url<'a> {
-    /// Without brackets; empty when none is written there.
+    /// Without brackets; empty when the URL has none.
     pub host: &'a [u8],
-    /// Whether a part of the host is put in when the program runs.
+    /// Whether the program inserts a part of the host at run time.
     pub is_built: bool,
     pub has_port: bool,
     pub has_user: bool,
-    /// From the path on.
+    /// The rest of the URL, from the path on.
     pub path: &'a [u8],
-    /// Its length, the scheme included.
+    /// The length of the URL, with its scheme.
     pub length: usize,
 }
 
-/// The longest URL that is looked at.
+/// The longest URL that is read.
 const MOST_BYTES: usize = 2048;
 
-/// The ways to write the scheme, in the case that people use; JSON may escape slashes, and a string may escape that.
+/// The ways to write the scheme, in the usual upper or lower case; JSON may escape slashes, and a string may escape that
+/// again.
 pub(super) const SCHEMES: &[&str] = &["http://", "HTTP://", "Http://", r"http:\/\/", r"http:\\/\\/"];
 
-/// Reads the URL at the beginning of `bytes`, which is one of [`SCHEMES`].
+/// Reads the URL at the beginning of `bytes`, which begins with one of [`SCHEMES`].
 pub(super) fn parse(bytes: &[u8]) -> Url<'_> {
     let scheme =
         SCHEMES.iter().find(|scheme| bytes.starts_with(scheme.as_bytes())).map_or(0, |scheme| scheme.len());
@@ -38,7 +39,7 @@ pub(super) fn parse(bytes: &[u8]) -> Url<'_> {
         |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || b"\"'`<>|\\^".contains(byte);
     let begins_template = begins_template(rest);
     let mut end = rest.iter().position(is_end).unwrap_or(rest.len());
-    // `${API:-http://host}`: the brace belongs to what stands before.
+    // `${API:-http://host}`: the brace belongs to the text before the URL.
     let mut open = 0_usize;
     let closes = rest[..end].iter().position(|byte| {
         match byte {
@@ -50,12 +51,12 @@ pub(super) fn parse(bytes: &[u8]) -> Url<'_> {
         false
     });
     end = closes.unwrap_or(end);
-    // What follows in a list or in Markdown is no part of it.
+    // A list or Markdown may follow, which is not part of the URL.
     while end > 0 && b",;.)]!*".contains(&rest[end - 1]) {
         end -= 1;
     }
     let whole = &rest[..end];
-    // A template may hold anything, a slash too: `${a ? b : c}`.
+    // A template may contain anything, also a slash: `${a ? b : c}`.
     let is_separator = |byte: &u8| b"/?#,;)".contains(byte);
     let authority_end = if begins_template {
         whole.len()
@@ -81,8 +82,8 @@ pub(super) fn parse(bytes: &[u8]) -> Url<'_> {
     Url { host, is_built, has_port: !port.is_empty(), has_user: user, path, length: scheme + end }
 }
 
-/// Of `http:\/\/host\/path`, what stands after the scheme. A backslash ends the host; unless it escapes a slash, this is a
-/// pattern and no URL, and no host is in it.
+/// The part of `http:\/\/host\/path` after the scheme. A backslash ends the host; when it does not escape a slash, this is
+/// a pattern without a host, not a URL.
 fn parse_escaped(rest: &[u8], scheme: usize) -> Url<'_> {
     let is_end = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`<>".contains(byte);
     let mut end = rest.iter().position(is_end).unwrap_or(rest.len());
@@ -103,25 +104,25 @@ fn parse_escaped(rest: &[u8], scheme: usize) -> Url<'_> {
     Url { host, is_built, has_port: !port.is_empty(), has_user: at > 0, path, length: scheme + end }
 }
 
-/// Whether what is put in when the program runs stands here, in one of the many ways to write that.
+/// Whether a placeholder for a value at run time is here, in one of the many ways to write one.
 fn begins_template(rest: &[u8]) -> bool {
     let marks: &[&[u8]] = &[b"$", b"{", b"%", b"#{", b"\\("];
     marks.iter().any(|mark| rest.starts_with(mark))
 }
 
-/// What a host is.
+/// The kind of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Host {
     /// This machine.
     Loopback,
-    /// Kept for documentation, a placeholder, or no host at all.
+    /// Reserved for documentation, a placeholder, or not a host.
     Nobody,
-    /// In a private network, or a name that only such a network knows.
+    /// In a private network, or a name that only such a network resolves.
     Local,
     Public,
 }
 
-/// What the host is, in lower case.
+/// The kind of this host, which is in lower case.
 pub(super) fn classify(host: &str) -> Host {
     if let Ok(address) = host.parse::<IpAddr>() {
         return match address {
@@ -163,7 +164,7 @@ pub(super) fn classify(host: &str) -> Host {
         {
             Host::Local
         }
-        // A name of files and properties rather than of hosts: a.b, api.url2.
+        // A name of a file or a property rather than of a host: a.b, api.url2.
         Some(_)
             if last.len() < 2
                 || last.contains('-') && !last.starts_with("xn--")
@@ -176,7 +177,7 @@ pub(super) fn classify(host: &str) -> Host {
     }
 }
 
-/// Names that a router at home answers for itself, as its maker prints them on it.
+/// Names that home routers answer for themselves, as their makers print them on the device.
 const ROUTERS: &[&str] = &[
     "fritz.box",
     "o2.box",
@@ -207,7 +208,7 @@ fn is_at_or_below(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// The metadata services of clouds, which speak nothing else: AWS, Azure, Google, Oracle, Alibaba, Tencent.
+/// The metadata services of clouds, which have no HTTPS: AWS, Azure, Google, Oracle, Alibaba, Tencent.
 const METADATA_V4: &[[u8; 4]] = &[
     [169, 254, 169, 254],
     [169, 254, 170, 2],
@@ -249,7 +250,7 @@ fn of_v6(address: Ipv6Addr) -> Host {
     }
 }
 
-/// RFC 2606, RFC 6761, and what people write where a name is to be put in.
+/// RFC 2606, RFC 6761, and common placeholders for a name.
 fn is_placeholder(host: &str, labels: &[&str]) -> bool {
     const RESERVED: &[&str] = &["example", "test", "invalid", "onion", "alt"];
     const NAMES: &[&str] = &[
@@ -404,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_told_apart() {
+    fn hosts_have_the_right_kind() {
         for host in [
             "localhost",
             "app.localhost",

@@ -1,47 +1,48 @@
-//! All patterns of one ignore file, so that a path is held against few of them however many there are.
+//! All patterns of one ignore file, indexed, so that a path is compared with only a few of them.
 //!
-//! Most patterns are a name, a path, or `*` before an ending. Those are looked up; only the others are tried one by one, and of
-//! them there is a limit, as each may take as long as its length times that of the path. Knows bytes only; `ignored` calls it.
+//! Most patterns are a name, a path, or `*` before an ending. Those are found by look-up. Only the others are tried one by
+//! one, and their number is limited, because each may take time in proportion to its length times the length of the path.
+//! Knows bytes only; `ignored` calls it.
 
 use std::collections::HashMap;
 
 use super::pattern::{Pattern, Shape};
 
-/// The patterns of a file. Of those that fit a path the last one in the file decides.
+/// The patterns of a file. The last pattern in the file that matches a path decides.
 #[derive(Default)]
 pub(super) struct IgnoreList {
     names: HashMap<Box<[u8]>, Last>,
     paths: HashMap<Box<[u8]>, Last>,
-    /// What stands behind a `*`, the rest of a name.
+    /// The endings behind a `*`.
     endings: HashMap<Box<[u8]>, Last>,
     /// The lengths of the endings, each once.
     ending_lengths: Vec<usize>,
-    /// The others, and their places in the file.
+    /// The other patterns, and their places in the file.
     tried: Vec<(u32, Pattern)>,
-    /// The parts that these have together: bytes, `*`, sets.
+    /// The number of parts of these: bytes, `*`, sets.
     pub(super) parts: usize,
 }
 
-/// The last patterns that say the same.
+/// The last one of equal patterns.
 #[derive(Clone, Copy, Default)]
 struct Last {
     of_all: Option<Rule>,
     of_folders: Option<Rule>,
 }
 
-/// Ordered by its place in the file, which no other has.
+/// Ordered by its place in the file, which is unique.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rule {
     place: u32,
     is_negated: bool,
 }
 
-/// An ignore file has too many patterns that must be tried one by one.
+/// The ignore file has too many patterns that must be tried one by one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooMany;
 
 impl IgnoreList {
-    /// Reads a file's contents. The patterns that must be tried may have `most` parts together.
+    /// Reads a file's contents. The patterns that must be tried may have `most` parts in all.
     pub(super) fn read(contents: &[u8], most: usize) -> Result<IgnoreList, TooMany> {
         let text = contents.strip_prefix(b"\xef\xbb\xbf").unwrap_or(contents);
         let lines = text.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
@@ -74,7 +75,7 @@ impl IgnoreList {
         Ok(list)
     }
 
-    /// Whether a path, which begins below the folder of the file, is ignored; `None` when no pattern fits.
+    /// Whether a path, relative to the folder of the file, is ignored; `None` when no pattern matches.
     pub(super) fn ignores(&self, path: &[u8], is_folder: bool) -> Option<bool> {
         let name = path.iter().rposition(|&byte| byte == b'/').map_or(path, |slash| &path[slash + 1..]);
         let endings = self
@@ -83,7 +84,7 @@ impl IgnoreList {
             .filter_map(|length| self.endings.get(name.get(name.len().checked_sub(*length)?..)?));
         let looked_up = self.names.get(name).into_iter().chain(self.paths.get(path)).chain(endings);
         let best = looked_up.filter_map(|last| last.rule(is_folder)).max();
-        // Only what stands below it in the file could change it.
+        // Only a pattern below it in the file could change the result.
         let tried =
             self.tried.iter().rev().take_while(|(place, _)| best.is_none_or(|best| *place > best.place));
         let fits = |(_, pattern): &&(u32, Pattern)| pattern.fits(path, is_folder);
@@ -93,7 +94,7 @@ impl IgnoreList {
         }
     }
 
-    /// What a look at a path costs at most: look-ups, and patterns that are tried.
+    /// The most steps for a path: look-ups, and patterns that are tried.
     #[cfg(test)]
     fn most_steps(&self) -> usize {
         2 + self.ending_lengths.len() + self.tried.len()

@@ -1,10 +1,10 @@
-//! What git ignores in a tree: `.gitignore` in every folder, and `.git/info/exclude`.
+//! The files that git ignores in a tree: `.gitignore` in every folder, and `.git/info/exclude`.
 //!
-//! Called by `walk`, which tells of each folder that it enters and leaves. The last pattern of a file that fits decides, and the
-//! file nearest to the path before those above it. What is above a repository's own folder does not count in it.
+//! Called by `walk` for each folder that it enters and leaves. Within a file the last matching pattern decides, and the
+//! file nearest to the path comes before those above it. Files above a repository's own folder do not count in it.
 //!
-//! These files are of the same author as the tree: they are read as regular files only, and within bounds. One that is beyond
-//! them is not applied, so that more is looked at rather than less, and the report says so.
+//! The author of the tree controls these files, so only regular files within bounds are read. A file beyond the bounds is
+//! not applied, so the scan reads more rather than less, and the report names the file.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -20,35 +20,35 @@ use crate::regular_file::{self, Links};
 pub(super) const FILE: &str = ".gitignore";
 pub(super) const REPOSITORY: &str = ".git";
 
-/// What all files together may have that count at one place, in bytes.
+/// The most bytes of all ignore files that count for one folder.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
-/// The parts (bytes, `*`, sets) of patterns that must be tried one by one, of all files together that count at one place. GitHub's
-/// collection of templates has less than a tenth of it.
+/// The most parts (bytes, `*`, sets) of patterns that must be tried one by one, in all files that count for one folder.
+/// GitHub's collection of templates has less than a tenth of it.
 const MOST_TRIED: usize = 32 * 1024;
-/// No path that can be opened is longer (Linux, PATH_MAX), and `gitdir: ` stands before it.
+/// No path that can be opened is longer (Linux, PATH_MAX); `gitdir: ` comes before it.
 const MOST_POINTER_BYTES: u64 = 4096 + 16;
 
-/// The patterns that count where the walk is.
+/// The patterns that count for the current folder of the walk.
 #[derive(Default)]
 pub(super) struct Ignored {
     levels: Vec<Level>,
-    /// Files that are not applied, and why; `walk` takes them.
+    /// The files that are not applied, and why; `walk` collects them.
     pub(super) not_applied: Vec<(PathBuf, Skip)>,
 }
 
-/// Those of one folder.
+/// The patterns of one folder.
 struct Level {
-    /// Where a path begins below this folder, in bytes.
+    /// The length of this folder's path with its slash, in bytes.
     start: usize,
     own: IgnoreList,
-    /// What is written for this repository but not in its tree; `None` where none begins.
+    /// The patterns of `.git/info/exclude`; `None` where no repository begins.
     excluded: Option<IgnoreList>,
-    /// Bytes of the files.
+    /// The bytes of these files.
     bytes: usize,
 }
 
 impl Ignored {
-    /// With the patterns that stand above a folder, as far up as its repository goes.
+    /// Begins with the patterns above a folder, up to the top of its repository.
     pub(super) fn above(folder: &Path) -> Ignored {
         let mut ignored = Ignored::default();
         if let Some(top) = repository_of(folder) {
@@ -62,12 +62,12 @@ impl Ignored {
         ignored
     }
 
-    /// Goes into a folder, of which is known whether these two are in it.
+    /// Enters a folder; the caller knows whether it has these two entries.
     pub(super) fn enter(&mut self, folder: &Path, has_file: bool, is_repository: bool) {
         let length = folder.as_os_str().len();
         let start = if folder.parent().is_some() { length + 1 } else { length };
         self.levels.push(Level { start, own: IgnoreList::default(), excluded: None, bytes: 0 });
-        // git follows a link here, and does not in the tree.
+        // git follows a link here, but not in the tree.
         let exclude = is_repository.then(|| fs::canonicalize(git_folder(folder).join("info/exclude")));
         let excluded = exclude.map(|file| file.map(|file| self.read(&file)).unwrap_or_default());
         let own = if has_file { self.read(&folder.join(FILE)) } else { IgnoreList::default() };
@@ -80,7 +80,7 @@ impl Ignored {
         self.levels.pop();
     }
 
-    /// Whether a path in the folder that was entered last is ignored.
+    /// Whether a path in the current folder is ignored.
     pub(super) fn has(&self, path: &[u8], is_folder: bool) -> bool {
         for level in self.levels.iter().rev() {
             let below = path.get(level.start..).unwrap_or_default();
@@ -94,11 +94,11 @@ impl Ignored {
         false
     }
 
-    /// The patterns of a file of the level that was entered last; none when it is not there.
+    /// The patterns of a file of the current folder; none when it does not exist.
     fn read(&mut self, file: &Path) -> IgnoreList {
         let mut contents = Vec::new();
         match files::read(file, &mut contents) {
-            // git does not follow a link in a tree either. Nothing is looked at less for it.
+            // git does not follow a link in a tree either. This never hides a file from the scan.
             Some(why @ Skip::Unreadable(_)) => {
                 log::debug!("{}: {}", escape::path(file), escape::line(&why.reason()));
                 return IgnoreList::default();
@@ -129,12 +129,12 @@ impl Ignored {
     }
 }
 
-/// The top of the repository that a folder is in.
+/// The top folder of the repository of a folder.
 pub(super) fn repository_of(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(|folder| folder.join(REPOSITORY).exists())
 }
 
-/// Where git keeps what belongs to a repository, all its working trees together.
+/// The folder in which git keeps the common data of all working trees of a repository.
 fn git_folder(folder: &Path) -> PathBuf {
     let own = own_folder(folder);
     match pointer(&own.join("commondir"), b"") {
@@ -143,7 +143,8 @@ fn git_folder(folder: &Path) -> PathBuf {
     }
 }
 
-/// Where git keeps what belongs to a working tree: in a submodule and in a further working tree, `.git` is a file that says it.
+/// The folder in which git keeps the data of a working tree. In a submodule and in a further working tree, `.git` is a file
+/// with its path.
 pub(super) fn own_folder(folder: &Path) -> PathBuf {
     let git = folder.join(REPOSITORY);
     if git.is_dir() {
@@ -155,7 +156,7 @@ pub(super) fn own_folder(folder: &Path) -> PathBuf {
     }
 }
 
-/// The path that a file holds after this prefix; `None` when it is no such file.
+/// The path after this prefix in a file; `None` when it is not such a file.
 fn pointer(file: &Path, prefix: &[u8]) -> Option<PathBuf> {
     let contents = regular_file::read(file, Links::Followed, MOST_POINTER_BYTES).ok()?;
     let end = contents.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);

@@ -1,10 +1,10 @@
-//! In which language a file is written, from its name, or from its first line when the name does not say.
+//! The language of a file, by its name, or by its first line when the name does not say.
 //!
-//! Knows names and bytes, no files. Called by `scan`; every rule names the languages it is for.
+//! Knows names and bytes, not files. Called by `scan`; every rule names its languages.
 
 use super::syntax::{self, Syntax};
 
-/// A language, or a family of them that one set of rules fits.
+/// A language, or a family of languages with the same rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub(super) enum Language {
@@ -41,9 +41,9 @@ pub(super) struct Languages(u32);
 
 impl Languages {
     pub(super) const ALL: Languages = Languages(u32::MAX);
-    /// Those whose files hold settings, not code.
+    /// The languages whose files hold settings, not code.
     pub(super) const CONFIGURATION: Languages = Languages::of(&[Yaml, Json, Toml, Ini, Xml]);
-    /// Those in which a command line stands as it is.
+    /// The languages that contain command lines outside strings.
     pub(super) const SHELLS: Languages = Languages::of(&[Shell, Dockerfile, Makefile, Yaml]);
 
     pub(super) const fn of(languages: &[Language]) -> Languages {
@@ -92,7 +92,7 @@ const NAMES: &[(Language, &[&str])] = &[
     (Ini, &[".curlrc", "_curlrc", "curlrc", "sdkconfig"]),
 ];
 
-/// The language of a file of this name; `None` when the name does not say, or says that it is none of ours.
+/// The language of a file with this name; `None` when the name does not say, or when the language has no rules.
 pub(super) fn of_name(name: &str) -> Option<Language> {
     let name = name.to_ascii_lowercase();
     if let Some(language) = lookup(NAMES, &name) {
@@ -107,7 +107,7 @@ pub(super) fn of_name(name: &str) -> Option<Language> {
     if name.starts_with("sdkconfig.") || name.starts_with("requirements") && name.ends_with(".txt") {
         return Some(Ini);
     }
-    // `config.js.example` is as good as what will be copied from it.
+    // `config.js.example` will be copied to `config.js`.
     let name = [".example", ".sample", ".dist", ".template", ".in", ".j2"]
         .iter()
         .find_map(|end| name.strip_suffix(end))
@@ -115,7 +115,7 @@ pub(super) fn of_name(name: &str) -> Option<Language> {
     lookup(EXTENSIONS, name.rsplit_once('.')?.1)
 }
 
-/// The language that a script's first line names: `#!/usr/bin/env python3`.
+/// The language in a script's first line: `#!/usr/bin/env python3`.
 pub(super) fn of_first_line(bytes: &[u8]) -> Option<Language> {
     let line = bytes.strip_prefix(b"#!")?;
     let end = line.iter().take(128).position(|&byte| byte == b'\n').unwrap_or(line.len().min(128));
@@ -141,12 +141,12 @@ fn lookup(table: &[(Language, &[&str])], name: &str) -> Option<Language> {
 }
 
 impl Language {
-    /// Whether OpenAPI documents are written in it.
+    /// Whether OpenAPI documents use it.
     pub(super) fn is_of_documents(self) -> bool {
         matches!(self, Yaml | Json)
     }
 
-    /// How its comments and strings are written.
+    /// The syntax of its comments and strings.
     pub(super) fn syntax(self) -> &'static Syntax {
         match self {
             JavaScript => &syntax::JAVASCRIPT,
@@ -171,8 +171,8 @@ impl Language {
     }
 }
 
-/// Whether a path, from the tree's root, is that of test code: what is there talks to servers of its own making, and holds
-/// addresses that nobody asks.
+/// Whether a path, from the tree's root, is test code. Test code talks to its own servers, and contains addresses that
+/// nobody requests.
 pub(super) fn is_of_tests(path: &str) -> bool {
     const FOLDERS: &[&str] = &[
         "test",

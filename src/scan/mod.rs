@@ -1,7 +1,7 @@
-//! Client code that would still go in clear, or trust anything.
+//! The scan: finds client code that uses plain HTTP, or that accepts any certificate.
 //!
-//! Looks through a tree of source and configuration files for two things: `http://` addresses that the program asks, and
-//! the check of certificates switched off. [`Explanation::all`] lists every kind of finding.
+//! The scan reads a tree of source and configuration files. It looks for two things: `http://` addresses that the program
+//! requests, and checks of certificates that are switched off. [`Explanation::all`] lists every kind of finding.
 //!
 //! ```no_run
 //! let report = lockgate::scan::Scan::new("firmware").host("api.example.com").run()?;
@@ -11,20 +11,22 @@
 //! # Ok::<(), lockgate::Error>(())
 //! ```
 //!
-//! It is made for few false alarms: what may be a name, a link for people or a sentence is left alone, an address is a warning
-//! only where something tells that it is asked (else a note), and a setting counts only when it is plainly off. So silence is no proof. What was looked at by a person is allowed by a comment,
-//! `lockgate:allow ID reason`, or by a line `ID PATH [TEXT]` in the file `.lockgate-allow`, which has at most 1,000.
+//! The scan avoids false alarms. It does not report text that may be a name, a link for people or a sentence. An address is
+//! a warning only where the code shows that the program requests it, and else a note. A setting counts only when it is
+//! plainly off. So a report without findings does not prove that the code is secure. When a person has looked at a finding
+//! and accepts it, a comment `lockgate:allow ID reason` allows it, or a line `ID PATH [TEXT]` in the file
+//! `.lockgate-allow`, which has at most 1,000 lines.
 //!
-//! Only regular files are opened, sources of at most 2 MiB. Of git's ignore files that count at one place, 8 MiB and 32 KiB of
-//! patterns with wildcards, other than one `*` in front, are applied; what is beyond is in
-//! [`Report::skipped`].
+//! The scan opens only regular files, and reads sources of at most 2 MiB. For each folder it applies git's ignore files up
+//! to 8 MiB in all, and up to 32 KiB of patterns with wildcards other than one `*` in front. [`Report::skipped`] names the
+//! files beyond that.
 //!
-//! What git tracks is looked at although a pattern of `.gitignore` names it. In folders that a package manager writes
-//! (`node_modules` and the like) only that is looked at; `vendor` and `third_party` are left out in any case.
+//! The scan reads files that git tracks, even when a pattern of `.gitignore` names them. In folders of package managers
+//! (`node_modules` and the like) it reads only tracked files. It never reads `vendor` and `third_party`.
 //!
 //! # How well it finds
 //!
-//! On three sets of labelled lines in `tests/check_source`, which a test holds:
+//! On three sets of labelled lines in `tests/check_source` (a test checks these figures):
 //!
 //! | set | lines | precision | of errors | of warnings | recall | of it, by a note only |
 //! |---|---|---|---|---|---|---|
@@ -32,13 +34,13 @@
 //! | in the shapes of public code, looked at while rules change | 592 | 0.991 | 1.000 | 1.000 | 1.000 | 0.014 |
 //! | in the same shapes, held out: no rule is changed for it | 605 | 0.975 | 0.988 | 0.985 | 0.978 | 0.041 |
 //!
-//! An address that the label calls asked counts as found also where it is told by the note `plain-http-mentioned-url` alone.
-//! The rules that were there first find 0.822 of the held-out half, with a precision of 0.884.
+//! An address that the label calls requested counts as found also when only the note `plain-http-mentioned-url` reports it.
+//! The first version of the rules finds 0.822 of the held-out half, with a precision of 0.884.
 //!
-//! On public repositories that nobody had looked at, read on 2026-11-29: every error and every warning by eye, outside tests, at
-//! the first run, with rules that had not been changed for them. An error is right when the check of certificates is off there,
-//! also in a library's own code that turns it off when it is asked to; a warning when the program or its tools ask that address.
-//! This is the last round, and so what a new project may expect:
+//! On public repositories, on 2026-11-29: a person judged every error and every warning outside tests at the first run,
+//! with rules that had not been changed for these repositories. An error is right when the check of certificates is off
+//! there, also in a library's code that turns it off on request. A warning is right when the program or its tools request
+//! that address. The last round shows what to expect of a new project:
 //!
 //! | repository | language | errors | warnings |
 //! |---|---|---|---|
@@ -51,7 +53,7 @@
 //! | projectdiscovery/nuclei | Go | 7 of 7 | 1 of 1 |
 //! | all | | 75 of 77, 0.97 | 48 of 53, 0.91 |
 //!
-//! After each of the rounds before it the kinds of false alarms were fixed that it had shown:
+//! After each earlier round its kinds of false alarms were fixed:
 //!
 //! | round | errors | warnings |
 //! |---|---|---|
@@ -61,15 +63,16 @@
 //! | mylar3/mylar3, Novik/ruTorrent, RetroPie/RetroPie-Setup, influxdata/telegraf, openremote/openremote, and three without a finding | 30 of 32 | 34 of 37 |
 //! | OpenPLi/enigma2, pfsense/pfsense, UniversalMediaServer/UniversalMediaServer, teddysun/across, transmission/transmission, minio/minio | 43 of 59 | 13 of 13 |
 //!
-//! The 16 false errors of that round are of one file, whose commands ask this machine.
+//! The 16 false errors of that round come from one file, whose commands contact only their own machine.
 //!
-//! Recall, against greps for the switches of TLS libraries and for calls with `http://` in the 28 repositories of the last four
-//! rounds: 241 of 248. Missed are two settings of one of two ways, a trust manager that writes a log, a setting of a library
-//! that is not known, and three lines of files that the repository's `.gitignore` names.
+//! Recall, against greps for the switches of TLS libraries and for calls with `http://` in the 28 repositories of the last
+//! four rounds: 241 of 248. It misses two settings in one of two branches, a trust manager that writes a log, a setting of
+//! an unknown library, and three lines of files that the repository's `.gitignore` names.
 //!
-//! 97 MB in the 13,380 files of four of the first repositories take 0.30 s and 12 MiB of memory, 234 MB in 30,800 files 1.6 s
-//! and 19 MiB, 103 MB of C in files of 1.9 MB 0.48 s (release build, two shared cores, warm cache; medians). With the evidence
-//! weighed, 70 MB in 10,901 files take 0.47 s of processor time, where the version before takes 0.56 s, and 13 MiB.
+//! 97 MB in the 13,380 files of four of the first repositories take 0.30 s and 12 MiB of memory, 234 MB in 30,800 files 1.6
+//! s and 19 MiB, 103 MB of C in files of 1.9 MB 0.48 s (release build, two shared cores, warm cache; medians). With the
+//! rules of evidence, 70 MB in 10,901 files take 0.47 s of processor time, where the version before takes 0.56 s, and 13
+//! MiB.
 
 mod allow;
 mod files;
@@ -106,14 +109,14 @@ pub use findings::Explanation;
 pub use fix::{fixes, Fix};
 pub use report::{Report, Skip, Skipped, SourceFinding};
 
-/// Findings that a report holds.
+/// The most findings of a report.
 const MOST_FINDINGS: usize = 10_000;
-/// Threads that read files.
+/// The most threads that read files.
 const MOST_THREADS: usize = 8;
-/// Files that a thread takes at a time.
+/// How many files a thread takes at a time.
 const BATCH: usize = 32;
 
-/// A tree to look through.
+/// A scan of one tree.
 #[derive(Clone, Debug)]
 pub struct Scan {
     root: PathBuf,
@@ -121,24 +124,24 @@ pub struct Scan {
 }
 
 impl Scan {
-    /// The tree below this folder, or this file.
+    /// A scan of the tree below this folder, or of this file.
     pub fn new(root: impl Into<PathBuf>) -> Scan {
         Scan { root: root.into(), hosts: Vec::new() }
     }
 
-    /// Names a host that serves HTTPS, by its name or address alone, in any case. Plain HTTP to it is an error wherever it
-    /// is, also in test code and whatever kind of host it is, and it can be rewritten. Defaults to none.
+    /// Adds a host that serves HTTPS: its name or address, without a port, in upper or lower case. Plain HTTP to it is
+    /// always an error, also in test code and for any kind of host, and [`fixes`] can rewrite it. Defaults to none.
     pub fn host(mut self, host: impl AsRef<str>) -> Scan {
         self.hosts.push(host.as_ref().to_ascii_lowercase());
         self
     }
 
-    /// Looks through it, on as many threads as there are cores, at most 8.
+    /// Runs the scan, on as many threads as there are cores, at most 8.
     ///
     /// # Errors
     ///
-    /// [`Error::Check`] when the root or the allow file cannot be read, or a line of that file is wrong. What cannot be read
-    /// below the root is in [`Report::skipped`].
+    /// [`Error::Check`] when the root or the allow file cannot be read, or a line of that file is invalid.
+    /// [`Report::skipped`] names files below the root that cannot be read.
     pub fn run(&self) -> Result<Report, Error> {
         let (paths, skipped) = walk::files(&self.root)?;
         let mut allow_file = AllowFile::of(&self.root)?;
@@ -202,7 +205,7 @@ impl Scan {
         let mut all = thread::scope(|scope| {
             let threads: Vec<_> =
                 (1..threads).map(|_| thread::Builder::new().spawn_scoped(scope, work)).collect();
-            // This thread works too, so that all is done even when the system has no further thread.
+            // This thread works too, so the scan ends even when the system refuses further threads.
             let mut all = work();
             for thread in threads.into_iter().flatten() {
                 match thread.join() {
@@ -216,7 +219,7 @@ impl Scan {
         all.into_iter().map(|(_, looked_at)| looked_at).collect()
     }
 
-    /// Looks at a file; nothing is said of one that is in no language of ours.
+    /// Scans a file; returns nothing for a file in a language without rules.
     fn look_at_one(&self, words: &Words, path: &Path, contents: &mut Vec<u8>) -> Option<LookedAt> {
         let name = path.file_name()?.to_string_lossy();
         let by_name = languages::of_name(&name);
@@ -227,7 +230,7 @@ impl Scan {
         let skip = if walk::is_minified(&name) { Some(Skip::Minified) } else { files::read(path, contents) };
         let skip = skip.or_else(|| walk::is_bundled(&name, contents).then_some(Skip::Minified));
         if let Some(why) = skip {
-            // Of a name that says nothing, nothing was expected.
+            // A name without a known ending promised nothing, so this is not reported.
             let is_worth_saying = by_name.is_some() || matches!(why, Skip::Unreadable(_));
             return is_worth_saying
                 .then(|| LookedAt { skipped: Some(Skipped { path: relative, why }), ..LookedAt::default() });
@@ -240,11 +243,11 @@ impl Scan {
     }
 }
 
-/// What became of a file.
+/// The result for a file.
 #[derive(Default)]
 struct LookedAt {
     found: Found,
-    /// How large it is; `None` when it was left out.
+    /// Its size; `None` when it was skipped.
     bytes: Option<u64>,
     skipped: Option<Skipped>,
 }

@@ -1,9 +1,8 @@
-//! Which addresses are names of something, or are asked in clear by design, and so nobody's mistake.
+//! Addresses that are names, or that use plain HTTP by design, and so are not a mistake.
 //!
 //! Knows text only. Called by `rules::urls`.
 
-/// Whether this is the name of something (a namespace, a schema, a licence) rather than a place that is asked, or is asked
-/// in clear by design.
+/// Whether this address is a name (of a namespace, a schema, a licence), or uses plain HTTP by design.
 pub(super) fn is_a_name(host: &str, path: &str) -> bool {
     const HOSTS: &[&str] = &[
         "www.w3.org",
@@ -84,7 +83,7 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         "www.topografix.com",
         "earth.google.com",
         "axschema.org",
-        // Asked in clear by design: a probe for captive portals, and signed answers of timestamp authorities (RFC 3161).
+        // Plain by design: probes for captive portals, and signed answers of timestamp authorities (RFC 3161).
         "ts.ssl.com",
         "time.certum.pl",
         "rfc3161timestamp.globalsign.com",
@@ -145,14 +144,14 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         "/ValueSet/",
         "/CodeSystem/",
         "/codesystem/",
-        // To share a page, which a browser opens.
+        // Links to share a page, which a browser opens.
         "/sharer",
         "/share.php",
         "/submit?url",
         "/intent/tweet",
         "/pin/create",
     ];
-    // A program sends no fragment; `#/` and `#!` are pages of an application in a browser.
+    // Programs send no fragment; `#/` and `#!` are pages of an application in a browser.
     let fragment = path.split_once('#').map_or("", |(_, fragment)| fragment);
     let is_of_a_vocabulary = fragment.bytes().next().is_some_and(|first| first.is_ascii_alphabetic());
     HOSTS.contains(&host)
@@ -182,15 +181,15 @@ pub(super) fn is_a_name(host: &str, path: &str) -> bool {
         || host == "www.apple.com" && path.starts_with("/DTDs")
 }
 
-/// `/mitlicense.html`: a page, not a service that knows licences.
+/// `/mitlicense.html`: a page, not a service about licences.
 fn is_the_text_of_a_licence(path: &str) -> bool {
     let file = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     (file.contains("license") || file.contains("licence"))
         && [".html", ".htm", ".txt", ".md", ".php"].iter().any(|end| file.ends_with(end))
 }
 
-/// Whether this is a mirror of packages that are signed, so that they may come in clear: one of the distribution's own, or one
-/// that has its name as its only folder.
+/// Whether this is a mirror of signed packages, which may be fetched in clear: a mirror of the distribution itself, or one
+/// with the distribution's name as its only folder.
 pub(super) fn is_a_mirror(host: &str, path: &str) -> bool {
     const HOSTS: &[&str] = &[
         "deb.debian.org",
@@ -218,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_what_is_plain_by_design_are_known() {
+    fn names_and_addresses_that_are_plain_by_design_are_known() {
         for (host, path) in [
             ("www.w3.org", "/2000/svg"),
             ("schemas.android.com", "/apk/res/android"),

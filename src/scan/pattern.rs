@@ -1,32 +1,32 @@
-//! One line of a `.gitignore`: what it means, and whether it fits a path. As gitignore(5) has it, and git's own wildmatch.c where
-//! that leaves something open; `tests/check_ignored.rs` holds both against git.
+//! One line of a `.gitignore`: its meaning, and whether it matches a path. It follows gitignore(5), and git's wildmatch.c
+//! where the manual is open; `tests/check_ignored.rs` compares it with git.
 //!
-//! In bytes, as git: `?` is one byte. A pattern is never tried again and again: what a match takes grows with the length of the
-//! pattern times that of the path, whatever is in them.
+//! It works on bytes, like git: `?` is one byte. There is no backtracking: the time of a match is at most proportional to
+//! the length of the pattern times the length of the path.
 
-/// No path that can be opened is longer (Linux, PATH_MAX); of a pattern that is, it is said that it fits nothing.
+/// No path that can be opened is longer (Linux, PATH_MAX), so a longer pattern matches nothing.
 const MOST_BYTES: usize = 4096;
 
 /// A pattern.
 pub(super) struct Pattern {
     pieces: Box<[Piece]>,
-    /// `!`: what it fits is not ignored.
+    /// `!`: paths that match are not ignored.
     pub(super) is_negated: bool,
-    /// A slash at the end: it fits folders only.
+    /// A slash at the end: it matches folders only.
     pub(super) is_of_folders: bool,
-    /// Without a slash before its end it fits the name alone, at any depth.
+    /// Without a slash before its end it matches the name alone, at any depth.
     is_of_names: bool,
 }
 
-/// What a pattern asks, for one who holds many against a path at once.
+/// The form of a pattern, for a caller that compares many patterns with a path at once.
 pub(super) enum Shape {
-    /// The name, at any depth.
+    /// A name, at any depth.
     Name(Box<[u8]>),
-    /// The whole path.
+    /// A whole path.
     Path(Box<[u8]>),
-    /// What the name ends with.
+    /// The ending of a name.
     Ending(Box<[u8]>),
-    /// Something else; the number of its parts.
+    /// Another form; the number of its parts.
     Other(usize),
 }
 
@@ -45,7 +45,7 @@ enum Piece {
 }
 
 impl Pattern {
-    /// Reads a line without its end; `None` for an empty one, for a comment, and for what fits nothing.
+    /// Reads a line without its end; `None` for an empty line, a comment, and a pattern that matches nothing.
     pub(super) fn read(line: &[u8]) -> Option<Pattern> {
         let line = without_spaces_at_end(line);
         if line.first() == Some(&b'#') || line.len() > MOST_BYTES {
@@ -83,7 +83,7 @@ impl Pattern {
         }
     }
 
-    /// Whether it fits a path, which begins below the folder of the pattern's file.
+    /// Whether it matches a path, relative to the folder of the pattern's file.
     pub(super) fn fits(&self, path: &[u8], is_folder: bool) -> bool {
         if self.is_of_folders && !is_folder {
             return false;
@@ -96,7 +96,7 @@ impl Pattern {
         let Some(first) = self.pieces.iter().position(Piece::is_wide) else {
             return takes(&self.pieces, text);
         };
-        // What stands before the first wide piece and after the last has one place only. Most paths fail there.
+        // The parts before the first wide piece and after the last can match in one place only. Most paths fail there.
         let after = self.pieces.iter().rposition(Piece::is_wide).map_or(first, |last| last + 1);
         let tail = self.pieces.len() - after;
         if text.len() < first + tail {
@@ -114,7 +114,7 @@ impl Piece {
         matches!(self, Piece::Star | Piece::Deep | Piece::Folders)
     }
 
-    /// Whether it takes just this byte.
+    /// Whether it matches this one byte.
     fn takes(&self, byte: u8) -> bool {
         match self {
             Piece::Byte(wanted) => *wanted == byte,
@@ -125,7 +125,7 @@ impl Piece {
     }
 }
 
-/// Whether pieces that begin and end with a wide one fit a text: all ways at once, byte by byte.
+/// Whether pieces that begin and end with a wide one match a text: all possibilities at once, byte by byte.
 fn between(pieces: &[Piece], text: &[u8]) -> bool {
     match pieces {
         [Piece::Star] => return !text.contains(&b'/'),
@@ -157,15 +157,15 @@ fn between(pieces: &[Piece], text: &[u8]) -> bool {
     now.has(pieces.len())
 }
 
-/// Places between the pieces of a pattern, a bit each: nothing is allocated for a pattern that is tried.
+/// The places between the pieces of a pattern, one bit each, so that a match allocates nothing.
 struct Places {
     words: [u64; MOST_BYTES / 64 + 1],
-    /// Words that are in use.
+    /// The words in use.
     used: usize,
 }
 
 impl Places {
-    /// None of the places up to the one after so many pieces.
+    /// Clears all places up to the one after so many pieces.
     fn within(pieces: usize) -> Places {
         Places { words: [0; MOST_BYTES / 64 + 1], used: pieces / 64 + 1 }
     }
@@ -182,7 +182,7 @@ impl Places {
         self.words[at / 64] & (1 << (at % 64)) != 0
     }
 
-    /// Notes that what comes before `at` is done, and what comes before any piece after it that may be nothing.
+    /// Marks the place before piece `at`, and the places after the following pieces that may match nothing.
     fn reach(&mut self, pieces: &[Piece], at: usize) {
         let wide = pieces[at..].iter().take_while(|piece| piece.is_wide()).count();
         (at..=at + wide).for_each(|at| self.add(at));
@@ -214,7 +214,7 @@ fn without_spaces_at_end(line: &[u8]) -> &[u8] {
     line.get(..end).unwrap_or(line)
 }
 
-/// `None` when it is wrong, and so fits nothing.
+/// `None` when it is invalid, and so matches nothing.
 fn pieces_of(glob: &[u8]) -> Option<Vec<Piece>> {
     let mut pieces = Vec::with_capacity(glob.len());
     let mut at = 0;
@@ -234,7 +234,7 @@ fn pieces_of(glob: &[u8]) -> Option<Vec<Piece>> {
                     _ if more == 0 || !begins_name => Piece::Star,
                     [b'/', ..] => {
                         at += 1;
-                        // Two say no more than one, and a run of them would be gone through for each slash.
+                        // Two mean the same as one, and a run of them would cost time at each slash.
                         if matches!(pieces.last(), Some(Piece::Folders)) {
                             continue;
                         }
@@ -256,12 +256,12 @@ fn pieces_of(glob: &[u8]) -> Option<Vec<Piece>> {
     Some(pieces)
 }
 
-/// The set that begins at `at`, after a `[`, and where it has ended.
+/// The set that begins at `at`, after a `[`, and the place after its end.
 fn class(glob: &[u8], mut at: usize) -> Option<([u64; 4], usize)> {
     let is_negated = matches!(glob.get(at), Some(b'!' | b'^'));
     at += usize::from(is_negated);
     let mut bits = [0; 4];
-    // What a `-` would begin a range with.
+    // The byte with which a `-` would begin a range.
     let mut before = None;
     loop {
         let byte = *glob.get(at)?;
@@ -301,7 +301,7 @@ fn class(glob: &[u8], mut at: usize) -> Option<([u64; 4], usize)> {
             }
         };
         at += 1;
-        // The first byte of a set is in it, also a `]`.
+        // The first byte belongs to the set, even a `]`.
         if *glob.get(at)? == b']' {
             break;
         }
@@ -320,7 +320,7 @@ fn has(bits: &[u64; 4], byte: u8) -> bool {
     bits[usize::from(byte / 64)] & (1 << (byte % 64)) != 0
 }
 
-/// The classes of POSIX, in ASCII. git knows no vertical tab and no form feed for a space.
+/// The POSIX classes, in ASCII. For git a vertical tab and a form feed are not spaces.
 fn named(word: &[u8]) -> Option<fn(u8) -> bool> {
     Some(match word {
         b"alnum" => |byte| byte.is_ascii_alphanumeric(),
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_fits_what_the_manual_says() {
+    fn a_pattern_matches_what_the_manual_says() {
         for (line, yes, no) in [
             ("a", &["a", "x/a", "a/"][..], &["ab", "a/x"][..]),
             ("/a", &["a"], &["x/a"]),
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_or_says_nothing_fits_nothing() {
+    fn invalid_and_empty_lines_match_nothing() {
         let long = "a".repeat(MOST_BYTES + 1);
         for line in ["", "  ", "# a", "!", "/", "!/", "[a", "[a-", "a\\", "[[:nothing:]]", "[[:alpha:", &long]
         {
@@ -394,7 +394,7 @@ mod tests {
         }
     }
 
-    /// Tried one after the other, the ways in which these could fit would not be at an end this year.
+    /// With backtracking this match would take years.
     #[test]
     fn no_pattern_takes_longer_than_its_length_times_the_paths() {
         for (line, path) in [

@@ -1,5 +1,5 @@
-//! A place in a file where a word of interest stands, and what can be seen from there: the word, what is assigned to it,
-//! the call around it. Every look is bounded, so that a file of one long line costs no more than another.
+//! The place of a searched word in a file, and what is around it: the whole word, the value that is assigned to it, the
+//! call around it. Every search around a place is bounded, so a file of one long line costs no more than another.
 //!
 //! Knows bytes and tokens. Called by the rules.
 
@@ -10,25 +10,25 @@ use memchr::memmem;
 use super::languages::Language;
 use super::tokens::{Kind, Region};
 
-/// How far a look goes, in bytes.
+/// How far a search around a place goes, in bytes.
 const LINE: usize = 400;
 const CALL: usize = 800;
 
-/// A file that is looked at.
+/// A file during a scan.
 pub(super) struct Source<'a> {
     pub bytes: &'a [u8],
     pub language: Language,
-    /// From the tree's root, with `/`.
+    /// The path from the tree's root, with `/`.
     pub path: &'a str,
     is_of_tests: bool,
-    /// Where the tests of a Rust file begin, which stand at its end.
+    /// The beginning of the tests at the end of a Rust file.
     tests_from: usize,
-    /// The hosts that are known to serve HTTPS, in lower case.
+    /// The named hosts, which serve HTTPS, in lower case.
     pub hosts: &'a [String],
     mentions: RefCell<Vec<(usize, bool)>>,
 }
 
-/// Where a word of interest stands.
+/// The place of a searched word.
 pub(super) struct Place<'a> {
     pub source: &'a Source<'a>,
     /// The word.
@@ -37,7 +37,7 @@ pub(super) struct Place<'a> {
     pub region: Region,
 }
 
-/// What is assigned, as far as it is certain.
+/// The assigned value, as far as it is certain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     False,
@@ -67,7 +67,7 @@ impl<'a> Source<'a> {
         self.is_of_tests || at >= self.tests_from
     }
 
-    /// Whether one of these words stands anywhere in the file. Each list is looked for once.
+    /// Whether one of these words is anywhere in the file. Each list is searched once.
     pub(super) fn mentions(&self, words: &'static [&'static str]) -> bool {
         let key = words.as_ptr() as usize;
         let known = self.mentions.borrow().iter().find(|(known, _)| *known == key).map(|(_, found)| *found);
@@ -82,7 +82,7 @@ impl<'a> Source<'a> {
         self.bytes.get(at..).unwrap_or_default()
     }
 
-    /// At most `most` bytes from a place on.
+    /// At most `most` bytes after a place.
     pub(super) fn after(&self, at: usize, most: usize) -> &'a [u8] {
         let rest = self.from(at);
         &rest[..rest.len().min(most)]
@@ -94,21 +94,21 @@ impl<'a> Source<'a> {
         &self.bytes[at.saturating_sub(most)..at]
     }
 
-    /// What stands before a place in its line.
+    /// The text before a place in its line.
     pub(super) fn line_before(&self, at: usize) -> &'a [u8] {
         let before = self.before(at, LINE);
         let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
         &before[start..]
     }
 
-    /// What stands after a place in its line.
+    /// The text after a place in its line.
     pub(super) fn line_after(&self, at: usize) -> &'a [u8] {
         let after = self.after(at, LINE);
         let end = after.iter().position(|byte| *byte == b'\n').unwrap_or(after.len());
         &after[..end]
     }
 
-    /// What a call is named in whose arguments a place stands: `client.get` of `client.get(a, b`.
+    /// The name of the call whose arguments contain a place: `client.get` of `client.get(a, b`.
     pub(super) fn call_around(&self, at: usize) -> Option<&'a [u8]> {
         let before = self.before(at, CALL);
         let mut depth = 0_usize;
@@ -147,7 +147,7 @@ impl<'a> Place<'a> {
         words.iter().any(|known| known.as_bytes() == word)
     }
 
-    /// Whether the word is a string by itself: a key in quotes.
+    /// Whether the word is a whole string: a key in quotes.
     pub(super) fn is_quoted(&self) -> bool {
         let (start, end) = self.word();
         let before = self.source.before(start, 1);
@@ -156,8 +156,8 @@ impl<'a> Place<'a> {
             && (self.region.start == start || before == b":")
     }
 
-    /// What the word is set to: `word = VALUE`, `"word": VALUE`, `word => VALUE`, `word(VALUE)`, `word, VALUE`, and where
-    /// commands stand, `word VALUE`.
+    /// The value of the word: `word = VALUE`, `"word": VALUE`, `word => VALUE`, `word(VALUE)`, `word, VALUE`, and in
+    /// languages with commands, `word VALUE`.
     pub(super) fn value(&self) -> Value {
         let (_, end) = self.word();
         self.value_from(end)
@@ -169,7 +169,7 @@ impl<'a> Place<'a> {
         let pairs = self.source.language == Language::Php;
         let Some(at) = after_separator(after, self.is_like_a_command(), pairs) else { return Value::Other };
         let rest = &after[at..];
-        // A type stands between: `verify: bool = False`.
+        // A type is between: `verify: bool = False`.
         if after[..at].contains(&b':') {
             let types: &[&[u8]] = &[b"boolean", b"Boolean", b"bool", b"Bool", b"Optional[bool]"];
             if let Some(rest) = types.iter().find_map(|name| rest.strip_prefix(*name)) {
@@ -210,7 +210,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Whether an expression ends here, so that its value is all that was read.
+    /// Whether the expression ends here, so that the value is complete.
     fn ends_there(&self, after: &[u8]) -> bool {
         let Some(first) = after.first() else { return true };
         if b",;)]}\n\r'\"#\\<`".contains(first) {
@@ -232,14 +232,14 @@ impl<'a> Place<'a> {
             || line.starts_with(b"-->")
     }
 
-    /// Whether words stand here as in a command line.
+    /// Whether the place is in a command line.
     pub(super) fn is_like_a_command(&self) -> bool {
         use Language::*;
         matches!(self.source.language, Shell | Dockerfile | Makefile | Yaml | Ini)
             || self.region.kind == Kind::String && !self.is_quoted()
     }
 
-    /// Whether the line names the word only to bring it into scope, or declares it.
+    /// Whether the line only imports or declares the word.
     pub(super) fn is_imported_or_declared(&self) -> bool {
         let line = self.source.line_before(self.at).trim_ascii_start();
         let begins: &[&[u8]] = &[
@@ -273,7 +273,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Where the tests of a Rust file begin: they go to its end, as is the custom.
+/// The beginning of the tests of a Rust file. By custom they go to its end.
 fn tests_of_rust(bytes: &[u8]) -> usize {
     let mark = b"#[cfg(test)]";
     let module = memmem::find_iter(bytes, mark)
@@ -287,7 +287,7 @@ pub(super) fn is_of_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$'
 }
 
-/// Of a name with what it is a part of: `a.b::c->d`.
+/// The characters of a qualified name: `a.b::c->d`.
 fn is_of_path(byte: u8) -> bool {
     is_of_name(byte) || b".:>-?".contains(&byte)
 }
@@ -296,11 +296,11 @@ pub(super) fn contains(text: &[u8], word: &str) -> bool {
     memmem::find(text, word.as_bytes()).is_some()
 }
 
-/// Where the value begins after a name's end; `None` when nothing is assigned there. `pairs`: a name in quotes and its value
-/// may follow each other in a list.
+/// The beginning of the value after a name; `None` when nothing is assigned. `pairs`: a name in quotes and its value may
+/// follow each other in a list.
 fn after_separator(after: &[u8], like_a_command: bool, pairs: bool) -> Option<usize> {
     let mut at = 0;
-    // What closes a quoted key: `"]`, `\"`.
+    // The end of a quoted key: `"]`, `\"`.
     while at < 4 && after.get(at).is_some_and(|byte| b"\\\"']".contains(byte)) {
         at += 1;
     }
@@ -322,7 +322,7 @@ fn after_separator(after: &[u8], like_a_command: bool, pairs: bool) -> Option<us
         [b'=', b'=' | b'~', ..] | [b':', b':', ..] => return None,
         [b'=', b'>', ..] | [b':', b'=', ..] => 2,
         [b'=' | b':', ..] => 1,
-        // A tuple or a list that holds the name says nothing of it.
+        // A tuple or a list with the name in it assigns nothing to it.
         [b',', ..] if is_quoted && !pairs => return None,
         [b',' | b'(' | b'{', ..] if !crosses_line => 1,
         _ if like_a_command && spaces > 0 && !crosses_line => 0,
@@ -337,7 +337,7 @@ mod tests {
     use super::*;
     use crate::scan::tokens::Lexer;
 
-    /// Looks at the word between `<` and `>`.
+    /// A place at the word between `<` and `>`.
     fn value(language: Language, marked: &str) -> Value {
         let (before, rest) = marked.split_once('<').unwrap();
         let (word, after) = rest.split_once('>').unwrap();

@@ -1,4 +1,4 @@
-//! What a scan has found: the findings with their places, and what it did not look at.
+//! The result of a scan: the findings with their places, and the files that it skipped.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,24 +12,24 @@ use crate::finding::{Finding, Severity, Verdict, REPORT_SCHEMA};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SourceFinding {
-    /// What was found. Its [`place`](Finding::place) is `file:line:column`.
+    /// The finding itself. Its [`place`](Finding::place) is `file:line:column`.
     pub finding: Finding,
-    /// The file, from the tree's root, with `/`.
+    /// The path of the file from the tree's root, with `/`.
     pub file: String,
     /// The line, from 1.
     pub line: u64,
-    /// The column where what was found begins, from 1, in characters (Unicode scalar values).
+    /// The first column of the match, from 1, in characters (Unicode scalar values).
     pub column: u64,
-    /// The column after its end.
+    /// The column after the end of the match.
     pub end_column: u64,
-    /// The line without the white space around it, at most 200 characters, control characters escaped. A part that was left
-    /// out is `…`.
+    /// The line without the white space around it, at most 200 characters, with control characters escaped. `…` stands for
+    /// a part that was left out.
     pub text: String,
-    /// Where it begins in the file, in bytes.
+    /// The position of the match in the file, in bytes.
     pub offset: usize,
-    /// The host that is asked over plain HTTP, in lower case; empty for findings of other kinds.
+    /// The host of a plain HTTP address, in lower case; empty for other kinds of findings.
     pub host: String,
-    /// Whether [`fixes`](super::fixes) may rewrite it: an address without port and user, whose host was named.
+    /// Whether [`fixes`](super::fixes) may rewrite it: an address of a named host, without port and user.
     pub can_be_rewritten: bool,
 }
 
@@ -46,31 +46,31 @@ impl SourceFinding {
     }
 }
 
-/// A file or a folder that was not looked at.
+/// A file or a folder that was skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Skipped {
-    /// From the tree's root, with `/`.
+    /// The path from the tree's root, with `/`.
     pub path: String,
-    /// Why not.
+    /// The reason.
     pub why: Skip,
 }
 
-/// Why something was not looked at.
+/// Why a file or a folder was skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Skip {
-    /// It has this many bytes; the limit is 2 MiB.
+    /// The file has this many bytes; the limit is 2 MiB.
     TooLarge(u64),
-    /// A NUL byte is among its first.
+    /// A NUL byte is among the first bytes.
     Binary,
-    /// Its name, or a line of more than 20,000 bytes in a script, says that a program has written it.
+    /// A program has written the file: its name says so, or a script has a line of more than 20,000 bytes.
     Minified,
-    /// Its name is one of those under which others' code is kept.
+    /// The folder has one of the names for other people's code.
     OthersCode,
-    /// It is an ignore file of git with more patterns than are applied; what they ignore is looked at.
+    /// The file is an ignore file of git with too many patterns. It is not applied, so the files that it ignores are read.
     TooManyPatterns,
-    /// It could not be read; what the operating system said.
+    /// The file could not be read; the error of the operating system.
     Unreadable(String),
 }
 
@@ -82,13 +82,13 @@ impl Skip {
             Skip::Binary => "binary".into(),
             Skip::Minified => "minified".into(),
             Skip::OthersCode => "code of others".into(),
-            Skip::TooManyPatterns => "too many patterns, so that what they ignore is looked at".into(),
+            Skip::TooManyPatterns => "too many patterns, so the files that they ignore are read".into(),
             Skip::Unreadable(error) => format!("cannot be read: {error}"),
         }
     }
 }
 
-/// What a scan has found.
+/// The result of a scan.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub(super) root: PathBuf,
@@ -101,37 +101,37 @@ pub struct Report {
 }
 
 impl Report {
-    /// What was looked through: the tree's root, as it was given.
+    /// The root of the tree, as it was given.
     pub fn subject(&self) -> &Path {
         &self.root
     }
 
-    /// In the order of files and lines; at most 10,000, the first.
+    /// The findings, in the order of files and lines: the first 10,000.
     pub fn findings(&self) -> &[SourceFinding] {
         &self.findings
     }
 
-    /// How many more there are.
+    /// How many more findings there are.
     pub fn more(&self) -> usize {
         self.more
     }
 
-    /// How many were allowed by comments and by the allow file.
+    /// How many findings comments and the allow file have allowed.
     pub fn allowed(&self) -> usize {
         self.allowed
     }
 
-    /// How many files were looked at.
+    /// How many files were read.
     pub fn files(&self) -> usize {
         self.files
     }
 
-    /// How many bytes they have.
+    /// How many bytes these files have.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// What was not looked at, for another reason than that git ignores it or that it is in no language of ours.
+    /// Skipped files and folders, without those that git ignores and those in a language without rules.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }
@@ -141,17 +141,17 @@ impl Report {
         self.findings.iter().filter(|found| found.finding.severity() == severity).count()
     }
 
-    /// How it has ended, by the worst finding.
+    /// The verdict: the severity of the worst finding.
     pub fn verdict(&self) -> Verdict {
         Verdict::of(self.findings.iter().map(|found| found.finding.severity()))
     }
 
-    /// Whether the report is about the whole tree. Not when something could not be read, or when no file was looked at.
+    /// Whether the report is about the whole tree. It is false when something could not be read, or when no file was read.
     pub fn is_complete(&self) -> bool {
         self.files > 0 && !self.skipped.iter().any(|skipped| matches!(skipped.why, Skip::Unreadable(_)))
     }
 
-    /// The whole in one sentence.
+    /// The result in one sentence.
     pub fn summary(&self) -> String {
         let files = counted(self.files, "file");
         let unreadable =
@@ -177,7 +177,7 @@ impl Report {
         let passed_over = self.passed_over();
         match (self.verdict(), counts.is_empty()) {
             (_, true) if self.files == 0 => {
-                format!("No file was looked at, so nothing is known{but}{passed_over}.")
+                format!("No file was read, so the result is unknown{but}{passed_over}.")
             }
             (_, true) => format!("Nothing was found in {files}{allowed}{but}{passed_over}."),
             (Verdict::Clean, _) => {
@@ -187,13 +187,13 @@ impl Report {
                 )
             }
             _ => {
-                let ways = "fix what is listed, or allow what is meant to be so";
+                let ways = "fix them, or allow those that are intended";
                 format!("Found {} in {files}{more}{allowed}{but}: {ways}{passed_over}.", counts.join(", "))
             }
         }
     }
 
-    /// How many paths were passed over, and why, for the summary.
+    /// How many paths were skipped, and why, for the summary.
     fn passed_over(&self) -> String {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         for skipped in &self.skipped {
@@ -210,11 +210,11 @@ impl Report {
         if counts.is_empty() {
             return String::new();
         }
-        format!("; not looked at: {}", counts.join(", "))
+        format!("; skipped: {}", counts.join(", "))
     }
 
-    /// The report as JSON. Members that are there keep their meaning as long as `schema` says `lockgate.check/1`; others may
-    /// come.
+    /// The report as JSON. As long as `schema` is `lockgate.check/1`, members keep their meaning; later versions may add
+    /// members.
     ///
     /// | member | what it is |
     /// |---|---|
@@ -245,7 +245,7 @@ impl Report {
     }
 }
 
-/// A line for each finding, and the summary.
+/// One line for each finding, and the summary.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for found in &self.findings {

@@ -1,4 +1,4 @@
-//! One file: the words of interest in it, found in one pass, and what the rules say of each.
+//! The search in one file: it finds the words of the rules in one pass, and applies the rules to each.
 
 use std::collections::HashSet;
 
@@ -22,21 +22,21 @@ use super::tokens::Lexer;
 use crate::escape;
 use crate::finding::{Finding, Severity};
 
-/// Findings and allow comments of one file that are kept; a file that has more is data.
+/// The most findings and allow comments of one file; a file with more is data.
 const MOST_IN_A_FILE: usize = 1000;
-/// Hosts of a file of configuration from which on it is a list of them.
+/// A configuration file with so many hosts is a list of hosts.
 const MANY_HOSTS: usize = 8;
-/// The longest part of a line that is shown, in characters.
+/// The longest part of a line in a report, in characters.
 const MOST_SHOWN: usize = 200;
 
 const HTTP: &str = "http://";
 const SCHEMES: &str = "schemes";
 
-/// All words of interest, to be found in one pass.
+/// The index of all searched words, for one pass over a file.
 pub(super) struct Words {
-    /// A bit for each [`start_of`] a word.
+    /// One bit for each [`start_of`] a word.
     starts: Box<[u64]>,
-    /// In the order of that; of those that begin alike, the longer first.
+    /// In the order of that; the longer word comes first when two begin alike.
     words: Vec<(&'static [u8], Use)>,
 }
 
@@ -47,7 +47,7 @@ enum Use {
     Idioms(Vec<&'static Idiom>),
 }
 
-/// Where a word stands.
+/// The place of a word.
 struct Hit<'a> {
     at: usize,
     end: usize,
@@ -73,7 +73,7 @@ impl Words {
         Words { starts, words }
     }
 
-    /// The words in a text from its start on: of those at one place the longest, and after it the next.
+    /// The words in a text, in order: the longest one at a place, then the next one after its end.
     fn hits<'a>(&'a self, text: &'a [u8]) -> impl Iterator<Item = Hit<'a>> {
         let mut next = 0;
         std::iter::from_fn(move || {
@@ -98,12 +98,12 @@ impl Words {
     }
 }
 
-/// Made of the first three bytes, which every word has: few places in a text begin as a word does.
+/// A hash of the first three bytes. Every word has three bytes, and few places in a text begin like a word.
 fn start_of(text: &[u8]) -> Option<u16> {
     text.first_chunk().map(|[one, two, three]| u16::from_be_bytes([*one, *two]) ^ (u16::from(*three) << 4))
 }
 
-/// What was found in a file.
+/// The findings of a file.
 #[derive(Default)]
 pub(super) struct Found {
     pub findings: Vec<SourceFinding>,
@@ -111,7 +111,7 @@ pub(super) struct Found {
     pub allowed: usize,
 }
 
-/// Looks at one file.
+/// Searches one file.
 pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
     let mut found = Found::default();
     let mut comments = Vec::new();
@@ -129,7 +129,7 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
                 if !is_asked(&place(), &candidate) {
                     continue;
                 }
-                // Of those beyond the last that is kept only the number is told.
+                // Only the number of the findings beyond the limit is reported.
                 let is_kept = found.findings.len() < MOST_IN_A_FILE;
                 of_url(source, at, if is_kept { weighed(&place(), candidate) } else { candidate })
             }
@@ -167,7 +167,7 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
             found.more += 1;
             continue;
         }
-        // One of a kind in a line is enough, but for addresses, which are rewritten one by one.
+        // One finding of a kind is enough in a line, except for addresses, which are rewritten one by one.
         let of_line = found.findings.iter().rev().take_while(|other| other.line == line);
         if seen.host.is_empty() && of_line.map(|other| other.finding.id()).any(|id| id == seen.finding.id()) {
             continue;
@@ -186,7 +186,8 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
     found
 }
 
-/// Settings name a few servers; a file that names many holds data: references, sponsors, sites. One note tells of all.
+/// Settings name a few servers; a file with many servers is data: references, sponsors, sites. One note reports all of
+/// them.
 fn only_mention_lists(findings: &mut Vec<SourceFinding>) {
     let is_public = |found: &SourceFinding| {
         let id = found.finding.id();
@@ -213,7 +214,7 @@ fn only_mention_lists(findings: &mut Vec<SourceFinding>) {
     });
 }
 
-/// In a file of options of curl, which has a grammar of its own.
+/// Searches a file of options of curl, which has a grammar of its own.
 fn of_curlrc(source: &Source<'_>) -> Vec<SourceFinding> {
     let mut position = Position::default();
     let lines = insecure_lines_of_curlrc(source.bytes).take(MOST_IN_A_FILE);
@@ -229,7 +230,7 @@ fn of_curlrc(source: &Source<'_>) -> Vec<SourceFinding> {
         .collect()
 }
 
-/// A finding whose place is still to be told.
+/// A finding without its line and column.
 struct Seen {
     finding: Finding,
     end: usize,
@@ -258,7 +259,7 @@ impl Seen {
     }
 }
 
-/// A public host is a warning only where something tells that it is asked.
+/// A public host is a warning only where something shows that it is requested.
 fn weighed<'a>(place: &Place<'_>, candidate: Candidate<'a>) -> Candidate<'a> {
     let is_public = std::ptr::eq(candidate.kind, &PLAIN_HTTP_URL);
     if is_public && !is_sure(place, &candidate) {
@@ -273,11 +274,11 @@ fn of_url(source: &Source<'_>, at: usize, candidate: Candidate<'_>) -> Seen {
     let host = shown(candidate.host.as_bytes());
     let length = url.length.max(HTTP.len());
     let finding = if url.is_built || url.host.is_empty() {
-        Finding::new(candidate.kind.rule(), "http:// is put in front of a host that the program fills in")
+        Finding::new(candidate.kind.rule(), "http:// is written before a host that the program inserts")
     } else {
         let secure = [b"https", &source.after(at, length.min(MOST_SHOWN))["http".len()..]].concat();
         let is_mentioned = std::ptr::eq(candidate.kind, &PLAIN_HTTP_MENTIONED_URL);
-        let seen = if is_mentioned { "is perhaps asked" } else { "is asked" };
+        let seen = if is_mentioned { "may be requested" } else { "is requested" };
         Finding::new(candidate.kind.rule(), format!("{host} {seen} over plain HTTP")).fixed_by(shown(&secure))
     };
     let is_named = std::ptr::eq(candidate.kind, &PLAIN_HTTP_NAMED_HOST);
@@ -315,7 +316,7 @@ fn kind_in(source: &Source<'_>, at: usize, kind: &'static Explanation) -> &'stat
     }
 }
 
-/// Line and column of places that are asked for in ascending order: no byte is counted twice.
+/// Computes line and column of places in ascending order, so no byte is counted twice.
 #[derive(Default)]
 struct Position {
     at: usize,
@@ -338,12 +339,12 @@ impl Position {
     }
 }
 
-/// How many characters begin in these bytes.
+/// The number of characters that begin in these bytes.
 fn characters(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count() as u64
 }
 
-/// The line around a place, as it is shown.
+/// The line around a place, for a report.
 fn line_around(source: &Source<'_>, at: usize) -> String {
     let (before, after) = (source.line_before(at), source.line_after(at));
     let before = String::from_utf8_lossy(before);
@@ -358,7 +359,7 @@ fn line_around(source: &Source<'_>, at: usize) -> String {
     format!("{mark}{}{cut}", shown(format!("{start}{end}").trim_end().as_bytes()))
 }
 
-/// Text from a file as a terminal may get it. A tab is a space: source lines are indented with them.
+/// Text from a file, escaped for a terminal. A tab becomes a space, because source lines are indented with tabs.
 pub(super) fn shown(bytes: &[u8]) -> String {
     let spaced: Vec<u8> = bytes.iter().map(|&byte| if byte == b'\t' { b' ' } else { byte }).collect();
     escape::line_of(&spaced).to_string()

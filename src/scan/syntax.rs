@@ -1,24 +1,24 @@
-//! How comments and strings are written in each language, as data for the lexer in `tokens`.
+//! The syntax of comments and strings in each language, as data for the lexer in `tokens`.
 
-/// What the lexer has to know of a language.
+/// The syntax of a language, as far as the lexer needs it.
 pub(super) struct Syntax {
-    /// What begins a comment that ends with the line.
+    /// The marks of comments that end with the line.
     pub line: &'static [&'static str],
     pub line_begins: Begins,
     pub block: Option<Block>,
-    /// Those that begin as another does stand before it.
+    /// A mark comes before another one with which it begins.
     pub quotes: &'static [Quote],
     pub quote_begins: Begins,
     pub also: Also,
 }
 
-/// Where something may begin.
+/// Where a mark may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Begins {
     Anywhere,
     /// After white space or punctuation that opens or separates, or at a line's beginning.
     AtWord,
-    /// Only white space stands before it in the line.
+    /// Only white space is before it in the line.
     AtLine,
 }
 
@@ -32,19 +32,19 @@ pub(super) struct Block {
 pub(super) struct Quote {
     pub open: &'static str,
     pub close: &'static str,
-    /// A backslash takes the meaning from the byte after it.
+    /// A backslash escapes the byte after it.
     pub escapes: bool,
-    /// It goes on in the next line. Where it does not, a stray quote costs no more than the rest of its line.
+    /// The string may go on in the next line. When it may not, a stray quote affects only the rest of its line.
     pub lines: bool,
 }
 
-/// What no table can say.
+/// Special cases that do not fit into a table.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Also {
     Nothing,
     /// Regular expressions between slashes.
     JavaScript,
-    /// Triple-quoted strings that are a statement of their own are documentation.
+    /// A triple-quoted string that is a whole statement is documentation.
     Python,
     /// Lifetimes, and `r#"…"#`.
     Rust,
@@ -75,7 +75,7 @@ const fn raw_string(quote: &'static str, lines: bool) -> Quote {
 const C_BLOCK: Option<Block> = Some(Block { open: "/*", close: "*/", nests: false });
 const NESTED_BLOCK: Option<Block> = Some(Block { open: "/*", close: "*/", nests: true });
 
-/// `//`, `/* */`, and what `quotes` says.
+/// A syntax with `//`, `/* */` and these quotes.
 const fn like_c(block: Option<Block>, quotes: &'static [Quote], also: Also) -> Syntax {
     Syntax {
         line: &["//"],
@@ -87,7 +87,7 @@ const fn like_c(block: Option<Block>, quotes: &'static [Quote], also: Also) -> S
     }
 }
 
-/// `#`, and what `quotes` says.
+/// A syntax with `#` and these quotes.
 const fn like_shell(line_begins: Begins, quotes: &'static [Quote], also: Also) -> Syntax {
     Syntax { line: &["#"], line_begins, block: None, quotes, quote_begins: Begins::Anywhere, also }
 }

@@ -1,26 +1,26 @@
-//! Where a file's comments and strings are: a light lexer that goes through the file once, and only as far as it is asked.
+//! A light lexer for comments and strings. It goes through the file once, and only as far as the caller needs.
 //!
-//! It knows bytes and a `Syntax`; a language's grammar it does not know, so what it says is right of code as it is
-//! written, not of every code that a compiler takes. Called by `scan` for the places where a word of interest stands.
+//! It knows bytes and a `Syntax`, but no grammar, so it is right for usual code and not for everything that a compiler
+//! accepts. Called by `search` for the places of searched words.
 
 use memchr::memchr;
 use memchr::memmem;
 
 use super::syntax::{Also, Begins, Block, Quote, Syntax};
 
-/// The longest regular expression that is known for one, in bytes. A slash that begins none costs no more than this.
+/// The longest regular expression that is recognized, in bytes. A slash that begins none costs no more than this.
 const MOST_OF_AN_EXPRESSION: usize = 500;
 
-/// How deep a shell's substitutions in strings are followed.
+/// The deepest nesting of a shell's substitutions in strings that is followed.
 const MOST_SUBSTITUTIONS: usize = 16;
 
-/// What a place in a file is.
+/// The kind of a part of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Code,
     Comment,
     String,
-    /// A string that is a statement of its own: Python's documentation.
+    /// A string that is a whole statement: Python's documentation.
     Documentation,
 }
 
@@ -28,12 +28,12 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Region {
     pub kind: Kind,
-    /// Where it begins, its quote or mark included.
+    /// Its beginning, with its quote or mark.
     pub from: usize,
-    /// What is in it: of a string, without the quotes. Of code this says nothing.
+    /// Its content: the part of a string without the quotes. Not used for code.
     pub start: usize,
     pub end: usize,
-    /// Where it is over, its quote included.
+    /// Its end, with its quote.
     pub to: usize,
 }
 
@@ -43,22 +43,22 @@ impl Region {
     }
 }
 
-/// Goes through a file.
+/// The lexer of one file.
 pub(super) struct Lexer<'a> {
     bytes: &'a [u8],
     syntax: &'static Syntax,
-    /// Bytes that may begin something.
+    /// Bytes with which a comment or a string may begin.
     interesting: [bool; 256],
     at: usize,
     last: Region,
     /// In PHP: between `<?php` and `?>`.
     in_code: bool,
-    /// The tag of a here-document that begins in the next line.
+    /// The tag of a here-document whose text begins in the next line.
     pending: Option<(usize, usize)>,
-    /// A here-document without an end was met: the tag was none, and no further one is believed, so that nothing is read
-    /// twice more than once.
+    /// A here-document without an end was found, so its tag was not one. Later tags are ignored, so the file is read twice
+    /// at most once.
     no_more_heredocs: bool,
-    /// The same of a shell's `$(…)` in a string.
+    /// The same for a shell's `$(…)` in a string.
     no_more_substitutions: bool,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The part that a place belongs to. Places are asked for in ascending order; of one that is behind, it says `Code`.
+    /// The part that contains a place. The caller asks in ascending order; for an earlier place the result is `Code`.
     pub(super) fn region_at(&mut self, place: usize) -> Region {
         loop {
             if place < self.last.from {
@@ -110,7 +110,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The next comment or string that begins at `place` or before it.
+    /// The next comment or string that begins at `place` or earlier.
     fn next(&mut self, place: usize) -> Option<Region> {
         if !self.in_code {
             self.skip_html(place)?;
@@ -134,7 +134,7 @@ impl<'a> Lexer<'a> {
         None
     }
 
-    /// In PHP: to the next `<?`; `None` when it is behind the place.
+    /// In PHP: goes to the next `<?`; `None` when that is after the place.
     fn skip_html(&mut self, place: usize) -> Option<()> {
         let rest = self.bytes.get(self.at..)?;
         match memmem::find(rest, b"<?") {
@@ -239,7 +239,7 @@ impl<'a> Lexer<'a> {
         Region { kind: Kind::Comment, from: self.at, start: self.at, end: at, to: at }
     }
 
-    /// From here to the next `close`, or to the end.
+    /// Goes from here to the next `close`, or to the end.
     fn delimited(&self, kind: Kind, open: &str, close: &str) -> Region {
         let start = (self.at + open.len()).min(self.bytes.len());
         let rest = self.bytes.get(start..).unwrap_or_default();
@@ -256,7 +256,7 @@ impl<'a> Lexer<'a> {
         let last = before.last().copied().unwrap_or(b' ');
         match self.syntax.also {
             Also::Rust if quote.open == "'" => {
-                // A character is `'x'` or `'\…'`; all else is a lifetime.
+                // A character is `'x'` or `'\…'`; everything else is a lifetime.
                 let is_character = bytes.get(at + 1) == Some(&b'\\')
                     || bytes.get(at + 2..(at + 6).min(bytes.len())).is_some_and(|next| next.contains(&b'\''));
                 if !is_character || last == b'<' || last == b'&' {
@@ -289,7 +289,7 @@ impl<'a> Lexer<'a> {
             _ => {}
         }
         let is_raw = before.ends_with(b"r") || before.ends_with(b"R");
-        // Raw text of many lines holds what is written elsewhere: samples, and patterns.
+        // Raw text of many lines contains samples and patterns.
         let kind = if self.syntax.also == Also::Python && quote.lines && (is_raw || self.is_statement()) {
             Kind::Documentation
         } else {
@@ -316,7 +316,7 @@ impl<'a> Lexer<'a> {
         Some(Region { kind, from: at, start: start.min(end), end, to: end })
     }
 
-    /// Where a shell's `$(…)`, `${…}` or `` `…` `` is over, which may hold quotes of its own; `None` where none begins.
+    /// The end of a shell's `$(…)`, `${…}` or `` `…` ``, which may contain quotes; `None` where none begins.
     fn after_substitution(&mut self, at: usize, depth: usize) -> Option<usize> {
         let bytes = self.bytes;
         let (close, mut end) = match bytes.get(at..)? {
@@ -341,7 +341,7 @@ impl<'a> Lexer<'a> {
                     open -= 1;
                     end += 1;
                 }
-                // Within `${…}` in quotes an apostrophe is one.
+                // In `${…}` within quotes an apostrophe is not a quote.
                 b'\'' if close != b'}' => match memchr(b'\'', &bytes[end + 1..]) {
                     Some(length) => end += length + 2,
                     None => break,
@@ -355,7 +355,7 @@ impl<'a> Lexer<'a> {
         None
     }
 
-    /// Where a shell's `"…"` is over.
+    /// The end of a shell's `"…"`.
     fn after_quotes(&mut self, at: usize, depth: usize) -> Option<usize> {
         let mut end = at;
         while let Some(&byte) = self.bytes.get(end) {
@@ -370,7 +370,7 @@ impl<'a> Lexer<'a> {
         None
     }
 
-    /// `@"…"`, where two quotes stand for one.
+    /// `@"…"`, in which two quotes mean one.
     fn verbatim(&self) -> Region {
         let (mut end, start) = (self.at + 1, self.at + 1);
         loop {
@@ -388,7 +388,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Whether nothing but white space and a prefix such as `r` stands before it in the line.
+    /// Whether only white space and a prefix such as `r` are before it in the line.
     fn is_statement(&self) -> bool {
         let before = self.bytes.get(..self.at).unwrap_or_default();
         let prefix = before.iter().rev().take(2).take_while(|byte| b"rRuUbB".contains(byte)).count();
@@ -397,7 +397,7 @@ impl<'a> Lexer<'a> {
         line.take(200).all(|byte| *byte == b' ' || *byte == b'\t')
     }
 
-    /// `/…/` where an operand is expected. What is in it counts as code.
+    /// `/…/` where an operand is expected. Its content counts as code.
     fn regular_expression(&mut self) -> Option<Region> {
         let before = self.bytes.get(..self.at).unwrap_or_default();
         let before = before[before.len().saturating_sub(80)..].trim_ascii_end();
@@ -428,7 +428,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Notes the tag of a here-document; its text begins in the next line.
+    /// Records the tag of a here-document; its text begins in the next line.
     fn look_for_heredoc(&mut self) {
         if self.no_more_heredocs || self.pending.is_some() {
             return;
@@ -455,11 +455,12 @@ impl<'a> Lexer<'a> {
         if begins && (is_upper || self.syntax.also != Also::Ruby) {
             self.pending = Some((self.at + skipped, length));
         }
-        // What follows is not looked at as another mark.
+        // The following bytes are not read as another mark.
         self.at += skipped - 1;
     }
 
-    /// At the end of a line: the here-document that begins in the next, if one was announced. A shell's counts as code.
+    /// At the end of a line: reads the here-document that begins in the next line, if there is one. A shell's here-document
+    /// counts as code.
     fn heredoc(&mut self) -> Option<Region> {
         let (tag_at, length) = self.pending.take()?;
         let tag = self.bytes.get(tag_at..tag_at + length)?;
@@ -492,7 +493,7 @@ mod tests {
     use super::*;
     use crate::scan::languages::Language;
 
-    /// The kinds of the places marked `^`, which are taken out: the mark stands before the byte that is meant.
+    /// The kinds at the places marked with `^`. A mark is removed; it is before the byte that it marks.
     fn kinds(language: Language, marked: &str) -> Vec<Kind> {
         let mut text = Vec::new();
         let mut places = Vec::new();
@@ -508,7 +509,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_strings_are_told_from_code() {
+    fn comments_and_strings_differ_from_code() {
         use Kind::{Code, Comment, Documentation, String};
         use Language::*;
         let cases: &[(Language, &str, &[Kind])] = &[

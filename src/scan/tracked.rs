@@ -1,31 +1,31 @@
-//! Which files git tracks in a repository, from its index: those are looked at although a pattern names them.
+//! The files that git tracks in a repository, from its index. The scan reads them even when a pattern ignores them.
 //!
-//! Called by `walk`. The index is of the same author as the tree: it is read as a regular file only, and within bounds. One
-//! that is in another form than is known here (split, or damaged) says nothing.
+//! Called by `walk`. The author of the tree controls the index, so it is read only as a regular file within bounds. An
+//! index in an unknown form (split, or damaged) counts as empty.
 
 use std::path::Path;
 
 use super::ignored;
 use crate::regular_file::{self, Links};
 
-/// The largest index that is read, in bytes: that of a million files.
+/// The largest index that is read, in bytes: enough for a million files.
 const MOST_BYTES: u64 = 128 * 1024 * 1024;
-/// Times, device, inode, mode, owner and size stand before an entry's hash (gitformat-index).
+/// The length of times, device, inode, mode, owner and size before an entry's hash (gitformat-index).
 const BEFORE_HASH: usize = 40;
 /// The lengths of SHA-1 and SHA-256, in bytes.
 const HASHES: [usize; 2] = [20, 32];
 
-/// The paths that git tracks, in the order of their bytes.
+/// The tracked paths, in the order of their bytes.
 #[derive(Default)]
 pub(super) struct Tracked {
-    /// One after another, from the repository's folder.
+    /// The paths one after another, relative to the repository's folder.
     paths: Vec<u8>,
-    /// Where each ends.
+    /// The end of each path.
     ends: Vec<u32>,
 }
 
 impl Tracked {
-    /// Those of the repository that a folder is the top of; none when its index cannot be read.
+    /// The tracked paths of the repository with this top folder; none when its index cannot be read.
     pub(super) fn of(folder: &Path) -> Tracked {
         let index = ignored::own_folder(folder).join("index");
         let Ok(contents) = regular_file::read(&index, Links::Followed, MOST_BYTES) else {
@@ -34,20 +34,20 @@ impl Tracked {
         HASHES.iter().find_map(|hash| read(&contents, *hash)).unwrap_or_default()
     }
 
-    /// Whether it tracks this file.
+    /// Whether git tracks this file.
     pub(super) fn has(&self, path: &[u8]) -> bool {
         let at = self.first_from(path);
         self.path(at) == Some(path)
     }
 
-    /// Whether it tracks a file below this folder.
+    /// Whether git tracks a file below this folder.
     pub(super) fn has_below(&self, folder: &[u8]) -> bool {
         let start = [folder, b"/"].concat();
         let at = self.first_from(&start);
         self.path(at).is_some_and(|path| path.starts_with(&start))
     }
 
-    /// The place of the first path that is not before this one.
+    /// The index of the first path that is not before this one.
     fn first_from(&self, path: &[u8]) -> usize {
         let (mut from, mut to) = (0, self.ends.len());
         while from < to {
@@ -74,7 +74,7 @@ impl Tracked {
     }
 }
 
-/// Reads an index of version 2, 3 or 4 whose hashes have this length; `None` when it is none.
+/// Reads an index of version 2, 3 or 4 with hashes of this length; `None` when it is not one.
 fn read(contents: &[u8], hash: usize) -> Option<Tracked> {
     let number =
         |at: usize| contents.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_be_bytes);
@@ -110,7 +110,7 @@ fn read(contents: &[u8], hash: usize) -> Option<Tracked> {
         }
         at += length + 1;
         if version != 4 {
-            // One to eight zero bytes, so that the next begins at a multiple of eight.
+            // One to eight zero bytes pad the entry to a multiple of eight.
             at = entry + (at - entry).next_multiple_of(8);
         }
         tracked.push(&path)?;
@@ -118,7 +118,7 @@ fn read(contents: &[u8], hash: usize) -> Option<Tracked> {
     Some(tracked)
 }
 
-/// How git writes how many bytes of the path before are not in the next, and how many bytes that takes.
+/// Reads git's variable-length number of bytes to remove from the previous path; returns it and its own length.
 fn variable_number(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut value = 0_usize;
     for (index, byte) in bytes.iter().take(4).enumerate() {

@@ -1,14 +1,16 @@
-//! Which files of a tree are looked at, and their contents.
+//! The walk through a tree: which files are scanned.
 //!
-//! - What git ignores is left out: `.gitignore` in every folder, with nested and negated patterns, and `.git/info/exclude`.
-//!   The user's own global list is not, so that everybody gets the same answer. Above the tree, `.gitignore` counts as far
-//!   up as the repository goes. What git tracks is looked at although a pattern ignores it: see `tracked`.
-//! - Folders with code of others are left out by their names, ignored or not: see [`OTHERS`]. The tree's root may be one. In
-//!   those that a package manager writes, what git tracks is looked at: it is a part of the product.
-//! - Symbolic links are not followed: what they lead to is in the tree under its own name, or not a part of it.
-//! - Files over 2 MiB, binary ones and minified ones are left out, and whatever is no regular file.
+//! - Files that git ignores are left out: `.gitignore` in every folder, with nested and negated patterns, and
+//!   `.git/info/exclude`. The user's own global list does not count, so that everybody gets the same result. Above the
+//!   tree, `.gitignore` counts up to the top of the repository. Files that git tracks are scanned even when a pattern
+//!   ignores them: see `tracked`.
+//! - Folders with other people's code are left out by their names, ignored or not: see [`OTHERS`]. The tree's root may have
+//!   such a name. In folders that a package manager writes, files that git tracks are scanned, because they are a part of
+//!   the product.
+//! - Symbolic links are not followed: their target is in the tree under its own name, or not a part of the tree.
+//! - Files over 2 MiB, binary files, minified files, and everything that is not a regular file are left out.
 //!
-//! What was left out for another reason than git's is in the report.
+//! The report names everything that was left out, except files that git ignores.
 
 use std::ffi::OsString;
 use std::fs::{self, FileType};
@@ -21,17 +23,17 @@ use super::report::{Skip, Skipped};
 use super::tracked::Tracked;
 use crate::Error;
 
-/// More files than any tree that is one program.
+/// More files than any tree of one program has.
 const MOST_FILES: usize = 2_000_000;
 
-/// The names of folders that hold code of others, or git's own files.
+/// The names of folders with other people's code, or with git's own files.
 const OTHERS: &[&str] =
     &["node_modules", "bower_components", "vendor", "third_party", "site-packages", "Pods", "Carthage"];
-/// Those among them in which code of others is tracked by custom.
+/// Those of them in which other people's code is usually tracked by git.
 const KEPT_BY_CUSTOM: &[&str] = &["vendor", "third_party"];
 const HIDDEN: &[&str] = &[".git", ".hg", ".svn", ".jj"];
 
-/// The files of a tree in the order of their paths, and what was left out.
+/// The files of a tree in the order of their paths, and the skipped ones.
 pub(super) fn files(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), Error> {
     let fault = |fault: String| Error::Check { what: root.display().to_string(), fault };
     let unreadable = |error: io::Error| fault(error.to_string());
@@ -89,15 +91,15 @@ pub(super) fn files(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), Error> 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Entries {
     All,
-    /// Those that git tracks: the folder is ignored.
+    /// Only those that git tracks, because the folder is ignored.
     Tracked,
 }
 
-/// A repository that the walk is in.
+/// A repository around the current folder of the walk.
 struct Repository {
-    /// Where a path begins below its folder, in bytes.
+    /// The length of its folder's path with the slash, in bytes.
     start: usize,
-    /// How many folders of the walk are open above it.
+    /// How many open folders of the walk are above it.
     depth: usize,
     tracked: Tracked,
 }
@@ -110,25 +112,25 @@ impl Repository {
     }
 }
 
-/// A walk through a tree, on its way.
+/// A running walk through a tree.
 struct Walk {
-    /// From the system's root, without links.
+    /// The path from the system's root, without links.
     root: PathBuf,
     ignored: Ignored,
-    /// Those that it is in, the innermost last.
+    /// The repositories around the current folder, the innermost last.
     repositories: Vec<Repository>,
     skipped: Vec<Skipped>,
-    /// The folder where it is, and those above it.
+    /// The current folder, and those above it.
     open: Vec<Folder>,
 }
 
 struct Folder {
-    /// As it was asked for.
+    /// The path as the caller gave it.
     path: PathBuf,
-    /// From the system's root, without links.
+    /// The path from the system's root, without links.
     whole: PathBuf,
     only: Entries,
-    /// What is still to be visited.
+    /// The entries that are still to be visited.
     entries: std::vec::IntoIter<(OsString, FileType)>,
 }
 
@@ -152,7 +154,7 @@ impl Walk {
         }
     }
 
-    /// Goes into a folder, if it can be read.
+    /// Enters a folder, if it can be read.
     fn enter(&mut self, root: &Path, path: PathBuf, whole: PathBuf, only: Entries) {
         let mut entries = Vec::new();
         let read = fs::read_dir(&path).and_then(|found| {
@@ -182,7 +184,7 @@ impl Walk {
     }
 }
 
-/// A path as it stands in the report: from the tree's root, with `/`.
+/// A path for the report: from the tree's root, with `/`.
 pub(super) fn relative(root: &Path, path: &Path) -> String {
     let path = match path.strip_prefix(root) {
         Ok(inside) if !inside.as_os_str().is_empty() => inside,
@@ -192,7 +194,7 @@ pub(super) fn relative(root: &Path, path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// Whether a name is that of code that a program has written: one that nobody mends there.
+/// Whether a name says that a program has written the file, so that nobody fixes it there.
 pub(super) fn is_minified(name: &str) -> bool {
     let stem = [".js", ".mjs", ".cjs"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or_default();
     [".min", "-min", ".bundle", "-bundle", "_bundle", ".chunk", "-chunk"]
@@ -200,9 +202,9 @@ pub(super) fn is_minified(name: &str) -> bool {
         .any(|end| stem.ends_with(end))
 }
 
-/// Whether code is that of a bundler, whose lines have no end: `assets/app.js`.
+/// Whether the code comes from a bundler, which writes very long lines: `assets/app.js`.
 pub(super) fn is_bundled(name: &str, contents: &[u8]) -> bool {
-    /// In bytes: no person writes such a line.
+    /// In bytes. No person writes such a line.
     const LONGEST_LINE: usize = 20_000;
     let is_code = [".js", ".mjs", ".cjs"].iter().any(|end| name.ends_with(end));
     is_code && contents.split(|byte| *byte == b'\n').any(|line| line.len() > LONGEST_LINE)

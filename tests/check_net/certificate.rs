@@ -1,4 +1,4 @@
-//! What is said of the certificates that a site sends.
+//! The findings about the certificates that a site sends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ fn each_fault_of_a_leaf_is_found_alone() {
         (&["key-usage"], |p| p.key_usages = vec![KeyUsagePurpose::KeyEncipherment]),
         (&["no-server-auth"], |p| p.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
         (&["no-extended-key-usage"], |p| p.extended_key_usages.clear()),
-        // Where the issuer is to be had is no fault when the issuer is the root.
+        // The address of the issuer is not a fault when the issuer is the root.
         (&[], issuer_at),
     ];
     for (expected, change) in cases {
@@ -79,7 +79,7 @@ fn names_that_the_certificate_has_are_listed() {
 }
 
 #[test]
-fn it_is_said_why_a_chain_is_not_trusted() {
+fn the_report_says_why_a_chain_is_not_trusted() {
     let (root, other) = (Root::new(), Root::new());
     // The right authority is given, another one, and none.
     let site = Site::new(&root).start();
@@ -91,7 +91,7 @@ fn it_is_said_why_a_chain_is_not_trusted() {
     let report = site.check().run().unwrap();
     assert!(report.findings()[0].fix().contains("--ca ca.pem"), "{}", report.findings()[0].fix());
 
-    // Nobody but itself has issued it; given to clients, it is trusted, and still a nuisance.
+    // It is self-signed. It is trusted once clients have it, and is still a warning.
     let own = leaf(None, |_| {});
     let file = root.dir().join("own.pem");
     let pem = lockgate::Certificate::from_der(&own.der).unwrap().to_pem();
@@ -119,16 +119,16 @@ fn an_intermediate_certificate_that_is_missing_is_named() {
         missing.contains("CN=test intermediate") && missing.contains("http://ca.test/i.crt"),
         "{missing}"
     );
-    // When it does not say where its issuer is, it may have come from an authority that is not known.
+    // A certificate without the address of its issuer may come from an unknown authority.
     let site = Site::with(of_intermediate(|_| {})).start();
     let report = site.report(&root);
     assert_eq!(beside(&report), ["untrusted-authority"]);
     assert!(seen(&report, "untrusted-authority").contains("CN=test intermediate"));
     let fix = report.findings()[0].fix();
     assert!(fix.contains("fullchain.pem") && fix.contains("CN=test intermediate"), "{fix}");
-    // The file that was given is not told to be given.
+    // The remedy does not ask for the file that was given.
     assert!(!fix.contains("--ca ca.pem"), "{fix}");
-    // A public authority never signs with its root, so then it is known.
+    // A public authority never signs with its root, so an intermediate is missing for certain.
     let report = Site::with(of_intermediate(of_the_forum)).start().report(&root);
     assert_eq!(beside(&report), ["missing-intermediate"]);
     assert!(report.findings()[0].fix().contains("fullchain.pem"), "{}", report.findings()[0].fix());
@@ -137,7 +137,7 @@ fn an_intermediate_certificate_that_is_missing_is_named() {
 }
 
 #[test]
-fn what_is_sent_along_is_looked_at() {
+fn certificates_beside_the_servers_own_are_checked() {
     let (root, other) = (Root::new(), Root::new());
     let of_intermediate = || leaf(Some(&root.below), |_| {});
     let sent = |leaf: Leaf, more: &[&rustls::pki_types::CertificateDer<'static>]| {
@@ -152,7 +152,8 @@ fn what_is_sent_along_is_looked_at() {
     assert_eq!(sent(of_intermediate(), &[below, below]).found(&root), ["duplicate-certificate"]);
     let report = sent(of_intermediate(), &[below, top]).report(&other);
     assert_eq!(beside(&report), ["root-included", "untrusted-authority"]);
-    assert!(seen(&report, "untrusted-authority").contains("sent along and is not trusted"));
+    assert!(seen(&report, "untrusted-authority")
+        .contains("which the server sends and this machine does not trust"));
 }
 
 #[test]
@@ -163,7 +164,7 @@ fn an_authority_is_no_server() {
 }
 
 #[test]
-fn an_authority_that_may_not_vouch_for_the_name_breaks_the_chain() {
+fn an_authority_that_may_not_sign_for_the_name_breaks_the_chain() {
     let root = Root::new();
     let limited = |domain: &str| {
         let mut params = CertificateParams::default();
@@ -211,12 +212,12 @@ fn two_certificates_with_one_serial_number_are_noticed() {
             Arc::new(CertifiedKey::new(vec![leaf.der], key))
         });
         let tls = |config: &mut ServerConfig| {
-            // A session of before would be resumed with the certificate of before.
+            // An earlier session would be resumed with the earlier certificate.
             config.send_tls13_tickets = 0;
             config.cert_resolver = Arc::new(InTurns(pair, AtomicBool::new(false)));
         };
         let mut found = Site { tls: Box::new(tls), ..Site::new(&root) }.start().found(&root);
-        // Which one is met without a name is chance.
+        // Without a name either certificate may come.
         found.retain(|id| *id != "other-certificate-without-name");
         assert_eq!(found, expected);
     }
@@ -273,13 +274,13 @@ fn clocks_are_compared() {
     let ahead = at(3_600);
     assert_eq!(beside(&ahead), ["clocks-differ"]);
     assert!(!seen(&ahead, "clocks-differ").contains("likely"));
-    // Before the certificate was made: it is the server that is wrong.
+    // Before the certificate was made: the server's clock is wrong.
     let behind = at(-3_600 * 48);
     assert!(seen(&behind, "clocks-differ").contains("the server's is likely wrong"));
 }
 
 #[test]
-fn a_public_certificate_is_told_from_a_devices_own() {
+fn a_public_certificate_differs_from_a_devices_own() {
     let root = Root::new();
     let site = Site::new(&root).start();
     let public = site.check().public_roots_file(root.file()).run().unwrap();

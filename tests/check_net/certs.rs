@@ -1,4 +1,4 @@
-//! Certificates for sites: a root, an authority under it, and leaves that nobody objects to until they are changed.
+//! Certificates for sites: a root, an authority under it, and leaves without a fault until a test changes them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -14,7 +14,7 @@ pub const DAY: i64 = 86_400;
 
 pub type Authority = CertifiedIssuer<'static, KeyPair>;
 
-/// A time for rcgen, in seconds from now. Its type is of a crate that nothing here names.
+/// A time for rcgen, in seconds from now. Its type comes from a crate that is not a dependency here.
 macro_rules! from_now {
     ($seconds:expr) => {
         rcgen::date_time_ymd(1970, 1, 1)
@@ -29,7 +29,7 @@ pub struct Leaf {
     pub key: PrivateKeyDer<'static>,
 }
 
-/// A root whose file clients are given, and an authority that it has issued.
+/// A root that clients trust, and an authority that it has issued.
 pub struct Root {
     pub root: Authority,
     pub below: Authority,

@@ -1,4 +1,5 @@
-//! Servers that ask for a client certificate, and those that turn away who has none: with one, and without.
+//! Servers that ask for a client certificate, and servers that refuse clients without one: checked with a certificate, and
+//! without.
 
 use std::fs;
 use std::process::Command;
@@ -56,7 +57,7 @@ fn ids(report: &Value) -> Vec<&str> {
     report["findings"].as_array().unwrap().iter().map(|finding| finding["id"].as_str().unwrap()).collect()
 }
 
-/// What is told of the server whether or not it answers.
+/// Findings about the server, whether or not it answers.
 #[track_caller]
 fn all_is_told(report: &Value) {
     assert!(report["facts"]["certificate"]["trusted"].is_string(), "{report:#}");
@@ -172,7 +173,7 @@ fn node_that_demands_a_client_certificate_gets_the_same_verdict() {
         const app = (req, res) => { res.setHeader('Content-Type', 'application/json'); res.end('{}'); };
         const server = require('https').createServer(options, app);
         server.listen(0, '127.0.0.1', () => console.log('listens on :' + server.address().port));";
-    // Node sends an authority of `ca` along that has issued its own certificate, so clients have another one.
+    // Node also sends an authority of `ca` when it has issued the server's certificate, so clients have another one.
     let (cert, key, ca) = (text(&files.server.cert), text(&files.server.key), text(&files.other.ca));
     let Some(command) = NODE.command(test, &["-e", program, cert, key, ca]) else { return };
     let mut server = Server::spawn(command);
@@ -199,7 +200,7 @@ fn caddy_that_demands_a_client_certificate_gets_the_same_verdict() {
     let file = dir.path().join("Caddyfile");
     fs::write(&file, config).unwrap();
     let line = ["run", "--config", text(&file), "--adapter", "caddyfile"];
-    // A further witness: it is not in every machine.
+    // A further server: not every machine has it.
     let Some(mut command) = CADDY.command_if_there(&line) else { return };
     command.env("HOME", dir.path()).env("XDG_DATA_HOME", dir.path());
     let mut server = Server::spawn(command);
@@ -237,7 +238,7 @@ fn a_server_that_asks_for_credentials_of_http_demands_no_certificate_with_that()
 }
 
 #[test]
-fn the_pair_of_the_client_is_given_whole_and_a_file_that_cannot_be_used_is_named() {
+fn the_clients_pair_must_be_whole_and_an_unusable_file_is_named() {
     let files = Files::make();
     let ca = text(&files.authority.ca);
     let mut server = Server::serve(&files.server, &["--client-ca", ca]);

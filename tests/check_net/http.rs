@@ -1,4 +1,4 @@
-//! What is said of HTTP, over TLS and without.
+//! The findings about HTTP, over TLS and without.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ fn each_fault_of_the_answer_is_found_alone() {
         }),
         (&["hsts-invalid"], |r| good_with(r, "Strict-Transport-Security: includeSubDomains\r\n")),
         (&["hsts-locks-out"], |r| good_with(r, "Strict-Transport-Security: max-age=31536000\r\n")),
-        // It takes back what was said before.
+        // It removes an earlier HSTS.
         (&[], |r| good_with(r, "Strict-Transport-Security: max-age=0\r\n")),
         (&["http-links"], |r| answer(r, "200 OK", "", r#"{"next": "http://localhost/api/data?page=2"}"#)),
         (&[], |r| {
@@ -43,25 +43,25 @@ fn each_fault_of_the_answer_is_found_alone() {
         (&["https-redirect-loop"], |r| {
             answer(r, "308 Permanent Redirect", &format!("Location: {}x\r\n", r.path), "")
         }),
-        // It may be another one with the cookie.
+        // With the cookie the redirect may be another one.
         (&[], |r| answer(r, "302 Found", "Location: /api/data\r\nSet-Cookie: a=b; Secure\r\n", "")),
         (&[], |r| match r.path.as_str() {
             "/elsewhere" => answer(r, "200 OK", "", "{}"),
             _ => answer(r, "302 Found", "Location: /elsewhere\r\n", ""),
         }),
-        // By way of another address of its own.
+        // Over another address of the same server.
         (&["https-redirects-to-http"], |r| match r.path.as_str() {
             "/elsewhere" => answer(r, "302 Found", "Location: http://localhost/login\r\n", ""),
             _ => answer(r, "302 Found", "Location: /elsewhere\r\n", ""),
         }),
-        // What is of others is not asked.
+        // Other servers are not requested.
         (&[], |r| answer(r, "302 Found", "Location: https://other.test/\r\n", "")),
-        // Nobody has asked for it, so a client need not understand it.
+        // The request did not offer it, so a client need not understand it.
         (&["content-coding-unasked"], |r| good_with(r, "Content-Encoding: gzip\r\n")),
         (&["content-coding-unasked"], |r| good_with(r, "Content-Encoding: br\r\n")),
         (&[], |r| good_with(r, "Content-Encoding: identity\r\n")),
         (&["no-keep-alive"], |r| Answer { closes: true, ..good_with(r, "Connection: close\r\n") }),
-        // Not even said.
+        // The answer does not even say so.
         (&["no-keep-alive"], |r| Answer { closes: true, ..good(r) }),
         (&["head-refused"], |r| match r.method.as_str() {
             "HEAD" => answer(r, "405 Method Not Allowed", "", ""),
@@ -158,7 +158,7 @@ fn a_redirect_to_another_name_of_the_same_server_is_less_than_one_to_another_ser
         ("www.example.test", &["www.example.test"], "example.test", &["http-redirect-name"]),
         ("example.test", &["example.test"], "other.test", &["http-redirect-host"]),
         ("127.0.0.1", &["127.0.0.1", "device.local"], "device.local", &["http-redirect-name"]),
-        // A name that the certificate does not have is somebody else's.
+        // A name that is not in the certificate is another server's.
         ("127.0.0.1", &["127.0.0.1", "device.local"], "other.local", &["http-redirect-host"]),
         ("127.0.0.1", &["127.0.0.1", "device.local"], "127.0.0.1", &[]),
         ("b\u{fc}cher.test", &["xn--bcher-kva.test"], "xn--bcher-kva.test", &[]),
@@ -198,14 +198,14 @@ fn servers_in_the_clear_are_found_in_a_description_of_the_api() {
             "/openapi.json" => answer(r, "200 OK", "", SECURE),
             _ => good(r),
         }),
-        // Where the answer links to it.
+        // At the address to which the answer links.
         (&["openapi-http-server"], |r| match r.path.as_str() {
             "/v1/spec" => answer(r, "200 OK", "", CLEAR),
             _ => good_with(r, "Link: </v1/spec>; rel=\"service-desc\"\r\n"),
         }),
-        // What is elsewhere is not asked for.
+        // Documents on other servers are not requested.
         (&[], |r| good_with(r, "Link: <https://other.test/openapi.json>; rel=\"service-desc\"\r\n")),
-        // What only looks like one.
+        // A document that only looks like one.
         (&[], |r| match r.path.as_str() {
             "/openapi.json" => answer(r, "404 Not Found", "", CLEAR),
             _ => good(r),
@@ -242,9 +242,9 @@ fn each_fault_of_plain_http_is_found_alone() {
         (&["http-redirect-port"], |r| leads(r, PERMANENT, |_, _| "https://localhost/api/data".into())),
         (&["http-redirect-scheme"], |r| leads(r, PERMANENT, |_, _| "http://other.test/".into())),
         (&["http-redirect-loop"], |r| leads(r, PERMANENT, |_, _| r.path.clone())),
-        // It never comes back to where it was, and never ends.
+        // It never comes back to an earlier address, and never ends.
         (&["http-redirect-loop"], |r| leads(r, PERMANENT, |_, _| format!("{}x", r.path))),
-        // By way of another plain address, and then away from it.
+        // Over another plain address, and then to HTTPS.
         (&[], |r| match r.path.as_str() {
             "/api/data" => leads(r, PERMANENT, |_, _| "/step".into()),
             _ => leads(r, PERMANENT, |https, _| format!("https://localhost:{https}/api/data")),

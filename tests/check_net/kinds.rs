@@ -22,7 +22,7 @@ fn both_certificates_of_a_server_are_looked_at() {
     };
     for version in ["-no_ssl3", "-tls1_2"] {
         for (other, faults) in [(&rsa, false), (&weak, true)] {
-            // An ECDSA certificate of the authority that is trusted, beside an RSA one.
+            // An ECDSA certificate of the trusted authority, beside an RSA one.
             let Some((own_cert, own_key)) = other.beside(test, "ecdsa") else { return };
             let arguments = [
                 version,

@@ -1,6 +1,6 @@
-//! `lockgate check` against servers of every kind: for each finding one that provokes it, and one like it that does not. Most
-//! are sites in this process, good but for the one thing that is tried; the same is then tried with OpenSSL, nginx and Node,
-//! and with the command as a user runs it.
+//! `lockgate check` against servers of every kind: for each finding a server with it, and a similar one without. Most are
+//! sites in this process with only the one fault under test. Others are OpenSSL, nginx and Node, and the command as a user
+//! runs it.
 
 #[path = "../support_command/mod.rs"]
 mod support_command;

@@ -1,4 +1,4 @@
-//! The same with servers of others: OpenSSL, nginx and Node, as they come from Debian.
+//! The same with other servers: OpenSSL, nginx and Node, from Debian.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -112,7 +112,7 @@ impl Files {
             .connect(Ipv4Addr::LOCALHOST.into(), None)
             .http_port(http_port)
             .ca_file(self.path("ca.pem"))
-            // `s_server -www` never answers HEAD, and serves nobody else meanwhile.
+            // `s_server -www` never answers HEAD, and serves one client at a time.
             .phase_timeout(Duration::from_secs(2))
             .timeout(SAFETY);
         let report = check.run().unwrap();
@@ -126,7 +126,7 @@ fn ids(report: &Report) -> Vec<&'static str> {
     report.findings().iter().map(|finding| finding.id()).collect()
 }
 
-/// Those of `wanted` that are found, of what these tests are about; the rest is said of `s_server` itself.
+/// The findings that are in `wanted`; other findings are about `s_server` itself.
 fn of<'a>(report: &Report, wanted: &[&'a str]) -> Vec<&'a str> {
     let ids = ids(report);
     wanted.iter().copied().filter(|id| ids.contains(id)).collect()
@@ -203,7 +203,7 @@ fn a_client_certificate_that_openssl_asks_for_is_noticed() {
     }
 }
 
-/// nginx with these server blocks, in which PORT and PLAIN stand for its ports.
+/// nginx with these server blocks, in which PORT and PLAIN are its ports.
 pub struct Nginx {
     _server: Server,
     pub port: u16,
@@ -273,8 +273,8 @@ fn configuration(dir: &Path, blocks: &str) -> String {
 }
 
 #[test]
-fn nginx_as_guides_have_it_is_told_from_nginx_as_it_should_be() {
-    let test = "nginx_as_guides_have_it_is_told_from_nginx_as_it_should_be";
+fn nginx_as_in_guides_has_findings_and_nginx_as_recommended_has_none() {
+    let test = "nginx_as_in_guides_has_findings_and_nginx_as_recommended_has_none";
     let Some(files) = Files::make(test, "rsa:2048", "-sha256") else { return };
     const HTTPS: &str = "server { listen 127.0.0.1:PORT ssl; server_name localhost; ssl_protocols TLSv1.2 TLSv1.3;
         ssl_ciphers ECDHE+AESGCM:ECDHE+CHACHA20; default_type application/json; location / { return 200 '{}'; } }";

@@ -1,4 +1,4 @@
-//! What the check says to do when a server refuses a client of today, by how it refuses.
+//! The remedy when a server refuses a current client, for each way to refuse.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ fn fix(report: &Report, id: &str) -> String {
     finding.unwrap_or_else(|| panic!("{id} is not in {:?}", beside(report))).fix().to_string()
 }
 
-/// Refuses every hello with this alert, but what is answered so.
+/// Refuses every hello with this alert, except those with an answer of their own.
 fn refusing(root: &Root, alert: u8, answer: fn(&Hello) -> Option<Vec<u8>>) -> Report {
     let canned =
         move |hello: &Hello| Some(answer(hello).unwrap_or_else(|| record(ALERT, 0x0303, &[2, alert])));
@@ -32,7 +32,7 @@ fn the_remedy_of_a_refusal_is_that_of_its_alert_and_situation() {
     let cases: [(u8, Answer, &[&str], &str); 8] = [
         (112, nothing, &["server_name localhost", "--connect"], "ssl_protocols"),
         (70, nothing, &["ssl_protocols TLSv1.2 TLSv1.3"], "server_name"),
-        // It would go on with a group that no client of today offers.
+        // It would continue with a group that no current client offers.
         (
             40,
             |hello| hello.groups.contains(&0x0019).then(|| retry(0x0019)),
@@ -45,7 +45,7 @@ fn the_remedy_of_a_refusal_is_that_of_its_alert_and_situation() {
             &["ssl_ecdh_curve", "x448"],
             "ssl_ciphers",
         ),
-        // And here with a cipher.
+        // The same with a cipher.
         (
             40,
             |hello| accepts(0x0303, 0x009c, hello).then(|| flight(0x0303, 0x009c, None)),
@@ -54,7 +54,7 @@ fn the_remedy_of_a_refusal_is_that_of_its_alert_and_situation() {
         ),
         (71, nothing, &["ssl_ciphers"], "server_name"),
         (80, nothing, &["log"], "ssl_protocols"),
-        // As Caddy does for a name that it does not have: a group is agreed on first.
+        // Like Caddy for an unknown name: it agrees on a group first.
         (
             80,
             |hello| hello.groups.contains(&0x0019).then(|| retry(0x001d)),
@@ -74,7 +74,7 @@ fn the_remedy_of_a_refusal_is_that_of_its_alert_and_situation() {
 }
 
 #[test]
-fn an_address_that_no_name_is_sent_with_is_told_to_be_asked_by_name() {
+fn for_an_address_without_a_name_the_remedy_is_a_name() {
     let root = Root::new();
     let canned = |_: &Hello| Some(record(ALERT, 0x0303, &[2, 112]));
     let site = Site { canned: Some(Arc::new(canned)), ..Site::new(&root) }.start();
@@ -85,7 +85,7 @@ fn an_address_that_no_name_is_sent_with_is_told_to_be_asked_by_name() {
 }
 
 #[test]
-fn a_server_of_http_2_alone_is_told_to_offer_http_1_1_and_the_rest_is_still_looked_at() {
+fn a_server_with_http_2_alone_should_offer_http_1_1_and_the_rest_is_still_checked() {
     let root = Root::new();
     let tls = |config: &mut ServerConfig| config.alpn_protocols = vec![b"h2".to_vec()];
     let site = Site { tls: Box::new(tls), ..Site::new(&root) }.start();
@@ -97,12 +97,12 @@ fn a_server_of_http_2_alone_is_told_to_offer_http_1_1_and_the_rest_is_still_look
     assert_eq!(report.facts()["certificate"]["trusted"], "an authority of the given file");
     assert_eq!(report.facts()["tls"]["versions"]["TLS 1.3"], true);
     assert_eq!(report.facts()["tls"]["alpn"], "h2");
-    // Both are as good as one.
+    // Both alerts mean the same.
     let tls = |config: &mut ServerConfig| config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     assert_eq!(Site { tls: Box::new(tls), ..Site::new(&root) }.start().found(&root), [""; 0]);
 }
 
-/// Knows no name but one.
+/// Knows only one name.
 #[derive(Debug)]
 struct Only(&'static str, Arc<CertifiedKey>);
 
@@ -113,12 +113,12 @@ impl ResolvesServerCert for Only {
 }
 
 #[test]
-fn a_port_that_nobody_has_is_no_refusal() {
+fn a_port_without_a_listener_is_not_a_refusal() {
     let root = Root::new();
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     let check = Check::new(format!("https://127.0.0.1:{port}/")).http_port(None).ca_file(root.file());
     assert!(check.run().is_err());
-    // And one that knows the name has none either.
+    // A server that knows the name has no certificate for it either.
     let leaf = root.leaf(|_| {});
     let key = rustls::crypto::ring::default_provider().key_provider.load_private_key(leaf.key).unwrap();
     let known = Arc::new(CertifiedKey::new(vec![leaf.der], key));

@@ -1,4 +1,4 @@
-//! Servers that accept a connection and say nothing in TLS, and those that are only slow to be understood.
+//! Servers that accept a connection and answer no TLS, and servers that answer late or in plain HTTP.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use lockgate::check::{Check, Report};
 
 use crate::site::{beside, on_each, seen};
 
-/// A server that does this with each connection, and how many it has had.
+/// A server that runs this for each connection, and the number of its connections.
 fn server(serve: fn(TcpStream) -> io::Result<()>) -> (u16, Arc<AtomicU32>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -31,7 +31,7 @@ fn check(port: u16) -> Report {
     check.run().unwrap()
 }
 
-/// Until the client goes.
+/// Until the client leaves.
 fn hang(mut stream: TcpStream) -> io::Result<()> {
     stream.read_to_end(&mut Vec::new()).map(drop)
 }
@@ -57,12 +57,12 @@ fn close(stream: TcpStream) -> io::Result<()> {
     hang(stream)
 }
 
-/// What is not read when a socket is closed makes the system reset the connection.
+/// Unread bytes in a closed socket make the system reset the connection.
 fn reset(mut stream: TcpStream) -> io::Result<()> {
     stream.read_exact(&mut [0; 1])
 }
 
-/// Takes nothing but a line of the PROXY protocol first, and closes without a word otherwise.
+/// Expects a line of the PROXY protocol first, and closes without an answer otherwise.
 fn proxy(mut stream: TcpStream) -> io::Result<()> {
     let mut first = [0; 6];
     stream.read_exact(&mut first)?;
@@ -72,7 +72,7 @@ fn proxy(mut stream: TcpStream) -> io::Result<()> {
 }
 
 #[test]
-fn a_server_that_says_nothing_is_not_taken_for_one_in_the_clear() {
+fn a_silent_server_is_not_taken_for_plain_http() {
     for (name, serve, most) in [
         ("hangs", hang as fn(TcpStream) -> io::Result<()>, 2),
         ("half a hello, and hangs", half, 2),
@@ -90,7 +90,7 @@ fn a_server_that_says_nothing_is_not_taken_for_one_in_the_clear() {
             "{name}: {words}"
         );
         assert!(!report.findings()[0].why().contains("can be read"), "{name}");
-        // The same wait is not repeated by each probe.
+        // The probes do not each wait for the same time.
         assert!(count.load(Ordering::SeqCst) <= most, "{name}: {count:?}");
         assert!(report.connections() <= most, "{name}: {}", report.connections());
     }

@@ -1,5 +1,5 @@
-//! A site in this process: HTTPS by rustls, plain HTTP, and hellos that are answered byte by byte for what no library speaks
-//! any more. It is good in all respects; a test changes one, and sees what is found beside what is found of every such site.
+//! A site in this process: HTTPS by rustls, plain HTTP, and answers to hellos as bytes, for protocols that no library
+//! supports any more. It has no fault; a test changes one thing, and sees which findings are new.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -14,13 +14,13 @@ use crate::certs::{Leaf, Root};
 use crate::support_command::schema::must_hold;
 use crate::support_command::SAFETY;
 
-/// What is found of every site: rustls with ring has no post-quantum key exchange.
+/// The findings of every site: rustls with ring has no post-quantum key exchange.
 pub const ALWAYS: &str = "no-post-quantum";
 
 type Handler = Arc<dyn Fn(&Request) -> Answer + Send + Sync>;
 type Canned = Arc<dyn Fn(&Hello) -> Option<Vec<u8>> + Send + Sync>;
 
-/// A request as far as these handlers look at it.
+/// The parts of a request that the handlers need.
 pub struct Request {
     pub method: String,
     pub path: String,
@@ -30,7 +30,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The value of the first field of this name, which is given in lower case.
+    /// The value of the first field with this name in lower case.
     pub fn field(&self, name: &str) -> &str {
         let mut lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
@@ -43,7 +43,7 @@ pub struct Answer {
     pub closes: bool,
 }
 
-/// A ClientHello as far as canned answers look at it.
+/// The parts of a ClientHello that canned answers need.
 #[derive(Default)]
 pub struct Hello {
     /// The highest version.
@@ -52,20 +52,20 @@ pub struct Hello {
     pub groups: Vec<u16>,
 }
 
-/// What makes a site.
+/// The settings of a site.
 pub struct Site {
     pub chain: Vec<CertificateDer<'static>>,
     pub leaf: Leaf,
     pub tls: Box<dyn FnOnce(&mut ServerConfig)>,
-    /// Answers to hellos that rustls does not see.
+    /// Answers to hellos before rustls sees them.
     pub canned: Option<Canned>,
     pub https: Handler,
     pub http: Option<Handler>,
-    /// What plain HTTP on the TLS port gets.
+    /// The answer to plain HTTP on the TLS port.
     pub plain_on_tls: &'static [u8],
 }
 
-/// A site that runs, for as long as the test's process does.
+/// A running site, which ends with the test's process.
 pub struct Running {
     pub port: u16,
     pub plain_port: u16,
@@ -107,7 +107,7 @@ impl Site {
         on_each(https, move |stream| secure(stream, &config, canned.as_ref(), &handler, plain, ports));
         match self.http {
             Some(handler) => on_each(http, move |stream| converse(stream, &handler, ports)),
-            // Nothing listens on the port any more.
+            // Nothing listens on the port now.
             None => drop(http),
         }
         Running { port: ports.0, plain_port: ports.1 }
@@ -127,7 +127,7 @@ impl Running {
         self.check().ca_file(root.file()).run().unwrap()
     }
 
-    /// What is found beside what is always found, in the order of the alphabet.
+    /// The findings that not every site has, in alphabetical order.
     pub fn found(&self, root: &Root) -> Vec<&'static str> {
         beside(&self.report(root))
     }
@@ -137,7 +137,7 @@ pub fn beside(report: &Report) -> Vec<&'static str> {
     assert!(report.connections() <= 48, "{}", report.connections());
     must_hold(JSON_SCHEMA, &report.to_json());
     for finding in report.findings() {
-        // What is known is not left for the reader to put in.
+        // The remedy has no placeholder for a known value.
         let fix = finding.fix();
         for left in ["HOST", "check URL", "8443", "PORT", "listen 80;", "--http 80"] {
             assert!(!fix.contains(left), "{}: {left}: {fix}", finding.id());
@@ -149,7 +149,7 @@ pub fn beside(report: &Report) -> Vec<&'static str> {
     ids
 }
 
-/// What a report says it saw of this finding.
+/// The text of this finding in a report.
 #[track_caller]
 pub fn seen(report: &Report, id: &str) -> String {
     let finding = report.findings().iter().find(|finding| finding.id() == id);
@@ -172,7 +172,7 @@ pub fn on_each(listener: TcpListener, serve: impl Fn(TcpStream) -> io::Result<()
             let serve = serve.clone();
             std::thread::spawn(move || {
                 stream.set_read_timeout(Some(SAFETY)).unwrap();
-                // A check ends connections when it has seen enough.
+                // The check closes connections when it has seen enough.
                 let _ = serve(stream);
             });
         }
@@ -207,7 +207,7 @@ fn secure(
     converse(StreamOwned::new(connection, again), handler, ports)
 }
 
-/// A stream of which the first bytes have been read.
+/// A stream whose first bytes were read already.
 struct Again {
     read: Vec<u8>,
     stream: TcpStream,
@@ -266,9 +266,9 @@ pub fn answer(request: &Request, status: &str, fields: &str, body: &str) -> Answ
     Answer { bytes: text.into_bytes(), closes: false }
 }
 
-/// As HTTP writes it, so many seconds from now.
+/// An HTTP date, so many seconds from now.
 pub fn date(from_now: i64) -> String {
-    // Of 2026-11-25T16:15:03Z the parts are taken; nobody here looks at the weekday.
+    // The parts come from a text like 2026-11-25T16:15:03Z; the check ignores the weekday.
     let iso = lockgate::iso8601(
         std::time::UNIX_EPOCH
             + std::time::Duration::from_secs((crate::certs::now() + from_now).unsigned_abs()),
@@ -279,7 +279,7 @@ pub fn date(from_now: i64) -> String {
     format!("Mon, {} {} {} {} GMT", &iso[8..10], MONTHS[month - 1], &iso[..4], &iso[11..19])
 }
 
-/// What a good site answers over HTTPS.
+/// The answer of a good site over HTTPS.
 pub fn good(request: &Request) -> Answer {
     good_with(request, "")
 }
@@ -297,7 +297,7 @@ pub fn good_with(request: &Request, fields: &str) -> Answer {
     }
 }
 
-/// What a good site answers on its plain port.
+/// The answer of a good site on its plain port.
 pub fn redirect(request: &Request) -> Answer {
     let (https, http) = request.ports;
     if !request.field("authorization").is_empty() {
@@ -316,7 +316,7 @@ pub fn redirect(request: &Request) -> Answer {
 }
 
 impl Hello {
-    /// Of the content of its record. These hellos come from the check, so they are whole.
+    /// Reads the content of a record. These hellos come from the check, so they are whole.
     fn read(record: &[u8]) -> Hello {
         let two = |at: usize| u16::from_be_bytes([record[at], record[at + 1]]);
         let list =

@@ -1,4 +1,4 @@
-//! Answers that go on and on, or are too large to be read whole: what was seen of them is judged, and the rest is not.
+//! Answers that never end, or are too large to be read whole: the part that was read is judged.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn begun(fields: &str, body: &str) -> Answer {
 const EVENTS: &str = "Content-Type: text/event-stream\r\n";
 
 #[test]
-fn an_answer_that_streams_is_judged_by_what_has_come() {
+fn a_streamed_answer_is_judged_by_its_first_part() {
     type Handler = fn(&Request) -> Answer;
     let cases: [(&[&str], Handler); 6] = [
         (&[], |r| match (&r.method[..], &r.path[..]) {
@@ -38,7 +38,7 @@ fn an_answer_that_streams_is_judged_by_what_has_come() {
             ("HEAD", "/api/data") => begun(EVENTS, ""),
             _ => good(r),
         }),
-        // What is not said to be a stream, and is one.
+        // A stream that is not declared as one.
         (&[], |r| match (&r.method[..], &r.path[..]) {
             ("GET", "/api/data") => begun("Transfer-Encoding: chunked\r\n", "2\r\n{}\r\n"),
             ("HEAD", "/api/data") => begun("", ""),
@@ -79,7 +79,7 @@ fn an_answer_that_streams_is_judged_by_what_has_come() {
 }
 
 #[test]
-fn an_answer_that_ends_is_judged_whole_whatever_its_length() {
+fn an_answer_that_ends_is_judged_whole_at_any_length() {
     let report = over_https(|r| match (&r.method[..], &r.path[..]) {
         ("GET", "/api/data") => begun("Content-Length: 200000\r\n", &"x".repeat(200_000)),
         ("HEAD", "/api/data") => begun("Content-Length: 200000\r\n", ""),

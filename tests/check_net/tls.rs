@@ -1,4 +1,4 @@
-//! Versions, ciphers, and what else a handshake shows.
+//! Versions, ciphers, and everything else that a handshake shows.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -68,7 +68,7 @@ pub fn accepts(version: u16, suite: u16, hello: &Hello) -> bool {
     hello.version == version && hello.suites.contains(&suite)
 }
 
-/// A site that speaks this version with this suite beside what is good.
+/// A good site that also speaks this version with this suite.
 fn old(root: &Root, version: u16, suite: u16) -> Site {
     let canned = move |hello: &Hello| accepts(version, suite, hello).then(|| flight(version, suite, None));
     Site { canned: Some(Arc::new(canned)), ..Site::new(root) }
@@ -105,7 +105,7 @@ fn old_versions_and_weak_ciphers_are_found_one_by_one() {
         (0x0303, 0x009c, &["no-forward-secrecy"]),
         (0x0303, 0xc013, &["cbc-cipher"]),
         (0x0301, 0x0003, &["export-cipher", "tls-1-0"]),
-        // A suite of today, which is nothing to object to.
+        // A current suite, which is not a finding.
         (0x0303, 0xc02b, &[]),
     ] {
         let site = old(&root, version, suite).start();
@@ -197,7 +197,7 @@ fn a_server_of_before_tls_1_2_cannot_be_reached_by_current_clients() {
 }
 
 #[test]
-fn a_port_without_tls_is_told_from_one_with() {
+fn a_port_without_tls_differs_from_a_port_with_tls() {
     let root = Root::new();
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -218,7 +218,7 @@ fn a_port_without_tls_is_told_from_one_with() {
 }
 
 #[test]
-fn hellos_that_are_passed_over_in_silence_are_told_as_unknown() {
+fn hellos_without_an_answer_are_reported_as_unknown() {
     let root = Root::new();
     let canned = |hello: &Hello| (hello.version < 0x0303).then(Vec::new);
     let site = Site { canned: Some(Arc::new(canned)), ..Site::new(&root) }.start();
@@ -294,7 +294,7 @@ fn alpn_resumption_and_plain_http_on_the_port_are_noticed() {
 }
 
 #[test]
-fn a_client_certificate_that_is_asked_for_or_demanded_is_noticed() {
+fn requested_and_required_client_certificates_are_noticed() {
     let root = Root::new();
     let mut roots = RootCertStore::empty();
     roots.add(root.root.der().clone()).unwrap();

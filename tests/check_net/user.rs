@@ -1,4 +1,4 @@
-//! The command as a user meets it.
+//! The command as a user runs it.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::support_command::schema::must_hold;
 use crate::support_command::{lockgate, outcome, text, Server};
 
 #[test]
-fn a_new_user_is_told_what_to_do_and_then_it_is_clean() {
+fn a_new_user_follows_the_remedy_and_the_report_is_clean() {
     let dir = TempDir::new().unwrap();
     let mut demo = Server::demo(dir.path(), &[]);
     let (https, http) = (demo.https_port(), demo.http_port());
@@ -23,7 +23,7 @@ fn a_new_user_is_told_what_to_do_and_then_it_is_clean() {
     let (code, said, log) = outcome(lockgate(&line), b"");
     assert_eq!((code, log.as_str()), (2, ""), "{said}");
     assert!(said.contains(&format!("lockgate check {url} --ca certs/ca.pem")), "{said}");
-    assert!(said.trim_end().ends_with("is not in order: 1 error to fix."), "{said}");
+    assert!(said.trim_end().ends_with("has faults: 1 error to fix."), "{said}");
     assert!(!said.contains('\x1b'), "no colours when nobody looks: {said}");
 
     let ca = dir.path().join("ca.pem");
@@ -107,7 +107,7 @@ fn warnings_end_with_their_own_code() {
 }
 
 #[test]
-fn what_cannot_be_checked_has_its_own_code_and_says_why() {
+fn a_check_that_cannot_be_done_has_its_own_code_and_says_why() {
     let closed = {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.local_addr().unwrap().port()
@@ -153,7 +153,7 @@ fn a_certificate_that_is_over_has_no_days_left_below_zero() {
 }
 
 #[test]
-fn what_cannot_be_checked_is_json_too_for_who_asks_for_json() {
+fn a_check_that_cannot_be_done_is_json_with_json() {
     let closed = {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.local_addr().unwrap().port()
@@ -179,7 +179,7 @@ fn what_cannot_be_checked_is_json_too_for_who_asks_for_json() {
         assert!(log.contains(words), "{log}");
         assert!(report.get("verdict").is_none() && report.get("findings").is_none(), "{said}");
     }
-    // SARIF has a place for it.
+    // SARIF has a member for it.
     let (code, said, _) = outcome(lockgate(&["check", "--source", "/nonexistent", "--sarif"]), b"");
     let log: Value = serde_json::from_str(&said).unwrap();
     let invocation = &log["runs"][0]["invocations"][0];
@@ -188,7 +188,7 @@ fn what_cannot_be_checked_is_json_too_for_who_asks_for_json() {
     assert!(told.contains("/nonexistent"), "{said}");
 }
 
-/// What is found beside the note on the redirect's port, the last line, and the first remedy.
+/// The findings other than the note on the redirect's port, the last line, and the first remedy.
 fn before(cert: &Path, key: &Path, trusted: Option<&Path>) -> (i32, Vec<String>, String, String) {
     let line = ["check", "--cert", text(cert), "--key", text(key), "--https", "127.0.0.1:0", "--http", "off"];
     let mut command = lockgate(&[&line[..], &["--json"]].concat());
@@ -206,7 +206,7 @@ fn before(cert: &Path, key: &Path, trusted: Option<&Path>) -> (i32, Vec<String>,
 }
 
 #[test]
-fn what_is_in_der_is_ready_once_its_remedies_were_followed() {
+fn der_files_are_ready_once_the_remedies_are_followed() {
     let root = Root::new();
     let leaf = root.leaf(|_| {});
     let [mut cert, mut key] = ["cert.der", "key.der"].map(|name| root.dir().join(name));
@@ -215,7 +215,7 @@ fn what_is_in_der_is_ready_once_its_remedies_were_followed() {
     for _ in 0..2 {
         let (code, ids, _, fix) = before(&cert, &key, Some(&root.file()));
         assert_eq!((code, ids), (2, vec!["identity-unusable".to_string()]), "{fix}");
-        // To paste, as it stands.
+        // The remedy can be pasted as it is.
         let shell = std::process::Command::new("sh").args(["-c", &fix]).output().unwrap();
         assert!(shell.status.success(), "{fix}: {}", String::from_utf8_lossy(&shell.stderr));
         let written = Path::new(fix.rsplit(' ').next().unwrap()).to_path_buf();
@@ -228,11 +228,11 @@ fn what_is_in_der_is_ready_once_its_remedies_were_followed() {
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let (code, ids, summary, _) = before(&cert, &key, Some(&root.file()));
     assert_eq!((code, ids), (0, Vec::new()), "{summary}");
-    assert!(summary.ends_with("all is ready to serve."), "{summary}");
+    assert!(summary.ends_with("the server is ready."), "{summary}");
 }
 
 #[test]
-fn a_certificate_without_that_of_its_private_issuer_is_not_said_to_be_ready_for_everybody() {
+fn a_certificate_without_its_private_issuer_is_not_ready_for_everybody() {
     let root = Root::new();
     let leaf = crate::certs::leaf(Some(&root.below), |_| {});
     let [cert, full, key] = ["cert.pem", "fullchain.pem", "key.pem"].map(|name| root.dir().join(name));
@@ -247,12 +247,12 @@ fn a_certificate_without_that_of_its_private_issuer_is_not_said_to_be_ready_for_
 
     let (code, ids, summary, fix) = before(&cert, &key, None);
     assert_eq!((code, ids), (0, vec!["issuer-not-in-file".to_string()]), "{summary}");
-    assert!(summary.contains("to clients that trust CN=test intermediate"), "{summary}");
+    assert!(summary.contains("for clients that trust CN=test intermediate"), "{summary}");
     assert!(fix.contains("fullchain.pem"), "{fix}");
-    // With it, or with an issuer that this machine trusts, nothing is missing.
+    // With the issuer in the file, or with an issuer that this machine trusts, nothing is missing.
     let (code, ids, summary, _) = before(&full, &key, None);
     assert_eq!((code, ids), (0, Vec::new()));
-    assert!(summary.ends_with("all is ready to serve."), "{summary}");
+    assert!(summary.ends_with("the server is ready."), "{summary}");
     let issuer = root.dir().join("below.pem");
     std::fs::write(&issuer, root.below.pem()).unwrap();
     assert_eq!(before(&cert, &key, Some(&issuer)).1, Vec::<String>::new());
@@ -260,7 +260,7 @@ fn a_certificate_without_that_of_its_private_issuer_is_not_said_to_be_ready_for_
 }
 
 #[test]
-fn the_schema_of_reports_is_written_and_heeds_what_it_says() {
+fn the_schema_of_reports_is_written_and_checks_reports() {
     let (code, said, log) = outcome(lockgate(&["check", "--schema"]), b"");
     assert_eq!((code, log.as_str()), (0, ""));
     assert_eq!(said.trim_end(), JSON_SCHEMA.trim_end());
@@ -270,7 +270,7 @@ fn the_schema_of_reports_is_written_and_heeds_what_it_says() {
     let report: Value = serde_json::from_str(&said).unwrap();
     assert!(!report["findings"].as_array().unwrap().is_empty(), "{said}");
     must_hold(JSON_SCHEMA, &report);
-    // What is not so is seen.
+    // A report that is not valid is noticed.
     let mut wrong = [report.clone(), report.clone(), report.clone(), report];
     wrong[0]["findings"][0]["severity"] = "bad".into();
     wrong[1]["files"] = (-1).into();
@@ -298,7 +298,7 @@ fn a_finding_is_explained() {
 }
 
 #[test]
-fn what_is_to_be_served_is_checked_before_and_known_again_while_it_is() {
+fn settings_are_checked_before_they_are_served_and_recognized_afterwards() {
     let dir = TempDir::new().unwrap();
     let mut demo = Server::demo(dir.path(), &[]);
     let (https, http) = (demo.https_port(), demo.http_port());

@@ -1,5 +1,5 @@
-//! Certificates and their keys, from files or from an authority: whether a server could begin with them, and what clients will
-//! object to.
+//! Checks certificates and their keys, from files or from an authority: whether a server could start with them, and what
+//! clients would object to.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ fn pair(looking: &mut Looking<'_>, certificate: &Path, key: &Path) {
         (Ok(chain), Err(error)) => {
             let told_by = match &error {
                 Error::Identity { fault: IdentityFault::KeyMismatch, .. } => Some(&of_tls::KEY_MISMATCH),
-                // The key's own certificate stands elsewhere.
+                // The certificate of this key is in another file.
                 Error::Identity { .. } if chain.has_certificate_of_key() == Some(true) => {
                     Some(&of_tls::LEAF_NOT_FIRST)
                 }
@@ -52,14 +52,14 @@ fn pair(looking: &mut Looking<'_>, certificate: &Path, key: &Path) {
             chain
         }
         (Err(error), Ok(()) | Err(_)) => {
-            // What loading says of swapped files tells more than what reading one of them does.
+            // For swapped files the error of loading both says more than the error of reading one.
             let error = Identity::try_files(certificate, key).err().unwrap_or(error);
             return unusable(looking, certificate, key, &error);
         }
     };
     let file = certificate.display().to_string();
     for finding in chain.findings_of_served(now) {
-        // That it cannot be served is said already.
+        // There is already a finding that it cannot be served.
         if finding.id() == of_tls::NOT_PEM.id {
             continue;
         }
@@ -76,8 +76,8 @@ fn pair(looking: &mut Looking<'_>, certificate: &Path, key: &Path) {
     looking.own_certificate(&file, &chain);
 }
 
-/// A certificate that stands alone is served to those only that trust its very issuer. Whether that is a root, nobody can
-/// tell here; of public authorities it never is, and that is a finding of the chain.
+/// A certificate without a chain works only for clients that trust its issuer itself. The check cannot know whether that
+/// issuer is a root. For public authorities it never is, and that is a finding about the chain.
 fn issuer(looking: &mut Looking<'_>, file: &str, chain: &Chain) {
     let way = chain.in_order();
     let [own] = &way[..] else { return };
@@ -85,9 +85,9 @@ fn issuer(looking: &mut Looking<'_>, file: &str, chain: &Chain) {
     if own.is_self_signed() || is_told(&of_tls::MISSING_INTERMEDIATE) {
         return;
     }
-    // Those that clients of this machine trust without being told.
+    // The authorities that clients on this machine trust by default.
     let now = looking.machine.now.clamp(own.validity().not_before, own.validity().not_after);
-    if Roots::load(None, None).is_ok_and(|roots| roots.voucher(&[own.der().to_vec()], now).is_ok()) {
+    if Roots::load(None, None).is_ok_and(|roots| roots.trusted_by(&[own.der().to_vec()], now).is_ok()) {
         return;
     }
     let issuer = escape::bounded(own.issuer(), 120).to_string();
@@ -95,15 +95,15 @@ fn issuer(looking: &mut Looking<'_>, file: &str, chain: &Chain) {
         let seen = format!("the certificate of its issuer, {issuer}, is not in the file");
         let (file, full) = (Path::new(file), Path::new(file).with_file_name("fullchain.pem"));
         let fix = format!(
-            "nothing, if clients are given the certificate of {issuer}; else add it, and those of the authorities between it \
-             and the one that clients are given:\ncat {} intermediate.pem > {}",
+            "nothing, if clients have the certificate of {issuer}; else add it, and those of the authorities between it \
+             and the one that clients have:\ncat {} intermediate.pem > {}",
             shell_word(file),
             shell_word(&full)
         );
         let finding = Finding::new(&rules::ISSUER_NOT_IN_FILE, seen).at(file.display().to_string());
         looking.findings.push(finding.fixed_by(fix));
     }
-    looking.but = Some(format!(", to clients that trust {issuer} itself"));
+    looking.but = Some(format!(", for clients that trust {issuer} itself"));
 }
 
 fn unusable(looking: &mut Looking<'_>, certificate: &Path, key: &Path, error: &Error) {
@@ -125,15 +125,12 @@ fn authority(looking: &mut Looking<'_>, acme: &Acme) {
         looking.failed(&rules::SETTING_UNUSABLE, &error);
     }
     if let Some(authority) = acme.lacks_terms() {
-        looking.found(&rules::ACME_TERMS, format!("nobody has agreed to the terms of {authority}"));
+        looking.found(&rules::ACME_TERMS, format!("the terms are not accepted for {authority}"));
     }
     if acme.proof() == crate::Challenge::Http01 && looking.settings.redirect.is_none() {
-        looking.found(
-            &rules::ACME_UNANSWERED,
-            "http-01 is asked where plain HTTP is answered, which is nowhere",
-        );
+        looking.found(&rules::ACME_UNANSWERED, "http-01 needs plain HTTP, and no port answers it");
     }
-    // While there is no certificate, and when the names are others, the device identity is served.
+    // The device identity is served while there is no certificate, and when the names have changed.
     state::look(looking, &Device::new(acme.state_dir()));
     let file = acme.state_dir().join("acme").join("certificate.pem");
     if let Ok(chain) = Chain::from_pem_file(&file) {

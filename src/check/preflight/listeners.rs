@@ -1,5 +1,5 @@
-//! The ports: whether a server could have them, by opening each and closing it at once; and when one is taken, whether this
-//! very server has it already.
+//! Checks the ports: opens each and closes it at once; and when a port is taken, checks whether this server runs on it
+//! already.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -15,7 +15,7 @@ use crate::finding::{Finding, Rule};
 use crate::listen;
 use crate::url::Host;
 
-/// For connecting to what has the port, and for its handshake; it is on this machine.
+/// The time limit for connecting to the program on the port, and for its handshake; it is on this machine.
 const PHASE: Duration = Duration::from_secs(2);
 
 pub(super) fn look(looking: &mut Looking<'_>) {
@@ -34,21 +34,21 @@ pub(super) fn look(looking: &mut Looking<'_>) {
             let https = &settings.https;
             looking.found(
                 &rules::ONE_PORT_FOR_BOTH,
-                format!("HTTPS is to be on {https} and plain HTTP on {address}"),
+                format!("HTTPS is set to {https}, and plain HTTP to {address}"),
             );
         }
         (Some(address), Some(found)) => {
             let port = found.as_ref().ok().and_then(|found| found.first()).map(SocketAddr::port);
             listener(looking, "HTTP", address, found, is_itself);
             if let Some(port) = port.filter(|&port| port != 80) {
-                looking.found(&rules::REDIRECT_PORT, format!("redirects are answered on port {port}"));
+                looking.found(&rules::REDIRECT_PORT, format!("the redirect is on port {port}"));
             }
         }
-        _ => looking.found(&rules::REDIRECT_OFF, "plain HTTP is answered nowhere"),
+        _ => looking.found(&rules::REDIRECT_OFF, "no port answers plain HTTP"),
     }
 }
 
-/// Tries one. Whether this very server has it: `by_itself` says that it is expected to.
+/// Tries one port. Returns whether this server runs on it; `by_itself` says that this is expected.
 fn listener(
     looking: &mut Looking<'_>,
     name: &'static str,
@@ -72,7 +72,7 @@ fn listener(
                 format!("the port of {address} is taken, most likely by the same server, for plain HTTP")
             }
             false => {
-                format!("what listens on {address} shows one of these certificates: this is served already")
+                format!("the program on {address} shows one of these certificates: this server runs already")
             }
         };
         looking.found(&rules::ALREADY_SERVED, seen);
@@ -82,7 +82,9 @@ fn listener(
     state_of(looking, name, state);
     let seen = match error.kind() {
         ErrorKind::AddrInUse => {
-            format!("{name}: another program has the port of {address}, or a lockgate that runs with other certificates")
+            format!(
+                "{name}: another program has the port of {address}, or a lockgate with other certificates"
+            )
         }
         ErrorKind::PermissionDenied => format!("{name}: this user may not open the port of {address}"),
         ErrorKind::AddrNotAvailable => {
@@ -101,7 +103,7 @@ fn state_of(looking: &mut Looking<'_>, name: &str, state: &str) {
     }
 }
 
-/// Whether what listens there shows a certificate that is to be served.
+/// Whether the program on the port shows a certificate of these settings.
 fn serves_already(looking: &mut Looking<'_>, address: &str) -> bool {
     let Ok(found) = addresses(address) else { return false };
     let Some(first) = found.first() else { return false };
@@ -131,7 +133,7 @@ fn addresses(address: &str) -> io::Result<Vec<SocketAddr>> {
     Ok(found)
 }
 
-/// Which finding it is that a port cannot be had for this reason, and its state in a word.
+/// The finding for the reason why a port cannot be opened, and the port's state in a word.
 fn of_error(kind: ErrorKind) -> (&'static Rule, &'static str) {
     match kind {
         ErrorKind::AddrInUse => (&rules::PORT_TAKEN, "taken"),
@@ -141,7 +143,7 @@ fn of_error(kind: ErrorKind) -> (&'static Rule, &'static str) {
     }
 }
 
-/// Whether one listener stands in the way of the other. Port 0 is another one each time.
+/// Whether the two listeners exclude each other. Port 0 is a different port each time.
 fn collides(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port()
         && a.port() != 0

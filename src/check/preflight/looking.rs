@@ -1,4 +1,4 @@
-//! What a preflight is told, what it knows of the machine, and what it has found so far. The parts of the check write into it.
+//! The settings of a preflight, the state of the machine, and the findings so far. The parts of the check write into it.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::Acme;
 use crate::Device;
 use crate::{ClientAuth, Limits};
 
-/// What is to be served, and where.
+/// The settings: what is to be served, and where.
 pub(super) struct Settings {
     pub(super) pairs: Vec<(PathBuf, PathBuf)>,
     #[cfg(feature = "device")]
@@ -46,7 +46,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What it is about, in a few words.
+    /// The subject of the report, in a few words.
     pub(super) fn subject(&self) -> String {
         let mut parts: Vec<String> = self.pairs.iter().map(|(file, _)| file.display().to_string()).collect();
         #[cfg(feature = "device")]
@@ -75,15 +75,15 @@ impl Settings {
     }
 }
 
-/// What the machine is like, and the time.
+/// The machine and its clock.
 pub(super) struct Machine {
     pub(super) now: i64,
-    /// In bytes; `None` when the system does not tell.
+    /// In bytes; `None` when the system does not say.
     pub(super) memory: Option<u64>,
     pub(super) open_files: usize,
 }
 
-/// A check under way.
+/// A running check.
 pub(super) struct Looking<'a> {
     pub(super) settings: &'a Settings,
     pub(super) machine: &'a Machine,
@@ -93,7 +93,7 @@ pub(super) struct Looking<'a> {
     pub(super) connections: u32,
     /// The servers' own certificates, in DER.
     pub(super) own: Vec<Vec<u8>>,
-    /// What limits a good end.
+    /// A condition on a good result.
     pub(super) but: Option<String>,
 }
 
@@ -102,7 +102,7 @@ impl Looking<'_> {
         self.findings.push(Finding::new(rule, seen));
     }
 
-    /// What cannot be used, in the words that the server would have for it.
+    /// Adds the finding for something unusable, in the words of the server's error.
     pub(super) fn failed(&mut self, rule: &'static Rule, error: &Error) {
         let finding = match error {
             Error::Identity { file: Some(file), fault } => {
@@ -117,7 +117,7 @@ impl Looking<'_> {
         self.findings.push(finding);
     }
 
-    /// Notes the server's own certificate, for what is found out about the ports.
+    /// Records the server's own certificate, for the check of the ports.
     pub(super) fn own_certificate(&mut self, file: &str, chain: &Chain) {
         let Some(own) = chain.certificates().first() else { return };
         self.own.push(own.der().to_vec());

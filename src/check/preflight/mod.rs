@@ -1,8 +1,8 @@
-//! The check of what is to be served, before it is: certificates and keys, the state directory, clients' authorities, the
-//! ports, the clock, the limits. Everything is read as the server reads it, and nothing is written.
+//! The check of a server's settings before it starts: certificates and keys, the state directory, client authorities,
+//! ports, the clock and limits. It reads everything in the way the server does, and writes nothing.
 //!
-//! Knows `tls`, and of the server its limits only; `identities` looks at certificates, `state` at the state directory, and
-//! `listeners` tries the ports. The command and embedding programs call it.
+//! Knows `tls`, and of the server only its limits. `identities` checks certificates, `state` the state directory, and
+//! `listeners` the ports. The command and embedding programs call it.
 
 mod identities;
 mod listeners;
@@ -30,7 +30,8 @@ use crate::Device;
 use crate::{ClientAuth, Limits};
 use looking::{Looking, Machine, Settings};
 
-/// A check of what is to be served, with the same settings as a [`ServerBuilder`](crate::ServerBuilder) has.
+/// A check of the settings of a server before it starts. It has the same settings as
+/// [`ServerBuilder`](crate::ServerBuilder).
 ///
 /// ```no_run
 /// use lockgate::check::{Preflight, Verdict};
@@ -41,8 +42,8 @@ use looking::{Looking, Machine, Settings};
 /// }
 /// ```
 ///
-/// The ports are opened and closed at once; when one is taken, one connection is made to it, to see whether this very server
-/// runs already. Nothing is written, and nothing is asked of the network.
+/// Each port is opened and closed at once. When a port is taken, the check connects to it once, to see whether this server
+/// runs already. It writes nothing and uses no network.
 pub struct Preflight {
     settings: Settings,
 }
@@ -54,7 +55,7 @@ impl Default for Preflight {
 }
 
 impl Preflight {
-    /// Nothing yet, and the defaults of [`Server::builder`](crate::Server::builder).
+    /// No certificate yet, and the defaults of [`Server::builder`](crate::Server::builder).
     pub fn new() -> Preflight {
         Preflight { settings: Settings::default() }
     }
@@ -79,38 +80,37 @@ impl Preflight {
         self
     }
 
-    /// Where HTTPS is to be served. Defaults to `[::]:8443`.
+    /// The address for HTTPS. Defaults to `[::]:8443`.
     pub fn https(mut self, address: impl Into<String>) -> Preflight {
         self.settings.https = address.into();
         self
     }
 
-    /// Where plain HTTP is to be answered with redirects. Defaults to nowhere.
+    /// The address of the redirect from plain HTTP. Defaults to none.
     pub fn redirect_http(mut self, address: impl Into<String>) -> Preflight {
         self.settings.redirect = Some(address.into());
         self
     }
 
-    /// Which clients are to be accepted. Defaults to all.
+    /// Which clients are accepted. Defaults to all.
     pub fn client_auth(mut self, clients: ClientAuth) -> Preflight {
         self.settings.clients = Some(clients);
         self
     }
 
-    /// The server's bounds. Defaults to [`Limits::default`].
+    /// The server's limits. Defaults to [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Preflight {
         self.settings.limits = limits;
         self
     }
 
-    /// Something that is wrong with the settings and that the program has found itself, as a clause: it becomes a finding
-    /// `setting-unusable`.
+    /// A fault in the settings that the program has found itself, as a clause. It becomes a finding `setting-unusable`.
     pub fn setting_fault(mut self, what: impl Into<String>) -> Preflight {
         self.settings.faults.push(what.into());
         self
     }
 
-    /// Does it. What is wrong, whatever it is, is a finding.
+    /// Runs the check. Every fault is a finding, never an error.
     pub fn run(&self) -> Report {
         let now = crate::calendar::unix_now();
         let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile)
@@ -131,7 +131,7 @@ impl Preflight {
             but: None,
         };
         settings(&mut looking);
-        // Of settings that could not be read, the rest would be guesses.
+        // Without readable settings, other findings would be guesses.
         if self.settings.faults.is_empty() || !self.settings.has_no_identity() {
             clock(&mut looking);
             identities::look(&mut looking);
@@ -247,10 +247,10 @@ fn limits(looking: &mut Looking<'_>) {
     }
 }
 
-/// The memory of this machine, or what this program may have of it, in bytes.
+/// The memory of this machine, or the part that this program may use, in bytes.
 fn memory() -> Option<u64> {
     let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_of(&text));
-    // In a container its own group is the root (cgroup v2); elsewhere there is no such file, or it says "max".
+    // In a container the root of the tree is its own group (cgroup v2); elsewhere the file is missing, or says "max".
     let group =
         std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
     machine.into_iter().chain(group).min()

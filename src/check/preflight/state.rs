@@ -1,4 +1,4 @@
-//! The state directory of a device identity: whether a server could begin with it. Only asks; writes nothing.
+//! Checks whether a server could start with the state directory of a device identity. It writes nothing.
 
 use std::io;
 use std::path::Path;
@@ -20,11 +20,11 @@ pub(super) fn look(looking: &mut Looking<'_>, device: &Device) {
         return looking.findings.push(Finding::new(&rules::STATE_UNUSABLE, why).at(shown).fixed_by(shell));
     }
     if !dir.exists() {
-        let seen = "there is no such directory yet; the first start makes it";
+        let seen = "the directory does not exist yet; the first start makes it";
         return looking.findings.push(Finding::new(&rules::STATE_MISSING, seen).at(shown));
     }
     if let Some(mode) = open_to_others(dir) {
-        let seen = format!("others than its owner may read or write it (mode {mode:04o})");
+        let seen = format!("users other than its owner may read or write it (mode {mode:04o})");
         let fix = format!("chmod 700 {}", shell_word(dir));
         looking.findings.push(Finding::new(&rules::STATE_OPEN, seen).at(shown).fixed_by(fix));
     }
@@ -45,28 +45,28 @@ pub(super) fn look(looking: &mut Looking<'_>, device: &Device) {
     }
 }
 
-/// Whether files can be made in this directory, or it in the one above.
+/// Whether files can be made in this directory, or the directory in the one above.
 fn may_write(dir: &Path) -> Result<(), String> {
     let may =
         |dir: &Path| rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(io::Error::from);
     match dir.metadata() {
-        Ok(found) if !found.is_dir() => Err("it is no directory".to_string()),
+        Ok(found) if !found.is_dir() => Err("it is not a directory".to_string()),
         Ok(_) => may(dir).map_err(|error| format!("this user may not write to it: {error}")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let above = dir.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if !above.is_dir() {
                 return Err(format!(
-                    "neither it nor {} is there, and lockgate makes the last of them only",
+                    "neither it nor {} exists, and lockgate makes only the last directory",
                     above.display()
                 ));
             }
-            may(above).map_err(|error| format!("it is not there, and this user may not make it: {error}"))
+            may(above).map_err(|error| format!("it does not exist, and this user may not make it: {error}"))
         }
-        Err(error) => Err(format!("it cannot be looked at: {error}")),
+        Err(error) => Err(format!("it cannot be read: {error}")),
     }
 }
 
-/// The mode of a directory when others may read or write it.
+/// The mode of a directory, when users other than its owner may read or write it.
 fn open_to_others(dir: &Path) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
     let mode = dir.metadata().ok()?.permissions().mode() & 0o7777;

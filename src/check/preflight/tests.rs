@@ -1,4 +1,4 @@
-//! Each finding provoked once, and once not.
+//! For each finding a case with it, and a case without.
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -51,7 +51,7 @@ fn write_private(path: &Path, contents: &str) {
     fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Good in every way that is not of the test; ports that are free and another each time.
+/// Settings without a fault, on free ports that differ each time.
 fn good(dir: &TempDir) -> Preflight {
     let (cert, key) = pair(dir, NOW - DAY, NOW + 90 * DAY);
     Preflight::new().pem_files(cert, key).https("127.0.0.1:0").redirect_http("127.0.0.1:0")
@@ -61,13 +61,13 @@ fn ids(preflight: &Preflight, machine: &Machine) -> Vec<&'static str> {
     let report = preflight.run_on(machine);
     schema::must_hold(crate::check::JSON_SCHEMA, &report.to_json());
     let mut ids: Vec<_> = report.findings().iter().map(Finding::id).collect();
-    // Ports in tests are never 80, and the authority is none that a machine trusts.
+    // Tests never use port 80, and no machine trusts their authority.
     ids.retain(|id| !["redirect-port", "issuer-not-in-file"].contains(id));
     ids
 }
 
 #[test]
-fn what_is_in_order_is_clean() {
+fn good_settings_are_clean() {
     let dir = TempDir::new().unwrap();
     let report = good(&dir).run_on(&machine());
     let ids: Vec<_> = report.findings().iter().map(Finding::id).collect();
@@ -78,20 +78,20 @@ fn what_is_in_order_is_clean() {
     assert_eq!(json["facts"]["certificates"][0]["days_left"], 90);
     let summary = report.summary();
     assert!(
-        summary.ends_with("all is ready to serve, to clients that trust CN=authority itself."),
+        summary.ends_with("the server is ready, for clients that trust CN=authority itself."),
         "{summary}"
     );
 }
 
 #[test]
-fn certificates_and_keys_that_cannot_be_used_are_told_once_and_in_the_servers_words() {
+fn unusable_certificates_and_keys_are_reported_once_in_the_servers_words() {
     let dir = TempDir::new().unwrap();
     let preflight = good(&dir);
     let cert = dir.path().join("cert.pem");
     let key = dir.path().join("key.pem");
     fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
     assert_eq!(ids(&preflight, &machine()), ["key-file-mode"]);
-    // Five minutes of skew, and a clock that says nothing.
+    // Five minutes of clock skew, and a clock before the day of the build.
     for (now, found) in
         [(NOW - 300, &[][..]), (built::BUILT - 1, &["clock-implausible"]), (0, &["clock-implausible"])]
     {
@@ -179,7 +179,7 @@ fn ports_that_are_taken_shared_or_elsewhere() {
     let dir = TempDir::new().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    // Who waits for an answer of something that says nothing waits for two seconds; a port that answers ends it sooner.
+    // A program that does not answer takes the two seconds of the time limit; an answer ends the wait sooner.
     std::thread::spawn(move || while taken.accept().is_ok() {});
     assert_eq!(ids(&good(&dir).https(&address), &machine()), ["port-taken"]);
     assert_eq!(ids(&good(&dir).redirect_http(&address), &machine()), ["port-taken"]);
@@ -189,7 +189,7 @@ fn ports_that_are_taken_shared_or_elsewhere() {
     };
     let both = good(&dir).https(&free).redirect_http(&free);
     assert_eq!(ids(&both, &machine()), ["one-port-for-both"]);
-    // TEST-NET-1 (RFC 5737) is nobody's.
+    // No machine has an address of TEST-NET-1 (RFC 5737).
     assert_eq!(ids(&good(&dir).https("192.0.2.1:0"), &machine()), ["address-not-ours"]);
     assert_eq!(ids(&good(&dir).https("nonsense"), &machine()), ["listener-fails"]);
 }
@@ -211,7 +211,7 @@ fn a_server_that_runs_with_the_same_certificate_is_known_again() {
     let found: Vec<_> = report.findings().iter().map(Finding::id).collect();
     assert_eq!(found.iter().filter(|id| **id == "already-served").count(), 2, "{found:?}");
     assert!(!found.contains(&"port-taken") && report.connections() > 0, "{found:?}");
-    // With another certificate it is another server.
+    // A program with another certificate is another server.
     let other = TempDir::new().unwrap();
     let found = ids(&good(&other).https(&https), &machine());
     assert_eq!(found, ["port-taken"]);
@@ -259,7 +259,7 @@ fn files_for_clients() {
     };
     fs::write(&crl, list.signed_by(&issuer).unwrap().pem().unwrap()).unwrap();
     assert_eq!(ids(&preflight, &machine()), [""; 0]);
-    // In 2095; the certificate is over as well by then.
+    // In 2095 the certificate has expired as well.
     let late = Machine { now: 3_944_678_400, ..machine() };
     assert!(ids(&preflight, &late).contains(&"client-crl-due"));
 }
@@ -274,7 +274,7 @@ mod with_a_state {
         Preflight::new().device(device).https("127.0.0.1:0").redirect_http("127.0.0.1:0")
     }
 
-    /// By the machine's own clock, since the device's certificate is made by it.
+    /// By the machine's own clock, because the device's certificate uses it.
     fn today() -> Machine {
         let now = crate::calendar::unix_now();
         Machine { now, ..machine() }

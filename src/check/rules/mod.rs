@@ -1,5 +1,5 @@
-//! Every kind of finding of this check, in tables: the report, `lockgate check --explain` and `FINDINGS.md` read them. Ids
-//! never change their meaning. Values only.
+//! Every kind of finding of this check, in tables, for the report, `lockgate check --explain` and `FINDINGS.md`. An id
+//! never changes its meaning. Values only.
 
 mod certificate;
 mod http;
@@ -17,7 +17,7 @@ use crate::finding::Rule;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) rule: &'static Rule,
-    /// How it is found out, and what there is to know about it.
+    /// How the check finds it, and what else there is to know.
     pub(super) about: &'static str,
 }
 
@@ -32,13 +32,13 @@ macro_rules! rules {
             fix: $fix,
             reference: $reference,
         };)*
-        /// All of them, in the order in which they are explained.
+        /// All entries, in the order of `FINDINGS.md`.
         pub(in crate::check) static TABLE: &[Entry] = &[$(Entry { rule: &$name, about: $about }),*];
     };
 }
 use rules;
 
-/// All of this check's own, by what they are about.
+/// All entries of this check, by topic.
 pub(super) const TABLES: [(&str, &[Entry]); 4] = [
     ("TLS", tls::TABLE),
     ("The certificate as it is served", certificate::TABLE),

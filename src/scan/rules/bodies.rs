@@ -1,14 +1,14 @@
-//! The body of a function or a closure that stands behind a place.
+//! The body of a function or a closure behind a place.
 //!
 //! Knows bytes. Called by `callbacks` and `node`.
 
 use crate::scan::place::Place;
 
-/// How far a body is looked for.
+/// How far the search for a body goes.
 pub(super) const BODY: usize = 400;
 
-/// What is in the braces, or after the arrow, of the function that a name is set to: of `name = (a, b) => BODY`,
-/// `name(new X() { … })`, `name { a, b -> BODY }`, `name(a) { BODY }`, `name = delegate { BODY }`.
+/// The body of the function that a name is set to, in its braces or after its arrow: `name = (a, b) => BODY`, `name(new X()
+/// { … })`, `name { a, b -> BODY }`, `name(a) { BODY }`, `name = delegate { BODY }`.
 pub(super) fn body_after<'a>(place: &Place<'a>) -> Option<&'a [u8]> {
     let after = place.source.after(place.word().1, BODY);
     let statement = after.iter().position(|byte| *byte == b';').unwrap_or(after.len());
@@ -56,7 +56,7 @@ pub(super) fn body_after<'a>(place: &Place<'a>) -> Option<&'a [u8]> {
     }
 }
 
-/// Between a name and its function stand parameters, or a type that is made, and nothing that ends what the name is in.
+/// Between a name and its function are only parameters, or the type of a new object, and no end of the statement.
 fn is_only_parameters(text: &[u8]) -> bool {
     let mut depth = 0_i32;
     let is_closed_early = text.iter().any(|byte| {
@@ -95,7 +95,7 @@ pub(super) fn method_body(after: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What is in the braces that a text begins with; nothing if they are not closed within it.
+/// The content of the braces at the beginning of a text; `None` if they are not closed in it.
 pub(super) fn braces(text: &[u8]) -> Option<&[u8]> {
     let mut depth = 0_usize;
     for (index, byte) in text.iter().enumerate() {

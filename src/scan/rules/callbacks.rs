@@ -1,10 +1,10 @@
-//! Code that takes the place of a library's check, and what has to stand around a word for it to be such code.
+//! Code that replaces a library's check of certificates: the conditions on the text around a word.
 
 use super::bodies::{body_after, braces, method_body, without_comments, BODY};
 use crate::scan::place::{contains, is_of_name, Place};
 use crate::scan::tokens::Kind;
 
-/// `requests`, `httpx` and the like, and not the signature of a token.
+/// `requests`, `httpx` and the like, not the signature of a token.
 pub(in crate::scan) fn is_about_requests(place: &Place<'_>) -> bool {
     const LIBRARIES: &[&str] = &[
         "requests",
@@ -37,7 +37,7 @@ pub(in crate::scan) fn is_about_requests(place: &Place<'_>) -> bool {
         "parse",
     ];
     let call = place.source.call_around(place.at).unwrap_or_default().to_ascii_lowercase();
-    // The default of a parameter says nothing where no request is made beside it.
+    // The default of a parameter counts only beside a request.
     let is_a_parameter = place.source.from(place.end).starts_with(b": bool")
         || place.source.from(place.end).starts_with(b": Optional[bool]");
     let is_known = if is_a_parameter {
@@ -51,7 +51,8 @@ pub(in crate::scan) fn is_about_requests(place: &Place<'_>) -> bool {
         && !is_chosen(place)
 }
 
-/// Python: one of two ways, `if is_secure: verify = True` and `else: verify = False`, or the one for what has no TLS at all.
+/// Python: one of two branches, `if is_secure: verify = True` and `else: verify = False`, or the branch for connections
+/// without TLS.
 fn is_chosen(place: &Place<'_>) -> bool {
     let source = place.source;
     let line = source.line_before(place.at);
@@ -68,7 +69,7 @@ fn is_chosen(place: &Place<'_>) -> bool {
     is_for_plain || is_branch && other.starts_with(word) && other.ends_with(b"True")
 }
 
-/// `def shorten(text, verify=False)`: a parameter of a function that takes nothing to connect to.
+/// `def shorten(text, verify=False)`: a parameter of a function that connects to nothing.
 fn is_a_parameter_of_another(place: &Place<'_>) -> bool {
     const OF_CONNECTIONS: &[&str] = &[
         "url", "uri", "host", "session", "timeout", "header", "auth", "cert", "addr", "server", "port",
@@ -98,7 +99,8 @@ pub(in crate::scan) fn is_about_aiohttp(place: &Place<'_>) -> bool {
         b"fetch",
     ];
     let call = place.source.call_around(place.at).unwrap_or_default();
-    // A session that is handed in, of which the file does not say whose it is: no other one that is awaited has this option.
+    // A session of unknown type that is passed in: of the sessions that are awaited, only those of aiohttp have this
+    // option.
     let is_handed_in = place.source.mentions(&["await "])
         && String::from_utf8_lossy(call).to_ascii_lowercase().contains("session.");
     if !place.source.mentions(&["aiohttp"]) && !is_handed_in {
@@ -107,7 +109,7 @@ pub(in crate::scan) fn is_about_aiohttp(place: &Place<'_>) -> bool {
     CALLS.contains(&call.rsplit(|byte| *byte == b'.').next().unwrap_or_default())
 }
 
-/// Not where it becomes the default of every connection; that is a finding of its own.
+/// Not where it becomes the default of every connection, which is a finding of its own.
 pub(in crate::scan) fn is_used_for_one_context(place: &Place<'_>) -> bool {
     place.region.kind == Kind::Code
         && !contains(place.source.line_before(place.at), "_create_default_https_context")
@@ -115,7 +117,7 @@ pub(in crate::scan) fn is_used_for_one_context(place: &Place<'_>) -> bool {
         && !place.is_imported_or_declared()
 }
 
-/// One of two values, of which a condition chooses: `a if c else WORD`, `WORD if c else a`, `c ? a : WORD`, `instanceof WORD`.
+/// One of two values that a condition chooses: `a if c else WORD`, `WORD if c else a`, `c ? a : WORD`, `instanceof WORD`.
 pub(in crate::scan) fn is_conditional(place: &Place<'_>) -> bool {
     let (before, after) = (place.source.line_before(place.at), place.source.line_after(place.word().1));
     let has_both = |one: &str, other: &str| {
@@ -130,7 +132,7 @@ pub(in crate::scan) fn is_conditional(place: &Place<'_>) -> bool {
         || before.trim_ascii_end().ends_with(b"instanceof")
 }
 
-/// As an argument, or assigned: not a label, and no constant that is declared.
+/// As an argument, or assigned: neither a label nor the declaration of a constant.
 pub(in crate::scan) fn is_given(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
     let trimmed = line.trim_ascii();
@@ -141,7 +143,7 @@ pub(in crate::scan) fn is_given(place: &Place<'_>) -> bool {
         && !is_conditional(place)
 }
 
-/// `name(`, and neither declared nor brought into scope.
+/// `name(`, and neither declared nor imported.
 pub(in crate::scan) fn is_called(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at).trim_ascii_start();
     let is_declared =
@@ -168,7 +170,7 @@ pub(in crate::scan) fn is_followed_by_false(place: &Place<'_>) -> bool {
     value.trim_ascii_start().starts_with(b"FALSE")
 }
 
-/// LDAP: no certificate is asked for, or any is taken.
+/// LDAP: the client asks for no certificate, or accepts any.
 pub(in crate::scan) fn asks_for_no_certificate(place: &Place<'_>) -> bool {
     let after = place.source.line_after(place.word().1);
     let value = after.split(|byte| *byte == b')').next().unwrap_or_default();
@@ -205,7 +207,7 @@ pub(in crate::scan) fn is_made_with_a_yes(place: &Place<'_>) -> bool {
     is_yes(&body[..end])
 }
 
-/// `x = NAME`, `x: NAME`, `x => NAME`, with what the name is a part of before it; not compared, and without a condition.
+/// `x = NAME`, `x: NAME`, `x => NAME`, with a qualified name; neither compared nor in a condition.
 pub(in crate::scan) fn is_assigned(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
     let name = line.iter().rev().take_while(|byte| is_of_name(**byte) || b".:".contains(byte)).count();
@@ -213,7 +215,7 @@ pub(in crate::scan) fn is_assigned(place: &Place<'_>) -> bool {
     if let Some(outside) = before.strip_suffix(b"\"").or(before.strip_suffix(b"'")) {
         before = outside.trim_ascii_end();
     }
-    // `verify_mode: OpenSSL::SSL::VERIFY_NONE`: the colon was taken for a part of the name if no space is there.
+    // `verify_mode: OpenSSL::SSL::VERIFY_NONE`: without a space the colon was read as a part of the name.
     let is_set = before.ends_with(b"=>")
         || before.ends_with(b":")
         || before.ends_with(b"=") && !before.ends_with(b"==") && !before.ends_with(b"!=");
@@ -247,16 +249,16 @@ pub(in crate::scan) fn silences(place: &Place<'_>) -> bool {
         && place.source.mentions(&["urllib3", "requests", "InsecureRequestWarning"])
 }
 
-/// A filter of warnings that ignores it.
+/// A filter that ignores the warning.
 pub(in crate::scan) fn is_filtered(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
     (contains(line, "filterwarnings(") || contains(line, "simplefilter(")) && contains(line, "ignore")
 }
 
-/// Go: neither VerifyConnection nor VerifyPeerCertificate stands nearby.
+/// Go: neither VerifyConnection nor VerifyPeerCertificate is nearby.
 pub(in crate::scan) fn has_no_check_of_its_own(place: &Place<'_>) -> bool {
     let around = [place.source.before(place.at, 600), place.source.after(place.end, 600)];
-    // A WebSocket server's own option of that name is about the origin of requests.
+    // A WebSocket server has an option of that name for the origin of requests.
     let is_of_accept = contains(place.source.before(place.at, 120), "AcceptOptions");
     !is_of_accept
         && !around
@@ -264,7 +266,7 @@ pub(in crate::scan) fn has_no_check_of_its_own(place: &Place<'_>) -> bool {
             .any(|text| contains(text, "VerifyConnection") || contains(text, "VerifyPeerCertificate"))
 }
 
-/// Rust: the assertion is all that the function does.
+/// Rust: the function does nothing but return the assertion.
 pub(in crate::scan) fn asserts_at_once(place: &Place<'_>) -> bool {
     let before = place.source.before(place.at, 200);
     let path = before.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b':').count();
@@ -332,7 +334,7 @@ pub(in crate::scan) fn is_last_parameter_of_a_yes(place: &Place<'_>) -> bool {
     }
     let after = after[1..].trim_ascii_start();
     match after.strip_prefix(b"=>") {
-        // Of a lambda, the callback's name is the finding.
+        // For a lambda the finding is at the callback's name.
         Some(value) => after_is_a_method(place) && value.trim_ascii_start().starts_with(b"true;"),
         None => {
             braces(after).is_some_and(is_yes)

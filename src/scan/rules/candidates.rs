@@ -1,7 +1,8 @@
-//! What an `http://` is, as far as the address itself and the bytes before it tell: whose host it names, and whether it may be
-//! a finding at all.
+//! What the address itself and the bytes before it say about an `http://`: the kind of its host, and whether it may be a
+//! finding.
 //!
-//! Knows bytes, hosts and names, and no tokens. Called by `search` for every `http://`; `urls` and `evidence` go on with it.
+//! Knows bytes, hosts and names, not tokens. Called by `search` for every `http://`; `urls` and `evidence` continue with
+//! it.
 
 use super::keys::key_says;
 use crate::scan::findings::{
@@ -11,15 +12,15 @@ use crate::scan::hosts::{classify, parse, Host, Url};
 use crate::scan::names::{is_a_mirror, is_a_name};
 use crate::scan::place::{contains, is_of_name};
 
-/// What an `http://` is, as far as the address itself tells.
+/// What the address itself says about an `http://`.
 pub(in crate::scan) struct Candidate<'a> {
     pub url: Url<'a>,
     pub host: String,
     pub kind: &'static Explanation,
 }
 
-/// Reads an `http://` that stands at `at`; nothing when its host alone says that it is no mistake. Needs no tokens, so that
-/// most files are never taken apart.
+/// Reads the `http://` at `at`; `None` when its host alone shows that it is not a mistake. It needs no tokens, so most
+/// files never go through the lexer.
 pub(in crate::scan) fn candidate<'a>(bytes: &'a [u8], at: usize, hosts: &[String]) -> Option<Candidate<'a>> {
     let before = at.checked_sub(1).and_then(|before| bytes.get(before)).copied().unwrap_or(b' ');
     if before.is_ascii_alphanumeric()
@@ -55,10 +56,10 @@ pub(in crate::scan) fn candidate<'a>(bytes: &'a [u8], at: usize, hosts: &[String
     (!is_exempt).then_some(Candidate { url, host, kind })
 }
 
-/// How many bytes before an address may hold what it is the default of: `${NAME:-`.
+/// How many bytes before an address may contain the variable of which it is the default: `${NAME:-`.
 const MOST_OF_A_DEFAULT: usize = 80;
 
-/// Of `… ${NAME:-`, with which an address begins as the default of a variable: what stands before it.
+/// The text before a `${NAME:-` whose default the address is.
 pub(super) fn default_of(before: &[u8]) -> Option<&[u8]> {
     let name = [&b":-"[..], b":=", b"-", b"=", b":"].iter().find_map(|mark| before.strip_suffix(*mark))?;
     let length = name
@@ -70,7 +71,7 @@ pub(super) fn default_of(before: &[u8]) -> Option<&[u8]> {
     (length > 0 && !key_says(&name[name.len() - length..]).is_no_address_anywhere()).then_some(outside)
 }
 
-/// What stands before a value, without a `${NAME:-` whose default the value is.
+/// The text before a value, without a `${NAME:-` whose default the value is.
 pub(super) fn without_default(before: &[u8]) -> &[u8] {
     default_of(before).unwrap_or(before)
 }
@@ -89,7 +90,7 @@ fn is_for_people_to_fill_in(text: &[u8]) -> bool {
         || rest.starts_with(b"[") && !rest.get(1).is_some_and(|next| b"${%\\".contains(next))
 }
 
-/// Whether this fetches the key that packages are checked with: a mirror may send packages in clear, but not this.
+/// Whether this fetches the key that verifies packages: a mirror may send packages in clear, but not the key.
 pub(super) fn is_of_a_key(bytes: &[u8], at: usize, path: &str) -> bool {
     let file = path.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let start = bytes[..at]

@@ -1,5 +1,5 @@
-//! Commands and environments that switch the check of certificates off, as they stand in scripts, Dockerfiles, CI files,
-//! and in the strings of programs.
+//! Commands and environment variables that switch the check of certificates off, in scripts, Dockerfiles, CI files, and in
+//! strings of programs.
 
 use crate::scan::hosts::{classify, parse, Host};
 use crate::scan::languages::{Language, Languages};
@@ -29,7 +29,7 @@ pub(in crate::scan) fn sets_zero(place: &Place<'_>) -> bool {
     let start = value.iter().position(|byte| !b"\\'\" \t".contains(byte)).unwrap_or(value.len());
     match value[start..] {
         [b'0', next, ..] if next.is_ascii_alphanumeric() || next == b'.' => false,
-        // The name of a variable of the environment stands under `name:`.
+        // The name of an environment variable is under `name:`.
         [b'0', ..] => is_listed || is_no_mention(place),
         _ => false,
     }
@@ -54,7 +54,7 @@ pub(in crate::scan) fn sets_nothing(place: &Place<'_>) -> bool {
     (is_empty || is_file_of_variables) && is_no_mention(place)
 }
 
-/// `CURL="curl -k"`, `CURL_OPTS=(-s --insecure)`, `OPTS="$CURL -k"`: a variable whose name says that it is of curl.
+/// `CURL="curl -k"`, `CURL_OPTS=(-s --insecure)`, `OPTS="$CURL -k"`: a variable whose name says that it is for curl.
 pub(in crate::scan) fn keeps_options_of_curl(place: &Place<'_>) -> bool {
     let source = place.source;
     let (start, end) = place.word();
@@ -81,7 +81,7 @@ pub(in crate::scan) fn keeps_options_of_curl(place: &Place<'_>) -> bool {
         .filter(|word| !word.is_empty())
         .map(<[u8]>::to_vec)
         .collect();
-    // `CURL_CA=/etc/k` and `$(curl -k …)`, which is found itself.
+    // Not `CURL_CA=/etc/k`, and not `$(curl -k …)`, which is a finding itself.
     let is_command = contains(line, "$(") || contains(line, "`");
     !is_command
         && words.first().is_some_and(|first| {
@@ -90,7 +90,7 @@ pub(in crate::scan) fn keeps_options_of_curl(place: &Place<'_>) -> bool {
         && has_the_option(&words)
 }
 
-/// `OPTS+=(--insecure)`, `EXTRA_ARGS="--insecure"`: kept in a variable for a command that fetches.
+/// `OPTS+=(--insecure)`, `EXTRA_ARGS="--insecure"`: in a variable for a command that fetches.
 pub(in crate::scan) fn is_an_option_for_later(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
     let Some(equals) = line.iter().position(|byte| *byte == b'=') else { return false };
@@ -136,7 +136,7 @@ pub(in crate::scan) fn insecure_lines_of_curlrc(bytes: &[u8]) -> impl Iterator<I
     })
 }
 
-/// Not in a line that only prints it.
+/// Not in a line that only prints the command.
 pub(in crate::scan) fn is_no_mention(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
     if Languages::SHELLS.has(place.source.language) && prints(line) {
@@ -180,7 +180,7 @@ fn is_printed(place: &Place<'_>) -> bool {
     CALLS.contains(&String::from_utf8_lossy(last).to_ascii_lowercase().as_str())
 }
 
-/// In YAML: where a key stands, or an argument among others (`uri: url=… validate_certs=no`); elsewhere anywhere.
+/// In YAML at the place of a key, or as an argument (`uri: url=… validate_certs=no`); in other languages anywhere.
 pub(super) fn is_a_key(place: &Place<'_>) -> bool {
     if place.source.language != Language::Yaml {
         return true;
@@ -191,7 +191,7 @@ pub(super) fn is_a_key(place: &Place<'_>) -> bool {
     !is_prose_of_a_document(place, line) && (before.is_empty() || ends || before.contains(&b'='))
 }
 
-/// What a command line may hold beside options.
+/// Bytes of a command line besides options.
 fn is_command_word(word: &[u8]) -> bool {
     const WORDS: &[&[u8]] = &[
         b"curl", b"wget", b"sudo", b"git", b"npm", b"yarn", b"pnpm", b"pip", b"install", b"config", b"set",
@@ -215,7 +215,7 @@ fn is_prose_of_a_document(place: &Place<'_>, line: &[u8]) -> bool {
         .any(|word| key.starts_with(word.as_bytes()))
 }
 
-/// Whether a command line begins with one that prints.
+/// Whether a command line begins with a command that prints.
 pub(in crate::scan) fn prints(line: &[u8]) -> bool {
     let line = line.trim_ascii_start();
     let line = line.strip_prefix(b"@").unwrap_or(line);
@@ -255,7 +255,7 @@ pub(in crate::scan) fn trusts_a_host(place: &Place<'_>) -> bool {
         .position(|byte| byte.is_ascii_whitespace() || b"\"',:;|&)]".contains(byte))
         .unwrap_or(rest.len());
     let Ok(host) = std::str::from_utf8(&rest[..length]) else { return false };
-    // In files of settings the name stands without dashes.
+    // In files of settings the name has no dashes.
     let is_set = is_option && skipped > 0
         || !is_option && place.source.language == Language::Ini && contains(separator, "=")
         || !is_option && contains(place.source.line_before(place.at), "pip config");
@@ -295,7 +295,7 @@ pub(in crate::scan) fn curl_does_not_check(place: &Place<'_>) -> bool {
         && is_no_mention(place)
 }
 
-/// Whether a command can begin here: what stands before it is no sentence.
+/// Whether a command can begin here, because the text before it is not a sentence.
 fn begins_a_command(place: &Place<'_>) -> bool {
     if place.region.kind != Kind::String {
         return place.source.language != Language::Json;
@@ -310,7 +310,7 @@ fn begins_a_command(place: &Place<'_>) -> bool {
 }
 
 fn has_the_option(words: &[Vec<u8>]) -> bool {
-    /// Those of curl's short options that take a value.
+    /// The short options of curl that take a value.
     const WITH_VALUE: &[u8] = b"AbcCdDeEFhHKmoPQrtTuUwxXyYz";
     let mut is_value = false;
     for word in words {
@@ -340,7 +340,7 @@ fn has_the_option(words: &[Vec<u8>]) -> bool {
     false
 }
 
-/// Whether what follows an option in its command asks this machine only.
+/// Whether the rest of a command after an option names only this machine.
 pub(in crate::scan) fn asks_only_this_machine_after(place: &Place<'_>) -> bool {
     asks_only_this_machine(&words_of_a_command(
         place.source.line_after(place.word().1),
@@ -348,7 +348,7 @@ pub(in crate::scan) fn asks_only_this_machine_after(place: &Place<'_>) -> bool {
     ))
 }
 
-/// Whether an option stands in a command, and the command asks another machine.
+/// Whether an option is part of a command that contacts another machine.
 pub(in super::super) fn asks_others(place: &Place<'_>) -> bool {
     let in_string = place.region.kind == Kind::String;
     let mut words = words_of_a_command(place.source.line_before(place.word().0), in_string);
@@ -372,7 +372,7 @@ fn asks_only_this_machine(words: &[Vec<u8>]) -> bool {
     hosts.next().is_some_and(|first| first && hosts.all(|host| host))
 }
 
-/// The words of a command line to its end, without their quotes. `in_string`: quotes may have a backslash before them.
+/// The words of a command line to its end, without quotes. `in_string`: quotes may have a backslash in front.
 fn words_of_a_command(text: &[u8], in_string: bool) -> Vec<Vec<u8>> {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
@@ -387,7 +387,7 @@ fn words_of_a_command(text: &[u8], in_string: bool) -> Vec<Vec<u8>> {
                     words.extend(word.take());
                 }
                 Some(b'\r') => {}
-                // `\n` in a string ends the line as a line's end does.
+                // `\n` in a string ends the line, like a line end.
                 Some(b'n') if in_string && quote.is_none() => break,
                 Some(&next) if in_string && (next == b'"' || next == b'\'') => {}
                 Some(&next) => {

@@ -1,4 +1,4 @@
-//! Settings in the configuration of programs that have a grammar of their own: what has to stand around a word for the check of
+//! Settings of programs whose configuration has its own grammar: the conditions on the text around a word for the check of
 //! certificates to be off.
 //!
 //! Knows bytes. Called by the table of idioms.
@@ -19,12 +19,12 @@ pub(super) fn is_none(place: &Place<'_>) -> bool {
     value_after(place) == b"none"
 }
 
-/// The same, where it is about TLS: other things have modes of verification too.
+/// The same for TLS only, because other things have verification modes too.
 pub(super) fn is_none_of_tls(place: &Place<'_>) -> bool {
     is_none(place) && is_about_tls(place)
 }
 
-/// Elastic: `certificate` leaves out the name.
+/// Elastic: `certificate` does not check the name.
 pub(super) fn is_certificate_of_tls(place: &Place<'_>) -> bool {
     value_after(place) == b"certificate" && is_about_tls(place)
 }
@@ -34,7 +34,7 @@ fn is_about_tls(place: &Place<'_>) -> bool {
     ["ssl", "tls"].iter().any(|word| contains(place.source.before(place.end.max(start), 120), word))
 }
 
-/// HAProxy: in the line of a server, not in that of a port that it serves.
+/// HAProxy: in the line of a server, not in the line of a port on which it listens.
 pub(super) fn is_of_haproxys_server(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
     contains(line, "ssl") && !line.trim_ascii_start().starts_with(b"bind")

@@ -1,13 +1,14 @@
-//! What a value stands under: the key it is given to, the call it is passed to, the key that a block of configuration has.
+//! The context of a value: the key that it is assigned to, the call that it is passed to, the key of its block of
+//! configuration.
 
 use crate::scan::languages::Language;
 use crate::scan::place::{is_of_name, Source};
 
-/// How many bytes a block's key is looked for in.
+/// How many bytes are searched for the key of a block.
 const BLOCK: usize = 1500;
 
-/// The key that a value is given to in code or configuration, from what stands before the value (and its quote) in the
-/// line: `key = `, `"key": `, `key => `, `("key", `, `key=`, `key := new URL(`.
+/// The key of a value in code or configuration, from the text before the value (and its quote) in the line: `key = `,
+/// `"key": `, `key => `, `("key", `, `key=`, `key := new URL(`.
 pub(super) fn key_of(before: &[u8]) -> Option<&[u8]> {
     if let Some(definition) = before.trim_ascii_start().strip_prefix(b"#define ") {
         let definition = definition.trim_ascii();
@@ -15,7 +16,7 @@ pub(super) fn key_of(before: &[u8]) -> Option<&[u8]> {
         return Some(&definition[..length]).filter(|name| !name.is_empty() && name.len() == definition.len());
     }
     let mut rest = before.trim_ascii_end();
-    // What makes a value of another type around it: `new URL(`, `Uri.parse(`, `[`.
+    // Conversions around the value: `new URL(`, `Uri.parse(`, `[`.
     for _ in 0..3 {
         let Some(outer) = rest.strip_suffix(b"(").or(rest.strip_suffix(b"[")).or(rest.strip_suffix(b"{"))
         else {
@@ -31,7 +32,7 @@ pub(super) fn key_of(before: &[u8]) -> Option<&[u8]> {
     let separators: &[&[u8]] = &[b"=>", b":=", b"??=", b"?=", b"+=", b"||=", b"=", b":", b","];
     let is_argument = rest.ends_with(b",");
     let rest = separators.iter().find_map(|separator| rest.strip_suffix(*separator))?.trim_ascii_end();
-    // A type stands between: `url: String =`.
+    // A type is between: `url: String =`.
     let rest = match rest.iter().rposition(|byte| *byte == b':') {
         Some(colon)
             if before.trim_ascii_end().ends_with(b"=")
@@ -51,7 +52,7 @@ pub(super) fn key_of(before: &[u8]) -> Option<&[u8]> {
     let rest = rest.strip_suffix(b"\\").unwrap_or(rest);
     let length = rest.iter().rev().take_while(|byte| is_of_name(**byte) || b"-.@".contains(byte)).count();
     let key = &rest[rest.len() - length..];
-    // Of two arguments the first names the second only as a name does: in quotes, as a symbol, or as a constant.
+    // The first of two arguments names the second only in the form of a name: in quotes, as a symbol, or as a constant.
     let is_named =
         rest.len() < whole.len() || rest[..rest.len() - length].ends_with(b":") || is_a_constant(key);
     Some(key).filter(|key| !key.is_empty() && (!is_argument || is_named))
@@ -63,8 +64,7 @@ fn is_a_constant(key: &[u8]) -> bool {
         && !name.iter().any(u8::is_ascii_lowercase)
 }
 
-/// The name that a list of many lines is given to, of which a place is an item: of `allowedOrigins = [`, of
-/// `LegacySiteLinks { get; } = {`.
+/// The name of the list of many lines that has a place as an item: `allowedOrigins = [`, `LegacySiteLinks { get; } = {`.
 pub(super) fn name_of_list<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8]> {
     let before = source.before(at, BLOCK);
     let mut depth = 0_usize;
@@ -77,7 +77,7 @@ pub(super) fn name_of_list<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8
         }
         false
     })?;
-    // A call's arguments are no list.
+    // Arguments of a call are not a list.
     if before[open] == b'(' {
         return None;
     }
@@ -87,7 +87,7 @@ pub(super) fn name_of_list<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8
     }
     let outer =
         outer.strip_suffix(b"=>").or(outer.strip_suffix(b"=")).or(outer.strip_suffix(b":"))?.trim_ascii_end();
-    // C#: `{ get; protected set; }` stands between.
+    // C#: `{ get; protected set; }` is between.
     let outer = match outer.strip_suffix(b"}") {
         Some(accessors) => &accessors[..accessors.iter().rposition(|byte| *byte == b'{')?],
         None => outer,
@@ -99,7 +99,7 @@ pub(super) fn name_of_list<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8
     Some(&outer[outer.len() - length..]).filter(|name| !name.is_empty())
 }
 
-/// The key of the block that a line of YAML or an object of JSON stands in.
+/// The key of the block around a line of YAML or an object of JSON.
 pub(super) fn block_of<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8]> {
     match source.language {
         Language::Yaml => yaml_block(source, at),
@@ -151,7 +151,7 @@ fn json_block<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8]> {
     None
 }
 
-/// Whether a call only looks at an address, shows it, or takes it for a name.
+/// Whether a call only inspects or shows an address, or uses it as a name.
 pub(super) fn asks_nobody(call: &[u8]) -> bool {
     const CALLS: &[&str] = &[
         "startswith",
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_ask_nobody_are_known() {
+    fn calls_that_make_no_request_are_known() {
         for call in ["url.startsWith", "strings.HasPrefix", "assert_eq", "console.log", "ValueError"] {
             assert!(asks_nobody(call.as_bytes()), "{call}");
         }

@@ -1,7 +1,7 @@
-//! How strong the evidence is that a program asks an address, where nothing says that it does not: what is only named beside a
-//! library, listed in data or shown to a person looks much the same.
+//! The evidence that a program requests an address, for addresses where nothing speaks against it. Addresses that are only
+//! named beside a library, listed in data or shown to a person look much the same.
 //!
-//! Knows bytes and names. Called by `scan`, for addresses that `urls` takes for asked.
+//! Knows bytes and names. Called by `scan`, for addresses that `urls` lets through.
 
 use super::candidates::{is_of_a_key, Candidate};
 use super::context::{block_of, key_of, name_of_list};
@@ -12,7 +12,7 @@ use crate::scan::languages::{Language, Languages};
 use crate::scan::place::{contains, is_of_name, Place, Source};
 use crate::scan::tokens::Kind;
 
-/// A list of words, with spaces between.
+/// A list of words, separated by spaces.
 #[derive(Clone, Copy)]
 struct Words(&'static str);
 
@@ -26,25 +26,25 @@ impl Words {
     }
 }
 
-/// How far from a name's assignment it is looked for in calls, in bytes to either side.
+/// How far around the assignment of a name calls with that name are searched, in bytes to either side.
 const MOST_TO_A_USE: usize = 32 * 1024;
-/// How far back calls are looked for, in bytes.
+/// How far back calls are searched, in bytes.
 const MOST_OF_CALLS: usize = 800;
-/// How many places of that name are looked at.
+/// The most places of that name that are checked.
 const MOST_USES: usize = 24;
 
-/// Whether something tells that the address is asked: the call that takes it, the name that it is given to, what that name is
-/// used for, or the form of the address itself.
+/// Whether something shows that the program requests the address: the call that takes it, the name that it is assigned to,
+/// the use of that name, or the form of the address itself.
 pub(in crate::scan) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
     let (source, host) = (place.source, candidate.host.as_str());
-    // What a page of documentation is made of.
+    // The source of a page of documentation.
     let folders = source.path.rsplit_once('/').map_or("", |(folders, _)| folders);
     let is_of_documentation =
         folders.split('/').any(|folder| ["doc", "docs", "documentation"].contains(&folder));
     if is_of_documentation && Languages::CONFIGURATION.has(source.language) {
         return false;
     }
-    // What a reader of feeds is shown.
+    // Text for a reader of feeds.
     if source.language == Language::Xml
         && source.mentions(&["<rss ", "<opml ", "<channel>", "http://www.w3.org/2005/Atom"])
     {
@@ -64,14 +64,14 @@ pub(in crate::scan) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> 
         return true;
     }
     let calls_ask = || calls_around(source, from).any(asks);
-    // A tracker of torrents is asked by the client that gets the torrent.
+    // The client that downloads a torrent contacts its tracker, not this program.
     if path.ends_with("/announce") || is_known_for_pages(host) && !name.is_some_and(names_a_download) {
         return calls_ask();
     }
     let is_machine = candidate.url.has_port || candidate.url.has_user || is_of_a_machine(host, &path);
     let is_of_an_interface = host.starts_with("api") || path.contains("/api");
     let is_program = !Languages::CONFIGURATION.has(source.language) && !is_of_a_shell(source.language);
-    // An identifier is called so too: of a namespace, of a protocol.
+    // Identifiers of namespaces and protocols have such names too.
     if is_program && name.is_some_and(|name| name.eq_ignore_ascii_case(b"uri")) && !is_of_an_interface {
         return calls_ask() || name.is_some_and(|name| is_used(source, place.at, name));
     }
@@ -81,7 +81,7 @@ pub(in crate::scan) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> 
     }
     let is_page = is_of_a_site(host, &path);
     let (above_query, query) = path.split_once('?').unwrap_or((&path, ""));
-    // What is put together for a request; a site's pages have queries too.
+    // An address that is built for a request; pages of a site have queries too.
     let is_of_a_service = above_query.len() > 1 || is_a_machine_of_a_domain(host);
     if query.contains('=')
         && is_of_a_service
@@ -92,7 +92,8 @@ pub(in crate::scan) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> 
         return true;
     }
     let others = [name_of_list(source, from), name_of_function(source, from)];
-    if name.into_iter().chain(others.into_iter().flatten()).any(|name| names_what_is_asked(name, is_page)) {
+    if name.into_iter().chain(others.into_iter().flatten()).any(|name| names_a_requested_value(name, is_page))
+    {
         return true;
     }
     // `msg_url`, not `url` alone.
@@ -105,7 +106,7 @@ pub(in crate::scan) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> 
     }
     match source.language {
         Language::Shell | Language::Dockerfile | Language::Makefile => {
-            // In a description of a package `URL` alone is its home.
+            // In a description of a package `URL` alone is its homepage.
             let says_nothing = name.is_some_and(|name| name.eq_ignore_ascii_case(b"url"));
             !is_page && !says_nothing || name.is_some_and(|name| is_used(source, place.at, name))
         }
@@ -117,7 +118,7 @@ pub(in crate::scan) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> 
                         .last()
                         .is_some_and(|word| ["url", "uri", "address"].contains(&word.as_str()))
                 });
-            is_setting || block_of(source, from).is_some_and(|block| names_what_is_asked(block, is_page))
+            is_setting || block_of(source, from).is_some_and(|block| names_a_requested_value(block, is_page))
         }
         Language::Xml => {
             element_asks(source, place.at)
@@ -133,7 +134,7 @@ pub(in crate::scan) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> 
     }
 }
 
-/// The name that the value is given to: in the line, in its string, or of the list that it is an item of.
+/// The name that the value is assigned to: in the line, in its string, or the name of its list.
 fn name_of<'a>(source: &Source<'a>, from: usize, at: usize) -> Option<&'a [u8]> {
     let glued = source.bytes.get(from + 1..at).filter(|before| !before.trim_ascii().is_empty());
     if let Some(name) = glued.and_then(key_of) {
@@ -142,7 +143,7 @@ fn name_of<'a>(source: &Source<'a>, from: usize, at: usize) -> Option<&'a [u8]> 
     let before = source.line_before(from);
     let before = if before.trim_ascii().is_empty() { source.before(from, 120) } else { before };
     let before = before.trim_ascii_end();
-    // In scripts a quote is no part of a string's region.
+    // In scripts the region of a string does not contain its quote.
     let before = before.strip_suffix(b"\"").or(before.strip_suffix(b"'")).unwrap_or(before);
     let mark = before.iter().rev().take(2).take_while(|byte| b"fFrRbBuUL@$c".contains(byte)).count();
     let bare = &before[..before.len() - mark];
@@ -150,7 +151,7 @@ fn name_of<'a>(source: &Source<'a>, from: usize, at: usize) -> Option<&'a [u8]> 
     key_of(before).or_else(|| key_of(outside_of_wrappers(before))).or_else(|| name_of_list(source, from))
 }
 
-/// The name of the function whose first statement returns a value: `def api_url(self): return "http://…"`.
+/// The name of the function whose first statement returns the value: `def api_url(self): return "http://…"`.
 fn name_of_function<'a>(source: &Source<'a>, from: usize) -> Option<&'a [u8]> {
     let before = source.before(from, 300).trim_ascii_end();
     let before = before.strip_suffix(b"return").unwrap_or(before).trim_ascii_end();
@@ -183,7 +184,7 @@ fn names_a_download(name: &[u8]) -> bool {
     words_of(name).any(|word| WORDS.has(&word))
 }
 
-/// Whether a name says that its value is a site for people, which may still be a folder of downloads.
+/// Whether a name says that its value is a site for people, which may also be a folder of downloads.
 fn names_a_site(name: &[u8]) -> bool {
     let words: Vec<String> = words_of(name).collect();
     let last = words.iter().rev().find(|word| !["url", "uri", "link"].contains(&word.as_str()));
@@ -192,8 +193,8 @@ fn names_a_site(name: &[u8]) -> bool {
     })
 }
 
-/// Whether a name says that its value is asked. A site's front page needs a name that says more.
-fn names_what_is_asked(name: &[u8], is_page: bool) -> bool {
+/// Whether a name says that its value is requested. The front page of a site needs a stronger name.
+fn names_a_requested_value(name: &[u8], is_page: bool) -> bool {
     const ALWAYS: Words = Words(
         "api apis apiurl endpoint endpoints server servers backend gateway webhook webhooks hook callback \
         feed feeds rss atom download downloads downloader upload uploads uploader update updates updater \
@@ -205,7 +206,7 @@ fn names_what_is_asked(name: &[u8], is_page: bool) -> bool {
     );
     const UNLESS_A_PAGE: Words = Words("service services source sources root host hosts hostname node");
     let words: Vec<String> = words_of(name).collect();
-    // `basePath` is of an address, not one.
+    // `basePath` is a part of an address, not an address.
     let is_base =
         words.iter().zip(words.iter().skip(1).map(String::as_str).chain(["url"])).any(|(word, next)| {
             word == "base" && ["url", "uri", "host", "address", "endpoint", "api", "server"].contains(&next)
@@ -216,7 +217,7 @@ fn names_what_is_asked(name: &[u8], is_page: bool) -> bool {
         || says == KeySays::Address && !is_page
 }
 
-/// Whether an address has a form that people do not open: a machine's name, a folder of an interface, a file of data.
+/// Whether an address has a form that people do not open: a machine's name, a folder of an API, a data file.
 fn is_of_a_machine(host: &str, path: &str) -> bool {
     const LABELS: Words = Words(
         "ws rpc xmlrpc rss feed feeds dl download downloads update updates upload uploads cdn repo repos \
@@ -261,7 +262,7 @@ fn is_of_an_api(segment: &str) -> bool {
         || name.ends_with("api")
 }
 
-/// A machine of a domain that is not known for pages: `sms.acme.io`.
+/// A machine of a domain, with a name that is not usual for pages: `sms.acme.io`.
 fn is_a_machine_of_a_domain(host: &str) -> bool {
     const FOR_PEOPLE: Words = Words("www docs doc wiki blog blogs help support forum forums community code en de developer developers dev \
         manual manuals man bugs issues project projects home about info store shop list lists groups news \
@@ -282,7 +283,7 @@ fn is_a_machine_of_a_domain(host: &str) -> bool {
         && !OF_PAGES.all().any(|end| host.strip_suffix(end).is_some_and(|rest| rest.ends_with('.')))
 }
 
-/// Sites whose addresses are mostly links, and whose interfaces have hosts of their own.
+/// Sites whose addresses are mostly links, and whose APIs have hosts of their own.
 fn is_known_for_pages(host: &str) -> bool {
     const HOSTS: Words = Words(
         "github.com gitlab.com bitbucket.org sourceforge.net twitter.com x.com facebook.com youtube.com youtu.be reddit.com \
@@ -292,7 +293,7 @@ fn is_known_for_pages(host: &str) -> bool {
     HOSTS.has(host.strip_prefix("www.").unwrap_or(host))
 }
 
-/// Whether it is the front page of a site, or a page of it in HTML: `http://www.acme.io/`, `http://acme.io/about.html`.
+/// Whether the address is the front page or an HTML page of a site: `http://www.acme.io/`, `http://acme.io/about.html`.
 fn is_of_a_site(host: &str, path: &str) -> bool {
     let is_front = path.is_empty() || path == "/";
     is_front && !is_a_machine_of_a_domain(host) || is_of_html(path)
@@ -302,7 +303,7 @@ fn is_of_html(path: &str) -> bool {
     [".html", ".htm", ".shtml", ".pdf"].iter().any(|end| path.ends_with(end))
 }
 
-/// The calls in whose arguments a place stands, the innermost first: also through an object or a list of options.
+/// The calls whose arguments contain a place, the innermost first; also through an object or a list of options.
 pub(super) fn calls_around<'a>(source: &Source<'a>, at: usize) -> impl Iterator<Item = &'a [u8]> {
     let before = source.before(at, MOST_OF_CALLS);
     let mut end = before.len();
@@ -338,7 +339,7 @@ pub(super) fn calls_around<'a>(source: &Source<'a>, at: usize) -> impl Iterator<
     .take(3)
 }
 
-/// Whether a call connects to what it is given, as far as its name tells.
+/// Whether a call connects to its argument, judged by its name.
 fn asks(call: &[u8]) -> bool {
     const VERBS: Words = Words(
         "fetch load open urlopen urlretrieve request requests download upload send connect curl http https \
@@ -346,7 +347,7 @@ fn asks(call: &[u8]) -> bool {
         eventsource xhr websocket begin endpoint server service api webhook feed clone pull scrape crawl \
         read soapclient urllib",
     );
-    /// What `get` and `post` get and post.
+    /// Objects of which `get` and `post` make requests.
     const OF_A_GET: Words = Words("get post json text html url page data file files async bytes content contents body response xml sync \
         form image feed object web from simple do raw");
     const RECEIVERS: Words = Words("http client request session axios curl fetch agent. urllib");
@@ -361,7 +362,7 @@ fn asks(call: &[u8]) -> bool {
         || RECEIVERS.all().any(|receiver| lower.contains(receiver))
 }
 
-/// Whether the file passes what has that name to a call that connects: `url = "http://…"` and then `opener.open(url)`.
+/// Whether the file passes the value of that name to a call that connects: `url = "http://…"` and then `opener.open(url)`.
 fn is_used(source: &Source<'_>, at: usize, name: &[u8]) -> bool {
     let is_of_a_shell =
         matches!(source.language, Language::Shell | Language::Dockerfile | Language::Makefile);
@@ -391,7 +392,7 @@ fn is_used(source: &Source<'_>, at: usize, name: &[u8]) -> bool {
         }
         let is_of_an_object = before.ends_with(b".") || before.ends_with(b"->") || before.ends_with(b"::");
         let is_quoted = before.ends_with(b"'") || before.ends_with(b"\"");
-        // `get('url')` asks for the name, `get(all['url'])` passes the value.
+        // `get('url')` looks the name up, `get(all['url'])` passes the value.
         let fits = match scope {
             _ if is_quoted => after.get(1) == Some(&b']'),
             Scope::Local => !is_of_an_object,
@@ -401,7 +402,7 @@ fn is_used(source: &Source<'_>, at: usize, name: &[u8]) -> bool {
         if fits && calls_around(source, found).any(asks) {
             return true;
         }
-        // From here on it holds something else.
+        // From here on the name has another value.
         let is_assigned =
             after.trim_ascii_start().starts_with(b"=") && !after.trim_ascii_start().starts_with(b"==");
         if scope == Scope::Local && is_assigned && found > line_end {
@@ -421,7 +422,7 @@ fn is_whole(source: &Source<'_>, found: usize, length: usize) -> bool {
     !before && !after
 }
 
-/// Where a name means the same.
+/// The scope of a name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scope {
     /// Below its assignment, alone: `url`.
@@ -451,7 +452,7 @@ impl Scope {
     }
 }
 
-/// Python: whether the line above that is indented less begins a class.
+/// Python: whether the nearest line above with less indentation begins a class.
 fn is_of_a_class(source: &Source<'_>, at: usize, line: &[u8]) -> bool {
     let indent = |line: &[u8]| line.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let own = indent(line);
@@ -463,7 +464,7 @@ fn is_of_a_class(source: &Source<'_>, at: usize, line: &[u8]) -> bool {
             .is_some_and(|line| line.trim_ascii_start().starts_with(b"class "))
 }
 
-/// XML: the name of the element or attribute that holds the value.
+/// XML: the name of the element or attribute with the value.
 fn element_of(before: &[u8]) -> Option<&[u8]> {
     let before = before.trim_ascii_end();
     let before = match before.strip_suffix(b">") {
@@ -474,7 +475,7 @@ fn element_of(before: &[u8]) -> Option<&[u8]> {
     Some(&before[before.len() - length..])
 }
 
-/// XML: an element or an attribute of a kind that is asked.
+/// XML: an element or an attribute whose value is requested.
 fn element_asks(source: &Source<'_>, at: usize) -> bool {
     const WORDS: Words =
         Words("endpoint server host service api repositor mirror feed packagesource base download update");

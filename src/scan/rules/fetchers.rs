@@ -1,11 +1,11 @@
-//! Commands of scripts that fetch what an address names.
+//! Commands of scripts that fetch an address.
 //!
 //! Knows bytes. Called by `urls` and `evidence`.
 
 use super::keys::words_of;
 use crate::scan::place::is_of_name;
 
-/// Whether a command that fetches stands there.
+/// Whether a command that fetches is there.
 pub(super) fn fetches(line: &[u8]) -> bool {
     const COMMANDS: &[&str] = &[
         "curl ",
@@ -46,7 +46,7 @@ pub(super) fn runs_a_fetcher(line: &[u8]) -> bool {
     else {
         return false;
     };
-    // Of those commands themselves the options are known.
+    // For these commands the options are known.
     if [&b"curl"[..], b"wget", b"git", b"aria2c"].contains(&command) {
         return false;
     }

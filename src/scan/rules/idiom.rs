@@ -13,9 +13,9 @@ pub(super) const ALL: Languages = Languages::ALL;
 
 /// One way to switch the check of certificates off.
 pub(in crate::scan) struct Idiom {
-    /// What stands in the file in every case.
+    /// The text that is searched for.
     pub needle: &'static str,
-    /// The whole words that it may be a part of; it alone, if there are none.
+    /// The whole words that it may be a part of; when empty, it must be a word of its own.
     pub words: &'static [&'static str],
     pub languages: Languages,
     pub place: Where,
@@ -25,15 +25,15 @@ pub(in crate::scan) struct Idiom {
     pub fix: &'static str,
 }
 
-/// Among an idiom's words: whatever the needle is a part of.
+/// Among an idiom's words: any word that contains the needle.
 pub(in crate::scan) const ANY_WORD: &str = "*";
 
-/// Where the word has to stand.
+/// Where the word must be.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::scan) enum Where {
     /// In code, or in quotes by itself as a key.
     Code,
-    /// Also within a string: a command, a URL's parameter.
+    /// Also inside a string: a command, a URL's parameter.
     Text,
 }
 
@@ -43,23 +43,23 @@ pub(in crate::scan) enum Test {
     Off,
     /// It is set to true.
     On,
-    /// It stands there, and is neither imported nor declared.
+    /// It is there, and is neither imported nor declared.
     Used,
-    /// Something else has to be so.
+    /// Another condition holds.
     Also(fn(&Place<'_>) -> bool),
     OffAnd(fn(&Place<'_>) -> bool),
     OnAnd(fn(&Place<'_>) -> bool),
 }
 
 impl Idiom {
-    /// Whether this is one.
+    /// Whether this place is a finding.
     pub(in crate::scan) fn is_at(&self, place: &Place<'_>) -> bool {
         if !self.languages.has(place.source.language) {
             return false;
         }
         let fits = match place.region.kind {
             Kind::Comment | Kind::Documentation => false,
-            // In YAML most of what is no string is a sentence or a command.
+            // In YAML most text that is not a string is a sentence or a command.
             Kind::Code => self.place == Where::Text || commands::is_a_key(place),
             Kind::String => {
                 self.place == Where::Text || place.is_quoted() && !matches!(self.test, Test::Used)

@@ -1,25 +1,25 @@
-//! What the name that a value is given to says of it: an address that is asked, a name, or a link for people.
+//! What the key of a value says about it: an address that is requested, a name, or a link for people.
 //!
 //! Knows names only. Called by `urls`.
 
-/// What a key says of its value.
+/// What a key says about its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeySays {
-    /// A program asks it: `message_endpoint`, `support_api`, `id_server`.
+    /// A program requests it: `message_endpoint`, `support_api`, `id_server`.
     Address,
-    /// A name, a link for people, or an address that is not asked: `xmlns`, `homepage`, `allowedOrigins`, `HTTP_PROXY`.
+    /// A name, a link for people, or an address that is not requested: `xmlns`, `homepage`, `allowedOrigins`, `HTTP_PROXY`.
     NoAddress,
-    /// A text or a name of a thing, unless the host is one of an interface: `cast_credits`, `issue`.
+    /// A text or the name of a thing, unless the host is that of an API: `cast_credits`, `issue`.
     Text,
     /// A link for people if the host's name begins with `www.`: `infoUrl`, `links`.
     LinkPerhaps,
     Nothing,
 }
 
-/// What a key says of its value. The last word decides, since those before it say whose address it is; only few words decide
-/// wherever they stand.
+/// What a key says about its value. The last word decides, because the words before it say whose address it is; a few words
+/// decide at any place.
 pub(super) fn key_says(key: &[u8]) -> KeySays {
-    /// Wherever they stand.
+    /// At any place.
     const NEVER: &[&str] = &[
         "ns",
         "nsuri",
@@ -162,7 +162,7 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
         "schemes",
         "pattern",
     ];
-    /// What says that something is asked.
+    /// Words that say that something is requested.
     const ASKED: &[&str] = &[
         "api",
         "apis",
@@ -193,16 +193,16 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
         "ingest",
         "collector",
     ];
-    /// What says nothing more than that it is an address or a text.
+    /// Words that only say that it is an address or a text.
     const NEUTRAL: &[&str] =
         &["url", "urls", "uri", "uris", "href", "page", "site", "address", "addr", "string", "str", "value"];
     let words: Vec<String> = words_of(key).collect();
     let is_one = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
-    // What stands behind a proxy is asked by it.
+    // A proxy requests the servers behind it.
     if is_one(&["target", "pass", "upstream", "backend"]) {
         return KeySays::Address;
     }
-    // What was asked once: `legacylinks`, `LegacySiteLinks`.
+    // Former addresses: `legacylinks`, `LegacySiteLinks`.
     let is_past = words
         .iter()
         .any(|word| ["legacy", "obsolete", "deprecated"].iter().any(|past| word.starts_with(past)));
@@ -228,7 +228,7 @@ pub(super) fn key_says(key: &[u8]) -> KeySays {
     }
 }
 
-/// Whether a key says that its value is not asked, of which this is the host.
+/// Whether a key says that its value, with this host, is not requested.
 pub(super) fn is_no_address(key: &[u8], host: &str) -> bool {
     match key_says(key) {
         KeySays::NoAddress => true,
@@ -239,13 +239,13 @@ pub(super) fn is_no_address(key: &[u8], host: &str) -> bool {
 }
 
 impl KeySays {
-    /// Whether the value is a text or no address, wherever it is of.
+    /// Whether the value is a text, or not an address, for any host.
     pub(super) fn is_no_address_anywhere(self) -> bool {
         matches!(self, KeySays::NoAddress | KeySays::Text)
     }
 }
 
-/// The words of a name in lower case: of `apiBaseURL`, `api_base_url` and `api-base-url` alike.
+/// The words of a name in lower case: the same for `apiBaseURL`, `api_base_url` and `api-base-url`.
 pub(super) fn words_of(name: &[u8]) -> impl Iterator<Item = String> + '_ {
     let mut words: Vec<String> = Vec::new();
     let mut fresh = true;

@@ -1,5 +1,5 @@
-//! Where an address is only mentioned: in a sample, in a pattern, in what a view shows while it is made, and where a person opens
-//! it.
+//! Places where an address is only mentioned: in a sample, in a pattern, in the preview of a view, and in links that a
+//! person opens.
 //!
 //! Knows bytes and tokens. Called by `urls`.
 
@@ -9,7 +9,7 @@ use crate::scan::languages::Language;
 use crate::scan::place::{contains, is_of_name, Place, Source};
 use crate::scan::tokens::Region;
 
-/// Kotlin, Java and Swift: in what a development environment shows of a view.
+/// Kotlin, Java and Swift: in the preview of a view in a development environment.
 pub(super) fn is_of_a_preview(place: &Place<'_>) -> bool {
     const MARKS: &[&str] = &["@Preview", "#Preview", "PreviewProvider"];
     /// The names of annotations and functions for previews, in a file that makes views.
@@ -43,7 +43,7 @@ pub(super) fn is_of_a_preview(place: &Place<'_>) -> bool {
 /// In bytes.
 const MOST_OF_A_PREVIEW: usize = 4000;
 
-/// A `url` beside what only a description of a person or a thing has, in the lines around it: its page for people.
+/// A `url` next to fields that only the description of a person or a thing has: its page for people.
 pub(super) fn is_of_a_card(place: &Place<'_>) -> bool {
     const KEYS: &[&[u8]] = &[
         b"aliases",
@@ -98,7 +98,7 @@ pub(super) fn is_a_pattern(text: &[u8]) -> bool {
     [r"\d", r"\w", "(?", "[^", ".*", r"\.", r"\?", ".+"].iter().any(|part| contains(line, part))
 }
 
-/// In a text of many lines for people: a sample in a description or in what a command says of itself.
+/// In a text of many lines for people: a sample in a description or in the help of a command.
 pub(super) fn is_of_a_sample(place: &Place<'_>, region: &Region) -> bool {
     const TAGS: &[&[u8]] = &[
         b"MD",
@@ -125,7 +125,7 @@ pub(super) fn is_of_a_sample(place: &Place<'_>, region: &Region) -> bool {
     ];
     let source = place.source;
     if !source.bytes.get(region.start..place.at).is_some_and(|before| before.contains(&b'\n')) {
-        // Of a here-document the text begins in its own line.
+        // The text of a here-document begins in its own line.
         let is_heredoc = source.bytes.get(region.from) == Some(&b'\n');
         if !is_heredoc {
             return false;
@@ -156,7 +156,7 @@ pub(super) fn opens_a_page(place: &Place<'_>, region: &Region) -> bool {
         .any(|word| contains(line, word))
 }
 
-/// What is shown to a person: `new MetadataLink("Shop", "http://…")`, and the `Url` of `new Embed { … }`.
+/// Something for a person to see: `new MetadataLink("Shop", "http://…")`, and the `Url` of `new Embed { … }`.
 pub(super) fn is_of_a_link(place: &Place<'_>, region: &Region) -> bool {
     const SHOWN: &[&str] =
         &["link", "linkbutton", "hyperlink", "embed", "attachment", "messageembed", "footer", "author"];
@@ -170,7 +170,7 @@ pub(super) fn is_of_a_link(place: &Place<'_>, region: &Region) -> bool {
         || object_around(source, region.from).is_some_and(ends_so)
 }
 
-/// What is made of the braces that a place stands in: `Embed` of `new Embed { a = 1, b = `.
+/// The type of the object whose braces contain a place: `Embed` of `new Embed { a = 1, b = `.
 fn object_around<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8]> {
     let before = source.before(at, 800);
     let mut depth = 0_usize;

@@ -1,6 +1,6 @@
-//! What is looked for: a word to find, the languages it means something in, and what has to stand around it.
+//! The rules: a word to find, the languages in which it means something, and what must surround it.
 //!
-//! The words are found in one pass over a file by `scan`; what is written here decides whether one is a finding.
+//! `search` finds the words in one pass over a file; the rules decide whether a word is a finding.
 
 mod bodies;
 pub(super) mod callbacks;

@@ -1,4 +1,5 @@
-//! Code and settings of Node and Electron: what has to stand around a word for the check of certificates to be off.
+//! Code and settings of Node and Electron: the conditions on the text around a word for the check of certificates to be
+//! off.
 //!
 //! Knows bytes. Called by the table of idioms.
 
@@ -23,7 +24,7 @@ pub(in crate::scan) fn calls_back_with_zero(place: &Place<'_>) -> bool {
     name > 0 && &body[name..] == b"(0)"
 }
 
-/// Where the brace stands that is open at the end of this text.
+/// The place of the brace that is still open at the end of this text.
 fn open_brace(before: &[u8]) -> Option<usize> {
     let mut depth = 0_usize;
     before.iter().rposition(|byte| {
@@ -37,7 +38,7 @@ fn open_brace(before: &[u8]) -> Option<usize> {
     })
 }
 
-/// Node: not an option of a server, where it is about the certificates of clients.
+/// Node: not the option of a server, which is about the certificates of clients.
 pub(in crate::scan) fn is_of_a_client_of_node(place: &Place<'_>) -> bool {
     let before = place.source.before(place.at, BODY);
     let Some(open) = open_brace(before) else { return true };
@@ -50,8 +51,8 @@ pub(in crate::scan) fn is_of_a_client_of_node(place: &Place<'_>) -> bool {
     !is_asking && !contains(name, "reateServer") && !name.ends_with(b"Server")
 }
 
-/// webpack, Vite: in the object of a proxy whose target is not known to be plain HTTP. Of a cookie and of a mail server,
-/// `secure: false` says something else.
+/// webpack, Vite: in the object of a proxy whose target is not plain HTTP. For a cookie and for a mail server, `secure:
+/// false` means something else.
 pub(in crate::scan) fn is_of_a_proxy_over_tls(place: &Place<'_>) -> bool {
     let before = place.source.before(place.at, BODY);
     let Some(open) = open_brace(before) else { return false };
@@ -70,7 +71,7 @@ pub(in crate::scan) fn is_of_a_proxy_over_tls(place: &Place<'_>) -> bool {
     target(&before[open..]).or_else(|| target(&after[..close])).unwrap_or(false)
 }
 
-/// Electron: a listener that calls back with true and looks at nothing.
+/// Electron: a listener that calls back with true and checks nothing.
 pub(in crate::scan) fn trusts_at_once(place: &Place<'_>) -> bool {
     let after = place.source.after(place.end, BODY);
     let Some(arrow) = memchr::memmem::find(after, b"=>").or_else(|| memchr::memmem::find(after, b"function"))

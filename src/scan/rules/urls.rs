@@ -1,6 +1,6 @@
-//! Which `http://` in a file is an address that the program asks.
+//! Which `http://` in a file is an address that the program requests.
 //!
-//! A finding has to be worth reading, so what may be a name, a link for people or a sentence is left alone.
+//! A finding must be worth reading, so text that may be a name, a link for people or a sentence is not reported.
 
 use super::candidates::{default_of, without_default, Candidate};
 use super::commands::prints;
@@ -17,7 +17,7 @@ use crate::scan::languages::Language;
 use crate::scan::place::{contains, is_of_name, Place};
 use crate::scan::tokens::{Kind, Region};
 
-/// Whether the program asks that address, as far as what stands around it tells.
+/// Whether the program requests the address, judged by the text around it.
 pub(in crate::scan) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
     let source = place.source;
     if matches!(place.region.kind, Kind::Comment | Kind::Documentation) || is_package_metadata(source.path) {
@@ -27,13 +27,13 @@ pub(in crate::scan) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) ->
     if source.is_of_tests(place.at) && !is_named {
         return false;
     }
-    // The same line knows it with https: a rewrite, or a choice.
+    // The same line also has it with https: a rewrite, or a choice.
     let https = format!("https://{}", candidate.host);
     if contains(source.line_before(place.at), &https) || contains(source.line_after(place.at), &https) {
         return false;
     }
     let end = place.at + candidate.url.length;
-    // What a pattern of addresses fits, and a page whose archive is asked.
+    // A pattern of addresses, or a page in an archive.
     if source.from(end).starts_with(b"*") || !is_named && is_within_another(source.line_before(place.at)) {
         return false;
     }
@@ -45,7 +45,7 @@ pub(in crate::scan) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) ->
         && source.from(place.at + "http://".len()).starts_with(b"{")
         && !source.from(place.at + "http://".len()).starts_with(b"{{")
     {
-        // OpenAPI: the document says elsewhere what may be put in.
+        // OpenAPI: the document says elsewhere which values may be inserted.
         return false;
     }
     if is_of_a_card(place) {
@@ -61,14 +61,14 @@ pub(in crate::scan) fn is_asked(place: &Place<'_>, candidate: &Candidate<'_>) ->
     }
 }
 
-/// `https://archive.acme.io/?url=http://…`: a part of another address, and not asked by this program.
+/// `https://archive.acme.io/?url=http://…`: a part of another address, which this program does not request.
 fn is_within_another(line: &[u8]) -> bool {
     let start = line.iter().rposition(|byte| byte.is_ascii_whitespace() || b"\"'`<>(){}|,;".contains(byte));
     let token = start.map_or(line, |start| &line[start + 1..]);
     contains(token, "://") && !token.starts_with(b"-")
 }
 
-/// Files that say about a package what a registry shows.
+/// Files with the description of a package for a registry.
 fn is_package_metadata(path: &str) -> bool {
     const NAMES: &[&str] = &[
         "package.json",
@@ -103,7 +103,7 @@ fn is_package_metadata(path: &str) -> bool {
         || is_of_translations(path, &name)
         || name.ends_with(".schema.json")
         || name.ends_with(".gradle")
-        // Of doxygen, which makes documentation.
+        // Settings of doxygen, which makes documentation.
         || name.starts_with("doxy")
         || name.ends_with("lock.json")
         || name.ends_with(".lock")
@@ -113,7 +113,7 @@ fn is_package_metadata(path: &str) -> bool {
         || name.ends_with(".json") && (path.starts_with("boards/") || path.contains("/boards/"))
 }
 
-/// Files of the texts that people read in their language.
+/// Files of translated texts.
 fn is_of_translations(path: &str, name: &str) -> bool {
     let is_data = [".json", ".yml", ".yaml", ".properties", ".xml", ".ini", ".php", ".ts", ".js"]
         .iter()
@@ -127,7 +127,7 @@ fn is_of_translations(path: &str, name: &str) -> bool {
     is_data && (of_folder || of_name)
 }
 
-/// In the strings of a program.
+/// In strings of a program.
 fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool {
     let (source, region) = (place.source, place.region);
     if region.kind != Kind::String
@@ -168,7 +168,7 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
         b"==", b"!=", b"=~", b"~=", b" in", b"case", b"when", b"<=>", b" is", b" eq", b"raise", b"throw",
         b"import", b"from", b"require", b"echo", b"print", b"puts",
     ];
-    // What makes an address of the string changes nothing: `x != URI.create(`.
+    // A conversion of the string to an address changes nothing: `x != URI.create(`.
     let outside = outside_of_wrappers(before);
     let is_compared = |before: &[u8]| compares.iter().any(|word| before.ends_with(word));
     let compares_the_wrapper = [&b"=="[..], b"!="].iter().any(|mark| outside.ends_with(mark));
@@ -179,7 +179,7 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
         return false;
     }
     let key = key_of(before);
-    // Of a table of proxies, the key is the scheme that goes through them.
+    // In a table of proxies, the key is the scheme of the requests that use the proxy.
     let is_proxy =
         before.ends_with(b":") && key.is_some_and(|key| [&b"http"[..], b"https", b"all"].contains(&key));
     if is_proxy || key.is_some_and(|key| is_no_address(key, &candidate.host)) {
@@ -207,7 +207,7 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
     !["xmlns", "namespace", "nsmap", "NSMAP", "Namespace", "href="].iter().any(|word| contains(before, word))
 }
 
-/// `{"http://acme.io/ns/geo": "geo"}`: what a table is asked for is a name. A scheme's proxy is not asked either.
+/// `{"http://acme.io/ns/geo": "geo"}`: the key of a table is a name. The proxy of a scheme is not requested either.
 fn is_a_key_of_a_table(place: &Place<'_>, region: &Region) -> bool {
     let source = place.source;
     let after = source.from(region.to).trim_ascii_start();
@@ -233,7 +233,7 @@ fn is_compared_in_a_tuple(line: &[u8]) -> bool {
     [&b"=="[..], b"!=", b" in"].iter().any(|mark| outer.ends_with(mark))
 }
 
-/// The address stands there to take another one apart: `new URL(req.url, "http://base")`, `parse_url("http://$h")`.
+/// The address only helps to parse another one: `new URL(req.url, "http://base")`, `parse_url("http://$h")`.
 fn only_parses(place: &Place<'_>, candidate: &Candidate<'_>, region: &Region) -> bool {
     const PARSERS: &[&str] = &["parse", "parse_url", "urlparse", "urlsplit", "urlParse", "splitUrl"];
     let source = place.source;
@@ -266,7 +266,7 @@ fn is_in_parser(line: &[u8]) -> bool {
     })
 }
 
-/// Without the letters that make a string another kind of string: `f`, `rb`, `L`, `@`, `$`.
+/// Without the prefix of a string: `f`, `rb`, `L`, `@`, `$`.
 fn without_prefix(before: &[u8]) -> &[u8] {
     let length = before.iter().rev().take(2).take_while(|byte| b"fFrRbBuUL@$c".contains(byte)).count();
     let shorter = &before[..before.len() - length];
@@ -277,8 +277,7 @@ fn without_prefix(before: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether the address is the value itself: it stands at the string's beginning, after a `=` or a quote in it, or in a
-/// command.
+/// Whether the address is the value itself: it is at the string's beginning, after a `=` or a quote in it, or in a command.
 fn begins_the_value(place: &Place<'_>, region: &Region, host: &str) -> bool {
     let before = place.source.bytes.get(region.start..place.at).unwrap_or_default();
     let before = without_default(before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default());
@@ -286,8 +285,7 @@ fn begins_the_value(place: &Place<'_>, region: &Region, host: &str) -> bool {
     if trimmed.is_empty() {
         return true;
     }
-    // `<a href="http://…` is a link, and `xmlns="http://…` a name.
-    // A script that a page loads is asked by the browser at once.
+    // `<a href="http://…` is a link, and `xmlns="http://…` a name. The browser requests a script of a page at once.
     let loads_a_script = memchr::memmem::rfind(trimmed, b"<script")
         .is_some_and(|at| contains(&trimmed[at..], "src=") && !contains(&trimmed[at..], ">"));
     if loads_a_script {
@@ -321,7 +319,7 @@ fn is_put_together(place: &Place<'_>, region: &Region) -> bool {
     }
 }
 
-/// A word follows after a space: the address is mentioned in a sentence.
+/// A word follows after a space: the address is part of a sentence.
 fn goes_on_as_a_sentence(after: &[u8]) -> bool {
     match after {
         [b' ', next, ..] => next.is_ascii_lowercase() || *next == b'(',
@@ -402,7 +400,7 @@ fn of_shell(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
         && !key.is_some_and(|key| is_no_address(key, &candidate.host))
 }
 
-/// In attributes and elements whose names speak of an address.
+/// In attributes and elements whose names say that they are addresses.
 fn of_xml(place: &Place<'_>) -> bool {
     const WORDS: &[&str] = &["url", "uri", "endpoint", "address", "host", "server", "api", "base", "service"];
     const OTHERS: &[&str] = &[

@@ -1,11 +1,11 @@
-//! What stands around a string without changing what becomes of it: calls that make an address of it, and the words that only
-//! show it to a person.
+//! Text around a string that does not change its use: calls that convert it to an address, and words that only show it to a
+//! person.
 //!
 //! Knows bytes. Called by `urls`.
 
 use crate::scan::place::is_of_name;
 
-/// Calls that make an address or a string of their argument, by their last name.
+/// Calls that convert their argument to an address or a string, by the last part of their name.
 const MAKERS: &[&str] = &[
     "create",
     "of",
@@ -37,7 +37,7 @@ const MAKERS: &[&str] = &[
     "cstring",
 ];
 
-/// What stands before a string, without the calls that make an address of it: of `x != URI.create(`, `x !=`.
+/// The text before a string, without calls that convert it to an address: `x !=` for `x != URI.create(`.
 pub(super) fn outside_of_wrappers(before: &[u8]) -> &[u8] {
     let mut rest = before.trim_ascii_end();
     for _ in 0..3 {
@@ -57,7 +57,7 @@ pub(super) fn outside_of_wrappers(before: &[u8]) -> &[u8] {
     rest
 }
 
-/// What stands after a string, without the ends of such calls.
+/// The text after a string, without the ends of such calls.
 pub(super) fn ends_of_wrappers(after: &[u8]) -> &[u8] {
     let mut rest = after.trim_ascii_start();
     let mut closed = 0;
@@ -75,7 +75,7 @@ pub(super) fn ends_of_wrappers(after: &[u8]) -> &[u8] {
     rest
 }
 
-/// Whether what stands before a string in its line only shows it: `puts "more at " + `, `say `.
+/// Whether the text before a string in its line only shows it: `puts "more at " + `, `say `.
 pub(super) fn is_shown_only(before: &[u8]) -> bool {
     const WORDS: &[&[u8]] = &[
         b"puts",

@@ -10,8 +10,7 @@ const GO_CA: &str =
     "leave it out; for an authority of your own: RootCAs, a x509.CertPool with AppendCertsFromPEM(pem)";
 const RUST_CA: &str =
     "leave it out; for an authority of your own: add_root_certificate(Certificate::from_pem(&pem)?)";
-const JAVA_NAME: &str =
-    "remove it, and give the certificate the name or the IP address that the client asks for";
+const JAVA_NAME: &str = "remove it, and give the certificate the name or the IP address that the client uses";
 const PHP_CA: &str = "leave it out; for an authority of your own: CURLOPT_CAINFO => 'ca.pem', 'cafile' => \
      'ca.pem', or 'verify' => 'ca.pem'";
 const SWIFT_CA: &str = "SecTrustSetAnchorCertificates with the authority's certificate, then \
@@ -25,7 +24,7 @@ const FLAG_CA: &str = "leave it out; for an authority of your own, the option th
      (--certificate-authority, --cert-dir, --ca-bundle)";
 
 pub(super) static COMPILED: &[Idiom] = &[
-    // Go, and the configuration of what is written in it.
+    // Go, and the configuration of programs in Go.
     setting("WithInsecureSkipVerify", &[], of(&[Go]), Test::On, &VERIFICATION_OFF, GO_CA),
     setting(
         "nsecure",
@@ -380,7 +379,7 @@ pub(super) static COMPILED: &[Idiom] = &[
         &VERIFICATION_OFF,
         "leave it out; for an authority of your own: cpr::ssl::CaInfo{\"ca.pem\"}",
     ),
-    // curl's options, in whatever language.
+    // Options of curl, in any language.
     setting(
         "SSL_VERIFYPEER",
         &[

@@ -9,8 +9,7 @@ use crate::scan::rules::idiom::{of, setting, text, Idiom, Test};
 
 const JAVA_CA: &str = "a KeyStore with the authority's certificate, and the TrustManagerFactory's own trust \
      managers made from it";
-const JAVA_NAME: &str =
-    "remove it, and give the certificate the name or the IP address that the client asks for";
+const JAVA_NAME: &str = "remove it, and give the certificate the name or the IP address that the client uses";
 const CSHARP_CA: &str = "remove it; for an authority of your own: a callback that builds the chain with \
      X509ChainTrustMode.CustomRootTrust";
 
@@ -131,7 +130,7 @@ pub(super) static MANAGED: &[Idiom] = &[
         &HOSTNAME_CHECK_OFF,
         "https",
     ),
-    // C#, and what a database's client is told in every language.
+    // C#, and connection settings of databases in every language.
     text(
         "rustServerCertificate",
         &["TrustServerCertificate", "trustServerCertificate"],

@@ -1,5 +1,5 @@
-//! The table of the ways in which programs switch the check of certificates off. Of two idioms with one word, the first
-//! that fits a place is the finding.
+//! The table of the ways in which programs switch the check of certificates off. When two idioms have the same word, the
+//! first one that fits a place is the finding.
 
 mod compiled;
 mod managed;
@@ -8,7 +8,7 @@ mod tools;
 
 use super::idiom::Idiom;
 
-/// All of them.
+/// All idioms.
 pub(in crate::scan) fn idioms() -> impl Iterator<Item = &'static Idiom> {
     [scripting::SCRIPTING, compiled::COMPILED, managed::MANAGED, tools::TOOLS].into_iter().flatten()
 }

@@ -11,8 +11,7 @@ const NODE_ENV: &str = "remove it; for an authority of your own: NODE_EXTRA_CA_C
 const PYTHON_CA: &str = "leave it out; for an authority of your own: verify='ca.pem'";
 const PYTHON_SSL: &str =
     "ssl.create_default_context(cafile='ca.pem'), and leave its verify_mode and check_hostname alone";
-const JAVA_NAME: &str =
-    "remove it, and give the certificate the name or the IP address that the client asks for";
+const JAVA_NAME: &str = "remove it, and give the certificate the name or the IP address that the client uses";
 const PHP_CA: &str = "leave it out; for an authority of your own: CURLOPT_CAINFO => 'ca.pem', 'cafile' => \
      'ca.pem', or 'verify' => 'ca.pem'";
 const RUBY_CA: &str = "OpenSSL::SSL::VERIFY_PEER; for an authority of your own: ca_file = 'ca.pem'";
@@ -226,7 +225,7 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         of(&[Python]),
         Test::Also(callbacks::silences),
         &WARNINGS_SILENCED,
-        "remove it, and mend what it warns of",
+        "remove it, and fix the code that it warns of",
     ),
     setting(
         "InsecureRequestWarning",
@@ -234,7 +233,7 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         of(&[Python]),
         Test::Also(callbacks::is_filtered),
         &WARNINGS_SILENCED,
-        "remove it, and mend what it warns of",
+        "remove it, and fix the code that it warns of",
     ),
     setting("tls_insecure_set", &[], of(&[Python]), Test::OnAnd(callbacks::is_a_call), &HOSTNAME_CHECK_OFF, HOST_NAME),
     setting(

@@ -1,4 +1,4 @@
-//! The check of certificates switched off in commands, and in the configuration of programs in whatever language.
+//! The check of certificates switched off in commands, and in the configuration of programs in any language.
 
 use crate::scan::findings::*;
 use crate::scan::languages::Language::*;
@@ -16,7 +16,7 @@ const CURL_CA: &str = "leave it out; for an authority of your own: --cacert ca.p
 const FLAG_CA: &str = "leave it out; for an authority of your own, the option that takes its certificate \
      (--certificate-authority, --cert-dir, --ca-bundle)";
 
-/// An option that is kept in a variable.
+/// An option in a variable.
 const fn option_for_later(needle: &'static str) -> Idiom {
     text(
         needle,
@@ -47,7 +47,7 @@ pub(super) static TOOLS: &[Idiom] = &[
         &INSECURE_COMMAND,
         CURL_CA,
     ),
-    // With what ends it, so that no longer option that begins alike is hidden.
+    // With its end, so that it does not hide a longer option with the same beginning.
     option_for_later("--insecure "),
     option_for_later("--insecure\""),
     option_for_later("--insecure'"),
@@ -240,7 +240,7 @@ pub(super) static TOOLS: &[Idiom] = &[
         &VERIFICATION_OFF_EVERYWHERE,
         "remove it; for an authority of your own: Acquire::https::CaInfo",
     ),
-    // Configuration of programs in whatever language. What is longer stands before what it contains.
+    // Configuration of programs in any language. A longer word comes before a word that it contains.
     text(
         "verification_mode",
         &["verification_mode", "ssl_verification_mode"],
@@ -336,7 +336,7 @@ pub(super) static TOOLS: &[Idiom] = &[
         of(&[Ini]),
         Test::On,
         &HOSTNAME_CHECK_OFF,
-        "leave it out, and give the broker's certificate the name that the bridge asks for",
+        "leave it out, and give the broker's certificate the name that the bridge uses",
     ),
     setting(
         "proxy_ssl_verify",
