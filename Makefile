@@ -6,10 +6,10 @@ HTTP_PORT ?= 80
 # How long `make fuzz` spends on each target, in seconds.
 FUZZ_SECONDS ?= 300
 
-# Where cargo puts what it builds.
+# cargo's target folder.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-# Where `make run-device` keeps its authority and certificate.
+# The folder in which `make run-device` keeps its authority and certificate.
 STATE ?= $(TARGET)/device
 
 # Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
@@ -20,33 +20,34 @@ BENCH ?=
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
 	@echo '                other ports: make run-demo HTTPS_PORT=9443 HTTP_PORT=9080'
-	@echo 'make run-device first boot of a device: an authority of its own, a certificate for its names and addresses, and'
-	@echo '                a request verified with it; then it serves until Ctrl-C. Kept in target/device: STATE=DIR'
-	@echo 'make test       formatting, lints, docs and all quick tests; says at the end what passed, how long each group took,'
+	@echo 'make run-device first boot of a device: it makes its own authority and a certificate for its names and addresses, and'
+	@echo '                curl verifies a request with it; then it serves until Ctrl-C. State in target/device, or STATE=DIR'
+	@echo 'make test       formatting, lints, docs and all quick tests; the summary says what passed, how long each group took,'
 	@echo '                and what was left out'
-	@echo 'make test-slow  what needs release builds and minutes: tls-quality, drill in short, instructions, sizes, the'
+	@echo 'make test-slow  tests that need release builds and minutes: tls-quality, a short drill, instructions, sizes, the'
 	@echo '                tests of the benchmark, and fuzz for 20 s a target'
 	@echo 'make test-all   both, as CI runs them'
-	@echo 'make bench      what lockgate and ten other servers cost, in turns: CPU per operation, latency, memory;'
+	@echo 'make bench      compares lockgate with ten other servers: CPU per operation, latency, memory;'
 	@echo '                tables, JSON and charts go to target/bench; half an hour'
 	@echo 'make bench-quick   lockgate, nginx, hyper and the floor only: three minutes once it is built;'
 	@echo '                BENCH="--servers lockgate,hyper --only keep_alive_64" for less'
 	@echo 'make instructions  instructions a request under callgrind, against the budget in tests/instructions.txt'
-	@echo 'make sizes      how large the command, its least and the smallest embedding example are, and whether that is too large'
-	@echo 'make tls-quality   testssl.sh and sslyze against the built server, and beside lockgate check: some minutes'
+	@echo 'make sizes      sizes of the command, the command with serve alone and the smallest embedding example, with their limits'
+	@echo 'make tls-quality   testssl.sh and sslyze against the built server, compared with lockgate check: some minutes'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
 	@echo 'make fuzz       random input to every parser and to the whole server, FUZZ_SECONDS=300 for each target;'
-	@echo '                says where an input that breaks something lies, and how to try it again'
-	@echo 'make coverage   which lines of src/server the unit tests alone run: OF=src/http for others, OF=src/router.rs names them'
-	@echo 'make clean      removes what was built, and what run-device keeps; the certificates of the demo stay'
+	@echo '                names the file of an input that breaks something, and how to try it again'
+	@echo 'make coverage   which lines of src/server the unit tests alone run; OF=src/http for another folder, OF=src/url.rs for a file'
+	@echo 'make clean      removes all builds, and the state of run-device; the certificates of the demo stay'
 
-# The last line is run by make itself, without a shell between, so that Ctrl-C stops the server cleanly.
+# make runs the last line itself, without a shell, so that Ctrl-C stops the server cleanly.
 run-demo:
 	cargo build --profile demo --features serve,check
 	'$(TARGET)/demo/lockgate' demo --dir certs --https $(HTTPS_PORT) --http $(HTTP_PORT)
 
-# The first line asks until the server is there or has ended; the shell, and so make, then waits for the server itself.
+# The loop sends requests until the server answers or has ended. The shell becomes the server, so make waits for the server
+# itself.
 run-device:
 	cargo build --release --features cli
 	@(while kill -0 $$$$ 2>/dev/null; do \
@@ -75,7 +76,7 @@ bench-quick: bench-programs
 	@tests/install.sh nginx=nginx-light
 	'$(TARGET)/bench/build/release/driver' --quick $(BENCH)
 
-# The peers are a workspace of their own: what they need never enters lockgate's tree.
+# The peers are a workspace of their own, so their dependencies are not lockgate's.
 bench-programs:
 	cargo build --release --features cli
 	cargo build --release --example bench_server
@@ -87,7 +88,7 @@ instructions:
 	cargo build --release --features cli --example bench_server
 	cargo test --release --features cli --test instructions
 
-# The command that only serves is built first and put aside: both have one name.
+# The command with `serve` alone is built first and copied, because both builds have the same name.
 sizes:
 	cargo build --release --features serve
 	cp '$(TARGET)/release/lockgate' '$(TARGET)/release/lockgate-serve'
@@ -113,7 +114,7 @@ fuzz:
 	@tests/install.sh c++=g++
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
 
-# What `make coverage` looks at.
+# The folder or file for `make coverage`.
 OF ?= src/server
 
 coverage:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The checks and tests: usage: tests/all.sh quick|slow. `make test` runs the quick ones, which build for debugging only;
-# `make test-slow` the rest, which need release builds and minutes. At the end: what passed and how long it took, what failed,
-# and what was left out and how to get it. With CI=true nothing may be left out.
+# Runs the checks and tests: tests/all.sh quick|slow. `make test` runs the quick ones, which need only debug builds; `make
+# test-slow` the rest, which need release builds and minutes. At the end it lists what passed and how long it took, what
+# failed, and what was left out and how to install it. With CI=true nothing may be left out.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,7 +28,7 @@ check() {
 
 leave_out() { echo "left out: $1" >>"$left_out"; }
 
-# Says of a component of the Rust toolchain whether it is there; installs it if it can.
+# Returns whether a component of the Rust toolchain is installed; tries to install it.
 has_component() {
     cargo "$2" --version >/dev/null 2>&1 && return
     if command -v rustup >/dev/null && rustup component add "$1" >&2; then
@@ -97,7 +97,7 @@ quick | slow) "$part" ;;
 esac
 
 echo
-# cargo's own summaries, each under the name of what was run.
+# cargo's own summaries, each under the name of its test program.
 grep -E '^( +Running | +Doc-tests |test result: |test .* FAILED$)' "$log"
 echo
 [ "${#passed[@]}" -eq 0 ] || printf 'passed: %s\n' "${passed[@]}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# How many lines of a folder of src the unit tests alone run: usage: tests/coverage.sh [PATH], src/server where none is given.
-# It needs llvm-profdata and llvm-cov as new as the compiler's LLVM: those of the toolchain (rustup component add llvm-tools), or
-# others in the folder LLVM_TOOLS. What is built for it lies in a folder of its own.
+# Shows how many lines of a folder of src the unit tests alone run: tests/coverage.sh [PATH], by default src/server. It
+# needs llvm-profdata and llvm-cov as new as the compiler's LLVM: those of the toolchain (rustup component add llvm-tools),
+# or others in the folder LLVM_TOOLS. Its builds have a folder of their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=${LLVM_TOOLS:-$(dirname "$(rustc --print target-libdir)")/bin}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs programs that are missing, if that may be done without a question: usage: tests/install.sh PROGRAM=PACKAGE …
-# Never fails: who needs a program says so when it is not there.
+# Installs missing programs, if that needs no question: tests/install.sh PROGRAM=PACKAGE … It never fails: a test that needs
+# a missing program says so.
 set -u
 
 packages=()
@@ -27,8 +27,7 @@ echo "installing: ${packages[*]}" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 for step in update "install -y --no-install-recommends ${packages[*]}"; do
-    # The words of the step are meant to be split.
-    # shellcheck disable=SC2086
+    # The step must be split into words. shellcheck disable=SC2086
     if ! "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get $step >"$log" 2>&1; then
         echo "apt-get $step failed:" >&2
         tail -n 5 "$log" >&2

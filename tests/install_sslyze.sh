@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs sslyze from PyPI into an environment of its own, target/sslyze, if it is not there yet.
-# Never fails: who needs it says so when it is not there.
+# Installs sslyze from PyPI into its own environment, target/sslyze, if it is missing. It never fails: the test that needs
+# sslyze says so.
 set -u
 cd "$(dirname "$0")/.."
 
-# The version decides which of Mozilla's recommendations the test compares with; it brings them along.
+# This version contains the version of Mozilla's recommendations that the test compares with.
 version=6.3.1
 home=${CARGO_TARGET_DIR:-target}/sslyze
 "$home/bin/python" -c "import importlib.metadata as m, sys; sys.exit(m.version('sslyze') != '$version')" 2>/dev/null && exit 0

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# How large the programs are that `make sizes` has built, against the most that they may be. A file's size differs with the
-# processor, and a little with the versions of rustc and of the crates; these are for x86-64. 3 MiB were wanted for the
-# command: that which serves and makes certificates of its own has them; for the whole of it benches/README.md says what stands
-# in the way, and here it may not grow unseen.
+# Compares the sizes of the programs that `make sizes` has built with their limits. A file's size depends on the processor,
+# and a little on the versions of rustc and of the crates; the limits are for x86-64. The goal for the command was 3 MiB:
+# the build with `serve` alone keeps it. benches/README.md says why the whole command is larger; its limit here makes growth
+# visible.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 failed=0
 
-# holds PROGRAM MOST: that it has at most so many bytes.
+# holds PROGRAM MOST: checks that the program has at most so many bytes.
 holds() {
     local bytes
     bytes=$(stat -c %s "$target/$1")

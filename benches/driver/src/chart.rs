@@ -1,4 +1,5 @@
-//! A chart of one figure as SVG: a bar a server, the best on top, its median, and a line from the least to the most.
+//! A chart of one figure as SVG: one bar for each server, the best on top, with the median and a line from the minimum to
+//! the maximum.
 
 use crate::results::{number, Spread};
 use crate::servers::Server;

@@ -1,5 +1,5 @@
-//! A client that blocks: it checks a server, opens idle connections and times newcomers. And what every client of the
-//! benchmark shares: the TLS configuration, and how a response is read.
+//! A blocking client: it checks a server, opens idle connections and times new ones. Also the parts that every client of
+//! the benchmark shares: the TLS configuration, and the reader of responses.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -20,8 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// command line.
 pub static AES_256_FIRST: AtomicBool = AtomicBool::new(false);
 
-/// The client's side of TLS: TLS 1.3, X25519 first, http/1.1, and cipher suites in the order of browsers, which nearly
-/// every server here follows or has itself; so they do the same cryptography.
+/// The client's side of TLS: TLS 1.3, X25519 first, http/1.1, and cipher suites in the order of browsers. Nearly every
+/// server here follows this order or has the same one, so they do the same cryptography.
 pub fn tls(certificate: &CertificateDer<'static>, resumption: Resumption) -> Outcome<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone())?;
@@ -53,7 +53,7 @@ pub fn name() -> ServerName<'static> {
     ServerName::try_from("localhost").expect("localhost")
 }
 
-/// A response as far as it has come.
+/// A response as far as it has arrived.
 #[derive(Default)]
 pub struct Response {
     head: Vec<u8>,
@@ -62,12 +62,12 @@ pub struct Response {
 }
 
 impl Response {
-    /// Takes bytes in; how many of them were this response's, and whether it is complete. Everything but 200 with a
-    /// Content-Length is an error.
+    /// Takes bytes; returns how many of them belong to this response, and whether it is complete. Everything but a 200 with
+    /// a Content-Length is an error.
     pub fn take(&mut self, bytes: &[u8]) -> Outcome<(usize, bool)> {
         let (taken, left) = match self.left {
             Some(left) => (0, left),
-            // Most heads come whole, and are not copied.
+            // Most heads arrive whole, and are not copied.
             None if self.head.is_empty() => match find_end(bytes, 0) {
                 Some(end) => (end, content_length(&bytes[..end])?),
                 None => {
@@ -123,7 +123,7 @@ impl Client {
         Ok(Client { stream: StreamOwned::new(connection, socket) })
     }
 
-    /// Sends a request and reads its response to the end: the body.
+    /// Sends a request, reads its response to the end, and returns the body.
     pub fn ask(&mut self, request: &[u8]) -> Outcome<Vec<u8>> {
         self.stream.write_all(request)?;
         self.stream.flush()?;
@@ -146,7 +146,7 @@ impl Client {
         }
     }
 
-    /// That it is what is to be measured: TLS 1.3, and http/1.1 if anything was agreed on. The cipher suite.
+    /// Checks that the connection has TLS 1.3, and http/1.1 if the server chose a protocol. Returns the cipher suite.
     pub fn check(&self) -> Outcome<&'static str> {
         let connection = &self.stream.conn;
         if connection.protocol_version() != Some(ProtocolVersion::TLSv1_3) {

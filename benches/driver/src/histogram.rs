@@ -1,8 +1,9 @@
-//! Every latency of a run, in buckets of at most 1.6 % of their value, so that no sample is left out and none is kept.
+//! A histogram of all latencies of a run, in buckets with a width of at most 1.6 % of their value. It counts every sample
+//! and stores none.
 
 use std::time::Duration;
 
-/// Of the bits of a value so many are told apart.
+/// How many leading bits of a value the buckets distinguish.
 const PRECISION: u32 = 6;
 const BUCKETS: usize = (64 - PRECISION as usize + 1) << PRECISION;
 
@@ -30,7 +31,7 @@ impl Histogram {
         self.total += other.total;
     }
 
-    /// In microseconds; `part` of the samples were at most so slow.
+    /// The latency in microseconds that `part` of the samples do not exceed.
     pub fn quantile(&self, part: f64) -> f64 {
         let wanted = ((self.total as f64 * part).ceil() as u64).max(1);
         let mut seen = 0;
@@ -50,7 +51,7 @@ fn bucket(value: u64) -> usize {
 }
 
 fn highest_in(bucket: usize) -> u64 {
-    // The upper half of the values under a shift stands in its own row, the lower in the rows before.
+    // The upper half of the values of a shift has its own row; the lower half is in the rows before.
     let shift = (bucket >> PRECISION).saturating_sub(1) as u32;
     let base = (bucket - ((shift as usize) << PRECISION)) as u64;
     ((base + 1) << shift) - 1

@@ -1,4 +1,4 @@
-//! Thousands of idle connections: what each holds, and whether those who are not idle pay for them.
+//! Thousands of idle connections: the memory of each, and their cost for active connections.
 
 use std::sync::Arc;
 use std::thread;
@@ -16,12 +16,12 @@ use crate::Outcome;
 
 const OPENERS: usize = 2;
 const NEWCOMERS: usize = 21;
-/// Connections that are kept busy beside the idle ones.
+/// How many connections are busy beside the idle ones.
 const BUSY: &str = "keep_alive_8";
-/// What the first requests bring with them is not an idle connection's.
+/// Requests before the measurement, so that one-time costs do not count for idle connections.
 const FIRST: usize = 50;
 
-/// Opens so many connections, step by step; figures as name and value.
+/// Opens connections in steps up to each number; returns figures as name and value.
 pub fn run(
     steps: &[usize],
     port: u16,
@@ -49,7 +49,7 @@ pub fn run(
         let measured = load::run(&busy.job, port, certificate, server, time / 4, time)?;
         figures.push((format!("busy_us_{step}"), measured.cpu_us));
     }
-    // What the load has left to do at its end is not idleness.
+    // Work that is left over from the load does not count as idle.
     thread::sleep(time / 4);
     let before = (server.cpu()?, Instant::now());
     thread::sleep(time);
@@ -65,7 +65,7 @@ pub fn run(
     newcomers.sort_by(f64::total_cmp);
     figures.push(("newcomer_ms".into(), newcomers[NEWCOMERS / 2]));
     figures.push(("newcomer_worst_ms".into(), newcomers[NEWCOMERS - 1]));
-    // At a cap of connections, each newcomer may take the place of the one that was idle for longest.
+    // At a limit of connections, each new connection may replace the longest-idle one.
     let asked = idle.len().min(100);
     let every = idle.len() / asked;
     let kept = idle.iter_mut().step_by(every).filter_map(|client| client.ask(&request()).ok()).count();
@@ -100,7 +100,7 @@ fn open(idle: &mut Vec<Client>, wanted: usize, port: u16, config: &Arc<ClientCon
     })
 }
 
-/// The names of the figures in the order of their importance, with what they are in words.
+/// The names of the figures in order of importance, with a description of each.
 pub fn figures(steps: &[usize]) -> Vec<(String, String)> {
     let each = |name: &str, title: &str| -> Vec<(String, String)> {
         let titled = |step: &usize| (format!("{name}_{step}"), format!("{title} at {step}"));

@@ -1,5 +1,5 @@
-//! The load: two threads, each with its share of the connections under epoll, and on each connection the next operation as
-//! soon as the last one is done. One tool for every server and every operation, so that each is asked in the same way.
+//! The load: two threads, each with its share of the connections under epoll. On each connection the next operation begins
+//! as soon as the last one is done. All servers and operations use this code, so all get the same load.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -19,18 +19,18 @@ use crate::process::Process;
 use crate::Outcome;
 
 const THREADS: usize = 2;
-/// How long it may take until every connection has had its first answer.
+/// The time limit for the first answer on every connection.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a thread looks whether it is to go on.
+/// How often a thread checks whether it should continue.
 const TICK: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
-/// What becomes of a connection from one operation to the next.
+/// How a connection is used from one operation to the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Connections {
     Kept,
     /// Each operation is a connection of its own.
     Fresh,
-    /// So, and the session is resumed.
+    /// The same, with a resumed session.
     Resumed,
 }
 
@@ -43,17 +43,17 @@ pub struct Job {
     pub kind: Connections,
 }
 
-/// What a run has measured.
+/// The results of a run.
 pub struct Measured {
     /// Server CPU per request, in microseconds.
     pub cpu_us: f64,
     pub per_second: f64,
-    /// From an operation's beginning to its end, in microseconds.
+    /// From the beginning of an operation to its end, in microseconds.
     pub latency: Histogram,
 }
 
-/// Each connection gets its first answer, and waits for the others: a server that accepts slowly under load shall not be
-/// measured with fewer.
+/// Each connection gets its first answer and then waits for the others, so that a server that accepts slowly under load is
+/// not measured with fewer connections.
 const OPENING: u8 = 0;
 const WARMING: u8 = 1;
 const MEASURING: u8 = 2;
@@ -100,7 +100,7 @@ pub fn run(
             }
             thread::sleep(Duration::from_millis(2));
         }
-        // A thread that fails ends the run, and then it must not go on.
+        // A thread that fails ends the run for all threads.
         let go_on = |from, to| phase.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if go_on(OPENING, WARMING) {
             thread::sleep(warm_up);
@@ -131,7 +131,7 @@ struct Thread<'j> {
     port: u16,
     watch: rustix::fd::OwnedFd,
     latency: Histogram,
-    /// What one read takes from a socket, and what is decrypted of it.
+    /// Buffers for one read from a socket, and for the decrypted bytes.
     wire: Vec<u8>,
     plain: Vec<u8>,
 }
@@ -144,10 +144,10 @@ struct Connection {
     /// How much of the operation's request is handed to TLS.
     written: usize,
     response: Response,
-    /// How many of the operation's responses have come.
+    /// How many of the operation's responses have arrived.
     answered: usize,
     waits_to_write: bool,
-    /// Whether an operation was completed in its place before, so that there is a ticket.
+    /// Whether an earlier operation in this place has completed, so that there is a ticket.
     has_served: bool,
 }
 
@@ -247,7 +247,7 @@ impl<'j> Thread<'j> {
         Ok(epoll::add(&self.watch, &connection.tcp, EventData::new_u64(place as u64), EventFlags::IN)?)
     }
 
-    /// Reads what has come; whether that has completed an operation.
+    /// Reads what has arrived; returns whether that completes an operation.
     fn read(&mut self, connection: &mut Connection) -> Outcome<bool> {
         loop {
             let read = match connection.tcp.read(&mut self.wire) {
@@ -276,7 +276,7 @@ impl<'j> Thread<'j> {
         Ok(connection.answered == self.job.requests && connection.written == self.job.request.len())
     }
 
-    /// Notes a completed operation and makes the connection ready for the next one.
+    /// Records a completed operation and prepares the connection for the next one.
     fn complete(&mut self, connection: &mut Connection, place: usize) -> Outcome<()> {
         self.latency.record(connection.began.elapsed());
         if self.job.kind == Connections::Kept {
@@ -294,14 +294,14 @@ impl<'j> Thread<'j> {
             return Err(format!("the handshake was {kind:?} and not {expected:?}").into());
         }
         connection.tls.send_close_notify();
-        // If the socket does not take it, the close says the same.
+        // If the socket does not accept it, closing the socket means the same.
         let _ = connection.tls.write_tls(&mut connection.tcp);
         let config = connection.config.clone();
         *connection = Connection { has_served: connection.has_served, ..self.connect(config)? };
         self.watch(connection, place)
     }
 
-    /// Sends what TLS has to say and as much of the request as goes.
+    /// Sends pending TLS records and as much of the request as the socket accepts.
     fn write(&self, connection: &mut Connection, place: usize) -> Outcome<()> {
         let request = &self.job.request;
         let blocked = loop {

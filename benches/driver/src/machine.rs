@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine of the measurement.
 
 use std::fs;
 use std::process::Command;
@@ -16,7 +16,7 @@ pub fn describe(place: &Place, servers: &[Server], rounds: usize, time: Duration
     let kib: u64 = memory.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
     let versions: Map<String, Value> =
         servers.iter().map(|server| (server.name().to_string(), server.version(place).into())).collect();
-    // Of the last minute: what else kept the machine busy.
+    // The load average of the last minute, which shows other work on the machine.
     let busy = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     json!({

@@ -36,9 +36,9 @@ use servers::{Place, Server};
 
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// How long a server may take to give its first answer.
+/// The time limit for a server's first answer.
 const START: Duration = Duration::from_secs(15);
-/// How often a server is started in each round, to see how long it takes.
+/// How often a server is started in each round, to measure its start.
 const STARTS: usize = 5;
 const STEPS: [usize; 3] = [100, 1_000, 10_000];
 
@@ -48,7 +48,7 @@ struct Plan {
     servers: Vec<Server>,
     operations: Vec<Operation>,
     steps: &'static [usize],
-    /// Which of the sections that are no load are measured.
+    /// Which of the sections without load are measured.
     idle: bool,
     start: bool,
     update_readme: bool,
@@ -59,7 +59,7 @@ fn main() -> Outcome<()> {
     raise_open_files();
     let work = Work::new()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-    // This program lies in bench/build/release of the folder where cargo puts what it builds.
+    // This program is in bench/build/release of cargo's target folder.
     let programs = std::env::current_exe()?.parent().ok_or("no directory")?.to_path_buf();
     let target = programs.ancestors().nth(3).ok_or("no target directory")?.to_path_buf();
     let made = rcgen::generate_simple_self_signed(["localhost".to_string()])?;
@@ -85,7 +85,7 @@ fn main() -> Outcome<()> {
         results: Results::default(),
         suites: BTreeMap::new(),
     };
-    // Before the run, whose own load is not what a reader should know.
+    // Before the run, so that its own load does not count.
     let machine = machine::describe(&bench.place, &plan.servers, plan.rounds, plan.time);
     bench.run(&plan);
     bench.report(&plan, &machine)
@@ -185,7 +185,7 @@ struct Bench {
     place: Place,
     certificate: CertificateDer<'static>,
     results: Results,
-    /// What each server has chosen of what the client offers.
+    /// The cipher suite that each server has chosen.
     suites: BTreeMap<Server, &'static str>,
 }
 
@@ -382,7 +382,7 @@ impl Bench {
     }
 }
 
-/// Puts the tables in the place of those of the last run.
+/// Replaces the tables of the last run.
 fn update_readme(readme: &Path, tables: &str) -> Outcome<()> {
     const MARK: &str = "<!-- The rest is written by `make bench`. -->\n";
     let text = fs::read_to_string(readme)?;
@@ -416,6 +416,6 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Outcome<()> {
 fn raise_open_files() {
     use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
     let now = getrlimit(Resource::Nofile);
-    // If it may not be raised, the operation that needs more says so.
+    // If the limit cannot be raised, the operation that needs more reports it.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: now.maximum, maximum: now.maximum });
 }

@@ -1,9 +1,9 @@
-//! What is measured, each operation with the request it is made of and the answer that every server must give to it.
+//! The measured operations, each with its request and the answer that every server must give.
 
 use crate::load::{Connections, Job};
 
 pub struct Operation {
-    /// As JSON, charts and the command line name it.
+    /// The name in JSON, charts and the command line.
     pub name: &'static str,
     pub title: &'static str,
     pub job: Job,
@@ -49,7 +49,7 @@ fn of(name: &'static str, title: &'static str, request: Vec<u8>, connections: us
 }
 
 impl Operation {
-    /// One request of it, for the check that comes first.
+    /// One request of the operation, for the check before the run.
     pub fn one_request(&self) -> &[u8] {
         &self.job.request[..self.job.request.len() / self.job.requests]
     }

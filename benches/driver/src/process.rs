@@ -1,4 +1,4 @@
-//! A server as a process with all its threads and children: started, looked at, and ended.
+//! A server as a process with all its threads and children: starts, measures and ends it.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -12,7 +12,7 @@ use rustix::process::{kill_process_group, Pid, Signal};
 
 use crate::Outcome;
 
-/// How long a server may take to end when it is asked to.
+/// The time limit for a server to end on request.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Ends the server and all its processes when it goes out of scope.
@@ -32,7 +32,7 @@ impl Process {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// The server's processes: the one that was started, its children, and theirs.
+    /// The server's processes: the first one, its children, and theirs.
     fn pids(&self) -> Vec<u32> {
         let mut pids = vec![self.child.id()];
         let mut at = 0;
@@ -48,8 +48,8 @@ impl Process {
         pids
     }
 
-    /// User and system time of all processes and threads so far. The kernel's clock of a process gives in nanoseconds what
-    /// /proc/PID/stat gives in hundredths of a second.
+    /// User and system time of all processes and threads so far. It comes from the kernel's clock of each process in
+    /// nanoseconds, because /proc/PID/stat only has hundredths of a second.
     pub fn cpu(&self) -> Outcome<Duration> {
         let mut sum = Duration::ZERO;
         for pid in self.pids() {
@@ -59,7 +59,7 @@ impl Process {
         Ok(sum)
     }
 
-    /// The proportional set size in KiB: what the processes hold, pages they share counted once among them.
+    /// The proportional set size in KiB: the memory of the processes, with shared pages counted once.
     pub fn memory_kib(&self) -> Outcome<u64> {
         self.sum("smaps_rollup", "Pss:")
     }
@@ -81,7 +81,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The group's number is the first process's, and stays its own until that is waited for.
+        // The group has the number of the first process, which is not reused before that process is waited for.
         let Some(group) = Pid::from_raw(self.child.id() as i32) else { return };
         let _ = kill_process_group(group, Signal::TERM);
         let until = Instant::now() + PATIENCE;

@@ -1,4 +1,4 @@
-//! All figures of a run: medians with the least and the most, as JSON, as tables, and against what was to be reached.
+//! All figures of a run: medians with minimum and maximum, as JSON, as tables, and compared with the goals.
 
 use std::collections::BTreeMap;
 
@@ -6,17 +6,17 @@ use serde_json::{json, Value};
 
 use crate::servers::Server;
 
-/// An operation as it is told: its figures, the most important first.
+/// A section of the results: its figures, the most important first.
 pub struct Section {
     pub name: String,
     pub title: String,
-    /// Name and what it is in words.
+    /// The name, and a description.
     pub figures: Vec<(String, String)>,
 }
 
 #[derive(Default)]
 pub struct Results {
-    /// By section, figure and server: one value a round.
+    /// By section, figure and server: one value for each round.
     values: BTreeMap<(String, String, Server), Vec<f64>>,
     /// Why a server has no figures in a section.
     pub notes: BTreeMap<(String, Server), String>,
@@ -28,7 +28,7 @@ pub struct Spread {
     pub most: f64,
 }
 
-/// What lockgate is measured against in a target.
+/// What a goal compares lockgate with.
 #[derive(Clone, Copy)]
 enum Against {
     BestPeer,
@@ -36,7 +36,7 @@ enum Against {
     Nothing,
 }
 
-/// Section, figure, against what, and the most that the ratio, or against nothing the value, may be.
+/// Section, figure, the comparison, and the maximum of the ratio, or of the value without a comparison.
 const TARGETS: [(&str, &str, Against, f64); 24] = [
     ("keep_alive_8", "cpu_us", Against::BestPeer, 0.95),
     ("keep_alive_8", "cpu_us", Against::Server(Server::Floor), 1.10),
@@ -93,7 +93,7 @@ impl Results {
         json!({"machine": machine, "operations": all})
     }
 
-    /// One section in Markdown: a line a server, the best first.
+    /// One section in Markdown: one line for each server, the best first.
     pub fn table(&self, section: &Section, servers: &[Server]) -> String {
         let figures: Vec<_> = section
             .figures
@@ -137,7 +137,7 @@ impl Results {
         text + "\n"
     }
 
-    /// What was to be reached, and what was.
+    /// The goals, and whether they were reached.
     pub fn targets(&self, servers: &[Server]) -> String {
         let mut text =
             "| operation | figure | against | ratio or value | to reach | |\n|---|---|---|---|---|---|\n"
@@ -169,7 +169,7 @@ impl Results {
     }
 }
 
-/// As many digits as a reader needs.
+/// A number with as many digits as a reader needs.
 pub fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 1_000.0 => {

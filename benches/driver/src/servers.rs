@@ -1,5 +1,5 @@
-//! The servers that are measured, each in the configuration that its users would call right for this machine: as many workers
-//! as cores, TLS 1.3, keep-alive without end, no logs.
+//! The measured servers, each in a configuration that its users would recommend for this machine: as many workers as cores,
+//! TLS 1.3, unlimited keep-alive, no logs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use std::process::Command;
 use crate::operations::{Operation, DATA};
 use crate::Outcome;
 
-/// What every server is started with.
+/// The paths that every server needs at its start.
 pub struct Place {
     /// The root of the project.
     pub root: PathBuf,
-    /// Where cargo puts what it builds of the project.
+    /// cargo's target folder of the project.
     pub target: PathBuf,
     /// Where the peers' programs are.
     pub programs: PathBuf,
-    /// For certificates and configurations; its own for each run.
+    /// The folder for certificates and configurations of this run.
     pub work: PathBuf,
     pub certificate: PathBuf,
     pub key: PathBuf,
@@ -71,7 +71,7 @@ impl Server {
         }
     }
 
-    /// Why it has no part in an operation, if it has none.
+    /// Why the server is left out of an operation, if it is.
     pub fn has_no_part_in(self, operation: &Operation) -> Option<&'static str> {
         const CANNED: &str = "a canned answer only";
         const NO_PROGRAM: &str = "runs no program of the user's";
@@ -273,11 +273,11 @@ pub fn first_line(command: &mut Command) -> String {
     String::from_utf8_lossy(&text).lines().next().unwrap_or("?").trim().to_string()
 }
 
-/// The versions of these crates as a Cargo.lock has them.
+/// The versions of these crates in a Cargo.lock.
 fn locked(lock: &Path, crates: &[&str]) -> String {
     let text = fs::read_to_string(lock).unwrap_or_default();
     let version = |name: &str| {
-        // Of several the newest, which stands last.
+        // The last of several versions is the newest.
         let at = text.rfind(&format!("name = \"{name}\"\n"))?;
         text[at..].lines().nth(1)?.split('"').nth(1)
     };

@@ -1,4 +1,4 @@
-//! What the peers have in common, so that they differ in the server alone: the arguments, the listening socket, the TLS
+//! The common parts of the peers, which differ only in the server: the arguments, the listening socket, the TLS
 //! configuration and the answers.
 
 use std::error::Error;
@@ -17,13 +17,13 @@ pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// The answer to GET /api/data.
 pub const DATA: &str = r#"{"message":"Secure data over HTTPS"}"#;
 pub const JSON: &str = "application/json";
-/// The length of what GET /large gives, in bytes.
+/// The length of the answer to GET /large, in bytes.
 pub const LARGE_BYTES: usize = 1024 * 1024;
-/// The largest body that is taken, in bytes: the benchmark's own, and room.
+/// The largest accepted body, in bytes: the benchmark's largest one, and some more.
 pub const MOST_BODY_BYTES: usize = 2 * LARGE_BYTES;
-/// What a handler of /block does.
+/// The work of the handler of /block.
 pub const BLOCK: Duration = Duration::from_millis(1);
-/// Longer than any idle connection is looked at.
+/// Longer than the measurement of idle connections.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(600);
 
 pub struct Arguments {
@@ -48,7 +48,8 @@ pub fn listener(port: u16) -> Outcome<TcpListener> {
     Ok(listener)
 }
 
-/// TLS 1.3 with ring and as many tickets as lockgate gives, since none is the peer's own merit or fault: rustls would give two.
+/// TLS 1.3 with ring and as many tickets as lockgate gives, so that this does not change the results: the default of rustls
+/// is two.
 pub fn tls(arguments: &Arguments) -> Outcome<ServerConfig> {
     let chain = CertificateDer::pem_file_iter(&arguments.certificate)?.collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_file(&arguments.key)?;
@@ -72,7 +73,7 @@ pub fn length_of(body: &[u8]) -> String {
     serde_json::json!({"length": body.len()}).to_string()
 }
 
-/// The answer to POST /json: how many members the object has, once it is read whole.
+/// The answer to POST /json: the number of members of the object, which is parsed whole.
 pub fn members_of(body: &[u8]) -> Option<String> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     Some(serde_json::json!({"members": value.as_object()?.len()}).to_string())

@@ -1,5 +1,5 @@
 //! The floor: rustls over bare epoll, two threads, a canned answer, no HTTP beyond finding the end of a head. No router, no
-//! limit, no timer, no log, and nothing that a real client may need. What a server of HTTPS costs at the least.
+//! limit, no timer, no log, and nothing that a real client may need. An HTTPS server can hardly cost less.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use rustls::{ServerConfig, ServerConnection};
 
 const THREADS: usize = 2;
 const EVENTS: usize = 64;
-/// The event of the listening socket; all others are a connection's place in the table.
+/// The token of the listening socket; other tokens are places in the table of connections.
 const LISTENER: u64 = u64::MAX;
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 36\r\n\
     date: Mon, 23 Nov 2026 19:00:00 GMT\r\n\r\n{\"message\":\"Secure data over HTTPS\"}";
@@ -21,7 +21,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncon
 struct Connection {
     tcp: TcpStream,
     tls: ServerConnection,
-    /// The beginning of a head whose end has not come.
+    /// The beginning of an incomplete head.
     rest: Vec<u8>,
 }
 
@@ -78,7 +78,7 @@ fn serve(listener: &TcpListener, config: &Arc<ServerConfig>) -> Outcome<()> {
 }
 
 impl Connection {
-    /// Whether it stays open.
+    /// Returns whether the connection stays open.
     fn advance(&mut self, room: &mut [u8], answers: &mut Vec<u8>) -> bool {
         match self.tls.read_tls(&mut self.tcp) {
             Ok(1..) => {}
@@ -105,7 +105,7 @@ impl Connection {
                 Err(_) => return false,
             }
         }
-        // The buffer's limit is far above what a client sends that waits for its answers; and so is the socket's.
+        // The limits of the buffer and of the socket are far above the requests of a client that waits for its answers.
         if !answers.is_empty() && self.tls.writer().write_all(answers).is_err() {
             return false;
         }
@@ -118,7 +118,7 @@ impl Connection {
     }
 }
 
-/// Answers every head that ends in `input`; where the last of them ends.
+/// Answers every head that ends in `input`; returns the end of the last one.
 fn answer(input: &[u8], answers: &mut Vec<u8>) -> usize {
     let mut end = 0;
     for found in memchr::memmem::find_iter(input, b"\r\n\r\n") {

@@ -1,4 +1,4 @@
-//! hyper with tokio-rustls, one task a connection, as its own examples have it.
+//! hyper with tokio-rustls, one task for each connection, like hyper's own examples.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ fn main() -> Outcome<()> {
                 let Ok(tls) = acceptor.accept(tcp).await else { return };
                 let service = service_fn(move |request| answer(request, large));
                 let mut http = http1::Builder::new();
-                // How a connection ends is the client's affair.
+                // Errors at the end of a connection are normal.
                 let _ = http.pipeline_flush(true).serve_connection(TokioIo::new(tls), service).await;
             });
         }

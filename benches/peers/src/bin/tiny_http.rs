@@ -1,5 +1,5 @@
-//! tiny_http with its rustls feature (rustls 0.20) and threads that answer, which is its whole configuration: it gives no way
-//! to name ALPN, TLS versions or tickets.
+//! tiny_http with its rustls feature (rustls 0.20) and threads that answer. It has no other settings: ALPN, TLS versions
+//! and tickets cannot be set.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,7 @@ fn main() -> Outcome<()> {
             let server = server.clone();
             thread::spawn(move || {
                 while let Ok(request) = server.recv() {
-                    // A client that has gone away is no failure of the server.
+                    // A client that leaves is not a failure of the server.
                     let _ = answer(request, large);
                 }
             })
