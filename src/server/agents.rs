@@ -1,7 +1,7 @@
-//! The agents that identities bring along: checked against what the server offers, started with it, stopped with it.
+//! The agents of the server's identities: checks that the server meets their needs, and starts and stops them with it.
 //!
-//! Knows the contract in `tls::agent` and no agent. Called by `builder` and `run`. Where no identity can bring one, as without
-//! the feature `acme`, nothing of this is linked.
+//! Knows the trait in `tls::agent` and no agent. `builder` and `run` call it. When no identity can have an agent, as without
+//! the feature `acme`, none of this is linked.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use crate::redirect;
 use crate::tls::agent::{AtWork, Surroundings};
 use crate::tls::Identity;
 
-/// How long the end waits for agents; what they do is safe to cut off at any point.
+/// How long a stopping server waits for agents. Their work can be cut off safely at any point.
 const LAST_WAIT: Duration = Duration::from_secs(1);
 
-/// The agents at work.
+/// The running agents.
 pub(super) struct Agents(Vec<Box<dyn AtWork>>);
 
 impl Agents {
     /// # Errors
-    /// [`Error::Io`] when a thread cannot be started; those that were are asked to stop.
+    /// [`Error::Io`] when a thread cannot be started. Agents that were started are asked to stop.
     pub(super) fn start(shared: &Shared) -> Result<Agents, Error> {
         let serving = shared.tls.current();
         let mut at_work = Agents(Vec::new());
@@ -49,10 +49,10 @@ impl Agents {
     }
 }
 
-/// Whether the server that is described can prove the names of these identities.
+/// Checks that the names of these identities can be validated on this server.
 ///
 /// # Errors
-/// [`Error::Setting`] for two agents in one directory, and for what an agent misses.
+/// [`Error::Setting`] for two agents in one directory, and for a need of an agent that the server does not meet.
 pub(super) fn check(identities: &[Identity], server: Surroundings) -> Result<(), Error> {
     let agents: Vec<_> = identities.iter().filter_map(Identity::agent).collect();
     let mut directories = BTreeSet::new();
@@ -67,7 +67,7 @@ pub(super) fn check(identities: &[Identity], server: Surroundings) -> Result<(),
     agents.iter().try_for_each(|agent| agent.check(server))
 }
 
-/// What the redirect answers to authorities that validate a name; `None` when no identity is from one.
+/// The redirect's answers to authorities that validate a name. `None` when no identity has an agent.
 pub(super) fn challenges(identities: &[Identity]) -> Option<Box<redirect::Challenges>> {
     let agents: Vec<_> = identities.iter().filter_map(Identity::agent).cloned().collect();
     (!agents.is_empty())

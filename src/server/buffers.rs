@@ -1,6 +1,6 @@
-//! What a worker keeps between connections: the buffers that it lends to the one it serves, and its clock. Connections that
-//! wait hold no buffers of their own, only the bytes that they could not use yet. The input is apart from the rest, because
-//! a request is read where it lies while its answer is written.
+//! The buffers and the clock of a worker, which it lends to the connection that it serves. Waiting connections hold no buffers,
+//! only bytes that they could not use yet. The input buffer is separate, because a request is read in place while its answer is
+//! written.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,22 +14,22 @@ use crate::limits::limit::Limit;
 pub(crate) struct Buffers<'s> {
     pub context: &'s Context,
     pub scheduler: &'s dyn Scheduler,
-    /// The worker's number; the supervisor, which calls no handler, has none.
+    /// The worker's number. The supervisor, which calls no handlers, has none.
     pub me: Option<usize>,
-    /// Responses that are written but not encrypted yet.
+    /// Responses that are written and not encrypted yet.
     pub output: Vec<u8>,
-    /// For a piece of a response's reader, and for bytes that are dropped.
+    /// For a piece from a response's reader, and for bytes that are dropped.
     pub scratch: Vec<u8>,
     /// Requests that may still be answered in this turn.
     pub requests_left: u32,
     pub clock: Clock,
     pub common: Common,
-    /// Until when their date holds, since the clock's start.
+    /// Until when the date in `common` is right, counted from the clock's start.
     common_until: Duration,
 }
 
-/// How much of a response's reader is taken at a time; less than a TLS record, so that chunk framing fits in with it, and
-/// four of them with it are less than the kernel sends on as one.
+/// How much is read from a response's reader at a time. A piece with its chunk framing fits into a TLS record, and four of them
+/// fit into what the kernel passes on as one.
 pub(crate) const PIECE_BYTES: usize = 16 * 1024 - 256;
 
 impl<'s> Buffers<'s> {
@@ -47,12 +47,12 @@ impl<'s> Buffers<'s> {
         }
     }
 
-    /// Looks at the clock: the time since its start.
+    /// Reads the clock. Returns the time since its start.
     pub(crate) fn look(&mut self) -> Duration {
         self.clock.look()
     }
 
-    /// The time as of the last look.
+    /// The time at the last reading.
     pub(crate) fn now(&self) -> Instant {
         self.clock.now()
     }
@@ -66,7 +66,7 @@ impl<'s> Buffers<'s> {
         self.millis() + whole_millis(wait)
     }
 
-    /// The deadline that `limit`, which is `timeout` long, sets from now on.
+    /// The deadline of `limit`, after `timeout` from now.
     pub(crate) fn deadline(&self, limit: Limit, timeout: Duration) -> Deadline {
         Deadline::of(limit, self.after(timeout))
     }
@@ -84,8 +84,7 @@ impl<'s> Buffers<'s> {
         self.context.workers.leave_handler(self.me, handler, took);
     }
 
-    /// Sees to it that the lines which heads have in common say the time; they are made anew once a second, so a clock that
-    /// is set shows within one.
+    /// Updates the date in the lines that all heads share, once a second. So a change of the clock shows within a second.
     pub(crate) fn renew_common(&mut self) {
         if self.clock.elapsed() >= self.common_until {
             let since_1970 = crate::calendar::since_1970(SystemTime::now());

@@ -1,4 +1,4 @@
-//! How a server is described and opened.
+//! The builder of a server, and how it opens its sockets.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,10 +33,10 @@ use crate::router::Router;
 use crate::tls::agent::Surroundings;
 use crate::tls::{ClientAuth, Clients, Identity, Live, RECORD_BYTES};
 
-/// Enough for every name that an appliance has; each full handshake looks through them.
+/// Enough for every name of an appliance. Each full handshake searches all of them.
 const MOST_FURTHER_IDENTITIES: usize = 1_000;
 
-/// A server that is being described; made by [`Server::builder`].
+/// The settings of a server; made by [`Server::builder`].
 pub struct ServerBuilder {
     router: Router,
     https: String,
@@ -48,7 +48,7 @@ pub struct ServerBuilder {
     identity: Option<Identity>,
     also: Vec<Identity>,
     also_pairs: Vec<(PathBuf, PathBuf)>,
-    /// What loads them, and what asks again for those that are missing; a program without them does not link it.
+    /// The functions that load such pairs and load missing pairs again. A program without such pairs does not link them.
     with_pairs: Option<(missing::Load, AskForMissing)>,
     listener: Option<Listener>,
     client_auth: Option<ClientAuth>,
@@ -69,7 +69,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Describes a server that answers with `router`.
+    /// Starts the description of a server that answers with `router`.
     pub fn builder(router: Router) -> ServerBuilder {
         ServerBuilder {
             router,
@@ -92,30 +92,31 @@ impl Server {
         }
     }
 
-    /// The address that HTTPS is served on; the real port when 0 was asked for.
+    /// The address of HTTPS. With port 0 it holds the actual port.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address that redirects are served on, if they are.
+    /// The address of the redirect, if there is one.
     pub fn redirect_addr(&self) -> Option<SocketAddr> {
         self.redirect_address
     }
 
-    /// How many connections may be open at a time: [`Limits::connections`], or less when the open-file limit leaves less.
+    /// How many connections may be open at a time: [`Limits::connections`], or fewer if the open-file limit requires it.
     pub fn connections(&self) -> usize {
         self.handle.shared().connections
     }
 
-    /// A handle that stops the server or gives it another certificate, from any thread.
+    /// A handle to stop the server or change its certificate, from any thread.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Serves until a [`Handle`] says stop, then drains. The calling thread is the listener's.
+    /// Serves until [`Handle::stop`] is called, then finishes open requests and returns. The calling thread becomes the
+    /// listener's.
     ///
     /// # Errors
-    /// [`Error::Io`] when a thread cannot be started. What goes wrong later goes to the log, and the server goes on.
+    /// [`Error::Io`] when a thread cannot be started. Later faults are logged, and the server goes on.
     pub fn run(self) -> Result<(), Error> {
         run::run(self.handle, self.acceptor, self.redirect, self.rounds)
     }
@@ -151,30 +152,30 @@ impl fmt::Debug for ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// Where HTTPS is served: an address with a port, `127.0.0.1:8443` or `[::]:8443`. `[::]` takes IPv4 too. Port 0
-    /// takes any free one. Defaults to `[::]:8443`.
+    /// The address of HTTPS with its port, such as `127.0.0.1:8443` or `[::]:8443`. `[::]` accepts IPv4 too. Port 0 means any
+    /// free port. Defaults to `[::]:8443`.
     pub fn https(mut self, address: impl Into<String>) -> Self {
         self.https = address.into();
         self
     }
 
-    /// Where plain HTTP is answered with redirects to HTTPS: GET and HEAD with 301, which every client follows, all else with
-    /// 308, which keeps method and body (RFC 9110 §15.4). A path that HTTPS refuses is refused here with the same 400. Defaults
-    /// to nowhere.
+    /// The address on which plain HTTP is redirected to HTTPS. GET and HEAD are answered with 301, which every client follows,
+    /// other methods with 308, which keeps method and body (RFC 9110 §15.4). A path that HTTPS refuses gets the same 400 here.
+    /// Defaults to no redirect.
     pub fn redirect_http(mut self, address: impl Into<String>) -> Self {
         self.redirect = Some((address.into(), redirect::open));
         self
     }
 
-    /// The host that redirects lead to, whatever host the request names. Without it a redirect leads to the request's own
-    /// host when the certificate is for it, and is refused with 421 when not.
+    /// The host that redirects lead to, regardless of the request's host. Without it a redirect leads to the request's own host
+    /// if the certificate is for that host; otherwise the request gets 421.
     pub fn public_name(mut self, host: impl Into<String>) -> Self {
         self.public_name = Some(host.into());
         self
     }
 
-    /// The port that redirects lead to, where clients see another one than the server (port forwarding). Defaults to the
-    /// port of [`https`](ServerBuilder::https).
+    /// The port that redirects lead to, if clients use another port than the server (port forwarding). Defaults to the port of
+    /// [`https`](ServerBuilder::https).
     pub fn public_port(mut self, port: u16) -> Self {
         self.public_port = Some(port);
         self
@@ -186,43 +187,43 @@ impl ServerBuilder {
         self
     }
 
-    /// A further header that carries credentials, beside `Authorization`, `Proxy-Authorization`, `Cookie`, `X-Api-Key` and others
+    /// Adds a header that carries credentials, beside `Authorization`, `Proxy-Authorization`, `Cookie`, `X-Api-Key` and others
     /// of that kind (`Api-Key`, `X-Auth-Token`, `X-Access-Token`, `X-Amz-Security-Token`, `X-Goog-Api-Key`, `X-Vault-Token`,
-    /// `Private-Token`). In any case of letters, of 64 bytes at most; another one gives [`Error::Setting`] in
-    /// [`bind`](ServerBuilder::bind).
+    /// `Private-Token`). The case does not matter. A name that is not a token or is longer than 64 bytes makes
+    /// [`bind`](ServerBuilder::bind) fail with [`Error::Setting`].
     pub fn credential_header(mut self, name: impl Into<String>) -> Self {
         self.credential_headers.push(name.into());
         self
     }
 
-    /// The certificate and its key; with [others](ServerBuilder::add_identity), the one for clients that ask for none of
-    /// them by name (no SNI, an IP address, a name that no certificate is for).
+    /// The certificate and its key. With [further identities](ServerBuilder::add_identity), it is the default, for clients that
+    /// ask for none of them by name (no SNI, an IP address, an unknown name).
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// A further certificate, for clients that ask for one of its names (SNI, RFC 6066 §3). A name that a certificate
-    /// holds as it is comes before another's wildcard; among equals the first wins. At most 1,000.
+    /// Adds a certificate for clients that ask for one of its names (SNI, RFC 6066 §3). An exact name is preferred to a
+    /// wildcard of another certificate; among equals the first is used. At most 1,000.
     pub fn add_identity(mut self, identity: Identity) -> Self {
         self.also.push(identity);
         self
     }
 
-    /// A further certificate and its key, as for [`Identity::from_pem_files`], that the server can do without. When they cannot
-    /// be used, [`bind`](ServerBuilder::bind) says so in the log, as an error, and in [`Health::missing`](crate::Health), and
-    /// the others are served; they are tried again when the files change, with increasing rests, and at
+    /// Adds an optional certificate and its key, as for [`Identity::from_pem_files`]. If the files cannot be used,
+    /// [`bind`](ServerBuilder::bind) logs an error and [`Health::missing`](crate::Health) lists them, and the server runs with
+    /// the others. They are tried again when the files change, at increasing intervals, and at
     /// [`Handle::reload`](crate::Handle::reload). Without [`identity`](ServerBuilder::identity) and
-    /// [`add_identity`](ServerBuilder::add_identity) the first pair that can be used is the default. There may be 1,000
-    /// further certificates in all, these and those of `add_identity` together.
+    /// [`add_identity`](ServerBuilder::add_identity) the first pair that can be used is the default. At most 1,000 further
+    /// certificates, together with those of `add_identity`.
     pub fn add_pem_files(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.also_pairs.push((certificate.into(), key.into()));
         self.with_pairs = Some((Missing::load, Renewal::ask_for_missing));
         self
     }
 
-    /// What to call when a certificate is renewed, cannot be renewed, or is running out; the log says it too. Called on
-    /// the thread that looks after the certificates or the one that called [`Handle::reload`]; keep it short.
+    /// A function that is called when a certificate is renewed, cannot be renewed, or will expire soon; the log says it too. It
+    /// runs on the renewal thread or on the thread that called [`Handle::reload`]; keep it short.
     pub fn on_identity_event(
         mut self,
         listener: impl Fn(&IdentityEvent<'_>) + Send + Sync + 'static,
@@ -231,8 +232,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether clients show certificates, and which are accepted. Its files are read by [`bind`](ServerBuilder::bind) and, as
-    /// those of identities, again when they change; if they are bad then, the old ones stay. Defaults to asking for none.
+    /// Whether clients need certificates, and which are accepted. [`bind`](ServerBuilder::bind) reads its files. They are read
+    /// again when they change; if the new ones cannot be used, the old ones stay. Defaults to no client certificates.
     pub fn client_auth(mut self, clients: ClientAuth) -> Self {
         self.client_auth = Some(clients);
         self
@@ -244,8 +245,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Whether each answer to a request leaves a line in the log, at level info, target `lockgate::access`; also a refusal, and
-    /// an answer that was cut, which ends in `cut`:
+    /// Whether the log gets a line for each answer to a request, at level info, with the target `lockgate::access`. Refusals
+    /// have a line too. The line of an answer that was cut ends in `cut`:
     ///
     /// ```text
     /// GET /api/data 200 42 118us 192.0.2.7:50514 TLSv1.3
@@ -253,15 +254,15 @@ impl ServerBuilder {
     /// GET /log 200 81920 2004114us 192.0.2.7:50516 TLSv1.3 cut
     /// ```
     ///
-    /// They are the method, the path as it came without its query, the status, the bytes of the body, the time from the head's
-    /// end in microseconds, the peer and the TLS version; `-` is what is not known. Defaults to `false`.
+    /// The fields are the method, the path as it came without its query, the status, the bytes of the body, the time from the
+    /// head's end in microseconds, the peer and the TLS version. `-` means unknown. Defaults to `false`.
     pub fn access_log(mut self, on: bool) -> Self {
         self.access_log = on;
         self
     }
 
-    /// How the names of fields are written in all responses, refusals and redirects included: for small clients that compare
-    /// them letter by letter. Defaults to [`FieldNames::LowerCase`].
+    /// How the names of fields are written in all responses, including refusals and redirects. Some small clients compare them
+    /// letter by letter. Defaults to [`FieldNames::LowerCase`].
     ///
     /// ```
     /// use lockgate::{FieldNames, Router, Server};
@@ -274,14 +275,15 @@ impl ServerBuilder {
         self
     }
 
-    /// The most bytes that a TLS record has which is sent, its header and what encryption adds counted: 128 to 16,384, for
-    /// clients whose buffers are smaller than the 16 KiB that TLS allows (RFC 8446 §5.1). Records of the handshake, with the
-    /// certificate, are cut too. Small records cost CPU: each has up to 29 bytes and an encryption of its own. Defaults to
-    /// what TLS allows. Beyond the range [`bind`](ServerBuilder::bind) gives [`Error::Setting`].
+    /// The largest TLS record that is sent, in bytes, with its header and the overhead of encryption: 128 to 16,384. It is for
+    /// clients whose buffers are smaller than the 16 KiB that TLS allows (RFC 8446 §5.1). It also holds for records of the
+    /// handshake, with the certificate. Small records cost CPU time: each has up to 29 bytes of overhead, and is encrypted
+    /// separately. Defaults to what TLS allows. [`bind`](ServerBuilder::bind) fails with [`Error::Setting`] outside of the
+    /// range.
     ///
-    /// A client cannot ask for it: of the extensions for that, rustls reads neither `max_fragment_length` (RFC 6066 §4) nor
-    /// `record_size_limit` (RFC 8449); it passes over both, as TLS has a server do that does not know them. So this holds for all
-    /// clients of a server, and says nothing about what they send.
+    /// Clients cannot request a size: rustls ignores the extensions `max_fragment_length` (RFC 6066 §4) and `record_size_limit`
+    /// (RFC 8449), as TLS requires for unknown extensions. So this setting holds for all clients, and does not limit the
+    /// records that they send.
     ///
     /// ```
     /// use lockgate::{Router, Server};
@@ -294,15 +296,15 @@ impl ServerBuilder {
         self
     }
 
-    /// Checks everything and opens the sockets. Clients that connect from now on are served once
-    /// [`run`](Server::run) is called. The first call in a process also sets a panic hook, which keeps panics in handlers to
-    /// one line in the log (see the crate's page, "Handlers").
+    /// Checks everything and opens the sockets. Clients that connect from now on are served once [`run`](Server::run) is
+    /// called. The first call in a process also sets a panic hook, so that a panic in a handler is only one line in the log
+    /// (see "Handlers" on the crate's page).
     ///
     /// # Errors
-    /// [`Error::Route`] for a route that cannot be served, [`Error::Setting`] for a limit out of its range, a missing
-    /// identity or an address that is none, [`Error::Identity`] for a file of [`client_auth`](ServerBuilder::client_auth)
-    /// that cannot be used, and for the first of [`add_pem_files`](ServerBuilder::add_pem_files) when there is no other
-    /// certificate, [`Error::Listen`] for an address that cannot be had.
+    /// [`Error::Route`] for a route that cannot be served, [`Error::Setting`] for a limit out of its range, a missing identity
+    /// or an invalid address, [`Error::Identity`] for a file of [`client_auth`](ServerBuilder::client_auth) that cannot be
+    /// used, and for the first of [`add_pem_files`](ServerBuilder::add_pem_files) when there is no other certificate,
+    /// [`Error::Listen`] for an address that is not available.
     pub fn bind(mut self) -> Result<Server, Error> {
         if let Some(fault) = self.router.take_fault() {
             return Err(fault);
@@ -418,8 +420,8 @@ impl ServerBuilder {
         }
     }
 
-    /// How many HTTPS connections the open-file limit leaves room for, once the soft limit is raised to the hard one; the
-    /// redirect's share is cut down too.
+    /// Raises the soft open-file limit to the hard one. Returns how many HTTPS connections fit into it, and reduces the
+    /// redirect's connections if needed.
     fn fit_open_files(&mut self) -> usize {
         use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
         let now = getrlimit(Resource::Nofile);

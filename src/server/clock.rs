@@ -1,12 +1,12 @@
-//! The time as a worker knows it: looked at once for many uses, because a look costs as much as reading a short head. Counts
-//! from when the server's poller was made, so that a moment is one number.
+//! A worker's clock. It is read once for many uses, because reading the system's clock costs as much as reading a short head.
+//! It counts from the creation of the server's poller, so that a moment is one number.
 
 use std::time::{Duration, Instant};
 
 /// Milliseconds since the poller was made.
 pub(crate) type Millis = u64;
 
-/// A clock that stands still between looks.
+/// A clock that stands still between two readings.
 #[derive(Debug)]
 pub(crate) struct Clock {
     start: Instant,
@@ -15,29 +15,29 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// A clock that counts from `start`, as if it had been looked at then.
+    /// A clock that counts from `start`, as if it had been read then.
     pub(crate) fn since(start: Instant) -> Clock {
         Clock { start, elapsed: Duration::ZERO, millis: 0 }
     }
 
-    /// Looks; the time since the start.
+    /// Reads the system's clock. Returns the time since the start.
     pub(crate) fn look(&mut self) -> Duration {
         self.elapsed = self.start.elapsed();
         self.millis = whole_millis(self.elapsed);
         self.elapsed
     }
 
-    /// The time as of the last look.
+    /// The time at the last reading.
     pub(crate) fn now(&self) -> Instant {
         self.start + self.elapsed
     }
 
-    /// The same, as the time since the start.
+    /// The time from the start to the last reading.
     pub(crate) fn elapsed(&self) -> Duration {
         self.elapsed
     }
 
-    /// The same, in milliseconds.
+    /// The time from the start to the last reading, in milliseconds.
     pub(crate) fn millis(&self) -> Millis {
         self.millis
     }

@@ -1,5 +1,4 @@
-//! By when something has to have happened on a connection, and which limit says so. Who sets a deadline names its limit, and
-//! the log line that tells of its passing takes it from here.
+//! A deadline of a connection, with the limit that sets it. When the deadline passes, the log line names that limit.
 
 use super::clock::Millis;
 use crate::limits::limit::Limit;
@@ -7,7 +6,7 @@ use crate::limits::limit::Limit;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Deadline {
     pub at: Millis,
-    /// `None` for a bound of the server's own, which no log line names.
+    /// `None` for a fixed bound of the server, which no log line names.
     pub limit: Option<Limit>,
 }
 
@@ -16,12 +15,12 @@ impl Deadline {
         Deadline { at, limit: Some(limit) }
     }
 
-    /// A bound that is no setting.
+    /// A deadline of a fixed bound that is not a setting.
     pub(crate) fn own(at: Millis) -> Deadline {
         Deadline { at, limit: None }
     }
 
-    /// The same limit, at this time if that is earlier.
+    /// The deadline, or this time if it is earlier, with the same limit.
     pub(crate) fn no_later_than(self, at: Millis) -> Deadline {
         Deadline { at: self.at.min(at), ..self }
     }

@@ -1,5 +1,5 @@
-//! A service for tests: pipes in place of connections, each byte of which is a request, and a handler that tells what it does
-//! and blocks until it is let go.
+//! A service for tests. It has pipes instead of connections, each byte is a request, and its handler reports what it does and
+//! blocks until the test releases it.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,7 +18,7 @@ use super::supervisor;
 use super::turn::{Handlers, Idle, Outcome, Parking, Ready, Reason, Signals};
 use super::workers::{Service, Sizes, Workers};
 
-/// Which connection it is of, what has happened, and the worker.
+/// The connection, what has happened, and the worker.
 type Event = (usize, &'static str, Option<usize>);
 
 /// How long a test waits for an event before it fails.
@@ -29,7 +29,7 @@ pub(crate) struct Served {
     workers: Workers,
     stopped: AtomicBool,
     events: Mutex<Sender<Event>>,
-    /// What lets a blocked handler go on.
+    /// Releases a blocked handler.
     gate: Mutex<Receiver<()>>,
     pub(crate) faults: Mutex<Vec<String>>,
 }
@@ -65,7 +65,7 @@ pub(crate) struct Buffers<'s> {
 
 impl Served {
     fn tell(&self, event: Event) {
-        // Nobody listens any more when the test is over.
+        // At the end of the test nobody listens any more.
         let _ = self.events.lock().unwrap().send(event);
     }
 
@@ -122,7 +122,7 @@ impl Service for Served {
                 served.tell((key, "closed", me));
                 return Outcome::Closed(key);
             }
-            // A handler that blocks, and one that says so before.
+            // A handler that blocks (`b`), and a handler that announces it before (`s`).
             Some(request @ (b'b' | b's')) => match handlers {
                 Handlers::Call => {
                     served.workers().enter_handler(me, Some(0), now, || served.about_to_block(me));
@@ -146,7 +146,7 @@ impl Service for Served {
                 }
                 Handlers::Refuse => served.tell((key, "refused", me)),
             },
-            // A response with a reader that blocks, and one that goes on for long after.
+            // A response with a reader that blocks (`r`), and one that goes on for long after that (`R`).
             Some(request @ (b'r' | b'R')) => match served.enter_reader(key) {
                 Entry::Entered => {
                     served.workers().enter_handler(me, None, now, || served.about_to_block(me));
@@ -199,14 +199,14 @@ impl Client {
 }
 
 impl Fake {
-    /// With one permit, so many workers, and one place for a reader.
+    /// Starts a service with these sizes and one place for a reader.
     pub(crate) fn start(permits: usize, most: usize, queue_timeout: Millis, queue_requests: usize) -> Fake {
         let fake = Fake::new(Sizes { permits, most, readers: 1, queue_timeout, queue_requests });
         supervisor::start(&fake.served).unwrap();
         fake
     }
 
-    /// One that does not run.
+    /// A service that does not run.
     pub(crate) fn new(sizes: Sizes) -> Fake {
         let (tell, events) = mpsc::channel();
         let (let_go, gate) = mpsc::channel();
@@ -240,7 +240,7 @@ impl Fake {
         self.gate.as_ref().unwrap().send(()).unwrap();
     }
 
-    /// Waits until the lock guards what `is_so` wants.
+    /// Waits until `is_so` holds for the places.
     pub(crate) fn until(&self, is_so: impl Fn(&Places<Held>) -> bool) {
         let began = Instant::now();
         while !is_so(&self.served.poller.lock()) {
@@ -249,7 +249,7 @@ impl Fake {
         }
     }
 
-    /// Stops as the server does; how many threads have not ended.
+    /// Stops as the server does. Returns how many threads have not ended.
     pub(crate) fn stop(&mut self) -> usize {
         self.served.stopped.store(true, Ordering::SeqCst);
         self.gate = None;

@@ -1,9 +1,9 @@
-//! Waiting until a file may have changed, however it is replaced: written, renamed over, or through a symbolic link that is
-//! exchanged anywhere on the way to it, as certbot, Kubernetes and cert-manager do.
+//! Waits until a file may have changed, in any way: it was written, replaced by a rename, or a symbolic link anywhere in its
+//! path was changed, as certbot, Kubernetes and cert-manager do.
 //!
-//! The folders are watched, not the files: a file that is replaced takes its watch with it. What has changed there is for
-//! the caller, `renewal`, to find out. It costs no system call while nothing happens; where the system cannot watch
-//! folders the caller has to look from time to time, and [`Watch::sees_changes`] says so.
+//! It watches folders, not files, because the watch of a file ends when the file is replaced. The caller, `renewal`, finds out
+//! what has changed. Waiting needs no system calls while nothing happens. Where the system cannot watch folders,
+//! [`Watch::sees_changes`] is false, and the caller has to check the files from time to time.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -16,19 +16,20 @@ use mio::{Events, Poll, Token, Waker};
 const WAKER: Token = Token(0);
 const FOLDERS: Token = Token(1);
 
-/// Symbolic links that are followed on the way to a file, as Linux does.
+/// The most symbolic links that are followed in a path, as in Linux.
 const MOST_LINKS: usize = 40;
 
-/// How often folders are looked for that change while they are; then the caller looks from time to time.
+/// How often the search for folders is repeated when they change during the search. After that the caller checks from time to
+/// time.
 const MOST_SETS: usize = 8;
 
-/// What the thread of the renewal waits with.
+/// The waiting part of the renewal's thread.
 pub(super) struct Watch {
     poll: Poll,
     events: Events,
     waker: Arc<Waker>,
     folders: Option<notify::Folders>,
-    /// Whether all that were wanted last are watched.
+    /// Whether all folders that are needed are watched.
     sees_all: bool,
 }
 
@@ -42,17 +43,17 @@ impl Watch {
         Ok(Watch { poll, events: Events::with_capacity(4), waker, folders, sees_all: true })
     }
 
-    /// Ends a wait from another thread, the one that comes if there is none.
+    /// A waker that ends the current wait, or the next one, from another thread.
     pub(super) fn waker(&self) -> Arc<Waker> {
         self.waker.clone()
     }
 
-    /// Whether every change ends a wait; else only time does.
+    /// Whether every change ends a wait. If not, only time does.
     pub(super) fn sees_changes(&self) -> bool {
         self.folders.is_some() && self.sees_all
     }
 
-    /// Watches these files from now on, and no others. To be called again after each wait: folders come and go.
+    /// Watches these files from now on, and no others. Call it again after each wait, because folders come and go.
     pub(super) fn set(&mut self, files: &[PathBuf]) {
         let Some(notify) = &mut self.folders else { return };
         let find = || {
@@ -72,8 +73,8 @@ impl Watch {
                     return;
                 }
             }
-            // A folder that was made after it was looked for, and before the one above it was watched, is not seen by
-            // either; nor is a link that was exchanged then.
+            // A folder that was made between the search and the start of the watch is noticed by neither, and the same holds
+            // for a link that was changed then. So the search is repeated.
             let before = std::mem::replace(&mut folders, find());
             if folders == before {
                 return;
@@ -82,7 +83,7 @@ impl Watch {
         self.sees_all = false;
     }
 
-    /// Until something may have changed, the waker is used, or the time is over.
+    /// Waits until something may have changed, the waker is used, or the time is over.
     pub(super) fn wait(&mut self, most: Duration) -> io::Result<()> {
         match self.poll.poll(&mut self.events, Some(most)) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
@@ -95,12 +96,12 @@ impl Watch {
     }
 }
 
-/// The folders in which something must change for this path to lead to another file: the one that the file is in, and
-/// those of every link on the way. Where a folder is not there, the nearest above it that is.
+/// The folders in which a change can make this path lead to another file: the file's own folder, and the folder of each link in
+/// the path. For a missing folder it is the nearest existing one above it.
 fn folders_of(file: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut here = if file.is_absolute() { PathBuf::from("/") } else { PathBuf::from(".") };
-    // What is still to be walked, the next part last.
+    // The parts that are left to walk, the next part last.
     let mut rest: Vec<PathBuf> = parts(file);
     let mut links = 0;
     while let Some(part) = rest.pop() {
@@ -117,7 +118,7 @@ fn folders_of(file: &Path) -> Vec<PathBuf> {
                 }
             }
             Ok(metadata) if metadata.is_dir() => here = next,
-            // The file; or it, or a folder on the way, is not there, and would have to be made here.
+            // This is the file, or the file or a folder in its path is missing and would be made here.
             _ => break,
         }
     }
@@ -125,7 +126,7 @@ fn folders_of(file: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Adds a folder that is not there yet. There are only a few.
+/// Adds a folder if it is not in the list, which is short.
 fn add(found: &mut Vec<PathBuf>, folder: PathBuf) {
     if !found.contains(&folder) {
         found.push(folder);
@@ -168,9 +169,10 @@ mod notify {
             Ok(Folders { inotify, watches: Vec::new() })
         }
 
-        /// Whether all of them are watched now. Some may have just gone, and others may be passed through and not read.
+        /// Watches these folders. Returns whether all of them are watched: some may have just gone, and others may not be
+        /// readable.
         pub(super) fn set(&mut self, folders: &[PathBuf]) -> io::Result<bool> {
-            // Reading is no change, and neither is what is opened or only begun to be written.
+            // Reading is not a change, and neither is opening a file or a write that has not ended.
             let changes = WatchFlags::CLOSE_WRITE
                 | WatchFlags::CREATE
                 | WatchFlags::DELETE
@@ -186,7 +188,7 @@ mod notify {
                     Ok(watch) => {
                         now.push((folder.clone(), watch));
                     }
-                    // No more of them are to be had: nothing can be relied on then.
+                    // The system allows no more watches, so changes can be missed.
                     Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::NOMEM)) => {
                         return Err(error.into())
                     }
@@ -195,7 +197,7 @@ mod notify {
             }
             for (_, watch) in &self.watches {
                 if !now.iter().any(|(_, kept)| kept == watch) {
-                    // It goes by itself with its folder, and then there is none to remove.
+                    // The watch ends with its folder, and then there is none to remove.
                     let _ = remove_watch(&self.inotify, *watch);
                 }
             }
@@ -215,7 +217,7 @@ mod notify {
 
         pub(super) fn forget_events(&mut self) {
             let mut events = [0; 4096];
-            // At most what the kernel keeps (16,384 events), and it ends with WouldBlock.
+            // This reads at most the kernel's queue (16,384 events), and ends with WouldBlock.
             while self.inotify.read(&mut events).is_ok_and(|read| read > 0) {}
         }
     }
@@ -271,7 +273,7 @@ mod tests {
         let through_both = [root.clone(), root.join("live"), root.join("live/../archive/2")];
         assert_eq!(folders(&root.join("current/cert.pem")), through_both);
         assert_eq!(folders(Path::new("no such folder/cert.pem")), [PathBuf::from(".")]);
-        // A ring of links has no file, and no end either.
+        // A ring of links leads to no file, and never ends.
         symlink("ring", root.join("ring")).unwrap();
         assert_eq!(folders(&root.join("ring/cert.pem")), [root]);
     }
@@ -284,7 +286,7 @@ mod tests {
         let folders = watch.folders.as_mut().unwrap();
         let there = dir.path().to_path_buf();
         assert!(folders.set(std::slice::from_ref(&there)).unwrap());
-        // Gone is as good as forbidden, which nothing is for the superuser.
+        // A missing folder stands for a forbidden one, because root may read everything.
         assert!(!folders.set(&[there.clone(), there.join("gone")]).unwrap());
         assert!(folders.set(&[there]).unwrap());
     }
@@ -303,7 +305,7 @@ mod tests {
             });
             watch.set(std::slice::from_ref(&file));
             made.join().unwrap();
-            // Either the folder is watched, or that it was made is an event.
+            // Either the folder is watched, or its creation is an event.
             let notify = watch.folders.as_mut().unwrap();
             assert!(notify.watches(&folder) || notify.has_events(), "{number}");
         }

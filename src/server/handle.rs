@@ -1,6 +1,6 @@
-//! Steering a server while it runs: stopping it, exchanging its certificates, and asking how it is.
+//! Controls a running server: stops it, replaces its certificates, and reports its health.
 //!
-//! Called by programs, from any thread.
+//! Programs call it from any thread.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +16,7 @@ use super::serve::Shared;
 use crate::error::Error;
 use crate::tls::Identity;
 
-/// Steers a running server from any thread. Cloning it is cheap.
+/// Controls a running server from any thread. Cloning it is cheap.
 #[derive(Clone)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -41,13 +41,13 @@ impl Handle {
         &self.shared
     }
 
-    /// How the redirect is; made anew when there is none.
+    /// The redirect's state. A new one when there is no redirect.
     pub(super) fn redirect_state(&self) -> Arc<RedirectState> {
         self.redirect.as_ref().map(|redirect| redirect.state.clone()).unwrap_or_default()
     }
 
-    /// Asks the server to stop: idle connections are closed, requests whose head has arrived are answered, and after
-    /// [`Limits::drain_timeout`](crate::Limits::drain_timeout) the rest is cut. Returns at once.
+    /// Asks the server to stop. Idle connections are closed, requests whose head has arrived are answered, and after
+    /// [`Limits::drain_timeout`](crate::Limits::drain_timeout) the remaining connections are cut. Returns at once.
     pub fn stop(&self) {
         self.shared.draining.store(true, Ordering::SeqCst);
         if let Some(redirect) = &self.redirect {
@@ -57,31 +57,31 @@ impl Handle {
         wake(&self.listener);
     }
 
-    /// Asks the sources of all identities again, as the server does by itself when their files change, and gives new
-    /// connections what is new. Connections that are open keep theirs; sessions of before are not resumed. Reads the files
-    /// of [`ClientAuth`](crate::ClientAuth) again too; a client that is not accepted any more gets 403 to its next request.
+    /// Loads all identities again from their sources, as the server does by itself when their files change. New connections get
+    /// the new identities. Open connections keep theirs, and earlier sessions are not resumed. The files of
+    /// [`ClientAuth`](crate::ClientAuth) are read again too; a client that is no longer accepted gets 403 to its next request.
     /// Returns when it is done; a source that reads files takes a few milliseconds.
     ///
     /// # Errors
-    /// The first of what is wrong with the new ones; those stay as they are, which the log says of each.
+    /// The first failure. Identities that cannot be loaded stay as they are, and the log says so of each.
     pub fn reload(&self) -> Result<(), Error> {
         self.shared.renewal.reload()
     }
 
-    /// Gives new connections another identity in the place of the [first](crate::ServerBuilder::identity).
+    /// Replaces the [default identity](crate::ServerBuilder::identity) for new connections.
     ///
     /// # Errors
-    /// [`Error::Io`] when the operating system has no random numbers, [`Error::Identity`] when the certificate is over or not
-    /// valid yet and the one in use is valid; then nothing has changed.
+    /// [`Error::Io`] when the operating system has no random numbers, [`Error::Identity`] when the certificate has expired or
+    /// is not valid yet and the one in use is valid. In both cases nothing has changed.
     pub fn replace_identity(&self, identity: Identity) -> Result<(), Error> {
         self.shared.renewal.replace_default(identity)
     }
 
-    /// How the server is now: its certificates and what failed when they were renewed, the redirect, and how full it is. To
-    /// be served or shown by the device itself.
+    /// The server's health: its certificates and failed renewals, the redirect, and how many connections and workers are in
+    /// use. A device can serve or show it.
     ///
-    /// Looks at what is in memory, and checks the signatures of the chains in use anew: less work than a handshake, for each
-    /// identity. No connection waits for it.
+    /// It uses only data in memory, and checks the signatures of the chains in use again, which is less work than a handshake
+    /// for each identity. No connection waits for it.
     ///
     /// ```
     /// use std::sync::{Arc, OnceLock};
@@ -122,7 +122,7 @@ impl Handle {
         }
     }
 
-    /// The identity that is in use for clients that ask for no other by name.
+    /// The default identity, for clients that ask for no other by name.
     pub fn identity(&self) -> Identity {
         self.identities().swap_remove(0)
     }
@@ -139,8 +139,8 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// A server that runs on threads of its own; made by [`Server::spawn`](crate::Server::spawn). Dropping it leaves the
-/// server running.
+/// A server that runs on its own threads; made by [`Server::spawn`](crate::Server::spawn). Dropping it does not stop the
+/// server.
 #[derive(Debug)]
 pub struct Running {
     handle: Handle,
@@ -152,12 +152,12 @@ impl Running {
         Running { handle, thread }
     }
 
-    /// A handle to it.
+    /// A handle to the server.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Waits until it has stopped.
+    /// Waits until the server has stopped.
     ///
     /// # Errors
     /// Those of [`Server::run`](crate::Server::run).

@@ -1,5 +1,5 @@
-//! How a running server is: its certificates, its redirect, and how full it is. Values for a device to serve or to show;
-//! [`Handle::health`](super::handle::Handle::health) makes them. Nothing of a key is in them.
+//! The health of a running server: its certificates, its redirect, and the use of connections and workers. Plain values for a
+//! device to serve or show, without anything of a key. [`Handle::health`](super::handle::Handle::health) makes them.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -12,35 +12,36 @@ use crate::calendar::{signed_unix, unix};
 use crate::finding::{Finding, Severity};
 use crate::tls::{Expiry, Identity};
 
-/// How a server is at one moment.
+/// The health of a server at one moment.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Health {
     /// When.
     pub at: SystemTime,
-    /// Of each identity in use, the default first.
+    /// Each identity in use, the default first.
     pub identities: Vec<IdentityHealth>,
-    /// Pairs of [`add_pem_files`](crate::ServerBuilder::add_pem_files) that could not be used, and are not served.
+    /// The pairs of [`add_pem_files`](crate::ServerBuilder::add_pem_files) that could not be used and are not served.
     pub missing: Vec<MissingIdentity>,
-    /// Why the files of [`ClientAuth`](crate::ClientAuth) could not be read again, if the last attempt failed; those in use
-    /// are older.
+    /// Why the files of [`ClientAuth`](crate::ClientAuth) could not be read again, if the last attempt failed. The server then
+    /// uses their older contents.
     pub clients_failure: Option<IdentityFailure>,
     /// Whether plain HTTP is answered with redirects.
     pub redirect: RedirectHealth,
     /// HTTPS connections that are open.
     pub connections: usize,
-    /// How many may be: [`Limits::connections`](crate::Limits::connections), or what the open-file limit leaves.
+    /// How many connections may be open: [`Limits::connections`](crate::Limits::connections), or what the open-file limit
+    /// allows.
     pub most_connections: usize,
-    /// Workers that are inside a handler, the one that asks among them.
+    /// Workers inside a handler, including the one that calls this.
     pub workers: usize,
-    /// How many may be: [`Limits::workers`](crate::Limits::workers) and
-    /// [`Limits::reserve_workers`](crate::Limits::reserve_workers).
+    /// How many workers there may be: [`Limits::workers`](crate::Limits::workers) and
+    /// [`Limits::reserve_workers`](crate::Limits::reserve_workers) together.
     pub most_workers: usize,
-    /// Whether it has been told to stop.
+    /// Whether the server was asked to stop.
     pub is_draining: bool,
 }
 
-/// How one identity is.
+/// The health of one identity.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct IdentityHealth {
@@ -52,9 +53,9 @@ pub struct IdentityHealth {
     pub not_after: SystemTime,
     /// How much of its life is left.
     pub expiry: Expiry,
-    /// What clients object to, the worst first. Files are not looked at.
+    /// What clients object to, the worst first. Files are not read for this.
     pub findings: Vec<Finding>,
-    /// Why there is no newer one, if the last attempt to renew or reload it failed.
+    /// Why the last attempt to renew or reload it failed, if it did.
     pub failure: Option<IdentityFailure>,
 }
 
@@ -70,7 +71,7 @@ pub struct MissingIdentity {
     pub failure: IdentityFailure,
 }
 
-/// An attempt that failed; it is forgotten once one succeeds.
+/// A failed attempt. It is forgotten when a later one succeeds.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct IdentityFailure {
@@ -80,21 +81,21 @@ pub struct IdentityFailure {
     pub error: String,
 }
 
-/// How the redirect is.
+/// The state of the redirect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RedirectHealth {
     /// There is none.
     Off,
-    /// The server does not run yet.
+    /// The server is not running yet.
     Waiting,
     /// It answers.
     Running,
-    /// It has ended: because the server stops, or, in one that does not, because it failed.
+    /// It has ended, because the server stops or because the redirect failed.
     Down,
 }
 
-/// The same, as the threads share it.
+/// The redirect's state, shared by threads.
 #[derive(Debug, Default)]
 pub(crate) struct RedirectState(AtomicU8);
 
@@ -102,7 +103,7 @@ impl RedirectState {
     const RUNNING: u8 = 1;
     const DOWN: u8 = 2;
 
-    /// It runs, until what this returns is dropped.
+    /// Marks the redirect as running, until the returned value is dropped.
     pub(super) fn run(self: Arc<Self>) -> RedirectRuns {
         self.0.store(RedirectState::RUNNING, Ordering::SeqCst);
         RedirectRuns(self)
@@ -117,7 +118,7 @@ impl RedirectState {
     }
 }
 
-/// Held by the redirect's thread, however that ends.
+/// The redirect's thread holds it, so that any end of the thread is noticed.
 pub(super) struct RedirectRuns(Arc<RedirectState>);
 
 impl Drop for RedirectRuns {
@@ -127,8 +128,8 @@ impl Drop for RedirectRuns {
 }
 
 impl Health {
-    /// The worst of it: an error for a certificate that is refused by clients or could not be used, or a redirect that has
-    /// ended by itself; a warning for one that is running out, and for a renewal or reload that failed. `None` and notes are
+    /// The worst severity: an error for a certificate that clients refuse or that could not be used, and for a redirect that
+    /// has failed; a warning for a certificate that expires soon, and for a failed renewal or reload. `None` and notes are
     /// good.
     pub fn worst(&self) -> Option<Severity> {
         let of_identities = self.identities.iter().flat_map(IdentityHealth::severities);
@@ -138,8 +139,7 @@ impl Health {
         of_identities.chain(of_clients).chain(is_error.then_some(Severity::Error)).max()
     }
 
-    /// The same as JSON. Members that are there keep their meaning as long as `schema` says `lockgate.health/1`; others may
-    /// come.
+    /// The health as JSON. Members keep their meaning as long as `schema` is `lockgate.health/1`. Members may be added.
     ///
     /// | member | what it is |
     /// |---|---|

@@ -1,21 +1,21 @@
-//! Bytes on their way from a connection to whatever reads them: a head, or a body's framing. Each worker has one and lends it
-//! to the connection that it serves. Knows bytes alone.
+//! The input buffer between a connection and the readers of heads and bodies. Each worker has one, and lends it to the
+//! connection that it serves. Knows only bytes.
 
 use crate::http::span::Field;
 use crate::limits::Limits;
 
-/// Bytes that were read from a connection and are not used yet.
+/// Bytes that were read from a connection but not used yet.
 #[derive(Debug)]
 pub(crate) struct Input {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
-    /// The fields of the head that is being looked at.
+    /// The fields of the current head.
     fields: Vec<Field>,
 }
 
 impl Input {
-    /// Room for a head and for what came with it.
+    /// A buffer with room for a head and the bytes that came with it.
     pub(crate) fn new(limits: &Limits) -> Input {
         let capacity = limits.head_bytes.max(16 * 1024) + 1024;
         Input { bytes: vec![0; capacity], start: 0, end: 0, fields: Vec::with_capacity(32) }
@@ -25,7 +25,7 @@ impl Input {
         &self.bytes[self.start..self.end]
     }
 
-    /// What is unread, and where the fields found in it are kept.
+    /// The unread bytes, and the list for the fields found in them.
     #[inline(always)]
     pub(crate) fn unread_and_fields(&mut self) -> (&[u8], &mut Vec<Field>) {
         (&self.bytes[self.start..self.end], &mut self.fields)
@@ -47,9 +47,9 @@ impl Input {
         self.end = 0;
     }
 
-    /// Where the next bytes can be read to. Empty only when `unread` fills all.
+    /// The free room for further bytes. Empty only when `unread` fills the whole buffer.
     pub(crate) fn room(&mut self) -> &mut [u8] {
-        // Moving what is there is cheap while it is little, and needed at the end of the buffer.
+        // Moving the unread bytes makes room at the end of the buffer. It is cheap, because they are few.
         if self.start > 0 && self.bytes.len() - self.end < 4096 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -62,7 +62,7 @@ impl Input {
         self.end = (self.end + length).min(self.bytes.len());
     }
 
-    /// Takes back what an earlier turn left.
+    /// Restores the bytes that an earlier turn has left.
     pub(crate) fn restore(&mut self, saved: &[u8]) {
         self.clear();
         if self.bytes.len() < saved.len() {

@@ -1,5 +1,5 @@
-//! The listener's loop: takes connections in, holds the caps, and backs off when the system has nothing left to give. It
-//! performs no handshake; that is a worker's, or one slow client would keep all others out.
+//! The listener's loop: accepts connections, applies the limits on their number, and backs off when the system has run out of
+//! resources. Workers perform the handshakes, so that a slow client does not block the others.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -27,10 +27,10 @@ use crate::log_limiter::Sort;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
-/// After waiting has failed, which does not happen: no busy loop, whatever the reason is.
+/// The pause after a failed wait. Waiting should never fail; the pause prevents a busy loop.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The HTTPS listener and what wakes it.
+/// The HTTPS listener and its waker.
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     listener: TcpListener,
@@ -53,13 +53,13 @@ impl Acceptor {
         Ok(Acceptor { listener, poll, waker: Arc::new(waker) })
     }
 
-    /// Accepts until the server is to stop; then takes in what has connected by then, and closes the listener.
+    /// Accepts until the server is to stop. Then accepts the connections that have already come, and closes the listener.
     pub(crate) fn run(mut self, shared: &Arc<Shared>) {
         let mut events = Events::with_capacity(2);
         let mut rest = Rest::default();
         loop {
             let stopping = shared.is_draining();
-            // When to accept again without being woken for it.
+            // When to accept again although nothing wakes the thread.
             let accept_after = match self.accept_all(shared, stopping) {
                 Ok(waiting) => {
                     rest.succeed();
@@ -78,7 +78,7 @@ impl Acceptor {
             if stopping {
                 return;
             }
-            // The log's sums are told by this thread, which has the most time.
+            // This thread writes the log's summaries, because it has the least work.
             let sums = shared.log_limiter.settle(Instant::now());
             let deadline = shared.poller.until_unwatched_deadline(Instant::now());
             let timeout = [accept_after, sums, deadline].into_iter().flatten().min();
@@ -91,8 +91,8 @@ impl Acceptor {
         }
     }
 
-    /// Accepts until nobody waits, at most as many as may have waited when it began, or until the server is to stop. An error
-    /// will come again at once.
+    /// Accepts until no connection waits, or until the server is to stop, but at most as many as may have waited at the
+    /// beginning. After an error the next accept would fail at once too.
     fn accept_all(&self, shared: &Arc<Shared>, stopping: bool) -> io::Result<Waiting> {
         let mut left = BACKLOG;
         while left > 0 && (stopping || !shared.is_draining()) {
@@ -118,14 +118,14 @@ impl Acceptor {
     }
 }
 
-/// Whether there is anybody to accept.
+/// Whether more connections wait to be accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     Nobody,
     Maybe,
 }
 
-/// Takes a connection in, or closes it when a cap is reached.
+/// Admits a connection, or closes it when a limit is reached.
 fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let now = Instant::now();
@@ -163,7 +163,7 @@ fn begin(
     admission: Admission,
     now: Instant,
 ) -> io::Result<()> {
-    // Before the configuration is asked for: if they change in between, the client is checked once more.
+    // Read before the configuration. If the rules change in between, the client is checked once more.
     let rules = shared.tls.rules();
     let transport = Transport::new(tcp, shared.tls.config())?;
     let now = shared.poller.millis(now);

@@ -1,27 +1,27 @@
-//! Which connection makes room for a new one: a search over all that are parked, whose result serves many calls. Knows keys
-//! and what a connection is worth ([`Idle`]); the places call it.
+//! Chooses the connection that is closed to make room for a new one. A search goes over all parked connections, and its result
+//! serves many calls. Knows keys and the rank of connections ([`Idle`]). The places call it.
 
 use super::clock::Millis;
 use super::turn::Idle;
 
 /// How many candidates one search keeps.
 const CANDIDATES: usize = 64;
-/// A search that found none is not repeated for so long, or a flood would keep the poller locked.
+/// How long a search that found nothing is not repeated. Otherwise a flood of connections would keep the poller locked.
 const BARREN: Millis = 20;
 
-/// The first ones of the last search.
+/// The best candidates of the last search.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
-    /// What each was worth, and its key; the first of all last.
+    /// The rank and key of each. The first to be closed is last.
     kept: Vec<(Idle, usize)>,
-    /// Until then no search is made, because the last found none.
+    /// No search is made before this time, because the last one found nothing.
     barren_until: Millis,
 }
 
 impl Candidates {
-    /// The key of the parked connection that makes room first, out of keys below `keys`. `parked` gives what a connection is
-    /// worth, and `None` of one that is not parked. A search looks at every connection and keeps the first ones: one that
-    /// has not moved since is still among them, so a search serves many calls.
+    /// The key of the parked connection that should be closed first, among keys below `keys`. `parked` returns the rank of a
+    /// parked connection, and `None` for others. A search looks at every connection and keeps the best candidates. Candidates
+    /// that have not changed since stay valid, so one search serves many calls.
     pub(crate) fn next(
         &mut self,
         now: Millis,
@@ -38,7 +38,7 @@ impl Candidates {
                     return Some(key);
                 }
             }
-            // The first ones so far, the first of all last. Sorting all of them costs more memory, and a larger program.
+            // The best candidates so far, the best one last. Sorting all connections would need more memory and more code.
             let mut first: Vec<((u8, u64), usize)> = Vec::with_capacity(CANDIDATES + 1);
             for (key, idle) in (0..keys).filter_map(|key| Some((key, parked(key)?))) {
                 let Some(rank) = idle.rank(now, stalled_after) else { continue };
@@ -72,7 +72,7 @@ impl Candidates {
 mod tests {
     use super::*;
 
-    /// Takes out all that make room, in order.
+    /// Takes out all candidates, in order.
     fn drain(candidates: &mut Candidates, parked: &mut [Option<Idle>], now: Millis) -> Vec<usize> {
         let mut taken = Vec::new();
         while let Some(key) = candidates.next(now, 10, parked.len(), |key| parked[key]) {
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn one_search_serves_many_calls_and_the_next_search_finds_the_rest() {
-        // The later half has been idle for longest, and is more than one search keeps.
+        // The later half has been idle for longer, and has more than one search keeps.
         let count = 3 * CANDIDATES;
         let mut parked: Vec<_> = (0..count).map(|key| Some(Idle::Since((count - key) as Millis))).collect();
         parked[count - 2] = Some(Idle::No);
@@ -99,7 +99,7 @@ mod tests {
         let mut parked = [1, 2, 3, 4].map(|since| Some(Idle::Since(since)));
         assert_eq!(candidates.next(100, 10, 4, |key| parked[key]), Some(0));
         parked[0] = None;
-        // It was served, and is parked again.
+        // The connection was served and is parked again.
         parked[1] = Some(Idle::Since(90));
         assert_eq!(drain(&mut candidates, &mut parked, 100), [2, 3, 1]);
     }

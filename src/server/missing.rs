@@ -1,7 +1,7 @@
-//! Certificates that a server goes on without: pairs of files that cannot be used, beside others that can. They are tried
-//! again when their files change.
+//! Optional pairs of certificate and key that cannot be used at the moment. The server runs without them, and tries them again
+//! when their files change.
 //!
-//! Knows paths and what is wrong with them. `builder` makes it, `renewal` asks it again, and `health` shows it.
+//! Knows the paths and their faults. `builder` makes it, `renewal` tries again, and `health` shows it.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -14,15 +14,15 @@ use crate::tls::{Identity, Stamp};
 #[derive(Debug, Default)]
 pub(crate) struct Missing {
     pairs: Mutex<Vec<MissingIdentity>>,
-    /// Held for as long as an attempt takes, since two at a time would serve a pair twice. The list has a lock of its own:
-    /// files may be slow, and health is asked meanwhile.
+    /// Held during an attempt, because two attempts at a time would serve a pair twice. The list has its own lock, so that
+    /// health can be read while slow files are loaded.
     attempt: Mutex<()>,
 }
 
-/// What loads pairs: those that can be used, the rest, and the first failure.
+/// Loads pairs. Returns the usable ones, the rest, and the first failure.
 pub(super) type Load = fn(Vec<(PathBuf, PathBuf)>) -> (Vec<Identity>, Missing, Option<Error>);
 
-/// What has become of some pairs.
+/// The result of an attempt.
 struct Tried {
     usable: Vec<Identity>,
     missing: Vec<MissingIdentity>,
@@ -48,7 +48,7 @@ impl Tried {
 }
 
 impl Missing {
-    /// What can be used of these pairs, and the rest with the first failure. Each failure is an error in the log.
+    /// Returns the usable ones of these pairs, and the rest with the first failure. Each failure is logged as an error.
     pub(super) fn load(pairs: Vec<(PathBuf, PathBuf)>) -> (Vec<Identity>, Missing, Option<Error>) {
         let Tried { usable, missing, failed } = Tried::of(pairs);
         for pair in &missing {
@@ -75,11 +75,11 @@ impl Missing {
         self.with(|missing| missing.clone())
     }
 
-    /// Tries all of them again, and has `serve` take those that can be used now. Returns these, and the first failure.
+    /// Tries all of them again, and passes the usable ones to `serve`. Returns them, and the first failure.
     ///
     /// # Errors
     ///
-    /// Those of `serve`; then all of them are missing still.
+    /// The error of `serve`; then all of them stay missing.
     pub(super) fn try_again(
         &self,
         serve: impl FnOnce(&[Identity]) -> Result<(), Error>,
@@ -95,7 +95,7 @@ impl Missing {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Vec<MissingIdentity>) -> T) -> T {
-        // A panic while it is held leaves a whole list behind.
+        // A panic while the lock is held leaves a whole list.
         work(&mut self.pairs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

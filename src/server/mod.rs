@@ -1,9 +1,9 @@
 //! Threads and sockets: from a listening socket to a drained stop. It joins `http`, `router` and `tls`.
 //!
 //! A connection holds a thread only while there is work for it. The `listener` gives it to the `poller`, which keeps it while
-//! it waits; the `workers` watch in turns and give each connection that is ready its `turn`, which ends as soon as it would
-//! wait. `builder` describes and opens a server, `run` is its life, `handle` steers it, and `renewal` keeps its certificates
-//! up to date.
+//! it waits. The `workers` take turns at watching, and give each ready connection its `turn`, which ends as soon as it would
+//! wait. `builder` describes and opens a server, `run` runs it, `handle` controls it, and `renewal` keeps its certificates up
+//! to date.
 
 mod agents;
 mod buffers;

@@ -1,8 +1,8 @@
-//! How long a worker's turns take lately. Times are parameters; each worker has a pace of its own.
+//! Estimates how long a worker's turns take, from recent ones. Times are parameters. Each worker has its own estimate.
 
 use std::time::Duration;
 
-/// An average over turns, from one watch to the next.
+/// An average over turns, updated from one watch to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     resumed: Option<Duration>,
@@ -11,26 +11,26 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// A watch has ended.
+    /// Notes that a watch has ended.
     pub(crate) fn resume(&mut self, now: Duration) {
         self.resumed = Some(now);
         self.turns = 0;
     }
 
-    /// A turn was given.
+    /// Notes a turn.
     #[inline]
     pub(crate) fn turn(&mut self) {
         self.turns += 1;
     }
 
-    /// The next watch begins.
+    /// Notes that the next watch begins.
     pub(crate) fn rest(&mut self, now: Duration) {
         if let (Some(resumed), 1..) = (self.resumed, self.turns) {
             self.average = (self.average * 3 + now.saturating_sub(resumed) / self.turns) / 4;
         }
     }
 
-    /// What so many turns will take, going by the last ones.
+    /// How long this many turns will probably take.
     pub(crate) fn time_for(&self, turns: usize) -> Duration {
         self.average * turns.min(1_000) as u32
     }

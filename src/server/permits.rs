@@ -1,13 +1,13 @@
-//! Which workers may run: the permits, one a core, and who gets the next one. Counts and numbers only; time is a parameter.
-//! A worker's thread and what it does are `workers`'s. The permits stand beside what the poller holds, under its one lock,
-//! because a worker is called exactly when there is something in there for it.
+//! Which workers may run. There is one permit a core; this file decides which worker gets the next one. It holds only counts
+//! and numbers, and time is a parameter. `workers` has the threads. The permits are under the poller's lock, because a worker
+//! is called exactly when the poller has work for it.
 
 use super::clock::Millis;
 
-/// After the system has refused a worker its thread, none is tried for so long.
+/// How long no thread is started after the system has refused one.
 const REFUSED_FOR: Millis = 1_000;
 
-/// What is to be done, without the lock, to get one more worker going. It has its permit already.
+/// What to do, without the lock, to get one more worker running. The worker already has its permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call {
     Nobody,
@@ -19,15 +19,15 @@ pub(crate) enum Call {
 pub(crate) struct Permits {
     /// Permits that no worker holds.
     free: usize,
-    /// Workers that wait to be called, the last to fall asleep last.
+    /// Workers that wait to be called. The last to fall asleep is last.
     asleep: Vec<usize>,
-    /// How many numbers were given to workers so far.
+    /// How many numbers were given to workers.
     started: usize,
-    /// Those of the numbers that no worker has now.
+    /// Given numbers that no worker has now.
     unused: Vec<usize>,
     /// When the system last refused a worker its thread.
     refused_at: Option<Millis>,
-    /// Threads that have not ended: the workers', and the supervisor's.
+    /// Threads that have not ended: the workers' and the supervisor's.
     pub(crate) alive: usize,
 }
 
@@ -41,17 +41,17 @@ impl Permits {
         self.started - self.unused.len()
     }
 
-    /// Numbers of workers are below this.
+    /// All numbers of workers are below this.
     pub(crate) fn started(&self) -> usize {
         self.started
     }
 
-    /// Whether a permit is there to be taken.
+    /// Whether a permit is free.
     pub(crate) fn any_free(&self) -> bool {
         self.free > 0
     }
 
-    /// Takes a permit for a worker that is awake. False when there is none.
+    /// Takes a permit for a worker that is awake. Returns false when none is free.
     #[must_use]
     pub(crate) fn take(&mut self) -> bool {
         let takes = self.free > 0;
@@ -59,12 +59,13 @@ impl Permits {
         takes
     }
 
-    /// A worker has lost its permit, or gives it back.
+    /// Returns the permit of a worker that has lost it or gives it back.
     pub(crate) fn give_back(&mut self) {
         self.free += 1;
     }
 
-    /// Takes a free permit for a worker that waits, the last to fall asleep first, or for a new one, of at most `most`.
+    /// Takes a free permit for a waiting worker (the last to fall asleep first) or for a new one, if there are fewer than
+    /// `most`.
     pub(crate) fn call(&mut self, most: usize, now: Millis) -> Call {
         if self.free == 0 {
             return Call::Nobody;
@@ -84,7 +85,7 @@ impl Permits {
         call
     }
 
-    /// Whether nobody is left to take a free permit: every worker is inside a handler.
+    /// Whether no worker can take a free permit, because all are inside handlers.
     pub(crate) fn are_exhausted(&self, most: usize, now: Millis) -> bool {
         self.free > 0 && self.asleep.is_empty() && !self.may_start(most, now)
     }
@@ -94,12 +95,12 @@ impl Permits {
             && self.refused_at.is_none_or(|refused| now.saturating_sub(refused) >= REFUSED_FOR)
     }
 
-    /// The worker, which has no permit, waits to be called.
+    /// Notes that this worker, which has no permit, waits to be called.
     pub(crate) fn fall_asleep(&mut self, worker: usize) {
         self.asleep.push(worker);
     }
 
-    /// The system has refused the worker its thread.
+    /// Notes that the system has refused a thread for this worker.
     pub(crate) fn refuse(&mut self, worker: usize, now: Millis) {
         self.alive -= 1;
         self.free += 1;
@@ -107,12 +108,12 @@ impl Permits {
         self.refused_at = Some(now);
     }
 
-    /// Whether more workers have a thread than may.
+    /// Whether more workers have a thread than allowed.
     pub(crate) fn are_too_many(&self, most: usize) -> bool {
         self.running() > most
     }
 
-    /// The worker, which has no permit, gives up its number. Its thread is alive still.
+    /// The worker, which has no permit, gives up its number. Its thread still lives.
     pub(crate) fn retire(&mut self, worker: usize) {
         self.unused.push(worker);
     }

@@ -1,6 +1,5 @@
-//! Where each connection is, when its deadline is, and which are ready: what the poller's lock guards. Pure bookkeeping over
-//! keys, times and signals: it opens no descriptor, waits for nothing and looks at no clock. The poller and the workers call
-//! it.
+//! The data under the poller's lock: where each connection is, its deadline, and which connections are ready. It only handles
+//! keys, times and signals: it opens no descriptor, never waits and reads no clock. The poller and the workers call it.
 
 use std::collections::VecDeque;
 use std::thread::Thread;
@@ -12,56 +11,56 @@ use super::readers::Readers;
 use super::timers::Timers;
 use super::turn::{Idle, Outcome, Parking, Ready, Reason, Signals};
 
-/// How many ready connections are expected at a time.
+/// The expected number of ready connections at a time.
 pub(crate) const BATCH: usize = 64;
 
-/// What a poller holds: something that keeps the key which it is given.
+/// What a poller holds. It stores the key that it is given.
 pub(crate) trait Parked {
     fn key(&self) -> usize;
     fn set_key(&mut self, key: usize);
 }
 
-/// What becomes of an attempt to ask a response's reader.
+/// Whether a response's reader may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entry {
     Entered,
-    /// As many workers as may be are inside readers.
+    /// The most workers allowed are inside readers.
     Full,
-    /// The client is gone, so nobody needs what the reader has.
+    /// The client is gone, so nobody needs the reader's data.
     Gone,
 }
 
 /// Where a connection is.
 enum Place<C> {
     Free,
-    /// With a worker, or in a queue to one.
+    /// With a worker, or in a queue for one.
     Away,
     Parked(C),
-    /// With a worker that waits in a handler for more of the request's body.
+    /// With a worker whose handler waits for more of the request's body.
     Awaited(Thread),
-    /// With a worker that is inside the reader of its response.
+    /// With a worker that is inside its response's reader.
     InReader,
-    /// The same, and its client is gone: the worker counts as an extra one until the reader returns.
+    /// As `InReader`, but the client is gone: the worker counts as an extra one until the reader returns.
     InAbandonedReader,
-    /// In the middle of a response, whose reader may be asked when another one has returned.
+    /// In the middle of a response whose reader may be called when another one has returned.
     AwaitsReader(C),
 }
 
 struct Slot<C> {
     place: Place<C>,
     signals: Signals,
-    /// Whether the client is gone; once so, always so.
+    /// Whether the client is gone. This never changes back.
     gone: bool,
-    /// Whether it has one of the places for readers.
+    /// Whether it has a reader's place.
     has_reader_place: bool,
-    /// Which watch was the last, or was under way, when its connection came.
+    /// The number of the watch that was under way, or was the last, when its connection came.
     came_in: u32,
     deadline: Millis,
     idle: Idle,
 }
 
-/// What the poller's lock guards. The permits stand here too, because a worker is called exactly when there is something
-/// in here for it; what they mean is not known here.
+/// The data under the poller's lock. The permits are here too, because a worker is called exactly when there is work here for
+/// it; this file does not use them otherwise.
 pub(crate) struct Places<C> {
     slots: Vec<Slot<C>>,
     free: Vec<usize>,
@@ -69,20 +68,20 @@ pub(crate) struct Places<C> {
     timers: Timers,
     candidates: Candidates,
     pub(crate) ready: VecDeque<Ready<C>>,
-    /// Whole requests, and responses whose reader may block, that no worker was free for.
+    /// Whole requests, and responses whose reader may block, that wait for a free worker.
     pub(crate) queue: VecDeque<Ready<C>>,
     readers: Readers,
     pub(crate) watching: bool,
-    /// How many watches there have been, modulo what fits.
+    /// The number of watches so far. It wraps around.
     pub(crate) watches: u32,
-    /// When the watcher will look up by itself.
+    /// When the watcher will wake by itself.
     watch_ends: Millis,
     pub(crate) phase: Phase,
     drain_began: Option<Millis>,
     pub(crate) permits: Permits,
 }
 
-/// The life of the poller as a whole.
+/// The state of the poller as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
 pub(crate) enum Phase {
     Open,
@@ -93,7 +92,7 @@ pub(crate) enum Phase {
 }
 
 impl<C: Parked> Places<C> {
-    /// For so many permits, with so many places for readers of responses.
+    /// Places with this many permits, and this many places for readers of responses.
     pub(crate) fn new(permits: usize, readers: usize) -> Places<C> {
         Places {
             slots: Vec::new(),
@@ -113,22 +112,22 @@ impl<C: Parked> Places<C> {
         }
     }
 
-    /// Whether connections are ready that nobody looks at: the watcher sleeps, and must be woken for them.
+    /// Whether connections are ready while the watcher sleeps, so that it must be woken.
     pub(crate) fn is_overlooked(&self) -> bool {
         self.watching && (!self.ready.is_empty() || !self.queue.is_empty())
     }
 
-    /// Whether a worker that has a permit would find something to do.
+    /// Whether a worker with a permit would find something to do.
     pub(crate) fn has_work(&self) -> bool {
         !self.watching || !self.ready.is_empty() || !self.queue.is_empty()
     }
 
-    /// The next connection with work for it. Requests that have waited for a worker go first.
+    /// The next connection with work. Requests that have waited for a worker go first.
     pub(crate) fn take_ready(&mut self) -> Option<Ready<C>> {
         self.queue.pop_front().or_else(|| self.ready.pop_front())
     }
 
-    /// Takes a new connection in and parks it; its key. No watcher is woken for its deadline: see
+    /// Parks a new connection and returns its key. The watcher is not woken for its deadline: see
     /// [`unwatched_deadline`](Places::unwatched_deadline).
     pub(crate) fn admit(&mut self, mut connection: C, parking: Parking) -> usize {
         let key = self.take_slot();
@@ -137,14 +136,14 @@ impl<C: Parked> Places<C> {
         key
     }
 
-    /// A new connection cannot be watched: gives it back, unless it has work meanwhile.
+    /// Returns a new connection that cannot be watched, unless it already has work.
     pub(crate) fn take_back(&mut self, key: usize) -> Option<C> {
         let connection = self.take_parked(key)?;
         self.release_slot(key);
         Some(connection)
     }
 
-    /// A watch begins; when the first deadline is.
+    /// Begins a watch. Returns the first deadline.
     pub(crate) fn begin_watch(&mut self) -> Option<Millis> {
         let next = self.timers.first().map(|(at, _)| at);
         self.watch_ends = next.unwrap_or(Millis::MAX);
@@ -152,18 +151,18 @@ impl<C: Parked> Places<C> {
         next
     }
 
-    /// A deadline that the watcher would sleep past, because it began to watch before there was that deadline.
+    /// A deadline that came after the watch began, so that the watcher would sleep past it.
     pub(crate) fn unwatched_deadline(&self) -> Option<Millis> {
         let (at, _) = self.timers.first()?;
         (self.watching && at < self.watch_ends).then_some(at)
     }
 
-    /// Parks a connection, or gives it straight back to the ready queue when something has happened meanwhile. True when
-    /// the watcher must be woken, because it would sleep past the deadline.
+    /// Parks a connection, or puts it into the ready queue if something has happened meanwhile. Returns true when the watcher
+    /// must be woken, because it would sleep past the deadline.
     #[must_use]
     pub(crate) fn park(&mut self, connection: C, parking: Parking) -> bool {
         let key = connection.key();
-        // Its turn began before the stop, so it has not acted on that.
+        // Its turn began before the stop, so it does not know of the stop.
         let missed_the_drain = self.drain_began.is_some_and(|began| parking.now <= began);
         let Some(slot) = self.slots.get_mut(key) else {
             return false;
@@ -171,7 +170,7 @@ impl<C: Parked> Places<C> {
         if slot.signals.any() || missed_the_drain {
             let mut signals = std::mem::take(&mut slot.signals);
             signals.readable |= missed_the_drain;
-            // Later than the clock of its worker, by which it was looked at: so that the next worker looks again.
+            // Later than its worker's clock at that turn, so that the next worker reads the clock again.
             let since = parking.now + 1;
             self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since });
             return false;
@@ -179,7 +178,7 @@ impl<C: Parked> Places<C> {
         slot.deadline = parking.deadline;
         slot.idle = parking.idle;
         slot.place = Place::Parked(connection);
-        // A connection that waits for its socket needs no place meanwhile.
+        // A connection that waits for its socket does not need a reader's place meanwhile.
         if std::mem::take(&mut slot.has_reader_place) {
             self.readers.give_back();
             self.admit_readers();
@@ -188,8 +187,8 @@ impl<C: Parked> Places<C> {
         first && self.watching && parking.deadline < self.watch_ends
     }
 
-    /// Puts a connection where its turn has left it. True when the watcher must be woken. A connection that a stop leaves no
-    /// place to goes to `dropped`.
+    /// Puts a connection to where its turn's outcome says. Returns true when the watcher must be woken. After a stop there is
+    /// no place, so the connection goes to `dropped`.
     #[must_use]
     pub(crate) fn settle(&mut self, outcome: Outcome<C>, dropped: &mut Option<C>) -> bool {
         match outcome {
@@ -211,8 +210,8 @@ impl<C: Parked> Places<C> {
         false
     }
 
-    /// For a handler that waits for more of a request's body: the signals of its connection, once there are any or the wait
-    /// `is_over`. With `None`, `thread` is unparked when there are.
+    /// For a handler that waits for more of a request's body. Returns the signals of its connection if there are any or the
+    /// wait `is_over`. Otherwise returns `None`, and `thread` is unparked when signals come.
     pub(crate) fn take_signals(&mut self, key: usize, thread: &Thread, is_over: bool) -> Option<Signals> {
         let Some(slot) = self.slots.get_mut(key) else { return Some(Signals::default()) };
         if slot.signals.any() || is_over {
@@ -223,7 +222,7 @@ impl<C: Parked> Places<C> {
         None
     }
 
-    /// Takes out the connection that makes room first, if one does.
+    /// Takes out the connection that should be closed first to make room, if there is one.
     pub(crate) fn make_room(&mut self, now: Millis, stalled_after: Millis) -> Option<C> {
         let slots = &self.slots;
         let parked = |key: usize| {
@@ -248,7 +247,8 @@ impl<C: Parked> Places<C> {
         }
     }
 
-    /// Takes out every connection that no worker has. The threads are of handlers that wait for a body, and find its end.
+    /// Takes out every connection that no worker has. Also returns the threads of handlers that wait for a body; they will find
+    /// its end.
     pub(crate) fn cut(&mut self) -> (Vec<C>, Vec<Thread>) {
         let mut awaited = Vec::new();
         let mut cut = Vec::new();
@@ -260,14 +260,14 @@ impl<C: Parked> Places<C> {
                 None => self.signal(key, hung_up, 0, &mut awaited),
             }
         }
-        // Nothing is given back before all are taken, or a place for a reader would put another into the queue.
+        // All are taken before any is released, because a released reader's place would put another connection into the queue.
         let queues = std::mem::take(&mut self.ready).into_iter().chain(std::mem::take(&mut self.queue));
         cut.extend(queues.map(|ready| ready.connection));
         cut.iter().for_each(|connection| self.release_slot(connection.key()));
         (cut, awaited)
     }
 
-    /// Gives a closed connection's place free.
+    /// Frees the key of a closed connection.
     pub(crate) fn release_slot(&mut self, key: usize) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
@@ -320,12 +320,12 @@ impl<C: Parked> Places<C> {
         }
     }
 
-    /// Takes note of an event. The threads of handlers that have waited for it go to `awaited`.
+    /// Notes an event. Threads of handlers that have waited for it go to `awaited`.
     pub(crate) fn signal(&mut self, key: usize, signals: Signals, now: Millis, awaited: &mut Vec<Thread>) {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        // An event of the watch in which the connection came may be of the one that had its key before.
+        // An event from the watch in which the connection came may belong to the connection that had its key before.
         slot.gone |= signals.gone && !matches!(slot.place, Place::Free) && slot.came_in != self.watches;
         match std::mem::replace(&mut slot.place, Place::Away) {
             Place::Parked(connection) => {
@@ -344,7 +344,7 @@ impl<C: Parked> Places<C> {
                 self.readers.forget(key);
                 self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
             }
-            // An event of a connection that has gone since.
+            // The event belongs to a connection that has gone.
             Place::Free => slot.place = Place::Free,
             other @ (Place::InReader | Place::InAbandonedReader | Place::AwaitsReader(_)) => {
                 slot.signals.add(signals);
@@ -353,7 +353,7 @@ impl<C: Parked> Places<C> {
         }
     }
 
-    /// Gives every connection whose deadline has passed its turn.
+    /// Makes every connection whose deadline has passed ready.
     pub(crate) fn expire(&mut self, now: Millis) {
         while let Some((at, key)) = self.timers.first() {
             if at > now {
@@ -389,7 +389,7 @@ impl<C: Parked> Places<C> {
         self.readers.abandoned()
     }
 
-    /// Takes a place for the reader of a response that is about to begin. False when there is none.
+    /// Takes a place for the reader of a response that is about to begin. Returns false when there is none.
     #[must_use]
     pub(crate) fn take_reader_place(&mut self, key: usize) -> bool {
         let Some(slot) = self.slots.get_mut(key) else { return false };
@@ -397,7 +397,7 @@ impl<C: Parked> Places<C> {
         slot.has_reader_place
     }
 
-    /// A worker is about to ask the connection's reader for more.
+    /// A worker is about to call the connection's reader.
     pub(crate) fn enter_reader(&mut self, key: usize) -> Entry {
         if self.is_gone(key) {
             return Entry::Gone;
@@ -409,7 +409,7 @@ impl<C: Parked> Places<C> {
         Entry::Entered
     }
 
-    /// The reader has returned. Whether others go on that have waited for its place.
+    /// The reader has returned. Returns whether others that have waited for its place can go on.
     pub(crate) fn leave_reader(&mut self, key: usize) -> bool {
         let Some(slot) = self.slots.get_mut(key) else { return false };
         slot.has_reader_place = false;
@@ -420,23 +420,23 @@ impl<C: Parked> Places<C> {
         self.admit_readers()
     }
 
-    /// The connection goes on with its response when there is a place for its reader.
+    /// Lets a connection wait until there is a place for its reader.
     pub(crate) fn await_reader(&mut self, connection: C) {
         let key = connection.key();
         let Some(slot) = self.slots.get_mut(key) else { return };
         if slot.gone {
-            // The signal has come since the place was asked for, and does not come again.
+            // The signal has come since the place was requested, and does not come again.
             let reason = Reason::Signals(std::mem::take(&mut slot.signals));
             self.ready.push_back(Ready { connection, reason, since: 0 });
             return;
         }
         slot.place = Place::AwaitsReader(connection);
         self.readers.wait(key);
-        // A place may have been given back since it was asked for.
+        // A place may have been given back since it was requested.
         self.admit_readers();
     }
 
-    /// Lets those go on that wait for a place, as far as there are places.
+    /// Lets waiting connections go on, as far as there are places.
     fn admit_readers(&mut self) -> bool {
         let mut admitted = false;
         while let Some(key) = self.readers.next() {

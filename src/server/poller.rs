@@ -1,7 +1,7 @@
-//! Where a connection waits while there is no work for it, and the watch over all that wait. The poller knows which
-//! connection is where, when its deadline is and which are ready. It is generic over what it holds ([`Parked`]) and knows no
-//! connection. The workers take what is ready, the listener brings what is new. One lock guards all of it, and no system
-//! call is made under that lock.
+//! Holds connections while there is no work for them, and watches their sockets. The poller knows where each connection is, its
+//! deadline, and which connections are ready. It is generic over what it holds ([`Parked`]) and knows no connection type. The
+//! listener adds connections, and the workers take the ready ones. One lock guards all of it, and no system call is made under
+//! that lock.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -33,7 +33,7 @@ struct Watch {
 }
 
 impl<C: Parked> Poller<C> {
-    /// A poller for so many permits, with so many places for readers of responses.
+    /// A poller with this many permits, and this many places for readers of responses.
     pub(crate) fn new(permits: usize, readers: usize) -> io::Result<Poller<C>> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
@@ -57,12 +57,12 @@ impl<C: Parked> Poller<C> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Places<C>> {
-        // The places are consistent whenever the lock can be let go, so a panic elsewhere leaves it usable.
+        // The places are consistent whenever the lock is released, so they stay usable after a panic elsewhere.
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a new connection in. Parks it first and listens for its events after, or one would come before the
-    /// connection is there. The caller has to look at [`until_unwatched_deadline`](Poller::until_unwatched_deadline).
+    /// Adds a new connection. It is parked before its events are listened for, so that no event comes too early. The caller has
+    /// to check [`until_unwatched_deadline`](Poller::until_unwatched_deadline).
     pub(crate) fn admit(&self, connection: C, parking: Parking) -> io::Result<()>
     where
         C: AsRawFd,
@@ -77,9 +77,9 @@ impl<C: Parked> Poller<C> {
         listened
     }
 
-    /// How long it is until a deadline that the watcher would sleep past, because it began to watch before there was that
-    /// deadline; wakes it when it is time. To wake it for each new connection would cost two system calls and a change of
-    /// threads, and for nothing: the client's first bytes wake it, and then it sees all deadlines.
+    /// The time until a deadline that came after the watch began, so that the watcher would sleep past it. When that time has
+    /// come, wakes the watcher. Waking it for each new connection would cost two system calls and a switch of threads, usually
+    /// for nothing: the client's first bytes wake it, and then it sees all deadlines.
     pub(crate) fn until_unwatched_deadline(&self, now: Instant) -> Option<Duration> {
         let now = self.millis(now);
         let at = self.lock().unwatched_deadline()?;
@@ -90,14 +90,14 @@ impl<C: Parked> Poller<C> {
         Some(Duration::from_millis(at - now))
     }
 
-    /// Also listens for room to write, from now on. What comes before the connection is parked is kept for it.
+    /// Also listens for room to write, from now on. An event that comes before the connection is parked is kept for it.
     pub(crate) fn listen_for_writable(&self, key: usize, descriptor: RawFd) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.registry.reregister(&mut SourceFd(&descriptor), Token(key), interest)
     }
 
-    /// Waits for connections to become ready, at most `limit`, and moves them to the ready queue. The caller has set
-    /// `watching`; it is cleared here. The caller has looked at the clock; it is looked at again after the wait.
+    /// Waits at most `limit` for connections to become ready, and moves them to the ready queue. The caller has set `watching`,
+    /// which is cleared here, and has read the clock, which is read again after the wait.
     pub(crate) fn watch<'l>(
         &'l self,
         mut places: MutexGuard<'l, Places<C>>,
@@ -107,7 +107,7 @@ impl<C: Parked> Poller<C> {
         let now = clock.millis();
         let next = places.begin_watch();
         drop(places);
-        // One more millisecond, so that the deadline has passed when the wait ends.
+        // A millisecond more, so that the deadline has passed when the wait ends.
         let until_deadline = next.map(|at| Duration::from_millis(at.saturating_sub(now) + 1));
         let timeout = match (until_deadline, limit) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -119,7 +119,7 @@ impl<C: Parked> Poller<C> {
             events.clear();
             if error.kind() != io::ErrorKind::Interrupted {
                 log::error!("waiting for connections failed: {error}");
-                // Not a busy loop, whatever the reason is.
+                // Prevents a busy loop, whatever the reason is.
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
@@ -133,7 +133,7 @@ impl<C: Parked> Poller<C> {
                 readable: event.is_readable(),
                 writable: event.is_writable(),
                 hung_up: event.is_read_closed() || event.is_error(),
-                // Both directions are closed, which a client's FIN alone does not do.
+                // Both directions are closed. A client's FIN alone does not do that.
                 gone: event.is_error() || event.is_write_closed(),
             };
             places.signal(event.token().0, signals, now, &mut awaited);
@@ -166,22 +166,22 @@ impl<C: Parked> Poller<C> {
         }
     }
 
-    /// Takes out a connection to make room for a new one: the one whose head has stalled for longest, else the longest-idle
-    /// kept-alive one, else the one whose body comes, or whose response goes, the slowest, if that is less than the least
-    /// rate. Never one that has only just come, nor one whose request a worker has.
+    /// Takes out a connection to make room for a new one: first the connection whose head has stalled for the longest, else the
+    /// kept-alive connection that is idle the longest, else the connection with the slowest body or response, if that is slower
+    /// than the minimum rate. Never takes a connection that has just come or that a worker has.
     pub(crate) fn make_room(&self, stall_timeout: Duration) -> Option<C> {
         let now = self.millis(Instant::now());
         self.lock().make_room(now, stall_timeout.as_millis() as Millis)
     }
 
-    /// Begins to drain: connections that wait for a request are looked at once more, so that what has arrived is
-    /// answered; they close by themselves when there is nothing.
+    /// Begins to drain: every waiting connection gets a turn. A request that has arrived is answered, and a connection without
+    /// one closes.
     pub(crate) fn drain(&self, now: Millis) {
         self.lock().drain(now);
         self.wake_watcher();
     }
 
-    /// Waits until no connection is open, at most until `until`; the number still open then.
+    /// Waits until no connection is open, at most until `until`. Returns the number still open.
     pub(crate) fn wait_empty(&self, until: Instant) -> usize {
         let mut places = self.lock();
         while places.open > 0 {
@@ -195,7 +195,7 @@ impl<C: Parked> Poller<C> {
         places.open
     }
 
-    /// Takes out every connection that no worker has, and lets handlers that wait for a body find its end.
+    /// Takes out every connection that no worker has. Wakes handlers that wait for a body; they find its end.
     pub(crate) fn cut(&self) -> impl Iterator<Item = C> {
         let (cut, awaited) = self.lock().cut();
         self.wake_watcher();

@@ -1,14 +1,14 @@
-//! The places for readers of streamed responses. A reader may block for as long as it likes, so only so many workers may be
-//! inside one at a time; the others stay for requests. Knows keys of connections and counts, nothing else.
+//! The places for readers of streamed responses. A reader may block for any time, so the number of workers inside readers is
+//! limited; the others remain for requests. Knows only keys of connections and counts.
 
-/// How many places are taken, and which connections wait for one.
+/// Counts the taken places, and lists the connections that wait for one.
 #[derive(Debug)]
 pub(crate) struct Readers {
     most: usize,
     taken: usize,
-    /// Places of readers whose clients are gone. So many do not count against the others.
+    /// Readers whose clients are gone. They do not count as taken places.
     abandoned: usize,
-    /// Connections in the middle of a response, the first to wait first.
+    /// Waiting connections in the middle of a response, the longest-waiting first.
     waiting: Vec<usize>,
 }
 
@@ -17,7 +17,7 @@ impl Readers {
         Readers { most, taken: 0, abandoned: 0, waiting: Vec::new() }
     }
 
-    /// How many workers are inside readers whose clients are gone; at most as many as there are places.
+    /// How many workers are inside readers whose clients are gone: at most as many as there are places.
     pub(crate) fn abandoned(&self) -> usize {
         self.abandoned
     }
@@ -26,7 +26,7 @@ impl Readers {
         self.taken - self.abandoned < self.most
     }
 
-    /// Takes a place, unless all are taken or somebody waits for one.
+    /// Takes a place, unless all are taken or another connection waits for one.
     #[must_use]
     pub(crate) fn take(&mut self) -> bool {
         let takes = self.waiting.is_empty() && self.has_room();
@@ -39,7 +39,7 @@ impl Readers {
         self.taken -= 1;
     }
 
-    /// The client of a reader that has a place is gone. False when there are too many of them already.
+    /// Notes that the client of a reader with a place is gone. Returns false when there are too many of these already.
     #[must_use]
     pub(crate) fn abandon(&mut self) -> bool {
         let counts = self.abandoned < self.most;
@@ -47,23 +47,23 @@ impl Readers {
         counts
     }
 
-    /// A reader whose client is gone has returned, and gives its place back.
+    /// Notes that a reader whose client is gone has returned.
     pub(crate) fn give_back_abandoned(&mut self) {
         self.abandoned -= 1;
         self.taken -= 1;
     }
 
-    /// This connection waits for a place.
+    /// Adds a connection that waits for a place.
     pub(crate) fn wait(&mut self, key: usize) {
         self.waiting.push(key);
     }
 
-    /// This connection no longer waits.
+    /// Removes a connection that no longer waits.
     pub(crate) fn forget(&mut self, key: usize) {
         self.waiting.retain(|&waiting| waiting != key);
     }
 
-    /// The next connection that gets a place, which is taken for it.
+    /// Takes a place for the next waiting connection, and returns its key.
     pub(crate) fn next(&mut self) -> Option<usize> {
         if !self.has_room() {
             return None;

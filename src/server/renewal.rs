@@ -1,10 +1,10 @@
-//! Renews the certificates of a running server: asks their sources again when files change, when it is time and when a
-//! failure is to be retried, checks what they give before it is used, and says how long the certificates last. The same for
-//! the files that clients' certificates are checked with.
+//! Renews the certificates of a running server. It loads them again from their sources when files change, when a source
+//! requests it and after failures, checks them before they are used, and logs how long they last. It does the same for the
+//! files of client authentication.
 //!
-//! The thread `lockgate-certs` does it. It sleeps until one of those happens, an hour at most: a clock that is set, or that
-//! stood still while the machine slept, is noticed then. `run` starts it and stops it; a [`Handle`](super::handle::Handle)
-//! renews from other threads.
+//! The thread `lockgate-certs` does this. It sleeps until something is due, but an hour at most, to notice a clock that was set
+//! or that stood still while the machine slept. `run` starts and stops it. A [`Handle`](super::handle::Handle) renews from
+//! other threads.
 
 use std::fmt;
 use std::io;
@@ -24,9 +24,9 @@ use crate::error::Error;
 use crate::escape;
 use crate::tls::{Clients, Expiry, Identity, Live, Origin, Serving, Stamp};
 
-/// The same where the system does not say that files have changed.
+/// The longest sleep where the system does not report changed files.
 const REST_WITHOUT_EVENTS: Duration = Duration::from_secs(10);
-/// A source that asks for less is looked at so often.
+/// The shortest time between two calls of a source.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 const STILL_MISSING: &str = "a certificate is left out until it can be used";
 const CLIENTS_STAY: &str = "the authorities and revocation lists for clients stay as they are";
@@ -40,69 +40,69 @@ pub enum IdentityEvent<'a> {
         /// The new one.
         identity: &'a Identity,
     },
-    /// A source could not give one that can be used; the server goes on with what it has.
+    /// A source has not returned a usable identity. The server keeps the one it has.
     Failed {
-        /// The one that stays.
+        /// The identity that stays in use.
         identity: &'a Identity,
-        /// What is wrong with the new one.
+        /// The fault of the new one.
         error: &'a Error,
-        /// When the source is asked again, if its files do not change before.
+        /// When the source is called again, unless its files change before.
         retry_in: Duration,
     },
-    /// The certificate's life is running out, or over. Said when less than a third is left, less than a tenth, and nothing;
-    /// then every day.
+    /// The certificate expires soon or has expired. Sent when less than a third of its life is left, less than a tenth, and
+    /// nothing; and then every day.
     Expiring {
-        /// The one in use.
+        /// The identity in use.
         identity: &'a Identity,
-        /// How much is left.
+        /// How much of its life is left.
         expiry: Expiry,
     },
 }
 
-/// What is told of events.
+/// The program's function for events.
 pub(crate) type Listener = Arc<dyn Fn(&IdentityEvent<'_>) + Send + Sync>;
 
-/// What asks again for the certificates that are missing, in a program that may have some.
+/// Tries missing certificates again. Only programs with optional certificates link it.
 pub(super) type AskForMissing = fn(&Renewal) -> Result<(), Error>;
 
-/// What the thread of the renewal and all others share.
+/// The state that the renewal's thread shares with others.
 pub(crate) struct Renewal {
     live: Arc<Live>,
     listener: Option<Listener>,
     waker: Arc<Waker>,
     stopped: AtomicBool,
-    /// Held while identities are exchanged.
+    /// Held while identities are replaced.
     exchange: Mutex<()>,
-    /// What failed last, and has not succeeded since.
+    /// The last failure of each subject that has not succeeded since.
     failures: Mutex<Vec<(Subject, IdentityFailure)>>,
     missing: Missing,
     ask: Option<AskForMissing>,
 }
 
-/// What an attempt was about.
+/// The subject of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Subject {
     /// The identity at this place.
     Identity(usize),
-    /// What an authority gives in its stead. That the same is read again does not make up for it.
+    /// Its renewal by an authority. Loading the same certificate again does not clear this failure.
     Renewal(usize),
-    /// The files that clients' certificates are checked with.
+    /// The files of client authentication.
     Clients,
 }
 
-/// The thread's own part.
+/// The state of the renewal's thread alone.
 pub(crate) struct Rounds {
     renewal: Arc<Renewal>,
     watch: Watch,
     schedules: Vec<Schedule>,
-    /// The certificates that are not served, all of them together.
+    /// The schedule for all missing certificates together.
     missing: Schedule,
-    /// The rules for clients, when there are any.
+    /// The schedule for the rules for clients, if there are any.
     clients: Option<Schedule>,
 }
 
 impl Renewal {
-    /// For these identities; with it comes the thread's work.
+    /// The renewal of these identities, and the work for its thread.
     pub(crate) fn new(
         live: Arc<Live>,
         (missing, ask): (Missing, Option<AskForMissing>),
@@ -122,7 +122,7 @@ impl Renewal {
         Ok((renewal.clone(), Rounds { renewal, watch, schedules, missing: schedule, clients }))
     }
 
-    /// Asks every source again, from whatever thread calls. The first failure is given back, all go to the log.
+    /// Loads every identity again, on the calling thread. Logs all failures and returns the first.
     pub(crate) fn reload(&self) -> Result<(), Error> {
         let mut failed = None;
         for index in 0..self.live.current().identities.len() {
@@ -143,7 +143,7 @@ impl Renewal {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Serves with another identity in the first one's place.
+    /// Replaces the first identity.
     pub(crate) fn replace_default(&self, identity: Identity) -> Result<(), Error> {
         let outcome = self.put(0, identity, None);
         self.note(Subject::Identity(0), &outcome);
@@ -163,12 +163,12 @@ impl Renewal {
         }
     }
 
-    /// The certificates that are not served.
+    /// The certificates that are missing.
     pub(super) fn missing(&self) -> Vec<MissingIdentity> {
         self.missing.health()
     }
 
-    /// Tries the certificates that are not served again; those that can be used come behind the others.
+    /// Tries the missing certificates again. Usable ones are appended to the identities.
     pub(super) fn ask_for_missing(&self) -> Result<(), Error> {
         let (found, failed) = self.missing.try_again(|found| {
             let _one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,7 +183,7 @@ impl Renewal {
         failed.map_or(Ok(()), Err)
     }
 
-    /// The last attempt at this, if it failed.
+    /// The failure of the last attempt, if it failed.
     pub(super) fn failure(&self, subject: Subject) -> Option<IdentityFailure> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.iter().find(|(of, _)| *of == subject).map(|(_, failure)| failure.clone())
@@ -197,7 +197,7 @@ impl Renewal {
         }
     }
 
-    /// Asks the source of one identity again, and serves with what it gives.
+    /// Loads one identity again from its source, and serves with it.
     fn ask_again(&self, index: usize) -> Result<(), Error> {
         let outcome = self.try_again(index);
         self.note(Subject::Identity(index), &outcome);
@@ -207,7 +207,7 @@ impl Renewal {
     fn try_again(&self, index: usize) -> Result<(), Error> {
         let serving = self.live.current();
         let Some(origin) = serving.identities.get(index).and_then(Identity::origin) else { return Ok(()) };
-        // A source may be the program's own code; a panic of it must not keep the other certificates from being renewed.
+        // A source may be the program's own code. Its panic must not keep the other certificates from being renewed.
         let asked = panic::catch_unwind(AssertUnwindSafe(|| origin.ask_again()));
         let identity = asked.unwrap_or_else(|_| {
             let source = io::Error::other("the source of the certificate panicked");
@@ -216,8 +216,8 @@ impl Renewal {
         self.put(index, identity, Some(origin))
     }
 
-    /// Serves with this identity. When it comes from a source that was asked, only if the one in use still comes from there:
-    /// somebody may have put another in its place while the source was busy.
+    /// Serves with this identity. If it comes from a source (`asked`), the identity in use must still come from that source:
+    /// the program may have replaced it while the source was busy.
     fn put(&self, index: usize, identity: Identity, asked: Option<&Origin>) -> Result<(), Error> {
         let one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
         let mut identities = self.live.current().identities.clone();
@@ -234,14 +234,14 @@ impl Renewal {
         }
         self.live.replace(identities)?;
         self.note(Subject::Renewal(index), &Ok(()));
-        // The listener may want to exchange another certificate.
+        // The program's listener may want to replace another certificate.
         drop(one_at_a_time);
         log::info!("{}: in use for new connections", identity.told());
         self.tell(&IdentityEvent::Renewed { identity: &identity });
         Ok(())
     }
 
-    /// Reads the files for clients' certificates again, and serves with what they hold.
+    /// Reads the files of client authentication again, and uses them.
     fn read_clients_again(&self) -> Result<(), Error> {
         let outcome = self.try_clients_again();
         self.note(Subject::Clients, &outcome);
@@ -256,7 +256,7 @@ impl Renewal {
         Ok(())
     }
 
-    /// Tells that an agent could not renew an identity.
+    /// Reports that an agent could not renew an identity.
     pub(super) fn tell_failure(&self, index: usize, error: &Error, retry_in: Duration) {
         let subject = Subject::Renewal(index);
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
@@ -284,7 +284,7 @@ impl fmt::Debug for Renewal {
 }
 
 impl Rounds {
-    /// Until the renewal is told to stop.
+    /// Runs until the renewal is told to stop.
     pub(crate) fn run(mut self) {
         while !self.renewal.stopped.load(Ordering::SeqCst) {
             let rest = self.round(Instant::now(), SystemTime::now());
@@ -295,7 +295,7 @@ impl Rounds {
         }
     }
 
-    /// Looks at everything once: how long to rest if nothing happens.
+    /// Checks everything once. Returns how long to sleep if nothing happens.
     fn round(&mut self, now: Instant, clock: SystemTime) -> Duration {
         let renewal = self.renewal.clone();
         let files = |serving: &Serving| -> Vec<PathBuf> {
@@ -303,10 +303,10 @@ impl Rounds {
             let missing = renewal.missing.files();
             identities.chain(serving.clients.as_ref().map(Clients::files)).flatten().chain(missing).collect()
         };
-        // Schedule first, so that what changes while they are looked at is not missed.
+        // The watch is set first, so that a change during the checks is not missed.
         self.watch.set(&files(&self.renewal.live.current()));
         let mut rest = self.look_for_missing(now);
-        // Those that were missing come behind the others.
+        // Identities that were missing are appended to the others.
         while self.schedules.len() < self.renewal.live.current().identities.len() {
             self.schedules.push(Schedule::new(now));
         }
@@ -356,7 +356,7 @@ impl Rounds {
         let stamp = self.renewal.missing.stamp();
         if self.missing.should_ask(&stamp, &stamp, now) {
             let failed = self.renewal.ask.map_or(Ok(()), |ask| ask(&self.renewal));
-            // Of those that are left.
+            // The stamp of those that are still missing.
             let stamp = self.renewal.missing.stamp();
             match failed {
                 Ok(()) => self.missing.succeeded(now),
@@ -402,7 +402,7 @@ impl Rounds {
     }
 }
 
-/// Tells the log how a certificate's life runs out.
+/// Logs that a certificate expires soon or has expired.
 fn say(identity: &Identity, expiry: Expiry, clock: SystemTime) {
     let left = identity.left(clock);
     let names = identity.dns_names().join(", ");

@@ -1,6 +1,6 @@
 //! A server's life, from the start of its threads to a drained end.
 //!
-//! Called by `builder` on the thread that is to be the listener's.
+//! `builder` calls it on the thread that becomes the listener's.
 
 use std::sync::atomic::Ordering;
 use std::sync::PoisonError;
@@ -17,10 +17,10 @@ use crate::error::Error;
 use crate::limits::limit::Limit;
 use crate::redirect;
 
-/// How long the end waits for threads that have nothing more to do.
+/// How long the end waits for threads that should end at once.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
-/// The server's life on the calling thread: starts the others, accepts until it is to stop, drains, and ends.
+/// Runs the server on the calling thread: starts the other threads, accepts until it is to stop, drains, and ends.
 pub(crate) fn run(
     handle: Handle,
     acceptor: Acceptor,
@@ -42,7 +42,7 @@ pub(crate) fn run(
         .transpose()
         .inspect_err(|_| end(shared))
         .map_err(starting)?;
-    // Not waited for at the end: it may be in a source that blocks, and it has nothing that could be lost.
+    // The end does not wait for this thread, because a source may block it, and it holds nothing that could be lost.
     thread::Builder::new()
         .name("lockgate-certs".into())
         .spawn(move || rounds.run())
@@ -74,7 +74,7 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Ends the workers and the supervisor, and every connection that is still open.
+/// Ends the workers, the supervisor, and every open connection.
 fn end(shared: &Shared) {
     shared.stopped.store(true, Ordering::SeqCst);
     shared.renewal.stop();

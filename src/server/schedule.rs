@@ -1,34 +1,35 @@
-//! When the source of one certificate is asked again, and when it is said that the certificate runs out. A decision only:
-//! times and the state of files come in as values.
+//! Decides when the source of a certificate is called again, and when the log says that the certificate expires soon. Times and
+//! the state of files are parameters.
 //!
-//! Called by `renewal`, which has one for each certificate, one for those that are missing, and one for the rules for clients.
+//! `renewal` has one schedule for each certificate, one for the missing ones, and one for the rules for clients.
 
 use std::time::{Duration, Instant};
 
 use crate::tls::{Expiry, Stamp};
 
-/// Without a reason before, this long from one look at everything to the next.
+/// The longest time from one check of everything to the next.
 pub(super) const LONGEST_REST: Duration = Duration::from_secs(3600);
-/// A source is asked when its files have not changed for so long: a certificate and its key are written one after the other.
+/// How long files must be unchanged before the source is called, because a certificate and its key are written one after the
+/// other.
 const SETTLED: Duration = Duration::from_millis(250);
-/// A source whose files never stop changing is asked after so long all the same.
+/// When the source is called although its files have not stopped changing.
 const LONGEST_UNSETTLED: Duration = Duration::from_secs(5);
-/// From a failure to the next try; doubled with each, up to the second.
+/// The time from a failure to the next attempt. It doubles with each failure, up to the longest.
 const FIRST_RETRY: Duration = Duration::from_secs(10);
 const LAST_RETRY: Duration = Duration::from_secs(3600);
-/// How often is said that a certificate is running out.
+/// How often the log says that a certificate expires soon.
 const REMINDER: Duration = Duration::from_secs(24 * 3600);
 
-/// What is known of one source and its certificate.
+/// The state of one source and its certificate.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    /// Files that are not as they were when the source was asked: since when, how they are, and since when so.
+    /// Files that have changed since the source was called: since when, their stamp, and since when they have had that stamp.
     unsettled: Option<(Instant, Stamp, Instant)>,
-    /// The last time failed: how often in a row, with which files, and when to try again.
+    /// The last failure: how many in a row, with which files, and when to try again.
     failure: Option<(u32, Stamp, Instant)>,
-    /// When the source wants to be asked again.
+    /// When the source wants to be called again.
     again: Option<Instant>,
-    /// What was last said of its life, and when.
+    /// The last expiry that was logged, and when.
     told: (Expiry, Instant),
 }
 
@@ -37,7 +38,7 @@ impl Schedule {
         Schedule { unsettled: None, failure: None, again: None, told: (Expiry::Distant, now) }
     }
 
-    /// Whether the source is to be asked: its files are `stamp`, and were `known` when it was asked last.
+    /// Whether to call the source. Its files are `stamp` now, and were `known` at the last call.
     pub(super) fn should_ask(&mut self, stamp: &Stamp, known: &Stamp, now: Instant) -> bool {
         let tried = self.failure.as_ref().map_or(known, |(_, tried, _)| tried);
         if stamp != tried {
@@ -60,13 +61,13 @@ impl Schedule {
         }
     }
 
-    /// The source has given what can be used.
+    /// Notes a success.
     pub(super) fn succeeded(&mut self, now: Instant) {
         let told = self.told;
         *self = Schedule { told, ..Schedule::new(now) };
     }
 
-    /// The source, whose files were `stamp`, has not. How long until the next try.
+    /// Notes a failure with files that were `stamp`. Returns how long until the next attempt.
     pub(super) fn failed(&mut self, stamp: Stamp, now: Instant) -> Duration {
         let times = self.failure.as_ref().map_or(0, |(times, _, _)| *times).saturating_add(1);
         let retry_in = FIRST_RETRY.saturating_mul(1 << (times - 1).min(16)).min(LAST_RETRY);
@@ -75,7 +76,7 @@ impl Schedule {
         retry_in
     }
 
-    /// Whether it is to be said how much of the certificate's life is left: when that has changed, and then daily.
+    /// Whether to log how much of the certificate's life is left: when the level has changed, and then daily.
     pub(super) fn should_tell(&mut self, expiry: Expiry, now: Instant) -> bool {
         let (told, when) = self.told;
         let tell = expiry != told || now >= when + REMINDER;
@@ -85,17 +86,17 @@ impl Schedule {
         tell && expiry != Expiry::Distant
     }
 
-    /// The source wants to be asked in so long, or sooner if it has said so before.
+    /// Notes that the source wants to be called after `rest`, or sooner if it has said so before.
     pub(super) fn ask_in(&mut self, rest: Duration, now: Instant) {
         let at = now + rest;
         self.again = Some(self.again.map_or(at, |again| again.min(at)));
     }
 
-    /// How long until something is due.
+    /// The time until something is due.
     pub(super) fn next(&self, now: Instant) -> Duration {
         let settled = self.unsettled.as_ref().map(|(_, _, since)| *since + SETTLED);
         let retry = self.failure.as_ref().map(|(_, _, retry)| *retry);
-        // Files that have changed are waited for, whatever else is due.
+        // Changed files must settle first, whatever else is due.
         let next = settled.or(retry).or(self.again);
         next.map_or(LONGEST_REST, |next| next.saturating_duration_since(now))
     }

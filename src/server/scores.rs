@@ -1,14 +1,14 @@
-//! Which handlers are slow: a score for each, by how long its last calls took. A handler that is expected to block gives up
-//! its worker's permit before it is called. Times are parameters; the workers call it.
+//! Estimates which handlers are slow, by a score of the duration of recent calls. Before a handler that probably blocks is
+//! called, its worker gives up its permit. Times are parameters. The workers call it.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 /// A call that took longer than this was slow.
 const SLOW: Duration = Duration::from_micros(500);
-/// What one slow call adds to a handler's score; each quick one takes 1 off.
+/// What a slow call adds to a handler's score. A quick call subtracts 1.
 const SLOW_SCORE: u8 = 8;
-/// From this score on a handler is expected to block: two slow calls close together, never a stray preemption.
+/// From this score on a handler is expected to block. Two slow calls close together reach it; one preempted call does not.
 const EXPECTED_SLOW: u8 = 12;
 const MOST_SCORE: u8 = 64;
 
@@ -20,18 +20,18 @@ impl Scores {
         Scores((0..handlers).map(|_| AtomicU8::new(0)).collect())
     }
 
-    /// Whether calls of this handler were slow lately.
+    /// Whether this handler is expected to be slow.
     pub(crate) fn expects_slow(&self, handler: usize) -> bool {
         self.0.get(handler).is_some_and(|score| score.load(Ordering::Relaxed) >= EXPECTED_SLOW)
     }
 
-    /// A call of this handler took so long.
+    /// Notes how long a call of this handler took.
     pub(crate) fn note(&self, handler: usize, took: Duration) {
         let Some(score) = self.0.get(handler) else {
             return;
         };
         let before = score.load(Ordering::Relaxed);
-        // Two workers may overwrite each other's score; it is an estimate.
+        // Two workers may overwrite each other's update. That is fine for an estimate.
         if took >= SLOW {
             score.store(before.saturating_add(SLOW_SCORE).min(MOST_SCORE), Ordering::Relaxed);
         } else if before > 0 {

@@ -1,4 +1,5 @@
-//! How the workers serve connections: what a worker keeps, and the turn that it gives. It stands above both.
+//! Connects the workers with connections: the buffers of a worker, and the turn that it gives. It knows both sides, which do
+//! not know each other.
 
 use std::fmt;
 use std::io;
@@ -21,7 +22,7 @@ use super::workers::{Service, Sizes, Workers};
 use crate::handler_call::{self, Fault};
 use crate::limits::Limits;
 
-/// How many workers there are, and what may wait for them.
+/// The number of workers, and of requests that may wait for them.
 pub(crate) fn sizes(limits: &Limits) -> Sizes {
     Sizes {
         permits: limits.workers,
@@ -112,7 +113,7 @@ impl Service for Shared {
         &mut buffers.clock
     }
 
-    /// A panic in the turn costs this connection and nothing else.
+    /// A panic in the turn ends this connection and nothing else.
     fn serve(
         ready: Ready<Box<Connection>>,
         (input, buffers): &mut (Input, Buffers<'_>),

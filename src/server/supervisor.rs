@@ -1,6 +1,6 @@
-//! The supervisor: a thread that takes permits away from workers that block, sees to it that somebody watches, and when every
-//! worker is inside a handler, watches itself. It then goes on with everything but handlers, and refuses what waits too long.
-//! What it does next is decided by functions of counts and times. The server's start calls it; it calls the workers.
+//! The supervisor: a thread that takes permits from blocked workers and ensures that a thread watches the sockets. When every
+//! worker is inside a handler, it watches itself: it then does everything but call handlers, and refuses requests that wait too
+//! long. Functions of counts and times decide what it does next. `run` starts it; it calls the workers.
 
 use std::io;
 use std::sync::Arc;
@@ -12,9 +12,10 @@ use super::permits::Call;
 use super::turn::Handlers;
 use super::workers::{put_back, Service};
 
-/// How often the supervisor looks while handlers run. At 2 ms it took 1.3 % of a busy server's CPU, most of it in switching.
+/// How often the supervisor checks while handlers run. With 2 ms it took 1.3 % of a busy server's CPU time, most of it for
+/// switching threads.
 const TICK: Duration = Duration::from_millis(4);
-/// So many ticks without a handler running send the supervisor to sleep.
+/// After this many ticks without a running handler the supervisor sleeps.
 const QUIET_TICKS: u32 = 8;
 
 /// Starts the supervisor and as many workers as there are permits.
@@ -38,12 +39,12 @@ pub(crate) fn start<S: Service>(service: &Arc<S>) -> io::Result<()> {
     Ok(())
 }
 
-/// What the supervisor has seen of its last ticks.
+/// What the supervisor remembers of its last ticks.
 #[derive(Debug, Default)]
 struct Ticks {
-    /// How many of them, one after the other, found no handler running.
+    /// How many ticks in a row found no running handler.
     quiet: u32,
-    /// How many watches there had been at the last one.
+    /// The number of watches at the last tick.
     watches: u32,
 }
 
@@ -56,8 +57,8 @@ enum Then {
 }
 
 impl Ticks {
-    /// Whether nobody has begun to watch for a tick: a worker may be stuck. Workers that watch again and again are quick
-    /// enough.
+    /// Whether no watch has begun for a tick, so that a worker may be stuck. Workers that begin a watch again and again are
+    /// quick enough.
     fn is_stuck(&mut self, watches: u32) -> bool {
         std::mem::replace(&mut self.watches, watches) == watches
     }
@@ -98,17 +99,17 @@ fn supervise<S: Service>(service: &Arc<S>) {
     }
 }
 
-/// What the supervisor does in the place of the workers.
+/// What the supervisor does in place of the workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Relief {
     /// Refuses the first in the queue, which has waited too long.
     RefuseQueued,
-    /// Gives what is ready next its turn.
+    /// Gives the next ready connection its turn.
     Serve(Handlers),
     Done,
 }
 
-/// What waits in the queue for a worker.
+/// The queue of requests that wait for a worker.
 #[derive(Debug, Clone, Copy)]
 struct Queued {
     /// Since when the first has waited.
@@ -116,7 +117,7 @@ struct Queued {
     requests: usize,
 }
 
-/// With so many turns left. `longest` is how long a request may wait, and `most` how many may.
+/// Decides what to do with `turns` turns left. `longest` is how long a request may wait, and `most` how many may wait.
 fn relief(queued: Queued, now: Millis, longest: Millis, most: usize, turns: usize) -> Relief {
     if queued.first.is_some_and(|since| now.saturating_sub(since) > longest) {
         Relief::RefuseQueued
@@ -129,7 +130,7 @@ fn relief(queued: Queued, now: Millis, longest: Millis, most: usize, turns: usiz
     }
 }
 
-/// One tick in the place of the workers, all of which are inside handlers.
+/// One tick in place of the workers, all of which are inside handlers.
 fn relieve<S: Service>(service: &Arc<S>, buffers: &mut S::Buffers<'_>) {
     let (poller, sizes) = (service.poller(), service.workers().sizes);
     let mut places = poller.lock();

@@ -1,10 +1,10 @@
-//! Which connection's deadline comes up next: a heap that holds at most one entry per connection. A deadline that moves
-//! later costs nothing; its entry is looked at again when it comes up. Knows times and keys, nothing else.
+//! Finds the next deadline of all connections: a heap with at most one entry per connection. Moving a deadline later costs
+//! nothing: its entry is checked again when it comes up. Knows only times and keys.
 
 /// Not in the heap.
 const ABSENT: u32 = u32::MAX;
 
-/// A binary heap, earliest first, that knows where each key stands in it.
+/// A binary heap, earliest first, that knows each key's position.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: Vec<(u64, u32)>,
@@ -12,7 +12,7 @@ pub(crate) struct Timers {
 }
 
 impl Timers {
-    /// Makes sure that `key` comes up at `at` or earlier. True if it is now the first of all, and was not before.
+    /// Ensures that `key` comes up at `at` or earlier. Returns true if it has just become the first of all.
     pub(crate) fn no_later_than(&mut self, key: usize, at: u64) -> bool {
         if self.positions.len() <= key {
             self.positions.resize(key + 1, ABSENT);

@@ -1,17 +1,16 @@
 //! A connection's turn, seen from outside: why it begins ([`Reason`]), and where the connection goes after it ([`Outcome`]).
-//! Values only, generic over the connection. The poller gives turns out, the connection takes them, and the workers stand
-//! between; each of them knows this file.
+//! Plain values, generic over the connection. The poller, the workers and the connection all use them.
 
 use super::clock::Millis;
 
-/// What happened on a connection's socket while it waited, or while it was being served.
+/// What has happened on a connection's socket while it waited or was served.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Signals {
     pub readable: bool,
     pub writable: bool,
     /// The client sends nothing more. It may still read.
     pub hung_up: bool,
-    /// The connection is reset, or broken in another way: nobody reads an answer.
+    /// The connection is reset or broken in another way, so nobody reads an answer.
     pub gone: bool,
 }
 
@@ -40,14 +39,14 @@ pub(crate) enum Reason {
     Expired,
 }
 
-/// What a turn does with a request that is ready for its handler.
+/// What a turn does with a request that needs its handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handlers {
-    /// Calls it.
+    /// Calls the handler.
     Call,
-    /// Leaves it for another worker.
+    /// Leaves the request for another worker.
     Defer,
-    /// Refuses it: it has waited too long, or too many wait.
+    /// Refuses the request, because it has waited too long or too many wait.
     Refuse,
 }
 
@@ -55,7 +54,7 @@ pub(crate) enum Handlers {
 pub(crate) struct Ready<C> {
     pub connection: C,
     pub reason: Reason,
-    /// When it became so.
+    /// When the work came.
     pub since: Millis,
 }
 
@@ -67,21 +66,21 @@ pub(crate) struct Parking {
     pub idle: Idle,
 }
 
-/// What a parked connection is worth when room is needed.
+/// How a parked connection ranks when the server needs room for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Idle {
-    /// It makes no room.
+    /// It is not closed to make room.
     No,
-    /// Since then it is expected to send a whole request head.
+    /// It is sending a request head, since this time.
     Head(Millis),
-    /// Kept alive between two requests, or answered for the last time, since then.
+    /// It is idle between two requests, or has had its last answer, since this time.
     Since(Millis),
-    /// It sends a body or takes a response, since then so many bytes; less than `min_rate` bytes a second is slow.
+    /// It sends a body or takes a response: `bytes` since `since`. Less than `min_rate` bytes a second is slow.
     Moving { since: Millis, bytes: u64, min_rate: u64 },
 }
 
 impl Idle {
-    /// The lowest makes room first. `None` for a connection that makes no room now.
+    /// The connection with the lowest rank is closed first. `None` for one that is not closed now.
     pub(crate) fn rank(self, now: Millis, stalled_after: Millis) -> Option<(u8, u64)> {
         let stalled = |since| now.saturating_sub(since) >= stalled_after;
         match self {
@@ -102,11 +101,11 @@ pub(crate) enum Outcome<C> {
     Park(C, Parking),
     /// It waits for a worker that calls handlers.
     Queue(Ready<C>),
-    /// It goes on when others have had their turn.
+    /// It continues when others have had their turn.
     Again(Ready<C>),
     /// It waits for a place for its response's reader.
     AwaitReader(C),
-    /// It is gone; the key's place is free.
+    /// It is closed, and its key is free.
     Closed(usize),
 }
 

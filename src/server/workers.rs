@@ -1,7 +1,7 @@
-//! The workers: threads of a pool that watch in turns and serve what is ready, as many at a time as there are permits, one a
-//! core. A worker that blocks in a handler loses its permit, and another is called in from the reserve, so that somebody
-//! always watches. A quick handler pays two atomic stores for that. The only place that uses threadpool. It knows no
-//! connection: what it serves, and how, is a [`Service`]. The supervisor starts it and watches over it.
+//! The workers: pool threads that take turns at watching and serve ready connections. As many run at a time as there are
+//! permits, one a core. A worker that blocks in a handler loses its permit, and a worker of the reserve takes over, so that a
+//! thread always watches. For a quick handler this costs two atomic stores. Only this file uses threadpool. It knows no
+//! connection: a [`Service`] says what is served and how. The supervisor starts the workers and watches them.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,17 +20,17 @@ use super::scores::Scores;
 use super::turn::{Handlers, Outcome, Ready};
 use crate::handler_call;
 
-/// A worker that has been inside a handler for this long blocks. With less, one that was merely preempted looks blocked.
+/// A worker inside a handler for this long counts as blocked. With a shorter time, a preempted worker would look blocked.
 const BLOCKED_AFTER: Millis = 10;
 
-/// Work for longer than this is worth calling another worker for. With less, waking a thread costs more CPU than the
-/// shorter wait is worth: at 8 busy connections 5 % of it, measured.
+/// Another worker is called if there is work for longer than this. With a shorter time, waking a thread costs more CPU time
+/// than the shorter wait is worth: 5 % at 8 busy connections, measured.
 const WORTH_A_CALL: Duration = Duration::from_micros(100);
 
-/// What the log calls it.
+/// Its kind in the log.
 const THREAD_REFUSED: &str = "a thread refused";
 
-/// What the workers serve, and with what.
+/// What the workers serve, and with which buffers.
 pub(crate) trait Service: Send + Sync + Sized + 'static {
     type Held: Parked + Send + 'static;
     /// What a worker keeps between turns.
@@ -39,10 +39,10 @@ pub(crate) trait Service: Send + Sync + Sized + 'static {
     fn poller(&self) -> &Poller<Self::Held>;
     fn workers(&self) -> &Workers;
     fn is_stopped(&self) -> bool;
-    /// Writes a fault of this kind to the log.
+    /// Logs a fault of this kind.
     fn log_fault(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>);
 
-    /// The buffers of a worker, or with `None` of the supervisor.
+    /// The buffers of a worker, or of the supervisor with `None`.
     fn buffers(service: &Arc<Self>, me: Option<usize>) -> Self::Buffers<'_>;
     fn clock<'b>(buffers: &'b mut Self::Buffers<'_>) -> &'b mut Clock;
     /// Gives a turn. It does not panic.
@@ -51,19 +51,19 @@ pub(crate) trait Service: Send + Sync + Sized + 'static {
         buffers: &mut Self::Buffers<'_>,
         handlers: Handlers,
     ) -> Outcome<Self::Held>;
-    /// Ends what a stop leaves no place to.
+    /// Ends a connection that has no place after a stop.
     fn end(&self, held: Self::Held);
 
-    /// Before a response's reader is asked for more.
+    /// The worker calls this before a response's reader.
     fn enter_reader(&self, key: usize) -> Entry {
         self.poller().lock().enter_reader(key)
     }
 
-    /// After the reader has returned.
+    /// The worker calls this after the reader has returned.
     fn leave_reader(self: &Arc<Self>, key: usize) {
         let mut places = self.poller().lock();
         if places.leave_reader(key) {
-            // This worker may go on with its own response for long.
+            // This worker may continue with its own response for long, so another is called for the ready ones.
             let call = self.workers().call(&mut places, self.poller().millis(Instant::now()));
             let wake = call == Call::Nobody && places.is_overlooked();
             drop(places);
@@ -82,12 +82,12 @@ pub(crate) trait Service: Send + Sync + Sized + 'static {
     }
 }
 
-/// How many workers there are, and what may wait for them.
+/// The number of workers, and of requests that may wait for them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
-    /// Workers that run at a time.
+    /// How many workers run at a time.
     pub permits: usize,
-    /// Workers with a thread, not counting those in `readers` whose clients are gone.
+    /// The most workers with a thread, not counting those inside readers whose clients are gone.
     pub most: usize,
     pub readers: usize,
     /// How long a request waits for a worker before the supervisor refuses it.
@@ -95,12 +95,12 @@ pub(crate) struct Sizes {
     pub queue_requests: usize,
 }
 
-/// All that is known about the workers.
+/// The state of all workers.
 pub(crate) struct Workers {
-    /// Made with the first worker.
+    /// Created with the first worker.
     pool: Mutex<Option<ThreadPool>>,
-    /// As many as there may be, and one more for each place for a reader: for a worker inside a reader whose client is gone
-    /// another stands in.
+    /// As many as there may be, and one more for each reader's place, because another worker replaces one inside a reader whose
+    /// client is gone.
     all: Box<[Worker]>,
     pub(crate) sizes: Sizes,
     scores: Scores,
@@ -110,15 +110,15 @@ pub(crate) struct Workers {
 
 #[derive(Default)]
 struct Worker {
-    /// Whether it may watch and serve. The supervisor takes it away, the caller of a worker gives it.
+    /// Whether it may watch and serve. The caller of a worker gives the permit, and the supervisor takes it away.
     permit: AtomicBool,
-    /// When it went into the handler it is in, in milliseconds of the poller and never 0; 0 outside handlers.
+    /// When it entered its current handler, in milliseconds of the poller, never 0. Outside of handlers it is 0.
     entered: AtomicU64,
     thread: Mutex<Option<Thread>>,
 }
 
 impl Workers {
-    /// For so many handlers.
+    /// Workers of these sizes, for this many handlers.
     pub(crate) fn new(sizes: Sizes, handlers: usize) -> Workers {
         Workers {
             pool: Mutex::new(None),
@@ -130,13 +130,13 @@ impl Workers {
         }
     }
 
-    /// For a test, which is the worker's thread itself.
+    /// For a test that runs as the worker's thread itself.
     #[cfg(test)]
     pub(crate) fn give_permit(&self, me: usize) {
         self.all[me].permit.store(true, Ordering::Release);
     }
 
-    /// Around a handler, from its worker's side: before the call. `about_to_block` gives the worker's permit up.
+    /// The worker calls this before a handler. `about_to_block` gives the worker's permit up.
     #[inline]
     pub(crate) fn enter_handler(
         &self,
@@ -157,7 +157,7 @@ impl Workers {
         }
     }
 
-    /// Around a handler, from its worker's side: after the call.
+    /// The worker calls this after a handler.
     #[inline]
     pub(crate) fn leave_handler(&self, me: Option<usize>, handler: Option<usize>, took: Duration) {
         let Some(me) = me else { return };
@@ -171,12 +171,12 @@ impl Workers {
         me.is_none_or(|me| self.all[me].permit.load(Ordering::Acquire))
     }
 
-    /// Whether calls of this handler were slow lately.
+    /// Whether this handler is expected to be slow.
     pub(crate) fn expects_slow(&self, handler: usize) -> bool {
         self.scores.expects_slow(handler)
     }
 
-    /// Picks a worker for a free permit and hands it over, when there is something to do.
+    /// Gives a free permit to a worker, when there is something to do.
     pub(crate) fn call<C: Parked>(&self, places: &mut Places<C>, now: Millis) -> Call {
         if !places.has_work() {
             return Call::Nobody;
@@ -189,17 +189,17 @@ impl Workers {
         call
     }
 
-    /// How many may have a thread. For each that is inside a reader whose client is gone, one more.
+    /// How many workers may have a thread: one more for each worker inside a reader whose client is gone.
     fn most_running<C: Parked>(&self, places: &Places<C>) -> usize {
         self.sizes.most + places.abandoned_readers()
     }
 
-    /// Whether there is work and nobody left to call for it: every worker is inside a handler.
+    /// Whether there is work but no worker to call, because all are inside handlers.
     pub(crate) fn are_exhausted<C: Parked>(&self, places: &Places<C>, now: Millis) -> bool {
         places.has_work() && places.permits.are_exhausted(self.most_running(places), now)
     }
 
-    /// Gives up the worker's permit, if it has one, and calls another worker when there is something to do.
+    /// Gives up the worker's permit, if it has one, and calls another worker if there is something to do.
     fn release<S: Service>(&self, service: &Arc<S>, me: usize, now: Millis) {
         if self.all[me].permit.swap(false, Ordering::AcqRel) {
             let mut places = service.poller().lock();
@@ -210,7 +210,7 @@ impl Workers {
         }
     }
 
-    /// Takes the permits of workers that block inside handlers. Whether any worker is inside one.
+    /// Takes the permits of workers that are blocked inside handlers. Returns whether any worker is inside a handler.
     pub(crate) fn release_blocked<C: Parked>(&self, places: &mut Places<C>, now: Millis) -> bool {
         let mut handlers_run = false;
         for worker in &self.all[..places.permits.started()] {
@@ -236,7 +236,7 @@ impl Workers {
         }
     }
 
-    /// The system has refused the worker its thread.
+    /// Handles the system's refusal of a thread for this worker.
     fn refused<S: Service>(&self, service: &Arc<S>, worker: usize, error: &str) {
         self.all[worker].permit.store(false, Ordering::Release);
         let (poller, now) = (service.poller(), Instant::now());
@@ -244,7 +244,7 @@ impl Workers {
         places.permits.refuse(worker, poller.millis(now));
         let running = places.permits.running();
         drop(places);
-        // A stop waits for as many as there are.
+        // A stop waits for a number of threads, which has changed.
         poller.changed.notify_all();
         let line = format_args!(
             "the system refused another worker thread; going on with {running} of them, and trying again: it {error}"
@@ -268,7 +268,7 @@ impl Workers {
                 Ok(())
             }
             (_, pool) => {
-                // It has counted the thread that it did not get.
+                // The pool has counted the thread that it did not get.
                 if let (Some(pool), Some(before)) = (pool, before) {
                     pool.set_num_threads(before);
                 }
@@ -281,12 +281,12 @@ impl Workers {
     fn retire_thread(&self) {
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pool.as_mut() {
-            // A thread of the pool ends between two jobs when there are more of them than there may be.
+            // A pool thread ends between two jobs when there are more threads than the maximum.
             pool.set_num_threads((pool.max_count() - 1).max(1));
         }
     }
 
-    /// How many workers are inside a handler, and how many there may be.
+    /// How many workers are inside handlers, and how many workers there may be.
     pub(crate) fn busy(&self) -> (usize, usize) {
         let is_busy = |worker: &&Worker| worker.entered.load(Ordering::Relaxed) != 0;
         (self.all.iter().filter(is_busy).count(), self.sizes.most)
@@ -297,7 +297,7 @@ impl Workers {
         self.wake_supervisor();
     }
 
-    /// Names the thread of the supervisor. Once, before any worker runs.
+    /// Sets the supervisor's thread. Called once, before any worker runs.
     pub(crate) fn set_supervisor(&self, thread: Thread) {
         let _ = self.supervisor.set(thread);
     }
@@ -308,10 +308,10 @@ impl Workers {
         }
     }
 
-    /// The supervisor's thread sleeps until a worker goes into a handler, or `is_over`.
+    /// Lets the supervisor's thread sleep until a worker enters a handler, or `is_over`.
     pub(crate) fn sleep_until_handlers_run(&self, is_over: impl Fn() -> bool) {
         self.supervisor_sleeps.store(true, Ordering::SeqCst);
-        // A handler that was entered before the store has not woken us, so look once more before going to sleep.
+        // A handler that was entered before the store has not woken this thread, so check once more before sleeping.
         let entered = self.all.iter().any(|worker| worker.entered.load(Ordering::SeqCst) != 0);
         while !entered && self.supervisor_sleeps.load(Ordering::SeqCst) && !is_over() {
             thread::park();
@@ -339,7 +339,7 @@ fn work<S: Service>(service: &Arc<S>, me: usize) {
     let mut places = poller.lock();
     while places.phase < Phase::Stopped {
         if places.permits.are_too_many(workers.most_running(&places)) {
-            // It stood in for a worker that has come back from a reader.
+            // It has replaced a worker that has now returned from a reader.
             if worker.permit.swap(false, Ordering::AcqRel) {
                 places.permits.give_back();
             }
@@ -377,7 +377,7 @@ fn work<S: Service>(service: &Arc<S>, me: usize) {
             places.watching = true;
             places = poller.watch(places, clock, None);
             pace.resume(clock.elapsed());
-            // This worker takes one of them; the first to find none left watches next.
+            // This worker takes one of them. The first worker that finds none left watches next.
             if places.permits.any_free()
                 && pace.time_for(places.ready.len().saturating_sub(1)) >= WORTH_A_CALL
             {
@@ -395,7 +395,8 @@ fn work<S: Service>(service: &Arc<S>, me: usize) {
     poller.changed.notify_all();
 }
 
-/// Puts a connection where its turn has left it, and wakes the threads that have to know. `me` is the worker that served it.
+/// Puts a connection to where its turn's outcome says, and wakes the threads that this concerns. `me` is the worker that served
+/// it.
 pub(crate) fn put_back<S: Service>(
     service: &Arc<S>,
     outcome: Outcome<S::Held>,
@@ -406,7 +407,8 @@ pub(crate) fn put_back<S: Service>(
     let mut dropped = None;
     let mut places = poller.lock();
     let mut wake = places.settle(outcome, &mut dropped);
-    // A worker with a permit goes on with what is ready; one without, and the supervisor, leaves it to others.
+    // A worker with a permit continues with the ready connections. A worker without one, and the supervisor, leave them to
+    // others.
     let goes_on = me.is_some() && service.workers().has_permit(me);
     wake |= !goes_on && places.is_overlooked();
     let drained = (closed || dropped.is_some()) && places.phase >= Phase::Draining;

@@ -1,12 +1,12 @@
-//! A request as it is known before its handler is called: its head, what that says, and what of it can be told when it could
-//! not be read. Values of `http`; everything else in this folder passes them on.
+//! A request before its handler is called: its head, the meaning of the head, and what is known of a head that could not be
+//! read. Plain values that the other files of this folder pass on.
 
 use ::http::Method;
 
 use crate::http::request_head::{self, Line};
 use crate::http::span::Field;
 
-/// A request's head, and what was found out about it.
+/// A request's head, and what was read from it.
 pub(crate) struct Asked<'a> {
     pub head: &'a [u8],
     pub fields: &'a [Field],
@@ -19,10 +19,10 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// What is known of a request, for its answer and for the access log.
+/// The known part of a request, for its answer and for the access log.
 #[derive(Clone, Copy)]
 pub(crate) enum Told<'a> {
-    /// Nothing: what came is not HTTP over TLS.
+    /// Nothing is known: the client does not speak HTTP over TLS.
     Nothing,
     /// A head, or the beginning of one, that could not be read.
     Head(&'a [u8]),
@@ -31,7 +31,7 @@ pub(crate) enum Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    /// As far as it decides about the answer: one to HEAD has no body.
+    /// The method, as far as the answer depends on it: an answer to HEAD has no body.
     pub(crate) fn framing(self) -> Method {
         match self {
             Told::Nothing => Method::GET,

@@ -1,7 +1,7 @@
-//! A request's body on its way in: where it ends, how much of it has come, how large it may be and by when it has to be
-//! there. One [`Reader`] serves the body that is collected before its handler is called, the one that the handler reads
-//! itself, and the one that is only read past. It knows the transport and the input, and no connection: `state` asks it for
-//! the first and the last, `streaming` for the second.
+//! The reader of a request's body: it knows where the body ends, how much has come, how large it may be and when it must be
+//! complete. One [`Reader`] type serves bodies that are collected before the handler is called, bodies that the handler reads
+//! itself, and bodies that are read and dropped. It knows the transport and the input, but no connection. `collecting` uses it
+//! for the first and the last, `streaming` for the second.
 
 use std::io;
 
@@ -31,7 +31,7 @@ const LATE: Refusal = Refusal::over(
     StatusCode::REQUEST_TIMEOUT,
     "the request's body did not arrive in time",
 );
-/// How a fault of the body is answered when no handler has been called yet.
+/// The refusal for a fault of the body, when no handler has been called yet.
 pub(crate) fn refusal_of(fault: &BodyFault) -> Refusal {
     match fault {
         BodyFault::TooLarge { .. } => TOO_LARGE,
@@ -45,21 +45,21 @@ pub(crate) fn refusal_of(fault: &BodyFault) -> Refusal {
 #[derive(Debug)]
 pub(crate) struct Reader {
     framing: Framing,
-    /// How much of the body has come, its framing taken off, and how much may.
+    /// How many bytes of the body have come, without framing, and how many may.
     received: u64,
     most: u64,
     began: Millis,
     expectation: Expectation,
 }
 
-/// Where a body's end is, seen from where its reader is.
+/// How the rest of the body is framed.
 #[derive(Debug)]
 enum Framing {
     Fixed { left: u64 },
     Chunked(Decoder),
 }
 
-/// Whether the client waits for a word before it sends the body.
+/// Whether the client waits for `100 Continue` before it sends the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expectation {
     None,
@@ -69,28 +69,27 @@ pub(crate) enum Expectation {
 /// What the input held next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Piece {
-    /// So many bytes of data.
+    /// This many bytes of data.
     Data(usize),
-    /// Nothing more; the rest has to come.
+    /// Nothing more. The rest has to come.
     Pending,
     /// The body's end.
     End,
 }
 
-/// What a read of the connection gave.
+/// The result of reading the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// So many bytes of data, which went straight to where they belong.
+    /// This many bytes of data, written straight to their destination.
     Data(usize),
-    /// Bytes that are in the input.
+    /// Bytes that are now in the input.
     Input,
     /// The client has closed the connection.
     Closed,
 }
 
 impl Reader {
-    /// For the body of a request whose head ended at `began`. A body that says in its head that it is too large is none to
-    /// be read.
+    /// A reader for the body of a request whose head ended at `began`. An error if the head says that the body is too large.
     pub(crate) fn new(
         length: BodyLength,
         most: u64,
@@ -105,7 +104,7 @@ impl Reader {
         Ok(Reader { framing, received: 0, most, began, expectation })
     }
 
-    /// Hands the data that `input` holds next to `take`: at most `most` bytes.
+    /// Passes the next data in `input` to `take`: at most `most` bytes.
     pub(crate) fn next(
         &mut self,
         input: &mut Input,
@@ -146,8 +145,8 @@ impl Reader {
         Ok(Piece::Data(length))
     }
 
-    /// Reads the connection once, when the input holds nothing more of the body: data of a known length straight to `out`,
-    /// as far as there is room, and chunks to the input.
+    /// Reads the connection once, when the input holds no more of the body. Data of a known length goes straight to `out`, as
+    /// far as there is room. Chunks go to the input.
     pub(crate) fn receive<S: Stream>(
         &mut self,
         transport: &mut Transport<S>,
@@ -170,7 +169,7 @@ impl Reader {
         }
     }
 
-    /// What the client waits for before it sends the body; once.
+    /// The `100 Continue` that the client waits for before it sends the body. Returned only once.
     pub(crate) fn take_continue(&mut self) -> Option<&'static [u8]> {
         match std::mem::replace(&mut self.expectation, Expectation::None) {
             Expectation::Continue => Some(CONTINUE),
@@ -193,12 +192,12 @@ impl Reader {
         }
     }
 
-    /// How large the body is, as far as is known by now.
+    /// The size of the body, as far as it is known.
     pub(crate) fn known_bytes(&self) -> u64 {
         self.received + self.straight_bytes()
     }
 
-    /// How much can be read straight to where it belongs.
+    /// How many bytes can be read straight to their destination.
     pub(crate) fn straight_bytes(&self) -> u64 {
         match &self.framing {
             Framing::Fixed { left } => *left,
@@ -206,12 +205,12 @@ impl Reader {
         }
     }
 
-    /// By when the body has to be there, if nothing comes of it.
+    /// When the body must be complete, if none of it comes.
     pub(crate) fn first_deadline(&self, limits: &Limits) -> Deadline {
         Deadline::of(Limit::BodyTimeout, self.began + whole_millis(limits.body_timeout))
     }
 
-    /// The same, prolonged by the time that what has come may take.
+    /// When the body must be complete, prolonged by the time that the received bytes allow.
     pub(crate) fn deadline(&self, limits: &Limits) -> Deadline {
         let Deadline { at, limit } = self.first_deadline(limits);
         Deadline { at: at + self.received.saturating_mul(1_000) / limits.body_min_rate, limit }
@@ -232,7 +231,7 @@ mod tests {
         Reader::new(length, most, 100, Expectation::None)
     }
 
-    /// Reads in pieces of at most `step` bytes until there is no more: the data, and how it ended.
+    /// Reads in pieces of at most `step` bytes until there is no more. Returns the data, and how it ended.
     fn read(reader: &mut Reader, input: &mut Input, step: usize) -> (String, Result<Piece, BodyFault>) {
         let mut data = Vec::new();
         loop {

@@ -1,5 +1,5 @@
-//! The call of a handler: what it is given, how long it took, and what went wrong in it. `state` calls it with a body that is
-//! in memory, or with the view that reads one from the connection.
+//! Calls a handler, measures how long it took, and logs its faults. `link` calls it with a body in memory, or with a reader of
+//! the connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::router;
 use crate::server::buffers::Buffers;
 use crate::tls::ClientIdentity;
 
-/// Whose request it is.
+/// Who sent the request.
 pub(crate) struct Caller {
     pub peer: SocketAddr,
     /// The connection's key.
@@ -22,7 +22,7 @@ pub(crate) struct Caller {
     pub client: Option<Arc<ClientIdentity>>,
 }
 
-/// Calls the handler, and writes to the log what went wrong in it.
+/// Calls the handler, and logs its faults.
 #[inline]
 pub(crate) fn call(
     call: Call<'_, '_>,
@@ -34,7 +34,7 @@ pub(crate) fn call(
     let Call { endpoint, params, path } = call;
     let Caller { peer, key, client } = caller;
     let scheduler = buffers.scheduler;
-    // A reader's lifetime does not shrink by itself.
+    // The compiler does not shorten the lifetime of the reader by itself.
     let body = match body {
         Body::Buffered { bytes, read } => Body::Buffered { bytes, read },
         Body::Streaming(reader) => Body::Streaming(reader),

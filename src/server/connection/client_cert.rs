@@ -1,7 +1,7 @@
-//! Who a connection's client is by its certificate, and whether it is let in still.
+//! The client's certificate, and whether it is still accepted.
 //!
-//! The handshake checks a certificate once. A session that is resumed by a ticket begins without one, and a connection may
-//! stay open for days; so the certificate is checked again before a request is answered, when there is reason to.
+//! A handshake checks the certificate once. A session that is resumed by a ticket begins without that check, and a connection
+//! may stay open for days. So the certificate is checked again before a request is answered, when the last check is too old.
 
 use std::sync::Arc;
 
@@ -9,24 +9,24 @@ use super::transport::{Stream, Transport};
 use crate::server::clock::Millis;
 use crate::tls::{ClientIdentity, Live, Refused};
 
-/// So long a check is good while the rules stay as they are: a certificate, or a revocation list, may expire meanwhile.
+/// How long a check is good while the rules do not change, because a certificate or a revocation list may expire.
 const GOOD_FOR: Millis = 60_000;
 
 pub(crate) struct Client {
     pub identity: Arc<ClientIdentity>,
-    /// Under which rules it was last checked and when; `None` when not since the connection began.
+    /// The rules of the last check, and its time. `None` when there was none since the connection began.
     checked: Option<(u64, Millis)>,
 }
 
 impl Client {
-    /// The client that has shown a certificate in the handshake, which was begun under these rules.
+    /// The client, if it has shown a certificate in the handshake, which began under these rules.
     pub(crate) fn of<S: Stream>(transport: &Transport<S>, rules: u64, now: Millis) -> Option<Client> {
         let own = transport.client_chain().first()?;
         let checked = (!transport.is_resumed()).then_some((rules, now));
         Some(Client { identity: Arc::new(ClientIdentity::new(own)), checked })
     }
 
-    /// Whether it may ask; else why not.
+    /// Whether the client is still accepted.
     pub(crate) fn check<S: Stream>(
         &mut self,
         transport: &Transport<S>,

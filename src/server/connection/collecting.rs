@@ -1,5 +1,5 @@
-//! A request whose body is collected before its handler is called, and one whose body is only read past because the request is
-//! answered already. Both read what has come over the link; `state` says what becomes of the connection.
+//! Collects a request's body before its handler is called, and reads past the body of a request that is answered already. Both
+//! read the link; `state` decides how the connection goes on.
 
 use std::io::{self, ErrorKind};
 
@@ -17,7 +17,7 @@ use crate::server::buffers::Buffers;
 use crate::server::input::Input;
 use crate::server::turn::Idle;
 
-/// How much of a body is asked for at a time, in bytes; what is received decides how much memory is taken.
+/// How many bytes of a body are read at a time. Memory is taken only for received bytes.
 const STEP_BYTES: usize = 16 * 1024;
 
 const MEMORY_BUSY: Refusal = Refusal::over(
@@ -30,17 +30,17 @@ const MEMORY_BUSY: Refusal = Refusal::over(
 pub(crate) struct Collecting {
     pub held: Held,
     pub reader: Reader,
-    /// What has come of the body, its framing taken off.
+    /// The received part of the body, without framing.
     pub body: Vec<u8>,
     memory: Share,
 }
 
-/// How far the collecting of a body has come.
+/// How far a body is collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Collected {
     Part,
     Whole,
-    /// It is larger than is kept in memory.
+    /// It is too large to be kept in memory.
     Large,
     Refused(Refusal),
     /// The client has closed the connection.
@@ -52,7 +52,7 @@ impl Collecting {
         Collecting { held, reader, body: Vec::new(), memory }
     }
 
-    /// Collects what has come, until there is no more or the body can be answered.
+    /// Collects the received bytes, until there are no more or the request can be answered.
     pub(crate) fn collect<S: Stream>(
         &mut self,
         transport: &mut Transport<S>,
@@ -77,8 +77,8 @@ impl Collecting {
         }
     }
 
-    /// Takes what the input holds of the body. Of one that is larger than the `kept` bytes that are kept in memory it takes no
-    /// more than shows that, because how much of it has come at once must not decide how it is read.
+    /// Takes the part of the body that is in the input. If the body is larger than the `kept` bytes, it takes no more than
+    /// needed to know that, so that the way a body is read does not depend on how much came at once.
     fn take_in(&mut self, input: &mut Input, kept: u64) -> Collected {
         let Collecting { reader, body, memory, .. } = self;
         let mut collected = Collected::Part;
@@ -101,7 +101,7 @@ impl Collecting {
         }
     }
 
-    /// Reads more of the body: a known length straight to where it is kept, chunks to the input.
+    /// Reads more of the body. Data of a known length goes straight to its place, chunks go to the input.
     fn receive<S: Stream>(
         &mut self,
         transport: &mut Transport<S>,
@@ -116,26 +116,26 @@ impl Collecting {
         result
     }
 
-    /// What the connection is worth when room is needed.
+    /// The connection's rank when the server needs room for another.
     pub(crate) fn idle(&self, min_rate: u64) -> Idle {
         Idle::Moving { since: self.reader.began(), bytes: self.reader.received(), min_rate }
     }
 }
 
-/// How far the reading past a body that nobody wants has come.
+/// How far an unwanted body is read.
 #[derive(Debug)]
 pub(crate) enum Passed {
     Part,
     Whole,
-    /// It is not worth to be read past.
+    /// Reading the rest is not worth it.
     GivenUp,
     Malformed(BodyFault),
     /// The client has closed the connection.
     CutOff,
 }
 
-/// Reads past what has come of a body that nobody wants: as much as would be kept in memory of one that is wanted, however much
-/// of it comes at once, and nothing more once the server is to stop.
+/// Reads and drops an unwanted body, up to the size of a body that would be kept in memory. Stops reading when the server is to
+/// stop.
 pub(crate) fn read_past<S: Stream>(
     reader: &mut Reader,
     transport: &mut Transport<S>,

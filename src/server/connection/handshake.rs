@@ -1,5 +1,5 @@
-//! A connection's TLS handshake, and what it turns out to be instead: a probe, a name's validation, or a client that speaks
-//! something else. `state` calls it while the handshake is under way.
+//! A connection's TLS handshake. It may turn out to be something else: a probe, the validation of a name, or a client that does
+//! not speak TLS. `state` calls it while the handshake is under way.
 
 use std::io::{self, ErrorKind};
 
@@ -16,15 +16,15 @@ use crate::tls;
 /// How far the handshake has come.
 pub(crate) enum Handshake {
     Waits,
-    /// It is done; what came behind it is in the input.
+    /// It is done. Bytes after it are in the input.
     Done,
-    /// The connection has no more to do.
+    /// The connection has nothing more to do.
     IsOver,
-    /// It is none, and the client was told so. What is found of credentials.
+    /// The client does not speak TLS and was told so. Holds the scan for its credentials.
     InClear(Box<CredentialScan>),
 }
 
-/// Goes on with the handshake, which began under these rules for clients.
+/// Continues the handshake, which began under these rules for clients.
 pub(crate) fn go_on<S: Stream>(
     link: &mut Link<S>,
     rules: u64,

@@ -1,5 +1,5 @@
-//! A request's head while it comes: whether its end is there, and what it says. Knows bytes and limits alone; `state` asks it
-//! with what has come so far.
+//! A request's head while it comes: whether it is complete, and what it says. Knows only bytes and limits. `state` calls it
+//! with the bytes received so far.
 
 use std::ops::Range;
 
@@ -8,36 +8,36 @@ use crate::http::span::Field;
 use crate::http::Refusal;
 use crate::limits::Limits;
 
-/// What is known of the head that comes next.
+/// The state of the search for the next head.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// How far the search for its end has come.
+    /// How many bytes were searched for its end.
     scanned: usize,
-    /// Whether a byte of it has come.
+    /// Whether any byte of it has come.
     pub has_begun: bool,
-    /// Whether its request was counted against its address's rate.
+    /// Whether its request was counted for the rate of its address.
     pub is_counted: bool,
 }
 
-/// What the bytes that have come hold of a head.
+/// What the received bytes hold of a head.
 pub(crate) enum Found {
     /// Less than a head.
     Part,
-    /// A head of so many bytes, which begins here. `line` is what it says, when that was read on the way.
+    /// A whole head of `length` bytes at `start`. `line` is its meaning, if it was already read.
     Whole { start: usize, length: usize, line: Option<Line> },
-    /// None that is served; these bytes are what can be told of it.
+    /// A head that is refused. The range holds the bytes known of it.
     Refused(Refusal, Range<usize>),
 }
 
 impl Head {
-    /// Of a request that is at hand: nothing more is looked for.
+    /// For a request that was taken: nothing more is searched.
     pub(crate) const TAKEN: Head = Head { scanned: 0, has_begun: true, is_counted: true };
 
-    /// Looks for the head in `unread`, which begins with it, after an empty line perhaps. `fields` is where its fields are kept.
+    /// Looks for the head at the front of `unread`, perhaps after an empty line. Its fields go to `fields`.
     #[inline]
     pub(crate) fn find(&mut self, unread: &[u8], limits: &Limits, fields: &mut Vec<Field>) -> Found {
         let start = request_head::empty_line(unread);
-        // Once only, so that a head in small pieces is not read from its beginning with each.
+        // Only at the first look, so that a head in small pieces is not read from its beginning each time.
         let whole = (self.scanned == 0)
             .then(|| {
                 request_head::read_whole(&unread[start..], limits.head_bytes, limits.head_fields, fields)
@@ -63,7 +63,7 @@ impl Head {
         }
     }
 
-    /// The head was taken from the front of what has come.
+    /// Notes that the head was taken from the input.
     pub(crate) fn take(&mut self) {
         self.scanned = 0;
     }
@@ -95,7 +95,7 @@ mod tests {
                     panic!("{split}")
                 };
                 assert_eq!((start, found), (before.len(), length));
-                // What was read in one pass is what it says; the rest is parsed when it is whole.
+                // A head that comes at once is read in one pass. Other heads are parsed when they are whole.
                 assert_eq!(line.is_some(), head.scanned == 0, "{split}");
                 head.take();
                 assert_eq!(head.scanned, 0);

@@ -1,5 +1,5 @@
-//! A client that speaks something else than TLS. HTTP gets an answer that it can read, and what it has sent of credentials is
-//! told in the log. `state` asks when a handshake fails with its first byte.
+//! Answers a client that does not speak TLS. A client that speaks HTTP gets a readable answer, and the log warns of credentials
+//! that it has sent. `handshake` calls it when the first byte is not TLS.
 
 use std::io;
 
@@ -16,8 +16,8 @@ use crate::tls;
 const IN_CLEAR: Refusal =
     Refusal::bad_request("this port speaks HTTPS, and the request came over plain HTTP: use https://");
 
-/// Answers what began with `first_byte`. What is found of credentials in it, for what still comes; `None` when no answer would
-/// be understood.
+/// Answers a client whose first byte was `first_byte`. Returns the scan for credentials, to continue it with later bytes;
+/// `None` when the client would not understand an answer.
 pub(crate) fn answer<S: Stream>(
     link: &mut Link<S>,
     first_byte: u8,
@@ -26,7 +26,7 @@ pub(crate) fn answer<S: Stream>(
     let peer = link.peer;
     if !first_byte.is_ascii_alphabetic() {
         match first_byte {
-            // A load balancer's look at the port begins so (PROXY protocol, version 2), and would be said every second.
+            // The health checks of a load balancer begin so (PROXY protocol, version 2), and would be logged every second.
             b'\r' => log::debug!("{peer}: neither TLS nor HTTP"),
             _ => log_lines::failed_handshake(peer, tls::NO_TLS, buffers),
         }

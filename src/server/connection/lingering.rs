@@ -1,5 +1,5 @@
-//! The end of a connection whose last response is sent: what the client still sends is dropped for a while, so that the
-//! response is not lost to a reset. `state` calls it; what credentials came in clear is looked for on the way.
+//! The end of a connection after its last response. What the client still sends is dropped for a while, so that a reset does
+//! not destroy the response. Bytes in clear are searched for credentials. `state` calls it.
 
 use std::io::ErrorKind;
 
@@ -15,7 +15,7 @@ use crate::server::deadline::Deadline;
 pub(crate) struct Lingering {
     until: Millis,
     deadline: Deadline,
-    /// What is found of credentials in a request that came in clear.
+    /// The scan for credentials of a request that came in clear.
     in_clear: Option<Box<CredentialScan>>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) enum Lingered {
 }
 
 impl Lingering {
-    /// Says to the client that nothing more will come.
+    /// Tells the client that nothing more will come.
     pub(crate) fn begin<S: Stream>(
         link: &Link<S>,
         in_clear: Option<Box<CredentialScan>>,
@@ -41,7 +41,7 @@ impl Lingering {
         self.deadline
     }
 
-    /// Drops what has come, undecrypted.
+    /// Drops received bytes without decrypting them.
     pub(crate) fn drop_input<S: Stream>(
         &mut self,
         link: &mut Link<S>,

@@ -1,5 +1,5 @@
-//! A connection's link to its client: the transport, whose it is, and how a request is answered over it. `request` decides
-//! and this does it; what the connection is at next is returned to `state`, which alone knows the stages.
+//! A connection's link to its client: the transport, the client, and how a request is answered over it. It carries out the
+//! decisions of `request`, and returns what comes next to `state`, which alone knows the stages.
 
 use std::borrow::Cow;
 use std::io;
@@ -29,33 +29,32 @@ use crate::limits::rate::Rate;
 use crate::server::buffers::Buffers;
 use crate::server::clock::Millis;
 
-/// Responses to pipelined requests are sent together up to this many bytes.
+/// Responses to pipelined requests are sent together, up to this many bytes.
 const OUTPUT_BYTES: usize = 16 * 1024;
-/// A request that has waited this long may have lost its client, in milliseconds. Below it, to ask the system would cost
-/// more than it saves.
+/// After this wait, in milliseconds, a request's client may have left. Asking the system earlier costs more than it saves.
 const WORTH_A_LOOK: Millis = 5;
 
 pub(crate) struct Link<S: Stream> {
-    /// The connection's, by which the poller knows it.
+    /// The connection's key in the poller.
     pub key: usize,
     pub peer: SocketAddr,
     pub transport: Transport<S>,
     /// Who the client is, when it has shown a certificate.
     pub client: Option<Box<Client>>,
-    /// Whether the request at hand has waited in the queue for a worker.
+    /// Whether the current request has waited in the queue for a worker.
     pub was_queued: bool,
-    /// The body of the request that is being answered from its head alone: it is read past before the next head.
+    /// The body of a request that is answered without it. It is read and dropped before the next head.
     pub unwanted: Option<Box<Reader>>,
 }
 
-/// What a connection is at next.
+/// What a connection does next.
 pub(crate) enum Next {
     /// The next request's head.
     Head,
     /// The body of this one.
     Body(Box<Collecting>),
     Sending(Box<Sending>),
-    /// A worker that calls handlers; with the body that was collected for it.
+    /// It waits for a worker that calls handlers, with the collected body.
     OtherWorker(Option<Box<Collecting>>),
     Close,
 }
@@ -65,8 +64,8 @@ impl<S: Stream> Link<S> {
         Link { key: usize::MAX, peer, transport, client: None, was_queued: false, unwanted: None }
     }
 
-    /// The head of a request is whole: the first `length` bytes of the input. If it has been read, `line` and the input's
-    /// fields are what it says.
+    /// Handles a complete head: the first `length` bytes of the input. If it was read already, `line` and the input's fields
+    /// hold its meaning.
     #[inline(always)]
     pub(crate) fn take_request(
         &mut self,
@@ -124,7 +123,7 @@ impl<S: Stream> Link<S> {
         next
     }
 
-    /// Whether the client's certificate, if it has shown one, is good still. The reason why not goes to the log alone.
+    /// Whether the client's certificate, if it has shown one, is still accepted. Only the log gets the reason if not.
     #[inline(always)]
     fn is_still_let_in(&mut self, buffers: &Buffers<'_>) -> bool {
         self.client.is_none() || self.check_client(buffers)
@@ -140,7 +139,7 @@ impl<S: Stream> Link<S> {
         checked.is_ok()
     }
 
-    /// Whether the client has gone while its request waited. One that has only said that it sends nothing more is there.
+    /// Whether the client has left while its request waited. A client that has only closed its sending side has not.
     #[inline(always)]
     fn has_left(&mut self, since: Millis, buffers: &Buffers<'_>) -> bool {
         let waited = buffers.millis().saturating_sub(since);
@@ -157,7 +156,7 @@ impl<S: Stream> Link<S> {
         left
     }
 
-    /// Whether the client's address may ask once more; a request counts once, however often it is looked at.
+    /// Whether the client's address is within its rate. A request counts once, however often it is looked at.
     #[inline(always)]
     fn count_request(&self, head: &mut Head, buffers: &Buffers<'_>) -> RateLimit {
         match &buffers.context.rate {
@@ -183,7 +182,7 @@ impl<S: Stream> Link<S> {
         Caller { peer: self.peer, key: self.key, client }
     }
 
-    /// Answers a request whose body is whole.
+    /// Answers a request whose body is complete.
     pub(crate) fn answer_collected(
         &mut self,
         mut collecting: Box<Collecting>,
@@ -209,7 +208,7 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    /// The body is larger than is kept in memory: the handler reads it from the connection.
+    /// Answers a request with a body too large to be kept in memory: the handler reads it from the connection.
     pub(crate) fn answer_streaming(
         &mut self,
         collecting: Box<Collecting>,
@@ -256,7 +255,7 @@ impl<S: Stream> Link<S> {
             log_lines::refusal(self.peer, refusal, buffers);
         }
         *since = buffers.millis();
-        // Where the next request begins is known only when this one has been read.
+        // The start of the next request is known only when this body was read to its end.
         let persistence = match finished {
             Finished::Whole => request::persistence(&asked.line, input.unread().len()),
             Finished::Part | Finished::Failed(_) => Persistence::Close,
@@ -264,7 +263,7 @@ impl<S: Stream> Link<S> {
         self.respond(response, &asked.line, persistence, record, buffers)
     }
 
-    /// Calls the handler, or answers in its place; the body is in memory.
+    /// Calls the handler, or answers instead of it. The body is in memory.
     fn answer<'h>(
         &mut self,
         asked: &Asked<'h>,
@@ -277,7 +276,7 @@ impl<S: Stream> Link<S> {
         let response = match route {
             Route::Call(handler) => {
                 if buffers.context.workers.expects_slow(handler.endpoint.index) {
-                    // Earlier responses do not wait for a handler that is known to take its time.
+                    // Earlier responses do not wait for a handler that is known to be slow.
                     let _: Flushed = self.transport.send_output(&mut buffers.output)?;
                 }
                 let body = Body::Buffered { bytes: body, read: 0 };
@@ -301,7 +300,7 @@ impl<S: Stream> Link<S> {
         record: Option<Box<Record>>,
         buffers: &mut Buffers<'_>,
     ) -> io::Result<Next> {
-        // Requests that came before the stop began are answered, pipelined ones too.
+        // Requests that came before the stop are answered, pipelined ones too.
         let persistence = match persistence {
             Persistence::Idle if buffers.context.is_draining() => Persistence::Close,
             persistence => persistence,
@@ -325,7 +324,7 @@ impl<S: Stream> Link<S> {
         })
     }
 
-    /// Answers a request that is not served, and closes: where it ends is not known, or not worth finding out.
+    /// Refuses a request, and closes the connection, because the end of the request is unknown or not worth finding.
     pub(crate) fn refuse(&mut self, refusal: Refusal, told: Told<'_>, buffers: &mut Buffers<'_>) -> Next {
         log_lines::refusal(self.peer, refusal, buffers);
         self.respond_and_close(refusal, told, buffers)
@@ -337,7 +336,7 @@ impl<S: Stream> Link<S> {
         Next::Sending(Box::new(Sending::of_output(After::Close)))
     }
 
-    /// Tells the client, if it can be told at once, that the connection ends by intent.
+    /// Sends close_notify, if the socket takes it at once, so that the client knows that the connection ends on purpose.
     pub(crate) fn say_goodbye(&mut self) {
         if self.transport.is_handshaking() {
             return;

@@ -1,5 +1,5 @@
-//! What the log says of a connection and of its requests: who was refused and why, and a line for each request in the access
-//! log. `state` and `response` call it.
+//! The log lines about a connection and its requests: refusals with their reasons, and the access log's line for each request.
+//! `state`, `link` and `response` call it.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -26,7 +26,7 @@ pub(crate) fn refusal(peer: SocketAddr, refusal: Refusal, buffers: &Buffers<'_>)
     }
 }
 
-/// A client whose certificate is not accepted.
+/// Logs a client whose certificate is not accepted.
 pub(crate) fn refused_client(peer: SocketAddr, why: &Refused, buffers: &Buffers<'_>) {
     buffers.context.log_refusal(why.what, buffers.now(), format_args!("{peer}: refused, {why}"));
 }
@@ -35,7 +35,7 @@ pub(crate) fn failed_handshake(peer: SocketAddr, failed: Failed, buffers: &Buffe
     buffers.context.log_refusal(failed.what, buffers.now(), format_args!("{peer}: no handshake, {failed}"));
 }
 
-/// Warns of credentials that came in clear and have not been told yet.
+/// Warns of credentials that came in clear and were not reported yet.
 pub(crate) fn credentials(peer: SocketAddr, found: &mut CredentialScan, buffers: &Buffers<'_>) {
     let names = found.news(&buffers.context.credential_names);
     if !names.is_empty() {
@@ -45,7 +45,7 @@ pub(crate) fn credentials(peer: SocketAddr, found: &mut CredentialScan, buffers:
     }
 }
 
-/// What the access log says of a request once it is answered. What is `None` is not known.
+/// The access log's line of a request, written once it is answered. `None` means unknown.
 pub(crate) struct Record {
     pub method: Option<Method>,
     /// Without the query, which may hold secrets.
@@ -57,7 +57,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Of a request that is about to be answered, if there is an access log.
+    /// The record of a request that is about to be answered, if there is an access log.
     #[inline]
     pub(crate) fn of<S: Stream>(
         told: Told<'_>,
@@ -75,7 +75,7 @@ impl Record {
         Box::new(Record { method, path, status: StatusCode::OK, began, peer, tls_version })
     }
 
-    /// Writes the line. `cut` is what it says of a response that did not go out whole.
+    /// Writes the line. `cut` is its end for a response that was not sent completely.
     pub(crate) fn write(&self, bytes: u64, cut: &'static str) {
         let Record { method, path, status, began, peer, tls_version } = self;
         let (method, path) = (method.as_ref().map_or("-", Method::as_str), path.as_deref().unwrap_or("-"));

@@ -1,4 +1,4 @@
-//! One connection, from its handshake to its end: what it is doing, the request that is read, the response that is sent.
+//! One connection, from its handshake to its end: its stages, the request that is read, and the response that is sent.
 
 pub(super) mod asked;
 pub(super) mod body;

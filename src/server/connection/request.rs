@@ -1,5 +1,5 @@
-//! What is to be done with a request, as far as its head tells: it is decided here and done by `state`. Knows the limits, the
-//! routes and the clock's word on how long the request has waited; no socket and no connection.
+//! Decides what to do with a request, from its head; `link` does it. Knows the limits, the routes and how long the request has
+//! waited; no socket and no connection.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -62,15 +62,15 @@ const STREAMS_OF_ADDRESS: Refusal = Refusal::over(
     "too many large bodies are being received from this address; try again",
 );
 
-/// How things stand when a request's head has come.
+/// The circumstances when a request's head has come.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Circumstances {
-    /// How long it has waited for a worker.
+    /// How long the request has waited for a worker.
     pub waited: Millis,
-    /// How many bytes have come behind its head.
+    /// How many bytes have come after its head.
     pub arrived: usize,
     pub now: Millis,
-    /// Whether its address may ask once more.
+    /// Whether its address is within its rate.
     pub rate: RateLimit,
 }
 
@@ -80,24 +80,24 @@ pub(crate) enum RateLimit {
     Exceeded,
 }
 
-/// What is to be done with a request whose head has come.
+/// What to do with a request whose head has come.
 pub(crate) enum Decision {
-    /// Its body, of so many bytes, is there: a handler is called for it, or what its route says.
+    /// Its body, of this many bytes, is complete: answer it by its route.
     Answer(usize),
-    /// Its body is there, and it is refused; the connection goes on.
+    /// Its body is complete: refuse it, and keep the connection.
     AnswerRefused(usize, Refusal),
-    /// Its body comes first.
+    /// Collect its body first.
     Collect(Reader),
-    /// It is answered from its head, and its body is read past if the connection is kept.
+    /// Answer it without its body. If the connection is kept, the body is read and dropped.
     AnswerUnread(Response, Unread),
-    /// It is refused, and the connection ends: where the request ends is not known, or not worth finding out.
+    /// Refuse it and close the connection, because the end of the request is unknown or not worth finding.
     Refuse(Refusal),
 }
 
-/// A body that nobody wants.
+/// A body that no handler reads.
 pub(crate) struct Unread {
     pub reader: Reader,
-    /// What becomes of the connection after the response.
+    /// Whether the connection is kept after the response.
     pub persistence: Persistence,
 }
 
@@ -159,13 +159,13 @@ fn decide_before_the_body(
         Ok(reader) => reader,
         Err(fault) => return Decision::Refuse(refusal_of(&fault)),
     };
-    // A client need not send a body that no handler will read.
+    // If no handler will read the body, the client need not send it.
     match route(limits, router, asked, waited, Handlers::Call) {
         Route::Call(_) | Route::OtherWorker => Decision::Collect(reader),
         Route::Refused(refusal) => Decision::Refuse(refusal),
         Route::Response(response) => {
-            // To read past a large body costs more than another connection. A client that waits for 100 Continue may
-            // send the body all the same, or not (RFC 9110 §10.1.1).
+            // Reading past a large body costs more than a new connection. A client that waits for 100 Continue may or may not
+            // send the body (RFC 9110 §10.1.1).
             let is_short = match asked.line.body {
                 BodyLength::Fixed(length) => length <= kept,
                 BodyLength::Chunked => true,
@@ -180,7 +180,7 @@ fn decide_before_the_body(
     }
 }
 
-/// Finds what answers a request that has waited for so long.
+/// Finds what answers a request that has waited for `waited`.
 #[inline]
 pub(crate) fn route<'s, 'h>(
     limits: &Limits,
@@ -218,7 +218,7 @@ pub(crate) fn route<'s, 'h>(
     }
 }
 
-/// What becomes of the connection after the response to a request behind which so many bytes have come.
+/// Whether the connection is kept after the response, when this many bytes have come after the request.
 #[inline]
 pub(crate) fn persistence(line: &Line, behind: usize) -> Persistence {
     match (line.keep_alive, behind) {
@@ -228,7 +228,7 @@ pub(crate) fn persistence(line: &Line, behind: usize) -> Persistence {
     }
 }
 
-/// How a request with a large body is refused when all the places for those are taken.
+/// The refusal of a request with a large body when all places for those are taken.
 pub(crate) fn refusal_of_stream(full: Full) -> Refusal {
     match full {
         Full::OfAddress => STREAMS_OF_ADDRESS,
@@ -236,7 +236,7 @@ pub(crate) fn refusal_of_stream(full: Full) -> Refusal {
     }
 }
 
-/// How a request is refused whose body does not come in time.
+/// The refusal of a request whose body does not come in time.
 pub(crate) fn body_late(limits: &Limits) -> Refusal {
     refusal_of(&BodyFault::TimedOut { limit: limits.body_timeout })
 }
@@ -272,7 +272,7 @@ mod tests {
         Limits { body_buffer_bytes: 100, body_bytes: 1_000, ..Limits::default() }
     }
 
-    /// What is decided when so much has come behind the head, in a word.
+    /// The decision, in a word, when `arrived` bytes have come after the head.
     fn decided(request_line: &str, fields: &str, arrived: usize, rate: RateLimit) -> String {
         let mut head = Head::new(request_line, fields);
         let circumstances = Circumstances { waited: 0, arrived, now: 7, rate };
@@ -344,7 +344,7 @@ mod tests {
         assert_eq!(routed("GET /", late, Handlers::Refuse), "queue_timeout");
         assert_eq!(routed("GET /", late, Handlers::Defer), "other");
         assert_eq!(routed("POST /a%20b", 0, Handlers::Call), "call /a b");
-        // What needs no handler waits for none.
+        // A request that needs no handler does not wait for one.
         for handlers in [Handlers::Call, Handlers::Defer, Handlers::Refuse] {
             assert_eq!(routed("GET /no/where", late, handlers), "404");
             assert_eq!(routed("DELETE /", late, handlers), "405");

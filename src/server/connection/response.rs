@@ -1,6 +1,5 @@
-//! A response: how it is written, what is left of it to send, and what becomes of the connection after it. It is sent in
-//! pieces, the next one when the socket has taken the last, so a slow reader holds a little memory and no worker. It knows the
-//! transport and the buffers; `state` calls it and does what it says.
+//! Writes and sends a response. It is sent in pieces, each one when the socket has taken the last, so a slow client holds
+//! little memory and no worker. Knows the transport and the buffers. `link` writes responses with it, and `state` sends them.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -30,43 +29,43 @@ use crate::server::turn::Idle;
 /// A body up to this size goes into the same record as its head, in bytes.
 const INLINE_BYTES: usize = 16 * 1024;
 
-/// How much is encrypted before the socket has to take it, in bytes. With the head and what TLS adds it stays below the
-/// most that the kernel sends on as one (65,160 bytes over Ethernet, 65,464 over loopback): a few bytes more, and each
-/// time those travel alone, which costs a quarter of the CPU of a large response.
+/// How many bytes are encrypted before the socket has to take them. With the head and the overhead of TLS they stay below the
+/// most that the kernel passes on as one (65,160 bytes over Ethernet, 65,464 over loopback). A few bytes more would travel
+/// alone each time, which costs a quarter of the CPU time of a large response.
 const AHEAD_BYTES: usize = 4 * PIECE_BYTES;
 
-/// The most that a chunk has beside its data: its size in hexadecimal, and two line ends.
+/// The most bytes of a chunk's framing: its size in hexadecimal, and two line ends.
 const CHUNK_FRAMING_BYTES: usize = 10;
-/// A reader that took longer than this is expected to do so again.
+/// A reader that took longer than this is expected to be slow again.
 const SLOW_READER: Duration = Duration::from_millis(1);
 
-/// What came of an attempt to send.
+/// The result of an attempt to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     Whole(After),
-    /// The socket takes no more; by then it has to.
+    /// The socket takes no more. It has to take more by this deadline.
     Blocked(Deadline),
-    /// There is more to send, and others get their turn first.
+    /// There is more to send, but other connections get their turn first.
     MuchInThisTurn,
     /// The reader may block, and this is not a worker that calls handlers.
     NeedsWorker,
-    /// The reader may be asked when another one has returned.
+    /// The reader has to wait until another reader returns.
     NeedsReaderPlace,
-    /// Nobody needs the rest.
+    /// The rest is not needed, because the client is gone.
     GivenUp,
 }
 
-/// A response that is written to the output.
+/// How much of a response was written to the output.
 pub(crate) enum Written {
     /// All of it.
     Whole(After),
     /// Its head; the rest is still to be sent.
     Head(Box<Sending>),
-    /// Nothing: as many readers are asked as may be at a time. The access log's line is given back.
+    /// Nothing, because the most readers allowed are in use. Returns the access log's record.
     NoReaderPlace(Option<Box<Record>>),
 }
 
-/// Writes the response: a small one into the output, of a larger one the head. `key` is the connection's.
+/// Writes a small response to the output whole, and of a larger one the head. `key` is the connection's.
 #[inline(always)]
 pub(crate) fn write(
     mut response: Response,
@@ -96,7 +95,7 @@ pub(crate) fn write(
         record
     });
     let source = match (written.framing, response.body) {
-        // Also of a 205, whatever the handler gave it.
+        // Also for a 205, regardless of the handler's body.
         (Framing::None | Framing::Length(0), _) => Source::Nothing,
         (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
         (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
@@ -120,7 +119,7 @@ pub(crate) fn write(
     Written::Whole(after)
 }
 
-/// Writes the response to a request that is not served, and its line in the access log.
+/// Writes a refusal, and its line in the access log.
 pub(crate) fn write_refusal(
     refusal: Refusal,
     told: Told<'_>,
@@ -151,31 +150,31 @@ pub(crate) struct Sending {
     source: Source,
     after: After,
     record: Option<Box<Record>>,
-    /// Of the body, in bytes.
+    /// How many bytes of the body were taken from their source.
     taken: u64,
     pace: Pace,
-    /// How many bytes of further requests are decrypted already and not read yet.
+    /// How many bytes of further requests are decrypted and not read yet.
     decrypted: usize,
-    /// Whether the reader took its time when it was last asked.
+    /// Whether the reader was slow at its last call.
     slow_reader: bool,
 }
 
-/// How the client takes a response. Only the time in which the socket takes nothing more counts: a slow reader is not the
-/// client's doing.
+/// The client's pace in taking a response. Only time in which the socket takes nothing counts, because a slow reader is not the
+/// client's fault.
 #[derive(Debug, Default)]
 struct Pace {
-    /// What the transport had sent when progress was last noted, and when that was.
+    /// How much the transport had sent at the last progress, and when that was.
     mark: u64,
     progress: Millis,
-    /// Since when the socket takes nothing more, and what had been sent then.
+    /// Since when the socket takes nothing, and how much was sent by then.
     blocked: Option<(Millis, u64)>,
-    /// How long it has taken nothing before that, and how much was sent in that time.
+    /// How long the socket took nothing before that, and how much was sent in that time.
     waited: Millis,
     moved: u64,
 }
 
 impl Pace {
-    /// So much has been sent by now.
+    /// Notes how much was sent by now.
     fn sent(&mut self, sent: u64, now: Millis) {
         if sent != self.mark {
             self.mark = sent;
@@ -183,7 +182,7 @@ impl Pace {
         }
     }
 
-    /// The socket has taken everything.
+    /// Notes that the socket has taken everything.
     fn flows(&mut self, now: Millis) {
         if self.blocked.is_some() {
             (self.waited, self.moved) = self.total(now);
@@ -191,12 +190,12 @@ impl Pace {
         }
     }
 
-    /// The socket takes nothing more.
+    /// Notes that the socket takes nothing more.
     fn is_blocked(&mut self, now: Millis) {
         self.blocked.get_or_insert((now, self.mark));
     }
 
-    /// For how long the client has been waited for in all, and how much it took in that time.
+    /// How long the server has waited for the client in all, and how much the client took in that time.
     fn total(&self, now: Millis) -> (Millis, u64) {
         match self.blocked {
             Some((since, mark)) => {
@@ -206,7 +205,7 @@ impl Pace {
         }
     }
 
-    /// When the client has made no progress for too long, or taken less than `min_rate` bytes a second.
+    /// When the client will have made no progress for too long, or taken less than `min_rate` bytes a second.
     fn deadline(&self, now: Millis, timeout: Millis, min_rate: u64) -> Deadline {
         let stall = self.progress.saturating_add(timeout);
         let (waited, moved) = self.total(now);
@@ -224,10 +223,10 @@ impl Pace {
 
 /// What is still to be sent.
 enum Source {
-    /// Nothing beyond what is encrypted already.
+    /// Nothing but what is encrypted already.
     Nothing,
     Bytes(Cow<'static, [u8]>),
-    /// `left` is what Content-Length has promised; `None` is sent in chunks, or until the connection's end.
+    /// `left` is the rest that Content-Length promises. `None` means chunks, or until the connection's end.
     Reader {
         reader: Box<dyn Read + Send>,
         left: Option<u64>,
@@ -235,14 +234,14 @@ enum Source {
     },
 }
 
-/// What becomes of the connection when the response is sent.
+/// What happens to the connection when the response is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum After {
     KeepAlive,
     Close,
 }
 
-/// A response that ends before its end, however the connection goes, leaves its line all the same.
+/// Writes the access log's line also for a response that is cut.
 impl Drop for Sending {
     fn drop(&mut self) {
         if let Some(record) = self.record.take() {
@@ -252,7 +251,7 @@ impl Drop for Sending {
 }
 
 impl Sending {
-    /// What is written already, and nothing more.
+    /// Sends only what is written already.
     pub(crate) fn of_output(after: After) -> Sending {
         Sending::new(Source::Nothing, after, None)
     }
@@ -261,25 +260,25 @@ impl Sending {
         Sending { source, after, record, taken: 0, pace: Pace::default(), decrypted: 0, slow_reader: false }
     }
 
-    /// What the connection is worth when room is needed.
+    /// The connection's rank when the server needs room for another.
     pub(crate) fn idle(&self, now: Millis, min_rate: u64) -> Idle {
         let (waited, bytes) = self.pace.total(now);
         Idle::Moving { since: now.saturating_sub(waited), bytes, min_rate }
     }
 
-    /// Whether it is the connection's last.
+    /// Whether this is the connection's last response.
     pub(crate) fn closes(&self) -> bool {
         self.after == After::Close
     }
 
-    /// Begins to count the client's pace from here.
+    /// Starts to measure the client's pace.
     pub(crate) fn begin<S: Stream>(&mut self, transport: &mut Transport<S>, now: Millis) {
         self.pace = Pace { mark: transport.sent(), progress: now, ..Pace::default() };
         self.decrypted = transport.decrypted();
     }
 
-    /// Sends what there is to send until the socket takes no more. `unread` is how many bytes of further requests are held
-    /// meanwhile; `key` is the connection's.
+    /// Sends until the socket takes no more. `unread` is how many bytes of further requests are held meanwhile; `key` is the
+    /// connection's.
     pub(crate) fn send<S: Stream>(
         &mut self,
         key: usize,
@@ -288,12 +287,12 @@ impl Sending {
         buffers: &mut Buffers<'_>,
     ) -> io::Result<Sent> {
         loop {
-            // What an earlier turn could not send goes first, alone.
+            // Bytes that an earlier turn could not send are sent first, alone.
             if !transport.wants_write() {
-                // What is written already, such as the head, goes out before the reader is asked, which may block.
+                // Written bytes, such as the head, are sent before the reader is called, because it may block.
                 if buffers.output.is_empty() && matches!(self.source, Source::Reader { .. }) {
                     if buffers.me.is_none() {
-                        // A reader may block like a handler, and so it is a worker's, not the supervisor's.
+                        // A reader may block like a handler, so only workers call it, not the supervisor.
                         return Ok(Sent::NeedsWorker);
                     }
                     if buffers.context.is_stopped() {
@@ -305,7 +304,7 @@ impl Sending {
                         Entry::Gone => return Ok(Sent::GivenUp),
                     }
                 }
-                // Both together are bounded, however much of further requests has come.
+                // The bound holds for the response and the bytes of further requests together.
                 let most = AHEAD_BYTES.saturating_sub(unread + self.decrypted).max(PIECE_BYTES);
                 self.queue_piece(key, most, transport, buffers)?;
             }
@@ -337,8 +336,8 @@ impl Sending {
         }
     }
 
-    /// Encrypts what is written already, and the next piece of the body behind it: at most `most` bytes in all. A reader is
-    /// asked only when nothing is written, and what it gives is a piece of its own.
+    /// Encrypts the written bytes and the next piece of the body: at most `most` bytes in all. A reader is called only when
+    /// nothing is written, and its bytes are a piece of their own.
     fn queue_piece<S: Stream>(
         &mut self,
         key: usize,
@@ -393,8 +392,7 @@ impl Sending {
     }
 }
 
-/// Asks a handler's reader for the next piece, as code that may block. The connection has a place for that, and gives it up
-/// here.
+/// Reads the next piece from a handler's reader, which may block. The connection has a reader's place, and gives it back here.
 fn read_piece(
     reader: &mut dyn Read,
     most: usize,
@@ -402,7 +400,7 @@ fn read_piece(
     slow: &mut bool,
     buffers: &mut Buffers<'_>,
 ) -> io::Result<usize> {
-    /// Gives the place up even if the reader panics.
+    /// Gives the place back even if the reader panics.
     struct Inside<'s>(&'s dyn Scheduler, usize);
     impl Drop for Inside<'_> {
         fn drop(&mut self) {
@@ -426,7 +424,7 @@ fn read_piece(
     });
     let took = buffers.look().saturating_sub(began);
     buffers.leave_handler(None, took);
-    // First: to give the place up may start a thread, which is a call of its own.
+    // Taken before the place is given back, because that may start a thread, which would overwrite the faults.
     let faults = handler_call::faults();
     drop(inside);
     *slow = took >= SLOW_READER;
@@ -435,7 +433,7 @@ fn read_piece(
     }
     match result {
         Some(Ok(read)) if read <= most => Ok(read),
-        // What lies beyond may be another client's.
+        // Bytes beyond the buffer's filled part may belong to another client.
         Some(Ok(read)) => {
             let line = format_args!(
                 "a response's reader says that it gave {read} bytes where it was asked for {most}"

@@ -1,5 +1,5 @@
-//! What a connection is at, with what it holds for that. `state` goes from one to the next; what a stage is worth when room is
-//! needed is told here.
+//! The stages of a connection, with their data, and their rank when the server needs room. `state` moves from one stage to the
+//! next.
 
 use super::body::Reader;
 use super::collecting::Collecting;
@@ -11,20 +11,20 @@ use crate::server::clock::{whole_millis, Millis};
 use crate::server::turn::Idle;
 
 pub(crate) enum Stage {
-    /// Begun under these rules for clients.
+    /// Began under these rules for clients.
     Handshake {
         rules: u64,
     },
     Head(Head),
     Body(Box<Collecting>),
-    /// The rest of a body whose request is answered.
+    /// The rest of the body of an answered request.
     Unwanted(Box<Reader>),
     Sending(Box<Sending>),
     Linger(Lingering),
 }
 
 impl Stage {
-    /// What the connection is worth, while it is parked until `deadline`, when room is needed. `fresh` is when it was accepted,
+    /// The rank of a connection that is parked until `deadline`, when the server needs room. `fresh` is when it was accepted,
     /// if no request was answered on it yet.
     pub(crate) fn idle(&self, fresh: Option<Millis>, deadline: Millis, now: Millis, limits: &Limits) -> Idle {
         match (self, fresh) {
@@ -39,7 +39,7 @@ impl Stage {
         }
     }
 
-    /// Whether nothing that the client still sends will be looked at.
+    /// Whether the server ignores everything that the client still sends.
     pub(crate) fn is_ending(&self) -> bool {
         match self {
             Stage::Sending(sending) => sending.closes(),

@@ -1,6 +1,6 @@
-//! A connection's life: handshake, head, body, handler, response, idle, close. Whenever it would wait for its socket it
-//! says so and is parked; a worker advances it when there is something for it again. What is to be done with a request is
-//! decided in `request`, how far a body has come in `body`, how a response goes out in `response`; it is done here.
+//! A connection's life: handshake, head, body, handler, response, idle, close. When it would have to wait for its socket, its
+//! turn ends and it is parked. A worker advances it when there is something to do again. `request` decides what to do with a
+//! request, `body` and `collecting` read bodies, and `response` sends responses; this file puts them together.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
@@ -37,14 +37,14 @@ use crate::tls;
 
 /// How long a stop waits for a handshake or a head that has begun.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
-/// So many pipelined requests are answered before other connections get their turn.
+/// How many pipelined requests are answered before other connections get their turn.
 const REQUESTS_PER_TURN: u32 = 64;
 
 pub(crate) struct Connection<S: Stream = TcpStream> {
     link: Link<S>,
     stage: Stage,
     accepted: Millis,
-    /// Bytes that were read and could not be used yet.
+    /// Bytes that were read but could not be used yet.
     saved: Vec<u8>,
     /// Whether a request was answered on this connection.
     served: bool,
@@ -81,8 +81,8 @@ impl<S: Stream> Connection<S> {
         self.link.peer
     }
 
-    /// Ends a connection that makes room: says goodbye if the socket takes it, and is gone. A response that is not sent
-    /// whole is cut without that, or the client could take the part for the whole.
+    /// Closes a connection to make room for another. Sends close_notify if the socket takes it. A response that is not complete
+    /// is cut without it, so that the client does not take the part for the whole.
     pub(crate) fn close_for_another(mut self: Box<Self>, context: &Context) {
         if !matches!(self.stage, Stage::Sending(_)) {
             self.link.say_goodbye();
@@ -90,10 +90,10 @@ impl<S: Stream> Connection<S> {
         self.end(context);
     }
 
-    /// Drops a connection outside of its turn. With it goes a handler's reader, whose own drop may panic.
+    /// Drops a connection outside of its turn. This also drops a handler's reader, which may panic.
     pub(crate) fn end(self: Box<Self>, context: &Context) {
         let peer = self.link.peer;
-        // What went wrong is among the faults.
+        // The faults tell what went wrong.
         let _: Option<()> = handler_call::run("a panic in a connection", || drop(self));
         if handler_call::went_wrong() {
             for Fault { what, text } in handler_call::faults() {
@@ -102,12 +102,12 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Gives the connection a turn: it does all that it can without waiting.
+    /// Gives the connection a turn: it does everything that it can do without waiting.
     pub(crate) fn advance(mut self: Box<Self>, reason: Reason, mut turn: Turn<'_, '_>) -> Outcome<S> {
         let expired = reason == Reason::Expired;
         let buffers = &mut *turn.buffers;
-        // What was ready in the same watch comes soon after: no look for each. In a stop, which began before or after a turn,
-        // each has its own.
+        // Connections that became ready in the same watch have their turns soon after each other, so they share one reading of
+        // the clock. During a stop each turn reads the clock, because it must be known whether the stop began before it.
         if expired || buffers.millis() < turn.since || buffers.context.is_draining() {
             buffers.look();
         }
@@ -119,7 +119,7 @@ impl<S: Stream> Connection<S> {
             Reason::Signals(signals) => signals,
             Reason::Expired => Signals::default(),
         };
-        // A deadline may have come up while bytes were waiting: they count before it does.
+        // Bytes may have come before the deadline passed. They are handled first.
         self.link.transport.begin_turn(readable || expired, hung_up);
         let mut flow = self.go_on(Ok(Continue(())), &mut turn);
         if expired && flow == Flow::Wait && self.deadline.has_passed(turn.buffers.millis()) {
@@ -146,14 +146,14 @@ impl<S: Stream> Connection<S> {
             }
             Flow::Again => {
                 let reason = Reason::Signals(Signals::default());
-                // It may come back again and again without a wait that would look at the clock.
+                // Such turns can follow each other without a wait, which would read the clock.
                 buffers.look();
                 Outcome::Again(Ready { connection: self, reason, since: buffers.millis() })
             }
             Flow::Queue => {
                 self.link.was_queued = true;
                 let reason = Reason::Signals(Signals::default());
-                // A response has been begun, so it is never refused for having waited too long.
+                // A response that has begun is never refused for having waited too long.
                 let since = if matches!(self.stage, Stage::Sending(_)) { now } else { since };
                 Outcome::Queue(Ready { connection: self, reason, since })
             }
@@ -166,8 +166,8 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// The buffers are for the connection that comes next: what is written and not sent yet stays with this one, and a
-    /// connection that waits for room to write is told when there is some.
+    /// Frees the worker's buffers for the next connection: unsent bytes stay with this connection. If it waits for room to
+    /// write, it is woken when there is some.
     fn end_turn(&mut self, flow: Flow, buffers: &mut Buffers<'_>) -> io::Result<()> {
         self.link.transport.send_output(&mut buffers.output)?;
         if flow == Flow::Wait && self.link.transport.wants_write() && !self.listens_for_writable {
@@ -191,7 +191,7 @@ impl<S: Stream> Connection<S> {
                     if error.kind() != ErrorKind::InvalidData || matches!(self.stage, Stage::Linger(_)) {
                         return Flow::Close;
                     }
-                    // rustls has sent an alert that says why; let the client read it.
+                    // rustls has sent an alert with the reason. Give the client time to read it.
                     self.begin_linger(None, turn.buffers);
                 }
             }
@@ -202,7 +202,7 @@ impl<S: Stream> Connection<S> {
                 Stage::Unwanted(_) => self.read_past_body(turn),
                 Stage::Sending(_) => {
                     let step = self.send(turn);
-                    // A request behind it has not waited for a worker while this one sent.
+                    // The next request has not waited for a worker while this response was sent.
                     turn.since = turn.buffers.millis();
                     step
                 }
@@ -238,13 +238,13 @@ impl<S: Stream> Connection<S> {
                 match head.find(unread, limits, fields) {
                     Found::Whole { start, length, line } => {
                         if buffers.requests_left == 0 || !buffers.context.workers.has_permit(buffers.me) {
-                            // Others get their turn; or the last handler blocked, and another worker is at work.
+                            // Others get their turn, or the last handler has blocked and another worker has the permit.
                             return Ok(Break(Flow::Again));
                         }
                         if self.link.transport.is_blocked()
                             && self.link.transport.flush()? == Flushed::Blocked
                         {
-                            // A client that does not read responses gets no further ones.
+                            // A client that does not read its responses gets no further ones.
                             return self
                                 .begin_sending(Box::new(Sending::of_output(After::KeepAlive)), buffers);
                         }
@@ -286,12 +286,12 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Whether a byte of the next request has come, and the request is not answered yet.
+    /// Whether the next request has begun to come and is not answered yet.
     fn is_in_head(&self) -> bool {
         matches!(&self.stage, Stage::Head(head) if head.has_begun)
     }
 
-    /// Takes in what has come of a body; answers when it is whole, or when it turns out too large to be kept in memory.
+    /// Collects the received part of a body. Answers when the body is complete, or too large to be kept in memory.
     fn collect_body(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let Stage::Body(mut collecting) = std::mem::replace(&mut self.stage, Stage::Head(Head::TAKEN)) else {
             return Ok(Continue(()));
@@ -311,7 +311,7 @@ impl<S: Stream> Connection<S> {
         self.go_to(next, turn.buffers)
     }
 
-    /// Reads past the rest of a body whose request is answered, to the next head.
+    /// Reads past the rest of the body of an answered request, to the next head.
     fn read_past_body(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let Turn { input, buffers, .. } = turn;
         let Stage::Unwanted(reader) = &mut self.stage else { return Ok(Continue(())) };
@@ -339,7 +339,7 @@ impl<S: Stream> Connection<S> {
         Ok(Break(Flow::Close))
     }
 
-    /// What the connection is at next.
+    /// Moves the connection to what it does next.
     #[inline]
     fn go_to(&mut self, next: Next, buffers: &Buffers<'_>) -> Step {
         match next {
@@ -367,7 +367,7 @@ impl<S: Stream> Connection<S> {
         Ok(Continue(()))
     }
 
-    /// Sends what there is to send until the socket takes no more.
+    /// Sends until the socket takes no more.
     fn send(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let Turn { input, buffers, .. } = turn;
         let Stage::Sending(sending) = &mut self.stage else { return Ok(Continue(())) };
@@ -386,7 +386,7 @@ impl<S: Stream> Connection<S> {
         Ok(Continue(()))
     }
 
-    /// After a response on a connection that is kept: the next request.
+    /// Begins the next request on a kept connection.
     #[inline]
     fn begin_head(&mut self, buffers: &Buffers<'_>) {
         let limits = &buffers.context.limits;
@@ -403,7 +403,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// The turn ends here, unless it only ends for the sake of others.
+    /// Ends the turn: waits for the socket, or lets others have their turn first.
     fn wait(&mut self, buffers: &Buffers<'_>) -> Step {
         if self.link.transport.wants_another_turn() {
             return Ok(Break(Flow::Again));
@@ -416,7 +416,8 @@ impl<S: Stream> Connection<S> {
         Ok(Break(Flow::Wait))
     }
 
-    /// A read has failed. Of a handshake, and where a client refuses only after it (TLS 1.3), an operator can learn why.
+    /// Logs a failed read. For a handshake, and for a client that refuses right after it (TLS 1.3), the line tells the operator
+    /// the reason.
     fn log_failure(&self, error: &io::Error, buffers: &Buffers<'_>) {
         let failed = match self.stage {
             Stage::Handshake { .. } if self.link.transport.has_begun() => tls::failed_handshake(error),
@@ -429,9 +430,9 @@ impl<S: Stream> Connection<S> {
         log::debug!("{}: {}", self.link.peer, escape::shown(error));
     }
 
-    /// The deadline has passed.
+    /// Handles a passed deadline.
     fn expire(&mut self, input: &Input, buffers: &mut Buffers<'_>) -> Step {
-        // The connection ends here, or goes on with a refusal, so whatever it was at is over.
+        // The connection ends or sends a refusal, so its old stage is over.
         match std::mem::replace(&mut self.stage, Stage::Head(Head::TAKEN)) {
             Stage::Body(collecting) => {
                 let refusal = request::body_late(&buffers.context.limits);
@@ -447,7 +448,7 @@ impl<S: Stream> Connection<S> {
         }
         let peer = self.link.peer;
         match self.deadline.limit {
-            // Every kept connection ends so.
+            // Every kept connection ends like this, so it is not worth an info line.
             Some(limit @ Limit::IdleTimeout) => {
                 log::debug!("{peer}: closed after being idle (limit {limit})");
             }
@@ -461,8 +462,8 @@ impl<S: Stream> Connection<S> {
         Ok(Break(Flow::Close))
     }
 
-    /// The response is sent and the connection ends: says so to the client, and drops what it still sends, so that the
-    /// response is not lost to a reset.
+    /// Ends a connection after its response: tells the client, and drops what it still sends, so that a reset does not destroy
+    /// the response.
     fn begin_linger(&mut self, in_clear: Option<Box<CredentialScan>>, buffers: &Buffers<'_>) {
         let lingering = Lingering::begin(&self.link, in_clear, buffers);
         self.deadline = lingering.deadline();

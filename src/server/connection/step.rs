@@ -1,5 +1,4 @@
-//! What a worker gives a connection for its turn, and what a step of that turn comes to. Values for `state`, which passes the
-//! one on and returns the other.
+//! The input of a connection's turn, and the result of a step in it. `state` passes them around.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -9,10 +8,10 @@ use crate::server::clock::Millis;
 use crate::server::input::Input;
 use crate::server::turn::Handlers;
 
-/// A worker's turn with a connection. The input stands beside the other buffers, because a request is read where it lies
-/// while its answer is written.
+/// A worker's turn with a connection. The input is separate from the other buffers, because a request is read in place while
+/// its answer is written.
 pub(crate) struct Turn<'t, 's> {
-    /// Since when what is at hand has waited for a worker.
+    /// Since when the current work has waited for a worker.
     pub since: Millis,
     pub handlers: Handlers,
     pub input: &'t mut Input,
@@ -24,14 +23,14 @@ pub(crate) struct Turn<'t, 's> {
 pub(crate) enum Flow {
     /// The socket has no more, or takes no more.
     Wait,
-    /// There may be more to do, and others get their turn first.
+    /// There may be more to do, but others get their turn first.
     Again,
-    /// A whole request, or the rest of a response, waits for a worker.
+    /// A whole request, or the rest of a response, has to wait for a worker.
     Queue,
-    /// The rest of a response waits until its reader may be asked.
+    /// The rest of a response has to wait for a reader's place.
     AwaitReader,
     Close,
 }
 
-/// What a step of a turn comes to: on with the next one, or the turn's end.
+/// The result of a step: go on with the next step, or end the turn.
 pub(crate) type Step = io::Result<ControlFlow<Flow>>;

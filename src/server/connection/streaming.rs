@@ -1,5 +1,5 @@
-//! The blocking view that a handler gets of a body too large to be kept in memory. It reads the connection as the handler
-//! asks; while nothing comes, the handler's thread waits for a signal from the poller, and another worker takes its permit.
+//! The blocking reader that a handler gets for a body too large to be kept in memory. It reads the connection when the handler
+//! reads. While nothing comes, the handler's thread waits for a signal from the poller, and another worker takes its permit.
 
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsRawFd;
@@ -20,7 +20,7 @@ pub(crate) struct Streaming<'a, S: Stream> {
     pub scheduler: &'a dyn Scheduler,
     pub me: Option<usize>,
     pub reader: Reader,
-    /// What had come before the handler was called, as far as the handler has not read it.
+    /// Bytes that came before the call of the handler and that it has not read yet.
     pub early: io::Cursor<Vec<u8>>,
     /// Bytes of the connection that are not decoded yet.
     pub input: &'a mut Input,
@@ -67,7 +67,7 @@ impl<S: Stream> Streaming<'_, S> {
         }
     }
 
-    /// Reads the connection; waits for something to come until the body's deadline.
+    /// Reads the connection. Waits for bytes until the body's deadline.
     fn read_connection(&mut self, out: &mut [u8]) -> io::Result<Received> {
         if let Some(interim) = self.reader.take_continue() {
             self.transport.queue(interim)?;
@@ -83,7 +83,8 @@ impl<S: Stream> Streaming<'_, S> {
 
     fn wait(&mut self) -> io::Result<()> {
         if self.transport.wants_another_turn() {
-            // Only the fairness between parked connections asks for that; this one has a thread.
+            // Limiting the reads of a turn is only for fairness between parked connections. This connection has a thread of its
+            // own.
             self.transport.begin_turn(false, false);
             return Ok(());
         }
@@ -98,7 +99,7 @@ impl<S: Stream> Streaming<'_, S> {
             return Err(BodyFault::Incomplete.into());
         }
         if self.transport.wants_write() && self.transport.flush()? == Flushed::Blocked {
-            // The client does not read; room to write is a reason to go on too.
+            // The client does not read, so room to write must also end the wait.
             self.scheduler.listen_for_writable(self.key, self.transport.as_raw_fd())?;
         }
         self.scheduler.about_to_block(self.me);

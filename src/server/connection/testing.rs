@@ -1,5 +1,5 @@
-//! A connection and its client in memory, on one thread: for the tests of this folder. What the client sends comes when the
-//! test says so, a turn is given when it says so, and deadlines pass when it says so.
+//! A connection and its client in memory, on one thread, for the tests of this folder. The test decides when the client's bytes
+//! arrive, when the connection gets a turn, and when deadlines pass.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -48,14 +48,14 @@ use crate::tls::{Identity, Live};
 struct Cable {
     to_server: VecDeque<u8>,
     to_client: Vec<u8>,
-    /// How much more the client's side takes.
+    /// How many more bytes the client's side takes.
     room: Option<usize>,
     client_has_closed: bool,
     server_has_closed: bool,
     is_broken: bool,
 }
 
-/// An end of it.
+/// One end of the connection.
 #[derive(Clone, Default)]
 pub(super) struct Wire(Rc<RefCell<Cable>>);
 
@@ -105,7 +105,7 @@ impl AsRawFd for Wire {
     }
 }
 
-/// A server without a listener, and what its clients trust.
+/// A server without a listener, and the roots that its clients trust.
 pub(super) struct World {
     pub shared: &'static Arc<Shared>,
     trust: Arc<ClientConfig>,
@@ -163,7 +163,7 @@ impl World {
             stopped: AtomicBool::new(false),
         };
         let shared = Shared { context, poller };
-        // What a worker keeps borrows it for as long as the worker lives.
+        // A worker's buffers borrow it for as long as the worker lives.
         World { shared: Box::leak(Box::new(Arc::new(shared))), trust: Arc::new(trust) }
     }
 
@@ -176,7 +176,7 @@ impl World {
         self.shared.stopped.store(true, Ordering::Release);
     }
 
-    /// A key of the poller's, of a connection that is with a worker.
+    /// The key, in the poller, of a connection that is with a worker.
     fn key(&self) -> usize {
         let (end, mut other) = io::pipe().unwrap();
         let transport =
@@ -192,7 +192,7 @@ impl World {
         held.take_ready().expect("it was not ready").connection.key()
     }
 
-    /// A connection that has only come. The supervisor gives its turns, so none of its readers is asked.
+    /// A new connection. The supervisor gives its turns, so none of its readers is called.
     pub(super) fn come(&self) -> Talk {
         let wire = Wire::default();
         let transport = Transport::new(wire.clone(), self.shared.tls.config()).unwrap();
@@ -216,7 +216,7 @@ impl World {
         }
     }
 
-    /// A connection whose handshake is done.
+    /// A connection after its handshake.
     pub(super) fn open(&self) -> Talk {
         let mut talk = self.come();
         for _ in 0..2 {
@@ -228,7 +228,7 @@ impl World {
         talk
     }
 
-    /// The same, served by a worker, who may ask readers.
+    /// A connection after its handshake, served by a worker, which may call readers.
     pub(super) fn open_with_worker(&self) -> Talk {
         let mut talk = self.open();
         self.shared.workers.give_permit(0);
@@ -253,7 +253,7 @@ pub(super) struct Talk {
 }
 
 impl Talk {
-    /// All that the client has to send, on the wire.
+    /// Puts everything that the client has to send on the wire.
     pub(super) fn send(&mut self) {
         while self.client.wants_write() {
             self.client.write_tls(&mut self.wire.0.borrow_mut().to_server).unwrap();
@@ -299,7 +299,7 @@ impl Talk {
         (end, self.hear())
     }
 
-    /// Turns until the connection waits.
+    /// Gives turns until the connection waits.
     pub(super) fn settle(&mut self) -> End {
         let mut end = self.turn();
         while end == End::Again {
@@ -308,7 +308,7 @@ impl Talk {
         end
     }
 
-    /// What the client has heard since it last listened.
+    /// What the client has received since the last call.
     pub(super) fn hear(&mut self) -> String {
         self.receive();
         String::from_utf8_lossy(&std::mem::take(&mut self.heard)).into_owned()
@@ -319,7 +319,7 @@ impl Talk {
         self.advance(Reason::Signals(Signals { readable: true, hung_up, ..Signals::default() }))
     }
 
-    /// So much time passes.
+    /// Lets this much time pass.
     pub(super) fn pass(&mut self, time: Duration) {
         let elapsed = self.buffers.look();
         self.buffers.clock = Clock::since(Instant::now() - elapsed - time);
@@ -327,7 +327,7 @@ impl Talk {
         self.since = self.buffers.millis();
     }
 
-    /// Every deadline passes.
+    /// Lets every deadline pass.
     pub(super) fn expire(&mut self) -> End {
         self.pass(Duration::from_secs(120));
         self.advance(Reason::Expired)
@@ -356,7 +356,7 @@ impl Talk {
         self.wire.0.borrow_mut().client_has_closed = true;
     }
 
-    /// The client says so by TLS too.
+    /// The client ends with close_notify too.
     pub(super) fn say_goodbye(&mut self) {
         self.client.send_close_notify();
         self.send();
@@ -367,7 +367,7 @@ impl Talk {
         self.wire.0.borrow_mut().is_broken = true;
     }
 
-    /// The client takes so much more, or all again.
+    /// The client takes this many more bytes, or everything again.
     pub(super) fn takes(&mut self, room: impl Into<Option<usize>>) {
         self.wire.0.borrow_mut().room = room.into();
     }

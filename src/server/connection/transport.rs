@@ -1,5 +1,4 @@
-//! The non-blocking stream under `rustls::StreamOwned`, and the few things a connection does with the two. With `tls/`
-//! the only place that names rustls types.
+//! A TLS connection over a non-blocking stream, built on `rustls::StreamOwned`. Only this file and `tls/` name types of rustls.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -22,19 +21,19 @@ const WRITTEN_PER_TURN: usize = 1024 * 1024;
 /// The first byte of a TLS handshake record (RFC 8446 §5.1).
 const HANDSHAKE_RECORD: u8 = 0x16;
 
-/// What came of trying to send.
+/// The result of an attempt to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flushed {
     All,
     Blocked,
 }
 
-/// What a transport needs of the stream under it, which never blocks. A socket is one; tests have one in memory.
+/// The non-blocking stream under a transport: a socket, or a stream in memory in tests.
 pub(crate) trait Stream: Read + AsRawFd + 'static {
-    /// Sends what the stream takes of these bytes; how many those are.
+    /// Sends as much of these bytes as the stream takes. Returns how many it took.
     fn send(&self, slices: &[io::IoSlice<'_>], flags: SendFlags) -> io::Result<usize>;
 
-    /// Says that nothing more will come.
+    /// Closes the sending side.
     fn shutdown_write(&self) -> io::Result<()>;
 
     /// Whether the connection is reset, or broken in another way, as far as the system knows.
@@ -65,33 +64,33 @@ pub(crate) struct Transport<S: Stream = TcpStream> {
     stream: StreamOwned<ServerConnection, Socket<S>>,
 }
 
-/// A non-blocking stream that knows whether asking it again can give anything.
+/// A non-blocking stream that remembers whether another read can return anything.
 struct Socket<S> {
     under: S,
     /// Whether there may be bytes to read. A short read says no; the next event says yes again.
     readable: bool,
-    /// The peer has closed its side: a short read is not the end then, the end still has to be read.
+    /// The peer has closed its side. Then a short read does not mean that there is no more: the end still has to be read.
     hung_up: bool,
     reads_left: u32,
     writes_left: usize,
     first: First,
-    /// What came first, when it is no TLS.
+    /// The first bytes, when they are not TLS.
     foreign: Vec<u8>,
     sent: u64,
-    /// Whether what TLS wants to send now can wait for the first response, and whether some of it does.
+    /// Whether the bytes that TLS wants to send can wait for the first response.
     holds_back: bool,
     holds_tickets: bool,
-    /// How the socket is written to.
+    /// The flags for sending.
     flags: SendFlags,
 }
 
-/// The last bytes go out with the end of the stream in one segment, where the system knows how.
+/// The last bytes are sent together with the end of the stream, in one segment, if the system supports it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const LAST: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::MORE);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const LAST: SendFlags = SendFlags::NOSIGNAL;
 
-/// What the first byte of the connection said.
+/// What the first byte of the connection told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum First {
     Unseen,
@@ -102,7 +101,7 @@ enum First {
 impl<S: Stream> Transport<S> {
     pub(crate) fn new(under: S, config: Arc<ServerConfig>) -> io::Result<Transport<S>> {
         let mut connection = ServerConnection::new(config).map_err(io::Error::other)?;
-        // What may be queued is bounded by who queues it: a connection adds a piece only when the last one is sent.
+        // No buffer limit is needed, because a connection queues a piece only when the last one is sent.
         connection.set_buffer_limit(None);
         let socket = Socket {
             under,
@@ -115,13 +114,13 @@ impl<S: Stream> Transport<S> {
             sent: 0,
             holds_back: false,
             holds_tickets: false,
-            // Not every program that embeds this ignores SIGPIPE.
+            // Some programs that embed the library do not ignore SIGPIPE.
             flags: SendFlags::NOSIGNAL,
         };
         Ok(Transport { stream: StreamOwned::new(connection, socket) })
     }
 
-    /// Begins a turn: what the events since the last one said about reading.
+    /// Begins a turn, with what the events since the last turn told about reading.
     pub(crate) fn begin_turn(&mut self, readable: bool, hung_up: bool) {
         let socket = &mut self.stream.sock;
         socket.readable |= readable || hung_up;
@@ -130,17 +129,17 @@ impl<S: Stream> Transport<S> {
         socket.writes_left = WRITTEN_PER_TURN;
     }
 
-    /// Whether the turn's share is used up while there may be more to do.
+    /// Whether the turn has used up its share and there may be more to do.
     pub(crate) fn wants_another_turn(&self) -> bool {
         let socket = &self.stream.sock;
         socket.readable && socket.reads_left == 0 || socket.writes_left == 0
     }
 
-    /// Reads plaintext; performs the handshake first, while there is one to do. `WouldBlock` when the socket has no more;
-    /// 0 when the peer has closed, cleanly or not.
+    /// Reads plaintext, after the handshake is done. Fails with `WouldBlock` when the socket has no more. Returns 0 when the
+    /// peer has closed, cleanly or not.
     ///
-    /// The ticket that rustls has for the client at the end of a handshake is not sent when a request has come already: it
-    /// goes out with the response. When none has, the next read sends it.
+    /// At the end of a handshake rustls has a session ticket for the client. If a request has already come, the ticket is sent
+    /// together with the response. Otherwise the next read sends it.
     pub(crate) fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if !self.is_handshaking() {
             return self.read_data(out);
@@ -149,10 +148,10 @@ impl<S: Stream> Transport<S> {
         let mut result = self.stream.read(out);
         if std::mem::take(&mut self.stream.sock.holds_back) && self.stream.sock.holds_tickets {
             result = match result {
-                // rustls took it for a socket that is full, and looked no further.
+                // rustls took the held-back bytes for a full socket, and did not read the plaintext.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.stream.conn.reader().read(out),
                 Err(error) => {
-                    // An alert that says why, which rustls does not wait for either.
+                    // Sends the alert that tells the reason. rustls does not wait for that either.
                     if let Err(unsent) = self.flush() {
                         log::trace!("an alert could not be sent: {unsent}");
                     }
@@ -167,7 +166,7 @@ impl<S: Stream> Transport<S> {
         }
     }
 
-    /// Whether all that a TLS 1.3 handshake needs from this side is sent, so that only tickets (and alerts) are left.
+    /// Whether this side has sent all of its TLS 1.3 handshake, so that only tickets and alerts are left.
     fn awaits_finished(&self) -> bool {
         let conn = &self.stream.conn;
         let has_answered =
@@ -178,11 +177,11 @@ impl<S: Stream> Transport<S> {
             && conn.protocol_version() == Some(ProtocolVersion::TLSv1_3)
     }
 
-    /// What `StreamOwned` does once the handshake is done, without asking a socket again that has said it has no more.
+    /// Does what `StreamOwned` does after the handshake, but does not read a socket again that has no more.
     fn read_data(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let StreamOwned { conn, sock } = &mut self.stream;
         loop {
-            // What could not be sent before. What the socket does not take now, the turn's end waits for.
+            // Sends bytes left from before. If the socket does not take them, the end of the turn waits for it.
             while conn.wants_write() {
                 match conn.write_tls(sock) {
                     Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -191,7 +190,7 @@ impl<S: Stream> Transport<S> {
                     Err(error) => return Err(error),
                 }
             }
-            // There is plaintext, or the peer has closed its side.
+            // Here there is plaintext, or the peer has closed its side.
             if !conn.wants_read() {
                 match conn.reader().read(out) {
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -205,7 +204,7 @@ impl<S: Stream> Transport<S> {
                 return Ok(0);
             }
             if let Err(error) = conn.process_new_packets() {
-                // An alert that says why, if the socket takes it.
+                // Sends the alert that tells the reason, if the socket takes it.
                 let _ = conn.write_tls(sock);
                 return Err(io::Error::new(ErrorKind::InvalidData, error));
             }
@@ -216,14 +215,14 @@ impl<S: Stream> Transport<S> {
         self.stream.conn.is_handshaking()
     }
 
-    /// Whether the client is an authority that validates a name: the handshake was all it wants.
+    /// Whether the client is an authority that validates a name, which needs only the handshake.
     pub(crate) fn is_challenge(&self) -> bool {
         self.stream.conn.alpn_protocol() == Some(ALPN_CHALLENGE)
     }
 
-    /// How many bytes are decrypted and not read yet.
+    /// How many bytes are decrypted but not read yet.
     pub(crate) fn decrypted(&mut self) -> usize {
-        // Nothing new has come, so it only looks. What is wrong with what has come, the next read tells.
+        // Nothing new has come, so this call only returns the state. The next read reports errors.
         self.stream.conn.process_new_packets().map_or(0, |state| state.plaintext_bytes_to_read())
     }
 
@@ -237,16 +236,16 @@ impl<S: Stream> Transport<S> {
         self.wants_write() && !self.stream.sock.holds_tickets
     }
 
-    /// Encrypts `plaintext`; [`flush`](Transport::flush) sends it.
+    /// Encrypts `plaintext`. [`flush`](Transport::flush) sends it.
     pub(crate) fn queue(&mut self, plaintext: &[u8]) -> io::Result<()> {
         self.stream.conn.writer().write_all(plaintext)
     }
 
-    /// Encrypts stretches as if they were one, so that a head and its body share a record.
+    /// Encrypts several slices as one, so that a head and its body share a record.
     pub(crate) fn queue_all<const N: usize>(&mut self, stretches: &[&[u8]; N]) -> io::Result<()> {
         let total = stretches.iter().map(|stretch| stretch.len()).sum::<usize>();
         let slices = stretches.map(io::IoSlice::new);
-        // Without a buffer limit the writer takes all that it is given.
+        // Without a buffer limit the writer takes everything.
         let taken = self.stream.conn.writer().write_vectored(&slices)?;
         if taken == total {
             Ok(())
@@ -255,7 +254,7 @@ impl<S: Stream> Transport<S> {
         }
     }
 
-    /// Sends what is queued, as far as the socket takes it.
+    /// Sends the queued bytes, as far as the socket takes them.
     pub(crate) fn flush(&mut self) -> io::Result<Flushed> {
         while self.stream.conn.wants_write() {
             match self.stream.conn.write_tls(&mut self.stream.sock) {
@@ -268,7 +267,7 @@ impl<S: Stream> Transport<S> {
         Ok(Flushed::All)
     }
 
-    /// Encrypts and sends the responses that are written, as far as the stream takes them; `output` is empty then.
+    /// Encrypts the written responses and sends them as far as the stream takes them. Empties `output`.
     #[inline]
     pub(crate) fn send_output(&mut self, output: &mut Vec<u8>) -> io::Result<Flushed> {
         if output.is_empty() {
@@ -279,34 +278,34 @@ impl<S: Stream> Transport<S> {
         self.flush()
     }
 
-    /// Bytes sent since the connection began, to see progress by.
+    /// The bytes sent since the connection began, to measure progress.
     pub(crate) fn sent(&self) -> u64 {
         self.stream.sock.sent
     }
 
-    /// Queues the alert that says that nothing more will come (RFC 8446 §6.1).
+    /// Queues the alert close_notify: nothing more will come (RFC 8446 §6.1).
     pub(crate) fn queue_close_notify(&mut self) {
         self.stream.conn.send_close_notify();
     }
 
-    /// Sends that alert, if the socket takes it, for the connection to be dropped next.
+    /// Sends close_notify, if the socket takes it. The connection is dropped next.
     pub(crate) fn say_goodbye(&mut self) -> io::Result<Flushed> {
         self.queue_close_notify();
         self.stream.sock.flags = LAST;
         self.flush()
     }
 
-    /// Says on the socket that nothing more will come. Fails only when the peer is gone, which the next read tells too.
+    /// Closes the socket's sending side. This fails only when the peer is gone, and the next read reports that too.
     pub(crate) fn shutdown_write(&self) {
         let _ = self.stream.sock.under.shutdown_write();
     }
 
-    /// Reads and drops raw bytes, undecrypted: the number, 0 at the end.
+    /// Reads and drops raw bytes without decrypting them. Returns their number, 0 at the end.
     pub(crate) fn discard(&mut self, scratch: &mut [u8]) -> io::Result<usize> {
         self.stream.sock.read(scratch)
     }
 
-    /// Whether the client has sent the beginning of a handshake. A probe that only looks whether the port is open has not.
+    /// Whether the client has begun a handshake. A probe that only tests whether the port is open has not.
     pub(crate) fn has_begun(&self) -> bool {
         self.stream.sock.first == First::Tls
     }
@@ -319,17 +318,17 @@ impl<S: Stream> Transport<S> {
         }
     }
 
-    /// What came with the first byte, when it does not begin a TLS handshake. Given once.
+    /// Takes the first bytes, when they do not begin a TLS handshake.
     pub(crate) fn take_foreign(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.stream.sock.foreign)
     }
 
-    /// Sends bytes as they are, without TLS, as far as the socket takes them at once.
+    /// Sends bytes without TLS, as far as the socket takes them at once.
     pub(crate) fn send_in_clear(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.sock.write_all(bytes)
     }
 
-    /// The certificates that the client has shown and that were verified, its own first; none when it has shown none.
+    /// The client's verified certificates, its own first. Empty when it has shown none.
     pub(crate) fn client_chain(&self) -> &[CertificateDer<'static>] {
         self.stream.conn.peer_certificates().unwrap_or_default()
     }
@@ -339,7 +338,7 @@ impl<S: Stream> Transport<S> {
         self.stream.sock.under.is_broken()
     }
 
-    /// Whether the session was begun in an earlier connection.
+    /// Whether the session was resumed from an earlier connection.
     pub(crate) fn is_resumed(&self) -> bool {
         self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
     }
@@ -354,7 +353,7 @@ impl<S: Stream> Transport<S> {
     }
 }
 
-/// Why a read failed, when it was for the client's certificate.
+/// Why a read failed, if the client's certificate was the reason.
 pub(crate) fn client_refused(error: &io::Error) -> Option<Refused> {
     tls::refused(error.get_ref()?.downcast_ref()?)
 }
@@ -426,7 +425,7 @@ impl<S: Stream> Write for Socket<S> {
     }
 
     fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        // writev knows no flags.
+        // writev has no flags.
         self.send_slices(slices)
     }
 

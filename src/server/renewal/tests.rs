@@ -1,4 +1,4 @@
-//! The rounds of the renewal, at times that are given.
+//! Tests of the renewal's rounds, at given times.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,7 @@ fn at(year: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs((year - 1970) * 31_556_952)
 }
 
-/// The thread's work, to be done here at any time, and what is told of events.
+/// The thread's work, to be run by the test, and the events that it reports.
 fn prepared(folder: &Path, clients: Option<Clients>, missing: Missing) -> (Rounds, mpsc::Receiver<String>) {
     let identity = Identity::from_pem_files(folder.join("cert.pem"), folder.join("key.pem")).unwrap();
     let live = Arc::new(Live::new(vec![identity], clients).unwrap());

@@ -1,4 +1,4 @@
-//! The workers with a service for tests. No socket, and no time that counts: each test waits for what happens.
+//! Tests of the workers with a fake service. They use no sockets and do not depend on time: each test waits for events.
 
 use super::*;
 use crate::server::fake_service::Fake;
@@ -40,14 +40,14 @@ fn a_worker_that_blocks_loses_its_permit_to_one_of_the_reserve() {
     fake.let_go();
     assert_eq!(fake.told(), (blocked.key, "left", Some(0)));
     assert_eq!(fake.served.workers().busy(), (0, 2));
-    // One of them has the permit, and the other one sleeps.
+    // One of the two workers has the permit, and the other one sleeps.
     for _ in 0..10 {
         blocked.say(b'q');
         quick.say(b'q');
         let both = [fake.told(), fake.told()];
         assert!(both.iter().all(|event| event.1 == "quick" && event.2.is_some()), "{both:?}");
     }
-    // The same again, with the one that sleeps.
+    // The same again with the sleeping worker.
     blocked.say(b'b');
     let (_, what, Some(first)) = fake.told() else { panic!("not by a worker") };
     assert_eq!(what, "entered");
@@ -64,7 +64,7 @@ fn what_a_worker_without_a_permit_leaves_is_taken_by_the_one_that_watches() {
     assert_eq!(fake.told(), (client.key, "entered", Some(0)));
     fake.until(|places| places.watching);
     let watches = fake.served.poller().lock().watches;
-    // This comes while worker 0 has the connection, and the other one watches on.
+    // This comes while worker 0 has the connection and the other worker watches.
     client.say(b'q');
     fake.until(|places| places.watching && places.watches > watches);
     fake.let_go();
