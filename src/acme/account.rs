@@ -1,5 +1,5 @@
-//! The account with an authority (RFC 8555 §7.3): its key is made and kept before the authority hears of it, so a crash in
-//! between finds the same account again.
+//! The account with an authority (RFC 8555 §7.3). Its key is stored before it is sent to the authority, so after a crash the
+//! same account is found again.
 
 use serde_json::json;
 
@@ -12,12 +12,12 @@ use super::state::{Account, State};
 use crate::error::AcmeFault;
 use crate::url::Url;
 
-/// The key that is kept for this authority, or a new one.
+/// The stored key for this authority, or a new one.
 pub(super) fn key(state: &State, directory: &str) -> Result<(AccountKey, Account), AcmeFault> {
     if let Some(mut kept) = state.account(directory)? {
         match AccountKey::from_pkcs8(&kept.pkcs8) {
             Ok(key) => {
-                // Earlier versions kept what the authority said as it was. With the key the same account is found again.
+                // Earlier versions stored the authority's text unchecked. The key finds the same account again.
                 kept.url = kept.url.filter(|url| Url::parse_https(url).is_ok());
                 return Ok((key, kept));
             }
@@ -36,14 +36,13 @@ fn new_key(state: &State, directory: &str) -> Result<(AccountKey, Account), Acme
     Ok((key, account))
 }
 
-/// Whether the account is gone, and `fault` comes from that: the authority has forgotten it or revoked it, or its owner has
-/// deactivated it (RFC 8555 §7.3.6). An authority says "unauthorized" of much else too, so it is asked about the account
-/// itself.
+/// Whether `fault` means that the account is gone: the authority has forgotten or revoked it, or its owner has deactivated it
+/// (RFC 8555 §7.3.6). Authorities answer "unauthorized" for other reasons too, so this asks about the account itself.
 pub(super) fn is_lost(session: &mut Session<'_>, settings: &Settings, fault: &AcmeFault) -> bool {
     let AcmeFault::Refused { kind, .. } = fault else { return false };
     match (&**kind, session.account.clone()) {
         ("accountDoesNotExist", _) => true,
-        // The authority knows the key and gives no account for it. With an external account, that account is more likely wrong.
+        // The authority has no account for the key. With an external account, the external account is probably wrong instead.
         ("unauthorized", None) => settings.external_account.is_none(),
         ("unauthorized", Some(url)) => match session.get(&url) {
             Ok(answer) => answer.read(Standing::parse).is_ok_and(|standing| standing == Standing::Over),
@@ -54,7 +53,7 @@ pub(super) fn is_lost(session: &mut Session<'_>, settings: &Settings, fault: &Ac
     }
 }
 
-/// A new key, for a new account in the place of the lost one. The order under way belonged to the lost account, and is
+/// Makes a new key, for a new account that replaces the lost one. The order under way belonged to the lost account and is
 /// forgotten too.
 pub(super) fn replace(
     state: &State,
@@ -68,7 +67,7 @@ pub(super) fn replace(
     new_key(state, directory)
 }
 
-/// Makes sure that the authority has the account.
+/// Registers the account with the authority, unless it has the account already.
 pub(super) fn register(
     session: &mut Session<'_>,
     settings: &Settings,
@@ -105,7 +104,7 @@ pub(super) fn register(
     Ok(())
 }
 
-/// The HMAC key as authorities hand it out: base64url, sometimes the other base64.
+/// Decodes the HMAC key of an authority: base64url, sometimes plain base64.
 pub(super) fn external_key(text: &str) -> Option<Vec<u8>> {
     let text = text.trim().replace('+', "-").replace('/', "_");
     base64url::decode(&text).filter(|key| !key.is_empty())

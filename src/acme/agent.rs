@@ -1,7 +1,8 @@
-//! The agent: one thread that obtains a certificate, asks when it is to be renewed, renews it, and rests in between. Every
-//! certificate goes into the state directory, where the server's renewal finds it.
+//! The agent: a thread that obtains a certificate, asks the authority when to renew it, renews it, and sleeps in between. It
+//! stores every certificate in the state directory, where the server's renewal finds it.
 //!
-//! Started and stopped by the server, which knows it by the trait in `tls::agent`; `once` does the same a single time, for a command.
+//! The server starts and stops it, through the trait in `tls::agent`. `once` obtains a certificate a single time, for a
+//! command.
 
 use std::fmt;
 use std::io;
@@ -33,19 +34,18 @@ use crate::error::{AcmeFault, Error, IdentityFault};
 use crate::tls::agent::{AtWork, OnFailure, Surroundings};
 use crate::tls::{self, Identity};
 
-/// How long to rest at most before the clock, which somebody may have set, is looked at again: with a certificate, and
-/// without.
+/// The longest sleep before the clock is read again, because it may have been set: with a certificate, and without.
 const LONGEST_REST: Duration = Duration::from_secs(600);
 const LONGEST_REST_WITHOUT: Duration = Duration::from_secs(30);
-/// From one look to the next whether another process still works with the state directory.
+/// How often to check whether another process still uses the state directory.
 const UNTIL_UNLOCKED: Duration = Duration::from_secs(30);
-/// When nothing can be written down. In seconds.
+/// The wait when the state cannot be written, in seconds.
 const WITHOUT_STATE: i64 = 60;
 const AFTER_A_PANIC: Duration = Duration::from_secs(60);
-/// After authorities that could not be asked when to renew. In seconds.
+/// The wait after a failed question when to renew, in seconds.
 const ASK_AGAIN_AFTER_FAILURE: i64 = 3_600;
 
-/// What an identity from an authority brings along.
+/// The agent of an identity from an authority.
 pub(crate) struct Agent {
     settings: Settings,
     state_dir: PathBuf,
@@ -53,12 +53,12 @@ pub(crate) struct Agent {
     board: Board,
 }
 
-/// Whether a certificate that is good still is renewed; see [`Acme::obtain`].
+/// Whether a certificate that is still good is renewed; see [`Acme::obtain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
-    /// Only when its time has come, when it is for other names, or when there is none.
+    /// Only when renewal is due, when the certificate is for other names, or when there is none.
     IfDue,
-    /// In any case.
+    /// Always.
     Now,
 }
 
@@ -76,7 +76,7 @@ impl Agent {
         State::at(&self.state_dir)
     }
 
-    /// Gets a certificate on this thread, once, whatever the back-off says: somebody is waiting.
+    /// Obtains a certificate once, on this thread. Ignores the back-off, because a person is waiting.
     pub(crate) fn once(&self, urgency: Urgency) -> Result<Identity, Error> {
         let found = self.in_the_directory(|state| {
             let _lock = state.lock()?;
@@ -86,7 +86,7 @@ impl Agent {
             let mut book = state.book()?;
             if urgency == Urgency::Now || self.is_due(&https, state, &mut book, found.as_ref())? {
                 if let Err(fault) = self.obtain(&https, state, &stop, &mut book, found.as_ref()) {
-                    // To come too early is no failure of the authority's.
+                    // Coming too early is not a failure of the authority.
                     if !matches!(fault, AcmeFault::TooSoon { .. }) {
                         self.note_failure(state, &mut book, &fault);
                     }
@@ -97,12 +97,12 @@ impl Agent {
         })?;
         match found {
             Some(found) => Ok(found.identity),
-            // It was written a moment ago, and nobody else may.
+            // It was written a moment ago, and no other process may remove it.
             None => Err(self.error(AcmeFault::Stopped)),
         }
     }
 
-    /// Whether a certificate is wanted now, back-off or not.
+    /// Whether a certificate should be obtained now, regardless of the back-off.
     fn is_due(
         &self,
         https: &Https,
@@ -126,7 +126,7 @@ impl Agent {
         Error::Acme { authority: self.settings.directory.clone(), fault }
     }
 
-    /// The thread's work, until it is to stop.
+    /// The thread's work, until it is asked to stop.
     fn work(&self, stop: &Stop, told: &OnFailure) {
         let https = match self.https(stop) {
             Ok(https) => https,
@@ -134,7 +134,7 @@ impl Agent {
         };
         let mut open: fn(&Path) -> Result<State, AcmeFault> = State::open;
         while let Some((state, lock)) = self.take_directory(open, stop) {
-            // When it is replaced, the first process that comes there may work with it.
+            // When the directory was replaced, the first process that takes the new one may use it.
             while state.is_of_here(&lock) {
                 let rest = self.round(&https, &state, stop, told).unwrap_or_else(|fault| {
                     log::error!("ACME: {fault}");
@@ -148,7 +148,7 @@ impl Agent {
         }
     }
 
-    /// Waits until the state directory is there and nobody else's; `None` when it is to stop.
+    /// Waits until the state directory exists and no other process uses it. `None` when asked to stop.
     fn take_directory(
         &self,
         open: fn(&Path) -> Result<State, AcmeFault>,
@@ -170,7 +170,7 @@ impl Agent {
         }
     }
 
-    /// Does what is due, and says how long to rest.
+    /// Does what is due. Returns how long to sleep.
     fn round(
         &self,
         https: &Https,
@@ -235,19 +235,19 @@ impl Agent {
                 Ok(issued) => break issued,
                 Err(fault) => fault,
             };
-            // Once in an attempt: an authority that refuses the new account too is not asked again at once.
+            // Only once in an attempt: if the authority refuses the new account too, it is not asked again at once.
             if is_second || !account::is_lost(&mut session, settings, &fault) {
                 return Err(fault);
             }
             (key, account) = account::replace(state, &settings.directory, &account, &fault)?;
-            // A refused order does not count: the next one need not wait for the time between two orders.
+            // A refused order does not count for the time between two orders.
             book.last_order = last_order;
             is_second = true;
         };
         let pem = held::write(settings, &issued);
         if let Err(fault) = self.check(&pem, &issued) {
             if !matches!(fault, AcmeFault::Unfinished { .. }) {
-                // The same order gives the same again.
+                // The same order would give the same certificate again.
                 state.forget_order()?;
             }
             return Err(fault);
@@ -262,7 +262,7 @@ impl Agent {
         state.forget_order()
     }
 
-    /// Whether the authority gave what was asked for. One whose clock is a little ahead gives what is good in a moment.
+    /// Whether the authority issued what was ordered. If its clock is a little ahead, the certificate is valid in a moment.
     fn check(&self, pem: &str, issued: &Issued) -> Result<(), AcmeFault> {
         let unfit = |what: String| {
             AcmeFault::Unsupported(format!("the certificate that it issued is of no use: {}", clean(&what)))
@@ -284,10 +284,10 @@ impl Agent {
         Ok(())
     }
 
-    /// Notes when the certificate is to be renewed, as the authority says or else by its life.
+    /// Plans the renewal of the certificate, by the authority's suggestion or else by the certificate's life.
     fn plan(&self, https: &Https, state: &State, book: &mut Book, found: &Found) -> Result<(), AcmeFault> {
         let (now, dice) = (unix_now(), roll()?);
-        // Where nothing can be written down, the authority would be asked again and again.
+        // If the state could not be written, the authority would be asked again and again.
         state.save_book(book)?;
         let known = book.plan.take().filter(|plan| plan.certificate == found.held.name);
         let asked = session::directory(https, &self.settings.directory)
@@ -305,7 +305,7 @@ impl Agent {
                 (plan.window, plan.explanation) = (Some((info.start, info.end)), info.explanation);
                 plan.ask_at = Some(schedule::ask_at(now, again));
             }
-            // It may have such a service some day.
+            // The authority may offer such a service later.
             Ok(None) => plan.ask_at = Some(schedule::ask_at(now, Some(i64::MAX))),
             Err(AcmeFault::Stopped) => return Ok(()),
             Err(fault) => {
@@ -323,7 +323,7 @@ impl Agent {
         state.save_book(book)
     }
 
-    /// Remembers a failure, and says after how many seconds to try again.
+    /// Stores a failure. Returns after how many seconds to try again.
     fn note_failure(&self, state: &State, book: &mut Book, fault: &AcmeFault) -> i64 {
         let now = unix_now();
         book.failures = book.failures.saturating_add(1);
@@ -338,13 +338,13 @@ impl Agent {
         wait
     }
 
-    /// The certificate that is there and can be served with.
+    /// The stored certificate, if it can be served.
     fn found(&self, state: &State) -> Result<Option<Found>, AcmeFault> {
         let Some(file) = state.certificate()? else { return Ok(None) };
         match held::read(&state.certificate_file(), &file, Some(&self.settings)) {
             Ok(found) => Ok(Some(found)),
             Err(error) => {
-                // The source that is served from says it aloud, and once.
+                // The server's source logs it, once.
                 log::debug!("ACME: {error}");
                 Ok(None)
             }
@@ -381,14 +381,14 @@ impl tls::agent::Agent for Agent {
         let (sender, ended) = mpsc::channel();
         let at_work = Thread { stop: stop.clone(), ended };
         thread::Builder::new().name("lockgate-acme".into()).spawn(move || {
-            // A fault here must not end the care for the certificate without a word.
+            // A panic here must not end renewals silently.
             while panic::catch_unwind(AssertUnwindSafe(|| self.work(&stop, &on_failure))).is_err() {
                 log::error!("ACME: the agent panicked; it begins again in {AFTER_A_PANIC:?}");
                 if stop.wait(AFTER_A_PANIC) {
                     break;
                 }
             }
-            // Nobody listens when the server has given up waiting.
+            // Nobody receives it if the server has stopped waiting.
             let _ = sender.send(());
         })?;
         Ok(Box::new(at_work))
@@ -412,7 +412,7 @@ impl fmt::Debug for Agent {
     }
 }
 
-/// The agent's thread; dropping this asks it to stop.
+/// The agent's thread. Dropping this asks it to stop.
 struct Thread {
     stop: Stop,
     ended: mpsc::Receiver<()>,

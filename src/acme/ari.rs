@@ -1,4 +1,4 @@
-//! When an authority wants a certificate renewed (ACME Renewal Information, RFC 9773).
+//! Asks when an authority wants a certificate renewed (ACME Renewal Information, RFC 9773).
 
 use super::chain;
 use super::https::Https;
@@ -6,8 +6,8 @@ use super::messages::{Directory, RenewalInfo};
 use super::session::get_unsigned;
 use crate::error::AcmeFault;
 
-/// What the authority suggests for a certificate, and after how many seconds to ask again, if it says so. `None` when it
-/// has no such service, or the certificate no name there.
+/// The authority's suggestion for a certificate, and after how many seconds to ask again, if it says so. `None` when the
+/// authority has no such service, or the certificate has no name for it.
 pub(super) fn ask(
     https: &Https,
     directory: &Directory,

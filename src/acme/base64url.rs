@@ -1,4 +1,4 @@
-//! Base64 with the alphabet of URLs and without padding (RFC 4648 §5), as JOSE writes everything (RFC 7515 §2).
+//! Base64 with the URL alphabet and without padding (RFC 4648 §5), as JOSE uses it (RFC 7515 §2).
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -14,7 +14,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
     text
 }
 
-/// `None` for anything that [`encode`] does not write; padding at the end is read past, because people copy it.
+/// Decodes what [`encode`] writes; `None` for anything else. Padding at the end is ignored, because people copy it.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.trim_end_matches('=').as_bytes();
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 2);

@@ -1,6 +1,6 @@
-//! The board on which challenges are posted while an authority validates a name (RFC 8555 §8): answers for plain HTTP by
-//! token, and certificates for TLS by name. Small, bounded, and shared by three kinds of threads: the agent's posts, the redirect's
-//! reads the answers, and those that shake hands read the certificates.
+//! The board on which challenges are posted while an authority validates a name (RFC 8555 §8): answers for plain HTTP by token,
+//! and certificates for TLS by name. Small, bounded, and shared by three kinds of threads: the agent posts, the redirect reads
+//! the answers, and workers read the certificates in handshakes.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::sign::CertifiedKey;
 
-/// Let's Encrypt takes 100 names in an order.
+/// Let's Encrypt accepts 100 names in an order.
 const MOST: usize = 128;
 
 #[derive(Default)]
@@ -23,13 +23,13 @@ struct Posted {
 }
 
 impl Board {
-    /// What is to be answered to a request for this token (RFC 8555 §8.3).
+    /// The answer to a request for this token (RFC 8555 §8.3).
     pub(super) fn answer(&self, token: &str) -> Option<String> {
         self.posted().by_token.get(token).cloned()
     }
 
-    /// The certificate for a client that speaks `acme-tls/1` only and asks for this name (RFC 8737 §3; for an address
-    /// its name in `in-addr.arpa` or `ip6.arpa`, RFC 8738 §6).
+    /// The certificate for an authority that offers only `acme-tls/1` and asks for this name (RFC 8737 §3). An address is asked
+    /// for by its name in `in-addr.arpa` or `ip6.arpa` (RFC 8738 §6).
     pub(super) fn certificate(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
         self.posted().by_name.get(&server_name.to_ascii_lowercase()).cloned()
     }

@@ -1,5 +1,5 @@
-//! What ACME has to know of certificates that are issued: who issued them, to choose among the chains that are offered, and
-//! the name that RFC 9773 has for one.
+//! What ACME needs to know of issued certificates: their issuers, to choose among the offered chains, and the name that RFC
+//! 9773 gives a certificate.
 
 use ring::digest;
 
@@ -7,15 +7,15 @@ use super::base64url;
 use crate::tls::pem;
 use crate::tls::x509::Facts;
 
-/// The certificate's name in questions about its renewal (RFC 9773 §4.1): key identifier of its issuer and serial number.
-/// `None` for one without such an identifier; there is nothing to ask about it then.
+/// The certificate's name in questions about its renewal (RFC 9773 §4.1): its issuer's key identifier and its serial number.
+/// `None` for a certificate without such an identifier, whose renewal cannot be asked about.
 pub(super) fn renewal_name(certificate: &[u8]) -> Option<String> {
     let facts = Facts::read(certificate).ok()?;
     let identifier = facts.extensions.authority_key_id?;
     Some(format!("{}.{}", base64url::encode(&identifier), base64url::encode(&facts.serial)))
 }
 
-/// Names a certificate in our own files, whatever is in it.
+/// A name for any certificate, for the files of this state directory.
 pub(super) fn own_name(certificate: &[u8]) -> String {
     base64url::encode(digest::digest(&digest::SHA256, certificate).as_ref())
 }
@@ -28,7 +28,7 @@ pub(super) fn leads_to(chain: &str, issuer: &str) -> bool {
     })
 }
 
-/// Whether a text holds certificates in PEM, one at least and each whole.
+/// Whether a text holds at least one certificate in PEM, and each is intact.
 pub(super) fn is_whole(chain: &str) -> bool {
     let Ok(contents) = pem::read(chain.as_bytes()) else { return false };
     let is_certificate = |der: &rustls::pki_types::CertificateDer<'_>| Facts::read(der).is_ok();

@@ -18,11 +18,11 @@ use crate::url::Url;
 
 /// Let's Encrypt. Its terms of service are at <https://letsencrypt.org/repository/>.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
-/// Its double for trying things out: wide limits, and certificates that nobody trusts.
+/// Its test authority: high limits, and certificates that no client trusts.
 const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 
-/// From which authority a certificate is to be had, for which names, and how; [`Identity::acme`](crate::Identity::acme)
-/// makes an identity of it.
+/// The settings for a certificate from an authority: the authority, the names, and how they are validated.
+/// [`Identity::acme`](crate::Identity::acme) makes an identity of them.
 ///
 /// ```no_run
 /// use lockgate::{Acme, Identity, Router, Server};
@@ -36,28 +36,28 @@ const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org
 ///
 /// # What is kept
 ///
-/// The folder `acme` in the state directory holds the account's key, an order under way with its key, and the certificate
-/// with its key, all readable by the owner alone. A crash at any step goes on where it was. Two processes do not use one
-/// state directory at a time: the second one only serves.
+/// The folder `acme` in the state directory holds the account's key, an order under way with its key, and the certificate with
+/// its key, all readable by the owner alone. After a crash at any step the work continues there. Only one process at a time
+/// uses a state directory: a second one only serves.
 ///
 /// # When
 ///
-/// A certificate is renewed when its authority says (RFC 9773), or else at about two thirds of its life. After a failure
-/// the next attempt comes after 10 s when the authority could not be reached, after 15 min when it refused; twice as long
-/// after each further one, up to an hour and 6 hours. When the authority says how long to wait, it is heeded, up to a day;
-/// while it works on an order, up to a minute. Between two new orders are at least 2 min, restarts or not.
+/// A certificate is renewed when its authority says (RFC 9773), or else at about two thirds of its life. After a failure the
+/// next attempt comes after 10 s if the authority could not be reached, and after 15 min if it refused. The wait doubles with
+/// each further failure, up to an hour and 6 hours. A wait that the authority requests is kept, up to a day; while it works on
+/// an order, up to a minute. Two new orders are at least 2 min apart, also across restarts.
 ///
 /// # What does not cost a certificate
 ///
-/// Other chains are a choice (RFC 8555 §7.4.2): one that cannot be had is done without, with a warning in the log. A
-/// certificate that is issued and cannot be fetched is fetched at the next attempt. An account that was deactivated
-/// (RFC 8555 §7.3.6), or that the authority has forgotten, gives way to a new one with a new key, with a warning in the log.
+/// Other chains are optional (RFC 8555 §7.4.2): if one cannot be fetched, the log warns of it and the first is used. An issued
+/// certificate that cannot be fetched is fetched at the next attempt. An account that was deactivated (RFC 8555 §7.3.6) or that
+/// the authority has forgotten is replaced by a new one with a new key, with a warning in the log.
 ///
 /// # A wrong clock
 ///
-/// A certificate that is there and not valid yet by this machine's clock is served all the same, with an error in the log:
-/// devices without a battery wake up in 1970. While the clock stands before the day this program was built, no authority is
-/// asked, since its own certificate would not be valid either.
+/// A stored certificate that is not valid yet by this machine's clock is served, with an error in the log, because devices
+/// without a battery start in 1970. While the clock is before the day this program was built, no authority is asked, because
+/// its own certificate would not be valid either.
 #[derive(Clone)]
 pub struct Acme {
     directory: String,
@@ -73,8 +73,9 @@ pub struct Acme {
 }
 
 impl Acme {
-    /// From the authority with this directory, `https://…`; `letsencrypt` and `letsencrypt-staging` stand for those of
-    /// Let's Encrypt. What must outlive a restart is kept in the state directory, which is made when it is not there.
+    /// Settings for the authority with this directory, `https://…`; `letsencrypt` and `letsencrypt-staging` stand for those of
+    /// Let's Encrypt. Everything that must survive a restart is kept in the state directory, which is created if it does not
+    /// exist.
     pub fn new(directory: impl Into<String>, state_dir: impl Into<PathBuf>) -> Acme {
         let directory = match directory.into() {
             word if word == "letsencrypt" => LETS_ENCRYPT.to_string(),
@@ -95,60 +96,61 @@ impl Acme {
         }
     }
 
-    /// A DNS name or an IP address that the certificate is to be for; at least one, at most 100. No wildcards: they can be
-    /// proven by DNS only.
+    /// Adds a DNS name or an IP address to the certificate; at least one, at most 100. Wildcards are refused, because only DNS
+    /// can validate them.
     pub fn name(mut self, name: impl Into<String>) -> Acme {
         self.names.push(name.into());
         self
     }
 
-    /// Says that you have read the authority's terms of service and agree to them. Without it there is no account, and the
-    /// error says where the terms can be read.
+    /// Says that you have read the authority's terms of service and agree to them. Without it no account is made, and the error
+    /// tells where the terms can be read.
     pub fn accept_terms(mut self) -> Acme {
         self.accept_terms = true;
         self
     }
 
-    /// An e-mail address that the authority may write to. Most need none. Used when the account is made.
+    /// An e-mail address that the authority may write to. Most authorities need none. Used when the account is made. Defaults
+    /// to none.
     pub fn contact(mut self, email: impl Into<String>) -> Acme {
         self.contacts.push(email.into());
         self
     }
 
-    /// How names are proven. Defaults to [`Challenge::Http01`].
+    /// How names are validated. Defaults to [`Challenge::Http01`].
     pub fn challenge(mut self, challenge: Challenge) -> Acme {
         self.challenge = challenge;
         self
     }
 
-    /// The kind of certificate, by the name that the authority has for it, such as `shortlived` at Let's Encrypt
+    /// The kind of certificate, by the authority's name for it, such as `shortlived` at Let's Encrypt
     /// (draft-aaron-acme-profiles). Defaults to the authority's choice.
     pub fn profile(mut self, profile: impl Into<String>) -> Acme {
         self.profile = Some(profile.into());
         self
     }
 
-    /// Binds the account to one that the authority knows already (RFC 8555 §7.3.4): the key identifier, and the HMAC key in
-    /// base64url, as the authority gave them. Used when the account is made.
+    /// Binds the account to an existing one at the authority (RFC 8555 §7.3.4), by the key identifier and the HMAC key in
+    /// base64url, as the authority gave them. Used when the account is made. Defaults to none.
     pub fn external_account(mut self, kid: impl Into<String>, hmac_key: impl Into<String>) -> Acme {
         self.external_account = Some((kid.into(), hmac_key.into()));
         self
     }
 
-    /// The roots that the authority's own server is checked with, as PEM, in place of the public ones.
+    /// A PEM file with the roots for checking the authority's own server. Defaults to the public roots.
     pub fn ca_file(mut self, file: impl Into<PathBuf>) -> Acme {
         self.ca_file = Some(file.into());
         self
     }
 
-    /// Among several chains, the one that leads to an issuer with this common name. When there is none, or it cannot be had, the
-    /// first.
+    /// Chooses, among several chains, the one that leads to an issuer with this common name. Without such a chain, or if it
+    /// cannot be fetched, the first is used. Defaults to the first.
     pub fn chain(mut self, common_name: impl Into<String>) -> Acme {
         self.chain = Some(common_name.into());
         self
     }
 
-    /// Whether it can be worked with: its settings, and the file of roots.
+    /// Whether the settings and the file of roots are good.
     #[cfg(feature = "check")]
     pub(crate) fn inspect(&self) -> Result<(), Error> {
         self.check()?;
@@ -165,7 +167,7 @@ impl Acme {
         &self.state_dir
     }
 
-    /// The authority's directory, if its terms have still to be accepted: without an account there they have.
+    /// The authority's directory, if its terms still have to be accepted: there is no account yet.
     #[cfg(feature = "check")]
     pub(crate) fn lacks_terms(&self) -> Option<&str> {
         let has_account = AcmeStatus::read(&self.state_dir)
@@ -173,7 +175,7 @@ impl Acme {
         (!self.accept_terms && !has_account).then_some(&self.directory)
     }
 
-    /// All of it checked.
+    /// Checks all settings.
     pub(super) fn check(&self) -> Result<Settings, Error> {
         let wrong = |setting, fault| Error::Setting { setting, fault };
         Url::parse_https(&self.directory).map_err(|what| {

@@ -1,19 +1,19 @@
-//! Text that an authority sends, as it may be shown, logged and kept.
+//! Makes text from an authority safe to show, log and store.
 //!
-//! Called wherever such text goes into an error, a line of the log or a file.
+//! It is called wherever such text goes into an error, a log line or a file.
 
 use crate::escape;
 
-/// How much of an authority's explanation goes into an error, in bytes.
+/// The most bytes of an authority's explanation in an error.
 pub(super) const DETAIL_BYTES: usize = 600;
 
-/// The authority's words, as they go into errors, the log and what is kept to be shown: in one line of bounded length,
-/// without what steers a terminal. To do it twice changes nothing.
+/// The authority's text in one line of bounded length, without characters that control a terminal. Doing it twice changes
+/// nothing.
 pub(super) fn clean(text: &str) -> String {
     clean_up_to(text, DETAIL_BYTES)
 }
 
-/// As [`clean`], with room for so many bytes.
+/// As [`clean`], with at most `most` bytes.
 pub(super) fn clean_up_to(text: &str, most: usize) -> String {
     let mut clean = String::new();
     let mut letter = [0; 4];

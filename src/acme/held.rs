@@ -1,5 +1,5 @@
-//! The certificate that is there: one PEM file with a few words about where it is from, then its key, then its chain. It is
-//! written in one piece, so that no crash can part them.
+//! The stored certificate: one PEM file with a few words about its origin, then its key, then its chain. It is written in one
+//! piece, so that a crash cannot separate them.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::tls::load::{check, Part};
 use crate::tls::{pem, Certificate, Identity};
 
-/// Text before the first section is no part of PEM (RFC 7468 §2).
+/// PEM readers ignore text before the first section (RFC 7468 §2).
 const FROM: &str = "lockgate: from ";
 const FOR: &str = "lockgate: for ";
 const PROFILE: &str = "lockgate: profile ";
@@ -32,12 +32,12 @@ pub(super) fn write(settings: &Settings, issued: &Issued) -> Zeroizing<String> {
     text.into()
 }
 
-/// What is said in the file before the key, which can be read when the certificate is of no use any more.
+/// The text before the key. It can be read even when the certificate cannot be used any more.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Words {
     /// The authority that it is from.
     pub directory: Option<String>,
-    /// What it was asked for.
+    /// The names that it was ordered for.
     pub names: Vec<String>,
     pub profile: Option<String>,
 }
@@ -55,7 +55,7 @@ impl Words {
     }
 }
 
-/// What the file holds, if it can be served with now.
+/// The file's contents, if they can be served now.
 pub(super) struct Found {
     pub held: Held,
     pub identity: Identity,
@@ -65,21 +65,21 @@ pub(super) struct Found {
     pub directory: Option<String>,
 }
 
-/// What an authority has given now, before it is written down, as [`read`] finds it. It must be valid by this machine's clock.
+/// Checks a newly issued certificate before it is stored, as [`read`] will. It must be valid by this machine's clock.
 pub(super) fn try_new(file: &[u8], settings: &Settings) -> Result<Found, Error> {
     let part = Part { file: None, pem: file };
     found(check(part, part)?.identity.valid_at(unix_now())?, file, Some(settings))
 }
 
-/// Reads what [`write`] wrote. `settings` says what it should be like; without them, it fits. A certificate that is not valid
-/// yet by this machine's clock was valid when it was written, so the clock has gone back and is wrong, and the certificate
-/// is found. An expired one is not.
+/// Reads what [`write`] wrote. `settings` tells what it should be for; without settings it always fits. A certificate that is
+/// not valid yet by this machine's clock is accepted: it was valid when it was written, so the clock has gone back and is
+/// wrong. An expired certificate is refused.
 pub(super) fn read(path: &Path, file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
     let at = unix_now().max(not_before(file).unwrap_or(i64::MIN));
     found(Identity::of_contents((path, file), (path, file), at)?, file, settings)
 }
 
-/// `None` when there is no certificate in it that is whole.
+/// `None` when the file holds no intact certificate.
 fn not_before(file: &[u8]) -> Option<i64> {
     let leaf = pem::read(file).ok()?.certificates.into_iter().next()?;
     Some(Certificate::read(leaf).ok()?.validity().not_before)
@@ -92,7 +92,7 @@ fn found(identity: Identity, file: &[u8], settings: Option<&Settings>) -> Result
             && words.profile == settings.profile
             && settings.name_texts().iter().all(|name| identity.is_valid_for(name))
     });
-    // There is one, or there were no identity.
+    // There is a certificate, because there is an identity.
     let contents = pem::read(file).map_err(|fault| Error::identity(None, fault))?;
     let leaf = contents.certificates.first().map(|leaf| leaf.to_vec()).unwrap_or_default();
     let (not_before, not_after) = (identity.validity().not_before, identity.validity().not_after);

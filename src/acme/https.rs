@@ -1,6 +1,6 @@
-//! The client that an authority is spoken to with: HTTP/1.1 over TLS, one request at a time on a connection of its own,
-//! on the calling thread. Everything is bounded: each phase by a deadline that no dripping peer can push, the answer by
-//! its size. Redirects are not followed. Every wait ends when it is to stop.
+//! The HTTPS client for authorities: HTTP/1.1 over TLS, one request per connection, on the calling thread. Everything is
+//! bounded: each phase by a deadline that a slow peer cannot prolong, and the answer by its size. Redirects are not followed. A
+//! request to stop ends every wait.
 //!
 //! Knows sockets, rustls and httparse; nothing of ACME. Called by `session` and `ari`.
 
@@ -20,26 +20,26 @@ use crate::http::chunked::{Decoder, Found};
 use crate::tls::provider;
 use crate::url::Url;
 
-/// Looking the name up and connecting.
+/// The time for looking up the name and connecting.
 const CONNECT: Duration = Duration::from_secs(10);
-/// The TLS handshake and the request.
+/// The time for the TLS handshake and the request.
 const SEND: Duration = Duration::from_secs(10);
-/// The answer, from the request's last byte to its own. Authorities think while one waits.
+/// The time from the request's last byte to the answer's last byte. Authorities can take long to answer.
 const RECEIVE: Duration = Duration::from_secs(30);
-/// How soon a wait for the network notices that it is to stop.
+/// How soon a wait for the network notices a request to stop.
 const HEED: Duration = Duration::from_millis(200);
 
-/// The answer's head and its fields.
+/// The most bytes of the answer's head.
 const HEAD_BYTES: usize = 32 * 1024;
 const HEAD_FIELDS: usize = 100;
-/// The answer's body. The largest are certificate chains, which have a few kilobytes.
+/// The most bytes of the answer's body. The largest bodies are certificate chains, of a few kilobytes.
 const BODY_BYTES: usize = 512 * 1024;
 
-/// Speaks to any host whose certificate leads to one of the roots.
+/// A client for every host whose certificate leads to one of the roots.
 pub(super) struct Https {
     config: Arc<ClientConfig>,
     stop: Stop,
-    /// Held by a look-up that is on its way, so that a resolver that never answers costs one thread and not more.
+    /// Held by a running look-up, so that a resolver that never answers blocks only one thread.
     connecting: Arc<()>,
 }
 
@@ -52,7 +52,7 @@ pub(super) enum Ask<'a> {
     Post(&'a [u8]),
 }
 
-/// What came back, whatever its status.
+/// An answer, of any status.
 #[derive(Debug)]
 pub(super) struct Reply {
     pub status: u16,
@@ -86,7 +86,7 @@ impl Https {
         Ok(Https { config: Arc::new(config), stop, connecting: Arc::new(()) })
     }
 
-    /// Asks, and reads the whole answer.
+    /// Sends a request, and reads the whole answer.
     pub(super) fn ask(&self, text: &str, ask: Ask<'_>) -> Result<Reply, AcmeFault> {
         let url = Url::parse_https(text)
             .map_err(|what| AcmeFault::Unexpected { url: clean(text), what: format!("this URL {what}") })?;
@@ -111,13 +111,13 @@ impl Https {
         stream.flush()?;
         stream.sock.deadline = Instant::now() + RECEIVE;
         let reply = read_reply(&mut stream, matches!(ask, Ask::Head))?;
-        // Only politeness: the answer is whole.
+        // A failure does not matter, because the answer is complete.
         stream.conn.send_close_notify();
         let _ = stream.flush();
         Ok(reply)
     }
 
-    /// A look-up and a connect cannot be interrupted, so a thread waits for them and this one for that thread.
+    /// A look-up and a connect cannot be interrupted, so another thread does them, and this one waits for it or for a stop.
     fn connect(&self, url: &Url) -> io::Result<TcpStream> {
         if Arc::strong_count(&self.connecting) > 1 {
             return Err(io::Error::new(
@@ -131,7 +131,7 @@ impl Https {
         thread::Builder::new().name("lockgate-acme-connect".into()).spawn(move || {
             let connected = connect_to(&host, port, deadline);
             drop(busy);
-            // The receiver may have given up; then the connection is closed here.
+            // If the receiver has given up, the connection is closed here.
             let _ = sender.send(connected);
         })?;
         loop {
@@ -146,7 +146,7 @@ impl Https {
     }
 }
 
-/// One address after the other, as long as there is time.
+/// Tries one address after the other, while there is time.
 fn connect_to(host: &str, port: u16, deadline: Instant) -> io::Result<TcpStream> {
     let mut failure = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in (host, port).to_socket_addrs()? {
@@ -168,7 +168,7 @@ fn request_head(url: &Url, ask: Ask<'_>) -> String {
         Ask::Head => "HEAD",
         Ask::Post(_) => "POST",
     };
-    // RFC 8555 §6.1: clients must name themselves, and should name the language that people here read.
+    // RFC 8555 §6.1: clients must name themselves, and should name their users' language.
     let mut head = format!(
         "{method} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: lockgate/{}\r\nAccept-Language: en\r\nConnection: close\r\n",
         url.path,
@@ -182,7 +182,7 @@ fn request_head(url: &Url, ask: Ask<'_>) -> String {
     head
 }
 
-/// How the answer's end is known (RFC 9112 §6.3).
+/// How the answer's end is found (RFC 9112 §6.3).
 enum Framing {
     Length(usize),
     Chunked,
@@ -219,7 +219,7 @@ fn read_reply(stream: &mut impl Read, is_head: bool) -> io::Result<Reply> {
             bytes.truncate(length);
         }
         Framing::Chunked => bytes = read_chunks(stream, bytes)?,
-        // rustls tells an end that was cut off from one that was said.
+        // rustls distinguishes a proper end from a cut connection.
         Framing::UntilClose => while read_more(stream, &mut bytes)? {},
     }
     reply.body = bytes;
@@ -286,7 +286,7 @@ fn read_chunks(stream: &mut impl Read, mut bytes: Vec<u8>) -> io::Result<Vec<u8>
     }
 }
 
-/// Whether there was more.
+/// Returns whether there was more.
 fn read_more(stream: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
     if bytes.len() > HEAD_BYTES + BODY_BYTES {
         return Err(too_large());
@@ -297,7 +297,7 @@ fn read_more(stream: &mut impl Read, bytes: &mut Vec<u8>) -> io::Result<bool> {
     Ok(read > 0)
 }
 
-/// The same error in one line: what TLS says may hold names of the peer's certificate.
+/// The error in one line, because errors of TLS may hold names of the peer's certificate.
 fn in_one_line(error: io::Error) -> io::Error {
     let (said, shown) = (error.to_string(), clean(&error.to_string()));
     if shown == said {
@@ -318,7 +318,7 @@ fn stopped() -> io::Error {
     io::Error::new(ErrorKind::ConnectionAborted, "told to stop")
 }
 
-/// A blocking socket with one deadline over all that is done with it, which no number of small reads prolongs.
+/// A blocking socket with one deadline for everything. Small reads do not prolong it.
 struct Socket {
     tcp: TcpStream,
     deadline: Instant,
@@ -342,7 +342,7 @@ impl Socket {
             }
             set(&self.tcp, Some(left.min(HEED)))?;
             match attempt(&self.tcp) {
-                // Which of the two is the system's choice.
+                // The error for a timeout depends on the system.
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 done => return done,
@@ -374,7 +374,7 @@ mod tests {
     use super::*;
 
     fn reply(bytes: &[u8]) -> Result<Reply, String> {
-        // One byte at a time, so that every boundary is met; of what is long, more.
+        // Gives one byte at a time, to test every boundary; of long input, more.
         struct Drip<'a>(&'a [u8]);
         impl Read for Drip<'_> {
             fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
@@ -437,7 +437,7 @@ mod tests {
         });
         let deadline = Instant::now() + Duration::from_millis(50);
         let mut socket = Socket { tcp, deadline, stop: Stop::default() };
-        // Many more than can come in time.
+        // Many more reads than bytes that can come in time.
         let error = (0..10_000).find_map(|_| socket.read(&mut [0]).err());
         assert_eq!(error.unwrap().to_string(), "the peer took too long");
         drop(socket);
@@ -454,7 +454,7 @@ mod tests {
         // Connected, and in the middle of the handshake.
         let (peer, _) = listener.accept().unwrap();
         stop.stop();
-        // Otherwise it were unreachable, after a while.
+        // Without the stop it would be unreachable, after a while.
         assert!(matches!(asking.join().unwrap(), Err(AcmeFault::Stopped)));
         drop(peer);
     }

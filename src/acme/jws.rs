@@ -1,7 +1,7 @@
-//! Signed requests (RFC 7515 as RFC 8555 §6.2 uses it): the account's key, its public half as a JWK and that one's
-//! thumbprint, and the binding to an account that the authority knows already.
+//! Signed requests (RFC 7515 as RFC 8555 §6.2 uses it): the account's key, its public half as a JWK with its thumbprint, and
+//! the binding to an external account.
 //!
-//! Knows ring and JSON; no network, no file. Called by `session` for every request and by `account` for the first.
+//! Knows ring and JSON; no network, no file. `session` signs every request with it, and `account` makes the key.
 
 use ring::digest;
 use ring::hmac;
@@ -12,25 +12,25 @@ use zeroize::Zeroizing;
 
 use super::base64url;
 
-/// The private key of an account: ECDSA on P-256 (ES256). `Debug` shows the public half's thumbprint only.
+/// The private key of an account: ECDSA on P-256 (ES256). `Debug` shows only the public half's thumbprint.
 pub(super) struct AccountKey {
     pair: EcdsaKeyPair,
     random: SystemRandom,
 }
 
-/// Who signs: before the authority has given the account a URL, the key itself.
+/// The signer: the account's URL, or the key itself before the account has a URL.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Signer<'a> {
     Jwk,
     Account(&'a str),
 }
 
-/// The key could not be made or read. Nothing more is said of keys.
+/// The key could not be made or read. No error says more about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unusable;
 
 impl AccountKey {
-    /// A new key, and its PKCS#8 encoding to keep.
+    /// A new key, and its PKCS#8 encoding to store.
     pub(super) fn generate() -> Result<(AccountKey, Zeroizing<Vec<u8>>), Unusable> {
         let random = SystemRandom::new();
         let pkcs8 =
@@ -58,7 +58,7 @@ impl AccountKey {
         base64url::encode(digest::digest(&digest::SHA256, canonical.as_bytes()).as_ref())
     }
 
-    /// What the authority must find at a challenge's place (RFC 8555 §8.1).
+    /// The key authorization that the authority must find (RFC 8555 §8.1).
     pub(super) fn authorization(&self, token: &str) -> String {
         format!("{token}.{}", self.thumbprint())
     }
@@ -87,8 +87,7 @@ impl AccountKey {
         Ok(jws.to_string().into_bytes())
     }
 
-    /// The proof that the holder of `secret`, and so of the account `kid` at the authority, wants this key to act for it
-    /// (RFC 8555 §7.3.4).
+    /// The proof that the owner of the external account `kid`, who knows `secret`, binds it to this key (RFC 8555 §7.3.4).
     pub(super) fn bind_to(&self, kid: &str, secret: &[u8], new_account_url: &str) -> Value {
         let protected = json!({"alg": "HS256", "kid": kid, "url": new_account_url});
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret);

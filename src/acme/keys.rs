@@ -1,5 +1,5 @@
-//! Keys and what is signed with them: the request for a certificate (RFC 2986), and the certificate that proves a name in
-//! TLS-ALPN-01 (RFC 8737 §3).
+//! Makes keys and signs with them: certificate requests (RFC 2986), and the certificates that prove names in TLS-ALPN-01 (RFC
+//! 8737 §3).
 //!
 //! The only file of ACME that knows rcgen. Called by `order`.
 
@@ -24,7 +24,7 @@ pub(super) fn request(names: &[Identifier]) -> Result<(Zeroizing<String>, Vec<u8
     Ok((key.serialize_pem().into(), request.der().to_vec()))
 }
 
-/// Signed by itself, for this one name, with the hash of the key authorization in it.
+/// A self-signed certificate for this one name, with the hash of the key authorization.
 pub(super) fn proof(
     name: &Identifier,
     authorization: &str,
@@ -35,7 +35,7 @@ pub(super) fn proof(
     let mut parameters = parameters(std::slice::from_ref(name))?;
     let hash = digest::digest(&digest::SHA256, authorization.as_bytes());
     parameters.custom_extensions = vec![CustomExtension::new_acme_identifier(hash.as_ref())];
-    // Some room to the years 1970 and 9999, beyond which a certificate cannot be dated, and rcgen panics.
+    // Keeps a distance to 1970 and 9999. A certificate cannot hold dates beyond them, and rcgen panics on such dates.
     let now = now.clamp(DAY, 250_000_000_000);
     let at = |seconds: i64| rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds.unsigned_abs());
     (parameters.not_before, parameters.not_after) = (at(now - DAY), at(now + DAY));

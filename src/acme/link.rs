@@ -1,12 +1,12 @@
-//! `Link` fields (RFC 8288 §3): what an answer points to, and as what.
+//! Reads `Link` fields (RFC 8288 §3).
 //!
 //! Knows texts only. Called by `order` for the other chains of a certificate.
 
-/// Links of one kind that are followed, at most. Authorities offer two or three chains.
+/// The most links of one relation that are followed. Authorities offer two or three chains.
 const MOST: usize = 8;
 
-/// The references with this relation (RFC 8288 §3.3), in the order in which they stand, as they stand there. What is not
-/// a link ends the reading of its field.
+/// The references with this relation (RFC 8288 §3.3), unchanged and in their order. A malformed link ends the reading of its
+/// field.
 pub(super) fn with_relation<'a>(fields: impl Iterator<Item = &'a str>, relation: &str) -> Vec<String> {
     let links = fields.flat_map(links_of);
     let wanted = links.filter(|link| link.has(relation));
@@ -16,7 +16,7 @@ pub(super) fn with_relation<'a>(fields: impl Iterator<Item = &'a str>, relation:
 struct Link<'a> {
     reference: &'a str,
     relations: Option<String>,
-    /// It is about something else than what was asked for.
+    /// The link concerns another resource than the requested one.
     has_anchor: bool,
 }
 
@@ -32,7 +32,7 @@ fn links_of(field: &str) -> Vec<Link<'_>> {
     let mut links = Vec::new();
     let mut rest = field;
     loop {
-        // RFC 9110 §5.6.1.2: empty elements of a list count for nothing.
+        // RFC 9110 §5.6.1.2: empty elements of a list are ignored.
         rest = rest.trim_start_matches([' ', '\t', ',']);
         let Some((reference, after)) = rest.strip_prefix('<').and_then(|rest| rest.split_once('>')) else {
             return links;
@@ -72,7 +72,7 @@ fn parameter(text: &str) -> (&str, String, &str) {
     (name, value.to_string(), rest)
 }
 
-/// A quoted string without its quotes (RFC 9110 §5.6.4), and what comes after it. One that has no end goes to the end.
+/// A quoted string without its quotes (RFC 9110 §5.6.4), and the rest after it. An unclosed string extends to the end.
 fn unquoted(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut letters = text.char_indices();

@@ -1,5 +1,5 @@
-//! What an authority says (RFC 8555 §7.1), out of JSON: directory, order, authorization, challenge, problem. Only what is
-//! acted on is read, and what is not there or of another type is an error that names it.
+//! Reads an authority's messages (RFC 8555 §7.1) from JSON: directory, order, authorization, challenge, problem. Only members
+//! that are used are read. An error names a member that is missing or of the wrong type.
 //!
 //! Knows JSON; no network, no state. Called by `session`, `account`, `order` and `ari`.
 
@@ -17,7 +17,7 @@ const MOST: usize = 256;
 /// What is wrong with a message.
 pub(super) type Wrong = String;
 
-/// Where everything is (RFC 8555 §7.1.1).
+/// The authority's directory: the URLs of its resources (RFC 8555 §7.1.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Directory {
     pub new_nonce: String,
@@ -32,7 +32,7 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// `base` is where the message is from, as everywhere here: references in it are resolved.
+    /// `base` is the URL of the message, against which references are resolved, here and below.
     pub(super) fn parse(body: &[u8], base: &str) -> Result<Directory, Wrong> {
         let json = object(body)?;
         let meta = &json["meta"];
@@ -49,11 +49,11 @@ impl Directory {
     }
 }
 
-/// What has become of an account (RFC 8555 §7.1.2).
+/// The status of an account (RFC 8555 §7.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Good,
-    /// Deactivated by its owner or revoked by the authority, for good.
+    /// Its owner has deactivated it, or the authority has revoked it. This is final.
     Over,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Order {
     pub status: OrderStatus,
     pub authorizations: Vec<String>,
     pub finalize: String,
-    /// `None` too for what no request can go to.
+    /// `None` also for a URL that no request can go to.
     pub certificate: Option<String>,
     /// Why it is invalid, in the authority's words.
     pub error: Option<String>,
@@ -112,7 +112,7 @@ impl Order {
 pub(super) enum AuthorizationStatus {
     Pending,
     Valid,
-    /// Invalid, deactivated, expired or revoked: this one comes to nothing any more.
+    /// Invalid, deactivated, expired or revoked: it cannot succeed any more.
     Dead,
 }
 
@@ -120,12 +120,12 @@ pub(super) enum AuthorizationStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Authorization {
     pub status: AuthorizationStatus,
-    /// The name or address that it is about.
+    /// The name or address to be validated.
     pub identifier: String,
     pub challenges: Vec<Offer>,
 }
 
-/// A challenge as it is offered (RFC 8555 §7.1.5).
+/// A challenge that the authority offers (RFC 8555 §7.1.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Offer {
     pub kind: String,
@@ -161,7 +161,7 @@ impl Authorization {
         })
     }
 
-    /// Why it is dead, as far as the authority says.
+    /// Why it failed, as far as the authority says.
     pub(super) fn failure(&self) -> String {
         let failed = self.challenges.iter().find_map(|offer| offer.error.clone());
         failed.unwrap_or_else(|| "the authority does not say why".into())
@@ -169,7 +169,7 @@ impl Authorization {
 }
 
 impl Offer {
-    /// Kinds that have no token or are not understood are of no use here.
+    /// `None` for challenges without a token or of an unknown kind.
     fn parse(json: &Value, base: &str) -> Option<Offer> {
         let token = json["token"].as_str()?;
         // RFC 8555 §8.3: base64url. It becomes part of a path and of an answer.
@@ -235,14 +235,14 @@ impl RenewalInfo {
         };
         let (start, end) = (time("start")?, time("end")?);
         if end <= start {
-            // RFC 9773 §4.2: then it is as if there were none.
+            // RFC 9773 §4.2: such a window is ignored.
             return Err("the window for renewal ends before it starts".into());
         }
         Ok(RenewalInfo { start, end, explanation: json["explanationURL"].as_str().map(clean) })
     }
 }
 
-/// A wait as an authority wants it, within bounds that the caller has.
+/// A wait that an authority requests, within the caller's bounds.
 pub(super) fn bounded(
     wanted: Option<Duration>,
     otherwise: Duration,
@@ -457,7 +457,7 @@ mod tests {
             let message = Directory::parse(&bytes(&broken), BASE).unwrap_err();
             assert!(message.starts_with("newOrder in the answer is no URL to go on with"), "{message}");
             assert!(!message.contains('\u{1b}'), "{message}");
-            // What one can do without is done without.
+            // Optional members that are broken are left out.
             let mut broken = directory();
             broken["renewalInfo"] = reference.into();
             assert_eq!(Directory::parse(&bytes(&broken), BASE).unwrap().renewal_info, None);

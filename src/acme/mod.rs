@@ -1,10 +1,10 @@
-//! Certificates from an authority (ACME, RFC 8555), without anyone touching it: [`Acme`] says from which and for what,
-//! and the agent, one blocking thread beside the server, obtains and renews.
+//! Certificates from an authority (ACME, RFC 8555), obtained and renewed automatically. [`Acme`] holds the settings, and the
+//! agent, one blocking thread beside the server, does the work.
 //!
-//! Knows the network, `tls` and `device`, and nothing of the server, which meets the agent through the trait in `tls::agent`.
-//! `config` says what is wanted and checks it, `https` carries bytes, `session` signs and sends, `messages` reads what comes back
-//! (`link` and `foreign` what stands in it), `account` and `order` are the protocol's two halves, `schedule` decides when, `state`
-//! remembers.
+//! Knows the network, `tls` and `device`, and nothing of the server, which uses the agent through the trait in `tls::agent`.
+//! `config` holds and checks the settings, `https` sends and receives bytes, `session` signs requests, `messages`, `link` and
+//! `foreign` read the answers, `account` and `order` are the two parts of the protocol, `schedule` decides when, and `state`
+//! stores what must survive.
 
 mod account;
 mod agent;

@@ -1,4 +1,4 @@
-//! What a certificate is asked for: DNS names and IP addresses (RFC 8555 §7.1.4, RFC 8738).
+//! The names of an ordered certificate: DNS names and IP addresses (RFC 8555 §7.1.4, RFC 8738).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use serde_json::{json, Value};
 
 use crate::tls::dns_name::dns_name;
 
-/// Let's Encrypt takes no more, and no appliance has so many.
+/// Let's Encrypt accepts no more, and no appliance has so many.
 const MOST: usize = 100;
 
 /// A name or an address.
@@ -47,7 +47,7 @@ impl Identifier {
         }
     }
 
-    /// The name that an authority asks for in TLS-ALPN-01; for an address the one that it has in reverse DNS (RFC 8738 §6).
+    /// The name that an authority asks for in TLS-ALPN-01. For an address it is the name in reverse DNS (RFC 8738 §6).
     pub(super) fn server_name(&self) -> String {
         match self {
             Identifier::Dns(name) => name.clone(),
@@ -74,7 +74,7 @@ impl fmt::Display for Identifier {
     }
 }
 
-/// All that one certificate is to be for, each once, in the order given.
+/// All names of a certificate, each once, in the given order.
 pub(super) fn parse_all(texts: &[String]) -> Result<Vec<Identifier>, String> {
     let mut all = Vec::new();
     for text in texts {

@@ -1,6 +1,6 @@
-//! A certificate without a server, once: for a command, and for programs that serve with something else.
+//! Obtains a certificate once, without a server: for the command, and for programs that serve with something else.
 //!
-//! Called by programs. Answers plain HTTP with the redirect's thread while the agent works on the calling one.
+//! Programs call it. The redirect's thread answers plain HTTP while the agent works on the calling thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -20,16 +20,16 @@ use crate::tls::agent::Agent as _;
 use crate::tls::Identity;
 
 impl Acme {
-    /// Gets a certificate without a server, once, and waits for it: for a first certificate before anything is served, and
-    /// for programs that serve with something else. Plain HTTP is answered at `http` meanwhile, which authorities must
-    /// reach as port 80; names are proven with [`Challenge::Http01`] only.
+    /// Obtains a certificate once, without a server, and waits for it: for a first certificate before anything is served, and
+    /// for programs that serve with something else. Meanwhile plain HTTP is answered at the address `http`, which authorities
+    /// must reach as port 80. Names are validated only with [`Challenge::Http01`].
     ///
-    /// Renews, or not, as `urgency` says. A failure in the past does not hold it back, only that the last order is younger
-    /// than 2 min.
+    /// `urgency` says whether a good certificate is renewed. Earlier failures do not delay it, but the last order must be at
+    /// least 2 min old.
     ///
     /// # Errors
-    /// [`Error::Acme`] when there is no certificate in the end; [`Error::Setting`] for settings that cannot be, and for the
-    /// challenge that needs a server; [`Error::Listen`] when `http` cannot be had.
+    /// [`Error::Acme`] when there is no certificate in the end; [`Error::Setting`] for invalid settings, and for the challenge
+    /// that needs a server; [`Error::Listen`] when `http` is not available.
     pub fn obtain(&self, http: impl Into<String>, urgency: Urgency) -> Result<Identity, Error> {
         let agent = Agent::new(self)?;
         if agent.challenge() != Challenge::Http01 {
@@ -55,7 +55,7 @@ impl Acme {
         let agent = Arc::new(agent);
         let asked = agent.clone();
         let answers = Box::new(move |token: &str| asked.answer(token));
-        // Nothing is redirected: there is nothing to redirect to.
+        // Nothing is redirected, because there is no HTTPS server.
         let is_own = Box::new(|_: &str| false);
         let stop = Arc::new(AtomicBool::new(false));
         let log_limiter = Arc::new(LogLimiter::new(|| {}));
@@ -74,7 +74,7 @@ impl Acme {
         let obtained = agent.once(urgency);
         stop.store(true, Ordering::Release);
         match waker.wake() {
-            // It ends within a second; whatever it has to say was about clients.
+            // It ends within a second, and its result does not matter here.
             Ok(()) => drop(thread.join()),
             Err(error) => log::error!("a thread could not be woken: {error}"),
         }

@@ -1,7 +1,7 @@
-//! From an order to a certificate (RFC 8555 §7.4): made once and written down, it is taken up again after a crash wherever
-//! it stood. Its names are validated, the request is sent, and the chain that comes is chosen and checked.
+//! From an order to a certificate (RFC 8555 §7.4). An order is stored as soon as it is made, and continues after a crash where
+//! it was. Its names are validated, the request is sent, and the chain is chosen and checked.
 //!
-//! Called by `agent` with everything that is needed; waits for the authority on the calling thread, within bounds.
+//! `agent` calls it. It waits for the authority on the calling thread, in bounded time.
 
 use std::time::{Duration, Instant};
 
@@ -23,17 +23,18 @@ use super::stop::Stop;
 use crate::calendar::{from_unix, unix_now};
 use crate::error::AcmeFault;
 
-/// All validations of an order, and then the issuance.
+/// The time for all validations of an order, and the time for the issuance.
 const VALIDATION: Duration = Duration::from_secs(5 * 60);
 const ISSUANCE: Duration = Duration::from_secs(5 * 60);
-/// Between two questions how far the authority is, unless it says otherwise; longer each time.
+/// The first wait between two questions about the progress, unless the authority says otherwise. Each wait is longer.
 const FIRST_POLL: Duration = Duration::from_millis(500);
 const LAST_POLL: Duration = Duration::from_secs(10);
-/// An authority may ask for no wait at all, and must not be asked in a loop; or for a day, and has mostly issued in a minute.
+/// The bounds of waits that an authority requests: without a wait it would be asked in a busy loop, and even if it requests a
+/// day, it has mostly issued within a minute.
 const LEAST_POLL: Duration = Duration::from_millis(250);
 const MOST_POLL: Duration = Duration::from_secs(60);
 
-/// What all steps need.
+/// The context of all steps.
 pub(super) struct Work<'a> {
     pub settings: &'a Settings,
     pub state: &'a State,
@@ -41,13 +42,13 @@ pub(super) struct Work<'a> {
     pub stop: &'a Stop,
 }
 
-/// A certificate with its key, ready to be written down.
+/// A certificate with its key, ready to be stored.
 pub(super) struct Issued {
     pub key_pem: Zeroizing<String>,
     pub chain_pem: String,
 }
 
-/// Why an attempt has ended, and whether its order has with it.
+/// Why an attempt has ended, and whether its order has ended too.
 struct Ended {
     fault: AcmeFault,
     with_order: bool,
@@ -60,8 +61,7 @@ impl From<AcmeFault> for Ended {
 }
 
 impl Work<'_> {
-    /// Takes the order that is written down, or makes one, and brings it to its end. `replaces` names the certificate that
-    /// is renewed (RFC 9773 §5).
+    /// Completes the stored order, or a new one. `replaces` names the certificate that is renewed (RFC 9773 §5).
     pub(super) fn obtain(
         &self,
         session: &mut Session<'_>,
@@ -84,14 +84,14 @@ impl Work<'_> {
         };
         let outcome = certificate.and_then(|url| self.download(session, &pending, &url));
         // The certificate is issued, so an answer that was garbled or refused once may be good the next time. After a second
-        // failure the order is given up, or it would be tried for ever.
+        // failure the order is dropped; otherwise it would be tried forever.
         if is_resumed && outcome.as_ref().is_err_and(|fault| is_final(fault) || is_garbled(fault)) {
             self.state.forget_order()?;
         }
         outcome
     }
 
-    /// The order that is written down, if it is for what is wanted now and the authority still knows it.
+    /// The stored order, if it is for the current settings and the authority still knows it.
     fn resume(&self, session: &mut Session<'_>) -> Result<Option<(PendingOrder, Order)>, AcmeFault> {
         let Some(pending) = self.state.order()? else { return Ok(None) };
         let settings = self.settings;
@@ -105,9 +105,9 @@ impl Work<'_> {
                     return Ok(Some((pending, order)));
                 }
                 Ok(_) => {}
-                // RFC 8555 does not say how an authority refuses what it has forgotten.
+                // RFC 8555 does not define how an authority refuses an order that it has forgotten.
                 Err(AcmeFault::Refused { status: 400 | 403 | 404 | 410, .. }) => {}
-                // Its URL is unusable, which earlier versions may have kept, or there is no order at it.
+                // Its URL cannot be used (earlier versions stored URLs unchecked), or there is no order at it.
                 Err(AcmeFault::Unexpected { url, what }) => log::warn!("ACME: {url}: {what}"),
                 Err(fault) => return Err(fault),
             }
@@ -144,7 +144,7 @@ impl Work<'_> {
             payload["profile"] = profile.clone().into();
         }
         let (key_pem, csr) = keys::request(&self.settings.names)?;
-        // On the disk first: whatever comes next, the next order keeps its distance.
+        // Stored first, so that the next order keeps its distance whatever happens.
         book.last_order = Some(now);
         self.state.save_book(book)?;
         let answer = self.new_order(session, payload, replaces)?;
@@ -161,8 +161,8 @@ impl Work<'_> {
         Ok((pending, answer.read(Order::parse)?))
     }
 
-    /// Says which certificate is replaced, where the authority is one that knows of such things; one that does not like what
-    /// it is told is asked again without.
+    /// Makes an order. Names the certificate that it replaces, if the authority supports that. If the authority refuses the
+    /// name, orders again without it.
     fn new_order(
         &self,
         session: &mut Session<'_>,
@@ -187,7 +187,7 @@ impl Work<'_> {
         session.post(url, &payload)
     }
 
-    /// Brings an order from wherever it stands to its end: the certificate's URL.
+    /// Completes an order from its current state. Returns the certificate's URL.
     fn fulfil(
         &self,
         session: &mut Session<'_>,
@@ -201,7 +201,7 @@ impl Work<'_> {
             match order.status {
                 OrderStatus::Pending => {
                     self.validate(session, &order, &mut poll)?;
-                    // The order may be a little behind its authorizations.
+                    // The order's status may lag behind its authorizations.
                     let answer = session.get(&pending.url)?;
                     order = answer.read(Order::parse)?;
                     if order.status == OrderStatus::Pending {
@@ -215,7 +215,7 @@ impl Work<'_> {
                     let answer = session.post(&order.finalize, &payload)?;
                     wanted = answer.retry_after();
                     finalized = true;
-                    // It is accepted, whatever the answer shows; the order's own URL says how it goes on.
+                    // The request is accepted, whatever the answer holds. The order's own URL tells the progress.
                     order = answer.read(Order::parse).unwrap_or_else(|fault| {
                         log::info!("ACME: {fault}");
                         Order { status: OrderStatus::Processing, ..order }
@@ -235,15 +235,16 @@ impl Work<'_> {
                 }
             }
             poll.wait(self.stop, wanted)?;
-            // The certificate may be there by now; the next attempt finds out whether the order is.
+            // The certificate may be issued by now, so the order is kept for the next attempt.
             let answer = session.get(&pending.url).map_err(|fault| Ended { fault, with_order: false })?;
             (order, wanted) = (answer.read(Order::parse)?, answer.retry_after());
         }
     }
 
-    /// Proves all names that are not proven yet: first all proofs are put up, then the authority is told, then asked.
+    /// Validates all names that are not validated yet: posts all proofs first, then tells the authority, then asks for the
+    /// results.
     fn validate(&self, session: &mut Session<'_>, order: &Order, poll: &mut Poll) -> Result<(), AcmeFault> {
-        // However this ends, nothing stays posted.
+        // Removes all proofs, however this ends.
         let _cleared = Cleared(self.board);
         let mut open = Vec::new();
         for url in &order.authorizations {
@@ -256,7 +257,7 @@ impl Work<'_> {
             }
         }
         for (_, offer) in &open {
-            // A challenge in this state was answered before a crash.
+            // Another state means that the challenge was answered before a crash.
             if offer.is_pending {
                 session.post(&offer.url, &json!({}))?;
             }
@@ -282,7 +283,7 @@ impl Work<'_> {
         self.checked(authorization)
     }
 
-    /// An authorization that is pending or valid, and for a name of ours.
+    /// Checks that an authorization is pending or valid, and for one of the ordered names.
     fn checked(&self, authorization: Authorization) -> Result<Authorization, AcmeFault> {
         if authorization.status == AuthorizationStatus::Dead {
             return Err(AcmeFault::NotValidated {
@@ -335,7 +336,7 @@ impl Work<'_> {
             return Ok(issued(usual));
         }
         for url in answer.alternates() {
-            // RFC 8555 §7.4.2: the certificate is there, and others are a choice. None of them may cost it.
+            // RFC 8555 §7.4.2: the certificate is issued, and other chains are optional. A failure with them must not lose it.
             match session.get(&url).and_then(|answer| chain_of(&answer)) {
                 Ok(other) if !chain::have_one_leaf(&other, &usual) => {
                     log::warn!(
@@ -354,13 +355,13 @@ impl Work<'_> {
 }
 
 fn chain_of(answer: &Answer) -> Result<String, AcmeFault> {
-    // RFC 8555 §9.1: certificates only. Anything else beside them would go into our file unseen.
+    // RFC 8555 §9.1: only certificates are allowed. Anything else would get into the stored file.
     let text = String::from_utf8(answer.body().to_vec()).ok();
     let text = text.filter(|text| !text.contains("PRIVATE KEY") && chain::is_whole(text));
     text.ok_or_else(|| answer.unexpected("the answer is not a chain of certificates in PEM"))
 }
 
-/// Whether an order has come to nothing; after any other fault it goes on at the next attempt.
+/// Whether the fault ends the order. After any other fault the next attempt continues it.
 fn is_final(fault: &AcmeFault) -> bool {
     match fault {
         AcmeFault::NotValidated { .. } | AcmeFault::OrderFailed { .. } | AcmeFault::Unsupported(_) => true,
@@ -372,12 +373,12 @@ fn is_final(fault: &AcmeFault) -> bool {
     }
 }
 
-/// Whether an answer was not what it should be. That may happen once, so the order is kept for a second attempt.
+/// Whether an answer was malformed. That may happen once, so the order is kept for a second attempt.
 fn is_garbled(fault: &AcmeFault) -> bool {
     matches!(fault, AcmeFault::Unexpected { .. })
 }
 
-/// Takes down whatever is posted.
+/// Removes all posted proofs when it is dropped.
 struct Cleared<'a>(&'a Board);
 
 impl Drop for Cleared<'_> {
@@ -391,7 +392,7 @@ struct Poll {
     what: &'static str,
     until: Instant,
     next: Duration,
-    /// The log has been told of a wait that is not kept.
+    /// Whether the log has said that a requested wait is not kept.
     is_told: bool,
 }
 
@@ -400,12 +401,13 @@ impl Poll {
         Poll { what, until: Instant::now() + time, next: FIRST_POLL, is_told: false }
     }
 
-    /// The next question is about something else.
+    /// Starts again with the first wait, for another question.
     fn restart(&mut self) {
         self.next = FIRST_POLL;
     }
 
-    /// Waits as long as the authority wants, a minute at most, or longer each time; never past the deadline.
+    /// Waits as long as the authority requests, at most a minute, or longer each time without a request. Never waits past the
+    /// deadline.
     fn wait(&mut self, stop: &Stop, wanted: Option<Duration>) -> Result<(), AcmeFault> {
         let Some(wait) = self.next_wait(wanted, self.until.saturating_duration_since(Instant::now())) else {
             return Err(AcmeFault::Unfinished { what: self.what, retry_after: wanted });

@@ -1,6 +1,6 @@
-//! When to do what: pure decisions over what is known, with the time and the dice as parameters.
+//! Decides what to do and when. Pure functions: the time and random numbers are parameters.
 //!
-//! Called by `agent`, which does it.
+//! `agent` calls it and acts on the decisions.
 
 use std::time::Duration;
 
@@ -13,55 +13,58 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-/// From one new order to the next, at least, held across restarts: however often a device crashes, it is no storm.
+/// The least time between two new orders, also across restarts, so that a device that crashes often does not flood the
+/// authority.
 pub(super) const ORDER_SPACING: i64 = 2 * MINUTE;
-/// After an attempt that never came to an order, such as without a network: doubled with each, up to the second.
+/// The wait after an attempt that did not reach an order, such as without a network. It doubles with each failure, up to the
+/// longest.
 const FIRST_RETRY: i64 = 10;
 const LAST_RETRY: i64 = HOUR;
-/// After an attempt that the authority refused or whose names it could not validate. Let's Encrypt takes five failed
+/// The wait after an attempt that the authority refused or whose names it could not validate. Let's Encrypt allows five failed
 /// validations an hour.
 const FIRST_RETRY_OF_REFUSED: i64 = 15 * MINUTE;
 const LAST_RETRY_OF_REFUSED: i64 = 6 * HOUR;
-/// However long an authority wants to be left alone, it is asked once in this time.
+/// The longest wait that an authority can request.
 const LONGEST_SILENCE: i64 = DAY;
-/// The same while it works on an order, which takes minutes whatever it says.
+/// The longest wait that it can request while it works on an order, which takes only minutes.
 const LONGEST_SILENCE_OF_AN_ORDER: i64 = MINUTE;
-/// RFC 9773 §4.3: the authority says when to ask about renewal again. Within these bounds, and so often when it does not.
+/// RFC 9773 §4.3: the authority says when to ask about renewal again. These are the bounds, and the time if it does not say.
 const LEAST_BETWEEN_QUESTIONS: i64 = 10 * MINUTE;
 const MOST_BETWEEN_QUESTIONS: i64 = DAY;
 const USUAL_BETWEEN_QUESTIONS: i64 = 6 * HOUR;
 
-/// From one look at a clock that cannot be right to the next.
+/// How often a clock that cannot be right is read again.
 const UNTIL_THE_CLOCK_IS_SET: i64 = 10;
 
-/// A number that nobody can foresee, from 0 to 1.
+/// A random number from 0 to 1.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Dice(pub f64);
 
-/// A certificate that is there.
+/// A stored certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Held {
-    /// As [`Plan::certificate`] has it.
+    /// Its name, as in [`Plan::certificate`].
     pub name: String,
     pub not_before: i64,
     pub not_after: i64,
-    /// Whether it is what the settings ask for: for these names, from this authority.
+    /// Whether it matches the settings: these names, from this authority.
     pub fits: bool,
 }
 
-/// What is to be done next.
+/// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Next {
-    /// Get a certificate now.
+    /// Obtain a certificate now.
     Obtain,
     /// Ask the authority when to renew.
     Ask,
-    /// Nothing before this time.
+    /// Do nothing before this time.
     Wait(i64),
 }
 
 pub(super) fn next(now: i64, held: Option<&Held>, book: &Book, has_order: bool) -> Next {
-    // The authority's certificate is not valid yet by such a clock, so nobody can be asked; and what is held is likely good.
+    // By such a clock the authority's certificate is not valid yet, so it cannot be asked. The stored certificate is probably
+    // good.
     if now < BUILT && held.is_some_and(|held| held.fits) {
         return Next::Wait(now + UNTIL_THE_CLOCK_IS_SET);
     }
@@ -85,28 +88,28 @@ pub(super) fn next(now: i64, held: Option<&Held>, book: &Book, has_order: bool) 
     }
 }
 
-/// Before this time nothing may be attempted: because of a failure, or since the last order was just made.
+/// The earliest time of the next attempt, after a failure or a recent order.
 pub(super) fn earliest(now: i64, book: &Book, has_order: bool) -> i64 {
     // A time further away than any that is ever set comes from a clock that was wrong.
     let after_failure = book.not_before.filter(|at| *at <= now + LONGEST_SILENCE);
     after_failure.into_iter().chain(earliest_order(now, book).filter(|_| !has_order)).max().unwrap_or(now)
 }
 
-/// Before this time no order may be made. `None` when any is far enough back. After renewals of young certificates the
-/// spacing doubles, for an authority whose every suggestion is that it be renewed at once.
+/// The earliest time of the next order. `None` when the last order is old enough. The spacing doubles with each renewal of a
+/// young certificate, because an authority may always suggest to renew at once.
 pub(super) fn earliest_order(now: i64, book: &Book) -> Option<i64> {
     let spacing = (ORDER_SPACING << book.hasty.saturating_sub(1).min(20)).min(LONGEST_SILENCE);
     let at = book.last_order? + spacing;
     (at > now && at <= now + spacing).then_some(at)
 }
 
-/// Whether a certificate that is asked for has had less than a third of its life.
+/// Whether a certificate has used less than a third of its life.
 pub(super) fn is_young(held: &Held, now: i64) -> bool {
     let life = held.not_after.saturating_sub(held.not_before).max(0);
     held.fits && now < held.not_before + life / 3
 }
 
-/// How long to leave the authority alone after `failures` in a row, this one included.
+/// How long to wait after `failures` in a row, including this one.
 pub(super) fn back_off(fault: &AcmeFault, failures: u32, dice: Dice) -> i64 {
     let (first, last) = match fault {
         AcmeFault::Unreachable { .. }
@@ -117,12 +120,12 @@ pub(super) fn back_off(fault: &AcmeFault, failures: u32, dice: Dice) -> i64 {
         _ => (FIRST_RETRY_OF_REFUSED, LAST_RETRY_OF_REFUSED),
     };
     let doubled = first.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(last);
-    // A tenth more or less, so that a fleet that failed together does not try again together.
+    // A tenth more or less, so that devices that failed together do not try again together.
     let jittered = doubled + (doubled as f64 * 0.2 * (dice.0 - 0.5)) as i64;
     jittered.max(wanted_wait(fault).unwrap_or(0)).min(LONGEST_SILENCE)
 }
 
-/// How many seconds the authority wants to be left alone, if it says so.
+/// How many seconds the authority asks the client to wait, if it says so.
 pub(super) fn wanted_wait(fault: &AcmeFault) -> Option<i64> {
     match fault {
         AcmeFault::Refused { retry_after, .. } => retry_after.map(seconds),
@@ -133,14 +136,14 @@ pub(super) fn wanted_wait(fault: &AcmeFault) -> Option<i64> {
     }
 }
 
-/// When to renew without being told: at two thirds of the life, and up to a thirtieth of it before that.
+/// When to renew without a suggestion: at two thirds of the life, or up to a thirtieth of it earlier.
 pub(super) fn by_lifetime(held: &Held, dice: Dice) -> i64 {
     let life = held.not_after.saturating_sub(held.not_before).max(0);
     held.not_before + life * 2 / 3 - (life as f64 / 30.0 * dice.0) as i64
 }
 
-/// When to renew as the authority suggests: at a time in its window that is picked once (RFC 9773 §4.2), and again only when
-/// the window has moved. Whatever it suggests, the last tenth of the life is for attempts that fail.
+/// When to renew by the authority's suggestion: at a random time in its window (RFC 9773 §4.2), picked again only when the
+/// window has moved. The last tenth of the life is always kept for further attempts.
 pub(super) fn by_window(held: &Held, info: &RenewalInfo, known: Option<&Plan>, dice: Dice) -> i64 {
     let life = held.not_after.saturating_sub(held.not_before).max(0);
     match known {

@@ -1,7 +1,7 @@
-//! Requests to an authority, signed and answered: the directory, nonces (a rejected one is no failure, RFC 8555 §6.5),
-//! problems, and the waits that the authority asks for.
+//! Signed requests to an authority and their answers: the directory, nonces (a rejected nonce is not a failure, RFC 8555 §6.5),
+//! problems, and requested waits.
 //!
-//! Called by `account`, `order` and `ari`, which know what is asked and what the answers mean.
+//! `account`, `order` and `ari` call it. They know what to request and what the answers mean.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::url::Url;
 /// How often a request is sent again because its nonce was rejected. Some authorities reject one in seven on purpose.
 const NONCE_RETRIES: usize = 16;
 
-/// What was asked for, from an authority that granted it.
+/// A successful answer of an authority.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The URL that was asked.
@@ -33,7 +33,7 @@ impl Answer {
         &self.reply.body
     }
 
-    /// Where the thing is that was made, as an absolute URL (RFC 9110 §10.2.2).
+    /// The URL of the created resource, absolute (RFC 9110 §10.2.2).
     pub(super) fn location(&self) -> Result<String, AcmeFault> {
         let location = self.reply.field("location");
         let location = location.ok_or_else(|| self.unexpected("the answer has no Location"))?;
@@ -45,7 +45,7 @@ impl Answer {
         })
     }
 
-    /// The other chains of a certificate (RFC 8555 §7.4.2), as far as a request can go there.
+    /// The URLs of the other chains of a certificate (RFC 8555 §7.4.2). Unusable URLs are left out.
     pub(super) fn alternates(&self) -> Vec<String> {
         let references = link::with_relation(self.reply.fields("link"), "alternate");
         let resolved =
@@ -60,7 +60,7 @@ impl Answer {
         usable.collect()
     }
 
-    /// How long the authority wants one to wait before the next question.
+    /// How long the authority asks the client to wait before the next request.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         retry_after(&self.reply)
     }
@@ -75,14 +75,14 @@ impl Answer {
     }
 }
 
-/// An account's conversation with its authority.
+/// A session of an account with its authority.
 pub(super) struct Session<'a> {
     https: &'a Https,
     pub(super) directory: &'a Directory,
     pub(super) key: &'a AccountKey,
     /// The account's URL, once it has one.
     pub(super) account: Option<String>,
-    /// One that has not been used yet.
+    /// A nonce that was not used yet.
     nonce: Option<String>,
 }
 
@@ -135,12 +135,12 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The directory, which is asked for without a signature.
+/// Fetches the directory, without a signature.
 pub(super) fn directory(https: &Https, url: &str) -> Result<Directory, AcmeFault> {
     granted(url, https.ask(url, Ask::Get)?)?.read(Directory::parse)
 }
 
-/// The answer to a question that needs no signature either (RFC 9773 §4.1).
+/// Sends a request that needs no signature (RFC 9773 §4.1).
 pub(super) fn get_unsigned(https: &Https, url: &str) -> Result<Answer, AcmeFault> {
     granted(url, https.ask(url, Ask::Get)?)
 }
@@ -160,7 +160,7 @@ fn granted(url: &str, reply: Reply) -> Result<Answer, AcmeFault> {
     }
 }
 
-/// RFC 8555 §6.1 has no redirects: what is signed is signed for one URL.
+/// RFC 8555 §6.1 has no redirects: a signature holds for one URL.
 fn redirected(url: &str, reply: &Reply) -> String {
     let status = reply.status;
     let Some(location) = reply.field("location") else {
@@ -174,7 +174,7 @@ fn redirected(url: &str, reply: &Reply) -> String {
     }
 }
 
-/// RFC 8555 §6.5.1: what is not base64url is ignored.
+/// RFC 8555 §6.5.1: a nonce that is not base64url is ignored.
 fn nonce_in(reply: &Reply) -> Option<String> {
     let is_nonce = |nonce: &&str| {
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
@@ -183,7 +183,7 @@ fn nonce_in(reply: &Reply) -> Option<String> {
     reply.field("replay-nonce").filter(is_nonce).map(String::from)
 }
 
-/// A date is compared with the authority's own clock, if it shows it: this machine's may be wrong.
+/// A date is compared with the authority's own clock, if the answer has its time, because this machine's clock may be wrong.
 fn retry_after(reply: &Reply) -> Option<Duration> {
     let now = reply.field("date").and_then(parse_imf_fixdate).unwrap_or_else(unix_now);
     time::retry_after(reply.field("retry-after")?, now)

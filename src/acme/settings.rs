@@ -5,7 +5,7 @@
 use super::challenge::Challenge;
 use super::names::Identifier;
 
-/// [`Acme`](super::Acme), checked and in the form that is worked with.
+/// The settings of [`Acme`](super::Acme), checked and prepared.
 pub(super) struct Settings {
     pub directory: String,
     pub names: Vec<Identifier>,

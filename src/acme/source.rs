@@ -1,5 +1,5 @@
-//! What a server's renewal asks for: the certificate that the agent has put into the state directory, and while there is none
-//! the device identity.
+//! The identity source for a server's renewal: the certificate that the agent has stored in the state directory, or the device
+//! identity while there is none.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,15 +16,15 @@ use crate::error::{Error, IdentityFault};
 use crate::tls::{file, load, Identity, IdentitySource};
 
 impl Identity {
-    /// A certificate from an authority, which the server that serves with it obtains and renews by itself, on a thread of
-    /// its own, from its start to its stop; one that [`Handle::replace_identity`](crate::Handle::replace_identity) puts into
-    /// a running server is only served. While there is no certificate yet, the [device identity](Identity::device) in the
-    /// same state directory is.
+    /// A certificate from an authority. A server that starts with this identity obtains and renews the certificate by itself,
+    /// on a separate thread, until it stops. If [`Handle::replace_identity`](crate::Handle::replace_identity) puts it into a
+    /// running server, it is only served. While there is no certificate yet, the [device identity](Identity::device) in the
+    /// same state directory is served.
     ///
     /// # Errors
     ///
-    /// [`Error::Setting`] for what [`Acme`](crate::Acme) cannot be, [`Error::Identity`] for a file of roots that cannot be
-    /// used, and those of the device identity.
+    /// [`Error::Setting`] for invalid settings of [`Acme`](crate::Acme), [`Error::Identity`] for a file of roots that cannot be
+    /// used, and the errors of the device identity.
     pub fn acme(acme: crate::Acme) -> Result<Identity, Error> {
         let agent = Arc::new(Agent::new(&acme)?);
         let source = AcmeSource::new(agent.state().certificate_file(), &acme);
@@ -35,12 +35,12 @@ impl Identity {
 struct AcmeSource {
     certificate: PathBuf,
     device: Device,
-    /// The same without the names that are wanted, for a CA that may not sign for them.
+    /// The device without the ordered names, for a CA that may not sign for them.
     nameless: Device,
     given: Mutex<Given>,
 }
 
-/// What was given last.
+/// The identity that was returned last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Given {
     Nothing,
@@ -52,7 +52,7 @@ enum Given {
 /// See [`Device::name`].
 const MOST_DEVICE_NAMES: usize = 32;
 
-/// With the names that are wanted, as many as a device may have.
+/// The device with the ordered names, as many as a device may have.
 fn device(acme: &Acme) -> Device {
     let device = Device::new(&acme.state_dir);
     acme.names.iter().take(MOST_DEVICE_NAMES).fold(device, |device, name| device.name(name))
@@ -60,11 +60,11 @@ fn device(acme: &Acme) -> Device {
 
 impl IdentitySource for AcmeSource {
     fn load(&self) -> Result<Identity, Error> {
-        // A panic while it is held leaves a whole value behind.
+        // A panic while the lock is held leaves a whole value.
         let mut given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
         let now = unix_now();
         let loaded = load::load_files(&self.certificate, &self.certificate, now);
-        // It must be valid, since there is something else to serve with.
+        // It must be valid, because the device identity can be served instead.
         let fault = match loaded.and_then(|identity| identity.valid_at(now)) {
             Ok(identity) => {
                 *given = Given::Certificate;
@@ -79,7 +79,7 @@ impl IdentitySource for AcmeSource {
             *given = Given::Certificate;
             return Ok(identity);
         }
-        // Clients that trust the authority may go on with the one that they have seen; the device's own is for others.
+        // Clients that trust the authority can continue with the earlier certificate. They may not trust the device's own.
         if *given == Given::Certificate {
             return Err(fault);
         }
@@ -114,15 +114,15 @@ impl AcmeSource {
         AcmeSource { certificate, device, nameless, given: Mutex::new(Given::Nothing) }
     }
 
-    /// The certificate that is there, if nothing but the clock is against it: see [`held::read`].
+    /// The stored certificate, if only the clock is against it: see [`held::read`].
     fn ahead_of_the_clock(&self, fault: &Error) -> Option<Identity> {
         let Error::Identity { fault: IdentityFault::NotYetValid { .. }, .. } = fault else { return None };
         let file = Zeroizing::new(file::read(&self.certificate).ok()?);
         held::read(&self.certificate, &file, None).ok().map(|found| found.identity)
     }
 
-    /// A CA that was made when other names were wanted does not sign for these, and none can be made for some. A certificate
-    /// for what there can be one for is better than none.
+    /// A CA that was made for other names does not sign for these, and for some names no CA can be made. A certificate for the
+    /// remaining names is better than none.
     fn device(&self, given: Given) -> Result<(Identity, Given), Error> {
         match self.device.load() {
             Err(
@@ -166,7 +166,7 @@ mod tests {
         assert!(source.load().is_err());
         fs::remove_file(&file).unwrap();
         assert!(source.load().is_err());
-        // A server that starts then has nothing better.
+        // A server that starts then has no better certificate.
         assert!(AcmeSource::new(file, &acme).load().unwrap().is_valid_for("localhost"));
     }
 
@@ -178,7 +178,7 @@ mod tests {
         assert!(source.load().unwrap().is_valid_for("localhost"));
     }
 
-    /// As it stands by a clock in 1970, or a day behind.
+    /// The certificate by a clock in 1970, or a day late.
     #[test]
     fn a_certificate_that_is_ahead_of_the_clock_is_served_and_one_that_is_over_is_not() {
         let day = Duration::from_secs(86_400);

@@ -1,8 +1,8 @@
-//! What must outlive a crash, in files: the account and its key, the order under way with the key it is for, the
-//! certificate, and what is known about its renewal. Everything is written whole under another name and then renamed, and
-//! readable by its owner alone from the first byte.
+//! Everything that must survive a crash, in files: the account and its key, the order under way with its key, the certificate,
+//! and the plan of its renewal. Every file is written under another name and then renamed, and is readable only by its owner
+//! from the first byte.
 //!
-//! Knows files and JSON; no network. `agent` and the steps it takes read and write here and nowhere else.
+//! Knows files and JSON; no network. `agent` and the modules that it calls read and write files only through it.
 
 use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, ErrorKind, Read};
@@ -21,12 +21,12 @@ use crate::error::AcmeFault;
 use crate::escape;
 use crate::regular_file::{self, Links};
 
-/// No file that is written here comes near this.
+/// The largest file that is read, in bytes. Files written here are much smaller.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
-/// There is one for each authority that was ever used.
+/// The most accounts. There is one for each authority that was ever used.
 const MOST_ACCOUNTS: usize = 64;
 const DRAFT: &str = "new";
-/// How much of an error is kept. It may hold a URL and what an authority says.
+/// How much of an error is stored. It may hold a URL and an authority's text.
 const ERROR_BYTES: usize = 4 * 1024;
 
 /// The folder `acme` in a state directory.
@@ -39,31 +39,31 @@ pub(super) struct State {
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Account {
     pub pkcs8: Zeroizing<Vec<u8>>,
-    /// Where the authority has it; `None` until it has.
+    /// Its URL at the authority. `None` before it is registered.
     pub url: Option<String>,
 }
 
-/// An order under way. With it at hand an order is never made twice.
+/// An order under way. It is stored so that an order is never made twice.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct PendingOrder {
     pub url: String,
     pub directory: String,
     pub names: Vec<String>,
     pub profile: Option<String>,
-    /// The certificate's key, and the request that is signed with it.
+    /// The certificate's key, and the request signed with it.
     pub key_pem: Zeroizing<String>,
     pub csr: Vec<u8>,
 }
 
-/// What is known beside the certificate itself; all of it can be lost without harm but to patience.
+/// Further facts. Losing them only delays things.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Book {
     pub plan: Option<Plan>,
-    /// When an order was last made, or about to be made. Seconds since 1970, as all times here.
+    /// When the last order was made or about to be made. Seconds since 1970, as all times here.
     pub last_order: Option<i64>,
     /// Renewals in a row of a certificate that was still young.
     pub hasty: u32,
-    /// Attempts that failed since one succeeded.
+    /// How many attempts have failed since the last success.
     pub failures: u32,
     /// No attempt before this time.
     pub not_before: Option<i64>,
@@ -71,10 +71,10 @@ pub(super) struct Book {
     pub last_error_at: Option<i64>,
 }
 
-/// When a certificate is to be renewed.
+/// The plan of a certificate's renewal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// The certificate that it is about (RFC 9773 §4.1).
+    /// The certificate's name (RFC 9773 §4.1).
     pub certificate: String,
     pub renew_at: i64,
     /// The window that the authority suggested.
@@ -84,26 +84,26 @@ pub(super) struct Plan {
     pub explanation: Option<String>,
 }
 
-/// The right to work with the directory; given back when it is dropped, and by the system when the process dies.
+/// The right to use the directory. Dropping it gives the right back; the system does so when the process dies.
 #[derive(Debug)]
 pub(super) struct Lock(File);
 
 impl State {
-    /// Makes the folder and the one that it is in, if they are not there, and nothing above: a missing parent is a disk that
-    /// is not there.
+    /// Creates the folder and the state directory if they do not exist, but nothing above: if that is missing, a disk is
+    /// probably not mounted.
     pub(super) fn open(state_dir: &Path) -> Result<State, AcmeFault> {
         make_directory(state_dir)?;
         State::reopen(state_dir)
     }
 
-    /// The same for one that was there: when it is gone, somebody has taken it away.
+    /// Opens a folder that existed before. If it is gone, it was removed on purpose and is not created.
     pub(super) fn reopen(state_dir: &Path) -> Result<State, AcmeFault> {
         let state = State::at(state_dir);
         make_directory(&state.dir)?;
         Ok(state)
     }
 
-    /// Without making it, for readers.
+    /// Opens the folder without creating it, for readers.
     pub(super) fn at(state_dir: &Path) -> State {
         State { dir: state_dir.join("acme") }
     }
@@ -118,14 +118,14 @@ impl State {
         }
     }
 
-    /// Whether it is for the directory that is there now. Another one may have taken its place.
+    /// Whether the lock belongs to the current directory. The directory may have been replaced.
     pub(super) fn is_of_here(&self, lock: &Lock) -> bool {
         let place = |found: Metadata| (found.dev(), found.ino());
         let here = fs::metadata(self.lock_file()).map(place);
         matches!((here, lock.0.metadata().map(place)), (Ok(here), Ok(held)) if here == held)
     }
 
-    /// Key and chain in one file, so that no crash can leave one without the other.
+    /// Stores key and chain in one file, so that a crash cannot leave one without the other.
     pub(super) fn certificate_file(&self) -> PathBuf {
         self.dir.join("certificate.pem")
     }
@@ -145,7 +145,7 @@ impl State {
         })
     }
 
-    /// The authorities that there are accounts with, and the accounts' URLs.
+    /// The authorities with accounts, and the accounts' URLs.
     pub(super) fn accounts(&self) -> Result<Vec<(String, String)>, AcmeFault> {
         let entries = match fs::read_dir(&self.dir) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -256,7 +256,7 @@ impl State {
         self.write(&self.book_file(), json.to_string().as_bytes())
     }
 
-    /// One for each authority: its accounts mean nothing to another.
+    /// One account for each authority, because authorities do not share accounts.
     fn account_file(&self, directory: &str) -> PathBuf {
         let hash = digest::digest(&digest::SHA256, directory.as_bytes());
         let name: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
@@ -275,7 +275,7 @@ impl State {
         self.dir.join("renewal.json")
     }
 
-    /// `None` too for a file that holds something else than it should; that is said, and it is written anew.
+    /// `None` also for a file with wrong contents. The log says so, and the file is written again.
     fn json<T>(&self, path: &Path, parse: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, AcmeFault> {
         let Some(bytes) = self.read(path)? else { return Ok(None) };
         let parsed = serde_json::from_slice(&bytes).ok().and_then(|json: Value| parse(&json));
@@ -295,8 +295,8 @@ impl State {
         }
     }
 
-    /// Whole or not at all, whatever happens meanwhile; when this returns, it is on the disk. The writer has the lock, so
-    /// one name for drafts is enough.
+    /// Writes a file atomically. When this returns, it is on the disk. The writer has the lock, so one name for drafts is
+    /// enough.
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), AcmeFault> {
         Draft::remove_left_over(path, DRAFT)
             .and_then(|()| Draft::write(path, bytes, DRAFT, 0o600)?.put_in_place())
@@ -417,7 +417,7 @@ mod tests {
         assert!(state.is_of_here(&lock));
         fs::remove_dir_all(&state_dir).unwrap();
         assert!(!state.is_of_here(&lock) && State::reopen(&state_dir).is_err());
-        // Empty, as a new disk is.
+        // An empty directory, as on a new disk.
         fs::create_dir(&state_dir).unwrap();
         let state = State::reopen(&state_dir).unwrap();
         let new = state.lock().unwrap();

@@ -1,4 +1,4 @@
-//! What is known in a state directory, for people and programs to look at.
+//! The contents of a state directory, for people and programs.
 
 use std::fmt;
 use std::path::Path;
@@ -11,16 +11,16 @@ use crate::calendar::{from_unix, iso8601};
 use crate::error::Error;
 use crate::url::Url;
 
-/// What is known about the certificate from an authority. What the authority has said is in one line, of at most 600 bytes and
-/// 4 KiB for an error, with `\u{..}` in place of what steers a terminal.
+/// The state of the certificate from an authority. Text of the authority is one line of at most 600 bytes (an error: 4 KiB),
+/// with `\u{..}` for characters that control a terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AcmeStatus {
-    /// The authority's directory that the certificate is from.
+    /// The directory of the authority that issued the certificate.
     pub authority: Option<String>,
-    /// The authorities that there are accounts with, and the accounts' URLs.
+    /// The authorities with accounts, and the accounts' URLs.
     pub accounts: Vec<(String, String)>,
-    /// The names and addresses that the certificate was asked for.
+    /// The names and addresses that the certificate was ordered for.
     pub names: Vec<String>,
     /// The profile that it was ordered with.
     pub profile: Option<String>,
@@ -28,32 +28,32 @@ pub struct AcmeStatus {
     pub not_before: Option<SystemTime>,
     /// When the certificate's validity ends.
     pub not_after: Option<SystemTime>,
-    /// Why the certificate cannot be served with, if it is there and cannot.
+    /// Why the certificate cannot be served, if it exists.
     pub fault: Option<String>,
-    /// When the certificate is to be renewed.
+    /// When the certificate will be renewed.
     pub renew_at: Option<SystemTime>,
     /// The window that the authority suggested for that (RFC 9773).
     pub window: Option<(SystemTime, SystemTime)>,
-    /// What the authority has to say about the window.
+    /// The authority's explanation of the window.
     pub explanation: Option<String>,
     /// The URL of an order under way.
     pub order: Option<String>,
-    /// Attempts that failed since one succeeded.
+    /// How many attempts have failed since the last success.
     pub failures: u32,
-    /// What the last of them failed with.
+    /// The error of the last failure.
     pub last_error: Option<String>,
-    /// When it failed.
+    /// When the last failure was.
     pub last_error_at: Option<SystemTime>,
     /// No attempt is made before this time.
     pub next_attempt: Option<SystemTime>,
 }
 
 impl AcmeStatus {
-    /// Reads the state directory of an [`Acme`](crate::Acme), also while a server works with it. Where there never was one, all is
-    /// `None`.
+    /// Reads the state directory of an [`Acme`](crate::Acme), also while a server uses it. Without such a directory everything
+    /// is `None`.
     ///
     /// # Errors
-    /// [`Error::Acme`] when a file is there and cannot be read.
+    /// [`Error::Acme`] when a file exists and cannot be read.
     pub fn read(state_dir: impl AsRef<Path>) -> Result<AcmeStatus, Error> {
         let state = State::at(state_dir.as_ref());
         let failed = |fault| Error::Acme { authority: "an authority".into(), fault };
@@ -88,7 +88,7 @@ impl AcmeStatus {
     }
 }
 
-/// A URL is only ASCII and has its bound. An earlier version kept what it was told.
+/// A URL is only ASCII and bounded, but earlier versions stored it unchecked.
 fn shown(url: &str) -> String {
     if Url::parse_https(url).is_ok() {
         url.to_string()
@@ -97,7 +97,7 @@ fn shown(url: &str) -> String {
     }
 }
 
-/// A few lines for people.
+/// Shows a few lines for people.
 impl fmt::Display for AcmeStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = |time: Option<SystemTime>| time.map_or("an unknown time".to_string(), iso8601);

@@ -18,7 +18,7 @@ impl Stop {
         *self.0 .0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits this long, or less when it is to stop. Whether it is.
+    /// Waits this long, or until a stop. Returns whether it is to stop.
     pub(super) fn wait(&self, time: Duration) -> bool {
         let (flag, changed) = &*self.0;
         let flag = flag.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::calendar::{days_from_civil, parse_imf_fixdate};
 
-/// How long a `Retry-After` wants one to wait from `now` on. A date that has gone by is no wait.
+/// How long a `Retry-After` requests to wait from `now` on. A date in the past means no wait.
 pub(super) fn retry_after(value: &str, now: i64) -> Option<Duration> {
     let value = value.trim();
     let seconds = match value.parse::<u64>() {

@@ -1,5 +1,5 @@
-//! What a request on the plain port is answered with: bytes in, a response out. Knows no socket and no clock; the
-//! redirect's thread calls it, and the tables below try it.
+//! Decides the answer to a request on the plain port: bytes in, a response out. Knows no socket and no clock. The redirect's
+//! thread calls it.
 
 use ::http::header::LOCATION;
 use ::http::{Method, StatusCode};
@@ -31,15 +31,15 @@ const LEAKED: Refusal = Refusal::new(
      now, and sent over HTTPS only",
 );
 
-/// Says whether a host, an IPv6 address without its brackets, is one of the server's own.
+/// Tells whether a host (an IPv6 address without brackets) is one of the server's own.
 pub(super) type IsOwn = dyn Fn(&str) -> bool + Send;
 
-/// [`Settings`] once they are checked and in the form that answers need.
+/// The checked [`Settings`], prepared for answers.
 #[derive(Debug)]
 pub(super) struct Rules {
-    /// The configured public name as it stands in a URL.
+    /// The configured public name, as in a URL.
     public_host: Option<String>,
-    /// `:8443`, or nothing for the port that https has by itself.
+    /// `:8443`, or nothing for the default port of https.
     port_suffix: String,
     pub public_port: u16,
     credentials: HttpCredentials,
@@ -49,7 +49,7 @@ pub(super) struct Rules {
     encoded_slash: EncodedSlash,
 }
 
-/// A response and all that its way out and its log line depend on.
+/// A response, with everything that sending and logging it need.
 #[derive(Debug)]
 pub(super) struct Answer {
     response: Response,
@@ -58,7 +58,7 @@ pub(super) struct Answer {
     pub is_challenge: bool,
     /// The host a redirect was refused for; checked to be a name or an address, so that it may stand in the log.
     pub refused_host: Option<String>,
-    /// What carried credentials; their values go nowhere.
+    /// The names of credentials in the request, never their values.
     pub credentials: CredentialScan,
     method: Method,
     version: Version,
@@ -95,7 +95,7 @@ impl Rules {
 pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Option<&Challenges>) -> Answer {
     let mut fields = Vec::new();
     let parsed = request_head::parse(head, rules.head_fields, &mut fields);
-    // Also of a head that is refused: the credentials have been on the wire all the same.
+    // Refused heads are scanned too, because their credentials were on the wire all the same.
     let credentials = rules.credential_names.scan(head);
     let (outcome, method, version) = match parsed {
         Ok(line) => {
@@ -122,7 +122,7 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Opt
     Answer { response, refusal, is_challenge, refused_host, credentials, method, version }
 }
 
-/// Answers what never became a whole head.
+/// Answers a head that was never complete.
 pub(super) fn refuse(received: &[u8], refusal: Refusal, rules: &Rules) -> Answer {
     Answer {
         response: refusal.into_response(),
@@ -136,21 +136,21 @@ pub(super) fn refuse(received: &[u8], refusal: Refusal, rules: &Rules) -> Answer
 }
 
 impl Answer {
-    /// The answer as it goes out.
+    /// Writes the answer as bytes.
     pub(super) fn into_wire(self, common: &Common, field_names: FieldNames) -> Vec<u8> {
         let mut out = Vec::new();
         let (method, version) = (&self.method, self.version);
         let exchange = Exchange { method, version, persistence: Persistence::Close, field_names };
         let written = write_head(&mut out, &self.response, exchange, common);
         if written.framing != Framing::None {
-            // All bodies made here are in memory, and reading those cannot fail.
+            // All bodies made here are in memory, and reading them cannot fail.
             out.extend(self.response.into_bytes().unwrap_or_default());
         }
         out
     }
 }
 
-/// What a request is answered with, if it is not refused.
+/// The answer to a request that is not refused.
 enum Found {
     Location(String),
     Challenge(String),
@@ -166,8 +166,8 @@ fn redirect_status(method: &Method) -> StatusCode {
     }
 }
 
-/// Where the redirect leads; path and query exactly as they were sent, unless the HTTPS side would refuse the path. Else the
-/// refusal and the host it is about.
+/// The URL that the redirect leads to, with path and query exactly as they were sent. The error is the refusal and its host; a
+/// path that HTTPS would refuse is refused here too.
 fn location(
     head: &[u8],
     line: &Line,
@@ -180,7 +180,7 @@ fn location(
         (Some(public), _) => public.clone(),
         (None, None) => return Err((NO_HOST, None)),
         (None, Some(authority)) => {
-            // A host that was read is ASCII, so nothing is lost here.
+            // A parsed host is ASCII, so nothing is lost here.
             let host = String::from_utf8_lossy(authority.host.of(head));
             if !is_own(&host) {
                 return Err((NOT_OWN, Some(host.into_owned())));

@@ -20,13 +20,13 @@ use crate::log_limiter::{LogLimiter, Sort};
 
 pub(super) const TARGET: &str = "lockgate::redirect";
 
-/// What goes out, and what was found of credentials in the request.
+/// The answer's bytes, and the credentials found in the request.
 pub(super) struct Reply {
     pub bytes: Vec<u8>,
     pub credentials: CredentialScan,
 }
 
-/// Writes the answers and keeps the log.
+/// Writes the answers and the log lines.
 pub(super) struct Answering {
     pub rules: Rules,
     pub field_names: FieldNames,
@@ -51,26 +51,26 @@ impl Answering {
         self.finish(peer, answer)
     }
 
-    /// Refuses what never became a whole head.
+    /// Refuses a head that was never complete.
     pub(super) fn refuse(&mut self, peer: SocketAddr, received: &[u8], refusal: Refusal) -> Reply {
         let answer = answer::refuse(received, refusal, &self.rules);
         self.finish(peer, answer)
     }
 
-    /// Looks for credentials in a head that is not answered any more: they were on the wire all the same.
+    /// Looks for credentials in a head that gets no answer any more, because they were on the wire all the same.
     pub(super) fn give_up(&mut self, peer: SocketAddr, received: &[u8]) {
         let mut credentials = self.rules.credential_names.scan(received);
         self.tell_of(peer, &mut credentials, IsNew::Yes);
     }
 
-    /// More has come of a request that is answered already.
+    /// Scans further bytes of a request that is answered already.
     pub(super) fn look_on(&mut self, peer: SocketAddr, credentials: &mut CredentialScan, received: &[u8]) {
         let is_new = if credentials.has_found() { IsNew::No } else { IsNew::Yes };
         credentials.go_on(&self.rules.credential_names, received);
         self.tell_of(peer, credentials, is_new);
     }
 
-    /// Warns of credentials that have not been told yet.
+    /// Warns of credentials that were not reported yet.
     fn tell_of(&mut self, peer: SocketAddr, credentials: &mut CredentialScan, is_new: IsNew) {
         let names = credentials.news(&self.rules.credential_names);
         if names.is_empty() {

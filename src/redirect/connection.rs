@@ -1,5 +1,5 @@
-//! One connection to the plain port: a head comes in, an answer goes out, and what the client still sends is read past
-//! until it has seen the answer. Never blocks; the redirect's loop calls it when the socket is ready.
+//! One connection to the plain port: it reads a head, sends an answer, and then drops what the client still sends until the
+//! client has seen the answer. Never blocks. The redirect's loop calls it when the socket is ready.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -37,7 +37,7 @@ enum State {
         buffer: Vec<u8>,
         scanned: usize,
     },
-    /// Credentials may still come, when what is answered was no whole head.
+    /// Credentials may still come, if the answered head was not complete.
     Answer {
         reply: Reply,
         sent: usize,
@@ -50,11 +50,11 @@ enum State {
 
 /// What a connection needs before it can go on.
 pub(super) enum Progress {
-    /// Its socket, ready for this.
+    /// Its socket must be ready for this.
     Waits(Interest),
-    /// As `Waits`, but not for long: the answer is out.
+    /// As `Waits`, but only for a short time, because the answer is sent.
     Lingers,
-    /// Nothing; it is over, for this reason.
+    /// Nothing. The connection has ended, for this reason.
     Ended(Reason),
 }
 
@@ -66,7 +66,7 @@ pub(super) enum Reason {
     Failed(io::Error),
 }
 
-/// How much of a head is there.
+/// How much of a head has come.
 enum Received {
     Part,
     Whole { start: usize, end: usize },
@@ -78,7 +78,7 @@ impl Connection {
         Connection { stream, peer, deadline, state: State::Head { buffer: Vec::new(), scanned: 0 } }
     }
 
-    /// Goes on until the socket would block, as edge-triggered readiness demands. `scratch` is for reading.
+    /// Continues until the socket would block, as edge-triggered readiness requires. `scratch` is for reading.
     pub(super) fn advance(&mut self, answering: &mut Answering, scratch: &mut [u8]) -> Progress {
         loop {
             let step = match &mut self.state {
@@ -145,7 +145,7 @@ impl Connection {
         }
     }
 
-    /// What has come of a head that was not answered.
+    /// The received part of a head that was not answered.
     pub(super) fn unanswered(&self) -> &[u8] {
         match &self.state {
             State::Head { buffer, .. } if buffer.first() != Some(&TLS_HANDSHAKE) => buffer,
@@ -158,7 +158,7 @@ impl Connection {
         matches!(self.state, State::Head { .. })
     }
 
-    /// Its time is over: a client that has sent half a head is told so, as far as the socket takes it at once.
+    /// Handles the passed deadline: a client that has sent half a head gets an answer, as far as the socket takes it at once.
     pub(super) fn expire(&mut self, answering: &mut Answering) {
         if let State::Head { buffer, .. } = &self.state {
             if !buffer.is_empty() {
@@ -173,7 +173,7 @@ impl Connection {
     }
 }
 
-/// Looks at what has come so far; `scanned` remembers how far an earlier look came, and a head has at most `most` bytes.
+/// Looks for a head in the received bytes. `scanned` is how far the last call came, and a head has at most `most` bytes.
 fn receive(buffer: &[u8], scanned: &mut usize, most: usize) -> Result<Received, Refusal> {
     if buffer.first() == Some(&TLS_HANDSHAKE) {
         return Ok(Received::Tls);
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
     use crate::redirect::settings::HEAD_BYTES;
 
-    /// What comes of bytes that arrive one at a time: the head, or the status of the refusal.
+    /// The result for bytes that arrive one at a time: the head, or the status of the refusal.
     fn drip(bytes: &[u8]) -> Result<Option<&[u8]>, u16> {
         let mut scanned = 0;
         for length in 1..=bytes.len() {

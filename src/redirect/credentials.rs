@@ -1,13 +1,12 @@
-//! The setting that says what becomes of a request whose credentials came in clear. A value only; a program chooses it, and
-//! `answer` heeds it.
+//! The setting for requests with credentials in clear. A plain value: a program chooses it, and `answer` follows it.
 
 /// What the redirect does with a request that carries credentials over plain HTTP, where anyone on the way can read them.
 ///
 /// Credentials are fields such as `Authorization` and `Cookie` (see
-/// [`credential_header`](crate::ServerBuilder::credential_header)), parameters of the query such as `access_token`
-/// (RFC 6750 §2.3), `token`, `api_key` and `password`, and a user in the URL. A request that is refused for another reason is
-/// warned of too, however broken it is, and so is plain HTTP to the HTTPS port. The warning names what was sent, and never
-/// shows its value.
+/// [`credential_header`](crate::ServerBuilder::credential_header)), parameters of the query such as `access_token` (RFC 6750
+/// §2.3), `token`, `api_key` and `password`, and a user in the URL. The log also warns of credentials in a request that is
+/// refused for another reason, however malformed it is, and in plain HTTP to the HTTPS port. The warning names the credentials,
+/// and never shows their values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum HttpCredentials {

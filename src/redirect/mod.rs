@@ -1,7 +1,7 @@
-//! The thread that answers plain HTTP: with a redirect to HTTPS, or with a refusal that says why not. It has its own
-//! listener, its own readiness and its own small table of connections, so that whatever happens here costs the server
-//! nothing but this one thread. It knows sockets and `http`, and nothing of TLS: which hosts are the server's own is
-//! asked of a closure. The server starts it and stops it.
+//! The thread that answers plain HTTP: with a redirect to HTTPS, or with a refusal that says why not. It has its own listener,
+//! its own poll and its own small table of connections, so that it can take no more from the server than this one thread. It
+//! knows sockets and `http`, and nothing of TLS: a closure tells which hosts are the server's own. The server starts it and
+//! stops it.
 
 mod answer;
 mod answering;
@@ -38,9 +38,9 @@ pub use credentials::HttpCredentials;
 pub(crate) use settings::Settings;
 use settings::{HEAD_BYTES, LIFETIME};
 
-/// From the request to stop to the end.
+/// The longest time from the request to stop to the end.
 const STOP: Duration = Duration::from_millis(500);
-/// Connections accepted before those that are open have their turn again.
+/// How many connections are accepted before the open ones have their turn again.
 const ACCEPTS_PER_TURN: usize = 64;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -52,16 +52,16 @@ pub(crate) type Serve = Box<dyn FnOnce() -> Result<(), Error> + Send>;
 /// [`open`]. The builder stores it when a redirect is asked for, so that a program without one does not link it.
 pub(crate) type Open = fn(Opening) -> Result<(Serve, Arc<Waker>), Error>;
 
-/// What a redirect is made of.
+/// The parts that a redirect is made of.
 pub(crate) struct Opening {
-    /// Bound.
+    /// The bound listener.
     pub listener: TcpListener,
     pub settings: Settings,
-    /// Says of a host, an IPv6 address without brackets, whether the certificate is for it.
+    /// Tells whether the certificate is for a host (an IPv6 address without brackets).
     pub is_own: Box<IsOwn>,
-    /// Gives what an authority is to find for a token, where one may ask.
+    /// Gives the answers to authorities, if a name may be validated.
     pub challenges: Option<Box<Challenges>>,
-    /// To stop it: set this, then wake the waker.
+    /// To stop the redirect, set this and then wake the waker.
     pub stop: Arc<AtomicBool>,
     pub log_limiter: Arc<LogLimiter>,
 }
@@ -81,7 +81,8 @@ struct Redirect {
     answering: Answering,
     most_connections: usize,
     lifetime: Duration,
-    /// By number; numbers are given in the order of acceptance and not again, so a late event finds nothing wrong.
+    /// Connections by number. Numbers follow the order of acceptance and are not reused, so a late event cannot hit another
+    /// connection.
     open: BTreeMap<usize, Connection>,
     /// Each open connection's deadline and number, the next one first.
     deadlines: BTreeSet<(Instant, usize)>,
@@ -95,9 +96,9 @@ struct Redirect {
 enum Accepting {
     /// When the listener is reported ready.
     OnEvent,
-    /// In the next turn: there may be more.
+    /// In the next turn, because more may wait.
     Now,
-    /// Not before this time, because it failed.
+    /// Not before this time, because accepting has failed.
     Resting { until: Instant },
 }
 
@@ -131,7 +132,7 @@ impl Redirect {
         Ok((redirect, Arc::new(waker)))
     }
 
-    /// Serves until it is told to stop; then answers what has arrived whole, and ends within a second.
+    /// Serves until it is told to stop. Then answers the complete requests that have arrived, and ends within a second.
     fn run(mut self) -> Result<(), Error> {
         let mut events = Events::with_capacity(256);
         let mut scratch = vec![0; HEAD_BYTES];
@@ -171,7 +172,7 @@ impl Redirect {
         Ok(())
     }
 
-    /// How long nothing has to be done, if no socket is ready before; `None` for ever.
+    /// How long to wait if no socket becomes ready. `None` means forever.
     fn timeout(&self, now: Instant) -> Option<Duration> {
         let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
         let accept = match self.accepting {
@@ -183,7 +184,7 @@ impl Redirect {
         Some(next.saturating_duration_since(now))
     }
 
-    /// Accepts until there is nothing more, or for one turn.
+    /// Accepts until no connection waits, or for one turn.
     fn accept(&mut self, now: Instant) {
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(listener) = &self.listener else {
@@ -227,7 +228,7 @@ impl Redirect {
             }
         }
         if self.next_number >= WAKER.0 {
-            // Once in four thousand million connections, where a number has 32 bits.
+            // Happens once in four thousand million connections, on machines with 32-bit numbers.
             self.open.clear();
             self.deadlines.clear();
             self.next_number = 0;
@@ -298,7 +299,7 @@ impl Redirect {
 
     fn wind_down(&mut self, scratch: &mut [u8]) {
         let now = Instant::now();
-        // The system has accepted the clients in the queue already, so they are owed an answer.
+        // For the clients in the queue the connection is already established, so they should get an answer.
         self.accept(now);
         self.listener = None;
         self.accepting = Accepting::OnEvent;

@@ -8,12 +8,12 @@ use super::credentials::HttpCredentials;
 use crate::http::response_head::FieldNames;
 use crate::http::target::EncodedSlash;
 
-/// From accept to the end of a connection, whatever it does, at most.
+/// The longest time from accept to the end of a connection.
 pub(super) const LIFETIME: Duration = Duration::from_secs(10);
-/// A request's head, at most. Redirects need no more, and this bounds what a full table can hold.
+/// The most bytes of a request's head. Redirects need no more, and this bounds the memory of a full table.
 pub(super) const HEAD_BYTES: usize = 8 * 1024;
 
-/// What the redirect is configured with.
+/// The settings of the redirect.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// The host that redirects lead to; `None` for the request's own.
@@ -21,17 +21,17 @@ pub(crate) struct Settings {
     /// The port that redirects lead to.
     pub public_port: u16,
     pub credentials: HttpCredentials,
-    /// Further names beside those that always count.
+    /// Further names of fields with credentials.
     pub credential_headers: Vec<String>,
-    /// Open connections, at most; a further one takes the place of the oldest.
+    /// The most open connections. A further one replaces the oldest.
     pub connections: usize,
-    /// Bytes in a head, at most; never more than 8 KiB.
+    /// The most bytes of a head; never more than 8 KiB.
     pub head_bytes: usize,
     /// From accept to the end of a connection; never more than 10 s.
     pub head_timeout: Duration,
-    /// Fields in a head, at most.
+    /// The most fields of a head.
     pub head_fields: usize,
-    /// As the server's routes have it, so that nothing is sent on that is refused there.
+    /// As in the server's routes, so that no request is redirected that HTTPS refuses.
     pub encoded_slash: EncodedSlash,
     pub field_names: FieldNames,
 }

@@ -58,7 +58,7 @@ impl Running {
 
     fn connect(&self) -> TcpStream {
         let client = TcpStream::connect(self.address).unwrap();
-        // Not what is tested; it turns a wait without end into a failure.
+        // Not tested here; it turns an endless wait into a failure.
         client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         client.set_nodelay(true).unwrap();
         client
@@ -130,7 +130,7 @@ fn a_client_that_sends_a_body_sees_the_answer() {
         .write_all(b"POST /a?b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\nExpect: 100-continue\r\n\r\n")
         .unwrap();
     assert!(rest_of(&mut client).contains(LOCATION));
-    // The answer is out. Without lingering the first half of the body would be met by a reset, and the second by an error.
+    // The answer is sent. Without lingering the first half of the body would cause a reset, and the second would fail.
     for _ in 0..2 {
         client.write_all(&[b'x'; 100_000]).unwrap();
     }
@@ -187,7 +187,7 @@ fn silent_clients_delay_nobody_and_the_oldest_make_room() {
             assert!(answer.contains(LOCATION), "{answer}");
         }
     }
-    // They were answered while others were there, who still are.
+    // They were answered while other clients were connected, which still are.
     let mut newest = silent.pop().unwrap();
     newest.write_all(REQUEST).unwrap();
     assert!(rest_of(&mut newest).contains(LOCATION));

@@ -66,7 +66,7 @@ impl Collecting {
                 return Ok(collected);
             }
             buffers.output.extend_from_slice(self.reader.take_continue().unwrap_or_default());
-            // If the socket does not take it, it goes out when the body comes in.
+            // If the socket does not take it now, it is sent when the body comes.
             let _: Flushed = transport.send_output(&mut buffers.output)?;
             match self.receive(transport, input) {
                 Ok(Received::Closed) => return Ok(Collected::CutOff),
@@ -153,7 +153,7 @@ pub(crate) fn read_past<S: Stream>(
             Ok(Piece::Pending) => {}
             Err(fault) => return Ok(Passed::Malformed(fault)),
         }
-        // If the socket does not take it, it goes out when the body comes in.
+        // If the socket does not take it now, it is sent when the body comes.
         let _: Flushed = transport.send_output(&mut buffers.output)?;
         match reader.receive(transport, input, &mut buffers.scratch) {
             Ok(Received::Closed) => return Ok(Passed::CutOff),

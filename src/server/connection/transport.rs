@@ -77,7 +77,7 @@ struct Socket<S> {
     /// The first bytes, when they are not TLS.
     foreign: Vec<u8>,
     sent: u64,
-    /// Whether the bytes that TLS wants to send can wait for the first response.
+    /// Whether the bytes that TLS wants to send can wait for the first response, and whether some of them do.
     holds_back: bool,
     holds_tickets: bool,
     /// The flags for sending.
