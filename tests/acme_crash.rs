@@ -38,7 +38,7 @@ impl Proxy {
         let (port, ca) = (pebble.port, pebble.authority.ca.clone());
         let knife = shared.clone();
         let port = https::serve(&pebble.authority.pair("proxy"), move |request| {
-            // Whoever is asked for has been put there by then.
+            // The command that sends this request is stored as the victim by then.
             let mut shared = knife.lock().unwrap();
             if matches!(shared.knife, Some(When::BeforeItArrives(path)) if request.path.starts_with(path)) {
                 shared.kill();
@@ -60,7 +60,7 @@ impl Proxy {
         let mut shared = self.shared.lock().unwrap();
         shared.knife = Some(when);
         shared.victim = Some(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
-        // Its end closes its stderr; to wait for it earlier would take it away from whoever kills it.
+        // Its end closes its stderr. An earlier wait would reap it before the test can kill it.
         let mut stderr = shared.victim.as_mut().unwrap().stderr.take().unwrap();
         drop(shared);
         let mut log = String::new();

@@ -303,7 +303,7 @@ fn what_openssl_reads_is_read_and_the_rest_is_named_with_what_converts_it() {
 
 /// What each command says of these files is the same, and the command in it, run, gives a file that is served.
 #[test]
-fn other_forms_are_recognised_alike_and_the_command_that_is_named_mends_them() {
+fn other_forms_are_recognised_alike_and_the_named_command_converts_them() {
     let site = Site::new();
     site.run("openssl x509 -in own.pem -outform DER -out own.der");
     site.run("openssl crl2pkcs7 -nocrl -certfile chain.pem -outform DER -out bag.p7b");

@@ -286,9 +286,9 @@ fn a_state_directory_keeps_both() {
     assert_eq!(site.cert("show state/installed/cert.pem --key state/installed/key.pem").0, 0);
 }
 
-/// What `cert show` says of a chain in disorder can be pasted, and mends it.
+/// The command that `cert show` gives for a chain in the wrong order can be pasted, and fixes it.
 #[test]
-fn the_fix_for_a_chain_in_disorder_mends_it() {
+fn the_fix_for_a_chain_in_the_wrong_order_fixes_it() {
     let site = Site::new();
     site.done("csr --name localhost --key my.key --out request.pem");
     site.answer("request.pem", "own.pem");

@@ -157,7 +157,7 @@ fn serve_warns_of_what_clients_will_object_to() {
     assert!(!log.contains("WARN"), "{log}");
 }
 
-/// The fix that a finding names, pasted into a shell, mends it.
+/// The command in a finding's fix, pasted into a shell, fixes it.
 #[test]
 fn a_fix_that_is_a_command_works_when_pasted() {
     let authority = Authority::new();

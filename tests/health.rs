@@ -36,7 +36,7 @@ fn identity(dir: &TempDir) -> Identity {
 }
 
 #[test]
-fn a_device_serves_how_it_is_and_a_failed_reload_is_told_until_it_is_mended() {
+fn a_device_serves_its_health_and_a_failed_reload_is_reported_until_it_is_fixed() {
     let dir = TempDir::new().unwrap();
     write_pair(&dir, -1, 90);
     let handle: Arc<OnceLock<Handle>> = Arc::default();
@@ -162,7 +162,7 @@ fn without_any_pair_that_can_be_used_no_server_is_opened() {
 }
 
 #[test]
-fn files_for_clients_that_cannot_be_read_again_are_told_and_mended() {
+fn files_for_clients_that_cannot_be_read_again_are_reported_and_then_used_once_they_are_fixed() {
     let dir = TempDir::new().unwrap();
     write_pair(&dir, -1, 90);
     let (authority, _) = pem_pair(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));

@@ -1,4 +1,4 @@
-//! Every bound holds, whoever tries it; who meets one is told in HTTP where that is still possible, and the log names the
+//! Every bound holds for every client. A client that meets one is told in HTTP if that is still possible, and the log names the
 //! limit, once.
 
 mod support;

@@ -167,7 +167,7 @@ fn a_link_to_a_folder_that_is_exchanged_is_taken_up() {
 }
 
 #[test]
-fn what_cannot_be_used_leaves_the_old_one_and_says_so_until_it_is_mended() {
+fn what_cannot_be_used_leaves_the_old_one_and_says_so_until_it_is_fixed() {
     let files = Files::new();
     let first = files.release("now");
     let (serving, events) = serve_identity(load(&files.path("now")));

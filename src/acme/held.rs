@@ -35,7 +35,7 @@ pub(super) fn write(settings: &Settings, issued: &Issued) -> Zeroizing<String> {
 /// The text before the key. It can be read even when the certificate cannot be used any more.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Words {
-    /// The authority that it is from.
+    /// The authority that issued it.
     pub directory: Option<String>,
     /// The names that it was ordered for.
     pub names: Vec<String>,
@@ -61,7 +61,7 @@ pub(super) struct Found {
     pub identity: Identity,
     /// The leaf, as DER.
     pub leaf: Vec<u8>,
-    /// The authority that it is from.
+    /// The authority that issued it.
     pub directory: Option<String>,
 }
 

@@ -79,7 +79,7 @@ pub(super) fn next(now: i64, held: Option<&Held>, book: &Book, has_order: bool) 
     if obtain_at <= now {
         return Next::Obtain;
     }
-    // A time further away than any that is ever set comes from a clock that was wrong.
+    // A time too far in the future comes from a clock that was wrong.
     let sane = |at: i64| if at > now + MOST_BETWEEN_QUESTIONS { now } else { at };
     match plan.filter(|_| wanted > now).and_then(|plan| plan.ask_at).map(sane) {
         Some(ask_at) if ask_at <= now => Next::Ask,
@@ -90,7 +90,7 @@ pub(super) fn next(now: i64, held: Option<&Held>, book: &Book, has_order: bool) 
 
 /// The earliest time of the next attempt, after a failure or a recent order.
 pub(super) fn earliest(now: i64, book: &Book, has_order: bool) -> i64 {
-    // A time further away than any that is ever set comes from a clock that was wrong.
+    // A time too far in the future comes from a clock that was wrong.
     let after_failure = book.not_before.filter(|at| *at <= now + LONGEST_SILENCE);
     after_failure.into_iter().chain(earliest_order(now, book).filter(|_| !has_order)).max().unwrap_or(now)
 }

@@ -33,7 +33,7 @@ impl Identity {
         check(part(certificate), part(key))?.identity.valid_at(now)
     }
 
-    /// The same, if it is valid at this very time.
+    /// The identity, if it is valid at this time.
     pub(crate) fn valid_at(self, now: i64) -> Result<Identity, Error> {
         let (not_before, not_after) = (self.validity().not_before, self.validity().not_after);
         let fault = if now > not_after {

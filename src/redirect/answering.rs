@@ -37,7 +37,7 @@ pub(super) struct Answering {
     pub leaks: u64,
 }
 
-/// Whether a request with credentials is a further one, or was counted when earlier credentials in it were told.
+/// Whether a request with credentials is new, or was counted when earlier credentials in it were reported.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IsNew {
     Yes,

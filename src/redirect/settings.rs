@@ -16,7 +16,7 @@ pub(super) const HEAD_BYTES: usize = 8 * 1024;
 /// The settings of the redirect.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// The host that redirects lead to; `None` for the request's own.
+    /// The host that redirects lead to. `None` means the request's own.
     pub public_name: Option<String>,
     /// The port that redirects lead to.
     pub public_port: u16,

@@ -71,14 +71,14 @@ impl<'s> Buffers<'s> {
         Deadline::of(limit, self.after(timeout))
     }
 
-    /// Around a handler, or the reader of a response: before the call.
+    /// Called before a handler or a response's reader.
     #[inline]
     pub(crate) fn enter_handler(&self, handler: Option<usize>) {
         let about_to_block = || self.scheduler.about_to_block(self.me);
         self.context.workers.enter_handler(self.me, handler, self.millis(), about_to_block);
     }
 
-    /// Around a handler, or the reader of a response: after the call.
+    /// Called after a handler or a response's reader.
     #[inline]
     pub(crate) fn leave_handler(&self, handler: Option<usize>, took: Duration) {
         self.context.workers.leave_handler(self.me, handler, took);

@@ -1,5 +1,5 @@
-//! What a server serves with: limits, routes, certificates, counts, the log, and whether it stops. All threads share it. It
-//! knows no connection and no poller; `serve` joins them.
+//! The state that all threads of a server share: limits, routes, certificates, counts, the log, and whether the server stops.
+//! It knows no connection and no poller; `serve` connects them.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +19,10 @@ use crate::log_limiter::{LogLimiter, Sort};
 use crate::router::Router;
 use crate::tls::Live;
 
-/// What a server serves with.
+/// The state that all threads of a server share.
 pub(crate) struct Context {
     pub(crate) limits: Limits,
-    /// [`Limits::connections`], or less when the open-file limit leaves less.
+    /// [`Limits::connections`], or fewer if the open-file limit requires it.
     pub(crate) connections: usize,
     pub(crate) router: Router,
     pub(crate) tls: Arc<Live>,
@@ -32,7 +32,7 @@ pub(crate) struct Context {
     pub(crate) field_names: FieldNames,
     pub(crate) workers: Workers,
     pub(crate) per_address: PerAddress,
-    /// When there is a limit on how often an address may ask.
+    /// The rates of addresses, if `requests_per_address` is set.
     pub(crate) rate: Option<Rate>,
     pub(crate) body_memory: Arc<Budget>,
     pub(crate) streams: Streams,
@@ -42,13 +42,13 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Logs that a client was refused or cut: `what` is the limit that it met, or what else happened.
+    /// Logs that a client was refused or cut. `what` is the limit that it met, or another reason.
     pub(crate) fn log_refusal(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
         self.log_limiter.write(Sort { target: "lockgate::server", level: log::Level::Info, what }, now, line);
     }
 
-    /// Logs a fault of the program's own, such as a handler that fails: `what` is the kind. A client may bring it about as
-    /// often as it likes.
+    /// Logs a fault of the program, such as a failed handler. `what` is its kind. A client can cause it as often as it likes,
+    /// so the number of lines is limited.
     pub(crate) fn log_fault(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
         self.log_limiter.write(
             Sort { target: "lockgate::server", level: log::Level::Error, what },

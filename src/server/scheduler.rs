@@ -1,5 +1,5 @@
-//! What a connection asks of the poller and the workers during its turn. `serve` answers it, which knows both; a connection
-//! knows neither. All of it is seldom asked, so a call through a table costs nothing that can be measured.
+//! What a connection needs of the poller and the workers during its turn. A connection knows neither; `serve` knows both and
+//! implements this. The calls are rare, so dynamic dispatch has no measurable cost.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -19,12 +19,12 @@ pub(crate) trait Scheduler: Send + Sync {
     fn await_signals(&self, key: usize, until: Instant) -> Signals;
     /// Whether the connection's client is known to be gone.
     fn is_gone(&self, key: usize) -> bool;
-    /// Takes a place for the reader of a response that is about to begin. False when there is none.
+    /// Takes a place for the reader of a response that is about to begin. Returns false when there is none.
     fn take_reader_place(&self, key: usize) -> bool;
-    /// Before a response's reader is asked for more.
+    /// Called before a response's reader.
     fn enter_reader(&self, key: usize) -> Entry;
-    /// After the reader has returned.
+    /// Called after the reader has returned.
     fn leave_reader(&self, key: usize);
-    /// The worker is about to block, or expected to.
+    /// Called when the worker is about to block, or probably is.
     fn about_to_block(&self, me: Option<usize>);
 }

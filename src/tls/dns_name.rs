@@ -119,7 +119,7 @@ pub(super) fn check(text: &str) -> Result<(), DnsNameFault> {
     Ok(())
 }
 
-/// The same name in ASCII: each label in its `xn--` form (RFC 5890 §2.3.2.1). Letters become lower case but are not normalized
+/// The name in ASCII: each label in its `xn--` form (RFC 5890 §2.3.2.1). Letters become lower case but are not normalized
 /// otherwise, so a name with combining marks has no such form here.
 pub fn in_ascii(text: &str) -> Option<String> {
     if text.len() > LONGEST_NAME || text.chars().any(|c| matches!(c, '\u{300}'..='\u{36f}')) {

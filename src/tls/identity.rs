@@ -178,7 +178,7 @@ impl Identity {
         Identity { inner: self.inner, origin: Some(origin) }
     }
 
-    /// The same identity with the agent that works for it.
+    /// Adds the agent that works for this identity.
     #[cfg(feature = "acme")]
     pub(crate) fn with_agent(self, agent: Arc<dyn Agent>) -> Identity {
         Identity { origin: self.origin.map(|origin| Origin { agent: Some(agent), ..origin }), ..self }

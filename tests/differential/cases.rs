@@ -338,7 +338,7 @@ fn chunks() -> Vec<Case> {
         "0\r\nContent-Length: 50\r\n\r\n",
         "0\r\nTransfer-Encoding: chunked\r\n\r\n",
         "0\r\nHost: evil\r\nConnection: close\r\n\r\n",
-        // Whoever takes the data for a chunk's end sees a trailer in the next request, or the reverse.
+        // A program that takes the data for a chunk's end sees a trailer in the next request, or the reverse.
         "0\r\nGET /MARK/smuggled HTTP/1.1\r\nX: y\r\n\r\n",
         "0\r\n",
     ] {

@@ -50,7 +50,7 @@ impl Server {
         })
     }
 
-    /// The same with a certificate that its caller has made, and what vouches for it.
+    /// The same with the caller's certificate, and the certificate that signs it.
     pub fn command_as(certificate: &Path, key: &Path, root: CertificateDer<'static>) -> Server {
         let mut command = Command::new(COMMAND);
         command.args(SERVE).arg("--cert").arg(certificate).arg("--key").arg(key);

@@ -233,7 +233,7 @@ fn over_tls(serving: &Serving, row: &Row, cut: Cut) {
             Step::Leave => client.leave(),
             Step::Reset => {
                 client.reset();
-                assert_eq!(serving.get("/marker").text(), "marker", "{name}: whoever comes next");
+                assert_eq!(serving.get("/marker").text(), "marker", "{name}: the next client");
                 return;
             }
         }
@@ -274,7 +274,7 @@ fn in_clear(serving: &Serving, address: SocketAddr, row: &Row, answers: &[u16], 
             Step::Finish | Step::Leave => drop(client.shutdown(Shutdown::Write)),
             Step::Reset => {
                 reset(client);
-                assert_eq!(serving.get("/marker").text(), "marker", "{name}: whoever comes next");
+                assert_eq!(serving.get("/marker").text(), "marker", "{name}: the next client");
                 return;
             }
         }
