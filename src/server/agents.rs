@@ -69,7 +69,8 @@ pub(super) fn check(identities: &[Identity], server: Surroundings) -> Result<(),
 
 /// The redirect's answers to authorities that validate a name. `None` when no identity has an agent.
 pub(super) fn challenges(identities: &[Identity]) -> Option<Box<redirect::Challenges>> {
+    // Where no identity can bring an agent, the compiler sees that this is the end.
+    identities.iter().find_map(Identity::agent)?;
     let agents: Vec<_> = identities.iter().filter_map(Identity::agent).cloned().collect();
-    (!agents.is_empty())
-        .then(|| Box::new(move |token: &str| agents.iter().find_map(|agent| agent.answer(token))) as _)
+    Some(Box::new(move |token: &str| agents.iter().find_map(|agent| agent.answer(token))))
 }

@@ -33,7 +33,12 @@ pub(crate) struct Buffers<'s> {
 pub(crate) const PIECE_BYTES: usize = 16 * 1024 - 256;
 
 impl<'s> Buffers<'s> {
-    pub(crate) fn new(context: &'s Context, scheduler: &'s dyn Scheduler, me: Option<usize>) -> Buffers<'s> {
+    pub(crate) fn new(
+        context: &'s Context,
+        scheduler: &'s dyn Scheduler,
+        clock: Clock,
+        me: Option<usize>,
+    ) -> Buffers<'s> {
         Buffers {
             output: Vec::with_capacity(4 * 1024),
             scratch: vec![0; PIECE_BYTES],
@@ -41,7 +46,7 @@ impl<'s> Buffers<'s> {
             scheduler,
             me,
             requests_left: 0,
-            clock: scheduler.clock(),
+            clock,
             common: Common::new(0, kept_for(context.limits.idle_timeout)),
             common_until: Duration::ZERO,
         }
@@ -72,14 +77,12 @@ impl<'s> Buffers<'s> {
     }
 
     /// Called before a handler or a response's reader.
-    #[inline]
     pub(crate) fn enter_handler(&self, handler: Option<usize>) {
         let about_to_block = || self.scheduler.about_to_block(self.me);
         self.context.workers.enter_handler(self.me, handler, self.millis(), about_to_block);
     }
 
     /// Called after a handler or a response's reader.
-    #[inline]
     pub(crate) fn leave_handler(&self, handler: Option<usize>, took: Duration) {
         self.context.workers.leave_handler(self.me, handler, took);
     }

@@ -5,13 +5,12 @@ use std::io;
 use std::os::fd::RawFd;
 use std::time::Instant;
 
-use super::clock::{Clock, Millis};
+use super::clock::Millis;
 use super::places::Entry;
 use super::turn::Signals;
 
 /// A connection is known by its key.
 pub(crate) trait Scheduler: Send + Sync {
-    fn clock(&self) -> Clock;
     fn millis(&self, at: Instant) -> Millis;
     /// Also listens for room to write, from now on.
     fn listen_for_writable(&self, key: usize, descriptor: RawFd) -> io::Result<()>;

@@ -48,10 +48,6 @@ impl Deref for Shared {
 }
 
 impl Scheduler for Arc<Shared> {
-    fn clock(&self) -> Clock {
-        self.poller.clock()
-    }
-
     fn millis(&self, at: Instant) -> Millis {
         self.poller.millis(at)
     }
@@ -106,7 +102,7 @@ impl Service for Shared {
     }
 
     fn buffers(shared: &Arc<Shared>, me: Option<usize>) -> (Input, Buffers<'_>) {
-        (Input::new(&shared.limits), Buffers::new(&shared.context, shared, me))
+        (Input::new(&shared.limits), Buffers::new(&shared.context, shared, shared.poller.clock(), me))
     }
 
     fn clock<'b>((_, buffers): &'b mut (Input, Buffers<'_>)) -> &'b mut Clock {

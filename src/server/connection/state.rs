@@ -340,7 +340,6 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Moves the connection to what it does next.
-    #[inline]
     fn go_to(&mut self, next: Next, buffers: &Buffers<'_>) -> Step {
         match next {
             Next::Head => self.begin_head(buffers),
@@ -387,7 +386,6 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Begins the next request on a kept connection.
-    #[inline]
     fn begin_head(&mut self, buffers: &Buffers<'_>) {
         let limits = &buffers.context.limits;
         match &mut self.stage {

@@ -209,7 +209,7 @@ impl World {
             client: ClientConnection::new(self.trust.clone(), name).unwrap(),
             wire,
             input: Input::new(limits),
-            buffers: Buffers::new(&self.shared.context, self.shared, None),
+            buffers: Buffers::new(&self.shared.context, self.shared, self.shared.poller.clock(), None),
             handlers: Handlers::Call,
             since: 0,
             heard: Vec::new(),
