@@ -67,7 +67,7 @@ const AFTER_DATE: &[u8; 35] = b"\r\nx-content-type-options: nosniff\r\n";
 const DATE_LINE_LENGTH: usize = DATE_NAME.len() + IMF_FIXDATE_LENGTH + 2;
 
 /// The lines that nearly all heads share, ready to be copied: Connection and Keep-Alive, Date, and X-Content-Type-Options.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Common {
     lines: Vec<u8>,
     /// Where the date begins.

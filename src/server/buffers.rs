@@ -47,7 +47,8 @@ impl<'s> Buffers<'s> {
             me,
             requests_left: 0,
             clock,
-            common: Common::new(0, kept_for(context.limits.idle_timeout)),
+            // Made when they are first needed.
+            common: Common::default(),
             common_until: Duration::ZERO,
         }
     }

@@ -165,6 +165,7 @@ impl Workers {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn has_permit(&self, me: Option<usize>) -> bool {
         me.is_none_or(|me| self.all[me].permit.load(Ordering::Acquire))
     }
