@@ -13,13 +13,13 @@ use rustix::net::{acceptfrom_with, SocketFlags};
 const SHORTEST_REST: Duration = Duration::from_millis(5);
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// Errors that concern only the connection that accept would have returned (accept(2)).
-const ABOUT_ONE: [Errno; 10] = [
+/// Errors that concern only the connection that accept would have returned (accept(2)). EPERM is not among them: a rule of
+/// the system may refuse every accept with it, and a listener that did not rest would spin.
+const ABOUT_ONE: [Errno; 9] = [
     Errno::CONNABORTED,
     Errno::CONNRESET,
     Errno::INTR,
     Errno::PROTO,
-    Errno::PERM,
     Errno::NETDOWN,
     Errno::HOSTDOWN,
     Errno::HOSTUNREACH,
@@ -78,8 +78,8 @@ impl Rest {
     }
 }
 
-/// The next waiting connection. Neither this call nor the connection blocks. TCP_NODELAY is not set here, because the
-/// connection inherits it from the listener on these systems.
+/// The next waiting connection. Neither this call nor the connection blocks. TCP_NODELAY is not set here, because a
+/// connection inherits it on these systems, from a listener that has it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn next(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (socket, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
@@ -116,13 +116,14 @@ mod tests {
     fn an_error_is_about_one_connection_or_about_all() {
         let meaning = |errno: Errno| Meaning::of(&errno.into());
         assert_eq!(meaning(Errno::AGAIN), Meaning::NobodyWaits);
-        for errno in [Errno::CONNABORTED, Errno::INTR, Errno::PROTO, Errno::PERM, Errno::TIMEDOUT] {
+        for errno in [Errno::CONNABORTED, Errno::INTR, Errno::PROTO, Errno::TIMEDOUT] {
             assert_eq!(meaning(errno), Meaning::AboutOne, "{errno:?}");
         }
         for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
             assert_eq!(meaning(errno), Meaning::Scarce, "{errno:?}");
         }
         assert_eq!(meaning(Errno::BADF), Meaning::Other);
+        assert_eq!(meaning(Errno::PERM), Meaning::Other);
         assert_eq!(Meaning::of(&io::Error::other("not the system's")), Meaning::Other);
     }
 

@@ -45,6 +45,17 @@ drills() {
     cargo build --quiet --release --features cli --example drill_server && cargo test --quiet --release --features cli --test drill 2>&1 | tee -a "$log"
 }
 tls_quality() { cargo test --quiet --release --features cli --test tls_quality --test check_agreement 2>&1 | tee -a "$log"; }
+# The parts of the library and of the command, each without the others.
+parts() {
+    local features
+    for features in device acme check scan; do
+        cargo clippy --quiet --lib --features "$features" -- -D warnings || return
+    done
+    for features in serve serve,acme serve,check serve,scan; do
+        cargo clippy --quiet --lib --bins --features "$features" -- -D warnings || return
+        cargo test --quiet --features "$features" --bin lockgate 2>&1 | tee -a "$log" || return
+    done
+}
 instructions() {
     cargo build --quiet --release --features cli --example bench_server && cargo test --quiet --release --features cli --test instructions
 }
@@ -72,6 +83,7 @@ quick() {
 slow() {
     tests/install.sh curl=curl openssl=openssl python3=python3 nginx=nginx-light testssl=testssl.sh valgrind=valgrind
     tests/install_sslyze.sh
+    if has_component clippy clippy 'the features apart'; then check 'the features apart' parts; fi
     check 'TLS quality' tls_quality
     check 'drills, in short' drills
     if [ "$(uname -m)" != x86_64 ]; then

@@ -301,7 +301,7 @@ fn some_rooms_know_only_a_few() {
         ("finding", &["crate::escape"]),
         ("error", &["crate::finding", "crate::escape", "crate::calendar", "crate::device::fault"]),
         ("http::span", &[]),
-        ("limits", &["crate::error", "crate::http::request_head"]),
+        ("limits", &["crate::error"]),
         ("accept", &[]),
         ("server::timers", &[]),
         ("server::readers", &[]),

@@ -124,7 +124,7 @@ fn of_several_pairs_the_good_ones_are_served_and_a_bad_one_once_it_is_good() {
     let two = [&check_line(&bad)[..], &["--cert", text(&good.cert), "--key", text(&good.key)]].concat();
     let (code, ids) = check(lockgate(&two));
     assert!(code == 2 && ids.contains(&"identity-unusable".to_string()), "{ids:?}");
-    // It is mended, under the running server.
+    // It is replaced by a good one, under the running server.
     replace(&bad.cert, &whole);
     server.stderr.expect("in use for new connections");
     assert_eq!(shown(port, "bad.example"), bad.der);

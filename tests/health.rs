@@ -1,4 +1,5 @@
-//! A device can say how it is: healthy, then with a certificate that runs out, then with a reload that failed and was mended.
+//! A device can say how it is: healthy, then with a certificate that runs out, then after a failed reload, and after one that
+//! succeeds.
 
 mod support;
 

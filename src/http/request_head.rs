@@ -9,9 +9,7 @@ use super::span::{Field, Span};
 use super::target::{self, Target};
 use super::Refusal;
 use crate::limits::limit::Limit;
-
-/// The highest value of `Limits::head_fields`. It bounds the stack that a parse takes.
-pub(crate) const MOST_FIELDS: usize = 256;
+use crate::limits::MOST_FIELDS;
 
 /// The longest method that is reported of a head that could not be read, in bytes. The longest registered method has 17.
 const MOST_METHOD_BYTES: usize = 32;

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use self::limit::Limit;
 use crate::error::Error;
-use crate::http::request_head::MOST_FIELDS;
+
+/// The highest value of `Limits::head_fields`. It bounds the stack that a parse takes.
+pub(crate) const MOST_FIELDS: usize = 256;
 
 /// The bounds of a server. Every limit has a default that suits a small appliance. All timers are absolute: they run from the
 /// beginning of what they bound, however slowly the bytes come.

@@ -1,4 +1,5 @@
-//! From PEM files to a rustls ServerConfig. Only this module and the transport name types of rustls.
+//! From PEM files to a rustls ServerConfig. Few others name types of rustls: `acme` and `device`, the transport
+//! of a connection, and the client of a check.
 //!
 //! Knows certificates, keys and rustls; nothing of sockets, threads or HTTP, and nothing of `acme` and `device`, which make
 //! certificates on top of it. The server calls it: an [`Identity`] is loaded and checked before a socket is opened, and

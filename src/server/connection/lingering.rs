@@ -14,31 +14,26 @@ use crate::server::deadline::Deadline;
 
 pub(crate) struct Lingering {
     until: Millis,
-    deadline: Deadline,
     /// The scan for credentials of a request that came in clear.
     in_clear: Option<Box<CredentialScan>>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Lingered {
-    Waits,
+    /// The client may send more. When it has sent something, it has until this deadline for what comes next.
+    Waits(Option<Deadline>),
     IsOver,
 }
 
 impl Lingering {
-    /// Tells the client that nothing more will come.
+    /// Tells the client that nothing more will come. Also returns until when it may send something.
     pub(crate) fn begin<S: Stream>(
         link: &Link<S>,
         in_clear: Option<Box<CredentialScan>>,
         buffers: &Buffers<'_>,
-    ) -> Lingering {
+    ) -> (Lingering, Deadline) {
         link.transport.shutdown_write();
-        let deadline = Deadline::own(buffers.after(LINGER));
-        Lingering { until: buffers.after(LINGER_MOST), deadline, in_clear }
-    }
-
-    pub(crate) fn deadline(&self) -> Deadline {
-        self.deadline
+        (Lingering { until: buffers.after(LINGER_MOST), in_clear }, Deadline::own(buffers.after(LINGER)))
     }
 
     /// Drops received bytes without decrypting them.
@@ -47,6 +42,7 @@ impl Lingering {
         link: &mut Link<S>,
         buffers: &mut Buffers<'_>,
     ) -> Lingered {
+        let mut deadline = None;
         loop {
             match link.transport.discard(&mut buffers.scratch) {
                 Ok(0) => return Lingered::IsOver,
@@ -55,10 +51,10 @@ impl Lingering {
                         found.go_on(&buffers.context.credential_names, &buffers.scratch[..read]);
                         log_lines::credentials(link.peer, found, buffers);
                     }
-                    self.deadline = Deadline::own(buffers.after(LINGER).min(self.until));
+                    deadline = Some(Deadline::own(buffers.after(LINGER).min(self.until)));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock && buffers.millis() < self.until => {
-                    return Lingered::Waits;
+                    return Lingered::Waits(deadline);
                 }
                 Err(_) => return Lingered::IsOver,
             }

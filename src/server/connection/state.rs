@@ -463,16 +463,17 @@ impl<S: Stream> Connection<S> {
     /// Ends a connection after its response: tells the client, and drops what it still sends, so that a reset does not destroy
     /// the response.
     fn begin_linger(&mut self, in_clear: Option<Box<CredentialScan>>, buffers: &Buffers<'_>) {
-        let lingering = Lingering::begin(&self.link, in_clear, buffers);
-        self.deadline = lingering.deadline();
+        let (lingering, deadline) = Lingering::begin(&self.link, in_clear, buffers);
+        self.deadline = deadline;
         self.stage = Stage::Linger(lingering);
     }
 
     fn linger(&mut self, buffers: &mut Buffers<'_>) -> Step {
         let Stage::Linger(lingering) = &mut self.stage else { return Ok(Continue(())) };
         match lingering.drop_input(&mut self.link, buffers) {
-            Lingered::Waits => {
-                self.deadline = lingering.deadline();
+            Lingered::Waits(deadline) => {
+                // Without new bytes the deadline stays, which a stop may have brought forward.
+                self.deadline = deadline.unwrap_or(self.deadline);
                 self.wait(buffers)
             }
             Lingered::IsOver => Ok(Break(Flow::Close)),

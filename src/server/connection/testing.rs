@@ -333,6 +333,12 @@ impl Talk {
         self.advance(Reason::Expired)
     }
 
+    /// Lets this much time pass, at the end of which a deadline has passed.
+    pub(super) fn expire_after(&mut self, time: Duration) -> End {
+        self.pass(time);
+        self.advance(Reason::Expired)
+    }
+
     fn advance(&mut self, reason: Reason) -> End {
         let Talk { connection, input, buffers, handlers, since, .. } = self;
         let connection = connection.take().expect("it is closed");

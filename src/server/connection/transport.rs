@@ -1,4 +1,5 @@
-//! A TLS connection over a non-blocking stream, built on `rustls::StreamOwned`. Only this file and `tls/` name types of rustls.
+//! A TLS connection over a non-blocking stream, built on `rustls::StreamOwned`. The only file of the server that names types
+//! of rustls.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

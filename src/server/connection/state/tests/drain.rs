@@ -25,3 +25,16 @@ fn what_has_come_is_answered_and_idle_connections_close() {
     assert!(answer.contains("connection: close\r\n") && answer.ends_with("hello"), "{answer}");
     assert_lingers(&mut beginning, end);
 }
+
+#[test]
+fn a_client_that_has_its_last_answer_holds_a_stop_for_a_second_only() {
+    let world = world();
+    let mut talk = world.open();
+    talk.say("GET / HTTP/1.1\r\n");
+    talk.turn();
+    world.drain();
+    let (end, answer) = talk.ask("Host: localhost\r\n\r\n");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert!(matches!(end, End::Parked(None, _)), "{end:?}");
+    assert_eq!(talk.expire_after(DRAIN_GRACE + Duration::from_millis(1)), End::Closed);
+}
