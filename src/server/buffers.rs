@@ -78,12 +78,14 @@ impl<'s> Buffers<'s> {
     }
 
     /// Called before a handler or a response's reader.
+    #[inline]
     pub(crate) fn enter_handler(&self, handler: Option<usize>) {
         let about_to_block = || self.scheduler.about_to_block(self.me);
         self.context.workers.enter_handler(self.me, handler, self.millis(), about_to_block);
     }
 
     /// Called after a handler or a response's reader.
+    #[inline]
     pub(crate) fn leave_handler(&self, handler: Option<usize>, took: Duration) {
         self.context.workers.leave_handler(self.me, handler, took);
     }

@@ -137,6 +137,7 @@ impl Workers {
     }
 
     /// The worker calls this before a handler. `about_to_block` gives the worker's permit up.
+    #[inline]
     pub(crate) fn enter_handler(
         &self,
         me: Option<usize>,
@@ -157,6 +158,7 @@ impl Workers {
     }
 
     /// The worker calls this after a handler.
+    #[inline]
     pub(crate) fn leave_handler(&self, me: Option<usize>, handler: Option<usize>, took: Duration) {
         let Some(me) = me else { return };
         self.all[me].entered.store(0, Ordering::Release);

@@ -197,12 +197,18 @@ fn chain_and_key(certificate: Part<'_>, key: Part<'_>) -> Result<Read, Error> {
     Ok(Read { chain: certificates.certificates, key: private_key, unread })
 }
 
+const NEVER_VALID: &str = "it ends before it begins";
+
 /// Returns the first certificate's validity. The others are sent to clients unchanged, so each must be a complete certificate:
 /// nothing else in a damaged file, such as a part of a key, may be sent.
 fn check_chain(chain: &[CertificateDer<'_>]) -> Result<der::Validity, IdentityFault> {
     let mut first = None;
     for (index, certificate) in chain.iter().enumerate() {
-        let validity = der::validity(certificate).map_err(|what| {
+        let validity = der::validity(certificate).and_then(|validity| match validity {
+            der::Validity { not_before, not_after } if not_after < not_before => Err(NEVER_VALID),
+            validity => Ok(validity),
+        });
+        let validity = validity.map_err(|what| {
             let place = index + 1;
             IdentityFault::Malformed(format!(
                 "certificate {place} in it is damaged ({what}); copy the file again from where it was issued"
@@ -258,6 +264,17 @@ mod tests {
         params.not_before = rcgen::date_time_ymd(2001, 1, 1);
         params.not_after = rcgen::date_time_ymd(2101, 1, 1);
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn a_certificate_that_ends_before_it_begins_is_an_error() {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2101, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        let pem = params.self_signed(&key).unwrap().pem();
+        let error = Identity::from_pem(pem.as_bytes(), key.serialize_pem().as_bytes()).unwrap_err();
+        assert!(error.to_string().contains(NEVER_VALID), "{error}");
     }
 
     fn leaf_der(pem: &str) -> Vec<u8> {

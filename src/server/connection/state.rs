@@ -266,11 +266,9 @@ impl<S: Stream> Connection<S> {
             }
             match self.link.transport.read(input.room()) {
                 Ok(0) => {
-                    if self.is_in_head() {
-                        log::debug!("{}: the client closed in the middle of a head", self.link.peer);
-                    }
+                    let is_in_head = self.is_in_head();
                     self.link.say_goodbye();
-                    return Ok(Break(Flow::Close));
+                    return if is_in_head { self.close_within("head") } else { Ok(Break(Flow::Close)) };
                 }
                 Ok(read) => input.filled(read),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -306,7 +304,7 @@ impl<S: Stream> Connection<S> {
             Collected::Whole => self.link.answer_collected(collecting, turn)?,
             Collected::Large => self.link.answer_streaming(collecting, turn)?,
             Collected::Refused(refusal) => self.link.refuse(refusal, collecting.held.told(), buffers),
-            Collected::CutOff => return self.close_in_body(),
+            Collected::CutOff => return self.close_within("body"),
         };
         self.go_to(next, turn.buffers)
     }
@@ -324,7 +322,7 @@ impl<S: Stream> Connection<S> {
                 self.deadline = reader.first_deadline(&buffers.context.limits);
                 self.wait(buffers)
             }
-            Passed::CutOff => self.close_in_body(),
+            Passed::CutOff => self.close_within("body"),
             Passed::Malformed(fault) => {
                 let peer = self.link.peer;
                 log::debug!("{peer}: closed, because the rest of a body is malformed: {fault}");
@@ -334,12 +332,14 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn close_in_body(&self) -> Step {
-        log::debug!("{}: the client closed in the middle of a body", self.link.peer);
+    #[cold]
+    fn close_within(&self, what: &str) -> Step {
+        log::debug!("{}: the client closed in the middle of a {what}", self.link.peer);
         Ok(Break(Flow::Close))
     }
 
     /// Moves the connection to what it does next.
+    #[inline]
     fn go_to(&mut self, next: Next, buffers: &Buffers<'_>) -> Step {
         match next {
             Next::Head => self.begin_head(buffers),
@@ -386,6 +386,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Begins the next request on a kept connection.
+    #[inline]
     fn begin_head(&mut self, buffers: &Buffers<'_>) {
         let limits = &buffers.context.limits;
         match &mut self.stage {
