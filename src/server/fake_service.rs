@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::clock::{Clock, Millis};
 use super::places::{Entry, Parked, Places};
 use super::poller::Poller;
+use super::scheduler::Scheduler;
 use super::supervisor;
 use super::turn::{Handlers, Idle, Outcome, Parking, Ready, Reason, Signals};
 use super::workers::{Service, Sizes, Workers};

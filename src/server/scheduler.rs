@@ -1,5 +1,5 @@
-//! What a connection needs of the poller and the workers during its turn. A connection knows neither; `serve` knows both and
-//! implements this. The calls are rare, so dynamic dispatch has no measurable cost.
+//! What a connection needs of the poller and the workers during its turn. A connection knows neither; `workers` implements this
+//! for every service. The calls are rare, so dynamic dispatch has no measurable cost.
 
 use std::io;
 use std::os::fd::RawFd;

@@ -2,22 +2,19 @@
 //! not know each other.
 
 use std::fmt;
-use std::io;
 use std::ops::Deref;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::buffers::Buffers;
-use super::clock::{whole_millis, Clock, Millis};
+use super::clock::{whole_millis, Clock};
 use super::connection::state::Connection;
 use super::connection::step::Turn;
 use super::context::Context;
 use super::input::Input;
-use super::places::{Entry, Parked};
+use super::places::Parked;
 use super::poller::Poller;
-use super::scheduler::Scheduler;
-use super::turn::{Handlers, Outcome, Ready, Signals};
+use super::turn::{Handlers, Outcome, Ready};
 use super::workers::{Service, Sizes, Workers};
 use crate::handler_call::{self, Fault};
 use crate::limits::Limits;
@@ -44,40 +41,6 @@ impl Deref for Shared {
 
     fn deref(&self) -> &Context {
         &self.context
-    }
-}
-
-impl Scheduler for Arc<Shared> {
-    fn millis(&self, at: Instant) -> Millis {
-        self.poller.millis(at)
-    }
-
-    fn listen_for_writable(&self, key: usize, descriptor: RawFd) -> io::Result<()> {
-        self.poller.listen_for_writable(key, descriptor)
-    }
-
-    fn await_signals(&self, key: usize, until: Instant) -> Signals {
-        self.poller.await_signals(key, until)
-    }
-
-    fn is_gone(&self, key: usize) -> bool {
-        self.poller.lock().is_gone(key)
-    }
-
-    fn take_reader_place(&self, key: usize) -> bool {
-        self.poller.lock().take_reader_place(key)
-    }
-
-    fn enter_reader(&self, key: usize) -> Entry {
-        Service::enter_reader(&**self, key)
-    }
-
-    fn leave_reader(&self, key: usize) {
-        Service::leave_reader(self, key);
-    }
-
-    fn about_to_block(&self, me: Option<usize>) {
-        Service::about_to_block(self, me);
     }
 }
 

@@ -4,6 +4,8 @@
 //! connection: a [`Service`] says what is served and how. The supervisor starts the workers and watches them.
 
 use std::fmt;
+use std::io;
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
@@ -16,8 +18,9 @@ use super::pace::Pace;
 use super::permits::Call;
 use super::places::{Entry, Parked, Phase, Places};
 use super::poller::Poller;
+use super::scheduler::Scheduler;
 use super::scores::Scores;
-use super::turn::{Handlers, Outcome, Ready};
+use super::turn::{Handlers, Outcome, Ready, Signals};
 use crate::handler_call;
 
 /// A worker inside a handler for this long counts as blocked. With a shorter time, a preempted worker would look blocked.
@@ -53,14 +56,34 @@ pub(crate) trait Service: Send + Sync + Sized + 'static {
     ) -> Outcome<Self::Held>;
     /// Ends a connection that has no place after a stop.
     fn end(&self, held: Self::Held);
+}
 
-    /// The worker calls this before a response's reader.
+impl<S: Service> Scheduler for Arc<S> {
+    fn millis(&self, at: Instant) -> Millis {
+        self.poller().millis(at)
+    }
+
+    fn listen_for_writable(&self, key: usize, descriptor: RawFd) -> io::Result<()> {
+        self.poller().listen_for_writable(key, descriptor)
+    }
+
+    fn await_signals(&self, key: usize, until: Instant) -> Signals {
+        self.poller().await_signals(key, until)
+    }
+
+    fn is_gone(&self, key: usize) -> bool {
+        self.poller().lock().is_gone(key)
+    }
+
+    fn take_reader_place(&self, key: usize) -> bool {
+        self.poller().lock().take_reader_place(key)
+    }
+
     fn enter_reader(&self, key: usize) -> Entry {
         self.poller().lock().enter_reader(key)
     }
 
-    /// The worker calls this after the reader has returned.
-    fn leave_reader(self: &Arc<Self>, key: usize) {
+    fn leave_reader(&self, key: usize) {
         let mut places = self.poller().lock();
         if places.leave_reader(key) {
             // This worker may continue with its own response for long, so another is called for the ready ones.
@@ -74,8 +97,7 @@ pub(crate) trait Service: Send + Sync + Sized + 'static {
         }
     }
 
-    /// The worker is about to block inside a handler.
-    fn about_to_block(self: &Arc<Self>, me: Option<usize>) {
+    fn about_to_block(&self, me: Option<usize>) {
         if let Some(me) = me {
             self.workers().release(self, me, self.poller().millis(Instant::now()));
         }
