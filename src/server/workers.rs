@@ -189,7 +189,7 @@ impl Workers {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     pub(crate) fn has_permit(&self, me: Option<usize>) -> bool {
         me.is_none_or(|me| self.all[me].permit.load(Ordering::Acquire))
     }

@@ -204,10 +204,10 @@ const NEVER_VALID: &str = "it ends before it begins";
 fn check_chain(chain: &[CertificateDer<'_>]) -> Result<der::Validity, IdentityFault> {
     let mut first = None;
     for (index, certificate) in chain.iter().enumerate() {
-        let validity = der::validity(certificate).and_then(|validity| match validity {
-            der::Validity { not_before, not_after } if not_after < not_before => Err(NEVER_VALID),
-            validity => Ok(validity),
-        });
+        let validity = match der::validity(certificate) {
+            Ok(validity) if validity.not_after < validity.not_before => Err(NEVER_VALID),
+            read => read,
+        };
         let validity = validity.map_err(|what| {
             let place = index + 1;
             IdentityFault::Malformed(format!(

@@ -177,7 +177,7 @@ impl<S: Stream> Link<S> {
         }
     }
 
-    #[inline(always)]
+    #[inline]
     fn caller(&self) -> Caller {
         let client = self.client.as_ref().map(|client| client.identity.clone());
         Caller { peer: self.peer, key: self.key, client }
