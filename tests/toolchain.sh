@@ -1,0 +1,185 @@
+#!/usr/bin/env bash
+# Brings an older Rust compiler, and the standard library for other processors, beside the compiler that is installed:
+# tests/toolchain.sh VERSION [TARGET…]. It prints one line: the path of a rustc for cargo's RUSTC, with rustdoc beside it for
+# RUSTDOC. They link for each target with the right linker. Everything else goes to standard error.
+#
+#   RUSTC=$(tests/toolchain.sh 1.85 armv7-unknown-linux-gnueabihf) cargo build --target armv7-unknown-linux-gnueabihf
+#
+# On Debian 12 it takes the compilers from Debian's packages (rustc-web): 1.85 for x86-64, i686, armv7, aarch64, powerpc64le
+# and s390x, 1.96 for x86-64 and aarch64. It unpacks them into a folder and installs no compiler. Elsewhere it asks rustup for
+# that version. Linkers, the targets' libc and qemu are installed with apt-get where that is possible (tests/install.sh).
+#
+# The folder is toolchains/ in cargo's target folder, or LOCKGATE_TOOLCHAINS; a second call does nothing. 0.4 GB each for
+# the compiler, 0.1 to 0.2 GB for a target. It exits with 69 when a part cannot be had, and says which and why.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+[ $# -ge 1 ] || { echo 'usage: tests/toolchain.sh VERSION [TARGET…], for example 1.85 aarch64-unknown-linux-gnu' >&2; exit 64; }
+version=$1
+shift
+target_folder=${CARGO_TARGET_DIR:-target}
+mkdir -p "${LOCKGATE_TOOLCHAINS:-$target_folder/toolchains}"
+folder=$(cd "${LOCKGATE_TOOLCHAINS:-$target_folder/toolchains}" && pwd)/$version
+host=$(rustc -vV | sed -n 's/^host: //p')
+
+say() { echo "$@" >&2; }
+cannot() { say "tests/toolchain.sh: $*"; exit 69; }
+
+# Debian's name of the processor of a target.
+debian_name() {
+    case $1 in
+    x86_64-unknown-linux-gnu) echo amd64 ;;
+    i686-unknown-linux-gnu) echo i386 ;;
+    aarch64-unknown-linux-gnu) echo arm64 ;;
+    armv7-unknown-linux-gnueabihf) echo armhf ;;
+    powerpc64le-unknown-linux-gnu) echo ppc64el ;;
+    s390x-unknown-linux-gnu) echo s390x ;;
+    *) return 1 ;;
+    esac
+}
+
+# The prefix of the cross tools of a target, and the name under which Debian has its libc.
+tools() {
+    case $1 in
+    i686-unknown-linux-gnu) echo i686-linux-gnu i386 ;;
+    aarch64-unknown-linux-gnu) echo aarch64-linux-gnu arm64 ;;
+    armv7-unknown-linux-gnueabihf) echo arm-linux-gnueabihf armhf ;;
+    powerpc64le-unknown-linux-gnu) echo powerpc64le-linux-gnu ppc64el ;;
+    s390x-unknown-linux-gnu) echo s390x-linux-gnu s390x ;;
+    *) return 1 ;;
+    esac
+}
+
+# apt NAME COMMAND…: runs an apt-get or apt-cache command for that processor. Lists and downloads are in a folder of their
+# own, so that it needs no root, and the lists of this machine stay as they are.
+apt() {
+    local name=$1 state=$folder/apt/$1 program=$2
+    shift 2
+    mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+    : >>"$state/status"
+    "$program" -oAPT::Architecture="$name" -oAPT::Architectures::="$name" -oAPT::Sandbox::User="$(id -un)" \
+        -oDir::State="$state" -oDir::State::lists="$state/lists" -oDir::State::status="$state/status" \
+        -oDir::Cache="$state/cache" -oAcquire::Languages=none -oAcquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
+}
+
+# Brings the lists of packages for that processor. A list that cannot be had only matters if a package is then missing.
+lists() { apt "$1" apt-get update --quiet=2 >&2 || say "apt-get update is not complete for $1; going on with the lists that there are"; }
+
+# release NAME PACKAGE: the newest release of that version that Debian has of a package, such as 1.85.0+dfsg3-1~deb12u3.
+release() { apt "$1" apt-cache madison "$2" | awk -F' *[|] *' -v version="$version" 'index($2, version ".") == 1 { print $2; exit }'; }
+
+# unpack NAME PACKAGE…: downloads the packages and unpacks them over the compiler.
+unpack() {
+    local name=$1 downloads=$folder/apt/$1/downloads package
+    shift
+    mkdir -p "$downloads" "$folder/root"
+    (cd "$downloads" && apt "$name" apt-get download --quiet=2 "$@" >&2) || cannot "apt-get could not download $*"
+    for package in "$downloads"/*.deb; do
+        dpkg -x "$package" "$folder/root"
+        rm "$package"
+    done
+}
+
+# The compiler itself, from Debian. What its libraries need beside libc is on most machines, but not on all.
+compiler_from_debian() {
+    local name=$1 release llvm
+    release=$(release "$name" rustc-web)
+    [ -n "$release" ] || return 1
+    say "unpacking rustc $release into $folder"
+    unpack "$name" rustc-web="$release" libstd-rust-web-dev="$release" "libstd-rust-web-$version=$release"
+    llvm=$(apt "$name" apt-cache depends "libstd-rust-web-$version=$release" | sed -n 's/^ *Depends: \(libllvm[0-9]*\)$/\1/p')
+    unpack "$name" "$llvm"
+    rm -rf "$folder/root/usr/share"
+    if ldd "$folder"/root/usr/lib/*-linux-gnu/libLLVM*.so* | grep -q 'not found'; then
+        tests/install.sh libraries-of-rustc="libedit2 libffi8 libxml2 libz3-4 libzstd1 zlib1g"
+        if ldd "$folder"/root/usr/lib/*-linux-gnu/libLLVM*.so* | grep 'not found' >&2; then
+            cannot "rustc $version needs these libraries: apt-get install libedit2 libffi8 libxml2 libz3-4 libzstd1 zlib1g"
+        fi
+    fi
+}
+
+# The standard library of a target, from Debian.
+target_from_debian() {
+    local name release
+    name=$(debian_name "$1") || cannot "no package is known that has the standard library for $1; with rustup: rustup target add $1"
+    lists "$name"
+    release=$(release "$name" libstd-rust-web-dev)
+    [ -n "$release" ] || cannot "this machine's Debian has no standard library of Rust $version for $1 (libstd-rust-web-dev:$name)"
+    say "unpacking the standard library of $release for $1"
+    unpack "$name" libstd-rust-web-dev="$release"
+    rm -rf "$folder/root/usr/share" "$folder/apt/$name"
+}
+
+# Says that a program cannot be had, for a target that needs it.
+needs() { cannot "$1 needs $2; on Debian: apt-get install $3"; }
+
+# The linker, libc and, for other processors than this one, qemu of a target.
+linker_of() {
+    local names prefix libc
+    [ "$1" != "$host" ] || return 0
+    read -r prefix libc < <(tools "$1") || cannot "no linker is known for $1"
+    local packages=(gcc-${prefix} "libc6-dev-$libc-cross")
+    if ! command -v "$prefix-gcc" >/dev/null || [ ! -e "/usr/$prefix/include/stdio.h" ]; then
+        tests/install.sh "libc-of-$libc=${packages[*]}"
+        command -v "$prefix-gcc" >/dev/null && [ -e "/usr/$prefix/include/stdio.h" ] || needs "$1" "a linker and a libc" "${packages[*]}"
+    fi
+    if [ "$libc" = i386 ]; then
+        # A processor of x86-64 runs these programs itself; they need their loader.
+        if [ ! -e /lib/ld-linux.so.2 ]; then
+            tests/install.sh loader-of-i386="libc6-i386 lib32gcc-s1"
+            [ -e /lib/ld-linux.so.2 ] || needs "$1" 'its loader' 'libc6-i386 lib32gcc-s1'
+        fi
+    else
+        tests/install.sh qemu-arm-static=qemu-user-static
+    fi
+}
+
+if [ ! -e "$folder/bin/rustc" ]; then
+    mkdir -p "$folder/bin"
+    name=$(debian_name "$host" || true)
+    if [ -n "$name" ] && command -v apt-get dpkg >/dev/null && lists "$name" && compiler_from_debian "$name"; then
+        rm -rf "$folder/apt/$name"
+        home='$(dirname "$(readlink -f "$0")")/../root/usr'
+        libraries="export LD_LIBRARY_PATH=\"\$home/lib/$(dpkg-architecture -q DEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiarch)\""
+        echo debian >"$folder/source"
+    elif command -v rustup >/dev/null && rustup toolchain install "$version" --profile minimal >&2; then
+        home=$(cd "$(dirname "$(rustup which --toolchain "$version" rustc)")/.." && pwd)
+        libraries=:
+        echo rustup >"$folder/source"
+    else
+        cannot "Rust $version is neither in this machine's Debian packages (rustc-web, of Debian 12) nor to be had from rustup"
+    fi
+    for program in rustdoc rustc; do
+        cat >"$folder/bin/$program.new" <<END
+#!/bin/sh
+# Written by tests/toolchain.sh: $program $version, with the linker of the target that it is called for.
+home="$home"
+$libraries
+linker=
+for argument; do
+    case \$argument in
+    i686-unknown-linux-gnu | --target=i686-unknown-linux-gnu) linker=i686-linux-gnu-gcc ;;
+    aarch64-unknown-linux-gnu | --target=aarch64-unknown-linux-gnu) linker=aarch64-linux-gnu-gcc ;;
+    armv7-unknown-linux-gnueabihf | --target=armv7-unknown-linux-gnueabihf) linker=arm-linux-gnueabihf-gcc ;;
+    powerpc64le-unknown-linux-gnu | --target=powerpc64le-unknown-linux-gnu) linker=powerpc64le-linux-gnu-gcc ;;
+    s390x-unknown-linux-gnu | --target=s390x-unknown-linux-gnu) linker=s390x-linux-gnu-gcc ;;
+    esac
+done
+exec "\$home/bin/$program" \${linker:+-Clinker=\$linker} "\$@"
+END
+        chmod +x "$folder/bin/$program.new"
+        # Last and at once: that it is there says that the compiler is complete.
+        mv "$folder/bin/$program.new" "$folder/bin/$program"
+    done
+fi
+
+for target; do
+    if [ "$(cat "$folder/source")" = rustup ]; then
+        rustup target add --toolchain "$version" "$target" >&2 || cannot "rustup has no standard library of Rust $version for $target"
+    elif ! ls "$folder/root/usr/lib/rustlib/$target"/lib/libstd-*.rlib >/dev/null 2>&1; then
+        target_from_debian "$target"
+    fi
+    linker_of "$target"
+done
+
+echo "$folder/bin/rustc"
