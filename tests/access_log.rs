@@ -1,4 +1,4 @@
-//! With the access log on, every answer that leaves to a request leaves one line, and what cannot be known in it is `-`.
+//! The access log: each response to a request leaves exactly one line. A value that is not known is `-`.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Certificates from a real authority, Pebble, over real sockets: every way of proving a name, and what authorities do to
-//! clients to see whether they are written well.
+//! ACME against a real authority, Pebble, over real sockets: every challenge type, and the faults that Pebble makes on purpose
+//! to try clients.
 #![cfg(feature = "acme")]
 
 mod support_acme;

@@ -1,5 +1,5 @@
-//! What authorities answer that is not as one expects it, and what must not come of it: a certificate that is issued is
-//! kept, nothing unusable is stored, and no account or order is a dead end. Against a small authority of our own.
+//! Unexpected answers from an ACME server: an issued certificate is kept, nothing unusable is stored, and a later attempt
+//! always works. The server is the stub in support_acme.
 #![cfg(feature = "acme")]
 
 mod support_acme;

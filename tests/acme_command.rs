@@ -1,5 +1,4 @@
-//! Certificates from an authority as a user of the command meets them: `serve --acme`, `cert obtain`, `cert renew` and
-//! `cert status`.
+//! ACME through the command: `serve --acme`, `cert obtain`, `cert renew` and `cert status`.
 
 mod support_acme;
 mod support_command;

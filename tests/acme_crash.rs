@@ -1,5 +1,5 @@
-//! The command is killed in the middle of an order, at every step, and goes on where it was: Pebble is asked through a
-//! proxy that knows the step and holds the knife.
+//! The command is killed at every step of an ACME order, and its next start continues the order. A proxy in front of Pebble
+//! knows the step and kills the command.
 
 mod support_acme;
 

@@ -1,5 +1,5 @@
-//! What authorities say about renewal, profiles and their limits, and what is done about it: against a small authority of
-//! our own, because Pebble cannot say it yet.
+//! Renewal information (RFC 9773), profiles and rate limits of an ACME server. The server is the stub in support_acme, because
+//! Pebble does not have them yet.
 #![cfg(feature = "acme")]
 
 mod support_acme;

@@ -1,5 +1,5 @@
-//! A connection holds a thread only while there is work for it: whatever blocks, and wherever, everybody else is served
-//! as long as there is a worker, and is told so when there is none.
+//! Handlers that block: other connections are served while a worker is free, and are refused with 503 when there is none. A
+//! connection without work holds no thread.
 
 mod support;
 

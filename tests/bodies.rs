@@ -1,5 +1,4 @@
-//! Bodies arrive byte for byte in both directions, a part is never mistaken for the whole, and JSON is read and refused by
-//! the book.
+//! Bodies arrive byte for byte in both directions, a cut body is never taken for a whole one, and JSON is read strictly.
 
 mod support;
 

@@ -1,6 +1,6 @@
-//! Certificates and keys in the forms in which people have them: PEM with lost line ends, marks and other labels, DER, PKCS#7,
-//! PKCS#12, requests, and keys that other programs write. `serve`, `check`, `cert show` and `cert install` say the same of
-//! each, and the command that they name is run here, and helps.
+//! The forms of certificates and keys that users have: PEM with lost line ends, byte order marks and other labels, DER, PKCS#7,
+//! PKCS#12, requests, and keys written by other programs. `serve`, `check`, `cert show` and `cert install` say the same about
+//! each, and the command that they suggest works.
 
 mod support_command;
 

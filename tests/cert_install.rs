@@ -1,5 +1,5 @@
-//! A certificate for a device that no authority reaches: `lockgate cert csr`, an authority that openssl keeps, and
-//! `lockgate cert install`, under a server that runs.
+//! A certificate for a device that no public authority reaches: `lockgate cert csr`, an authority kept with openssl, and
+//! `lockgate cert install` while the server runs.
 
 mod support_command;
 

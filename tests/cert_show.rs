@@ -1,5 +1,5 @@
-//! What `lockgate cert show` prints and how it ends, and that openssl reads the same certificates the same way. Each kind of
-//! finding is provoked in tests/chain.rs.
+//! What `lockgate cert show` prints, its exit codes, and that openssl reads the same values. tests/chain.rs provokes each kind
+//! of finding.
 
 mod support_command;
 

@@ -1,4 +1,4 @@
-//! What `Chain` says of certificates: every kind of finding is provoked once, beside the like of it that does not.
+//! The findings of `Chain` about certificates: each is provoked once, and a similar chain without the fault gives none.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};

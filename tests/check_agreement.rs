@@ -1,5 +1,5 @@
-//! Where `lockgate check`, testssl.sh and sslyze look at the same thing, they say the same: a table of servers, of questions,
-//! and of the three answers to each. Nothing here leaves the machine.
+//! `lockgate check`, testssl.sh and sslyze agree where they check the same thing: a table of servers, questions, and the three
+//! answers to each. Nothing here leaves the machine.
 
 #[allow(dead_code, reason = "these tests need their own part of it")]
 mod support_command;

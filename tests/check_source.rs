@@ -1,5 +1,5 @@
-//! `lockgate check --source` as a user sees it: which findings there are, how they are reported, how they are allowed, and
-//! what `--fix` writes. Also precision and recall on the labelled lines of tests/check_source.
+//! `lockgate check --source` as a user sees it: the findings, their formats, how they are allowed, and what `--fix` writes.
+//! Also precision and recall on the labelled lines of tests/check_source.
 
 mod support_command;
 
@@ -418,7 +418,7 @@ fn other_peoples_code_links_and_binary_files_are_left_out_and_reported() {
     // No file was read, so the result is unknown.
     let (code, said) = check(dir.path(), &[]);
     assert_eq!(code, 3);
-    assert!(said.contains("not looked at: large.js: larger than 2 MiB"), "{said}");
+    assert!(said.contains("skipped: large.js: larger than 2 MiB"), "{said}");
     let last = "No file was read, so the result is unknown; skipped: 1 binary, 2 code of others, 1 larger than 2 MiB, 2 minified.\n";
     assert!(said.ends_with(last), "{said}");
     // With one file read, the last sentence still says what was skipped.
@@ -510,7 +510,7 @@ fn pipes_and_devices_in_the_place_of_files_are_neither_waited_for_nor_read() {
         // Neither the given file nor the user's allow file can be read.
         let source = dir.path().join("a.js");
         let (code, said) = check(&source, &[]);
-        assert!(code == 3 && said.contains("not looked at: a.js: cannot be read: it is "), "{code} {said}");
+        assert!(code == 3 && said.contains("skipped: a.js: cannot be read: it is "), "{code} {said}");
         put(&dir.path().join(".lockgate-allow"));
         let (code, _, said) = outcome(lockgate(&["check", "--source", text(dir.path())]), b"");
         assert!(code == 3 && said.contains(".lockgate-allow: cannot be read: it is "), "{code} {said}");
@@ -550,9 +550,7 @@ fn many_patterns_of_git_are_applied_and_too_many_are_reported() {
     let (code, said) = check(dir.path(), &[]);
     assert_eq!(code, 2);
     assert!(
-        said.contains(
-            "not looked at: sub/.gitignore: too many patterns, so the files that they ignore are read\n"
-        ),
+        said.contains("skipped: sub/.gitignore: too many patterns, so the files that they ignore are read\n"),
         "{said}"
     );
 }
@@ -581,7 +579,7 @@ fn unreadable_files_are_reported_and_the_tree_is_not_called_clean() {
     let (code, said, _) = outcome(command, b"");
     fs::set_permissions(&shut, fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(code, 3, "{said}");
-    assert!(said.contains("not looked at: shut: cannot be read"), "{said}");
+    assert!(said.contains("skipped: shut: cannot be read"), "{said}");
     assert!(said.ends_with("Nothing was found in 1 file, but 1 path could not be read.\n"), "{said}");
 }
 

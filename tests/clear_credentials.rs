@@ -1,5 +1,5 @@
-//! Credentials that come over plain HTTP are noticed however broken the request is that carries them, at the redirect and at the
-//! HTTPS port, and are never shown.
+//! Credentials sent over plain HTTP are detected even in malformed requests, at the redirect and at the HTTPS port, and are
+//! never shown.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! Clients that show certificates: who is let in, under which names a handler sees them, what the log says of the others,
-//! and that none comes back by a ticket or stays on a connection that it may not have any more.
+//! Client certificates: which clients are accepted, which names a handler sees, what the log says of a refused client, and that
+//! a revoked client returns neither by a session ticket nor on an open connection.
 
 #[path = "support_command/certificates.rs"]
 #[allow(dead_code, reason = "each test program uses a part of this")]

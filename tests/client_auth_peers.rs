@@ -1,5 +1,5 @@
-//! Clients with certificates as they are in the field: curl, openssl s_client and Node against the built command, and an
-//! authority that is openssl's own. A program that is missing leaves its tests out, and says so (see `peers`).
+//! Client certificates with real clients: curl, openssl s_client and Node against the built command, with an authority made by
+//! openssl. A test whose program is missing is left out, and says so (see `peers`).
 
 mod support_command;
 

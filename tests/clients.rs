@@ -1,6 +1,5 @@
-//! Real clients: curl, openssl s_client, Node's https (the reference's own client) and Python's, against the built
-//! command and, for what it has no routes for, against the library. A program that is missing leaves its tests out, and
-//! says so (see `peers`).
+//! Real clients: curl, openssl s_client, Node's https and Python's, against the built command and, where it has no route,
+//! against the library. A test whose program is missing is left out, and says so (see `peers`).
 
 mod support_command;
 

@@ -1,5 +1,5 @@
-//! A wrong clock, or a certificate that is over, does not keep a server with its own files from starting, and neither does one
-//! bad pair beside a good one. What clients would object to is said: in the log, in `check`, in `Health`.
+//! A wrong clock, an expired certificate, or one bad pair beside a good one does not keep a server with its own files from
+//! starting. The log, `check` and `Health` say what clients would refuse.
 
 mod support_command;
 

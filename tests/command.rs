@@ -1,5 +1,4 @@
-//! What a user of the `lockgate` command sees: what it prints and when, what it answers, how it ends, what signals do,
-//! and what its log says.
+//! What a user of the `lockgate` command sees: its output, its answers, its exit codes, its signals and its log.
 
 mod support_command;
 

@@ -1,5 +1,5 @@
-//! The device identity as its users see it: `lockgate serve --device` and `lockgate cert ca`, with real clients that trust
-//! the device's CA, with the clock set elsewhere, and with the state directory in every condition.
+//! The device identity as its users see it: `lockgate serve --device` and `lockgate cert ca`, with real clients that trust the
+//! device's CA, with a wrong clock, and with a damaged or missing state directory.
 
 mod support_command;
 

@@ -1,5 +1,4 @@
-//! What the documents name is there: files of the sources, tests and targets of make. A file that moves takes its name in the
-//! documents along.
+//! The files, tests and make targets that the documents name exist.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! What others have written reaches a terminal, a log and a report without what would steer the terminal, begin another line or
-//! turn the direction of writing: file names, source lines, differences, paths of requests, hosts, and certificates.
+//! Text from others is escaped before it reaches a terminal, a log or a report: it cannot steer the terminal, begin a line or
+//! turn the direction of writing. Tried with file names, source lines, differences, paths of requests, hosts and certificates.
 
 mod support;
 mod support_command;
@@ -53,7 +53,7 @@ fn names_and_lines_in_a_report_on_sources_are_escaped() {
     assert_harmless(&said);
     assert!(said.contains(&format!("{SHOWN}.py:1:5: error: ")), "{said}");
     assert!(said.contains(&format!("    {DIRTY} # {}", SHOWN.replace("\\n", ""))), "{said}");
-    assert!(said.contains(&format!("not looked at: {SHOWN}.min.js: minified")), "{said}");
+    assert!(said.contains(&format!("skipped: {SHOWN}.min.js: minified")), "{said}");
 }
 
 #[test]

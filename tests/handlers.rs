@@ -1,4 +1,4 @@
-//! What a handler returns and what goes wrong in it reaches the client as it should, over the real server.
+//! What a handler returns reaches the client, and so does a correct answer when the handler fails, over the real server.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! A handshake that fails leaves one line in the log that says whose it was and what to do about it, whichever of the two ended
-//! it; and many of a kind leave few.
+//! A failed handshake leaves one log line that names the peer, the reason and what to do, whether the client or the server
+//! ended it. Many of the same kind leave few lines.
 
 mod support;
 mod support_command;

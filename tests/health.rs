@@ -1,5 +1,4 @@
-//! A device can say how it is: healthy, then with a certificate that runs out, then after a failed reload, and after one that
-//! succeeds.
+//! `Health` through a device's life: healthy, a certificate that expires soon, a failed reload, a successful one.
 
 mod support;
 

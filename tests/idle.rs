@@ -1,4 +1,4 @@
-//! A server that has nothing to do does nothing: no timer, no polling, not with idle connections either.
+//! An idle server uses no CPU: it has no periodic timer and does not poll, with or without idle connections.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! What programs may count on in the types of the interface: what can be sent to another thread, shared, compared and shown.
+//! The traits of the public types: which can be sent to another thread, shared, compared and shown.
 
 use std::error::Error as StdError;
 use std::fmt::{Debug, Display};

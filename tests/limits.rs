@@ -1,5 +1,5 @@
-//! Every bound holds for every client. A client that meets one is told in HTTP if that is still possible, and the log names the
-//! limit, once.
+//! Every limit holds for every client. A client over a limit gets an HTTP answer if one is still possible, and the log names
+//! the limit once.
 
 mod support;
 

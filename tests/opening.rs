@@ -1,5 +1,5 @@
-//! A server opens its files without being held up: pipes, sockets and devices are refused by name, a link in the place of a lock
-//! is not followed, and signals are obeyed from the start.
+//! Opening the server's files never blocks: pipes, sockets and devices are refused by name, a symbolic link in the place of a
+//! lock file is not followed, and signals work from the start.
 
 mod support_command;
 

@@ -1,4 +1,4 @@
-//! A panic in a handler, or in a response's reader, is one line in the log, within its limit, and nothing beside it.
+//! A panic in a handler or in a response's reader is one log line, within the log's limit, and nothing else.
 
 mod support;
 

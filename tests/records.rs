@@ -1,4 +1,4 @@
-//! TLS records that carry no request: the connection goes on, or ends, as they say.
+//! TLS records without request data: alerts, empty records, key updates. The connection goes on or ends as each of them says.
 
 mod support;
 

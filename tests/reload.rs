@@ -1,5 +1,5 @@
-//! Certificates change while the server runs, and nobody notices but by the new certificate: files that are replaced in any
-//! way, sources of a program's own, what cannot be used, and what runs out.
+//! Certificates change while the server runs, and no connection is disturbed: files replaced in any way, a program's own
+//! sources, unusable files and expired certificates.
 
 mod support;
 

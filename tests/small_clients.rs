@@ -1,4 +1,4 @@
-//! What small clients need and others do not: field names as they compare them, and TLS records that fit into their buffers.
+//! What small clients need: field names in the case that they compare, and TLS records that fit their buffers.
 
 mod support;
 

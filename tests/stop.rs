@@ -1,5 +1,5 @@
-//! A stop is quick where nothing is lost by it, waits where something would be, and never longer than it was told to. A
-//! reload disturbs nobody.
+//! A stop is quick when nothing is lost by it, waits for what is in progress, and never takes longer than its grace time. A
+//! reload disturbs no connection.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! A response whose reader blocks: what the reader has given is with the client at once, and a client that leaves, or too
-//! many that stay, take nothing from the others.
+//! Responses whose reader blocks: the client gets at once what the reader has given. A client that leaves, and too many clients
+//! that stay, take nothing from the others.
 
 mod support;
 

@@ -1,5 +1,5 @@
-//! The system may refuse a thread for a while; the server goes on with those it has, and tries again. A program of its own,
-//! because the limit holds for everything in the process.
+//! The system may refuse a new thread for a while; the server goes on with the threads that it has, and tries again. A program
+//! of its own, because the limit holds for the whole process.
 
 mod support;
 

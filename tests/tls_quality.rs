@@ -1,5 +1,5 @@
-//! What testers of TLS servers say about the built command as `lockgate demo` runs it; and an input that made servers on
-//! rustls spin. Nothing here leaves the machine: names are not looked up, and what would be asked of others is left out.
+//! What testssl.sh and other testers say about the built command as `lockgate demo` runs it, and an input that made servers on
+//! rustls spin. Nothing here leaves the machine: the testers look up no names and ask no other hosts.
 
 #[allow(dead_code, reason = "these tests need their own part of it")]
 mod support_command;

@@ -1,5 +1,5 @@
-//! How the command ends when it does not end well: an exit code, and one line on stderr that says what is wrong and what
-//! would be right. Knows the library's errors, and the options that they are about; every command returns it.
+//! The failure of a command: an exit code, and one line on stderr that says what is wrong and what would be right. Knows the
+//! library's errors, and the options that set what they are about. Every command returns it.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -11,12 +11,12 @@ use serde_json::json;
 use super::exit::Code;
 use super::options;
 
-/// A code and what to tell the user.
+/// An exit code and a message for the user.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub code: Code,
     pub message: String,
-    /// Whether stdout has it already, in the place of a report.
+    /// Whether stdout already has it instead of a report.
     pub is_in_report: bool,
 }
 
@@ -30,15 +30,15 @@ impl Failure {
         Failure::new(Code::Usage, message)
     }
 
-    /// The same as JSON, for a program that reads stdout.
+    /// The failure as JSON, for a program that reads stdout.
     pub(super) fn to_json(&self) -> String {
         let error = escape::line(&self.message).to_string();
         format!("{:#}", json!({"error": error, "exit_code": self.code as u8}))
     }
 
-    /// Tells the user, in one line even when names in it hold line ends.
+    /// Writes the message to stderr, in one line even when names in it hold line ends.
     pub(super) fn report(self) -> ExitCode {
-        // When stderr is closed nobody can be told; the exit code still says it.
+        // stderr may be closed; the exit code still tells.
         let _ = writeln!(io::stderr(), "lockgate: {}", escape::line(&self.message));
         ExitCode::from(self.code as u8)
     }
@@ -60,7 +60,7 @@ impl From<Error> for Failure {
             Error::Listen { listener: "HTTP", .. } => {
                 format!("{error}; or serve without redirects: --http off")
             }
-            // The setting by its name on the command line.
+            // Users know the setting by its option.
             Error::Setting { setting, fault } => match options::named_as_setting(setting) {
                 Some(option) => format!("--{}: {fault}", option.name),
                 None => error.to_string(),

@@ -1,7 +1,7 @@
-//! One option: its names, what it takes, where its value goes, and what the help says of it.
+//! One option: its names, its value, the setting that it writes to, and its text in the help.
 //!
-//! Knows the arguments that options write to, and how values are written. The tables in `options`, the parser, the help and
-//! the settings read it.
+//! Knows the arguments that options write to, and the syntax of values. The tables in `options`, the parser, the help and
+//! the settings use it.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -21,14 +21,14 @@ pub(super) struct Opt {
     pub help: &'static str,
 }
 
-/// What counts when an option is given several times.
+/// Which values count when an option is given several times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Repeats {
     Last,
     All,
 }
 
-/// What an option takes, and where it goes.
+/// The type of an option's value, and the setting that it writes to.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Count(fn(&mut Limits) -> &mut usize),
@@ -37,7 +37,7 @@ pub(super) enum Kind {
     Time(fn(&mut Limits) -> &mut Duration),
     Switch(fn(&mut Limits) -> &mut bool),
     Value {
-        /// What stands for the value in the help.
+        /// The placeholder of the value in the help: `FILE`.
         name: &'static str,
         accepted: &'static str,
         default: Option<&'static str>,
@@ -50,7 +50,7 @@ pub(super) enum Kind {
 /// Options under one heading of the help.
 pub(super) struct Table {
     pub title: &'static str,
-    /// What the help says before the options, in whole lines.
+    /// The help's lines before the options.
     pub note: &'static str,
     pub options: &'static [&'static [&'static Opt]],
 }
@@ -70,17 +70,17 @@ impl Opt {
         Opt { short: Some(letter), ..self }
     }
 
-    /// An option of which all values count, however often it is given.
+    /// Makes all values count when the option is given several times.
     pub(super) const fn repeated(self) -> Opt {
         Opt { repeats: Repeats::All, ..self }
     }
 
-    /// Whether a file of settings and the environment may give it too.
+    /// Returns whether a settings file and the environment may give it too.
     pub(super) fn is_a_setting(&self) -> bool {
         !matches!(self.name, "config" | "help" | "quiet" | "verbose")
     }
 
-    /// Whether this is how it stands on the command line: `--name`, or `-n`.
+    /// Returns whether `spelling` names this option: `--name`, or `-n`.
     pub(super) fn is_spelled(&self, spelling: &str) -> bool {
         match spelling.strip_prefix("--") {
             Some(name) => name == self.name,
@@ -88,7 +88,7 @@ impl Opt {
         }
     }
 
-    /// What stands for its value in the help; `None` when it takes none.
+    /// The placeholder of its value in the help; `None` when it takes no value.
     pub(super) fn value_name(&self) -> Option<&'static str> {
         match self.kind {
             Kind::Count(_) => Some("N"),
@@ -99,7 +99,7 @@ impl Opt {
         }
     }
 
-    /// What it accepts, for an error message.
+    /// The values that it accepts, for an error message.
     pub(super) fn accepted(&self) -> &'static str {
         match self.kind {
             Kind::Count(_) => value::COUNT,
@@ -123,7 +123,7 @@ impl Opt {
         }
     }
 
-    /// Turns on what takes no value.
+    /// Sets an option that takes no value.
     pub(super) fn turn_on(&self, arguments: &mut Arguments) {
         match self.kind {
             Kind::Switch(field) => *field(&mut arguments.limits) = true,
@@ -132,7 +132,7 @@ impl Opt {
         }
     }
 
-    /// Takes a value; `None` when it is not accepted.
+    /// Writes a value to the arguments. Returns `None` when it is not accepted.
     pub(super) fn take(&self, arguments: &mut Arguments, given: OsString) -> Option<()> {
         let limits = &mut arguments.limits;
         match self.kind {

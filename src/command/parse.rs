@@ -1,4 +1,4 @@
-//! Reads a command line: what it asks for, or a message that says what is wrong with it and what would be right.
+//! Reads a command line into an invocation, or into a message that says what is wrong with it and what would be right.
 //!
 //! Gets the commands from its caller, `main`, and knows none of them by name.
 
@@ -15,7 +15,7 @@ use super::option::Opt;
 use super::spec::{listed, Commands, Operands, Settings, Spec};
 use super::suggest::meant;
 
-/// What the command line asks for.
+/// A command line that was understood.
 #[derive(Debug)]
 pub(super) enum Invocation {
     Help(Topic),
@@ -23,16 +23,16 @@ pub(super) enum Invocation {
     Run(&'static Spec, Box<Arguments>),
 }
 
-/// What help is asked about.
+/// The subject of a request for help.
 #[derive(Debug)]
 pub(super) enum Topic {
     Everything,
-    /// The commands that begin with this word.
+    /// The commands whose first word is this one.
     Group(String),
     Command(&'static Spec),
 }
 
-/// Reads a whole command line, the program's name first.
+/// Reads a whole command line. The program's name comes first.
 pub(super) fn parse(
     commands: Commands,
     line: impl IntoIterator<Item = OsString>,
@@ -122,7 +122,7 @@ fn arguments_of(
     }
     let is_given = |name: &str| given.iter().any(|given| given.option.name == name);
     match command.settings {
-        // With an operand, such as the URL of `check`, the same options are about something else.
+        // With an operand, such as the URL of `check`, the same options set up the check itself.
         Settings::Checked { of, when }
             if arguments.operands.is_empty() && when.iter().any(|name| is_given(name)) =>
         {
@@ -143,8 +143,8 @@ fn arguments_of(
     }
 }
 
-/// Takes the options as the command `of` would, with the file and the environment. A fault in those is what the check was
-/// asked for, so it is kept for the report.
+/// Takes the options as the command `of` would, with the file and the environment. The check reports a fault in them, so it
+/// is kept for the report.
 fn take_to_be_checked(
     commands: Commands,
     of: &'static Spec,
@@ -162,7 +162,7 @@ fn take_to_be_checked(
     }
 }
 
-/// Adds what the file of settings and the environment say. Either the environment or the command line names the file.
+/// Adds the settings of the file and of the environment. The environment or the command line names the file.
 fn with_settings(
     commands: Commands,
     command: &'static Spec,
@@ -174,7 +174,7 @@ fn with_settings(
         _ => Vec::new(),
     };
     let environment = config::from_environment(commands, command, |name| std::env::var_os(name))?;
-    // The strongest place gives every value of an option, also of one that repeats.
+    // The strongest place gives all values of an option, also when the option repeats.
     let mut all = file;
     for stronger in [environment, given] {
         all.retain(|weaker| !stronger.iter().any(|given| given.option.name == weaker.option.name));
@@ -183,7 +183,7 @@ fn with_settings(
     Ok(all)
 }
 
-/// Takes every value that is given; a value that is not accepted is an error of its place.
+/// Takes all given values. The error for a value that is not accepted names its place.
 fn take(arguments: &mut Arguments, given: Vec<Given>) -> Result<(), Failure> {
     for Given { option, value, place } in given {
         let Some(value) = value else {
@@ -219,7 +219,7 @@ fn take_operand(command: &Spec, arguments: &mut Arguments, word: OsString) -> Re
     }
 }
 
-/// Why this is no option of the command: this build lacks it, another command has it, or nobody does.
+/// The error for an unknown option: this build lacks it, another command has it, or no command does.
 fn no_option(commands: Commands, command: &Spec, spelling: &str) -> Failure {
     let name = spelling.trim_start_matches('-');
     if let Some(why) = commands.option_not_built(command, name) {
@@ -235,7 +235,7 @@ fn no_option(commands: Commands, command: &Spec, spelling: &str) -> Failure {
     Failure::usage(format!("{spelling} is an option of {}, not of {}", listed(&others), command.name))
 }
 
-/// The one thing that lexopt finds by itself: a value for an option that takes none.
+/// The error that lexopt finds by itself: a value for an option that takes none.
 fn unexpected(error: lexopt::Error) -> Failure {
     match error {
         lexopt::Error::UnexpectedValue { option, value } => {

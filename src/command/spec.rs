@@ -1,4 +1,4 @@
-//! What a command is, and what a list of commands can be asked: the parser, the help, the settings and the tests read it.
+//! The description of a command, and of all commands together: the parser, the help, the settings and the tests read them.
 //!
 //! Knows no command. Each command describes itself in a [`Spec`] in its own file, and `registry` lists them.
 
@@ -10,67 +10,67 @@ use super::exit::{Code, Meaning};
 use super::failure::Failure;
 use super::option::{Opt, Table};
 
-/// What a command is.
+/// The description of one command.
 pub(super) struct Spec {
-    /// One word, or two with a space between: the first is then the name of a group.
+    /// One word, or two separated by a space: the first is then the name of a group.
     pub name: &'static str,
-    /// What stands after the name, as the help shows it.
+    /// The arguments after the name, as the help shows them.
     pub synopsis: &'static str,
-    /// What it does, in a line.
+    /// One line that says what the command does.
     pub summary: &'static str,
-    /// The help beside the options, in pieces that follow each other.
+    /// The help's text besides the options, in paragraphs.
     pub text: &'static [&'static str],
     pub operands: Operands,
     pub options: &'static [Table],
     pub settings: Settings,
-    /// Every code that it ends with.
+    /// Every exit code of the command.
     pub exit_codes: &'static [Meaning],
-    /// What a wrong command line ends with.
+    /// The exit code for a wrong command line.
     pub usage_code: Code,
     pub run: fn(&Arguments) -> Result<ExitCode, Failure>,
 }
 
-/// What stands on the command line beside options.
+/// The arguments on the command line that are not options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operands {
     None,
     Some {
-        /// What stands for each in the help: `FILE`.
+        /// The placeholder in the help: `FILE`.
         name: &'static str,
-        /// What each is, for an error message: "a PEM file".
+        /// The description in an error message: "a PEM file".
         what: &'static str,
         least: usize,
         most: usize,
     },
 }
 
-/// Whether a command takes settings from a file and the environment too, beside the command line.
+/// Whether a command also takes settings from a file and the environment.
 // A build without `check` checks no settings.
 #[cfg_attr(not(feature = "check"), allow(dead_code))]
 pub(super) enum Settings {
-    /// It does not.
+    /// Only the command line counts.
     None,
-    /// Of its own options.
+    /// The command's own options.
     Own,
-    /// It checks those of another command, when it has no operand and one of these options is given.
+    /// The options of command `of`, which this command checks when it has no operand and one of the options `when` is given.
     Checked { of: &'static Spec, when: &'static [&'static str] },
 }
 
-/// A part of the command that a build may lack: a feature of the crate, and what only a build with it can do.
+/// A feature of the crate that a build may lack, and the commands and options that need it.
 pub(super) struct Part {
     pub feature: &'static str,
     pub is_built: bool,
-    /// The commands that it brings, or that it gives options to.
+    /// The commands that need it, or have options that need it.
     pub commands: &'static [&'static str],
     pub options: &'static [&'static str],
-    /// What naming one of them ends with.
+    /// The exit code when a command line names one of them.
     pub usage_code: Code,
 }
 
-/// The commands that there are, and the parts that may be missing.
+/// All commands, and the parts that this build may lack.
 #[derive(Clone, Copy)]
 pub(super) struct Commands {
-    /// The commands that users meet first come first.
+    /// In the order of the help: the commands for new users are first.
     pub all: &'static [&'static Spec],
     pub parts: &'static [Part],
 }
@@ -80,7 +80,7 @@ impl Spec {
         self.options.iter().flat_map(Table::options)
     }
 
-    /// A command line of this command, as the help shows it.
+    /// An example of its command line, as the help shows it.
     pub(super) fn usage(&self) -> String {
         format!("lockgate {} {}", self.name, self.synopsis)
     }
@@ -97,28 +97,28 @@ impl Commands {
         self.all.iter().copied().find(|command| command.name == name)
     }
 
-    /// The commands whose first word this is; none unless they have a second.
+    /// The commands of two words whose first word is `word`.
     pub(super) fn of_group(self, word: &str) -> impl Iterator<Item = &'static Spec> + '_ {
         let is_of_group =
             move |command: &&Spec| command.name.split_once(' ').is_some_and(|(first, _)| first == word);
         self.all.iter().copied().filter(is_of_group)
     }
 
-    /// The features that this build lacks, without which there is no such command.
+    /// The error for a command that exists only in a build with more features; `None` for any other name.
     pub(super) fn not_built(self, name: &str) -> Option<Failure> {
         let parts: Vec<&Part> = self.missing().filter(|part| part.commands.contains(&name)).collect();
         let features: Vec<&str> = parts.iter().map(|part| part.feature).collect();
         Some(Failure::new(parts.first()?.usage_code, format!("{name}: {}", without(&features))))
     }
 
-    /// What to say of an option that the command would have, if this build had another feature.
+    /// The message for an option that the command has only in a build with more features; `None` for any other option.
     pub(super) fn option_not_built(self, command: &Spec, name: &str) -> Option<String> {
         let mut parts = self.missing().filter(|part| part.commands.contains(&command.name));
         let part = parts.find(|part| part.options.contains(&name))?;
         Some(without(&[part.feature]))
     }
 
-    /// The options that the command would have, if this build had every feature.
+    /// The options that the command has only in a build with more features.
     pub(super) fn options_not_built(self, command: &'static Spec) -> impl Iterator<Item = &'static str> {
         let parts = self.missing().filter(|part| part.commands.contains(&command.name));
         parts.flat_map(|part| part.options.iter().copied())
@@ -129,7 +129,7 @@ impl Commands {
     }
 }
 
-/// What this build lacks, and the way out.
+/// The message that names the missing features, and how to get them.
 pub(super) fn without(features: &[&str]) -> String {
     format!("lockgate was built without {}; cargo install lockgate --features cli", listed(features))
 }

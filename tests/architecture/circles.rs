@@ -1,4 +1,4 @@
-//! Which files name what other files declare, and where that leads in a circle.
+//! Which file names what other files declare, and the circles among them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! The same with other servers: OpenSSL, nginx and Node, from Debian.
+//! The findings with other servers: OpenSSL, nginx and Node, from Debian.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! What is sent: requests whose end, head or target two programs might see differently. Each comes with the readings that
-//! a careful proxy may choose from; `MARK` stands for what tells the requests of one case from all others.
+//! The requests: their end, head or target is one that two programs might read differently. Each has the readings that a
+//! careful proxy may choose from; `MARK` is replaced by what tells this case's requests from all others.
 
 /// A request as a reading has it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! nginx and HAProxy, each run once for its fronts: one as strict as the proxy is by itself, and one that lets through
-//! what it can be told to let through. Every front has a lockgate of its own behind it.
+//! nginx and HAProxy, each run once for all its listeners: one with the proxy's own strictness, and one with the strictness
+//! lowered as far as it can be. Each listener has a lockgate of its own behind it.
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! The drills' client: blocking, a connection each, rude when it is asked to be.
+//! The drills' client: blocking, one connection each; it misbehaves where a drill asks for it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

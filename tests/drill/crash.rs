@@ -1,5 +1,5 @@
-//! Kill -9 while the demo's certificates, or a device's CA and certificate, are being written: the next start always works,
-//! and a CA that was there stays.
+//! `kill -9` while the demo's certificates, or a device's CA and certificate, are being written: the next start always works,
+//! and an existing CA stays.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,5 +1,5 @@
-//! Thousands of clients that take what a server has and give nothing: they connect and say nothing, send half, stall, read
-//! slowly, or only stay. When the server ends one, it comes back.
+//! Thousands of clients that hold what a server has: they connect and send nothing, send half a request, stall, read slowly, or
+//! only stay. When the server closes one, it connects again.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;

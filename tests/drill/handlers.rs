@@ -1,4 +1,4 @@
-//! Handlers that do what they should not. It costs their own client, visibly, and nobody else.
+//! Handlers that misbehave: only their own client suffers, and the log says so.
 
 use std::io::{ErrorKind, Read, Write};
 use std::thread;

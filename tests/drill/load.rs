@@ -1,4 +1,4 @@
-//! The client that behaves well, and the numbers that it brings home.
+//! The well-behaved client of a drill, and its figures.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Clients that hold what others need: every place of the table by bodies that never come and responses that are hardly
+//! Clients that hold what others need: every place of the table by bodies that never come and by responses that are hardly
 //! read, and the workers by streams whose clients are gone.
 
 use std::io::{Read, Write};

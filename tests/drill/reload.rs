@@ -1,4 +1,4 @@
-//! Certificates that are exchanged again and again under load: no request fails, and who connects gets the new one.
+//! Certificates replaced again and again under load: no request fails, and each new connection gets the new certificate.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! Connections that are reset at any point of their life. Afterwards the server must be what it was.
+//! Connections that are reset at any point of their life. Afterwards the server holds nothing of them.
 
 use std::io::{self, Read, Write};
 use std::thread;

@@ -1,4 +1,4 @@
-//! Less than there should be: descriptors that the system does not give, and workers that are all taken.
+//! Too few resources: the system gives no descriptors, or all workers are taken.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The server under drill: a built program, in a process of its own, watched from outside.
+//! The server in a drill: a built program in a process of its own, observed from outside.
 
 use std::fs;
 use std::io::{BufRead, BufReader};

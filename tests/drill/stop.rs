@@ -1,4 +1,4 @@
-//! SIGTERM, while there is much to do and while there are peers who will never answer.
+//! SIGTERM under load, and with peers that never answer.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

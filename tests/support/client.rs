@@ -1,4 +1,4 @@
-//! The client, of which the test decides every byte, and what it makes of the answers.
+//! A client whose every byte the test decides, and how it reads the answers.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};

@@ -1,4 +1,4 @@
-//! Where a test and the handlers of its server wait for each other.
+//! Lets a test and a handler of its server wait for each other.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;

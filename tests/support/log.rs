@@ -1,4 +1,4 @@
-//! Everything that is logged in this process, and what it says about a client.
+//! Collects everything that is logged in this process, and finds the lines about a client.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! A small authority for the TLS of test servers themselves, and to sign what a stub issues.
+//! A small certificate authority: it gives the test servers their own TLS certificates, and signs what the stub issues.
 
 use std::fs;
 use std::path::PathBuf;

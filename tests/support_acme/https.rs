@@ -1,4 +1,4 @@
-//! HTTPS as far as tests need it: a client that asks one question, and a server that answers one a connection.
+//! The HTTPS that the tests need: a client that sends one request, and a server that answers one request a connection.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! A server in this process whose certificate comes from an authority, and the word that it has come.
+//! A server in this process whose certificate comes from an ACME server, and a wait for that certificate.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver};

@@ -1,5 +1,5 @@
-//! An authority that says what Pebble cannot yet: profiles (draft-aaron-acme-profiles) and when to renew (RFC 9773). It
-//! wants no proofs unless it is told to, and looks at no signatures, which Pebble does; it notes what is ordered.
+//! A stub of an ACME server, for what Pebble does not have yet: profiles (draft-aaron-acme-profiles) and renewal information
+//! (RFC 9773). It wants no challenge unless a test says so, verifies no signatures (Pebble does), and records the orders.
 
 use std::io::Read;
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! A client that does what no program does: sends parts of requests, and looks at the connection's end.
+//! A client for what no program does: it sends parts of requests, and observes how the connection ends.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

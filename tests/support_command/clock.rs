@@ -1,4 +1,4 @@
-//! A clock that stands elsewhere, for programs that a test starts (faketime).
+//! Runs a program with another time (faketime).
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
-//! What the tests of the command share: the built binary as a child, certificates made for the occasion, programs that
-//! play the client, and a client of our own for what no program does. Every wait is for an event; each has a bound, which
-//! no passing test comes near, so that a hang fails.
+//! What the tests of the command share: the built binary as a child process, certificates made at run time, programs that act
+//! as clients, and a client of our own. Every wait is for an event, with a bound far above what a passing test needs, so that a
+//! hang fails.
 
 #![allow(dead_code, reason = "each test program uses a part of this")]
 

@@ -1,4 +1,4 @@
-//! Programs that play the client. Where one is missing, the test that needs it is left out and says so; in CI it fails.
+//! Programs that act as clients. Where one is missing, its test is left out and says so; in CI it fails.
 
 use std::env;
 use std::fs::OpenOptions;

@@ -1,6 +1,6 @@
-//! Whether a value is as a JSON Schema says: of the keywords of 2020-12 and draft 7 those that the schema of reports and that of
-//! SARIF use. Another one is a panic, so that nothing in the schema goes unheeded. A member that the schema does not name is a
-//! fault unless it says that others may come, though for readers of reports such members may.
+//! Validates a value against a JSON Schema, with the keywords of 2020-12 and draft 7 that the schema of reports and that of
+//! SARIF use. Another keyword is a panic, so none is ignored. A member that the schema does not name is a fault, unless the
+//! schema allows others: a test wants to see each member described.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What a row of the table cannot say: what handlers get to see, what else stands in an answer, and what comes of others.
+//! What a row of the table cannot say: what handlers see, further fields of an answer, and what follows on the connection.
 
 use std::io::{Read, Write};
 

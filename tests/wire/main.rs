@@ -1,6 +1,6 @@
-//! What the server makes of bytes: each request, however odd and however it is cut up, gets one clear answer, and nothing
-//! that follows it on the connection is ever taken for something else. One table says what must come of what is sent; it is
-//! tried over TLS as a whole and one byte at a time, and on the plain ports.
+//! The server's reading of bytes: each request, however malformed and however it is split, gets one clear answer, and nothing
+//! that follows it on the connection is taken for something else. A table gives requests with their expected answers; each is
+//! sent over TLS whole and one byte at a time, and to the plain ports.
 
 #[path = "../support/mod.rs"]
 mod support;

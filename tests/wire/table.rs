@@ -1,4 +1,4 @@
-//! The table of what may come over the wire: what a row says, and all rows, by group.
+//! The table of requests and expected answers: what a row says, and all rows, by group.
 
 mod asks;
 mod ends;

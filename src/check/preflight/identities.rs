@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::looking::Looking;
+use super::inspection::Inspection;
 #[cfg(feature = "device")]
 use super::state;
 use crate::check::rules;
@@ -15,23 +15,23 @@ use crate::tls::{certificate_rules as of_tls, Chain, Identity};
 #[cfg(feature = "acme")]
 use crate::{Acme, Device};
 
-pub(super) fn look(looking: &mut Looking<'_>) {
-    let settings = looking.settings;
+pub(super) fn look(inspection: &mut Inspection<'_>) {
+    let settings = inspection.settings;
     for (certificate, key) in &settings.pairs {
-        pair(looking, certificate, key);
+        pair(inspection, certificate, key);
     }
     #[cfg(feature = "device")]
     for device in &settings.devices {
-        state::look(looking, device);
+        state::look(inspection, device);
     }
     #[cfg(feature = "acme")]
     for acme in &settings.authorities {
-        authority(looking, acme);
+        authority(inspection, acme);
     }
 }
 
-fn pair(looking: &mut Looking<'_>, certificate: &Path, key: &Path) {
-    let now = looking.machine.now;
+fn pair(inspection: &mut Inspection<'_>, certificate: &Path, key: &Path) {
+    let now = inspection.machine.now;
     let chain = Chain::from_pem_file(certificate).and_then(|chain| chain.with_key_file(key));
     let tried = Identity::try_files(certificate, key);
     let chain = match (chain, tried) {
@@ -47,14 +47,14 @@ fn pair(looking: &mut Looking<'_>, certificate: &Path, key: &Path) {
             };
             let is_told = |finding: &Finding| told_by.is_some_and(|rule| rule.id == finding.id());
             if !chain.findings_of_served(now).iter().any(is_told) {
-                unusable(looking, certificate, key, &error);
+                unusable(inspection, certificate, key, &error);
             }
             chain
         }
         (Err(error), Ok(()) | Err(_)) => {
             // For swapped files the error of loading both says more than the error of reading one.
             let error = Identity::try_files(certificate, key).err().unwrap_or(error);
-            return unusable(looking, certificate, key, &error);
+            return unusable(inspection, certificate, key, &error);
         }
     };
     let file = certificate.display().to_string();
@@ -70,23 +70,23 @@ fn pair(looking: &mut Looking<'_>, certificate: &Path, key: &Path) {
             Some(place) => place.to_string(),
             None => file.clone(),
         };
-        looking.findings.push(finding.at(place));
+        inspection.findings.push(finding.at(place));
     }
-    issuer(looking, &file, &chain);
-    looking.own_certificate(&file, &chain);
+    issuer(inspection, &file, &chain);
+    inspection.own_certificate(&file, &chain);
 }
 
 /// A certificate without a chain works only for clients that trust its issuer itself. The check cannot know whether that
 /// issuer is a root. For public authorities it never is, and that is a finding about the chain.
-fn issuer(looking: &mut Looking<'_>, file: &str, chain: &Chain) {
+fn issuer(inspection: &mut Inspection<'_>, file: &str, chain: &Chain) {
     let way = chain.in_order();
     let [own] = &way[..] else { return };
-    let is_told = |rule: &Rule| looking.findings.iter().any(|finding| finding.id() == rule.id);
+    let is_told = |rule: &Rule| inspection.findings.iter().any(|finding| finding.id() == rule.id);
     if own.is_self_signed() || is_told(&of_tls::MISSING_INTERMEDIATE) {
         return;
     }
     // The authorities that clients on this machine trust by default.
-    let now = looking.machine.now.clamp(own.validity().not_before, own.validity().not_after);
+    let now = inspection.machine.now.clamp(own.validity().not_before, own.validity().not_after);
     if Roots::load(None, None).is_ok_and(|roots| roots.trusted_by(&[own.der().to_vec()], now).is_ok()) {
         return;
     }
@@ -101,39 +101,39 @@ fn issuer(looking: &mut Looking<'_>, file: &str, chain: &Chain) {
             shell_word(&full)
         );
         let finding = Finding::new(&rules::ISSUER_NOT_IN_FILE, seen).at(file.display().to_string());
-        looking.findings.push(finding.fixed_by(fix));
+        inspection.findings.push(finding.fixed_by(fix));
     }
-    looking.but = Some(format!(", for clients that trust {issuer} itself"));
+    inspection.but = Some(format!(", for clients that trust {issuer} itself"));
 }
 
-fn unusable(looking: &mut Looking<'_>, certificate: &Path, key: &Path, error: &Error) {
-    looking.failed(&rules::IDENTITY_UNUSABLE, error);
+fn unusable(inspection: &mut Inspection<'_>, certificate: &Path, key: &Path, error: &Error) {
+    inspection.failed(&rules::IDENTITY_UNUSABLE, error);
     let command = match error {
         Error::Identity { file: Some(file), fault } => fault.command_for(file),
         _ => None,
     };
     let show = || format!("lockgate cert show {} --key {}", shell_word(certificate), shell_word(key));
     let fix = command.unwrap_or_else(show);
-    if let Some(finding) = looking.findings.pop() {
-        looking.findings.push(finding.fixed_by(fix));
+    if let Some(finding) = inspection.findings.pop() {
+        inspection.findings.push(finding.fixed_by(fix));
     }
 }
 
 #[cfg(feature = "acme")]
-fn authority(looking: &mut Looking<'_>, acme: &Acme) {
+fn authority(inspection: &mut Inspection<'_>, acme: &Acme) {
     if let Err(error) = acme.inspect() {
-        looking.failed(&rules::SETTING_UNUSABLE, &error);
+        inspection.failed(&rules::SETTING_UNUSABLE, &error);
     }
     if let Some(authority) = acme.lacks_terms() {
-        looking.found(&rules::ACME_TERMS, format!("the terms are not accepted for {authority}"));
+        inspection.found(&rules::ACME_TERMS, format!("the terms are not accepted for {authority}"));
     }
-    if acme.proof() == crate::Challenge::Http01 && looking.settings.redirect.is_none() {
-        looking.found(&rules::ACME_UNANSWERED, "http-01 needs plain HTTP, and no port answers it");
+    if acme.proof() == crate::Challenge::Http01 && inspection.settings.redirect.is_none() {
+        inspection.found(&rules::ACME_UNANSWERED, "http-01 needs plain HTTP, and no port answers it");
     }
     // The device identity is served while there is no certificate, and when the names have changed.
-    state::look(looking, &Device::new(acme.state_dir()));
+    state::look(inspection, &Device::new(acme.state_dir()));
     let file = acme.state_dir().join("acme").join("certificate.pem");
     if let Ok(chain) = Chain::from_pem_file(&file) {
-        looking.own_certificate(&file.display().to_string(), &chain);
+        inspection.own_certificate(&file.display().to_string(), &chain);
     }
 }

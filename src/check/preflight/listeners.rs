@@ -10,7 +10,7 @@ use serde_json::json;
 use super::super::client::Client;
 use super::super::line::Dialer;
 use super::super::rules;
-use super::looking::Looking;
+use super::inspection::Inspection;
 use crate::finding::{Finding, Rule};
 use crate::listen;
 use crate::url::Host;
@@ -18,8 +18,8 @@ use crate::url::Host;
 /// The time limit for connecting to the program on the port, and for its handshake; it is on this machine.
 const PHASE: Duration = Duration::from_secs(2);
 
-pub(super) fn look(looking: &mut Looking<'_>) {
-    let settings = looking.settings;
+pub(super) fn look(inspection: &mut Inspection<'_>) {
+    let settings = inspection.settings;
     let https = addresses(&settings.https);
     let http = settings.redirect.as_deref().map(addresses);
     let collide = match (&https, &http) {
@@ -28,29 +28,29 @@ pub(super) fn look(looking: &mut Looking<'_>) {
         }
         _ => false,
     };
-    let is_itself = listener(looking, "HTTPS", &settings.https, https, false);
+    let is_itself = listener(inspection, "HTTPS", &settings.https, https, false);
     match (&settings.redirect, http) {
         (Some(address), Some(_)) if collide => {
             let https = &settings.https;
-            looking.found(
+            inspection.found(
                 &rules::ONE_PORT_FOR_BOTH,
                 format!("HTTPS is set to {https}, and plain HTTP to {address}"),
             );
         }
         (Some(address), Some(found)) => {
             let port = found.as_ref().ok().and_then(|found| found.first()).map(SocketAddr::port);
-            listener(looking, "HTTP", address, found, is_itself);
+            listener(inspection, "HTTP", address, found, is_itself);
             if let Some(port) = port.filter(|&port| port != 80) {
-                looking.found(&rules::REDIRECT_PORT, format!("the redirect is on port {port}"));
+                inspection.found(&rules::REDIRECT_PORT, format!("the redirect is on port {port}"));
             }
         }
-        _ => looking.found(&rules::REDIRECT_OFF, "no port answers plain HTTP"),
+        _ => inspection.found(&rules::REDIRECT_OFF, "no port answers plain HTTP"),
     }
 }
 
 /// Tries one port. Returns whether this server runs on it; `by_itself` says that this is expected.
 fn listener(
-    looking: &mut Looking<'_>,
+    inspection: &mut Inspection<'_>,
     name: &'static str,
     address: &str,
     found: io::Result<Vec<SocketAddr>>,
@@ -59,14 +59,14 @@ fn listener(
     let opened = found.and_then(listen::first_of);
     let error = match opened {
         Ok(_) => {
-            state_of(looking, name, "free");
+            state_of(inspection, name, "free");
             return false;
         }
         Err(error) => error,
     };
     let is_taken = error.kind() == ErrorKind::AddrInUse;
-    if is_taken && (by_itself || (name == "HTTPS" && serves_already(looking, address))) {
-        state_of(looking, name, "already served");
+    if is_taken && (by_itself || (name == "HTTPS" && serves_already(inspection, address))) {
+        state_of(inspection, name, "already served");
         let seen = match by_itself {
             true => {
                 format!("the port of {address} is taken, most likely by the same server, for plain HTTP")
@@ -75,11 +75,11 @@ fn listener(
                 format!("the program on {address} shows one of these certificates: this server runs already")
             }
         };
-        looking.found(&rules::ALREADY_SERVED, seen);
+        inspection.found(&rules::ALREADY_SERVED, seen);
         return true;
     }
     let (rule, state) = of_error(error.kind());
-    state_of(looking, name, state);
+    state_of(inspection, name, state);
     let seen = match error.kind() {
         ErrorKind::AddrInUse => {
             format!(
@@ -92,19 +92,19 @@ fn listener(
         }
         _ => format!("{name}: nothing can listen on {address}: {error}"),
     };
-    looking.findings.push(Finding::new(rule, seen));
+    inspection.findings.push(Finding::new(rule, seen));
     false
 }
 
-fn state_of(looking: &mut Looking<'_>, name: &str, state: &str) {
-    let listeners = looking.facts.entry("listeners").or_insert_with(|| json!({}));
+fn state_of(inspection: &mut Inspection<'_>, name: &str, state: &str) {
+    let listeners = inspection.facts.entry("listeners").or_insert_with(|| json!({}));
     if let Some(listeners) = listeners.as_object_mut() {
         listeners.insert(name.to_lowercase(), state.into());
     }
 }
 
 /// Whether the program on the port shows a certificate of these settings.
-fn serves_already(looking: &mut Looking<'_>, address: &str) -> bool {
+fn serves_already(inspection: &mut Inspection<'_>, address: &str) -> bool {
     let Ok(found) = addresses(address) else { return false };
     let Some(first) = found.first() else { return false };
     let ip = match first.ip() {
@@ -120,8 +120,8 @@ fn serves_already(looking: &mut Looking<'_>, address: &str) -> bool {
     let shown = Client::new(crate::check::PROTOCOLS, None)
         .and_then(|client| Ok(client.connect(dialer.dial(first.port())?, &Host::Ip(ip))?))
         .map(|(_, handshake)| handshake.chain);
-    looking.connections += dialer.opened();
-    shown.is_ok_and(|chain| chain.first().is_some_and(|first| looking.own.contains(first)))
+    inspection.connections += dialer.opened();
+    shown.is_ok_and(|chain| chain.first().is_some_and(|first| inspection.own.contains(first)))
 }
 
 /// Not empty.

@@ -5,8 +5,8 @@
 //! `listeners` the ports. The command and embedding programs call it.
 
 mod identities;
+mod inspection;
 mod listeners;
-mod looking;
 #[cfg(feature = "device")]
 mod state;
 #[cfg(test)]
@@ -28,7 +28,7 @@ use crate::Acme;
 #[cfg(feature = "device")]
 use crate::Device;
 use crate::{ClientAuth, Limits};
-use looking::{Looking, Machine, Settings};
+use inspection::{Inspection, Machine, Settings};
 
 /// A check of the settings of a server before it starts. It has the same settings as
 /// [`ServerBuilder`](crate::ServerBuilder).
@@ -120,7 +120,7 @@ impl Preflight {
     }
 
     fn run_on(&self, machine: &Machine) -> Report {
-        let mut looking = Looking {
+        let mut inspection = Inspection {
             settings: &self.settings,
             machine,
             findings: Vec::new(),
@@ -130,27 +130,27 @@ impl Preflight {
             own: Vec::new(),
             but: None,
         };
-        settings(&mut looking);
+        settings(&mut inspection);
         // Without readable settings, other findings would be guesses.
         if self.settings.faults.is_empty() || !self.settings.has_no_identity() {
-            clock(&mut looking);
-            identities::look(&mut looking);
-            clients(&mut looking);
-            limits(&mut looking);
-            listeners::look(&mut looking);
+            clock(&mut inspection);
+            identities::look(&mut inspection);
+            clients(&mut inspection);
+            limits(&mut inspection);
+            listeners::look(&mut inspection);
         }
-        let mut findings = looking.findings;
+        let mut findings = inspection.findings;
         finding::worst_first(&mut findings);
         Report {
             kind: Kind::Preflight,
             subject: self.settings.subject(),
             checked_at: machine.now,
             findings,
-            facts: looking.facts,
-            unknown: looking.unknown,
-            connections: looking.connections,
+            facts: inspection.facts,
+            unknown: inspection.unknown,
+            connections: inspection.connections,
             is_complete: true,
-            but: looking.but,
+            but: inspection.but,
         }
     }
 }
@@ -165,76 +165,78 @@ impl fmt::Debug for Preflight {
     }
 }
 
-fn settings(looking: &mut Looking<'_>) {
-    for fault in &looking.settings.faults {
-        looking.found(&rules::SETTING_UNUSABLE, format!("in the settings, {fault}"));
+fn settings(inspection: &mut Inspection<'_>) {
+    for fault in &inspection.settings.faults {
+        inspection.found(&rules::SETTING_UNUSABLE, format!("in the settings, {fault}"));
     }
-    if looking.settings.has_no_identity() && looking.settings.faults.is_empty() {
-        looking.found(&rules::SETTING_UNUSABLE, "there is no certificate and no key to serve with");
+    if inspection.settings.has_no_identity() && inspection.settings.faults.is_empty() {
+        inspection.found(&rules::SETTING_UNUSABLE, "there is no certificate and no key to serve with");
     }
 }
 
-fn clock(looking: &mut Looking<'_>) {
-    let now = looking.machine.now;
-    looking.facts.insert("clock".into(), now.into());
+fn clock(inspection: &mut Inspection<'_>) {
+    let now = inspection.machine.now;
+    inspection.facts.insert("clock".into(), now.into());
     if !is_plausible(now) {
         let (now, built) = (iso8601_of(now), iso8601_of(built::BUILT));
-        looking.found(
+        inspection.found(
             &rules::CLOCK_IMPLAUSIBLE,
             format!("this machine's clock says {now}, and the program was built after {built}"),
         );
     }
 }
 
-fn clients(looking: &mut Looking<'_>) {
-    let Some(auth) = &looking.settings.clients else { return };
+fn clients(inspection: &mut Inspection<'_>) {
+    let Some(auth) = &inspection.settings.clients else { return };
     let clients = match Clients::load(auth.clone()) {
         Ok(clients) => clients,
-        Err(error) => return looking.failed(&rules::CLIENT_AUTH_UNUSABLE, &error),
+        Err(error) => return inspection.failed(&rules::CLIENT_AUTH_UNUSABLE, &error),
     };
-    let clock = UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(looking.machine.now).unwrap_or(0));
+    let clock =
+        UNIX_EPOCH + std::time::Duration::from_secs(u64::try_from(inspection.machine.now).unwrap_or(0));
     if clients.expiry(clock) > Expiry::Distant {
-        looking.found(
+        inspection.found(
             &rules::CLIENT_CRL_DUE,
             "a revocation list is to be replaced soon, and then its clients are refused",
         );
     }
     #[cfg(feature = "acme")]
     if clients.are_required()
-        && looking.settings.authorities.iter().any(|acme| acme.proof() == crate::Challenge::TlsAlpn01)
+        && inspection.settings.authorities.iter().any(|acme| acme.proof() == crate::Challenge::TlsAlpn01)
     {
-        looking.found(
+        inspection.found(
             &rules::ACME_UNANSWERED,
             "tls-alpn-01 is asked by an authority that has no certificate of its own, and clients must have one here",
         );
     }
 }
 
-fn limits(looking: &mut Looking<'_>) {
-    let limits = &looking.settings.limits;
+fn limits(inspection: &mut Inspection<'_>) {
+    let limits = &inspection.settings.limits;
     let faults = limits.faults();
     if !faults.is_empty() {
         for fault in faults {
-            looking.found(&rules::LIMIT_OUT_OF_RANGE, fault.to_string());
+            inspection.found(&rules::LIMIT_OUT_OF_RANGE, fault.to_string());
         }
         return;
     }
-    let files = looking.machine.open_files;
-    let (_, connections) = limits.within_open_files(files, looking.settings.redirect.is_some());
-    looking.facts.insert("connections".into(), connections.into());
+    let files = inspection.machine.open_files;
+    let (_, connections) = limits.within_open_files(files, inspection.settings.redirect.is_some());
+    inspection.facts.insert("connections".into(), connections.into());
     if connections < limits.connections {
         let wanted = limits.connections;
-        looking.found(
+        inspection.found(
             &rules::CONNECTIONS_CUT_DOWN,
             format!("{files} open files leave room for {connections} connections of {wanted}"),
         );
     }
     let ceiling = limits.memory_with(connections);
-    looking
-        .facts
-        .insert("memory".into(), json!({"ceiling_bytes": ceiling, "machine_bytes": looking.machine.memory}));
-    match looking.machine.memory {
-        Some(memory) if ceiling > memory => looking.found(
+    inspection.facts.insert(
+        "memory".into(),
+        json!({"ceiling_bytes": ceiling, "machine_bytes": inspection.machine.memory}),
+    );
+    match inspection.machine.memory {
+        Some(memory) if ceiling > memory => inspection.found(
             &rules::MEMORY_SHORT,
             format!(
                 "with {connections} connections and everything full lockgate takes {} MiB, and there are {} MiB",
@@ -243,7 +245,7 @@ fn limits(looking: &mut Looking<'_>) {
             ),
         ),
         Some(_) => {}
-        None => looking.unknown.push("how much memory this machine has".to_string()),
+        None => inspection.unknown.push("how much memory this machine has".to_string()),
     }
 }
 

@@ -6,42 +6,42 @@ use std::path::Path;
 use rustix::fs::Access;
 
 use super::super::rules;
-use super::looking::Looking;
+use super::inspection::Inspection;
 use crate::error::Error;
 use crate::finding::{shell_word, Finding};
 use crate::tls::{certificate_rules as of_tls, loose_mode_of, Chain};
 use crate::Device;
 
-pub(super) fn look(looking: &mut Looking<'_>, device: &Device) {
+pub(super) fn look(inspection: &mut Inspection<'_>, device: &Device) {
     let dir = device.state_dir();
     let shown = dir.display().to_string();
     if let Err(why) = may_write(dir) {
         let shell = format!("install -d -m 700 -o USER {}", shell_word(dir));
-        return looking.findings.push(Finding::new(&rules::STATE_UNUSABLE, why).at(shown).fixed_by(shell));
+        return inspection.findings.push(Finding::new(&rules::STATE_UNUSABLE, why).at(shown).fixed_by(shell));
     }
     if !dir.exists() {
         let seen = "the directory does not exist yet; the first start makes it";
-        return looking.findings.push(Finding::new(&rules::STATE_MISSING, seen).at(shown));
+        return inspection.findings.push(Finding::new(&rules::STATE_MISSING, seen).at(shown));
     }
     if let Some(mode) = open_to_others(dir) {
         let seen = format!("users other than its owner may read or write it (mode {mode:04o})");
         let fix = format!("chmod 700 {}", shell_word(dir));
-        looking.findings.push(Finding::new(&rules::STATE_OPEN, seen).at(shown).fixed_by(fix));
+        inspection.findings.push(Finding::new(&rules::STATE_OPEN, seen).at(shown).fixed_by(fix));
     }
     for key in ["ca-key.pem", "key.pem"].map(|name| dir.join(name)) {
         if let Some(loose) = loose_mode_of(&key) {
             let finding = Finding::new(&of_tls::KEY_FILE_MODE, loose.seen()).at(key.display().to_string());
-            looking.findings.push(finding.fixed_by(loose.fix(&key)));
+            inspection.findings.push(finding.fixed_by(loose.fix(&key)));
         }
     }
-    match device.inspect(looking.machine.now) {
+    match device.inspect(inspection.machine.now) {
         Ok(()) => {}
-        Err(error @ Error::Setting { .. }) => looking.failed(&rules::SETTING_UNUSABLE, &error),
-        Err(error) => looking.failed(&rules::DEVICE_CA_UNUSABLE, &error),
+        Err(error @ Error::Setting { .. }) => inspection.failed(&rules::SETTING_UNUSABLE, &error),
+        Err(error) => inspection.failed(&rules::DEVICE_CA_UNUSABLE, &error),
     }
     let certificate = dir.join("cert.pem");
     if let Ok(chain) = Chain::from_pem_file(&certificate) {
-        looking.own_certificate(&certificate.display().to_string(), &chain);
+        inspection.own_certificate(&certificate.display().to_string(), &chain);
     }
 }
 

@@ -41,18 +41,18 @@ pub(super) fn for_people(report: &Report, paint: Paint) -> String {
     text
 }
 
-/// The paths that were not looked at, at most ten of them.
+/// The skipped paths, at most ten of them.
 fn skipped(report: &Report) -> String {
     const SHOWN: usize = 10;
     let mut text = String::new();
     for (index, skipped) in report.skipped().iter().enumerate() {
         if index == SHOWN {
             let more = report.skipped().len() - SHOWN;
-            text.push_str(&format!("not looked at: {more} more; --json lists them\n"));
+            text.push_str(&format!("skipped: {more} more; --json lists them\n"));
             break;
         }
         let (path, reason) = (escape::line(&skipped.path), skipped.why.reason());
-        text.push_str(&format!("not looked at: {path}: {}\n", escape::line(&reason)));
+        text.push_str(&format!("skipped: {path}: {}\n", escape::line(&reason)));
     }
     if !text.is_empty() {
         text.push('\n');

@@ -1,4 +1,5 @@
-//! The settings of a preflight, the state of the machine, and the findings so far. The parts of the check write into it.
+//! One run of the preflight: its settings, the state of the machine, and the findings so far. Each part of the preflight adds
+//! to it.
 
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ use crate::Acme;
 use crate::Device;
 use crate::{ClientAuth, Limits};
 
-/// The settings: what is to be served, and where.
+/// What is to be served, and where.
 pub(super) struct Settings {
     pub(super) pairs: Vec<(PathBuf, PathBuf)>,
     #[cfg(feature = "device")]
@@ -83,8 +84,8 @@ pub(super) struct Machine {
     pub(super) open_files: usize,
 }
 
-/// A running check.
-pub(super) struct Looking<'a> {
+/// A running preflight.
+pub(super) struct Inspection<'a> {
     pub(super) settings: &'a Settings,
     pub(super) machine: &'a Machine,
     pub(super) findings: Vec<Finding>,
@@ -97,7 +98,7 @@ pub(super) struct Looking<'a> {
     pub(super) but: Option<String>,
 }
 
-impl Looking<'_> {
+impl Inspection<'_> {
     pub(super) fn found(&mut self, rule: &'static Rule, seen: impl Into<String>) {
         self.findings.push(Finding::new(rule, seen));
     }
