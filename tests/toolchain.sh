@@ -6,8 +6,9 @@
 #   RUSTC=$(tests/toolchain.sh 1.85 armv7-unknown-linux-gnueabihf) cargo build --target armv7-unknown-linux-gnueabihf
 #
 # On Debian 12 it takes the compilers from Debian's packages (rustc-web): 1.85 for x86-64, i686, armv7, aarch64, powerpc64le
-# and s390x, 1.96 for x86-64 and aarch64. It unpacks them into a folder and installs no compiler. Elsewhere it asks rustup for
-# that version. Linkers, the targets' libc and qemu are installed with apt-get where that is possible (tests/install.sh).
+# and s390x, 1.96 for x86-64 and aarch64, and from Debian 11 1.78. It unpacks them, and the libraries that they need, into a
+# folder, and installs no compiler. Elsewhere it asks rustup for that version. Linkers, the targets' libc and qemu are
+# installed with apt-get where that is possible (tests/install.sh).
 #
 # The folder is toolchains/ in cargo's target folder, or LOCKGATE_TOOLCHAINS; a second call does nothing. 0.4 GB each for
 # the compiler, 0.1 to 0.2 GB for a target. It exits with 69 when a part cannot be had, and says which and why.
@@ -54,12 +55,14 @@ tools() {
 # own, so that it needs no root, and the lists of this machine stay as they are.
 apt() {
     local name=$1 state=$folder/apt/$1 program=$2
+    local older=()
+    [ ! -d "$state/sources.list.d" ] || older=(-oDir::Etc::SourceList=/dev/null -oDir::Etc::SourceParts="$state/sources.list.d")
     shift 2
     mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
     : >>"$state/status"
     "$program" -oAPT::Architecture="$name" -oAPT::Architectures::="$name" -oAPT::Sandbox::User="$(id -un)" \
         -oDir::State="$state" -oDir::State::lists="$state/lists" -oDir::State::status="$state/status" \
-        -oDir::Cache="$state/cache" -oAcquire::Languages=none -oAcquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
+        -oDir::Cache="$state/cache" "${older[@]}" -oAcquire::Languages=none -oAcquire::IndexTargets::deb::DEP-11::DefaultEnabled=false "$@"
 }
 
 # Brings the lists of packages for that processor. A list that cannot be had only matters if a package is then missing.
@@ -80,23 +83,40 @@ unpack() {
     done
 }
 
-# The compiler itself, from Debian. What its libraries need beside libc is on most machines, but not on all.
+# Takes packages from Debian 11 in place of Debian 12, from the same servers.
+look_in_older() {
+    local parts=$folder/apt/$1/sources.list.d file
+    mkdir -p "$parts"
+    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+        [ ! -e "$file" ] || sed 's/bookworm/bullseye/g' "$file" >"$parts/$(basename "$file")"
+    done
+    lists "$1"
+}
+
+# The compiler itself, from Debian.
 compiler_from_debian() {
-    local name=$1 release llvm
+    local name=$1 release llvm others
     release=$(release "$name" rustc-web)
-    [ -n "$release" ] || return 1
+    if [ -z "$release" ]; then
+        look_in_older "$name"
+        release=$(release "$name" rustc-web)
+        [ -n "$release" ] || return 1
+    fi
     say "unpacking rustc $release into $folder"
     unpack "$name" rustc-web="$release" libstd-rust-web-dev="$release" "libstd-rust-web-$version=$release"
     llvm=$(apt "$name" apt-cache depends "libstd-rust-web-$version=$release" | sed -n 's/^ *Depends: \(libllvm[0-9]*\)$/\1/p')
     unpack "$name" "$llvm"
-    rm -rf "$folder/root/usr/share"
-    if ldd "$folder"/root/usr/lib/*-linux-gnu/libLLVM*.so* | grep -q 'not found'; then
-        tests/install.sh libraries-of-rustc="libedit2 libffi8 libxml2 libz3-4 libzstd1 zlib1g"
-        if ldd "$folder"/root/usr/lib/*-linux-gnu/libLLVM*.so* | grep 'not found' >&2; then
-            cannot "rustc $version needs these libraries: apt-get install libedit2 libffi8 libxml2 libz3-4 libzstd1 zlib1g"
-        fi
+    if LD_LIBRARY_PATH=$(libraries) ldd "$folder"/root/usr/lib/*/libLLVM*.so* | grep 'not found' >&2; then
+        # Everything that LLVM needs, but libc and what belongs to gcc, which rustc cannot link without.
+        mapfile -t others < <(apt "$name" apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts --no-breaks \
+            --no-replaces --no-enhances "$llvm" | grep -E '^[a-z0-9]' | grep -vE "^(libc6|libgcc-s1|libcrypt1|libstdc\\+\\+6|gcc-.*|$llvm)$")
+        unpack "$name" "${others[@]}"
     fi
+    rm -rf "$folder/root/usr/share"
 }
+
+# The folders of the libraries of a compiler from Debian.
+libraries() { find "$folder/root" -name '*.so*' -not -path '*/rustlib/*' -printf '%h\n' | sort -u | paste -sd:; }
 
 # The standard library of a target, from Debian.
 target_from_debian() {
@@ -139,8 +159,8 @@ if [ ! -e "$folder/bin/rustc" ]; then
     name=$(debian_name "$host" || true)
     if [ -n "$name" ] && command -v apt-get dpkg >/dev/null && lists "$name" && compiler_from_debian "$name"; then
         rm -rf "$folder/apt/$name"
-        home='$(dirname "$(readlink -f "$0")")/../root/usr'
-        libraries="export LD_LIBRARY_PATH=\"\$home/lib/$(dpkg-architecture -q DEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiarch)\""
+        home=$folder/root/usr
+        libraries="export LD_LIBRARY_PATH='$(libraries)'"
         echo debian >"$folder/source"
     elif command -v rustup >/dev/null && rustup toolchain install "$version" --profile minimal >&2; then
         home=$(cd "$(dirname "$(rustup which --toolchain "$version" rustc)")/.." && pwd)
