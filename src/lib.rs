@@ -112,6 +112,7 @@ mod server;
 mod tls;
 #[cfg(any(feature = "acme", feature = "check"))]
 mod url;
+pub mod web;
 
 pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 /// [`Value`](serde_json::Value) and the errors of serde_json are part of lockgate's interface, so programs can use the same

@@ -41,7 +41,7 @@ const MOST_CRATES: usize = 30;
 const MOST_FOR_ACME: usize = 15;
 
 /// The rooms that do something of their own, and what they do it with.
-const EVERYBODY: [&str; 18] = [
+const EVERYBODY: [&str; 19] = [
     "std::net",
     "mio",
     "rustls",
@@ -59,6 +59,7 @@ const EVERYBODY: [&str; 18] = [
     "crate::redirect",
     "crate::check",
     "crate::scan",
+    "crate::web",
     "crate::command",
 ];
 
@@ -166,6 +167,7 @@ fn rooms_know_only_whom_they_may_know() {
                 "crate::server",
                 "crate::tls",
                 "crate::redirect",
+                "crate::web",
                 "crate::command",
             ],
             // Who the client is by its certificate is a value as well.
@@ -190,6 +192,7 @@ fn rooms_know_only_whom_they_may_know() {
                 "crate::server",
                 "crate::tls",
                 "crate::redirect",
+                "crate::web",
                 "crate::command",
             ],
             &["std::net::SocketAddr"],
@@ -230,7 +233,28 @@ fn rooms_know_only_whom_they_may_know() {
             &[],
         ),
         // It knows the agents of identities by the contract in `tls`, and what makes identities not at all.
-        ("server", &["crate::acme", "crate::device", "crate::check", "crate::command"], &[]),
+        ("server", &["crate::acme", "crate::device", "crate::check", "crate::web", "crate::command"], &[]),
+        // What handlers call: it knows requests, responses and files, and nobody who serves them.
+        (
+            "web",
+            &[
+                "std::net",
+                "std::thread",
+                "mio",
+                "threadpool",
+                "rustls",
+                "webpki",
+                "crate::router",
+                "crate::server",
+                "crate::tls",
+                "crate::redirect",
+                "crate::acme",
+                "crate::device",
+                "crate::check",
+                "crate::command",
+            ],
+            &[],
+        ),
         // They know what waits by a descriptor and a key, and what is served by what they ask of it.
         ("server::poller", &CONNECTIONS, &[]),
         ("server::workers", &CONNECTIONS, &[]),

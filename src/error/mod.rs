@@ -9,6 +9,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use ::http::StatusCode;
+
 use crate::escape;
 use raw::Raw;
 
@@ -80,6 +82,14 @@ pub enum Error {
         /// What is wrong with it.
         fault: ParameterFault,
     },
+    /// A request that cannot be answered as it asks, and the status that says so. Uploads and forms make it, and programs may,
+    /// with [`Error::answer`]. Below 500 the client is shown the source's text; from 500 up the text goes only to the log.
+    Answer {
+        /// The response's status.
+        status: StatusCode,
+        /// Why. Its type tells where it comes from, such as [`UploadFault`](crate::web::UploadFault).
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// An authority issued no certificate (ACME, RFC 8555). Occurs with the feature `acme`.
     Acme {
         /// The URL of the authority's directory.
@@ -111,6 +121,18 @@ pub enum ParameterFault {
 impl Error {
     pub(crate) fn identity(file: impl Into<Option<PathBuf>>, fault: IdentityFault) -> Self {
         Error::Identity { file: file.into(), fault }
+    }
+
+    /// An error with the status that the client gets, for handlers. The source may be an error or a text.
+    ///
+    /// ```
+    /// use lockgate::{Error, IntoResponse, StatusCode};
+    ///
+    /// let error = Error::answer(StatusCode::CONFLICT, "the sensor is being calibrated");
+    /// assert_eq!(error.into_response().status(), 409);
+    /// ```
+    pub fn answer(status: StatusCode, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::Answer { status, source: source.into() }
     }
 
     /// Whether a listening socket was refused because another program has the port.
@@ -159,6 +181,7 @@ impl fmt::Display for Raw<'_, Error> {
             Error::Io { doing, source } => write!(f, "{doing}: {source}"),
             Error::Body(fault) => fault.fmt(f),
             Error::Parameter { name, fault } => write!(f, "the path's parameter {name}: {fault}"),
+            Error::Answer { source, .. } => source.fmt(f),
             Error::Acme { authority, fault } => write!(f, "no certificate from {authority}: {fault}"),
             Error::Check { what, fault } => write!(f, "{what}: {fault}"),
         }
@@ -186,6 +209,7 @@ impl std::error::Error for Error {
             Error::Device { fault: crate::DeviceFault::Io(source), .. } => Some(source),
             Error::Body(BodyFault::Json(source)) => Some(source),
             Error::Body(BodyFault::Io(source)) => Some(source),
+            Error::Answer { source, .. } => Some(&**source),
             Error::Acme {
                 fault: AcmeFault::Unreachable { source, .. } | AcmeFault::State { source, .. },
                 ..

@@ -209,8 +209,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A fault of the body becomes the status that [`BodyFault`](crate::BodyFault) names, a fault of a path parameter 404.
-/// Everything else becomes 500, and its text goes only to the log.
+/// A fault of the body becomes the status that [`BodyFault`](crate::BodyFault) names, a fault of a path parameter 404, and
+/// [`Error::Answer`] its own status. Everything else becomes 500, and its text goes only to the log.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         if let Error::Parameter { fault, .. } = &self {
@@ -234,9 +234,13 @@ impl IntoResponse for Error {
                     .into_response();
             }
             Error::Body(_) => StatusCode::BAD_REQUEST,
+            Error::Answer { status, .. } if !status.is_server_error() => *status,
             other => {
                 handler_call::note("a handler failed", format_args!("failed: {other}"));
-                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+                return match other {
+                    Error::Answer { status, .. } => status.into_response(),
+                    _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+                };
             }
         };
         let response = Problem::new(status).detail(self.to_string()).into_response();

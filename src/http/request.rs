@@ -371,7 +371,7 @@ impl<'a> Request<'a> {
     }
 
     /// Refuses a coded body, because nothing here decodes it.
-    fn check_content_coding(&self) -> Result<(), Error> {
+    pub(crate) fn check_content_coding(&self) -> Result<(), Error> {
         let codings = self
             .fields
             .iter()

@@ -1,0 +1,11 @@
+//! What a device's program does around requests and responses: uploads, forms and cookies. Knows `http` and `error`, and neither
+//! sockets nor routes nor TLS; handlers call it, and a program that does not use it links nothing of it.
+
+mod digest;
+mod request;
+mod temporary;
+mod upload;
+mod upload_fault;
+
+pub use upload::{Progress, Received, Saved, Upload};
+pub use upload_fault::UploadFault;
