@@ -22,6 +22,11 @@ pub fn router(input: &[u8]) {
     crate::router::properties::hold(input);
 }
 
+/// See `web::multipart`.
+pub fn multipart(input: &[u8]) {
+    crate::web::multipart::properties::hold(input);
+}
+
 /// See `tls::x509`.
 pub fn certificate(input: &[u8]) {
     crate::tls::certificate_properties(input);

@@ -15,7 +15,7 @@ use lockgate::{Error, Limits, Request, Response, Router, StatusCode};
 use ring::digest::{digest, SHA256, SHA512};
 use tempfile::TempDir;
 
-use support::{await_lines, chunked, noise, serve_within, Gate, Serving};
+use support::{await_lines, chunked, noise, post, serve_within, Gate, Serving};
 
 const MIB: usize = 1024 * 1024;
 
@@ -399,4 +399,105 @@ fn the_fault_of_an_upload_can_be_told_by_its_type() {
     let Err(Error::Answer { status, source }) = request.save_to("/", "..") else { panic!("saved") };
     assert_eq!(status, 400);
     assert!(matches!(source.downcast_ref(), Some(UploadFault::Name(_))));
+}
+
+/// `POST /form` saves the file of a form.
+fn saving_forms(dir: &Path) -> Router {
+    let dir = dir.to_path_buf();
+    Router::new().post("/form", move |request: &mut Request| -> Result<Response, Error> {
+        let mut form = request.multipart()?;
+        let mut answer = Response::new(StatusCode::NO_CONTENT);
+        while let Some(part) = form.next_part()? {
+            if let Some(name) = part.file_name().map(String::from) {
+                answer = Response::text(part.save_to(&dir, &name)?.sha256_hex());
+            }
+        }
+        Ok(answer)
+    })
+}
+
+fn form(file_name: &str, content: &[u8]) -> Vec<u8> {
+    let head = format!("--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"{file_name}\"\r\n\r\n");
+    let form = [head.as_bytes(), content, b"\r\n--b--\r\n"].concat();
+    let head = format!(
+        "POST /form HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {}\r\n\r\n",
+        form.len()
+    );
+    [head.as_bytes(), &form].concat()
+}
+
+#[test]
+fn a_forms_file_is_saved_as_it_comes_and_its_connection_is_kept() {
+    let dir = TempDir::new().unwrap();
+    let serving = serve_within(saving_forms(dir.path()), large_bodies);
+    let mut client = serving.connect();
+    for length in [0, 1, 40_000, 3 * MIB] {
+        let content = noise(length);
+        client.send(form("a.bin", &content));
+        let reply = client.reply();
+        assert_eq!(
+            (reply.status, reply.text(), reply.closes()),
+            (200, &*sha256(&content), false),
+            "{length}"
+        );
+        assert!(fs::read(dir.path().join("a.bin")).unwrap() == content);
+    }
+}
+
+#[test]
+fn a_form_that_is_broken_or_cut_or_names_another_folder_leaves_nothing() {
+    let dir = TempDir::new().unwrap();
+    let serving = serve_within(saving_forms(dir.path()), large_bodies);
+    for name in ["../a", "/etc/passwd", ".profile", "C:\\a.bin", ""] {
+        let mut client = serving.connect();
+        client.send(form(name, b"x"));
+        let reply = client.reply();
+        assert_eq!(reply.status, 400, "{name}");
+        reply.problem();
+    }
+    // The last boundary is missing: the request is whole, and its form is not.
+    for length in [100, 500_000] {
+        let whole = String::from_utf8(form("a.bin", "x".repeat(length).as_bytes())).unwrap();
+        let mut client = serving.connect();
+        client.send(whole.replace("--b--", "--b__"));
+        assert_eq!(client.reply().status, 400);
+    }
+    let whole = form("a.bin", &noise(MIB));
+    for sent in [200, 100_000, whole.len() - 3] {
+        let mut client = serving.connect();
+        client.send(&whole[..sent]);
+        client.reset();
+    }
+    let mut client = serving.connect();
+    client.send(post("/form", b"a=b"));
+    assert_eq!(client.reply().status, 415);
+    await_names(dir.path(), &[]);
+}
+
+/// A part is whole before the form is; a program that needs the whole form gives no name before.
+#[test]
+fn files_of_a_form_can_wait_for_its_end() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().to_path_buf();
+    let router = Router::new().post("/form", move |request: &mut Request| -> Result<StatusCode, Error> {
+        let (mut form, mut files) = (request.multipart()?, Vec::new());
+        while let Some(part) = form.next_part()? {
+            let name = part.file_name().unwrap_or_default().to_string();
+            files.push((name, part.receive(Upload::to(&path))?));
+        }
+        for (name, received) in files {
+            received.save_as(&name)?;
+        }
+        Ok(StatusCode::NO_CONTENT)
+    });
+    let call = |body: String| {
+        let request = Request::post("/form").with_header("content-type", "multipart/form-data; boundary=b");
+        router.call(&mut request.with_body(body)).status()
+    };
+    let part =
+        |name: &str| format!("--b\r\nContent-Disposition: form-data; name=f; filename={name}\r\n\r\nx\r\n");
+    assert_eq!(call(part("a") + &part("b") + "--b"), 400);
+    assert_eq!(names(dir.path()), [""; 0]);
+    assert_eq!(call(part("a") + &part("b") + "--b--"), 204);
+    assert_eq!(names(dir.path()), ["a", "b"]);
 }

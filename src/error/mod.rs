@@ -24,7 +24,6 @@ pub(crate) use identity::command_for;
 ///
 /// In a handler it can also be the answer: it implements [`IntoResponse`](crate::IntoResponse), so `?` on
 /// [`Request::json`](crate::Request::json) gives the client the right status and an RFC 9457 problem document.
-#[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
     /// A listening socket could not be opened.
@@ -143,6 +142,13 @@ impl Error {
     /// Whether a listening socket was refused because this user may not open it (ports below 1024).
     pub fn is_permission_denied(&self) -> bool {
         matches!(self, Error::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
+/// The same text as [`Display`](fmt::Display), because this is what a program prints whose `main` returns the error.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

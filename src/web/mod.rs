@@ -2,10 +2,15 @@
 //! sockets nor routes nor TLS; handlers call it, and a program that does not use it links nothing of it.
 
 mod digest;
+mod form_fault;
+pub(crate) mod multipart;
+mod parameters;
 mod request;
 mod temporary;
 mod upload;
 mod upload_fault;
 
+pub use form_fault::FormFault;
+pub use multipart::{Multipart, Part};
 pub use upload::{Progress, Received, Saved, Upload};
 pub use upload_fault::UploadFault;

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::multipart::Multipart;
 use super::upload::{Saved, Upload};
 use crate::error::Error;
 use crate::http::request::Request;
@@ -32,5 +33,15 @@ impl Request<'_> {
     /// Those of [`Upload::save`].
     pub fn save_to(&mut self, dir: impl AsRef<Path>, name: &str) -> Result<Saved, Error> {
         Upload::to(dir).save(self, name)
+    }
+
+    /// The body as a form with files (`multipart/form-data`, RFC 7578), to be read part by part. [`Multipart`] has an example
+    /// and the limits.
+    ///
+    /// # Errors
+    /// [`Error::Answer`] with a [`FormFault`](super::FormFault): 415 when `Content-Type` is another, 400 when it has no proper
+    /// boundary. [`Error::Body`], 415, when the body comes in a content coding such as gzip.
+    pub fn multipart(&mut self) -> Result<Multipart<'_>, Error> {
+        Multipart::of(self)
     }
 }

@@ -60,9 +60,10 @@ impl Folder {
 
     /// Removes what a crash has left, the first time that this process uses the folder.
     fn sweep_once(&self) -> io::Result<()> {
-        static SWEPT: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+        static SWEPT: Mutex<Vec<(u64, u64, PathBuf)>> = Mutex::new(Vec::new());
         let found = self.opened.metadata()?;
-        let id = (found.dev(), found.ino());
+        // A folder that is made later can get the numbers of one that is gone.
+        let id = (found.dev(), found.ino(), self.path.clone());
         let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
         if swept.contains(&id) {
             return Ok(());
