@@ -137,7 +137,7 @@ fn skip_parameters(mut rest: &str) -> Option<&str> {
 fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     let padding = text.len() - digits.len();
-    if padding > 2 || padding > 0 && text.len() % 4 != 0 {
+    if padding > 2 || padding > 0 && text.len() & 3 != 0 {
         return None;
     }
     let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 2);

@@ -204,10 +204,7 @@ mod tests {
         ] {
             let line = format!("Content-Disposition: form-data; {parameters}");
             assert_eq!(head(&[&line]), some(name, file), "{line}");
-            assert_eq!(
-                head(&["X-Other: 1", &line.to_lowercase().replace("content-d", "CONTENT-D")]).is_ok(),
-                true
-            );
+            assert!(head(&["X-Other: 1", &line.replace("Content-D", "CONTENT-d")]).is_ok());
         }
         assert_eq!(
             head(&["Content-Disposition:form-data;name=a;filename*=UTF-8''b"]),

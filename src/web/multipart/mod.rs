@@ -282,25 +282,14 @@ mod tests {
 
     use super::*;
 
-    /// What is read of a form with the boundary `b`: name, file name and content of each part, or the status and the text of
-    /// the error.
-    fn read(body: &[u8]) -> Result<Vec<(String, Option<String>, String)>, (u16, String)> {
-        properties::read(body, "b", properties::Pieces::Whole).1.map(|parts| {
-            parts
-                .into_iter()
-                .map(|(head, content)| {
-                    (head.name, head.file_name, String::from_utf8_lossy(&content).into_owned())
-                })
-                .collect()
-        })
+    /// The contents of the parts of a form with the boundary `b`, or the status and the text of the error.
+    fn read(body: &[u8]) -> Result<Vec<String>, (u16, String)> {
+        let parts = properties::read(body, "b", properties::Pieces::Whole).1?;
+        Ok(parts.iter().map(|(_, content)| String::from_utf8_lossy(content).into_owned()).collect())
     }
 
     fn values(body: &str) -> Vec<String> {
-        read(body.as_bytes())
-            .unwrap_or_else(|error| panic!("{error:?}: {body:?}"))
-            .into_iter()
-            .map(|part| part.2)
-            .collect()
+        read(body.as_bytes()).unwrap_or_else(|error| panic!("{error:?}: {body:?}"))
     }
 
     const HEAD: &str = "Content-Disposition: form-data; name=\"a\"\r\n\r\n";
