@@ -253,11 +253,18 @@ struct Framing {
 impl Framing {
     fn note(&mut self, head: &[u8], field: Field) -> Result<(), Refusal> {
         let name = field.name.of(head);
-        let value = field.value.of(head);
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") && self.host.replace(field.value).is_some() => {
-                return Err(Refusal::bad_request("there is more than one Host field"));
+                Err(Refusal::bad_request("there is more than one Host field"))
             }
+            6 | 10 | 14 | 17 => self.note_other(name, field.value.of(head)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes a field that may be about the body or the connection, by the length of its name.
+    fn note_other(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        match name.len() {
             6 if name.eq_ignore_ascii_case(b"expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refusal::new(

@@ -330,18 +330,20 @@ fn checked<N: TryInto<HeaderName>, V: TryInto<HeaderValue>>(
     name: N,
     value: V,
 ) -> Option<(HeaderName, HeaderValue)> {
-    let Ok(name) = name.try_into() else {
-        handler_call::note("a bad field", format_args!("set a field whose name is not a token"));
-        return None;
-    };
-    let Ok(value) = value.try_into() else {
-        handler_call::note(
-            "a bad field",
-            format_args!("set {name} to a value that holds a control character"),
-        );
-        return None;
-    };
+    let name = name.try_into().map_err(|_| note_bad_name()).ok()?;
+    let value = value.try_into().map_err(|_| note_bad_value(&name)).ok()?;
     Some((name, value))
+}
+
+#[cold]
+fn note_bad_name() {
+    handler_call::note("a bad field", format_args!("set a field whose name is not a token"));
+}
+
+#[cold]
+fn note_bad_value(name: &HeaderName) {
+    let text = format_args!("set {name} to a value that holds a control character");
+    handler_call::note("a bad field", text);
 }
 
 impl fmt::Debug for Response {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
-use ::http::{HeaderName, Method, StatusCode};
+use ::http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::content::Content;
 use super::request_head::Version;
 use super::response::Response;
-use crate::calendar::{imf_fixdate, IMF_FIXDATE_LENGTH};
+use crate::calendar::IMF_FIXDATE_LENGTH;
 
 /// What the framing of a response depends on, beside the response.
 #[derive(Debug, Clone, Copy)]
@@ -75,17 +75,17 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    /// `kept_for` is how long a client may count on the connection, in seconds.
-    pub(crate) fn new(unix_seconds: i64, kept_for: Option<u64>) -> Common {
+    /// The date is an IMF-fixdate. `kept_for` is how long a client may count on the connection, in seconds.
+    pub(crate) fn new(date: [u8; IMF_FIXDATE_LENGTH], kept_for: Option<u64>) -> Common {
         // The Keep-Alive field concerns only this connection, so the Connection field has to name it (RFC 9110 §7.6.1).
         let mut lines = kept_for.map_or_else(Vec::new, |seconds| {
             format!("connection: keep-alive\r\nkeep-alive: timeout={seconds}\r\n").into_bytes()
         });
-        let date = lines.len();
+        let before_date = lines.len();
         lines.extend_from_slice(DATE_NAME);
-        lines.extend_from_slice(&imf_fixdate(unix_seconds));
+        lines.extend_from_slice(&date);
         lines.extend_from_slice(AFTER_DATE);
-        Common { lines, date }
+        Common { lines, date: before_date }
     }
 }
 
@@ -115,10 +115,7 @@ pub(crate) fn write_head(
         (false, None, Version::Http10) => Framing::UntilClose,
     };
     let fields = response.fields.as_deref();
-    let wants_close = fields.is_some_and(|fields| {
-        fields.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
-    });
-    let must_close = framing == Framing::UntilClose || wants_close;
+    let must_close = framing == Framing::UntilClose || fields.is_some_and(asks_to_close);
     let persistence = if must_close { Persistence::Close } else { exchange.persistence };
 
     let start = out.len();
@@ -127,11 +124,7 @@ pub(crate) fn write_head(
     if status == StatusCode::OK {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     } else {
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(status.as_str().as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
-        out.extend_from_slice(b"\r\n");
+        write_status_line(out, status);
     }
     if let Some(content_type) = &response.content_type {
         write_field(out, b"content-type: ", content_type.as_bytes());
@@ -162,7 +155,33 @@ pub(crate) fn write_head(
         (_, Version::Http10) if !says_how_long => out.extend_from_slice(b"connection: keep-alive\r\n"),
         (Persistence::Idle | Persistence::Busy, _) => {}
     }
-    for (name, value) in fields.into_iter().flatten() {
+    if let Some(fields) = fields {
+        write_fields(out, fields);
+    }
+    out.extend_from_slice(b"\r\n");
+    if exchange.field_names == FieldNames::TitleCase {
+        title_case(&mut out[start..]);
+    }
+    Written { framing, persistence }
+}
+
+/// Whether a handler wants the connection closed.
+fn asks_to_close(fields: &HeaderMap) -> bool {
+    fields.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
+}
+
+#[inline(never)]
+fn write_status_line(out: &mut Vec<u8>, status: StatusCode) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a handler's own fields.
+fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
+    for (name, value) in fields {
         // The server writes these fields itself, so a handler's own would be duplicates.
         if *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == CONNECTION || *name == KEEP_ALIVE
         {
@@ -173,11 +192,6 @@ pub(crate) fn write_head(
         out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"\r\n");
-    if exchange.field_names == FieldNames::TitleCase {
-        title_case(&mut out[start..]);
-    }
-    Written { framing, persistence }
 }
 
 /// Writes the names of a head's fields in title case. This is a separate pass, so that it costs nothing when it is off.
@@ -221,13 +235,15 @@ pub(crate) fn chunk_size_line(length: usize) -> impl AsRef<[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calendar::imf_fixdate;
 
     fn head(response: &Response, method: Method, version: Version, keep_alive: bool) -> (String, Written) {
         let mut out = Vec::new();
         let field_names = FieldNames::LowerCase;
         let persistence = if keep_alive { Persistence::Idle } else { Persistence::Close };
         let exchange = Exchange { method: &method, version, persistence, field_names };
-        let written = write_head(&mut out, response, exchange, &Common::new(784_111_777, Some(54)));
+        let written =
+            write_head(&mut out, response, exchange, &Common::new(imf_fixdate(784_111_777), Some(54)));
         (String::from_utf8(out).unwrap(), written)
     }
 
@@ -323,7 +339,12 @@ mod tests {
                 field_names: FieldNames::LowerCase,
             };
             let mut out = Vec::new();
-            write_head(&mut out, &Response::text("x"), exchange, &Common::new(784_111_777, Some(54)));
+            write_head(
+                &mut out,
+                &Response::text("x"),
+                exchange,
+                &Common::new(imf_fixdate(784_111_777), Some(54)),
+            );
             let text = String::from_utf8(out).unwrap();
             assert!(text.contains(says) && !text.contains("timeout"), "{text}");
         }
@@ -369,7 +390,7 @@ mod tests {
             field_names: FieldNames::TitleCase,
         };
         let mut out = b"before-it: a\r\n".to_vec();
-        write_head(&mut out, &response, exchange, &Common::new(784_111_777, None));
+        write_head(&mut out, &response, exchange, &Common::new(imf_fixdate(784_111_777), None));
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "before-it: a\r\nHTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 1\r\n\

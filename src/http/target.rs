@@ -39,6 +39,16 @@ impl Target {
         if !target.iter().all(|&byte| is(TARGET_BYTE, byte)) {
             check_unusual(target)?;
         }
+        if target.first() == Some(&b'/') && *method != Method::CONNECT {
+            return Target::from_path(head, span, None);
+        }
+        Target::parse_other(head, span, method)
+    }
+
+    /// Reads a target that is not a path.
+    #[inline(never)]
+    fn parse_other(head: &[u8], span: Span, method: &Method) -> Result<Target, Refusal> {
+        let target = span.of(head);
         if *method == Method::CONNECT {
             return Err(Refusal::new(
                 StatusCode::NOT_IMPLEMENTED,
@@ -51,9 +61,6 @@ impl Target {
             } else {
                 Err(Refusal::bad_request("only OPTIONS may have the target *"))
             };
-        }
-        if target.first() == Some(&b'/') {
-            return Target::from_path(head, span, None);
         }
         let Some(scheme_length) = scheme_length(target) else {
             return Err(Refusal::bad_request(
@@ -172,11 +179,20 @@ pub(crate) const ENCODED_SLASH: Refusal =
 /// encoded slash (unless it is to be marked) or backslash, with control characters, or with dot segments, which clients resolve
 /// before they send (RFC 3986 §5.2.4).
 pub(crate) fn decode_path(raw: &[u8], slash: EncodedSlash) -> Result<Cow<'_, str>, Refusal> {
-    let plain = |raw| std::str::from_utf8(raw).map_err(|_| Refusal::bad_request("the path is not ASCII"));
     // Most paths have neither, so one pass is enough for them.
     if !raw.iter().any(|byte| matches!(byte, b'%' | b'.')) {
         return plain(raw).map(Cow::Borrowed);
     }
+    decode_unusual(raw, slash)
+}
+
+fn plain(raw: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(raw).map_err(|_| Refusal::bad_request("the path is not ASCII"))
+}
+
+/// Decodes a path with an encoded character or a dot.
+#[inline(never)]
+fn decode_unusual(raw: &[u8], slash: EncodedSlash) -> Result<Cow<'_, str>, Refusal> {
     let decoded = if memchr::memchr(b'%', raw).is_none() {
         Cow::Borrowed(plain(raw)?)
     } else {

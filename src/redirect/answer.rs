@@ -227,6 +227,7 @@ fn in_brackets_if_ipv6(host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calendar::imf_fixdate;
     use crate::redirect::settings::LIFETIME;
 
     fn settings() -> Settings {
@@ -329,8 +330,10 @@ mod tests {
     fn a_challenge_is_answered_and_an_unknown_token_is_nowhere_else() {
         let ask = |method: &str, path: &str, host: &str| {
             let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
-            String::from_utf8(ask(&settings(), &head).into_wire(&Common::new(0, None), FieldNames::LowerCase))
-                .unwrap()
+            String::from_utf8(
+                ask(&settings(), &head).into_wire(&Common::new(imf_fixdate(0), None), FieldNames::LowerCase),
+            )
+            .unwrap()
         };
         // An authority may ask for a name that is not the certificate's yet.
         let answer = ask("GET", "/.well-known/acme-challenge/known", "new.example");
@@ -401,8 +404,10 @@ mod tests {
 
             let mut refused = ask(&refusing, &head);
             assert_eq!(refused.credentials.news(&names), [name], "{field}");
-            let wire =
-                String::from_utf8(refused.into_wire(&Common::new(0, None), FieldNames::LowerCase)).unwrap();
+            let wire = String::from_utf8(
+                refused.into_wire(&Common::new(imf_fixdate(0), None), FieldNames::LowerCase),
+            )
+            .unwrap();
             assert!(wire.starts_with("HTTP/1.1 403 "), "{wire}");
             assert!(wire.contains("must be changed"), "{wire}");
             assert!(!wire.contains("location") && !wire.contains("s3cret"), "{wire}");
@@ -421,8 +426,10 @@ mod tests {
     #[test]
     fn answers_close_the_connection_and_those_to_head_have_no_body() {
         let wire = |head: &str| {
-            String::from_utf8(ask(&settings(), head).into_wire(&Common::new(0, None), FieldNames::LowerCase))
-                .unwrap()
+            String::from_utf8(
+                ask(&settings(), head).into_wire(&Common::new(imf_fixdate(0), None), FieldNames::LowerCase),
+            )
+            .unwrap()
         };
         assert_eq!(
             wire("POST /a HTTP/1.1\r\nHost: device.local\r\n\r\n"),

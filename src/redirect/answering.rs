@@ -12,7 +12,7 @@ use log::Level;
 
 use super::answer::{self, Answer, IsOwn, Rules};
 use super::challenge::Challenges;
-use crate::calendar::unix_now;
+use crate::calendar::{imf_fixdate, unix_now};
 use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
 use crate::http::response_head::{Common, FieldNames};
 use crate::http::Refusal;
@@ -107,7 +107,7 @@ impl Answering {
             }
         }
         let credentials = answer.credentials.clone();
-        let common = Common::new(unix_now(), None);
+        let common = Common::new(imf_fixdate(unix_now()), None);
         Reply { bytes: answer.into_wire(&common, self.field_names), credentials }
     }
 }

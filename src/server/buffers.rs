@@ -8,6 +8,7 @@ use super::clock::{whole_millis, Clock, Millis};
 use super::context::Context;
 use super::deadline::Deadline;
 use super::scheduler::Scheduler;
+use crate::calendar;
 use crate::http::response_head::{kept_for, Common};
 use crate::limits::limit::Limit;
 
@@ -93,9 +94,9 @@ impl<'s> Buffers<'s> {
     /// Updates the date in the lines that all heads share, once a second. So a change of the clock shows within a second.
     pub(crate) fn renew_common(&mut self) {
         if self.clock.elapsed() >= self.common_until {
-            let since_1970 = crate::calendar::since_1970(SystemTime::now());
-            let kept_for = kept_for(self.context.limits.idle_timeout);
-            self.common = Common::new(since_1970.as_secs() as i64, kept_for);
+            let since_1970 = calendar::since_1970(SystemTime::now());
+            let date = calendar::imf_fixdate(since_1970.as_secs() as i64);
+            self.common = Common::new(date, kept_for(self.context.limits.idle_timeout));
             let left = Duration::from_secs(1) - Duration::from_nanos(since_1970.subsec_nanos().into());
             self.common_until = self.clock.elapsed() + left;
         }

@@ -327,10 +327,19 @@ impl<C: Parked> Places<C> {
         };
         // An event from the watch in which the connection came may belong to the connection that had its key before.
         slot.gone |= signals.gone && !matches!(slot.place, Place::Free) && slot.came_in != self.watches;
-        match std::mem::replace(&mut slot.place, Place::Away) {
-            Place::Parked(connection) => {
+        match self.take_parked(key) {
+            Some(connection) => {
                 self.ready.push_back(Ready { connection, reason: Reason::Signals(signals), since: now });
             }
+            None => self.signal_served(key, signals, now, awaited),
+        }
+    }
+
+    /// Notes an event of a connection that is not parked.
+    #[inline(never)]
+    fn signal_served(&mut self, key: usize, signals: Signals, now: Millis, awaited: &mut Vec<Thread>) {
+        let slot = &mut self.slots[key];
+        match std::mem::replace(&mut slot.place, Place::Away) {
             Place::Away => slot.signals.add(signals),
             Place::Awaited(thread) => {
                 slot.signals.add(signals);
@@ -346,7 +355,7 @@ impl<C: Parked> Places<C> {
             }
             // The event belongs to a connection that has gone.
             Place::Free => slot.place = Place::Free,
-            other @ (Place::InReader | Place::InAbandonedReader | Place::AwaitsReader(_)) => {
+            other => {
                 slot.signals.add(signals);
                 slot.place = other;
             }
@@ -355,21 +364,24 @@ impl<C: Parked> Places<C> {
 
     /// Makes every connection whose deadline has passed ready.
     pub(crate) fn expire(&mut self, now: Millis) {
-        while let Some((at, key)) = self.timers.first() {
-            if at > now {
-                break;
-            }
-            self.timers.remove(key);
-            let Some(slot) = self.slots.get(key) else { continue };
-            if !matches!(slot.place, Place::Parked(_)) {
-                // Parking again brings the entry back.
-                continue;
-            }
-            if slot.deadline > now {
-                self.timers.no_later_than(key, slot.deadline);
-            } else if let Some(connection) = self.take_parked(key) {
-                self.ready.push_back(Ready { connection, reason: Reason::Expired, since: now });
-            }
+        while let Some((_, key)) = self.timers.first().filter(|(at, _)| *at <= now) {
+            self.come_up(key, now);
+        }
+    }
+
+    /// Handles a timer that has come up.
+    #[inline(never)]
+    fn come_up(&mut self, key: usize, now: Millis) {
+        self.timers.remove(key);
+        let Some(slot) = self.slots.get(key) else { return };
+        if !matches!(slot.place, Place::Parked(_)) {
+            // Parking again brings the entry back.
+            return;
+        }
+        if slot.deadline > now {
+            self.timers.no_later_than(key, slot.deadline);
+        } else if let Some(connection) = self.take_parked(key) {
+            self.ready.push_back(Ready { connection, reason: Reason::Expired, since: now });
         }
     }
 

@@ -109,19 +109,12 @@ impl<C: Parked> Poller<C> {
         drop(places);
         // A millisecond more, so that the deadline has passed when the wait ends.
         let until_deadline = next.map(|at| Duration::from_millis(at.saturating_sub(now) + 1));
-        let timeout = match (until_deadline, limit) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        let timeout = until_deadline.into_iter().chain(limit).min();
         let mut watch = self.poll.lock().unwrap_or_else(PoisonError::into_inner);
         let Watch { poll, events } = &mut *watch;
         if let Err(error) = poll.poll(events, timeout) {
             events.clear();
-            if error.kind() != io::ErrorKind::Interrupted {
-                log::error!("waiting for connections failed: {error}");
-                // Prevents a busy loop, whatever the reason is.
-                std::thread::sleep(Duration::from_millis(10));
-            }
+            watch_failed(&error);
         }
         clock.look();
         let now = clock.millis();
@@ -201,6 +194,15 @@ impl<C: Parked> Poller<C> {
         self.wake_watcher();
         awaited.iter().for_each(Thread::unpark);
         cut.into_iter()
+    }
+}
+
+#[cold]
+fn watch_failed(error: &io::Error) {
+    if error.kind() != io::ErrorKind::Interrupted {
+        log::error!("waiting for connections failed: {error}");
+        // Prevents a busy loop, whatever the reason is.
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 

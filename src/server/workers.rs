@@ -172,9 +172,14 @@ impl Workers {
             about_to_block();
         }
         self.all[me].entered.store(now.max(1), Ordering::SeqCst);
-        if self.supervisor_sleeps.load(Ordering::SeqCst)
-            && self.supervisor_sleeps.swap(false, Ordering::SeqCst)
-        {
+        if self.supervisor_sleeps.load(Ordering::SeqCst) {
+            self.end_supervisors_sleep();
+        }
+    }
+
+    #[cold]
+    fn end_supervisors_sleep(&self) {
+        if self.supervisor_sleeps.swap(false, Ordering::SeqCst) {
             self.wake_supervisor();
         }
     }
@@ -344,6 +349,15 @@ impl Workers {
 }
 
 impl Worker {
+    /// Takes a free permit, if there is work for it.
+    fn takes_permit<C: Parked>(&self, places: &mut Places<C>) -> bool {
+        let takes = places.has_work() && places.permits.take();
+        if takes {
+            self.permit.store(true, Ordering::Release);
+        }
+        takes
+    }
+
     fn unpark(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = &*thread {
@@ -362,32 +376,11 @@ fn work<S: Service>(service: &Arc<S>, me: usize) {
     let mut places = poller.lock();
     while places.phase < Phase::Stopped {
         if places.permits.are_too_many(workers.most_running(&places)) {
-            // It has replaced a worker that has now returned from a reader.
-            if worker.permit.swap(false, Ordering::AcqRel) {
-                places.permits.give_back();
-            }
-            places.permits.retire(me);
-            let call = workers.call(&mut places, poller.millis(Instant::now()));
-            places.permits.alive -= 1;
-            drop(places);
-            poller.changed.notify_all();
-            workers.retire_thread();
-            workers.perform(service, call);
-            return;
+            return retire(service, me, places);
         }
-        if !worker.permit.load(Ordering::Acquire) {
-            if places.has_work() && places.permits.take() {
-                worker.permit.store(true, Ordering::Release);
-            } else {
-                places.permits.fall_asleep(me);
-                drop(places);
-                while !worker.permit.load(Ordering::Acquire) && !service.is_stopped() {
-                    thread::park();
-                }
-                S::clock(&mut buffers).look();
-                places = poller.lock();
-                continue;
-            }
+        if !worker.permit.load(Ordering::Acquire) && !worker.takes_permit(&mut places) {
+            places = rest(service, me, S::clock(&mut buffers), places);
+            continue;
         }
         if let Some(ready) = places.take_ready() {
             drop(places);
@@ -404,10 +397,7 @@ fn work<S: Service>(service: &Arc<S>, me: usize) {
             if places.permits.any_free()
                 && pace.time_for(places.ready.len().saturating_sub(1)) >= WORTH_A_CALL
             {
-                let call = workers.call(&mut places, clock.millis());
-                drop(places);
-                workers.perform(service, call);
-                places = poller.lock();
+                places = call_another(service, clock.millis(), places);
             }
         } else if worker.permit.swap(false, Ordering::AcqRel) {
             places.permits.give_back();
@@ -416,6 +406,52 @@ fn work<S: Service>(service: &Arc<S>, me: usize) {
     places.permits.alive -= 1;
     drop(places);
     poller.changed.notify_all();
+}
+
+/// Ends the worker, which has replaced another that has now returned from a reader.
+#[cold]
+fn retire<S: Service>(service: &Arc<S>, me: usize, mut places: MutexGuard<'_, Places<S::Held>>) {
+    let (poller, workers) = (service.poller(), service.workers());
+    if workers.all[me].permit.swap(false, Ordering::AcqRel) {
+        places.permits.give_back();
+    }
+    places.permits.retire(me);
+    let call = workers.call(&mut places, poller.millis(Instant::now()));
+    places.permits.alive -= 1;
+    drop(places);
+    poller.changed.notify_all();
+    workers.retire_thread();
+    workers.perform(service, call);
+}
+
+/// Sleeps until the worker has a permit, or a stop.
+#[cold]
+fn rest<'p, S: Service>(
+    service: &'p Arc<S>,
+    me: usize,
+    clock: &mut Clock,
+    mut places: MutexGuard<'p, Places<S::Held>>,
+) -> MutexGuard<'p, Places<S::Held>> {
+    places.permits.fall_asleep(me);
+    drop(places);
+    while !service.workers().all[me].permit.load(Ordering::Acquire) && !service.is_stopped() {
+        thread::park();
+    }
+    clock.look();
+    service.poller().lock()
+}
+
+/// Calls another worker, if there is one.
+#[cold]
+fn call_another<'p, S: Service>(
+    service: &'p Arc<S>,
+    now: Millis,
+    mut places: MutexGuard<'p, Places<S::Held>>,
+) -> MutexGuard<'p, Places<S::Held>> {
+    let call = service.workers().call(&mut places, now);
+    drop(places);
+    service.workers().perform(service, call);
+    service.poller().lock()
 }
 
 /// Puts a connection to where its turn's outcome says, and wakes the threads that this concerns. `me` is the worker that served

@@ -137,14 +137,45 @@ impl<S: Stream> Transport<S> {
     }
 
     /// Reads plaintext, after the handshake is done. Fails with `WouldBlock` when the socket has no more. Returns 0 when the
-    /// peer has closed, cleanly or not.
-    ///
+    /// peer has closed, cleanly or not. Does what `StreamOwned` does, but does not read a socket again that has no more.
+    pub(crate) fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.stream.conn.is_handshaking() {
+            return self.read_in_handshake(out);
+        }
+        loop {
+            // Sends bytes left from before. If the socket does not take them, the end of the turn waits for it.
+            if self.stream.conn.wants_write() {
+                let _: Flushed = self.flush()?;
+            }
+            let StreamOwned { conn, sock } = &mut self.stream;
+            match conn.reader().read(out) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            if !sock.may_read() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            if conn.read_tls(sock)? == 0 {
+                return Ok(0);
+            }
+            if let Err(error) = conn.process_new_packets() {
+                return Err(self.send_alert(error));
+            }
+        }
+    }
+
+    /// Sends the alert that tells the reason, if the socket takes it.
+    #[cold]
+    fn send_alert(&mut self, error: rustls::Error) -> io::Error {
+        let StreamOwned { conn, sock } = &mut self.stream;
+        let _ = conn.write_tls(sock);
+        io::Error::new(ErrorKind::InvalidData, error)
+    }
+
     /// At the end of a handshake rustls has a session ticket for the client. If a request has already come, the ticket is sent
     /// together with the response. Otherwise the next read sends it.
-    pub(crate) fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if !self.is_handshaking() {
-            return self.read_data(out);
-        }
+    #[inline(never)]
+    fn read_in_handshake(&mut self, out: &mut [u8]) -> io::Result<usize> {
         self.stream.sock.holds_back = self.awaits_finished();
         let mut result = self.stream.read(out);
         if std::mem::take(&mut self.stream.sock.holds_back) && self.stream.sock.holds_tickets {
@@ -176,40 +207,6 @@ impl<S: Stream> Transport<S> {
             && !conn.wants_write()
             && has_answered
             && conn.protocol_version() == Some(ProtocolVersion::TLSv1_3)
-    }
-
-    /// Does what `StreamOwned` does after the handshake, but does not read a socket again that has no more.
-    fn read_data(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let StreamOwned { conn, sock } = &mut self.stream;
-        loop {
-            // Sends bytes left from before. If the socket does not take them, the end of the turn waits for it.
-            while conn.wants_write() {
-                match conn.write_tls(sock) {
-                    Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                    Err(error) => return Err(error),
-                }
-            }
-            // Here there is plaintext, or the peer has closed its side.
-            if !conn.wants_read() {
-                match conn.reader().read(out) {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                    result => return result,
-                }
-            }
-            if !sock.may_read() {
-                return Err(ErrorKind::WouldBlock.into());
-            }
-            if conn.read_tls(sock)? == 0 {
-                return Ok(0);
-            }
-            if let Err(error) = conn.process_new_packets() {
-                // Sends the alert that tells the reason, if the socket takes it.
-                let _ = conn.write_tls(sock);
-                return Err(io::Error::new(ErrorKind::InvalidData, error));
-            }
-        }
     }
 
     pub(crate) fn is_handshaking(&self) -> bool {
@@ -274,7 +271,7 @@ impl<S: Stream> Transport<S> {
         if output.is_empty() {
             return Ok(Flushed::All);
         }
-        self.queue(output)?;
+        self.stream.conn.writer().write_all(output)?;
         output.clear();
         self.flush()
     }
@@ -370,33 +367,11 @@ impl<S: Stream> Read for Socket<S> {
         if !self.may_read() {
             return Err(ErrorKind::WouldBlock.into());
         }
-        let read = loop {
-            match self.under.read(out) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.readable &= error.kind() != ErrorKind::WouldBlock;
-                    return Err(error);
-                }
-                Ok(read) => break read,
-            }
-        };
+        let read = self.under.read(out).or_else(|error| self.read_again(error, out))?;
         self.reads_left -= 1;
-        if read < out.len() && !self.hung_up {
-            self.readable = false;
-        }
+        self.readable = read == out.len() || self.hung_up;
         if self.first == First::Unseen {
-            match out[..read].first() {
-                Some(&HANDSHAKE_RECORD) => self.first = First::Tls,
-                Some(&byte) => {
-                    self.first = First::Other(byte);
-                    self.foreign = out[..read].to_vec();
-                    return Err(io::Error::new(
-                        ErrorKind::InvalidData,
-                        "the first byte does not begin a TLS handshake",
-                    ));
-                }
-                None => {}
-            }
+            self.note_first(&out[..read])?;
         }
         Ok(read)
     }
@@ -407,10 +382,42 @@ impl<S: Stream> Socket<S> {
         self.readable && self.reads_left > 0
     }
 
+    /// Reads again after a signal of the system. Every other error stays one.
+    #[cold]
+    fn read_again(&mut self, error: io::Error, out: &mut [u8]) -> io::Result<usize> {
+        let mut result = Err(error);
+        while matches!(&result, Err(error) if error.kind() == ErrorKind::Interrupted) {
+            result = self.under.read(out);
+        }
+        result.inspect_err(|error| self.readable &= error.kind() != ErrorKind::WouldBlock)
+    }
+
+    /// Notes whether the connection begins as TLS does. An error if not.
+    #[inline(never)]
+    fn note_first(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match bytes.first() {
+            Some(&HANDSHAKE_RECORD) => self.first = First::Tls,
+            Some(&byte) => {
+                self.first = First::Other(byte);
+                self.foreign = bytes.to_vec();
+                let text = "the first byte does not begin a TLS handshake";
+                return Err(io::Error::new(ErrorKind::InvalidData, text));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Keeps the bytes back, as if the stream took none.
+    #[cold]
+    fn hold_tickets(&mut self) -> io::Result<usize> {
+        self.holds_tickets = true;
+        Err(ErrorKind::WouldBlock.into())
+    }
+
     fn send_slices(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
         if self.holds_back {
-            self.holds_tickets = true;
-            return Err(ErrorKind::WouldBlock.into());
+            return self.hold_tickets();
         }
         self.holds_tickets = false;
         let sent = self.under.send(slices, self.flags)?;
