@@ -1,4 +1,5 @@
-//! A handler as the router stores it, and the call of it.
+//! A handler as the router stores it, and the call of it. Knows requests and responses. The router stores handlers; the server
+//! calls them, and so does a call without a server.
 
 use ::http::StatusCode;
 
@@ -9,6 +10,13 @@ use crate::http::response::Response;
 
 /// A handler of any type.
 pub(super) type Handler = Box<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
+
+/// Stores a handler: it is called, and what it returns becomes a response.
+pub(super) fn handler<R: IntoResponse>(
+    handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+) -> Handler {
+    Box::new(move |request| handler(request).into_response())
+}
 
 /// A handler and its number within its router.
 pub(crate) struct Endpoint {

@@ -2,25 +2,17 @@
 //! looks up each request's handler here, and tests call it without a server.
 
 pub(crate) mod endpoint;
-mod tree;
+pub(crate) mod routes;
 
-use std::borrow::Cow;
-
-use ::http::header::ALLOW;
-use ::http::{HeaderValue, Method, StatusCode};
+use ::http::{Method, StatusCode};
 
 use crate::error::Error;
 use crate::handler_call::{self, Fault};
-use crate::http::into_response::{not_served, IntoResponse};
-use crate::http::params::{Params, MOST_PARAMS};
-use crate::http::problem::Problem;
+use crate::http::into_response::IntoResponse;
 use crate::http::request::Request;
 use crate::http::response::Response;
-use crate::http::span::Span;
-use crate::http::target::{self, EncodedSlash, ENCODED_SLASH, SLASH_MARK};
-use crate::http::Refusal;
 use endpoint::{Endpoint, Handler};
-use tree::{has_empty_segment, Methods, Node};
+use routes::{Found, Matched, Routes};
 
 /// Which handler answers which method and path.
 ///
@@ -59,17 +51,9 @@ use tree::{has_empty_segment, Methods, Node};
 /// A pattern that cannot be served is reported by [`check`](Router::check), and by the server's `bind`.
 #[derive(Default)]
 pub struct Router {
-    root: Node,
+    pub(crate) routes: Routes,
     handlers: usize,
-    /// Whether a route takes encoded slashes.
-    encoded_slashes: bool,
     fault: Option<Error>,
-}
-
-/// What a router finds for a request: a handler and the path's parameters, or a response of its own.
-pub(crate) enum Found<'r> {
-    Handler(&'r Endpoint, Params),
-    Answer(Response),
 }
 
 impl Router {
@@ -140,17 +124,14 @@ impl Router {
         pattern: &str,
         handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
     ) -> Router {
-        self.add(method, pattern, Box::new(move |request| handler(request).into_response()));
+        self.add(method, pattern, endpoint::handler(handler));
         self
     }
 
     /// This method is not generic, so that a program holds its code once.
     fn add(&mut self, method: Method, pattern: &str, handler: Handler) {
-        match self.root.insert(&method, pattern, Endpoint { handler, index: self.handlers }) {
-            Ok(takes_slashes) => {
-                self.handlers += 1;
-                self.encoded_slashes |= takes_slashes;
-            }
+        match self.routes.insert(&method, pattern, Endpoint { handler, index: self.handlers }) {
+            Ok(()) => self.handlers += 1,
             Err(fault) => {
                 self.fault.get_or_insert(Error::Route { route: format!("{method} {pattern}"), fault });
             }
@@ -171,12 +152,9 @@ impl Router {
     /// A fault of the handler is an error in the log. The program's panic hook also prints a panic, unlike in a running server.
     pub fn call(&self, request: &mut Request<'_>) -> Response {
         let method = request.method().clone();
-        let found = self.decode(request.raw_path()).and_then(|path| match self.is_marked(&path) {
-            true => self.find_marked(&method, &path),
-            false => Ok((self.find(&method, &path), path.into_owned())),
-        });
-        let response = match found {
-            Ok((Found::Handler(endpoint, params), path)) => {
+        let response = match self.routes.find(&method, request.raw_path()) {
+            Found::Handler(Matched { endpoint, params, path }) => {
+                let path = path.into_owned();
                 request.set_path(path);
                 request.set_params(params);
                 let response = endpoint.call(request);
@@ -190,90 +168,10 @@ impl Router {
                     response
                 }
             }
-            Ok((Found::Answer(response), _)) => response,
-            Err(refusal) => refusal.into_response(),
+            Found::Answer(response) => response,
+            Found::Refused(refusal) => refusal.into_response(),
         };
         response.without_needless_content(&method)
-    }
-
-    /// How an encoded slash is handled before a route is found.
-    pub(crate) fn encoded_slash(&self) -> EncodedSlash {
-        if self.encoded_slashes {
-            EncodedSlash::Marked
-        } else {
-            EncodedSlash::Refused
-        }
-    }
-
-    /// The path as the router matches it. Encoded slashes are marked if any route accepts them.
-    pub(crate) fn decode<'p>(&self, raw: &'p [u8]) -> Result<Cow<'p, str>, Refusal> {
-        target::decode_path(raw, self.encoded_slash())
-    }
-
-    /// Whether a decoded path holds an encoded slash. If so, call [`find_marked`](Router::find_marked) instead of
-    /// [`find`](Router::find).
-    pub(crate) fn is_marked(&self, path: &str) -> bool {
-        self.encoded_slashes && path.contains(SLASH_MARK)
-    }
-
-    /// As [`find`](Router::find), for a path with encoded slashes. Also returns the path for the handler.
-    #[cold]
-    pub(crate) fn find_marked(&self, method: &Method, path: &str) -> Result<(Found<'_>, String), Refusal> {
-        let mut values = [Span::default(); MOST_PARAMS];
-        let methods = self.root.find(path, 1, &mut values, 0);
-        let methods =
-            methods.filter(|methods| methods.takes_slashes_of(path, &values)).ok_or(ENCODED_SLASH)?;
-        // A mark has one byte, as a slash has, so the positions of the parameters stay right.
-        let path = path.replace(SLASH_MARK, "/");
-        let are_whole = methods.values(&path, &values).all(|value| !has_empty_segment(value));
-        let methods = Some(methods).filter(|_| are_whole);
-        Ok((self.found(method, &path, methods, &values), path))
-    }
-
-    /// Finds what answers a request for a decoded path.
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {
-        let mut values = [Span::default(); MOST_PARAMS];
-        let methods = if path == "*" { None } else { self.root.find(path, 1, &mut values, 0) };
-        self.found(method, path, methods, &values)
-    }
-
-    #[inline(always)]
-    fn found<'r>(
-        &'r self,
-        method: &Method,
-        path: &str,
-        methods: Option<&'r Methods>,
-        values: &[Span; MOST_PARAMS],
-    ) -> Found<'r> {
-        if let Some((methods, endpoint)) = methods.and_then(|found| Some((found, found.endpoint(method)?))) {
-            let names = (!methods.names.is_empty()).then(|| methods.names.clone());
-            return Found::Handler(endpoint, Params { names, values: *values });
-        }
-        Found::Answer(self.answer(method, path, methods))
-    }
-
-    /// The answer when there is no handler for the path and the method.
-    fn answer(&self, method: &Method, path: &str, methods: Option<&Methods>) -> Response {
-        if !is_known(method) && !self.root.any(&|methods| methods.endpoint(method).is_some()) {
-            return Problem::new(StatusCode::NOT_IMPLEMENTED)
-                .detail("This server does not know the method.")
-                .into_response();
-        }
-        if path == "*" {
-            return Response::new(StatusCode::NO_CONTENT)
-                .with_field(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-        }
-        let Some(methods) = methods else {
-            return not_served();
-        };
-        let response = if *method == Method::OPTIONS {
-            Response::new(StatusCode::NO_CONTENT)
-        } else {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED)
-                .detail("The path is served, with other methods.")
-                .into_response()
-        };
-        response.with_field(ALLOW, methods.allow())
     }
 
     /// The number of handlers. Their indices are below it.
@@ -301,22 +199,6 @@ pub(crate) fn told(request: &Request<'_>, text: &str) -> String {
 /// The fault of a handler that returns an interim status (1xx).
 pub(crate) fn not_final(status: StatusCode) -> String {
     format!("answered with {status}, which is no final status; the client gets a 500")
-}
-
-/// The methods of RFC 9110 §9 and PATCH (RFC 5789).
-fn is_known(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET
-            | Method::HEAD
-            | Method::POST
-            | Method::PUT
-            | Method::DELETE
-            | Method::PATCH
-            | Method::OPTIONS
-            | Method::TRACE
-            | Method::CONNECT
-    )
 }
 
 #[cfg(any(test, fuzzing))]

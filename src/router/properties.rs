@@ -1,6 +1,7 @@
 //! Properties that hold for any routes and any requests. An input consists of lines: `+METHOD pattern` declares a route, and
 //! `METHOD path` is a request.
 
+use super::routes::is_known;
 use super::*;
 
 /// More lines would only slow down the simple matcher.
@@ -28,8 +29,8 @@ pub(crate) fn hold(input: &[u8]) {
             router = router.route(method.clone(), path, |_: &mut Request| ());
             routes.push(Route { method, segments: segments(path) });
         } else {
-            let found = router.find(&method, path);
-            if router.check().is_ok() && path.starts_with('/') {
+            let found = router.routes.find(&method, path.as_bytes());
+            if router.check().is_ok() && path.starts_with('/') && is_decoded(path) {
                 compare(found, &routes, &method, path);
             }
         }
@@ -42,6 +43,11 @@ fn read(line: &str) -> Option<(bool, Method, &str)> {
     let declares = method.starts_with('+');
     let method = Method::from_bytes(method.trim_start_matches('+').as_bytes()).ok()?;
     Some((declares, method, path))
+}
+
+/// Whether the router matches the path as it is.
+fn is_decoded(path: &str) -> bool {
+    !path.contains(['%', '\0']) && !path.split('/').any(|segment| segment == "." || segment == "..")
 }
 
 fn segments(pattern: &str) -> Vec<Segment<'_>> {
@@ -82,7 +88,7 @@ fn matches<'p>(pattern: &[Segment<'_>], path: &'p str) -> Option<Vec<&'p str>> {
     rest.is_none().then_some(values)
 }
 
-fn compare(found: Found<'_>, routes: &[Route<'_>], method: &Method, path: &str) {
+fn compare(found: Found<'_, '_>, routes: &[Route<'_>], method: &Method, path: &str) {
     let of_method = |wanted: &Method| routes.iter().any(|route| route.method == *wanted);
     let known = is_known(method) || of_method(method);
     let best = routes
@@ -94,6 +100,7 @@ fn compare(found: Found<'_>, routes: &[Route<'_>], method: &Method, path: &str) 
         match found {
             Found::Answer(response) => assert_eq!(response.status(), status),
             Found::Handler(..) => panic!("{method} {path} is found, and no route matches"),
+            Found::Refused(refusal) => panic!("{method} {path}: {}", refusal.detail),
         }
         return;
     };
@@ -102,7 +109,7 @@ fn compare(found: Found<'_>, routes: &[Route<'_>], method: &Method, path: &str) 
     };
     let expected = at(method).or_else(|| if *method == Method::HEAD { at(&Method::GET) } else { None });
     match (found, expected) {
-        (Found::Handler(endpoint, params), Some(index)) => {
+        (Found::Handler(Matched { endpoint, params, .. }), Some(index)) => {
             assert_eq!(endpoint.index, index);
             let names = params.names.as_deref().unwrap_or_default();
             let found: Vec<_> =
@@ -123,10 +130,11 @@ fn compare(found: Found<'_>, routes: &[Route<'_>], method: &Method, path: &str) 
                 "{allow}"
             );
         }
-        (Found::Handler(endpoint, _), None) => {
+        (Found::Handler(Matched { endpoint, .. }), None) => {
             panic!("{method} {path}: handler {}, none expected", endpoint.index)
         }
         (Found::Answer(_), Some(index)) => panic!("{method} {path}: no handler, {index} expected"),
+        (Found::Refused(refusal), _) => panic!("{method} {path}: {}", refusal.detail),
     }
 }
 

@@ -449,7 +449,7 @@ impl ServerBuilder {
             head_bytes: self.limits.head_bytes,
             head_timeout: self.limits.head_timeout,
             head_fields: self.limits.head_fields,
-            encoded_slash: self.router.encoded_slash(),
+            encoded_slash: self.router.routes.encoded_slash(),
             field_names: self.field_names,
         }
     }

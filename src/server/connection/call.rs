@@ -5,12 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::asked::Asked;
-use super::request::Call;
 use crate::handler_call::{self, Fault};
 use crate::http::body::Body;
 use crate::http::request::{Presence, Request};
 use crate::http::response::Response;
 use crate::router;
+use crate::router::routes::Matched;
 use crate::server::buffers::Buffers;
 use crate::tls::ClientIdentity;
 
@@ -25,13 +25,13 @@ pub(crate) struct Caller {
 /// Calls the handler, and logs its faults.
 #[inline]
 pub(crate) fn call(
-    call: Call<'_, '_>,
+    matched: Matched<'_, '_>,
     asked: &Asked<'_>,
     body: Body<'_>,
     caller: Caller,
     buffers: &mut Buffers<'_>,
 ) -> Response {
-    let Call { endpoint, params, path } = call;
+    let Matched { endpoint, params, path } = matched;
     let Caller { peer, key, client } = caller;
     let scheduler = buffers.scheduler;
     // The compiler does not shorten the lifetime of the reader by itself.

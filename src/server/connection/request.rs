@@ -1,7 +1,6 @@
 //! Decides what to do with a request, from its head; `link` does it. Knows the limits, the routes and how long the request has
 //! waited; no socket and no connection.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use ::http::StatusCode;
@@ -9,7 +8,6 @@ use ::http::StatusCode;
 use super::asked::Asked;
 use super::body::{refusal_of, Expectation, Reader};
 use crate::error::BodyFault;
-use crate::http::params::Params;
 use crate::http::request_head::{BodyLength, Line};
 use crate::http::response::Response;
 use crate::http::response_head::Persistence;
@@ -17,8 +15,8 @@ use crate::http::Refusal;
 use crate::limits::limit::Limit;
 use crate::limits::streams::Full;
 use crate::limits::Limits;
-use crate::router::endpoint::Endpoint;
-use crate::router::{self, Router};
+use crate::router::routes::{Found, Matched};
+use crate::router::Router;
 use crate::server::clock::Millis;
 use crate::server::turn::Handlers;
 
@@ -103,18 +101,11 @@ pub(crate) struct Unread {
 
 /// What answers a request.
 pub(crate) enum Route<'s, 'h> {
-    Call(Call<'s, 'h>),
+    Call(Matched<'s, 'h>),
     Response(Response),
     Refused(Refusal),
     /// A worker that calls handlers.
     OtherWorker,
-}
-
-/// A handler, and what it is given beside the head and the body.
-pub(crate) struct Call<'s, 'h> {
-    pub endpoint: &'s Endpoint,
-    pub params: Params,
-    pub path: Cow<'h, str>,
 }
 
 /// The largest body that is kept in memory before its handler is called, in bytes.
@@ -189,29 +180,15 @@ pub(crate) fn route<'s, 'h>(
     waited: Millis,
     handlers: Handlers,
 ) -> Route<'s, 'h> {
-    let raw = asked.line.target.path.of(asked.head);
-    let mut path = match router.decode(raw) {
-        Ok(path) => path,
-        Err(refusal) => return Route::Refused(refusal),
-    };
-    let found = if router.is_marked(&path) {
-        match router.find_marked(&asked.line.method, &path) {
-            Ok((found, with_slashes)) => {
-                path = Cow::Owned(with_slashes);
-                found
-            }
-            Err(refusal) => return Route::Refused(refusal),
-        }
-    } else {
-        router.find(&asked.line.method, &path)
-    };
-    let (endpoint, params) = match found {
-        router::Found::Handler(endpoint, params) => (endpoint, params),
-        router::Found::Answer(response) => return Route::Response(response),
+    let raw_path = asked.line.target.path.of(asked.head);
+    let matched = match router.routes.find(&asked.line.method, raw_path) {
+        Found::Handler(matched) => matched,
+        Found::Answer(response) => return Route::Response(response),
+        Found::Refused(refusal) => return Route::Refused(refusal),
     };
     let is_in_time = Duration::from_millis(waited) <= limits.queue_timeout;
     match handlers {
-        Handlers::Call if is_in_time => Route::Call(Call { endpoint, params, path }),
+        Handlers::Call if is_in_time => Route::Call(matched),
         Handlers::Refuse if is_in_time => Route::Refused(QUEUE_FULL),
         Handlers::Call | Handlers::Refuse => Route::Refused(WAITED_TOO_LONG),
         Handlers::Defer => Route::OtherWorker,
