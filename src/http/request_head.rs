@@ -2,6 +2,7 @@
 //! module is strict, because another HTTP program may stand in front of this one.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use ::http::{Method, StatusCode};
 
@@ -9,7 +10,7 @@ use super::span::{Field, Span};
 use super::target::{self, Target};
 use super::Refusal;
 use crate::limits::limit::Limit;
-use crate::limits::MOST_FIELDS;
+use crate::limits::{Limits, MOST_FIELDS};
 
 /// The longest method that is reported of a head that could not be read, in bytes. The longest registered method has 17.
 const MOST_METHOD_BYTES: usize = 32;
@@ -54,6 +55,73 @@ pub(crate) enum Scan {
     Complete(usize),
     /// No end yet; the next search may begin at this offset.
     Incomplete(usize),
+}
+
+/// The search for the next head in the bytes that have come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Search {
+    /// How many bytes were searched for its end.
+    scanned: usize,
+}
+
+/// What the received bytes hold of a head.
+pub(crate) enum Found {
+    Nothing,
+    Part,
+    /// A whole head in this place, and what it says.
+    Whole(Range<usize>, Line),
+    /// A head that is refused. The range holds the bytes known of it.
+    Refused(Refusal, Range<usize>),
+}
+
+impl Search {
+    pub(crate) const NEW: Search = Search { scanned: 0 };
+
+    /// Looks for the head at the front of `unread`, perhaps after an empty line. Its fields go to `fields`.
+    #[inline]
+    pub(crate) fn find(&mut self, unread: &[u8], limits: &Limits, fields: &mut Vec<Field>) -> Found {
+        let start = empty_line(unread);
+        // Only at the first look, so that a head in small pieces is not read from its beginning each time.
+        if self.scanned == 0 {
+            let whole = read_whole(&unread[start..], limits.head_bytes, limits.head_fields, fields);
+            if let Some((line, length)) = whole {
+                return Found::Whole(start..start + length, line);
+            }
+        }
+        self.find_in_parts(start, unread, limits, fields)
+    }
+
+    /// Looks for the head at `start`, which has not come at once, or is to be refused.
+    #[inline(never)]
+    fn find_in_parts(
+        &mut self,
+        start: usize,
+        unread: &[u8],
+        limits: &Limits,
+        fields: &mut Vec<Field>,
+    ) -> Found {
+        if unread.len() <= start {
+            return Found::Nothing;
+        }
+        match scan(unread, self.scanned.max(start)) {
+            Ok(Scan::Complete(end)) if end - start <= limits.head_bytes => {
+                self.scanned = 0;
+                match parse(&unread[start..end], limits.head_fields, fields) {
+                    Ok(line) => Found::Whole(start..end, line),
+                    Err(refusal) => Found::Refused(refusal, start..end),
+                }
+            }
+            Ok(Scan::Incomplete(from)) if unread.len() - start < limits.head_bytes => {
+                self.scanned = from;
+                Found::Part
+            }
+            Ok(_) => {
+                let head = start..start + limits.head_bytes;
+                Found::Refused(too_large(&unread[head.clone()]), head)
+            }
+            Err(refusal) => Found::Refused(refusal, start..unread.len()),
+        }
+    }
 }
 
 /// The length of an empty line before a request line. A server should ignore one such line (RFC 9112 §2.2). When [`scan`]
@@ -368,6 +436,56 @@ pub(crate) mod properties;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_head_is_found_whole_at_every_split_and_searched_once() {
+        let limits = Limits::default();
+        for before in ["", "\r\n"] {
+            let bytes = format!("{before}GET / HTTP/1.1\r\nHost: a\r\n\r\nrest");
+            let (start, end) = (before.len(), bytes.len() - 4);
+            for split in 0..bytes.len() {
+                let (mut search, mut fields) = (Search::NEW, Vec::new());
+                match search.find(&bytes.as_bytes()[..split], &limits, &mut fields) {
+                    Found::Nothing => assert!(split == 0 || split == start),
+                    Found::Part => assert!(split < end && 0 < search.scanned && search.scanned <= split),
+                    Found::Whole(at, _) => assert_eq!((split >= end, at), (true, start..end)),
+                    Found::Refused(refusal, _) => panic!("{split}: {refusal:?}"),
+                }
+                let Found::Whole(at, line) = search.find(bytes.as_bytes(), &limits, &mut fields) else {
+                    panic!("{split}")
+                };
+                assert_eq!((at, line.method, fields.len()), (start..end, Method::GET, 1));
+                assert_eq!(search, Search::NEW);
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_at_the_limit_is_found_and_one_over_it_is_refused() {
+        let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        for (most, is_found) in [(bytes.len(), true), (bytes.len() - 1, false)] {
+            let limits = Limits { head_bytes: most, ..Limits::default() };
+            let mut search = Search::NEW;
+            match search.find(bytes, &limits, &mut Vec::new()) {
+                Found::Whole(..) => assert!(is_found),
+                Found::Refused(refusal, told) => {
+                    assert!(!is_found);
+                    assert_eq!((refusal.status.as_u16(), told), (431, 0..most));
+                }
+                Found::Part | Found::Nothing => panic!("{most}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_whole_head_that_came_in_parts_is_refused_with_its_own_bytes() {
+        let bytes = b"\r\nGET / HTTP/1.1\r\n\r\nrest";
+        let mut search = Search::NEW;
+        let Found::Refused(refusal, told) = search.find(bytes, &Limits::default(), &mut Vec::new()) else {
+            panic!("it has no Host")
+        };
+        assert_eq!((refusal.status.as_u16(), told), (400, 2..bytes.len() - 4));
+    }
 
     fn read(head: &str) -> Result<(Line, Vec<Field>), Refusal> {
         let bytes = head.as_bytes();

@@ -16,7 +16,7 @@ use super::places::{Entry, Parked, Places};
 use super::poller::Poller;
 use super::scheduler::Scheduler;
 use super::supervisor;
-use super::turn::{Handlers, Idle, Outcome, Parking, Ready, Reason, Signals};
+use super::turn::{Handlers, Idle, Outcome, Parking, Ready, Reason, Signals, TakeTurn};
 use super::workers::{Service, Sizes, Workers};
 
 /// The connection, what has happened, and the worker.
@@ -75,35 +75,10 @@ impl Served {
     }
 }
 
-impl Service for Served {
-    type Held = Held;
+impl TakeTurn for Held {
     type Buffers<'s> = Buffers<'s>;
 
-    fn poller(&self) -> &Poller<Held> {
-        &self.poller
-    }
-
-    fn workers(&self) -> &Workers {
-        &self.workers
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Acquire)
-    }
-
-    fn log_fault(&self, what: &'static str, _: Instant, line: fmt::Arguments<'_>) {
-        self.faults.lock().unwrap().push(format!("{what}: {line}"));
-    }
-
-    fn buffers(service: &Arc<Self>, me: Option<usize>) -> Buffers<'_> {
-        Buffers { served: service, me, clock: service.poller.clock() }
-    }
-
-    fn clock<'b>(buffers: &'b mut Buffers<'_>) -> &'b mut Clock {
-        &mut buffers.clock
-    }
-
-    fn serve(ready: Ready<Held>, buffers: &mut Buffers<'_>, handlers: Handlers) -> Outcome<Held> {
+    fn take_turn(ready: Ready<Held>, buffers: &mut Buffers<'_>, handlers: Handlers) -> Outcome<Held> {
         let Buffers { served, me, clock } = buffers;
         let Ready { connection: mut held, reason, since } = ready;
         let (me, key) = (*me, held.key);
@@ -173,6 +148,34 @@ impl Service for Served {
             return Outcome::Again(again(held, now));
         }
         Outcome::Park(held, Parking { now, deadline: Millis::MAX / 2, idle: Idle::No })
+    }
+}
+
+impl Service for Served {
+    type Held = Held;
+
+    fn poller(&self) -> &Poller<Held> {
+        &self.poller
+    }
+
+    fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    fn log_fault(&self, what: &'static str, _: Instant, line: fmt::Arguments<'_>) {
+        self.faults.lock().unwrap().push(format!("{what}: {line}"));
+    }
+
+    fn buffers(service: &Arc<Self>, me: Option<usize>) -> Buffers<'_> {
+        Buffers { served: service, me, clock: service.poller.clock() }
+    }
+
+    fn clock<'b>(buffers: &'b mut Buffers<'_>) -> &'b mut Clock {
+        &mut buffers.clock
     }
 
     fn end(&self, held: Held) {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::clock::Millis;
 use super::permits::Call;
-use super::turn::Handlers;
-use super::workers::{put_back, Service};
+use super::turn::{Handlers, TakeTurn};
+use super::workers::{put_back, BuffersOf, Service};
 
 /// How often the supervisor checks while handlers run. With 2 ms it took 1.3 % of a busy server's CPU time, most of it for
 /// switching threads.
@@ -131,7 +131,7 @@ fn relief(queued: Queued, now: Millis, longest: Millis, most: usize, turns: usiz
 }
 
 /// One tick in place of the workers, all of which are inside handlers.
-fn relieve<S: Service>(service: &Arc<S>, buffers: &mut S::Buffers<'_>) {
+fn relieve<S: Service>(service: &Arc<S>, buffers: &mut BuffersOf<'_, S>) {
     let (poller, sizes) = (service.poller(), service.workers().sizes);
     let mut places = poller.lock();
     if places.ready.is_empty() && places.watching {
@@ -160,7 +160,7 @@ fn relieve<S: Service>(service: &Arc<S>, buffers: &mut S::Buffers<'_>) {
         };
         let Some(ready) = ready else { return };
         drop(places);
-        let outcome = S::serve(ready, buffers, handlers);
+        let outcome = S::Held::take_turn(ready, buffers, handlers);
         places = put_back(service, outcome, None);
     }
 }

@@ -1,5 +1,5 @@
 //! A connection's turn, seen from outside: why it begins ([`Reason`]), and where the connection goes after it ([`Outcome`]).
-//! Plain values, generic over the connection. The poller, the workers and the connection all use them.
+//! Plain values and a trait, generic over the connection. The poller, the workers and the connection all use them.
 
 use super::clock::Millis;
 
@@ -93,6 +93,15 @@ impl Idle {
             Idle::No | Idle::Head(_) | Idle::Moving { .. } => None,
         }
     }
+}
+
+/// What workers give turns.
+pub(crate) trait TakeTurn: Sized {
+    /// What a worker keeps between turns and lends to each.
+    type Buffers<'s>;
+
+    /// Does what can be done without waiting. Does not panic.
+    fn take_turn(ready: Ready<Self>, buffers: &mut Self::Buffers<'_>, handlers: Handlers) -> Outcome<Self>;
 }
 
 /// Where a connection goes after its turn.

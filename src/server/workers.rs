@@ -20,7 +20,7 @@ use super::places::{Entry, Parked, Phase, Places};
 use super::poller::Poller;
 use super::scheduler::Scheduler;
 use super::scores::Scores;
-use super::turn::{Handlers, Outcome, Ready, Signals};
+use super::turn::{Handlers, Outcome, Signals, TakeTurn};
 use crate::handler_call;
 
 /// A worker inside a handler for this long counts as blocked. With a shorter time, a preempted worker would look blocked.
@@ -35,9 +35,7 @@ const THREAD_REFUSED: &str = "a thread refused";
 
 /// What the workers serve, and with which buffers.
 pub(crate) trait Service: Send + Sync + Sized + 'static {
-    type Held: Parked + Send + 'static;
-    /// What a worker keeps between turns.
-    type Buffers<'s>;
+    type Held: Parked + TakeTurn + Send + 'static;
 
     fn poller(&self) -> &Poller<Self::Held>;
     fn workers(&self) -> &Workers;
@@ -46,17 +44,14 @@ pub(crate) trait Service: Send + Sync + Sized + 'static {
     fn log_fault(&self, what: &'static str, now: Instant, line: fmt::Arguments<'_>);
 
     /// The buffers of a worker, or of the supervisor with `None`.
-    fn buffers(service: &Arc<Self>, me: Option<usize>) -> Self::Buffers<'_>;
-    fn clock<'b>(buffers: &'b mut Self::Buffers<'_>) -> &'b mut Clock;
-    /// Gives a turn. It does not panic.
-    fn serve(
-        ready: Ready<Self::Held>,
-        buffers: &mut Self::Buffers<'_>,
-        handlers: Handlers,
-    ) -> Outcome<Self::Held>;
+    fn buffers(service: &Arc<Self>, me: Option<usize>) -> BuffersOf<'_, Self>;
+    fn clock<'b>(buffers: &'b mut BuffersOf<'_, Self>) -> &'b mut Clock;
     /// Ends a connection that has no place after a stop.
     fn end(&self, held: Self::Held);
 }
+
+/// The buffers of a worker.
+pub(crate) type BuffersOf<'s, S> = <<S as Service>::Held as TakeTurn>::Buffers<'s>;
 
 impl<S: Service> Scheduler for Arc<S> {
     fn millis(&self, at: Instant) -> Millis {
@@ -384,7 +379,7 @@ fn work<S: Service>(service: &Arc<S>, me: usize) {
         }
         if let Some(ready) = places.take_ready() {
             drop(places);
-            let outcome = S::serve(ready, &mut buffers, Handlers::Call);
+            let outcome = S::Held::take_turn(ready, &mut buffers, Handlers::Call);
             pace.turn();
             places = put_back(service, outcome, Some(me));
         } else if !places.watching {

@@ -17,6 +17,11 @@ impl<'a> Asked<'a> {
     pub(crate) fn told(&self) -> Told<'_> {
         Told::Line(self.head, &self.line)
     }
+
+    /// The path as it came, percent-encoded.
+    pub(crate) fn raw_path(&self) -> &'a [u8] {
+        self.line.target.path.of(self.head)
+    }
 }
 
 /// The known part of a request, for its answer and for the access log.

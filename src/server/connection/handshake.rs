@@ -31,7 +31,7 @@ pub(crate) fn go_on<S: Stream>(
     input: &mut Input,
     buffers: &mut Buffers<'_>,
 ) -> io::Result<Handshake> {
-    match link.transport.read(input.room()) {
+    match link.transport.shake_hands(input.room()) {
         Ok(0) => {
             if link.transport.is_handshaking() {
                 log_lines::failed_handshake(link.peer, tls::LEFT, buffers);

@@ -1,5 +1,5 @@
 //! The log lines about a connection and its requests: refusals with their reasons, and the access log's line for each request.
-//! `state`, `link` and `response` call it.
+//! `state`, `exchange` and `response` call it.
 
 use std::net::SocketAddr;
 use std::time::Instant;

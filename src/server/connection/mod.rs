@@ -2,9 +2,9 @@
 
 pub(super) mod asked;
 pub(super) mod body;
-pub(super) mod call;
 pub(super) mod client_cert;
 pub(super) mod collecting;
+pub(super) mod exchange;
 pub(super) mod handshake;
 pub(super) mod head;
 pub(super) mod in_clear;

@@ -1,4 +1,4 @@
-//! Decides what to do with a request, from its head; `link` does it. Knows the limits, the routes and how long the request has
+//! Decides what to do with a request, from its head; `exchange` does it. Knows the limits, the routes and how long the request has
 //! waited; no socket and no connection.
 
 use std::time::Duration;
@@ -82,7 +82,12 @@ pub(crate) enum RateLimit {
 pub(crate) enum Decision {
     /// Its body, of this many bytes, is complete: answer it by its route.
     Answer(usize),
-    /// Its body is complete: refuse it, and keep the connection.
+    Instead(Instead),
+}
+
+/// What to do with a request whose route is not followed now.
+pub(crate) enum Instead {
+    /// Its body, of this many bytes, is complete: refuse it, and keep the connection.
     AnswerRefused(usize, Refusal),
     /// Collect its body first.
     Collect(Reader),
@@ -128,10 +133,12 @@ pub(crate) fn decide(
             Decision::Answer(length as usize)
         }
         (RateLimit::Exceeded, BodyLength::Fixed(length)) if length <= arrived as u64 => {
-            Decision::AnswerRefused(length as usize, TOO_OFTEN)
+            Decision::Instead(Instead::AnswerRefused(length as usize, TOO_OFTEN))
         }
-        (RateLimit::Exceeded, _) => Decision::Refuse(TOO_OFTEN),
-        (RateLimit::Within, _) => decide_before_the_body(limits, router, asked, circumstances),
+        (RateLimit::Exceeded, _) => Decision::Instead(Instead::Refuse(TOO_OFTEN)),
+        (RateLimit::Within, _) => {
+            Decision::Instead(decide_before_the_body(limits, router, asked, circumstances))
+        }
     }
 }
 
@@ -142,18 +149,19 @@ fn decide_before_the_body(
     router: &Router,
     asked: &Asked<'_>,
     Circumstances { waited, arrived, now, .. }: Circumstances,
-) -> Decision {
+) -> Instead {
     let kept = kept_bytes(limits);
     let expectation =
         if asked.line.expects_continue && arrived == 0 { Expectation::Continue } else { Expectation::None };
     let reader = match Reader::new(asked.line.body, limits.body_bytes, now, expectation) {
         Ok(reader) => reader,
-        Err(fault) => return Decision::Refuse(refusal_of(&fault)),
+        Err(fault) => return Instead::Refuse(refusal_of(&fault)),
     };
     // If no handler will read the body, the client need not send it.
-    match route(limits, router, asked, waited, Handlers::Call) {
-        Route::Call(_) | Route::OtherWorker => Decision::Collect(reader),
-        Route::Refused(refusal) => Decision::Refuse(refusal),
+    let found = router.routes.find(&asked.line.method, asked.raw_path());
+    match route(limits, found, waited, Handlers::Call) {
+        Route::Call(_) | Route::OtherWorker => Instead::Collect(reader),
+        Route::Refused(refusal) => Instead::Refuse(refusal),
         Route::Response(response) => {
             // Reading past a large body costs more than a new connection. A client that waits for 100 Continue may or may not
             // send the body (RFC 9110 §10.1.1).
@@ -166,22 +174,20 @@ fn decide_before_the_body(
             } else {
                 Persistence::Close
             };
-            Decision::AnswerUnread(response, Unread { reader, persistence })
+            Instead::AnswerUnread(response, Unread { reader, persistence })
         }
     }
 }
 
-/// Finds what answers a request that has waited for `waited`.
+/// Decides what answers a request that has waited for `waited`, when the router has `found` this for it.
 #[inline]
 pub(crate) fn route<'s, 'h>(
     limits: &Limits,
-    router: &'s Router,
-    asked: &Asked<'h>,
+    found: Found<'s, 'h>,
     waited: Millis,
     handlers: Handlers,
 ) -> Route<'s, 'h> {
-    let raw_path = asked.line.target.path.of(asked.head);
-    let matched = match router.routes.find(&asked.line.method, raw_path) {
+    let matched = match found {
         Found::Handler(matched) => matched,
         Found::Answer(response) => return Route::Response(response),
         Found::Refused(refusal) => return Route::Refused(refusal),
@@ -253,16 +259,19 @@ mod tests {
     fn decided(request_line: &str, fields: &str, arrived: usize, rate: RateLimit) -> String {
         let mut head = Head::new(request_line, fields);
         let circumstances = Circumstances { waited: 0, arrived, now: 7, rate };
-        match decide(&limits(), &router(), &head.asked(), circumstances) {
-            Decision::Answer(body) => format!("answer {body}"),
-            Decision::AnswerRefused(body, refusal) => format!("answer {body} {}", refusal.status.as_u16()),
-            Decision::Collect(mut reader) => {
+        let instead = match decide(&limits(), &router(), &head.asked(), circumstances) {
+            Decision::Answer(body) => return format!("answer {body}"),
+            Decision::Instead(instead) => instead,
+        };
+        match instead {
+            Instead::AnswerRefused(body, refusal) => format!("answer {body} {}", refusal.status.as_u16()),
+            Instead::Collect(mut reader) => {
                 format!("collect {}", if reader.take_continue().is_some() { "after 100" } else { "" })
             }
-            Decision::AnswerUnread(response, Unread { persistence, .. }) => {
+            Instead::AnswerUnread(response, Unread { persistence, .. }) => {
                 format!("{} unread {persistence:?}", response.status().as_u16())
             }
-            Decision::Refuse(refusal) => format!("refuse {}", refusal.status.as_u16()),
+            Instead::Refuse(refusal) => format!("refuse {}", refusal.status.as_u16()),
         }
     }
 
@@ -308,7 +317,9 @@ mod tests {
         let late = limits.queue_timeout.as_millis() as Millis + 1;
         let routed = |request_line: &str, waited, handlers| {
             let mut head = Head::new(request_line, "");
-            match route(&limits, &router, &head.asked(), waited, handlers) {
+            let asked = head.asked();
+            let found = router.routes.find(&asked.line.method, asked.raw_path());
+            match route(&limits, found, waited, handlers) {
                 Route::Call(call) => format!("call {}", call.path),
                 Route::Response(response) => response.status().as_u16().to_string(),
                 Route::Refused(refusal) => refusal.what().to_string(),

@@ -1,11 +1,10 @@
 //! Writes and sends a response. It is sent in pieces, each one when the socket has taken the last, so a slow client holds
-//! little memory and no worker. Knows the transport and the buffers. `link` writes responses with it, and `state` sends them.
+//! little memory and no worker. Knows the transport and the buffers. `exchange` writes responses with it, and `state` sends
+//! them.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
 use std::time::Duration;
-
-use ::http::StatusCode;
 
 use super::asked::Told;
 use super::log_lines::Record;
@@ -13,12 +12,11 @@ use super::transport::{Flushed, Stream, Transport};
 use crate::escape;
 use crate::handler_call::{self, Fault};
 use crate::http::into_response::IntoResponse;
-use crate::http::request_head::{Line, Version};
+use crate::http::request_head::Version;
 use crate::http::response::{Payload, Response};
-use crate::http::response_head::{chunk_size_line, write_head, Exchange, Framing, Persistence};
+use crate::http::response_head::{self, chunk_size_line, write_head, Exchange, Framing, Persistence};
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
-use crate::router;
 use crate::server::buffers::{Buffers, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::deadline::Deadline;
@@ -55,52 +53,35 @@ pub(crate) enum Sent {
     GivenUp,
 }
 
-/// How much of a response was written to the output.
+/// How much of a response's body was written to the output.
 pub(crate) enum Written {
     /// All of it.
     Whole(After),
-    /// Its head; the rest is still to be sent.
-    Head(Box<Sending>),
-    /// Nothing, because the most readers allowed are in use. Returns the access log's record.
+    /// Nothing; it is still to be sent.
+    Begun(Box<Sending>),
+    /// Nothing, because the most readers allowed are in use. Returns the access log's record. The head has to go too.
     NoReaderPlace(Option<Box<Record>>),
 }
 
-/// Writes a small response to the output whole, and of a larger one the head. `key` is the connection's.
+/// Writes a small body to the output, after its head; a larger one is still to be sent. `key` is the connection's.
 #[inline(always)]
-pub(crate) fn write(
-    mut response: Response,
-    line: &Line,
-    persistence: Persistence,
-    record: Option<Box<Record>>,
+pub(crate) fn write_body(
+    response: Response,
+    head: response_head::Written,
+    mut record: Option<Box<Record>>,
     key: usize,
     buffers: &mut Buffers<'_>,
 ) -> Written {
-    if response.status.is_informational() {
-        let line = format_args!("a handler {}", router::not_final(response.status));
-        buffers.context.log_fault("a status that is not final", buffers.now(), line);
-        response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    }
-    let exchange = Exchange {
-        method: &line.method,
-        version: line.version,
-        persistence,
-        field_names: buffers.context.field_names,
-    };
-    buffers.renew_common();
-    let begun = buffers.output.len();
-    let written = write_head(&mut buffers.output, &response, exchange, &buffers.common);
-    let after = if written.persistence == Persistence::Close { After::Close } else { After::KeepAlive };
-    let record = record.map(|mut record| {
+    let after = if head.persistence == Persistence::Close { After::Close } else { After::KeepAlive };
+    if let Some(record) = &mut record {
         record.status = response.status;
-        record
-    });
-    let source = match (written.framing, response.body) {
+    }
+    let source = match (head.framing, response.body) {
         // Also for a 205, regardless of the handler's body.
         (Framing::None | Framing::Length(0), _) => Source::Nothing,
         (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
         (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
         (_, Payload::Reader { .. }) if !buffers.scheduler.take_reader_place(key) => {
-            buffers.output.truncate(begun);
             return Written::NoReaderPlace(record);
         }
         (framing, Payload::Reader { reader, length }) => {
@@ -110,7 +91,7 @@ pub(crate) fn write(
     let inline = match &source {
         Source::Bytes(bytes) if bytes.len() <= INLINE_BYTES => &bytes[..],
         Source::Nothing => &[],
-        _ => return Written::Head(Box::new(Sending::new(source, after, record))),
+        _ => return Written::Begun(Box::new(Sending::new(source, after, record))),
     };
     buffers.output.extend_from_slice(inline);
     if let Some(record) = record {

@@ -1,6 +1,6 @@
-//! A connection's life: handshake, head, body, handler, response, idle, close. When it would have to wait for its socket, its
-//! turn ends and it is parked. A worker advances it when there is something to do again. `request` decides what to do with a
-//! request, `body` and `collecting` read bodies, and `response` sends responses; this file puts them together.
+//! A connection's life: handshake, requests, bodies, responses, close. When it would have to wait for its socket, its turn ends
+//! and it is parked. A worker gives it a turn when there is something to do again. `exchange` serves the requests, `collecting`
+//! reads bodies, and `response` sends what does not fit at once; this file moves the connection from stage to stage.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 
 use super::asked::Told;
 use super::collecting::{read_past, Collected, Passed};
+use super::exchange::{self, Next};
 use super::handshake::{self, Handshake};
-use super::head::{Found, Head};
+use super::head::Head;
 use super::lingering::{Lingered, Lingering};
-use super::link::{Link, Next};
+use super::link::Link;
 use super::log_lines;
 use super::request;
 use super::response::{After, Sending, Sent};
 use super::stage::Stage;
 use super::step::{Flow, Step, Turn};
-use super::transport::{client_refused, Flushed, Stream, Transport};
+use super::transport::{client_refused, Stream, Transport};
 use crate::escape;
 use crate::handler_call::{self, Fault};
 use crate::http::clear_credentials::CredentialScan;
-use crate::http::request_head;
 use crate::limits::limit::Limit;
 use crate::limits::per_address::Admission;
 use crate::server::buffers::Buffers;
@@ -32,7 +32,7 @@ use crate::server::context::Context;
 use crate::server::deadline::Deadline;
 use crate::server::input::Input;
 use crate::server::places::Parked;
-use crate::server::turn::{self, Parking, Ready, Reason, Signals};
+use crate::server::turn::{self, Handlers, Parking, Ready, Reason, Signals, TakeTurn};
 use crate::tls;
 
 /// How long a stop waits for a handshake or a head that has begun.
@@ -46,9 +46,6 @@ pub(crate) struct Connection<S: Stream = TcpStream> {
     accepted: Millis,
     /// Bytes that were read but could not be used yet.
     saved: Vec<u8>,
-    /// Whether a request was answered on this connection.
-    served: bool,
-    deadline: Deadline,
     listens_for_writable: bool,
     _admission: Admission,
 }
@@ -66,12 +63,10 @@ impl<S: Stream> Connection<S> {
         admission: Admission,
     ) -> Connection<S> {
         Connection {
-            link: Link::new(peer, transport),
+            link: Link::new(peer, transport, deadline),
             stage: Stage::Handshake { rules },
             accepted,
             saved: Vec::new(),
-            served: false,
-            deadline,
             listens_for_writable: false,
             _admission: admission,
         }
@@ -96,16 +91,42 @@ impl<S: Stream> Connection<S> {
         // The faults tell what went wrong.
         let _: Option<()> = handler_call::run("a panic in a connection", || drop(self));
         if handler_call::went_wrong() {
-            for Fault { what, text } in handler_call::faults() {
-                context.log_fault(what, Instant::now(), format_args!("{peer}: ending the connection {text}"));
-            }
+            log_faults(peer, "ending", Instant::now(), context);
         }
     }
 
-    /// Gives the connection a turn: it does everything that it can do without waiting.
-    pub(crate) fn advance(mut self: Box<Self>, reason: Reason, mut turn: Turn<'_, '_>) -> Outcome<S> {
-        let expired = reason == Reason::Expired;
+    /// Does everything that can be done without waiting.
+    pub(super) fn advance(mut self: Box<Self>, reason: Reason, mut turn: Turn<'_, '_>) -> Outcome<S> {
+        let since = turn.since;
+        self.begin_turn(reason, &mut turn);
+        // Bytes may have come before the deadline passed. They are handled first.
+        let mut flow = self.go_on(Ok(Continue(())), &mut turn);
+        if reason == Reason::Expired
+            && flow == Flow::Wait
+            && self.link.deadline.has_passed(turn.buffers.millis())
+        {
+            let begun = self.expire(turn.input, turn.buffers);
+            flow = self.go_on(begun, &mut turn);
+        }
+        if flow != Flow::Close {
+            if let Err(error) = self.end_turn(flow, &mut turn) {
+                log::debug!("{}: {error}", self.link.peer);
+                flow = Flow::Close;
+            }
+        }
+        if flow != Flow::Wait {
+            return self.leave(flow, since, turn.buffers);
+        }
+        let now = turn.buffers.millis();
+        let fresh = Some(self.accepted).filter(|_| !self.link.served);
+        let deadline = self.link.deadline.at;
+        let idle = self.stage.idle(fresh, deadline, now, &turn.buffers.context.limits);
+        Outcome::Park(self, Parking { now, deadline, idle })
+    }
+
+    fn begin_turn(&mut self, reason: Reason, turn: &mut Turn<'_, '_>) {
         let buffers = &mut *turn.buffers;
+        let expired = reason == Reason::Expired;
         // Connections that became ready in the same watch have their turns soon after each other, so they share one reading of
         // the clock. During a stop each turn reads the clock, because it must be known whether the stop began before it.
         if expired || buffers.millis() < turn.since || buffers.context.is_draining() {
@@ -114,101 +135,92 @@ impl<S: Stream> Connection<S> {
         buffers.output.clear();
         buffers.requests_left = REQUESTS_PER_TURN;
         turn.input.restore(&std::mem::take(&mut self.saved));
-        let since = turn.since;
-        let Signals { readable, hung_up, .. } = match reason {
+        let signals = match reason {
             Reason::Signals(signals) => signals,
-            Reason::Expired => Signals::default(),
+            Reason::Expired => Signals::READABLE,
         };
-        // Bytes may have come before the deadline passed. They are handled first.
-        self.link.transport.begin_turn(readable || expired, hung_up);
-        let mut flow = self.go_on(Ok(Continue(())), &mut turn);
-        if expired && flow == Flow::Wait && self.deadline.has_passed(turn.buffers.millis()) {
-            let begun = self.expire(turn.input, turn.buffers);
-            flow = self.go_on(begun, &mut turn);
-        }
+        self.link.transport.begin_turn(signals.readable, signals.hung_up);
+    }
+
+    /// Frees the worker's buffers for the next connection: unsent and unused bytes stay with this connection. If it waits for
+    /// room to write, it is woken when there is some.
+    fn end_turn(&mut self, flow: Flow, turn: &mut Turn<'_, '_>) -> io::Result<()> {
         let Turn { input, buffers, .. } = turn;
-        if flow != Flow::Close {
-            if let Err(error) = self.end_turn(flow, buffers) {
-                log::debug!("{}: {error}", self.link.peer);
-                flow = Flow::Close;
-            }
+        self.link.transport.send_output(&mut buffers.output)?;
+        if flow == Flow::Wait && self.link.transport.wants_write() && !self.listens_for_writable {
+            buffers.scheduler.listen_for_writable(self.link.key, self.link.transport.as_raw_fd())?;
+            self.listens_for_writable = true;
         }
-        if flow != Flow::Close && !input.is_empty() && !self.stage.is_ending() {
+        if !input.is_empty() && !self.stage.is_ending() {
             self.saved = input.unread().to_vec();
         }
-        let now = buffers.millis();
+        Ok(())
+    }
+
+    /// Ends a turn of a connection that does not wait for its socket. Its work came at `since`.
+    #[inline(never)]
+    fn leave(mut self: Box<Self>, flow: Flow, since: Millis, buffers: &mut Buffers<'_>) -> Outcome<S> {
+        let reason = Reason::Signals(Signals::default());
         match flow {
-            Flow::Wait => {
-                let fresh = Some(self.accepted).filter(|_| !self.served);
-                let idle = self.stage.idle(fresh, self.deadline.at, now, &buffers.context.limits);
-                let parking = Parking { now, deadline: self.deadline.at, idle };
-                Outcome::Park(self, parking)
-            }
             Flow::Again => {
-                let reason = Reason::Signals(Signals::default());
                 // Such turns can follow each other without a wait, which would read the clock.
                 buffers.look();
                 Outcome::Again(Ready { connection: self, reason, since: buffers.millis() })
             }
             Flow::Queue => {
                 self.link.was_queued = true;
-                let reason = Reason::Signals(Signals::default());
                 // A response that has begun is never refused for having waited too long.
-                let since = if matches!(self.stage, Stage::Sending(_)) { now } else { since };
+                let has_begun = matches!(self.stage, Stage::Sending(_));
+                let since = if has_begun { buffers.millis() } else { since };
                 Outcome::Queue(Ready { connection: self, reason, since })
             }
             Flow::AwaitReader => Outcome::AwaitReader(self),
-            Flow::Close => {
-                let key = self.link.key;
-                drop(self);
-                Outcome::Closed(key)
-            }
+            Flow::Wait | Flow::Close => Outcome::Closed(self.link.key),
         }
-    }
-
-    /// Frees the worker's buffers for the next connection: unsent bytes stay with this connection. If it waits for room to
-    /// write, it is woken when there is some.
-    fn end_turn(&mut self, flow: Flow, buffers: &mut Buffers<'_>) -> io::Result<()> {
-        self.link.transport.send_output(&mut buffers.output)?;
-        if flow == Flow::Wait && self.link.transport.wants_write() && !self.listens_for_writable {
-            buffers.scheduler.listen_for_writable(self.link.key, self.link.transport.as_raw_fd())?;
-            self.listens_for_writable = true;
-        }
-        Ok(())
     }
 
     fn go_on(&mut self, begun: Step, turn: &mut Turn<'_, '_>) -> Flow {
         let mut step = begun;
         loop {
-            match step {
-                Ok(Continue(())) => {}
+            step = match step {
+                Ok(Continue(())) => self.step(turn),
                 Ok(Break(flow)) => return flow,
-                Err(error) => {
-                    match client_refused(&error) {
-                        Some(why) => log_lines::refused_client(self.link.peer, &why, turn.buffers),
-                        None => self.log_failure(&error, turn.buffers),
-                    }
-                    if error.kind() != ErrorKind::InvalidData || matches!(self.stage, Stage::Linger(_)) {
-                        return Flow::Close;
-                    }
-                    // rustls has sent an alert with the reason. Give the client time to read it.
-                    self.begin_linger(None, turn.buffers);
-                }
-            }
-            step = match self.stage {
-                Stage::Handshake { rules } => self.shake_hands(rules, turn),
-                Stage::Head(_) => self.read_head(turn),
-                Stage::Body(_) => self.collect_body(turn),
-                Stage::Unwanted(_) => self.read_past_body(turn),
-                Stage::Sending(_) => {
-                    let step = self.send(turn);
-                    // The next request has not waited for a worker while this response was sent.
-                    turn.since = turn.buffers.millis();
-                    step
-                }
-                Stage::Linger(_) => self.linger(turn.buffers),
+                Err(error) => self.fail(&error, turn.buffers),
             };
         }
+    }
+
+    #[inline(always)]
+    fn step(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        match &mut self.stage {
+            Stage::Head(head) => {
+                let next = exchange::go_on(&mut self.link, head, turn)?;
+                self.go_to(next, turn.buffers)
+            }
+            Stage::Handshake { rules } => {
+                let rules = *rules;
+                self.shake_hands(rules, turn)
+            }
+            Stage::Body(_) => self.collect_body(turn),
+            Stage::Unwanted(_) => self.read_past_body(turn),
+            Stage::Sending(_) => self.send(turn),
+            Stage::Linger(_) => self.linger(turn.buffers),
+        }
+    }
+
+    /// Logs an error. The connection ends.
+    #[inline(never)]
+    fn fail(&mut self, error: &io::Error, buffers: &Buffers<'_>) -> Step {
+        match client_refused(error) {
+            Some(why) => log_lines::refused_client(self.link.peer, &why, buffers),
+            None => self.log_failure(error, buffers),
+        }
+        if error.kind() != ErrorKind::InvalidData || matches!(self.stage, Stage::Linger(_)) {
+            return Ok(Break(Flow::Close));
+        }
+        // rustls has sent an alert with the reason. Give the client time to read it.
+        self.begin_linger(None, buffers);
+        Ok(Continue(()))
     }
 
     fn shake_hands(&mut self, rules: u64, turn: &mut Turn<'_, '_>) -> Step {
@@ -216,77 +228,14 @@ impl<S: Stream> Connection<S> {
         match handshake::go_on(&mut self.link, rules, input, buffers)? {
             Handshake::Done => {
                 self.stage = Stage::Head(Head::default());
-                self.deadline = buffers.deadline(Limit::HeadTimeout, buffers.context.limits.head_timeout);
+                self.link.deadline =
+                    buffers.deadline(Limit::HeadTimeout, buffers.context.limits.head_timeout);
             }
             Handshake::Waits => return self.wait(buffers),
             Handshake::IsOver => return Ok(Break(Flow::Close)),
             Handshake::InClear(found) => self.begin_linger(Some(found), buffers),
         }
         Ok(Continue(()))
-    }
-
-    fn read_head(&mut self, turn: &mut Turn<'_, '_>) -> Step {
-        loop {
-            let Stage::Head(head) = &mut self.stage else { return Ok(Continue(())) };
-            let Turn { input, buffers, .. } = &mut *turn;
-            let limits = &buffers.context.limits;
-            let (unread, fields) = input.unread_and_fields();
-            if unread.len() > request_head::empty_line(unread) {
-                if !std::mem::replace(&mut head.has_begun, true) && self.served {
-                    self.deadline = buffers.deadline(Limit::HeadTimeout, limits.head_timeout);
-                }
-                match head.find(unread, limits, fields) {
-                    Found::Whole { start, length, line } => {
-                        if buffers.requests_left == 0 || !buffers.context.workers.has_permit(buffers.me) {
-                            // Others get their turn, or the last handler has blocked and another worker has the permit.
-                            return Ok(Break(Flow::Again));
-                        }
-                        if self.link.transport.is_blocked()
-                            && self.link.transport.flush()? == Flushed::Blocked
-                        {
-                            // A client that does not read its responses gets no further ones.
-                            return self
-                                .begin_sending(Box::new(Sending::of_output(After::KeepAlive)), buffers);
-                        }
-                        buffers.requests_left -= 1;
-                        head.take();
-                        input.consume(start);
-                        let next = self.link.take_request(length, line, head, turn)?;
-                        return self.go_to(next, turn.buffers);
-                    }
-                    Found::Part => {}
-                    Found::Refused(refusal, told) => {
-                        let next = self.link.refuse(refusal, Told::Head(&unread[told]), buffers);
-                        return self.go_to(next, buffers);
-                    }
-                }
-            }
-            if self.link.transport.send_output(&mut buffers.output)? == Flushed::Blocked {
-                return self.begin_sending(Box::new(Sending::of_output(After::KeepAlive)), buffers);
-            }
-            match self.link.transport.read(input.room()) {
-                Ok(0) => {
-                    let is_in_head = self.is_in_head();
-                    self.link.say_goodbye();
-                    return if is_in_head { self.close_within("head") } else { Ok(Break(Flow::Close)) };
-                }
-                Ok(read) => input.filled(read),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let is_idle = !self.is_in_head() && !self.link.transport.wants_another_turn();
-                    if buffers.context.is_draining() && is_idle {
-                        self.link.say_goodbye();
-                        return Ok(Break(Flow::Close));
-                    }
-                    return self.wait(buffers);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Whether the next request has begun to come and is not answered yet.
-    fn is_in_head(&self) -> bool {
-        matches!(&self.stage, Stage::Head(head) if head.has_begun)
     }
 
     /// Collects the received part of a body. Answers when the body is complete, or too large to be kept in memory.
@@ -297,13 +246,15 @@ impl<S: Stream> Connection<S> {
         let Turn { input, buffers, .. } = &mut *turn;
         let next = match collecting.collect(&mut self.link.transport, input, buffers)? {
             Collected::Part => {
-                self.deadline = collecting.reader.deadline(&buffers.context.limits);
+                self.link.deadline = collecting.reader.deadline(&buffers.context.limits);
                 self.stage = Stage::Body(collecting);
                 return self.wait(buffers);
             }
-            Collected::Whole => self.link.answer_collected(collecting, turn)?,
-            Collected::Large => self.link.answer_streaming(collecting, turn)?,
-            Collected::Refused(refusal) => self.link.refuse(refusal, collecting.held.told(), buffers),
+            Collected::Whole => exchange::answer_collected(&mut self.link, collecting, turn)?,
+            Collected::Large => exchange::answer_streaming(&mut self.link, collecting, turn)?,
+            Collected::Refused(refusal) => {
+                exchange::refuse(&mut self.link, refusal, collecting.held.told(), buffers)
+            }
             Collected::CutOff => return self.close_within("body"),
         };
         self.go_to(next, turn.buffers)
@@ -319,7 +270,7 @@ impl<S: Stream> Connection<S> {
                 Ok(Continue(()))
             }
             Passed::Part => {
-                self.deadline = reader.first_deadline(&buffers.context.limits);
+                self.link.deadline = reader.first_deadline(&buffers.context.limits);
                 self.wait(buffers)
             }
             Passed::CutOff => self.close_within("body"),
@@ -342,10 +293,11 @@ impl<S: Stream> Connection<S> {
     #[inline]
     fn go_to(&mut self, next: Next, buffers: &Buffers<'_>) -> Step {
         match next {
+            Next::Wait => return self.wait(buffers),
             Next::Head => self.begin_head(buffers),
             Next::Sending(sending) => return self.begin_sending(sending, buffers),
             Next::Body(collecting) => {
-                self.deadline = collecting.reader.first_deadline(&buffers.context.limits);
+                self.link.deadline = collecting.reader.first_deadline(&buffers.context.limits);
                 self.stage = Stage::Body(collecting);
             }
             Next::OtherWorker(collected) => {
@@ -354,27 +306,32 @@ impl<S: Stream> Connection<S> {
                 }
                 return Ok(Break(Flow::Queue));
             }
+            Next::Again => return Ok(Break(Flow::Again)),
             Next::Close => return Ok(Break(Flow::Close)),
+            Next::CutOff => return self.close_within("head"),
         }
         Ok(Continue(()))
     }
 
     fn begin_sending(&mut self, mut sending: Box<Sending>, buffers: &Buffers<'_>) -> Step {
         sending.begin(&mut self.link.transport, buffers.millis());
-        self.deadline = buffers.deadline(Limit::WriteTimeout, buffers.context.limits.write_timeout);
+        self.link.deadline = buffers.deadline(Limit::WriteTimeout, buffers.context.limits.write_timeout);
         self.stage = Stage::Sending(sending);
         Ok(Continue(()))
     }
 
     /// Sends until the socket takes no more.
     fn send(&mut self, turn: &mut Turn<'_, '_>) -> Step {
-        let Turn { input, buffers, .. } = turn;
+        let Turn { since, input, buffers, .. } = turn;
         let Stage::Sending(sending) = &mut self.stage else { return Ok(Continue(())) };
-        match sending.send(self.link.key, input.unread().len(), &mut self.link.transport, buffers)? {
+        let sent = sending.send(self.link.key, input.unread().len(), &mut self.link.transport, buffers)?;
+        // The next request has not waited for a worker while this response was sent.
+        *since = buffers.millis();
+        match sent {
             Sent::Whole(After::KeepAlive) => self.begin_head(buffers),
             Sent::Whole(After::Close) => self.begin_linger(None, buffers),
             Sent::Blocked(deadline) => {
-                self.deadline = deadline;
+                self.link.deadline = deadline;
                 return self.wait(buffers);
             }
             Sent::MuchInThisTurn => return Ok(Break(Flow::Again)),
@@ -386,19 +343,12 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Begins the next request on a kept connection.
-    #[inline]
     fn begin_head(&mut self, buffers: &Buffers<'_>) {
-        let limits = &buffers.context.limits;
-        match &mut self.stage {
-            // Without a stage to drop.
-            Stage::Head(head) => *head = Head::default(),
-            stage => *stage = Stage::Head(Head::default()),
-        }
-        self.served = true;
-        self.deadline = buffers.deadline(Limit::IdleTimeout, limits.idle_timeout);
+        self.stage = Stage::Head(Head::default());
+        self.link.await_request(buffers);
         if let Some(reader) = self.link.unwanted.take() {
             self.stage = Stage::Unwanted(reader);
-            self.deadline = buffers.deadline(Limit::BodyTimeout, limits.body_timeout);
+            self.link.deadline = buffers.deadline(Limit::BodyTimeout, buffers.context.limits.body_timeout);
         }
     }
 
@@ -407,10 +357,24 @@ impl<S: Stream> Connection<S> {
         if self.link.transport.wants_another_turn() {
             return Ok(Break(Flow::Again));
         }
-        let finishes_by_itself =
-            matches!(self.stage, Stage::Sending(_) | Stage::Body(_) | Stage::Unwanted(_));
-        if buffers.context.is_draining() && !finishes_by_itself {
-            self.deadline = self.deadline.no_later_than(buffers.after(DRAIN_GRACE));
+        if buffers.context.is_draining() {
+            return self.wait_in_a_stop(buffers);
+        }
+        Ok(Break(Flow::Wait))
+    }
+
+    #[cold]
+    fn wait_in_a_stop(&mut self, buffers: &Buffers<'_>) -> Step {
+        match &self.stage {
+            Stage::Head(head) if !head.has_begun => {
+                self.link.say_goodbye();
+                return Ok(Break(Flow::Close));
+            }
+            Stage::Handshake { .. } | Stage::Head(_) | Stage::Linger(_) => {
+                self.link.deadline = self.link.deadline.no_later_than(buffers.after(DRAIN_GRACE));
+            }
+            // These finish by themselves.
+            Stage::Body(_) | Stage::Unwanted(_) | Stage::Sending(_) => {}
         }
         Ok(Break(Flow::Wait))
     }
@@ -420,7 +384,7 @@ impl<S: Stream> Connection<S> {
     fn log_failure(&self, error: &io::Error, buffers: &Buffers<'_>) {
         let failed = match self.stage {
             Stage::Handshake { .. } if self.link.transport.has_begun() => tls::failed_handshake(error),
-            Stage::Head(head) if !self.served && !head.has_begun => tls::client_alert(error),
+            Stage::Head(head) if !self.link.served && !head.has_begun => tls::client_alert(error),
             _ => None,
         };
         if let Some(failed) = failed {
@@ -435,18 +399,19 @@ impl<S: Stream> Connection<S> {
         match std::mem::replace(&mut self.stage, Stage::Head(Head::TAKEN)) {
             Stage::Body(collecting) => {
                 let refusal = request::body_late(&buffers.context.limits);
-                let next = self.link.refuse(refusal, collecting.held.told(), buffers);
+                let next = exchange::refuse(&mut self.link, refusal, collecting.held.told(), buffers);
                 return self.go_to(next, buffers);
             }
             Stage::Head(head) if head.has_begun => {
-                let next = self.link.refuse(request::HEAD_LATE, Told::Head(input.unread()), buffers);
+                let told = Told::Head(input.unread());
+                let next = exchange::refuse(&mut self.link, request::HEAD_LATE, told, buffers);
                 return self.go_to(next, buffers);
             }
             Stage::Head(_) | Stage::Unwanted(_) => self.link.say_goodbye(),
             Stage::Handshake { .. } | Stage::Sending(_) | Stage::Linger(_) => {}
         }
         let peer = self.link.peer;
-        match self.deadline.limit {
+        match self.link.deadline.limit {
             // Every kept connection ends like this, so it is not worth an info line.
             Some(limit @ Limit::IdleTimeout) => {
                 log::debug!("{peer}: closed after being idle (limit {limit})");
@@ -465,7 +430,7 @@ impl<S: Stream> Connection<S> {
     /// the response.
     fn begin_linger(&mut self, in_clear: Option<Box<CredentialScan>>, buffers: &Buffers<'_>) {
         let (lingering, deadline) = Lingering::begin(&self.link, in_clear, buffers);
-        self.deadline = deadline;
+        self.link.deadline = deadline;
         self.stage = Stage::Linger(lingering);
     }
 
@@ -474,11 +439,42 @@ impl<S: Stream> Connection<S> {
         match lingering.drop_input(&mut self.link, buffers) {
             Lingered::Waits(deadline) => {
                 // Without new bytes the deadline stays, which a stop may have brought forward.
-                self.deadline = deadline.unwrap_or(self.deadline);
+                self.link.deadline = deadline.unwrap_or(self.link.deadline);
                 self.wait(buffers)
             }
             Lingered::IsOver => Ok(Break(Flow::Close)),
         }
+    }
+}
+
+impl<S: Stream> TakeTurn for Box<Connection<S>> {
+    type Buffers<'s> = (Input, Buffers<'s>);
+
+    /// A panic in the turn ends this connection and nothing else.
+    fn take_turn(
+        ready: Ready<Self>,
+        (input, buffers): &mut (Input, Buffers<'_>),
+        handlers: Handlers,
+    ) -> Outcome<S> {
+        let Ready { connection, reason, since } = ready;
+        let (key, peer) = (connection.link.key, connection.link.peer);
+        let turn = Turn { since, handlers, input, buffers };
+        let outcome = handler_call::run("a panic in a connection", || connection.advance(reason, turn));
+        if handler_call::went_wrong() {
+            log_faults(peer, "serving", buffers.now(), buffers.context);
+        }
+        outcome.unwrap_or_else(|| {
+            buffers.leave_handler(None, Duration::ZERO);
+            Outcome::Closed(key)
+        })
+    }
+}
+
+/// Logs what went wrong outside of handlers and readers.
+#[cold]
+fn log_faults(peer: SocketAddr, doing: &str, now: Instant, context: &Context) {
+    for Fault { what, text } in handler_call::faults() {
+        context.log_fault(what, now, format_args!("{peer}: {doing} the connection {text}"));
     }
 }
 

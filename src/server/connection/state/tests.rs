@@ -19,7 +19,7 @@ use crate::{Router, StatusCode};
 impl Connection<Wire> {
     /// The limit that its deadline is of.
     pub(in super::super) fn limit(&self) -> Option<Limit> {
-        self.deadline.limit
+        self.link.deadline.limit
     }
 
     /// No poller tells it when there is room to write.

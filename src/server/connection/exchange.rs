@@ -1,0 +1,410 @@
+//! The main line of a connection: one request and its response after the other. It reads a head, decides what to do with the
+//! request, finds its route, calls the handler and writes the response, until the connection has to wait. `request` decides,
+//! and this file acts. `state` calls it between handshake and end, and moves the connection to the stage that it returns.
+
+use std::borrow::Cow;
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+
+use ::http::StatusCode;
+
+use super::asked::{Asked, Held, Told};
+use super::collecting::Collecting;
+use super::head::Head;
+use super::link::{Caller, Link};
+use super::log_lines::{self, Record};
+use super::request::{self, Circumstances, Decision, Instead, Route, Unread, NOT_LET_IN, READERS_BUSY};
+use super::response::{self, After, Sending, Written};
+use super::step::Turn;
+use super::streaming::{Finished, Streaming};
+use super::transport::{Flushed, Stream};
+use crate::handler_call::{self, Fault};
+use crate::http::body::Body;
+use crate::http::into_response::IntoResponse;
+use crate::http::request::{Presence, Request};
+use crate::http::request_head::{Found, Line};
+use crate::http::response::Response;
+use crate::http::response_head::{write_head, Exchange, Persistence};
+use crate::http::Refusal;
+use crate::router;
+use crate::router::routes::Matched;
+use crate::server::buffers::Buffers;
+use crate::server::clock::Millis;
+use crate::server::turn::Handlers;
+
+/// Responses to pipelined requests are sent together, up to this many bytes.
+const OUTPUT_BYTES: usize = 16 * 1024;
+
+/// What a connection does next.
+pub(crate) enum Next {
+    /// It waits for more of the next head.
+    Wait,
+    /// It reads the next request's head.
+    Head,
+    /// It collects the body of this one.
+    Body(Box<Collecting>),
+    Sending(Box<Sending>),
+    /// It goes on when other connections have had their turn.
+    Again,
+    /// It waits for a worker that calls handlers, with the collected body.
+    OtherWorker(Option<Box<Collecting>>),
+    Close,
+    /// The client has closed it in the middle of a head.
+    CutOff,
+}
+
+/// Sends only what is written already.
+fn sending(after: After) -> Next {
+    Next::Sending(Box::new(Sending::of_output(after)))
+}
+
+/// Serves requests, until the connection has to wait or has something else to do.
+pub(crate) fn go_on<S: Stream>(
+    link: &mut Link<S>,
+    head: &mut Head,
+    turn: &mut Turn<'_, '_>,
+) -> io::Result<Next> {
+    loop {
+        let Turn { input, buffers, .. } = &mut *turn;
+        if !input.is_empty() {
+            let (unread, fields) = input.unread_and_fields();
+            match head.search.find(unread, &buffers.context.limits, fields) {
+                Found::Nothing => {}
+                Found::Part => link.note_begun(head, buffers),
+                Found::Whole(at, line) => match serve(link, head, at, line, turn)? {
+                    Next::Head if link.unwanted.is_none() => {
+                        *head = Head::default();
+                        link.await_request(turn.buffers);
+                        continue;
+                    }
+                    next => return Ok(next),
+                },
+                Found::Refused(refusal, at) => {
+                    return Ok(refuse(link, refusal, Told::Head(&unread[at]), buffers));
+                }
+            }
+        }
+        if link.transport.send_output(&mut buffers.output)? == Flushed::Blocked {
+            return Ok(sending(After::KeepAlive));
+        }
+        match link.transport.read(input.room()) {
+            Ok(0) => {
+                link.say_goodbye();
+                return Ok(if head.has_begun { Next::CutOff } else { Next::Close });
+            }
+            Ok(read) => input.filled(read),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Next::Wait),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Serves the request whose head stands `at` this place of the input.
+#[inline(always)]
+fn serve<S: Stream>(
+    link: &mut Link<S>,
+    head: &mut Head,
+    at: Range<usize>,
+    line: Line,
+    turn: &mut Turn<'_, '_>,
+) -> io::Result<Next> {
+    let Turn { since, handlers, input, buffers } = turn;
+    let context = buffers.context;
+    if buffers.requests_left == 0 || !context.workers.has_permit(buffers.me) {
+        // Others get their turn, or the last handler has blocked and another worker has the permit.
+        return Ok(Next::Again);
+    }
+    if link.transport.is_blocked() && link.transport.flush()? == Flushed::Blocked {
+        // A client that does not read its responses gets no further ones.
+        return Ok(sending(After::KeepAlive));
+    }
+    buffers.requests_left -= 1;
+    let (unread, fields) = input.unread_and_fields();
+    let (end, rest) = (at.end, &unread[at.end..]);
+    let asked = Asked { head: &unread[at], fields, line };
+    if !link.is_still_let_in(buffers) {
+        return Ok(respond_and_close(link, NOT_LET_IN, asked.told(), buffers));
+    }
+    let (now, rate) = (buffers.millis(), link.count_request(head, buffers));
+    let circumstances = Circumstances { waited: now.saturating_sub(*since), arrived: rest.len(), now, rate };
+    let body = match request::decide(&context.limits, &context.router, &asked, circumstances) {
+        Decision::Answer(body) => body,
+        Decision::Instead(instead) => {
+            let (next, used) = carry_out(link, instead, asked, rest, buffers)?;
+            if matches!(next, Next::Head) {
+                *since = buffers.millis();
+            }
+            input.consume(end + used);
+            return Ok(next);
+        }
+    };
+    let found = context.router.routes.find(&asked.line.method, asked.raw_path());
+    let route = request::route(&context.limits, found, circumstances.waited, *handlers);
+    match &route {
+        Route::OtherWorker => return Ok(Next::OtherWorker(None)),
+        Route::Call(_) if link.has_left(*since, buffers) => return Ok(Next::Close),
+        Route::Call(_) | Route::Response(_) | Route::Refused(_) => {}
+    }
+    let persistence = request::persistence(&asked.line, rest.len() - body);
+    let next = answer(link, &asked, Cow::Borrowed(&rest[..body]), route, persistence, buffers)?;
+    *since = buffers.millis();
+    input.consume(end + body);
+    Ok(next)
+}
+
+/// Calls the handler, or answers instead of it. The body is in memory.
+#[inline]
+fn answer<'h, S: Stream>(
+    link: &mut Link<S>,
+    asked: &Asked<'h>,
+    body: Cow<'h, [u8]>,
+    route: Route<'_, 'h>,
+    persistence: Persistence,
+    buffers: &mut Buffers<'_>,
+) -> io::Result<Next> {
+    let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
+    let response = match route {
+        Route::Call(matched) => {
+            if buffers.context.workers.expects_slow(matched.endpoint.index) {
+                // Earlier responses do not wait for a handler that is known to be slow.
+                let _: Flushed = link.transport.send_output(&mut buffers.output)?;
+            }
+            call(matched, asked, Body::Buffered { bytes: body, read: 0 }, link.caller(), buffers)
+        }
+        Route::Response(response) => response,
+        Route::Refused(refusal) => {
+            log_lines::refusal(link.peer, refusal, buffers);
+            refusal.into_response()
+        }
+        Route::OtherWorker => return Ok(Next::OtherWorker(None)),
+    };
+    respond(link, response, &asked.line, persistence, record, buffers)
+}
+
+/// Calls the handler, measures how long it took, and logs its faults.
+#[inline]
+fn call(
+    matched: Matched<'_, '_>,
+    asked: &Asked<'_>,
+    body: Body<'_>,
+    caller: Caller,
+    buffers: &mut Buffers<'_>,
+) -> Response {
+    let Matched { endpoint, params, path } = matched;
+    let Caller { peer, key, client } = caller;
+    let scheduler = buffers.scheduler;
+    // The compiler does not shorten the lifetime of the reader by itself.
+    let body = match body {
+        Body::Buffered { bytes, read } => Body::Buffered { bytes, read },
+        Body::Streaming(reader) => Body::Streaming(reader),
+    };
+    let is_gone = || scheduler.is_gone(key);
+    let mut request =
+        Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, peer, client);
+    request.set_params(params);
+    request.set_presence(Presence::Asked(&is_gone));
+    let began = buffers.look();
+    buffers.enter_handler(Some(endpoint.index));
+    let response = endpoint.call(&mut request);
+    let took = buffers.look().saturating_sub(began);
+    buffers.leave_handler(Some(endpoint.index), took);
+    if handler_call::went_wrong() {
+        log_faults(&request, buffers);
+    }
+    response
+}
+
+#[cold]
+fn log_faults(request: &Request<'_>, buffers: &Buffers<'_>) {
+    for Fault { what, text } in handler_call::faults() {
+        buffers.context.log_fault(what, buffers.now(), format_args!("{}", router::told(request, &text)));
+    }
+}
+
+/// Writes a response to the output: a small one whole, of a larger one the head.
+fn respond<S: Stream>(
+    link: &mut Link<S>,
+    mut response: Response,
+    line: &Line,
+    persistence: Persistence,
+    record: Option<Box<Record>>,
+    buffers: &mut Buffers<'_>,
+) -> io::Result<Next> {
+    let Buffers { context, .. } = *buffers;
+    if response.status.is_informational() {
+        response = not_final(&response, buffers);
+    }
+    // Requests that came before the stop are answered, pipelined ones too.
+    let persistence = match persistence {
+        Persistence::Idle if context.is_draining() => Persistence::Close,
+        persistence => persistence,
+    };
+    let (method, version, field_names) = (&line.method, line.version, context.field_names);
+    buffers.renew_common();
+    let begun = buffers.output.len();
+    let exchange = Exchange { method, version, persistence, field_names };
+    let head = write_head(&mut buffers.output, &response, exchange, &buffers.common);
+    Ok(match response::write_body(response, head, record, link.key, buffers) {
+        Written::Whole(After::KeepAlive) if buffers.output.len() < OUTPUT_BYTES => Next::Head,
+        Written::Whole(After::KeepAlive) => match link.transport.send_output(&mut buffers.output)? {
+            Flushed::All => Next::Head,
+            Flushed::Blocked => sending(After::KeepAlive),
+        },
+        Written::Whole(After::Close) => sending(After::Close),
+        Written::Begun(sending) => Next::Sending(sending),
+        Written::NoReaderPlace(record) => {
+            buffers.output.truncate(begun);
+            log_lines::refusal(link.peer, READERS_BUSY, buffers);
+            return respond(link, READERS_BUSY.into_response(), line, persistence, record, buffers);
+        }
+    })
+}
+
+/// The answer for a handler that returns an interim status (1xx).
+#[cold]
+fn not_final(response: &Response, buffers: &Buffers<'_>) -> Response {
+    let line = format_args!("a handler {}", router::not_final(response.status));
+    buffers.context.log_fault("a status that is not final", buffers.now(), line);
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+/// Does something else than to follow the request's route. `rest` is what has come after the head. Also returns how many bytes of
+/// it belong to the request.
+#[inline(never)]
+fn carry_out<S: Stream>(
+    link: &mut Link<S>,
+    instead: Instead,
+    asked: Asked<'_>,
+    rest: &[u8],
+    buffers: &mut Buffers<'_>,
+) -> io::Result<(Next, usize)> {
+    Ok(match instead {
+        Instead::AnswerRefused(body, refusal) => {
+            let persistence = request::persistence(&asked.line, rest.len() - body);
+            let route = Route::Refused(refusal);
+            (answer(link, &asked, Cow::Borrowed(&rest[..body]), route, persistence, buffers)?, body)
+        }
+        Instead::Collect(reader) => {
+            let memory = buffers.context.body_memory.share();
+            (Next::Body(Box::new(Collecting::new(Held::new(asked), reader, memory))), 0)
+        }
+        Instead::AnswerUnread(response, Unread { reader, persistence }) => {
+            let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
+            link.unwanted = Some(Box::new(reader));
+            (respond(link, response, &asked.line, persistence, record, buffers)?, 0)
+        }
+        Instead::Refuse(refusal) => (refuse(link, refusal, asked.told(), buffers), 0),
+    })
+}
+
+/// Answers a request whose body is collected.
+pub(crate) fn answer_collected<S: Stream>(
+    link: &mut Link<S>,
+    mut collecting: Box<Collecting>,
+    turn: &mut Turn<'_, '_>,
+) -> io::Result<Next> {
+    let Turn { since, handlers, input, buffers } = turn;
+    let body = std::mem::take(&mut collecting.body);
+    let asked = collecting.held.asked();
+    match find_route(&asked, *since, *handlers, buffers) {
+        Route::OtherWorker => {
+            collecting.body = body;
+            Ok(Next::OtherWorker(Some(collecting)))
+        }
+        Route::Call(_) if link.has_left(*since, buffers) => Ok(Next::Close),
+        route => {
+            let persistence = request::persistence(&asked.line, input.unread().len());
+            let next = answer(link, &asked, Cow::Owned(body), route, persistence, buffers)?;
+            *since = buffers.millis();
+            Ok(next)
+        }
+    }
+}
+
+/// Answers a request with a body too large to be kept in memory: the handler reads it from the connection.
+pub(crate) fn answer_streaming<S: Stream>(
+    link: &mut Link<S>,
+    collecting: Box<Collecting>,
+    turn: &mut Turn<'_, '_>,
+) -> io::Result<Next> {
+    let Turn { since, handlers, input, buffers } = turn;
+    let context = buffers.context;
+    let asked = collecting.held.asked();
+    let matched = match find_route(&asked, *since, *handlers, buffers) {
+        Route::Call(_) if link.has_left(*since, buffers) => return Ok(Next::Close),
+        Route::Call(matched) => matched,
+        Route::Response(response) => {
+            let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
+            return respond(link, response, &asked.line, Persistence::Close, record, buffers);
+        }
+        Route::Refused(refusal) => return Ok(refuse(link, refusal, asked.told(), buffers)),
+        Route::OtherWorker => return Ok(Next::OtherWorker(Some(collecting))),
+    };
+    let _place = match context.streams.enter(link.peer.ip()) {
+        Ok(place) => place,
+        Err(full) => {
+            let refusal = request::refusal_of_stream(full);
+            return Ok(refuse(link, refusal, asked.told(), buffers));
+        }
+    };
+    let _: Flushed = link.transport.send_output(&mut buffers.output)?;
+    let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
+    let caller = link.caller();
+    let mut streaming = Streaming {
+        key: link.key,
+        transport: &mut link.transport,
+        context,
+        scheduler: buffers.scheduler,
+        me: buffers.me,
+        reader: collecting.reader,
+        early: io::Cursor::new(collecting.body),
+        input,
+        fault: None,
+    };
+    let response = call(matched, &asked, Body::Streaming(&mut streaming), caller, buffers);
+    let finished = streaming.finish();
+    if let Finished::Failed(refusal) = finished {
+        log_lines::refusal(link.peer, refusal, buffers);
+    }
+    *since = buffers.millis();
+    // The start of the next request is known only when this body was read to its end.
+    let persistence = match finished {
+        Finished::Whole => request::persistence(&asked.line, input.unread().len()),
+        Finished::Part | Finished::Failed(_) => Persistence::Close,
+    };
+    respond(link, response, &asked.line, persistence, record, buffers)
+}
+
+/// Finds what answers a request whose work came at `since`.
+fn find_route<'s, 'h>(
+    asked: &Asked<'h>,
+    since: Millis,
+    handlers: Handlers,
+    buffers: &Buffers<'s>,
+) -> Route<'s, 'h> {
+    let context = buffers.context;
+    let found = context.router.routes.find(&asked.line.method, asked.raw_path());
+    request::route(&context.limits, found, buffers.millis().saturating_sub(since), handlers)
+}
+
+/// Refuses a request, and closes the connection, because the end of the request is unknown or not worth finding.
+pub(crate) fn refuse<S: Stream>(
+    link: &mut Link<S>,
+    refusal: Refusal,
+    told: Told<'_>,
+    buffers: &mut Buffers<'_>,
+) -> Next {
+    log_lines::refusal(link.peer, refusal, buffers);
+    respond_and_close(link, refusal, told, buffers)
+}
+
+fn respond_and_close<S: Stream>(
+    link: &mut Link<S>,
+    refusal: Refusal,
+    told: Told<'_>,
+    buffers: &mut Buffers<'_>,
+) -> Next {
+    let record = Record::of(told, link.peer, &link.transport, buffers);
+    response::write_refusal(refusal, told, record, buffers);
+    sending(After::Close)
+}
