@@ -170,7 +170,6 @@ fn asks_to_close(fields: &HeaderMap) -> bool {
     fields.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))
 }
 
-#[inline(never)]
 fn write_status_line(out: &mut Vec<u8>, status: StatusCode) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());

@@ -65,40 +65,18 @@ impl Routes {
     /// Finds what answers a request for this path, which is as it came.
     #[inline]
     pub(crate) fn find<'r, 'p>(&'r self, method: &Method, raw_path: &'p [u8]) -> Found<'r, 'p> {
-        let path = match target::decode_path(raw_path, self.encoded_slash()) {
+        let mut path = match target::decode_path(raw_path, self.encoded_slash()) {
             Ok(path) => path,
             Err(refusal) => return Found::Refused(refusal),
         };
+        let mut values = [Span::default(); MOST_PARAMS];
+        let mut methods = if path == "*" { None } else { self.root.find(&path, 1, &mut values, 0) };
         if self.encoded_slashes && path.contains(SLASH_MARK) {
-            return self.find_marked(method, &path);
+            match methods.filter(|methods| methods.takes_slashes_of(&path, &values)) {
+                Some(found) => (path, methods) = found.with_slashes(&path, &values),
+                None => return Found::Refused(ENCODED_SLASH),
+            }
         }
-        let mut values = [Span::default(); MOST_PARAMS];
-        let methods = if path == "*" { None } else { self.root.find(&path, 1, &mut values, 0) };
-        self.found(method, path, methods, values)
-    }
-
-    /// As [`find`](Routes::find), for a path in which encoded slashes are marked.
-    #[cold]
-    fn find_marked<'r>(&'r self, method: &Method, path: &str) -> Found<'r, 'static> {
-        let mut values = [Span::default(); MOST_PARAMS];
-        let methods = self.root.find(path, 1, &mut values, 0);
-        let Some(methods) = methods.filter(|methods| methods.takes_slashes_of(path, &values)) else {
-            return Found::Refused(ENCODED_SLASH);
-        };
-        // A mark has one byte, as a slash has, so the positions of the parameters stay right.
-        let path = path.replace(SLASH_MARK, "/");
-        let are_whole = methods.values(&path, &values).all(|value| !has_empty_segment(value));
-        self.found(method, Cow::Owned(path), Some(methods).filter(|_| are_whole), values)
-    }
-
-    #[inline(always)]
-    fn found<'r, 'p>(
-        &'r self,
-        method: &Method,
-        path: Cow<'p, str>,
-        methods: Option<&'r Methods>,
-        values: [Span; MOST_PARAMS],
-    ) -> Found<'r, 'p> {
         let Some((methods, endpoint)) = methods.and_then(|found| Some((found, found.endpoint(method)?)))
         else {
             return Found::Answer(self.answer(method, &path, methods));
@@ -252,7 +230,6 @@ impl Node {
     }
 
     /// Matches the segment of `path` from `start` to the slash before `next` to a parameter.
-    #[inline(never)]
     fn find_param(
         &self,
         path: &str,
@@ -304,6 +281,18 @@ impl Methods {
         let count = |text: &str| text.matches(SLASH_MARK).count();
         let taken = self.values(path, values).zip(self.slashes).filter(|(_, takes)| *takes);
         taken.map(|(value, _)| count(value)).sum::<usize>() == count(path)
+    }
+
+    /// The path with slashes where encoded ones were marked. The handlers do not serve it when a value has an empty segment.
+    fn with_slashes(
+        &self,
+        path: &str,
+        values: &[Span; MOST_PARAMS],
+    ) -> (Cow<'static, str>, Option<&Methods>) {
+        // A mark has one byte, as a slash has, so the positions of the parameters stay right.
+        let path = path.replace(SLASH_MARK, "/");
+        let are_whole = self.values(&path, values).all(|value| !has_empty_segment(value));
+        (Cow::Owned(path), are_whole.then_some(self))
     }
 
     /// The value of `Allow` (RFC 9110 §10.2.1).

@@ -197,7 +197,6 @@ impl<C: Parked> Poller<C> {
     }
 }
 
-#[cold]
 fn watch_failed(error: &io::Error) {
     if error.kind() != io::ErrorKind::Interrupted {
         log::error!("waiting for connections failed: {error}");

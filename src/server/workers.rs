@@ -172,7 +172,6 @@ impl Workers {
         }
     }
 
-    #[cold]
     fn end_supervisors_sleep(&self) {
         if self.supervisor_sleeps.swap(false, Ordering::SeqCst) {
             self.wake_supervisor();
@@ -404,7 +403,6 @@ fn work<S: Service>(service: &Arc<S>, me: usize) {
 }
 
 /// Ends the worker, which has replaced another that has now returned from a reader.
-#[cold]
 fn retire<S: Service>(service: &Arc<S>, me: usize, mut places: MutexGuard<'_, Places<S::Held>>) {
     let (poller, workers) = (service.poller(), service.workers());
     if workers.all[me].permit.swap(false, Ordering::AcqRel) {
@@ -420,7 +418,6 @@ fn retire<S: Service>(service: &Arc<S>, me: usize, mut places: MutexGuard<'_, Pl
 }
 
 /// Sleeps until the worker has a permit, or a stop.
-#[cold]
 fn rest<'p, S: Service>(
     service: &'p Arc<S>,
     me: usize,
@@ -437,7 +434,6 @@ fn rest<'p, S: Service>(
 }
 
 /// Calls another worker, if there is one.
-#[cold]
 fn call_another<'p, S: Service>(
     service: &'p Arc<S>,
     now: Millis,

@@ -88,7 +88,7 @@ impl<S: Stream> Link<S> {
     }
 
     /// Whether the client has left while its request waited. A client that has only closed its sending side has not.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn has_left(&mut self, since: Millis, buffers: &Buffers<'_>) -> bool {
         let waited = buffers.millis().saturating_sub(since);
         let has_waited = std::mem::take(&mut self.was_queued) || waited >= WORTH_A_LOOK;

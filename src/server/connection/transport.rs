@@ -162,7 +162,6 @@ impl<S: Stream> Transport<S> {
     }
 
     /// Sends the alert that tells the reason, if the socket takes it.
-    #[cold]
     fn send_alert(&mut self, error: rustls::Error) -> io::Error {
         let StreamOwned { conn, sock } = &mut self.stream;
         let _ = conn.write_tls(sock);
@@ -381,7 +380,6 @@ impl<S: Stream> Socket<S> {
     }
 
     /// Reads again after a signal of the system. Every other error stays one.
-    #[cold]
     fn read_again(&mut self, error: io::Error, out: &mut [u8]) -> io::Result<usize> {
         let mut result = Err(error);
         while matches!(&result, Err(error) if error.kind() == ErrorKind::Interrupted) {
@@ -391,7 +389,6 @@ impl<S: Stream> Socket<S> {
     }
 
     /// Notes whether the connection begins as TLS does. An error if not.
-    #[inline(never)]
     fn note_first(&mut self, bytes: &[u8]) -> io::Result<()> {
         match bytes.first() {
             Some(&HANDSHAKE_RECORD) => self.first = First::Tls,
@@ -407,7 +404,6 @@ impl<S: Stream> Socket<S> {
     }
 
     /// Keeps the bytes back, as if the stream took none.
-    #[cold]
     fn hold_tickets(&mut self) -> io::Result<usize> {
         self.holds_tickets = true;
         Err(ErrorKind::WouldBlock.into())
