@@ -92,6 +92,7 @@ impl Search {
     }
 
     /// Looks for the head at `start`, which has not come at once, or is to be refused.
+    #[inline(never)]
     fn find_in_parts(
         &mut self,
         start: usize,

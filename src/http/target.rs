@@ -46,6 +46,7 @@ impl Target {
     }
 
     /// Reads a target that is not a path.
+    #[inline(never)]
     fn parse_other(head: &[u8], span: Span, method: &Method) -> Result<Target, Refusal> {
         let target = span.of(head);
         if *method == Method::CONNECT {
@@ -190,6 +191,7 @@ fn plain(raw: &[u8]) -> Result<&str, Refusal> {
 }
 
 /// Decodes a path with an encoded character or a dot.
+#[inline(never)]
 fn decode_unusual(raw: &[u8], slash: EncodedSlash) -> Result<Cow<'_, str>, Refusal> {
     let decoded = if memchr::memchr(b'%', raw).is_none() {
         Cow::Borrowed(plain(raw)?)

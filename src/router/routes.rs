@@ -230,6 +230,7 @@ impl Node {
     }
 
     /// Matches the segment of `path` from `start` to the slash before `next` to a parameter.
+    #[inline(never)]
     fn find_param(
         &self,
         path: &str,

@@ -336,6 +336,7 @@ impl<C: Parked> Places<C> {
     }
 
     /// Notes an event of a connection that is not parked.
+    #[inline(never)]
     fn signal_served(&mut self, key: usize, signals: Signals, now: Millis, awaited: &mut Vec<Thread>) {
         let slot = &mut self.slots[key];
         match std::mem::replace(&mut slot.place, Place::Away) {
@@ -369,6 +370,7 @@ impl<C: Parked> Places<C> {
     }
 
     /// Handles a timer that has come up.
+    #[inline(never)]
     fn come_up(&mut self, key: usize, now: Millis) {
         self.timers.remove(key);
         let Some(slot) = self.slots.get(key) else { return };

@@ -172,6 +172,7 @@ impl Workers {
         }
     }
 
+    #[cold]
     fn end_supervisors_sleep(&self) {
         if self.supervisor_sleeps.swap(false, Ordering::SeqCst) {
             self.wake_supervisor();

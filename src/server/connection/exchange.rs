@@ -270,6 +270,7 @@ fn not_final(response: &Response, buffers: &Buffers<'_>) -> Response {
 
 /// Does something else than to follow the request's route. `rest` is what has come after the head. Also returns how many bytes of
 /// it belong to the request.
+#[inline(never)]
 fn carry_out<S: Stream>(
     link: &mut Link<S>,
     instead: Instead,

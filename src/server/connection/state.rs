@@ -158,6 +158,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Ends a turn of a connection that does not wait for its socket. Its work came at `since`.
+    #[inline(never)]
     fn leave(mut self: Box<Self>, flow: Flow, since: Millis, buffers: &mut Buffers<'_>) -> Outcome<S> {
         let reason = Reason::Signals(Signals::default());
         match flow {
@@ -208,6 +209,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Logs an error. The connection ends.
+    #[cold]
     fn fail(&mut self, error: &io::Error, buffers: &Buffers<'_>) -> Step {
         match client_refused(error) {
             Some(why) => log_lines::refused_client(self.link.peer, &why, buffers),
@@ -361,6 +363,7 @@ impl<S: Stream> Connection<S> {
         Ok(Break(Flow::Wait))
     }
 
+    #[cold]
     fn wait_in_a_stop(&mut self, buffers: &Buffers<'_>) -> Step {
         match &self.stage {
             Stage::Head(head) if !head.has_begun => {

@@ -380,6 +380,7 @@ impl<S: Stream> Socket<S> {
     }
 
     /// Reads again after a signal of the system. Every other error stays one.
+    #[cold]
     fn read_again(&mut self, error: io::Error, out: &mut [u8]) -> io::Result<usize> {
         let mut result = Err(error);
         while matches!(&result, Err(error) if error.kind() == ErrorKind::Interrupted) {
@@ -389,6 +390,7 @@ impl<S: Stream> Socket<S> {
     }
 
     /// Notes whether the connection begins as TLS does. An error if not.
+    #[inline(never)]
     fn note_first(&mut self, bytes: &[u8]) -> io::Result<()> {
         match bytes.first() {
             Some(&HANDSHAKE_RECORD) => self.first = First::Tls,
@@ -404,6 +406,7 @@ impl<S: Stream> Socket<S> {
     }
 
     /// Keeps the bytes back, as if the stream took none.
+    #[cold]
     fn hold_tickets(&mut self) -> io::Result<usize> {
         self.holds_tickets = true;
         Err(ErrorKind::WouldBlock.into())
