@@ -259,6 +259,36 @@ fn rooms_know_only_whom_they_may_know() {
         ("server::poller", &CONNECTIONS, &[]),
         ("server::workers", &CONNECTIONS, &[]),
         ("server::supervisor", &CONNECTIONS, &[]),
+        // Requests are served on one line, by `exchange`: `state` only moves from stage to stage, and what the line calls
+        // knows neither the line nor the other pieces.
+        (
+            "server::connection::state",
+            &[
+                "crate::router",
+                "crate::http::request_head",
+                "crate::http::request",
+                "crate::http::response_head",
+                "crate::http::response",
+            ],
+            &[],
+        ),
+        (
+            "server::connection::request",
+            &[
+                "std::net",
+                "crate::server::connection::exchange",
+                "crate::server::connection::link",
+                "crate::server::connection::response",
+                "crate::server::connection::transport",
+            ],
+            &[],
+        ),
+        (
+            "server::connection::response",
+            &["crate::router", "crate::server::connection::exchange", "crate::server::connection::link"],
+            &[],
+        ),
+        ("router::routes", &["crate::http::request", "crate::handler_call"], &[]),
         (
             "device",
             &[
