@@ -3,6 +3,9 @@
 use std::error::Error as StdError;
 use std::fmt::{Debug, Display};
 
+use lockgate::web::{
+    Cookie, FormFault, Multipart, Part, Progress, Received, Resumable, Saved, Update, Upload, UploadFault,
+};
 use lockgate::{
     BodyFault, Certificate, Chain, ClientAuth, ClientIdentity, Error, Expiry, FieldNames, Finding, Handle,
     Health, HttpCredentials, Identity, IdentityFault, IdentityHealth, Json, Limits, ParameterFault, Problem,
@@ -45,6 +48,23 @@ fn values_can_be_compared_and_copied() {
     is_compared::<ParameterFault>();
     is_compared::<Problem>();
     is_compared::<Severity>();
+}
+
+#[test]
+fn what_handlers_call_can_be_shown_and_its_values_sent() {
+    fn is_shown<T: Debug>() {}
+    is_shown::<Multipart<'_>>();
+    is_shown::<Part<'_, '_>>();
+    is_shown::<Upload<'_>>();
+    is_sent::<Received>();
+    is_shared::<Resumable>();
+    is_shared::<Update>();
+    is_compared::<Cookie>();
+    is_compared::<Progress>();
+    is_compared::<Saved>();
+    is_compared::<FormFault>();
+    is_an_error::<FormFault>();
+    is_an_error::<UploadFault>();
 }
 
 #[test]

@@ -3,8 +3,11 @@
 
 use std::path::Path;
 
+use serde_core::de::DeserializeOwned;
+
 use super::multipart::Multipart;
 use super::upload::{Saved, Upload};
+use super::{cookie, form};
 use crate::error::Error;
 use crate::http::request::Request;
 
@@ -43,5 +46,42 @@ impl Request<'_> {
     /// boundary. [`Error::Body`], 415, when the body comes in a content coding such as gzip.
     pub fn multipart(&mut self) -> Result<Multipart<'_>, Error> {
         Multipart::of(self)
+    }
+
+    /// The body as a form without files (`application/x-www-form-urlencoded`), read into any type that implements serde's
+    /// `Deserialize`, such as a struct with a field for each of the form's.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use lockgate::{Error, Request};
+    ///
+    /// fn settings(request: &mut Request) -> Result<BTreeMap<String, u16>, Error> {
+    ///     request.form()
+    /// }
+    /// let request = Request::post("/").with_header("content-type", "application/x-www-form-urlencoded");
+    /// assert_eq!(settings(&mut request.with_body("port=502&unit=1")).unwrap()["port"], 502);
+    /// ```
+    ///
+    /// A field that stands there several times is a list. An empty field is `None` for an `Option`, and `on` is `true`: that is
+    /// what browsers send for a field that nobody has filled in, and for a box that is ticked. A box that is not ticked is not sent, so
+    /// it needs a default.
+    ///
+    /// # Errors
+    /// [`Error::Answer`]: 415 when `Content-Type` is another or missing, 413 with more than 1,000 fields, 422 when the form is not
+    /// what the type asks for. [`Error::Body`] as [`bytes`](Request::bytes), and 413 over 1 MiB.
+    pub fn form<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        form::read(self)
+    }
+
+    /// The value of the cookie of this name that a [`Cookie`](super::Cookie) has set: its name begins with `__Host-`, which is put
+    /// before `name` here too. The first counts when there are several. `None` also when the value is not UTF-8.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookie_without_prefix(&cookie::prefixed(name))
+    }
+
+    /// The value of the cookie of this very name. Other hosts of the domain may have set it, and so may anybody in plain HTTP.
+    pub fn cookie_without_prefix(&self, name: &str) -> Option<&str> {
+        let lines = self.headers().get_all(::http::header::COOKIE).iter();
+        cookie::find(lines.map(|line| line.as_bytes()), name)
     }
 }

@@ -137,6 +137,11 @@ impl Temporary {
         }
     }
 
+    /// A file of the folder that has another temporary name already.
+    pub(super) fn adopt(folder: Folder, name: String, file: File) -> Temporary {
+        Temporary { folder, name, file, is_placed: false }
+    }
+
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.file.write_all(bytes).map_err(|error| self.failed("an upload cannot be written", error))
     }

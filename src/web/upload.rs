@@ -2,7 +2,7 @@
 //! name when it is whole. Knows requests and errors; handlers call it, and parts of forms are saved through it.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use super::digest::{self, encode, hex, Digester, Mismatch};
@@ -12,7 +12,7 @@ use crate::error::{BodyFault, Error};
 use crate::http::request::Request;
 
 /// How much is collected before it is written, in bytes. An upload takes this much memory.
-const BUFFER_BYTES: usize = 64 * 1024;
+pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 
 /// The longest name of a file, in bytes: what file systems take.
 const MOST_NAME_BYTES: usize = 255;
@@ -152,7 +152,8 @@ impl<'p> Upload<'p> {
         let mut buffer = vec![0; BUFFER_BYTES];
         let mut received = 0;
         loop {
-            let read = fill(source, &mut buffer)?;
+            let (read, end) = fill(source, &mut buffer);
+            let is_end = end?;
             if read == 0 {
                 break;
             }
@@ -166,25 +167,71 @@ impl<'p> Upload<'p> {
             if let Some(progress) = &mut self.progress {
                 progress(Progress { received, total });
             }
+            if is_end {
+                break;
+            }
         }
         let sha256 = digester.finish().map_err(|Mismatch(field)| UploadFault::Digest(field))?;
         Ok(Received { temporary, mode: self.mode, bytes: received, sha256 })
     }
 }
 
+/// Hashes a file that has come in several requests, and compares it with the digests of its client.
+pub(super) fn received(
+    mut temporary: Temporary,
+    mode: u32,
+    expected: Vec<digest::Expected>,
+) -> Result<Received, Error> {
+    let path = temporary.path_of("");
+    let failed = |error| UploadFault::io("an upload cannot be read", &path, error);
+    let mut digester = Digester::new(expected);
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut bytes = 0;
+    temporary.file.rewind().map_err(failed)?;
+    loop {
+        let read = temporary.file.read(&mut buffer).map_err(failed)?;
+        if read == 0 {
+            break;
+        }
+        bytes += read as u64;
+        digester.update(&buffer[..read]);
+    }
+    let sha256 = digester.finish().map_err(|Mismatch(field)| UploadFault::Digest(field))?;
+    Ok(Received { temporary, mode, bytes, sha256 })
+}
+
 /// The digests that the client has sent. A body without `Content-Range` and without a content coding is the whole
 /// representation, so both fields are about the same bytes (RFC 9530 §2 and §3).
 fn expected(request: &Request<'_>) -> Result<Vec<digest::Expected>, Error> {
-    let mut all = Vec::new();
-    for (name, field) in [("content-digest", "Content-Digest"), ("repr-digest", "Repr-Digest")] {
-        if request.header(name).is_none() {
-            continue;
-        }
-        let lines = request.headers().get_all(name).iter().map(|line| line.to_str().unwrap_or("?"));
-        let expected = digest::joined(lines).and_then(|value| digest::read(field, &value));
-        all.extend(expected.ok_or(UploadFault::DigestSyntax(field))?);
+    let mut all = content_digests(request)?;
+    if let Some(value) = repr_digest(request) {
+        all.extend(read_repr_digest(&value)?);
     }
     Ok(all)
+}
+
+pub(super) fn content_digests(request: &Request<'_>) -> Result<Vec<digest::Expected>, Error> {
+    const FIELD: &str = "Content-Digest";
+    match lines(request, FIELD) {
+        None => Ok(Vec::new()),
+        Some(value) => digest::read(FIELD, &value).ok_or(UploadFault::DigestSyntax(FIELD).into()),
+    }
+}
+
+pub(super) fn repr_digest(request: &Request<'_>) -> Option<String> {
+    lines(request, "Repr-Digest")
+}
+
+pub(super) fn read_repr_digest(value: &str) -> Result<Vec<digest::Expected>, Error> {
+    const FIELD: &str = "Repr-Digest";
+    digest::read(FIELD, value).ok_or(UploadFault::DigestSyntax(FIELD).into())
+}
+
+/// All lines of a field as one value.
+fn lines(request: &Request<'_>, field: &str) -> Option<String> {
+    request.header(field)?;
+    let lines = request.headers().get_all(field).iter().map(|line| line.to_str().unwrap_or("?"));
+    digest::joined(lines).map(std::borrow::Cow::into_owned)
 }
 
 fn within(bytes: u64, most: u64) -> Result<(), Error> {
@@ -194,18 +241,18 @@ fn within(bytes: u64, most: u64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads until the buffer is full, or until the end.
-fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> Result<usize, Error> {
+/// Reads until the buffer is full. Returns how much was read, and whether the end was reached, or the error that came after it.
+pub(super) fn fill(source: &mut dyn Read, buffer: &mut [u8]) -> (usize, Result<bool, Error>) {
     let mut filled = 0;
     while filled < buffer.len() {
         match source.read(&mut buffer[filled..]) {
-            Ok(0) => break,
+            Ok(0) => return (filled, Ok(true)),
             Ok(read) => filled += read,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
+            Err(error) => return (filled, Err(error.into())),
         }
     }
-    Ok(filled)
+    (filled, Ok(false))
 }
 
 /// Refuses what cannot be the name of a file that a client chooses.
@@ -242,7 +289,6 @@ impl Received {
     /// # Errors
     /// The operating system's.
     pub fn open(&mut self) -> io::Result<&mut (dyn Read + Send)> {
-        use std::io::Seek;
         self.temporary.file.rewind()?;
         Ok(&mut self.temporary.file)
     }
@@ -253,6 +299,11 @@ impl Received {
     /// As [`Upload::save`]: 400 for the name, 409, 507 and 500.
     pub fn save_as(self, name: &str) -> Result<Saved, Error> {
         check_name(name)?;
+        self.put_as(name)
+    }
+
+    /// As [`save_as`](Received::save_as), with a name of this program.
+    pub(super) fn put_as(self, name: &str) -> Result<Saved, Error> {
         let Received { temporary, mode, bytes, sha256 } = self;
         let path = temporary.path_of(name);
         let is_new = temporary.put_as(name, mode)? == Placed::New;
