@@ -32,6 +32,12 @@ pub fn certificate(input: &[u8]) {
     crate::tls::certificate_properties(input);
 }
 
+/// See `tls::post_quantum`.
+#[cfg(feature = "post-quantum")]
+pub fn post_quantum(input: &[u8]) {
+    crate::tls::post_quantum::properties::hold(input);
+}
+
 /// Bytes that parsers often handle wrongly.
 #[cfg(test)]
 const DAMAGE: &[u8] = b"\r\n\0\t %:;,/.\x7f\xff";

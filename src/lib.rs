@@ -53,6 +53,22 @@
 //! adds the thread `lockgate-acme`, which checks the time every 10 min. [What it costs](costs) tells threads, memory, and
 //! limits for a small device.
 //!
+//! # Key exchange
+//!
+//! X25519, P-256 and P-384, and with the feature `post-quantum` X25519MLKEM768 (group 0x11EC, draft-ietf-tls-ecdhe-mlkem): a
+//! connection that is recorded today stays secret from a quantum computer of later years, as long as X25519 or ML-KEM-768 (FIPS
+//! 203) holds. Chrome and Firefox have offered it since 2024, Go since 1.24, OpenSSL since 3.5, Node since 24.7. There is nothing to
+//! set. The client's order decides, so a client without it gets what it gets without the feature, in as many round trips; a
+//! client that puts it first and sends no share for it is asked for one (HelloRetryRequest, RFC 8446 §4.1.4). Only TLS 1.3 has
+//! it. A share of another length, a key with numbers above the modulus (FIPS 203 §7.2) or an X25519 key that would make the
+//! secret zero is answered with `illegal_parameter`. Certificates and signatures are as before: they need to hold only until
+//! the handshake is over.
+//!
+//! The BSI recommends key exchange without such a part until the end of 2031 at most, and for very high protection until 2030
+//! (TR-02102-1, 2026-01), and takes ML-KEM-768 with an elliptic curve for one; NIST means to disallow elliptic curves alone
+//! after 2035 (IR 8547, a draft). CNSA 2.0 asks for ML-KEM-1024, which this is not. Neither ml-kem nor this use of it is
+//! certified (FIPS 140-3). [What it costs](costs) has the figures.
+//!
 //! # Logging
 //!
 //! lockgate logs through the `log` crate. *error*: the program itself has a fault (a handler panicked or failed, the system

@@ -48,7 +48,7 @@ tls_quality() { cargo test --quiet --release --features cli --test tls_quality -
 # The parts of the library and of the command, each without the others.
 parts() {
     local features
-    for features in device acme check scan; do
+    for features in device acme check scan post-quantum; do
         cargo clippy --quiet --lib --features "$features" -- -D warnings || return
     done
     for features in serve serve,acme serve,check serve,scan; do
@@ -58,6 +58,12 @@ parts() {
 }
 instructions() {
     cargo build --quiet --release --features cli --example bench_server && cargo test --quiet --release --features cli --test instructions
+}
+# X25519MLKEM768: its own tests, and those of what it changes.
+post_quantum() {
+    local with=(--quiet --features cli,post-quantum)
+    cargo clippy "${with[@]}" --all-targets -- -D warnings &&
+        cargo test "${with[@]}" --lib --test post_quantum --test check_net --test handshakes 2>&1 | tee -a "$log"
 }
 # The benchmark is a workspace of its own.
 benchmark() {
@@ -81,9 +87,12 @@ quick() {
 }
 
 slow() {
-    tests/install.sh curl=curl openssl=openssl python3=python3 nginx=nginx-light testssl=testssl.sh valgrind=valgrind
+    tests/install.sh curl=curl openssl=openssl python3=python3 nginx=nginx-light testssl=testssl.sh valgrind=valgrind \
+        chromium=chromium certutil=libnss3-tools
     tests/install_sslyze.sh
+    tests/install_pyopenssl.sh
     if has_component clippy clippy 'the features apart'; then check 'the features apart' parts; fi
+    if has_component clippy clippy 'post-quantum key exchange'; then check 'post-quantum key exchange' post_quantum; fi
     check 'TLS quality' tls_quality
     check 'drills, in short' drills
     if [ "$(uname -m)" != x86_64 ]; then

@@ -39,6 +39,8 @@ const ASYNC: [&str; 20] = [
 const MOST_CRATES: usize = 30;
 /// What the feature `acme` may add to that.
 const MOST_FOR_ACME: usize = 15;
+/// What the feature `post-quantum` may add: ml-kem is made of many small crates of one project.
+const MOST_FOR_ML_KEM: usize = 15;
 
 /// The rooms that do something of their own, and what they do it with.
 const EVERYBODY: [&str; 19] = [
@@ -91,13 +93,14 @@ fn the_library_stays_within_its_crates() {
 #[test]
 fn each_feature_adds_few_crates() {
     // What it may add at most to the library alone, and what it is there for.
-    let rules: [(&str, usize, &[&str]); 6] = [
+    let rules: [(&str, usize, &[&str]); 7] = [
         ("device", 12, &["rcgen", "if-addrs"]),
         ("acme", MOST_FOR_ACME, &["webpki-roots", "rcgen"]),
         ("check", 1, &["webpki-roots"]),
         ("scan", 0, &[]),
         ("serve", 24, &["env_logger", "lexopt", "signal-hook", "toml"]),
         ("cli", 25, &["env_logger", "webpki-roots"]),
+        ("post-quantum", MOST_FOR_ML_KEM, &["ml-kem"]),
     ];
     let without = crates(&[]);
     for (feature, most, needed) in rules {
@@ -110,6 +113,8 @@ fn each_feature_adds_few_crates() {
     }
     // The command that serves does not ask authorities, and checks nothing.
     assert!(!crates(&["--features=serve"]).contains("webpki-roots"));
+    // Only its own feature brings it.
+    assert!(!crates(&["--features=cli"]).contains("ml-kem"));
 }
 
 #[test]

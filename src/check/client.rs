@@ -84,6 +84,8 @@ pub(super) struct Handshake {
     pub(super) wants_certificate: bool,
     pub(super) version: String,
     pub(super) suite: String,
+    /// The key exchange's group (RFC 8446 §4.2.7).
+    pub(super) group: Option<u16>,
     pub(super) protocol: Option<String>,
     pub(super) is_resumed: bool,
 }
@@ -136,7 +138,7 @@ impl Client {
 
     fn taking(keys: Option<Keys>, protocols: &[&str], own: Option<Own>) -> Result<Client, io::Error> {
         let notes = Arc::new(Notes { provider: provider(), own, keys, taken: Mutex::default() });
-        let mut config = ClientConfig::builder_with_provider(provider())
+        let mut config = ClientConfig::builder_with_provider(offered())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .dangerous()
@@ -184,11 +186,23 @@ impl Client {
         seen.suite = connection
             .negotiated_cipher_suite()
             .map_or_else(String::new, |suite| super::suites::name(suite.suite().into()));
+        seen.group = connection.negotiated_key_exchange_group().map(|group| group.name().into());
         seen.protocol =
             connection.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned());
         seen.is_resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         Ok((Conversation::new(stream), seen))
     }
+}
+
+/// The provider with what the client offers: what browsers offer, as far as it is built.
+fn offered() -> Arc<CryptoProvider> {
+    #[cfg(feature = "post-quantum")]
+    return Arc::new(CryptoProvider {
+        kx_groups: [&[crate::tls::post_quantum::OFFERED], &provider().kx_groups[..]].concat(),
+        ..(*provider()).clone()
+    });
+    #[cfg(not(feature = "post-quantum"))]
+    provider()
 }
 
 /// The alert with which the server ended the handshake, if the error is an alert.

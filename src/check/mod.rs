@@ -352,6 +352,7 @@ fn http_2(run: &mut Run<'_>, own: Option<Own>, failed: &client::Failed) -> Optio
 fn handshake_facts(run: &mut Run<'_>, handshake: &client::Handshake) {
     run.fact("tls", "version", handshake.version.clone());
     run.fact("tls", "cipher", handshake.suite.clone());
+    run.fact("tls", "key_exchange", handshake.group.map(refusal::group_name));
     run.fact("tls", "alpn", handshake.protocol.clone());
     run.fact("tls", "client_certificate", handshake.wants_certificate);
     if handshake.protocol.is_none() {

@@ -99,7 +99,10 @@ pub(super) fn look(run: &mut Run<'_>, seen: &Seen, failed: &Failed) {
     let accepted = match (&lack, &accepted[..]) {
         (Lack::Http1, _) => "it speaks only HTTP/2 (h2), and the client offered http/1.1".to_string(),
         (Lack::Group(group), _) => {
-            format!("it accepts none of the key exchange groups that clients offer, only {}", name(*group))
+            format!(
+                "it accepts none of the key exchange groups that clients offer, only {}",
+                group_name(*group)
+            )
         }
         (_, []) => "no version is accepted".to_string(),
         (_, versions) => format!("it accepts only {}", versions.join(", ")),
@@ -202,7 +205,7 @@ Caddy and Go: they refuse so when they have no certificate for {host}"
 }
 
 /// The name in the registry of TLS supported groups.
-fn name(group: u16) -> String {
+pub(super) fn group_name(group: u16) -> String {
     let name = match group {
         0x0016 => "secp256k1",
         0x0017 => "secp256r1",

@@ -145,7 +145,7 @@ impl Report {
     /// | `findings` | the worst first; of each `id`, `severity` (`error`, `warning`, `note`), `place` (or null), `seen`, `why`, `fix`, `reference`, and `refused_by`, clients that refuse it |
     /// | `unknown` | what the check could not find out, as texts |
     /// | `facts.address` | the address and port that were connected to |
-    /// | `facts.tls` | `versions` (accepted, by name), `version`, `cipher` and `alpn` of a current client, `weak_ciphers`, `post_quantum`, `resumption`, `client_certificate`, `without_name`, `plain_http_answer` |
+    /// | `facts.tls` | `versions` (accepted, by name), `version`, `cipher`, `key_exchange` (the group, or null) and `alpn` of a current client, `weak_ciphers`, `post_quantum`, `resumption`, `client_certificate`, `without_name`, `plain_http_answer` |
     /// | `facts.certificate` | `trusted` (the trusted authority, or null), `chain` (the number of certificates sent), `subject`, `issuer`, `serial`, `dns_names`, `ip_addresses`, `not_before`, `not_after`, `days_left` (negative after expiry), `key`, `signature`, `sha256` |
     /// | `facts.other_certificate` | the same for the certificate that clients with the other kind of key get (RSA or ECDSA); missing when there is none |
     /// | `facts.https` | `status`, `hsts`, `keep_alive`, `head_status`, `clock_ahead_seconds`, `openapi` |

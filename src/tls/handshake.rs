@@ -109,7 +109,11 @@ fn of_offer(fault: &PeerIncompatible) -> Failed {
         ),
         NoKxGroupsInCommon | NamedGroupsExtensionRequired | KeyShareExtensionRequired => failed(
             "the client offers no key exchange that is used here",
-            "this server wants ECDHE with X25519, P-256 or P-384",
+            if cfg!(feature = "post-quantum") {
+                "this server wants ECDHE with X25519, P-256 or P-384, or X25519MLKEM768"
+            } else {
+                "this server wants ECDHE with X25519, P-256 or P-384"
+            },
         ),
         NoSignatureSchemesInCommon => failed(
             "the client accepts no signature that this server's key can make",

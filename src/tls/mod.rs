@@ -23,6 +23,8 @@ mod key;
 mod live;
 pub(crate) mod load;
 pub(crate) mod pem;
+#[cfg(feature = "post-quantum")]
+pub(crate) mod post_quantum;
 mod resolver;
 mod revocation;
 mod server_config;

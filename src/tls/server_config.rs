@@ -48,6 +48,13 @@ pub(super) fn server_config(
     let provider = provider();
     let cipher_suites = in_order(&provider.cipher_suites, has_aes());
     let provider = CryptoProvider { cipher_suites, ..(*provider).clone() };
+    // rustls takes the first group of the client's list that is here too. So a client that does not know this one, or prefers
+    // another, gets what it would get without it.
+    #[cfg(feature = "post-quantum")]
+    let provider = CryptoProvider {
+        kx_groups: [&[super::post_quantum::ANSWERED], &provider.kx_groups[..]].concat(),
+        ..provider
+    };
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(failed)?

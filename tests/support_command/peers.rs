@@ -48,12 +48,21 @@ impl Peer {
 
 /// sslyze, from the environment that it is installed into; `None` when it is missing, which is then noted.
 pub fn sslyze(test: &str, arguments: &[&str]) -> Option<Command> {
-    let python = target().join("sslyze/bin/python");
+    python_with("sslyze", test, &[&["-m", "sslyze"], arguments].concat())
+}
+
+/// Python with pyOpenSSL, which brings an OpenSSL that is newer than Debian's: it has ML-KEM.
+pub fn pyopenssl(test: &str, arguments: &[&str]) -> Option<Command> {
+    python_with("pyopenssl", test, arguments)
+}
+
+fn python_with(name: &str, test: &str, arguments: &[&str]) -> Option<Command> {
+    let python = target().join(name).join("bin/python");
     if !python.exists() {
-        miss(&format!("{test}: needs sslyze (tests/install_sslyze.sh)"));
+        miss(&format!("{test}: needs {name} (tests/install_{name}.sh)"));
         return None;
     }
-    Some(undisturbed(&python, &[&["-m", "sslyze"], arguments].concat()))
+    Some(undisturbed(&python, arguments))
 }
 
 /// What a user has configured for a program is none of the test's business.

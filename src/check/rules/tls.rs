@@ -179,7 +179,7 @@ Node: it resumes by itself; share ticketKeys when several processes serve";
             group since 2024 and 2025.";
         fix "nginx: with OpenSSL 3.5 or later it is offered by itself
 Node: from 24.7 on
-lockgate: not yet";
+lockgate: build it with the feature post-quantum";
         see "draft-ietf-tls-ecdhe-mlkem";
     PLAIN_HTTP_UNREADABLE: "plain-http-unreadable", Note;
         why "A user who types http:// before the address of an HTTPS port sees a broken connection without an explanation.";

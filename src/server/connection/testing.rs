@@ -133,8 +133,11 @@ impl World {
         let tls = Arc::new(Live::new(vec![identity], None).unwrap());
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let trust = ClientConfig::builder_with_provider(provider)
+        #[allow(unused_mut, reason = "it changes with a feature")]
+        let mut provider = rustls::crypto::ring::default_provider();
+        #[cfg(feature = "post-quantum")]
+        provider.kx_groups.insert(0, crate::tls::post_quantum::OFFERED);
+        let trust = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
