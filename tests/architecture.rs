@@ -98,8 +98,8 @@ fn each_feature_adds_few_crates() {
         ("acme", MOST_FOR_ACME, &["webpki-roots", "rcgen"]),
         ("check", 1, &["webpki-roots"]),
         ("scan", 0, &[]),
-        ("serve", 24, &["env_logger", "lexopt", "signal-hook", "toml"]),
-        ("cli", 25, &["env_logger", "webpki-roots"]),
+        ("serve", 24, &["env_filter", "lexopt", "signal-hook", "toml"]),
+        ("cli", 25, &["env_filter", "webpki-roots"]),
         ("post-quantum", MOST_FOR_ML_KEM, &["ml-kem"]),
     ];
     let without = crates(&[]);

@@ -1,5 +1,5 @@
-//! How many instructions the server takes for a request: a fixed script of requests against the benchmark's server under
-//! callgrind, compared with the budget in tests/instructions.txt. Time differs from run to run and from machine to machine;
+//! How many instructions the server takes for a request: a fixed script of requests against the benchmark's server, and for
+//! the access log against the command, under callgrind, compared with the budget in tests/instructions.txt. Time differs from run to run and from machine to machine;
 //! this hardly does. `make instructions` runs it; `cargo test --release --test instructions -- --update` writes a new budget.
 //!
 //! One worker serves one kept connection, so nothing depends on who comes first. The server is run for a few requests and for
@@ -50,6 +50,7 @@ const BROWSER: &str = "GET /api/data HTTP/1.1\r\nHost: localhost\r\nConnection: 
 /// A kind of request, and the connections that it comes on.
 struct Kind {
     name: &'static str,
+    program: Program,
     /// What is sent at once, and how many requests that is.
     request: String,
     requests: usize,
@@ -66,10 +67,19 @@ enum Connections {
     Resumed,
 }
 
+/// What is sent the requests, with one worker and no reserve.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Program {
+    /// The benchmark's server, which logs nothing.
+    Bench,
+    /// `lockgate serve`, which logs each request to stderr.
+    Command,
+}
+
 fn kinds() -> Vec<Kind> {
     let kept = |name, request: String, requests, body: &str| {
         let (connections, times) = (Connections::Kept, [100 / requests, 600 / requests]);
-        Kind { name, request, requests, body: body.into(), connections, times }
+        Kind { name, program: Program::Bench, request, requests, body: body.into(), connections, times }
     };
     let large = |name, request, body: &str| Kind { times: [10, 60], ..kept(name, request, 1, body) };
     let handshake =
@@ -88,6 +98,7 @@ fn kinds() -> Vec<Kind> {
         format!("POST /len HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{mib}", mib.len());
     vec![
         kept("get", GET.into(), 1, DATA),
+        Kind { program: Program::Command, ..kept("get_access_log", GET.into(), 1, DATA) },
         kept("browser", BROWSER.into(), 1, DATA),
         kept("pipelined", GET.repeat(10), 10, DATA),
         kept("json", json, 1, "{\"members\":2}"),
@@ -147,9 +158,10 @@ fn run(update: bool) -> Outcome<bool> {
     Ok(failed == 0)
 }
 
-/// The benchmark's server, and what it takes to run it.
+/// The programs, and what it takes to run them.
 struct Server {
-    program: PathBuf,
+    bench: PathBuf,
+    command: PathBuf,
     directory: TempDir,
     certificate: CertificateDer<'static>,
 }
@@ -169,15 +181,15 @@ impl Server {
         // Cargo has no name for an example's program; it lies beside the directory of this test's.
         let test = std::env::current_exe()?;
         let profile = test.parent().and_then(Path::parent).ok_or("the test lies nowhere")?;
-        let program = profile.join("examples/bench_server");
-        if !program.is_file() {
-            return Err("bench_server is not built; run this with: make instructions".into());
+        let (bench, command) = (profile.join("examples/bench_server"), profile.join("lockgate"));
+        if !bench.is_file() || !command.is_file() {
+            return Err("bench_server or lockgate is not built; run this with: make instructions".into());
         }
         let directory = TempDir::new()?;
         let made = rcgen::generate_simple_self_signed(["localhost".to_string()])?;
         fs::write(directory.path().join("cert.pem"), made.cert.pem())?;
         fs::write(directory.path().join("key.pem"), made.signing_key.serialize_pem())?;
-        Ok(Server { program, directory, certificate: made.cert.der().clone() })
+        Ok(Server { bench, command, directory, certificate: made.cert.der().clone() })
     }
 
     /// The least of several counts: what the clock adds, it only adds.
@@ -193,14 +205,21 @@ impl Server {
         let mut command = Command::new("valgrind");
         command
             .args(["--tool=callgrind", "--quiet"])
-            .arg(format!("--callgrind-out-file={}", counts.display()))
-            .arg(&self.program)
-            .arg("0")
-            .arg(self.directory.path().join("cert.pem"))
-            .arg(self.directory.path().join("key.pem"))
-            .env("BENCH_WORKERS", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+            .arg(format!("--callgrind-out-file={}", counts.display()));
+        let (cert, key) = (self.directory.path().join("cert.pem"), self.directory.path().join("key.pem"));
+        match kind.program {
+            Program::Bench => command.arg(&self.bench).arg("0").arg(cert).arg(key).env("BENCH_WORKERS", "1"),
+            Program::Command => command
+                .arg(&self.command)
+                .args(["serve", "--https", "127.0.0.1:0", "--http", "off", "--workers", "1"])
+                .args(["--reserve-workers", "0", "--cert"])
+                .arg(cert)
+                .arg("--key")
+                .arg(key)
+                .env_remove("RUST_LOG")
+                .stderr(Stdio::null()),
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut server = Running(command.spawn().map_err(|error| format!("valgrind: {error}"))?);
         let mut line = String::new();
         BufReader::new(server.0.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;

@@ -14,6 +14,12 @@ pub(super) enum Code {
     Configuration = 78,
 }
 
+/// Ends the program, once the log is written.
+pub(super) fn now(code: u8) -> ! {
+    log::logger().flush();
+    std::process::exit(code.into())
+}
+
 /// An exit code as the help explains it.
 pub(super) type Meaning = (u8, &'static str);
 

@@ -1,7 +1,6 @@
 //! The failure of a command: an exit code, and one line on stderr that says what is wrong and what would be right. Knows the
 //! library's errors, and the options that set what they are about. Every command returns it.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use lockgate::internal::escape;
@@ -9,6 +8,7 @@ use lockgate::{AcmeFault, Error};
 use serde_json::json;
 
 use super::exit::Code;
+use super::logger::tell;
 use super::options;
 
 /// An exit code and a message for the user.
@@ -38,8 +38,7 @@ impl Failure {
 
     /// Writes the message to stderr, in one line even when names in it hold line ends.
     pub(super) fn report(self) -> ExitCode {
-        // stderr may be closed; the exit code still tells.
-        let _ = writeln!(io::stderr(), "lockgate: {}", escape::line(&self.message));
+        tell(&format!("lockgate: {}", escape::line(&self.message)));
         ExitCode::from(self.code as u8)
     }
 }

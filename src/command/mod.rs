@@ -12,6 +12,8 @@ mod demo;
 mod exit;
 mod failure;
 mod help;
+mod log_writer;
+mod logger;
 mod option;
 mod options;
 mod parse;
@@ -29,15 +31,17 @@ mod value;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use exit::Code;
 use failure::Failure;
 use parse::{Invocation, Topic};
 use registry::COMMANDS;
-use terminal::{say, say_json, start_log};
+use terminal::{say, say_json};
 
 /// Does what the command line says; the exit code tells how it went.
 pub(crate) fn main() -> ExitCode {
     let line: Vec<OsString> = std::env::args_os().collect();
     let wants_json = line.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    let _flushed = Flushed;
     match parse::parse(COMMANDS, line).and_then(invoke) {
         Ok(code) => code,
         Err(failure) => {
@@ -49,6 +53,15 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// Writes the last lines of the log when it is dropped, also by a panic.
+struct Flushed;
+
+impl Drop for Flushed {
+    fn drop(&mut self) {
+        log::logger().flush();
+    }
+}
+
 fn invoke(invocation: Invocation) -> Result<ExitCode, Failure> {
     match invocation {
         Invocation::Help(Topic::Everything) => say(&help::general(COMMANDS)),
@@ -56,7 +69,9 @@ fn invoke(invocation: Invocation) -> Result<ExitCode, Failure> {
         Invocation::Help(Topic::Command(command)) => say(&help::of(command)),
         Invocation::Version => say(concat!("lockgate ", env!("CARGO_PKG_VERSION"))),
         Invocation::Run(command, arguments) => {
-            start_log(&arguments);
+            logger::start(&arguments).map_err(|error| {
+                Failure::new(Code::Runtime, format!("the log cannot be started: {error}"))
+            })?;
             return (command.run)(&arguments);
         }
     }

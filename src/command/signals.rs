@@ -8,7 +8,7 @@ use lockgate::Handle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator;
 
-use super::exit::Code;
+use super::exit::{self, Code};
 use super::failure::Failure;
 
 /// The signals, which a thread obeys from the moment that they are caught.
@@ -60,7 +60,7 @@ fn obey(signal: i32, shared: &Mutex<Stage>) {
         (SIGHUP, Stage::Stopping) => {}
         (_, Stage::Opening { .. }) => {
             log::info!("stopping before anything is served");
-            std::process::exit(0);
+            exit::now(0);
         }
         (_, Stage::Serving(handle)) => {
             log::info!("stopping; a second signal cuts what is still open");
@@ -69,7 +69,7 @@ fn obey(signal: i32, shared: &Mutex<Stage>) {
         }
         (_, Stage::Stopping) => {
             log::warn!("told to stop a second time: what is still open is cut");
-            std::process::exit(i32::from(Code::Runtime as u8));
+            exit::now(Code::Runtime as u8);
         }
     }
 }

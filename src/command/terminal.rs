@@ -1,17 +1,14 @@
 //! What the command writes to a terminal: text without what would steer it, in lines that fit, and colours where they are
 //! wanted.
 //!
-//! Everything that is written to stdout and stderr goes through here, so that file names, certificates and the words of servers
-//! cannot steer a terminal, even when a report quotes them. Every command calls it.
+//! Everything that is written to stdout goes through here, and to stderr through `logger`, so that file names, certificates and
+//! the words of servers cannot steer a terminal, even when a report quotes them. Every command calls it.
 
 use std::io::{self, IsTerminal, Write};
-use std::time::SystemTime;
 
 use lockgate::internal::escape;
 #[cfg(any(feature = "check", feature = "scan"))]
 use lockgate::Severity;
-
-use super::arguments::Arguments;
 
 /// Whether colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +18,7 @@ pub(super) enum Paint {
 }
 
 impl Paint {
-    fn for_stderr() -> Paint {
+    pub(super) fn for_stderr() -> Paint {
         Paint::of(io::stderr().is_terminal())
     }
 
@@ -82,18 +79,12 @@ pub(super) fn say_painted(text: &str) {
     write(format!("{text}\n").as_bytes());
 }
 
-/// Writes bytes to stdout that need no escaping. A closed pipe, which nobody reads, is no reason to stop serving.
+/// Writes bytes to stdout that need no escaping, after the lines of the log so far: both may go to one terminal. A closed pipe, which nobody reads, is no reason to stop serving.
 pub(super) fn write(bytes: &[u8]) {
+    log::logger().flush();
     let mut stdout = io::stdout().lock();
     if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         log::debug!("stdout is closed: {error}");
-    }
-}
-
-/// Writes to stderr, for people, beside what stdout holds for programs.
-pub(super) fn tell(text: &str) {
-    if let Err(error) = writeln!(io::stderr(), "{}", escape::lines_of(text.as_bytes())) {
-        log::debug!("stderr is closed: {error}");
     }
 }
 
@@ -116,40 +107,6 @@ pub(super) fn wrapped(text: &str, width: usize, column: usize, indent: usize) ->
         out.push_str(word);
     }
     out
-}
-
-/// `RUST_LOG` says what is logged; when it is not set, `-v` and `-q` do. A line of the log is one line.
-pub(super) fn start_log(arguments: &Arguments) {
-    let level = match arguments.verbosity {
-        ..=-3 => "off",
-        -2 => "error",
-        -1 => "warn",
-        0 => "info",
-        1 => "debug",
-        2.. => "trace",
-    };
-    let environment = env_logger::Env::default().default_filter_or(level);
-    let mut builder = env_logger::Builder::from_env(environment);
-    // As env_logger reads it, whose own colours would be a tenth of a megabyte of the program.
-    let paint = match std::env::var("RUST_LOG_STYLE").as_deref() {
-        Ok("always") => Paint::Colours,
-        Ok("never") => Paint::Plain,
-        _ => Paint::for_stderr(),
-    };
-    builder.format(move |line, record| {
-        let time = lockgate::iso8601(SystemTime::now());
-        let code = match record.level() {
-            log::Level::Error => "1;31",
-            log::Level::Warn => "33",
-            log::Level::Info => "32",
-            log::Level::Debug => "34",
-            log::Level::Trace => "36",
-        };
-        let level = paint.with(code, &format!("{:<5}", record.level()));
-        // Also for the lines of other crates, which escape nothing.
-        writeln!(line, "[{time} {level} {}] {}", record.target(), escape::shown(record.args()))
-    });
-    builder.init();
 }
 
 #[cfg(test)]

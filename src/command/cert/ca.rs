@@ -1,6 +1,5 @@
 //! `lockgate cert ca`: shows the authority of a device, and how clients come to trust it.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use lockgate::{iso8601, Device};
@@ -8,6 +7,7 @@ use lockgate::{iso8601, Device};
 use crate::command::arguments::Arguments;
 use crate::command::exit::Code;
 use crate::command::failure::Failure;
+use crate::command::logger::tell;
 use crate::command::option::Table;
 use crate::command::options::{self, serving};
 use crate::command::spec::{Operands, Settings, Spec};
@@ -70,8 +70,6 @@ fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     say(ca.to_pem().trim_end());
     let (name, fingerprint) = (ca.subject(), show_fingerprint(&ca.fingerprint()));
     let until = iso8601(ca.not_after());
-    // When stderr is closed nobody wants to read it.
-    let _ =
-        writeln!(io::stderr(), "{name}, valid until {until}\nSHA-256 fingerprint: {fingerprint}\n\n{HOW}");
+    tell(&format!("{name}, valid until {until}\nSHA-256 fingerprint: {fingerprint}\n\n{HOW}"));
     Ok(ExitCode::SUCCESS)
 }

@@ -21,10 +21,11 @@ use super::placing;
 use crate::command::arguments::Arguments;
 use crate::command::exit::{self, Code};
 use crate::command::failure::Failure;
+use crate::command::logger::tell;
 use crate::command::option::Table;
 use crate::command::options::{self, cert};
 use crate::command::spec::{Operands, Settings, Spec};
-use crate::command::terminal::{say, tell};
+use crate::command::terminal::say;
 
 pub(in crate::command) static SPEC: Spec = Spec {
     name: "cert csr",

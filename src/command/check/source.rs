@@ -138,6 +138,7 @@ fn confirmed(question: &str) -> bool {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         return false;
     }
+    log::logger().flush();
     let mut stderr = io::stderr().lock();
     let mut answer = String::new();
     let asked = write!(stderr, "{question} [y/N] ").and_then(|()| stderr.flush());

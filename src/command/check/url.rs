@@ -63,6 +63,7 @@ impl Progress {
 
 /// Writes over the last line (ECMA-48 EL).
 fn progress(line: &str) {
+    log::logger().flush();
     let mut stderr = io::stderr().lock();
     // When stderr is closed nobody can be told.
     let _ = write!(stderr, "\r\x1b[K{line}").and_then(|()| stderr.flush());
