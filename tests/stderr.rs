@@ -132,7 +132,8 @@ fn no_line_is_lost_at_a_stop_nor_at_a_second_signal() {
             half.expect_continue();
         }
         let mut client = Client::connect(port, &authority.certificate());
-        ask_on(&mut client, MANY);
+        // As many as fit into the pipe and the buffers, so that none is left out however busy this machine is.
+        ask_on(&mut client, 1_000);
         server.signal(Signal::TERM);
         if cut {
             client.expect_end();
@@ -140,7 +141,7 @@ fn no_line_is_lost_at_a_stop_nor_at_a_second_signal() {
         }
         let (status, log) = server.wait();
         assert_eq!(status.code(), Some(i32::from(cut)), "{log}");
-        assert_eq!(told(&format!("{log}\n")), (MANY, 0), "{log}");
+        assert_eq!(told(&format!("{log}\n")), (1_000, 0), "{log}");
         let last = if cut { "told to stop a second time: what is still open is cut" } else { "stopped" };
         assert!(log.trim_end().ends_with(last), "{log}");
     }

@@ -18,7 +18,7 @@ const ROOM: usize = 64 * 1024;
 const RESERVE: usize = 8 * 1024;
 /// How long a thread waits for room before its line is left out. It does so once until the next lines are taken: a reader
 /// who is only busy loses nothing, and one who has stopped costs each thread this time and no more.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(50);
 /// How long the end of the program waits for the reader of stderr.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// After a reader of a stderr that does not block (`O_NONBLOCK`) has taken nothing.
@@ -97,7 +97,7 @@ impl LogWriter {
             self.0.news.notify_one();
         }
         lines.at_once = !lines.pending.is_empty();
-        drop(self.0.await_progress(lines, FAREWELL, |lines| lines.written >= all));
+        drop(self.0.await_progress(lines, FAREWELL, &|lines| lines.written >= all));
     }
 }
 
@@ -154,7 +154,7 @@ impl Shared {
         urgency: Urgency,
     ) -> MutexGuard<'a, Lines> {
         let mut lines =
-            self.await_progress(lines, PATIENCE, |lines| lines.is_stuck || lines.has_room(line, urgency));
+            self.await_progress(lines, PATIENCE, &|lines| lines.is_stuck || lines.has_room(line, urgency));
         lines.is_stuck = !lines.has_room(line, urgency);
         lines
     }
@@ -163,7 +163,7 @@ impl Shared {
         &'a self,
         mut lines: MutexGuard<'a, Lines>,
         most: Duration,
-        is_enough: impl Fn(&Lines) -> bool,
+        is_enough: &dyn Fn(&Lines) -> bool,
     ) -> MutexGuard<'a, Lines> {
         lines.waiting += 1;
         let waited = self.progress.wait_timeout_while(lines, most, |lines| !is_enough(lines));
@@ -404,30 +404,44 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_many_threads_stay_whole_and_none_is_lost_while_somebody_reads() {
+    fn lines_of_many_threads_stay_whole_and_in_order_and_each_is_written_or_counted() {
+        const EACH: usize = 10_000;
         let (reader, stderr) = std::os::unix::net::UnixStream::pair().unwrap();
         let writer = LogWriter::start(stderr, |lines| format!("{lines} are missing\n")).unwrap();
         let read = std::thread::spawn(move || {
-            let mut lines = io::BufRead::lines(io::BufReader::new(reader));
-            (0..40_000).map(|_| lines.next().unwrap().unwrap()).collect::<Vec<_>>()
+            let mut last = [None; 4];
+            let mut told = 0;
+            for line in io::BufRead::lines(io::BufReader::new(reader)) {
+                let line = line.unwrap();
+                let words: Vec<&str> = line.split(' ').collect();
+                if let [lines, "are", "missing"] = words[..] {
+                    told += lines.parse::<usize>().unwrap();
+                } else {
+                    let [thread, n, again] = words[..] else { panic!("{line}") };
+                    assert_eq!(thread, again, "{line}");
+                    let (thread, n): (usize, usize) = (thread.parse().unwrap(), n.parse().unwrap());
+                    assert!(last[thread].is_none_or(|last| last < n), "{line} after {last:?}");
+                    last[thread] = Some(n);
+                    told += 1;
+                }
+                if told > 4 * EACH {
+                    return;
+                }
+            }
         });
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let writer = writer.clone();
                 scope.spawn(move || {
-                    for n in 0..10_000 {
+                    for n in 0..EACH {
                         let urgency = if n % 100 == 0 { Urgency::AtOnce } else { Urgency::CanWait };
                         writer.add(format!("{thread} {n} {thread}\n").as_bytes(), urgency);
                     }
                 });
             }
         });
-        let lines = read.join().unwrap();
-        for thread in 0..4 {
-            let own = format!("{thread} ");
-            let of_thread = lines.iter().filter(|line| line.starts_with(&own));
-            let expected = (0..10_000).map(|n| format!("{thread} {n} {thread}"));
-            assert!(of_thread.eq(expected.collect::<Vec<_>>().iter()), "of the thread {thread}");
-        }
+        // What was left out last is told with the next line; only a busy machine leaves out any.
+        writer.add(b"0 99999 0\n", Urgency::AtOnce);
+        read.join().unwrap();
     }
 }

@@ -23,20 +23,29 @@ use super::terminal::Paint;
 const LINE_BYTES: usize = 32 * 1024;
 /// A thread keeps the memory of a line up to this.
 const KEPT_BYTES: usize = 4 * 1024;
+/// The length of the time at the beginning of a line, in the years from 1 to 9999.
+const TIME_BYTES: usize = "[2026-11-23T08:49:37Z ".len();
 /// The target of the lines that there is one of for each request.
 const ACCESS: &str = "lockgate::access";
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
 thread_local! {
-    /// The memory of this thread's last line, for its next one.
-    static LINE: Cell<String> = const { Cell::new(String::new()) };
+    /// This thread's last line: its memory, and its time where that is still right, are for the next one.
+    static LAST: Cell<Line> = const { Cell::new(Line::new()) };
 }
 
 struct Logger {
     filter: Filter,
     paint: Paint,
     writer: LogWriter,
+}
+
+/// A line of the log, with LF at its end.
+struct Line {
+    text: String,
+    /// The second, since 1970, that the text begins with.
+    second: Option<u64>,
 }
 
 /// `RUST_LOG` says what is logged; when it is not set, `-v` and `-q` do.
@@ -65,7 +74,7 @@ pub(super) fn start(arguments: &Arguments) -> io::Result<()> {
     let stderr = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     let notice = move |lines| {
         let what = format_args!("{lines} lines are missing here: stderr did not take them");
-        line(paint, Level::Warn, "lockgate::log", what)
+        Line::new().with(paint, Level::Warn, "lockgate::log", what).text
     };
     let writer = LogWriter::start(stderr, notice)?;
     log::set_max_level(filter.filter());
@@ -79,15 +88,17 @@ pub(super) fn start(arguments: &Arguments) -> io::Result<()> {
 
 /// Writes to stderr, for people, beside what stdout holds for programs and after the lines of the log so far.
 pub(super) fn tell(text: &str) {
-    let text = bounded(String::new(), format_args!("{}", escape::lines_of(text.as_bytes())));
+    let mut line = String::new();
+    let left_out = push(&mut line, format_args!("{}", escape::lines_of(text.as_bytes())));
+    end(&mut line, left_out);
     match LOGGER.get() {
         Some(logger) => {
-            logger.writer.add(text.as_bytes(), Urgency::AtOnce);
+            logger.writer.add(line.as_bytes(), Urgency::AtOnce);
             logger.writer.flush();
         }
         // When stderr is closed nobody can be told.
         None => {
-            let _ = io::stderr().write_all(text.as_bytes());
+            let _ = io::stderr().write_all(line.as_bytes());
         }
     }
 }
@@ -101,7 +112,8 @@ impl Logger {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("without a name");
         let what = format_args!("the thread {name} {panic}");
-        self.writer.add(line(self.paint, Level::Error, "lockgate", what).as_bytes(), Urgency::AtOnce);
+        let line = Line::new().with(self.paint, Level::Error, "lockgate", what);
+        self.writer.add(line.text.as_bytes(), Urgency::AtOnce);
         self.writer.flush();
     }
 }
@@ -116,12 +128,12 @@ impl Log for Logger {
             return;
         }
         let urgency = if record.target() == ACCESS { Urgency::CanWait } else { Urgency::AtOnce };
-        // A value that logs while it is shown gets a new memory, and so does a thread at its end.
-        let memory = LINE.try_with(Cell::take).unwrap_or_default();
-        let line = line_in(memory, self.paint, record.level(), record.target(), *record.args());
-        self.writer.add(line.as_bytes(), urgency);
-        if line.capacity() <= KEPT_BYTES {
-            let _ = LINE.try_with(|kept| kept.set(line));
+        // A value that logs while it is shown gets a new one, and so does a thread at its end.
+        let last = LAST.try_with(|last| last.replace(Line::new())).unwrap_or(Line::new());
+        let line = last.with(self.paint, record.level(), record.target(), *record.args());
+        self.writer.add(line.text.as_bytes(), urgency);
+        if line.text.capacity() <= KEPT_BYTES {
+            let _ = LAST.try_with(|last| last.set(line));
         }
     }
 
@@ -130,56 +142,82 @@ impl Log for Logger {
     }
 }
 
-fn line(paint: Paint, level: Level, target: &str, what: fmt::Arguments<'_>) -> String {
-    line_in(String::new(), paint, level, target, what)
-}
-
-/// A line of the log. It is one line, whatever `what` holds.
-fn line_in(memory: String, paint: Paint, level: Level, target: &str, what: fmt::Arguments<'_>) -> String {
-    let time = lockgate::iso8601(SystemTime::now());
-    let code = match level {
-        Level::Error => "1;31",
-        Level::Warn => "33",
-        Level::Info => "32",
-        Level::Debug => "34",
-        Level::Trace => "36",
-    };
-    let level = paint.with(code, &format!("{level:<5}"));
-    // Also for the lines of other crates, which escape nothing.
-    bounded(memory, format_args!("[{time} {level} {target}] {}", escape::shown(&what)))
-}
-
-/// A text with LF at its end, cut where it is too long.
-fn bounded(mut memory: String, text: fmt::Arguments<'_>) -> String {
-    struct Bounded {
-        text: String,
-        cut: usize,
+impl Line {
+    const fn new() -> Line {
+        Line { text: String::new(), second: None }
     }
-    impl fmt::Write for Bounded {
+
+    /// The next line. It is one line, whatever `what` holds: other crates escape nothing.
+    fn with(mut self, paint: Paint, level: Level, target: &str, what: fmt::Arguments<'_>) -> Line {
+        let now = SystemTime::now();
+        let second = now.duration_since(SystemTime::UNIX_EPOCH).map(|since| since.as_secs()).ok();
+        let text = &mut self.text;
+        if second.is_some() && second == self.second {
+            // As long as it was then: `[2026-11-23T08:49:37Z `.
+            text.truncate(TIME_BYTES);
+        } else {
+            text.clear();
+            push(text, format_args!("[{} ", lockgate::iso8601(now)));
+            self.second = second;
+        }
+        let (code, level) = match level {
+            Level::Error => ("1;31", "ERROR"),
+            Level::Warn => ("33", "WARN "),
+            Level::Info => ("32", "INFO "),
+            Level::Debug => ("34", "DEBUG"),
+            Level::Trace => ("36", "TRACE"),
+        };
+        let ([before, code, stop], after) = paint.around(code);
+        for part in [before, code, stop, level, after, " ", target, "] "] {
+            text.push_str(part);
+        }
+        let begin = text.len();
+        let mut left_out = push(text, what);
+        // The usual line needs no escaping, and one look at it costs less than one at each of its parts.
+        if !text[begin..].bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            let plain = text.split_off(begin);
+            left_out += push(text, format_args!("{}", escape::line(&plain)));
+        }
+        end(text, left_out);
+        self
+    }
+}
+
+/// Adds to a line what it has room for. Returns how many bytes that leaves out.
+fn push(line: &mut String, what: fmt::Arguments<'_>) -> usize {
+    struct Bounded<'a> {
+        line: &'a mut String,
+        left_out: usize,
+    }
+    impl fmt::Write for Bounded<'_> {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            let mut room = if self.cut == 0 { LINE_BYTES.saturating_sub(self.text.len()) } else { 0 };
+            let mut room = match self.left_out {
+                0 => LINE_BYTES.saturating_sub(self.line.len()),
+                _ => 0,
+            };
             if text.len() <= room {
-                self.text.push_str(text);
+                self.line.push_str(text);
                 return Ok(());
             }
             while !text.is_char_boundary(room) {
                 room -= 1;
             }
-            self.text.push_str(&text[..room]);
-            self.cut += text.len() - room;
+            self.line.push_str(&text[..room]);
+            self.left_out += text.len() - room;
             Ok(())
         }
     }
-    memory.clear();
-    let mut line = Bounded { text: memory, cut: 0 };
+    let mut bounded = Bounded { line, left_out: 0 };
     // Only a value that cannot be shown fails, and what came before it stays.
-    let _ = line.write_fmt(text);
-    let Bounded { mut text, cut } = line;
-    if cut > 0 {
-        let _ = write!(text, "… ({cut} bytes more)");
+    let _ = bounded.write_fmt(what);
+    bounded.left_out
+}
+
+fn end(line: &mut String, left_out: usize) {
+    if left_out > 0 {
+        let _ = write!(line, "… ({left_out} bytes more)");
     }
-    text.push('\n');
-    text
+    line.push('\n');
 }
 
 #[cfg(test)]
@@ -231,20 +269,34 @@ mod tests {
         log::logger().flush();
     }
 
+    fn line(what: fmt::Arguments<'_>) -> String {
+        Line::new().with(Paint::Plain, Level::Warn, "lockgate", what).text
+    }
+
     #[test]
     fn a_line_is_one_line_and_is_cut_where_it_is_too_long() {
-        let end = |line: String| line.split_once(" lockgate] ").unwrap().1.to_string();
-        let plain = |what: fmt::Arguments<'_>| end(line(Paint::Plain, Level::Info, "lockgate", what));
-        assert_eq!(plain(format_args!("a\nb\x1b{}", 'é')), "a\\nb\\u{1b}é\n");
-        let long = "é".repeat(LINE_BYTES);
-        let line = line(Paint::Plain, Level::Warn, "lockgate", format_args!("{long}{long}"));
-        assert!(line.len() < LINE_BYTES + 100 && line.ends_with(" bytes more)\n"), "{}", line.len());
-        let shown = line.matches('é').count();
-        assert!(
-            line.contains(&format!("é… ({} bytes more)", 4 * LINE_BYTES - 2 * shown)),
-            "{}",
-            &line[LINE_BYTES..]
-        );
+        let escaped = line(format_args!("a\nb\x1b{}", 'é'));
+        assert!(escaped.ends_with("Z WARN  lockgate] a\\nb\\u{1b}é\n"), "{escaped}");
+        for (long, bytes) in [("x", 1), ("é", 2)] {
+            let line = line(format_args!("{0}{0}", long.repeat(LINE_BYTES)));
+            let end = line.split_once("… (").unwrap().1;
+            assert!(line.len() < LINE_BYTES + 100, "{}", line.len());
+            let shown = line.matches(long).count();
+            assert_eq!(end, format!("{} bytes more)\n", 2 * bytes * LINE_BYTES - bytes * shown));
+        }
+    }
+
+    #[test]
+    fn a_line_begins_with_the_time_that_it_has_whether_the_one_before_had_it_too_or_not() {
+        let mut last = Line::new();
+        for what in ["a long one", "b", "c\n"] {
+            last.second = last.second.filter(|_| what != "b");
+            last = last.with(Paint::Colours, Level::Info, "x", format_args!("{what}"));
+            let (time, rest) = last.text.split_at(TIME_BYTES);
+            assert!(time.starts_with("[20") && time.ends_with("Z "), "{time}");
+            let shown = what.replace('\n', "\\n");
+            assert_eq!(rest, format!("\x1b[32mINFO \x1b[0m x] {shown}\n"));
+        }
     }
 
     #[test]

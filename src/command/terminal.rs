@@ -35,9 +35,15 @@ impl Paint {
 
     /// With the codes of ECMA-48 SGR around it.
     pub(super) fn with(self, code: &str, text: &str) -> String {
+        let ([before, code, end], after) = self.around(code);
+        [before, code, end, text, after].concat()
+    }
+
+    /// What stands before a text with these codes, and behind it.
+    pub(super) fn around(self, code: &str) -> ([&str; 3], &str) {
         match self {
-            Paint::Colours => format!("\x1b[{code}m{text}\x1b[0m"),
-            Paint::Plain => text.to_string(),
+            Paint::Colours => (["\x1b[", code, "m"], "\x1b[0m"),
+            Paint::Plain => ([""; 3], ""),
         }
     }
 }
