@@ -15,7 +15,7 @@ STATE ?= $(TARGET)/device
 # Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
 BENCH ?=
 
-.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes tls-quality drill soak fuzz coverage clean
+.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes packaging tls-quality drill soak fuzz coverage clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -33,6 +33,7 @@ help:
 	@echo '                BENCH="--servers lockgate,hyper --only keep_alive_64" for less'
 	@echo 'make instructions  instructions a request under callgrind, against the budget in tests/instructions.txt'
 	@echo 'make sizes      sizes of the command, the command with serve alone and the smallest embedding example, with their limits'
+	@echo 'make packaging  checks the recipes for Yocto, Buildroot and OpenWrt in examples/packaging: some seconds'
 	@echo 'make tls-quality   testssl.sh and sslyze against the built server, compared with lockgate check: some minutes'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
@@ -95,6 +96,9 @@ sizes:
 	cargo build --release --features cli
 	cargo build --profile small --example smallest
 	@tests/sizes.sh
+
+packaging:
+	@tests/packaging.sh
 
 tls-quality:
 	@tests/install.sh testssl=testssl.sh python3=python3 nginx=nginx-light

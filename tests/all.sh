@@ -84,6 +84,7 @@ quick() {
     fi
     check documentation docs
     check tests tests
+    check 'recipes for firmware' tests/packaging.sh
 }
 
 slow() {
