@@ -1,8 +1,10 @@
-//! Takes uploads: `files PORT CERT KEY DIR`. `PUT /upload/{name}` saves the body as `DIR/uploads/{name}`.
+//! Serves a folder and takes uploads: `files PORT CERT KEY DIR`. `PUT /upload/{name}` saves the body as `DIR/uploads/{name}`; every
+//! other path is a file below `DIR`. Compressed files beside others are used, and a folder without a page shows what is in it.
 
 use std::fs;
 use std::path::Path;
 
+use lockgate::web::Files;
 use lockgate::{Error, Identity, Limits, Request, Response, Router, Server, StatusCode};
 use serde_json::json;
 
@@ -13,7 +15,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let uploads = Path::new(dir).join("uploads");
     fs::create_dir_all(&uploads)?;
-    let router = Router::new().put("/upload/{name}", move |request: &mut Request| upload(request, &uploads));
+    let router = Router::new()
+        .folder("/", Files::dir(dir).precompressed().listing().handler())
+        .put("/upload/{name}", move |request: &mut Request| upload(request, &uploads));
     let mut limits = Limits::default();
     limits.body_bytes = 1 << 30;
     let server = Server::builder(router)

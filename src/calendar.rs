@@ -65,28 +65,61 @@ pub(crate) fn imf_fixdate(unix_seconds: i64) -> [u8; IMF_FIXDATE_LENGTH] {
 }
 
 /// Seconds since 1970 of an IMF-fixdate, the form that all senders use. The weekday is not compared with the date.
-#[cfg(any(feature = "acme", feature = "check"))]
 pub(crate) fn parse_imf_fixdate(text: &str) -> Option<i64> {
     let bytes = text.trim().as_bytes();
     let [_, _, _, b',', b' ', rest @ ..] = bytes else { return None };
-    let [d1, d2, b' ', m1, m2, m3, b' ', y1, y2, y3, y4, b' ', h1, h2, b':', n1, n2, b':', s1, s2, b' ', b'G', b'M', b'T'] =
-        rest
+    let [d1, d2, b' ', m1, m2, m3, b' ', y1, y2, y3, y4, b' ', time @ .., b' ', b'G', b'M', b'T'] = rest
     else {
         return None;
     };
-    let number = |digits: &[&u8]| {
-        digits.iter().try_fold(0_i64, |sum, digit| {
-            digit.is_ascii_digit().then(|| sum * 10 + i64::from(**digit - b'0'))
-        })
+    seconds_of(number(&[*y1, *y2, *y3, *y4])?, &[*m1, *m2, *m3], &[*d1, *d2], time)
+}
+
+/// Seconds since 1970 of an HTTP date in any of the three forms that a recipient must accept (RFC 9110 §5.6.7): an IMF-fixdate,
+/// the date of RFC 850 (`Sunday, 06-Nov-94 08:49:37 GMT`) and that of asctime (`Sun Nov  6 08:49:37 1994`). `now`, in seconds
+/// since 1970, tells the century of the second.
+pub(crate) fn parse_http_date(text: &str, now: i64) -> Option<i64> {
+    if let Some(seconds) = parse_imf_fixdate(text) {
+        return Some(seconds);
+    }
+    let text = text.trim();
+    if let Some((_, rest)) = text.split_once(", ") {
+        let [d1, d2, b'-', m1, m2, m3, b'-', y1, y2, b' ', time @ .., b' ', b'G', b'M', b'T'] =
+            rest.as_bytes()
+        else {
+            return None;
+        };
+        let this_year = i64::from(Civil::from_unix(now).year);
+        let year = this_year / 100 * 100 + number(&[*y1, *y2])?;
+        // A date of more than 50 years ahead is one of the past.
+        let year = if year > this_year + 50 { year - 100 } else { year };
+        return seconds_of(year, &[*m1, *m2, *m3], &[*d1, *d2], time);
+    }
+    let [_, _, _, b' ', m1, m2, m3, b' ', d1, d2, b' ', time @ .., b' ', y1, y2, y3, y4] = text.as_bytes()
+    else {
+        return None;
     };
-    let month = MONTHS.iter().position(|month| **month == [*m1, *m2, *m3])? as u32 + 1;
-    let (year, day) = (number(&[y1, y2, y3, y4])?, number(&[d1, d2])?);
-    let (hour, minute, second) = (number(&[h1, h2])?, number(&[n1, n2])?, number(&[s1, s2])?);
+    let d1 = if *d1 == b' ' { b'0' } else { *d1 };
+    seconds_of(number(&[*y1, *y2, *y3, *y4])?, &[*m1, *m2, *m3], &[d1, *d2], time)
+}
+
+/// Seconds since 1970 of a date whose month is a name and whose time is `08:49:37`.
+fn seconds_of(year: i64, month: &[u8; 3], day: &[u8; 2], time: &[u8]) -> Option<i64> {
+    let [h1, h2, b':', n1, n2, b':', s1, s2] = time else { return None };
+    let month = MONTHS.iter().position(|known| *known == month)? as u32 + 1;
+    let day = number(day)?;
+    let (hour, minute, second) = (number(&[*h1, *h2])?, number(&[*n1, *n2])?, number(&[*s1, *s2])?);
     // 60 is a leap second.
     if !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
     Some(days_from_civil(year, month, day as u32) * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
+/// A number of decimal digits.
+fn number(digits: &[u8]) -> Option<i64> {
+    let add = |sum, digit: &u8| digit.is_ascii_digit().then(|| sum * 10 + i64::from(*digit - b'0'));
+    digits.iter().try_fold(0_i64, add)
 }
 
 /// A time for people and logs: `2026-11-23T08:49:37Z` (ISO 8601), in UTC. A time before the year 1 becomes its first second,
@@ -185,7 +218,32 @@ mod tests {
         assert_eq!(&imf_fixdate(784_111_777), b"Sun, 06 Nov 1994 08:49:37 GMT");
     }
 
-    #[cfg(any(feature = "acme", feature = "check"))]
+    #[test]
+    fn a_date_is_read_in_the_three_forms_of_http() {
+        let now = 1_795_423_777;
+        for text in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
+            assert_eq!(parse_http_date(text, now), Some(784_111_777), "{text}");
+        }
+        // 2026 and 50 years are 2076; one year more is 1977.
+        assert_eq!(parse_http_date("Friday, 06-Nov-76 08:49:37 GMT", now), Some(3_371_878_177));
+        assert_eq!(parse_http_date("Sunday, 06-Nov-77 08:49:37 GMT", now), Some(247_654_177));
+        for text in [
+            "",
+            "0",
+            ", ",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sunday, 06-Nov-1994 08:49:37 GMT",
+            "Sun Nov  6 08:49 1994",
+            "Sun Nov  6 08:49:37 1994 GMT",
+            "Sun Nov 66 08:49:37 1994",
+            "784111777",
+        ] {
+            assert_eq!(parse_http_date(text, now), None, "{text}");
+        }
+    }
+
     #[test]
     fn what_is_written_is_read_again_and_other_forms_are_refused() {
         for seconds in [0, 784_111_777, 951_782_400, 253_402_300_799] {

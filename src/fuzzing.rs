@@ -27,6 +27,21 @@ pub fn multipart(input: &[u8]) {
     crate::web::multipart::properties::hold(input);
 }
 
+/// See `web::range`.
+pub fn range(input: &[u8]) {
+    crate::web::range::properties::hold(input);
+}
+
+/// See `web::conditional`.
+pub fn if_none_match(input: &[u8]) {
+    crate::web::conditional::properties::hold(input);
+}
+
+/// See `web::accept_encoding`.
+pub fn accept_encoding(input: &[u8]) {
+    crate::web::accept_encoding::properties::hold(input);
+}
+
 /// See `tls::x509`.
 pub fn certificate(input: &[u8]) {
     crate::tls::certificate_properties(input);

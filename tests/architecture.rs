@@ -66,13 +66,14 @@ const EVERYBODY: [&str; 19] = [
 ];
 
 /// What the files below connections do not know.
-const CONNECTIONS: [&str; 7] = [
+const CONNECTIONS: [&str; 8] = [
     "crate::server::connection",
     "crate::server::serve",
     "crate::http",
     "crate::router",
     "crate::tls",
     "crate::limits",
+    "crate::web",
     "rustls",
 ];
 
@@ -147,6 +148,7 @@ fn rooms_know_only_whom_they_may_know() {
                 "crate::tls",
                 "crate::acme",
                 "crate::redirect",
+                "crate::web",
             ],
             &[],
         ),
@@ -156,7 +158,11 @@ fn rooms_know_only_whom_they_may_know() {
             &["std::net::IpAddr"],
         ),
         // What is counted and bounded, for all that count.
-        ("limits", &["mio", "rustls", "threadpool", "crate::router", "crate::server", "crate::tls"], &[]),
+        (
+            "limits",
+            &["mio", "rustls", "threadpool", "crate::router", "crate::server", "crate::tls", "crate::web"],
+            &[],
+        ),
         // The wire and the routes know no sockets (addresses are values), no threads, and nobody above them.
         (
             "http",
@@ -356,6 +362,18 @@ const KNOWN_ARROWS: &[&str] = &[];
 fn some_rooms_know_only_a_few() {
     // A room, and all of this crate that it may know beside itself.
     let rules: &[(&str, &[&str])] = &[
+        // What handlers do with requests and responses. It knows no socket, no thread, no route and no TLS.
+        (
+            "web",
+            &[
+                "crate::calendar",
+                "crate::error",
+                "crate::escape",
+                "crate::handler_call",
+                "crate::http",
+                "crate::regular_file",
+            ],
+        ),
         ("scan", &["crate::finding", "crate::error", "crate::escape", "crate::regular_file"]),
         ("finding", &["crate::escape"]),
         ("error", &["crate::finding", "crate::escape", "crate::calendar", "crate::device::fault"]),

@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod chunked;
 pub(crate) mod clear_credentials;
 pub(crate) mod content;
+pub(crate) mod folder;
 pub(crate) mod into_response;
 pub(crate) mod params;
 pub(crate) mod problem;

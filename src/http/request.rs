@@ -264,6 +264,13 @@ impl<'a> Request<'a> {
         std::str::from_utf8(field.value.of(&self.head)).ok()
     }
 
+    /// The values of all fields of this name, in their order, as bytes.
+    pub(crate) fn field_lines<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r [u8]> {
+        let (head, fields): (&'r [u8], &'r [Field]) = (&self.head, &self.fields);
+        let is_it = move |field: &&Field| field.name.of(head).eq_ignore_ascii_case(name.as_bytes());
+        fields.iter().filter(is_it).map(move |field| field.value.of(head))
+    }
+
     /// All fields, as a map. The first call builds it.
     pub fn headers(&self) -> &HeaderMap {
         self.headers.get_or_init(|| {
@@ -372,12 +379,8 @@ impl<'a> Request<'a> {
 
     /// Refuses a coded body, because nothing here decodes it.
     pub(crate) fn check_content_coding(&self) -> Result<(), Error> {
-        let codings = self
-            .fields
-            .iter()
-            .filter(|field| field.name.of(&self.head).eq_ignore_ascii_case(b"content-encoding"))
-            .flat_map(|field| field.value.of(&self.head).split(|&byte| byte == b','))
-            .map(<[u8]>::trim_ascii);
+        let lines = self.field_lines("content-encoding");
+        let codings = lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
         for coding in codings {
             if !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity") {
                 return Err(Error::Body(BodyFault::ContentCoding));
@@ -397,6 +400,11 @@ impl<'a> Request<'a> {
     /// The path as it came, percent-encoded.
     pub(crate) fn raw_path(&self) -> &[u8] {
         self.line.target.path.of(&self.head)
+    }
+
+    /// What follows the first `?` of the target, as it came.
+    pub(crate) fn raw_query(&self) -> Option<&[u8]> {
+        self.line.target.query.map(|query| query.of(&self.head))
     }
 
     /// Sets the path that the parameters stand in.

@@ -8,6 +8,7 @@ use ::http::{Method, StatusCode};
 
 use crate::error::Error;
 use crate::handler_call::{self, Fault};
+use crate::http::folder::with_slash;
 use crate::http::into_response::IntoResponse;
 use crate::http::request::Request;
 use crate::http::response::Response;
@@ -125,6 +126,36 @@ impl Router {
         handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
     ) -> Router {
         self.add(method, pattern, endpoint::handler(handler));
+        self
+    }
+
+    /// Answers GET and HEAD for all paths below a folder, the folder itself and those that end with a slash among them. The
+    /// handler finds the path, without the prefix, in the parameter `path`: `""` for the folder itself, `"docs/"` for one in it.
+    /// It has no slash at its front, and no empty segment but that after a slash at its end. The folder's own path without a
+    /// slash is redirected to that with it, by a relative reference, so that the links in its page lead below it.
+    ///
+    /// ```
+    /// use lockgate::{Request, Router};
+    ///
+    /// let router = Router::new().folder("/ui", |request: &mut Request| request.param("path").map(String::from));
+    /// assert_eq!(router.call(&mut Request::get("/ui/docs/")).into_bytes().unwrap(), b"docs/");
+    /// assert_eq!(router.call(&mut Request::get("/ui")).header("location").unwrap(), "./ui/");
+    /// assert_eq!(router.call(&mut Request::get("/ui//docs")).status(), 404);
+    /// ```
+    ///
+    /// [`web::Files`](crate::web::Files) is a handler for it.
+    pub fn folder<R: IntoResponse>(
+        mut self,
+        prefix: &str,
+        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Router {
+        let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+        if !prefix.is_empty() {
+            self.add(Method::GET, prefix, Box::new(|request| with_slash(request)));
+        }
+        let handler: Handler = Box::new(move |request| handler(request).into_response());
+        self.add(Method::GET, &format!("{prefix}/{{*path}}"), handler);
+        self.routes.let_rest_end_with_slash(prefix);
         self
     }
 

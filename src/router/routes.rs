@@ -53,6 +53,23 @@ impl Routes {
         Ok(())
     }
 
+    /// Lets the rest of a path after this prefix, which was declared, end with a slash.
+    pub(super) fn let_rest_end_with_slash(&mut self, prefix: &str) {
+        let mut node = &mut self.root;
+        for segment in prefix.split('/').skip(1) {
+            let next = if segment.starts_with('{') {
+                node.param.as_deref_mut()
+            } else {
+                node.plain.iter_mut().find(|(text, _)| **text == *segment).map(|(_, node)| node)
+            };
+            let Some(next) = next else { return };
+            node = next;
+        }
+        if let Some(methods) = &mut node.rest {
+            methods.folders = true;
+        }
+    }
+
     /// How an encoded slash is handled before a route is found.
     pub(crate) fn encoded_slash(&self) -> EncodedSlash {
         if self.encoded_slashes {
@@ -142,6 +159,8 @@ struct Methods {
     names: Arc<[Box<str>]>,
     /// For each parameter, whether it takes an encoded slash.
     slashes: [bool; MOST_PARAMS],
+    /// Whether the rest of the path may end with a slash, as the path of a folder does.
+    folders: bool,
     endpoints: Vec<(Method, Endpoint)>,
 }
 
@@ -247,7 +266,7 @@ impl Node {
             }
         }
         let rest = &path[start..];
-        let found = self.rest.as_deref().filter(|_| rest.is_empty() || !has_empty_segment(rest))?;
+        let found = self.rest.as_deref().filter(|methods| !has_empty_segment(rest, methods.folders))?;
         values[params] = Span { start: start as u32, end: path.len() as u32 };
         Some(found)
     }
@@ -292,7 +311,7 @@ impl Methods {
     ) -> (Cow<'static, str>, Option<&Methods>) {
         // A mark has one byte, as a slash has, so the positions of the parameters stay right.
         let path = path.replace(SLASH_MARK, "/");
-        let are_whole = self.values(&path, values).all(|value| !has_empty_segment(value));
+        let are_whole = self.values(&path, values).all(|value| !has_empty_segment(value, false));
         (Cow::Owned(path), are_whole.then_some(self))
     }
 
@@ -310,6 +329,14 @@ impl Methods {
 }
 
 /// Whether a part of a path has an empty segment, also at its ends. Such a part could leave a root that it is joined to.
-fn has_empty_segment(part: &str) -> bool {
-    part.starts_with('/') || part.ends_with('/') || part.as_bytes().windows(2).any(|two| two == b"//")
+/// `is_folder` allows the one after a slash at the end.
+fn has_empty_segment(part: &str, is_folder: bool) -> bool {
+    let mut before = b'/';
+    for byte in part.bytes() {
+        if byte == b'/' && before == b'/' {
+            return true;
+        }
+        before = byte;
+    }
+    before == b'/' && !is_folder && !part.is_empty()
 }

@@ -1,20 +1,35 @@
-//! What a device's program does around requests and responses: uploads, forms and cookies. Knows `http` and `error`, and neither
-//! sockets nor routes nor TLS; handlers call it, and a program that does not use it links nothing of it.
+//! What a device's program does around requests and responses: files, conditional requests, compression, uploads, forms and cookies.
+//! Knows `http` and `error`, and neither sockets nor routes nor TLS; handlers call it, and a program that does not use it links
+//! nothing of it.
 
+pub(crate) mod accept_encoding;
+pub(crate) mod conditional;
+mod content;
+mod content_type;
 mod cookie;
 mod digest;
+mod disk;
+mod embed;
+mod files;
 mod form;
 mod form_fault;
 pub(crate) mod multipart;
+mod open_below;
 mod parameters;
+pub(crate) mod range;
+mod representation;
 mod request;
+mod response;
 mod resumable;
+mod tag;
+mod tar;
 mod temporary;
 mod update;
 mod upload;
 mod upload_fault;
 
 pub use cookie::{Cookie, SameSite};
+pub use files::Files;
 pub use form_fault::FormFault;
 pub use multipart::{Multipart, Part};
 pub use resumable::Resumable;
