@@ -89,7 +89,7 @@ pub(crate) fn parse_http_date(text: &str, now: i64) -> Option<i64> {
         else {
             return None;
         };
-        let this_year = i64::from(Civil::from_unix(now).year);
+        let this_year = Civil::from_unix(now).year;
         let year = this_year / 100 * 100 + number(&[*y1, *y2])?;
         // A date of more than 50 years ahead is one of the past.
         let year = if year > this_year + 50 { year - 100 } else { year };

@@ -231,7 +231,7 @@ fn a_file_that_may_not_be_read_is_404_and_a_folder_that_is_missing_is_500_with_a
     let site = Site::new();
     let path = site.dir.path().join("root/locked.txt");
     fs::write(&path, "locked").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     // The superuser may read it all the same.
     let expected = if rustix::process::geteuid().is_root() { 200 } else { 404 };
     assert_eq!(site.ask("/locked.txt", &[]).status, expected);

@@ -86,7 +86,7 @@ impl Accepted {
     }
 
     /// Whether the client accepts a coding, and does not like it less than none.
-    #[cfg_attr(not(any(feature = "compression", test)), allow(dead_code))]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn accepts(&self, coding: Coding) -> bool {
         self.in_order().any(|known| known == coding)
     }

@@ -107,9 +107,7 @@ impl Response {
 
     /// Marks a body that holds a secret, such as a session's token, beside text that a client may choose. Compressed, its length
     /// tells others on the way what the secret is (BREACH). The mark is `Cache-Control: no-transform` (RFC 9111 §5.2.2.6):
-    #[cfg_attr(feature = "compression", doc = "[`Compression`](super::Compression)")]
-    #[cfg_attr(not(feature = "compression"), doc = "`Compression`")]
-    /// and proxies that know it leave such a body as it is.
+    /// lockgate does not compress such a body, nor does a proxy that knows the mark.
     pub fn never_compressed(self) -> Response {
         self.append_header(CACHE_CONTROL, HeaderValue::from_static("no-transform"))
     }
