@@ -39,8 +39,8 @@ has_component() {
 }
 
 lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }
-docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features cli; }
-tests() { cargo test --features cli --no-fail-fast 2>&1 | tee "$log"; }
+docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features cli,compression; }
+tests() { cargo test --features cli,compression --no-fail-fast 2>&1 | tee "$log"; }
 drills() {
     cargo build --quiet --release --features cli --example drill_server && cargo test --quiet --release --features cli --test drill 2>&1 | tee -a "$log"
 }
@@ -48,7 +48,7 @@ tls_quality() { cargo test --quiet --release --features cli --test tls_quality -
 # The parts of the library and of the command, each without the others.
 parts() {
     local features
-    for features in device acme check scan post-quantum; do
+    for features in device acme check scan compression post-quantum; do
         cargo clippy --quiet --lib --features "$features" -- -D warnings || return
     done
     for features in serve serve,acme serve,check serve,scan; do

@@ -31,6 +31,9 @@ pub enum BodyFault {
     MediaType,
     /// `Content-Encoding` is something else than `identity` (RFC 9110 §8.4): 415, with `Accept-Encoding: identity`.
     ContentCoding,
+    /// The body comes with `Content-Encoding: gzip`, and is not gzip, or is damaged: 400.
+    #[cfg(feature = "compression")]
+    Gzip(io::Error),
     /// The connection failed: 400. The client is not shown the system's error.
     Io(io::Error),
 }
@@ -57,6 +60,8 @@ impl fmt::Display for Raw<'_, BodyFault> {
             BodyFault::ContentCoding => {
                 f.write_str("the body must come as it is, without a Content-Encoding such as gzip")
             }
+            #[cfg(feature = "compression")]
+            BodyFault::Gzip(source) => write!(f, "the body is not gzip, or is damaged: {source}"),
             BodyFault::Io(source) => write!(f, "the body could not be read: {source}"),
         }
     }

@@ -86,7 +86,7 @@ impl Accepted {
     }
 
     /// Whether the client accepts a coding, and does not like it less than none.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(any(feature = "compression", test, fuzzing))]
     pub(crate) fn accepts(&self, coding: Coding) -> bool {
         self.in_order().any(|known| known == coding)
     }

@@ -3,10 +3,14 @@
 //! nothing of it.
 
 pub(crate) mod accept_encoding;
+#[cfg(feature = "compression")]
+mod compression;
 pub(crate) mod conditional;
 mod content;
 mod content_type;
 mod cookie;
+#[cfg(feature = "compression")]
+mod decoding;
 mod digest;
 mod disk;
 mod embed;
@@ -28,7 +32,11 @@ mod update;
 mod upload;
 mod upload_fault;
 
+#[cfg(feature = "compression")]
+pub use compression::Compression;
 pub use cookie::{Cookie, SameSite};
+#[cfg(feature = "compression")]
+pub use decoding::DecodedBody;
 pub use files::Files;
 pub use form_fault::FormFault;
 pub use multipart::{Multipart, Part};

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use serde_core::de::DeserializeOwned;
 
+#[cfg(feature = "compression")]
+use super::decoding::DecodedBody;
 use super::multipart::Multipart;
 use super::upload::{Saved, Upload};
 use super::{cookie, form};
@@ -12,6 +14,30 @@ use crate::error::Error;
 use crate::http::request::Request;
 
 impl Request<'_> {
+    /// The body, decoded if it comes with `Content-Encoding: gzip`, to be read piece by piece: at most `limit` bytes of what comes
+    /// out. What goes in has the server's limits, as always.
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use lockgate::{Error, Request, Router};
+    ///
+    /// fn readings(request: &mut Request) -> Result<String, Error> {
+    ///     let mut text = String::new();
+    ///     request.decoded_body(10 * 1024 * 1024)?.read_to_string(&mut text)?; // 413 beyond 10 MiB
+    ///     Ok(format!("{} lines", text.lines().count()))
+    /// }
+    /// let router = Router::new().post("/readings", readings);
+    /// assert_eq!(router.call(&mut Request::post("/readings").with_body("1\n2\n")).into_bytes().unwrap(), b"2 lines");
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Body`]: 415 for another coding, or more than one. Reading fails with 413 beyond the limit, with 400 where the
+    /// body is not gzip, is damaged or ends too soon, and as [`body`](Request::body) does; `?` makes these the answer.
+    #[cfg(feature = "compression")]
+    pub fn decoded_body(&mut self, limit: u64) -> Result<DecodedBody<'_>, Error> {
+        DecodedBody::of(self, limit)
+    }
+
     /// Saves the body as the file `name` in the folder `dir`: the file is there whole or not at all, also after a crash or a
     /// power cut. [`Upload`] says how, and has the options: progress, the file's mode, and a limit of its own.
     ///
