@@ -234,9 +234,14 @@ impl World {
     /// A connection after its handshake, served by a worker, which may call readers.
     pub(super) fn open_with_worker(&self) -> Talk {
         let mut talk = self.open();
-        self.shared.workers.give_permit(0);
+        self.give_permit();
         talk.buffers.me = Some(0);
         talk
+    }
+
+    /// Gives the worker its permit, which it loses to a reader that is slow, as every reader is on a slow processor.
+    pub(super) fn give_permit(&self) {
+        self.shared.workers.give_permit(0);
     }
 }
 
@@ -317,7 +322,10 @@ impl Talk {
         String::from_utf8_lossy(&std::mem::take(&mut self.heard)).into_owned()
     }
 
+    /// The next turn, which begins as soon as the connection is ready.
     pub(super) fn turn(&mut self) -> End {
+        self.buffers.look();
+        self.since = self.buffers.millis();
         let hung_up = self.wire.0.borrow().client_has_closed;
         self.advance(Reason::Signals(Signals { readable: true, hung_up, ..Signals::default() }))
     }

@@ -75,6 +75,7 @@ fn content_lengths() -> Vec<Row> {
         row("a length of 20 digits", "9110 §8.6", length(" 00000000000000000003"), &[400], Closed)
             .strict("any number of digits is a length (RFC 9110 §8.6)"),
         row("a length over u64", "9110 §8.6", length(" 18446744073709551619"), &[400], Closed),
+        row("a length that is 3 in 32 bits", "9110 §15.5.14", length(" 4294967299"), &[413], Closed),
         row("a length over i64", "9110 §15.5.14", length(" 9223372036854775808"), &[413], Closed),
         row("a list of lengths", "9110 §8.6", length(" 3, 3"), &[400], Closed).strict(LIST),
         row("a list of lengths that differ", "9112 §6.3", length(" 3, 4"), &[400], Closed),
@@ -365,6 +366,9 @@ fn chunks() -> Vec<Row> {
             Ended,
         )
         .at_redirect(&[308]),
+        row("a size that is 3 in 32 bits", "9112 §7.1", in_chunks("100000003\r\nabc\r\n0\r\n\r\n"), &[], Closed)
+            .then(Step::Finish)
+            .only(Tls),
         row("a size that is no overflow", "9112 §7.1", in_chunks("ffffffffffffffff\r\nabc"), &[], Closed)
             .then(Step::Finish)
             .only(Tls),

@@ -132,6 +132,7 @@ fn an_endless_one_lets_others_have_their_turn() {
     assert!(is_idle(talk.settle()));
     assert!(talk.hear().len() > 3_000_000);
     // No reader is asked for a server that has stopped.
+    world.give_permit();
     talk.say(get("/endless"));
     assert_eq!(talk.turn(), End::Again);
     world.stop();

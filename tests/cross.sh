@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Builds lockgate for other processors and tests it there: tests/cross.sh short|full [NAME…], with the names armv7, aarch64,
+# i686 and s390x, or all of them. The tests are built for the other processor. armv7, aarch64 and s390x run under qemu's user
+# emulation; i686 is run by an x86-64 processor itself, against the real kernel. Programs that the tests talk to, such as curl
+# and openssl, are this machine's own.
+#
+# full   builds the whole command too, as a release, and says how large it is; then the unit tests and the tests of the wire,
+#        limits, reload, device and stop. s390x, which is big-endian, runs the unit tests.
+# short  what CI runs: armv7 and i686, with the unit tests and the tests of the wire and of the stop.
+#
+# tests/cross-left-out.txt names the tests that cannot run so, and why. The compiler is that of tests/toolchain.sh.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() { echo 'usage: tests/cross.sh short|full [armv7|aarch64|i686|s390x]…' >&2; exit 64; }
+part=${1:-}
+shift || true
+case $part in
+short) names=(armv7 i686) ;;
+full) names=(armv7 aarch64 i686 s390x) ;;
+*) usage ;;
+esac
+[ $# -eq 0 ] || names=("$@")
+
+version=${CROSS_RUST:-1.85}
+mkdir -p "${CARGO_TARGET_DIR:-target}/cross"
+builds=$(cd "${CARGO_TARGET_DIR:-target}/cross" && pwd)
+results=$builds/results.txt
+: >"$results"
+status=0
+
+# Sets target, libc (where the target's libraries are) and emulator, which is empty when this processor runs the programs.
+describe() {
+    libc='' emulator=''
+    case $1 in
+    armv7) target=armv7-unknown-linux-gnueabihf libc=/usr/arm-linux-gnueabihf emulator=qemu-arm-static ;;
+    aarch64) target=aarch64-unknown-linux-gnu libc=/usr/aarch64-linux-gnu emulator=qemu-aarch64-static ;;
+    s390x) target=s390x-unknown-linux-gnu libc=/usr/s390x-linux-gnu emulator=qemu-s390x-static ;;
+    i686) target=i686-unknown-linux-gnu ;;
+    *) usage ;;
+    esac
+    if [ "$target" = "$(uname -m)-unknown-linux-gnu" ] || { [ "$1" = i686 ] && [ "$(uname -m)" = x86_64 ]; }; then
+        emulator=''
+    elif [ -z "$emulator" ]; then
+        echo "$1 is not run on this machine: its own processor is not of x86-64" >&2
+        return 1
+    fi
+}
+
+# The programs to test on that processor, for cargo.
+programs() {
+    echo --lib
+    [ "$1" != s390x ] || return 0
+    echo --test wire --test stop
+    [ "$part" = short ] || echo --test limits --test reload --test device
+}
+
+# In the place of the command, a script that starts it under the emulator: the tests start it by its path. Where they give it
+# another time by faketime, it gets that from a library of its own processor.
+stand_in() {
+    local clock=$builds/$target/clock.so prefix=${target/-unknown/}
+    prefix=${prefix/armv7/arm}
+    "$prefix-gcc" -O1 -shared -fPIC -o "$clock" tests/cross_clock.c
+    mv "$command" "$command.elf"
+    cat >"$command" <<END
+#!/bin/sh
+clock=
+[ -z "\$LD_PRELOAD" ] || { unset LD_PRELOAD; clock=$clock; }
+exec ${emulator:+$emulator -L $libc} \${clock:+$([ -n "$emulator" ] && echo -E || echo env) LD_PRELOAD=\$clock} $command.elf "\$@"
+END
+    chmod +x "$command"
+}
+put_back() { [ ! -e "${command:-}.elf" ] || mv "$command.elf" "$command"; }
+trap put_back EXIT
+
+# left_out NAME PROGRAM: the tests of a program that are left out on that processor.
+left_out() {
+    local kinds="$1 everywhere"
+    [ -z "$emulator" ] || kinds="$kinds qemu"
+    awk -v kinds="$kinds" -v program="$2" '
+        !/^#/ && NF { split(kinds, k, " "); for (i in k) if ($1 == k[i] && $2 == program) print $3 }' tests/cross-left-out.txt
+}
+
+# run NAME PROGRAM FILE: runs the tests of a program, without those that are left out.
+run() {
+    local name=$1 program=$2 file=$3 runner=() skipped=() test output
+    [ -z "$emulator" ] || runner=("$emulator" -L "$libc")
+    local known
+    known=$("${runner[@]}" "$file" --list | sed -n 's/: test$//p')
+    while read -r test; do
+        if ! grep -qxF "$test" <<<"$known"; then
+            echo "tests/cross-left-out.txt names $program $test, which is not there" >&2
+            status=1
+        fi
+        skipped+=(--skip "$test")
+    done < <(left_out "$name" "$program")
+    # As cargo says it, so that tests/all.sh lists it with the results of the other tests.
+    echo "     Running $program on $name"
+    output=$builds/output.txt
+    "${runner[@]}" "$file" --exact "${skipped[@]}" 2>&1 | tee "$output" | grep -vE '^test .* \.\.\. ok$|^$|^running ' || true
+    local summary
+    summary=$(sed -n 's/^test result: //p' "$output")
+    if ! grep -q '^ok\.' <<<"$summary"; then
+        status=1
+    fi
+    echo "$name: $program: ${summary:-ended without a result}; left out by name: $((${#skipped[@]} / 2))" >>"$results"
+}
+
+for name in "${names[@]}"; do
+    describe "$name" || { echo "$name: left out" >>"$results"; continue; }
+    if ! RUSTC=$(tests/toolchain.sh "$version" "$target"); then
+        echo "$name: left out, because its compiler or libraries cannot be had (see above)" >>"$results"
+        [ "${CI:-}" != true ] || status=1
+        continue
+    fi
+    export RUSTC
+    cargo=(--target "$target" --target-dir "$builds" --features cli)
+    if [ "$part" = full ] && [ "$name" != s390x ]; then
+        cargo build --quiet --release "${cargo[@]}"
+        echo "$name: the whole command: $(stat -c %s "$builds/$target/release/lockgate") bytes" >>"$results"
+        # It prints words. shellcheck disable=SC2046
+        echo "$name: memory: $(tests/cross_memory.py "$builds/$target/release/lockgate" $emulator $libc)" >>"$results"
+    fi
+    # Without lines of the sources in backtraces, which take a quarter of the time to build. Optimized code of ring's makes
+    # the emulated handshakes five times as quick.
+    # programs prints words. shellcheck disable=SC2046
+    built=$(cargo test --no-run "${cargo[@]}" --config profile.dev.debug=0 --config profile.dev.package.ring.opt-level=3 \
+        $(programs "$name") 2>&1 | tee /dev/stderr | sed -nE 's/^ +Executable (unittests )?([^ ]+) \((.*)\)$/\2 \3/p')
+    command=$builds/$target/debug/lockgate
+    [ ! -e "$command" ] || stand_in
+    while read -r source file; do
+        program=$(basename "$source" .rs)
+        [ "$program" != main ] || program=$(basename "$(dirname "$source")")
+        run "$name" "$program" "$file"
+    done <<<"$built"
+    put_back
+done
+
+echo
+cat "$results"
+exit "$status"
