@@ -100,8 +100,8 @@ fn each_feature_adds_few_crates() {
         ("check", 1, &["webpki-roots"]),
         ("scan", 0, &[]),
         ("compression", 5, &["flate2", "miniz_oxide"]),
-        ("serve", 24, &["env_filter", "lexopt", "signal-hook", "toml"]),
-        ("cli", 25, &["env_filter", "webpki-roots"]),
+        ("serve", 24, &["env_logger", "lexopt", "signal-hook", "toml"]),
+        ("cli", 25, &["env_logger", "webpki-roots"]),
         ("post-quantum", MOST_FOR_ML_KEM, &["ml-kem"]),
     ];
     let without = crates(&[]);

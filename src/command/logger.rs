@@ -11,7 +11,6 @@ use std::panic::{self, PanicHookInfo};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use env_filter::Filter;
 use lockgate::internal::escape;
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
@@ -36,7 +35,8 @@ thread_local! {
 }
 
 struct Logger {
-    filter: Filter,
+    /// Only asked which lines are logged; it writes none.
+    filter: env_logger::Logger,
     paint: Paint,
     writer: LogWriter,
 }
@@ -58,9 +58,9 @@ pub(super) fn start(arguments: &Arguments) -> io::Result<()> {
         1 => LevelFilter::Debug,
         2.. => LevelFilter::Trace,
     };
-    let mut filter = env_filter::Builder::new();
+    let mut filter = env_logger::Builder::new();
     match std::env::var("RUST_LOG") {
-        Ok(directives) => filter.parse(&directives),
+        Ok(directives) => filter.parse_filters(&directives),
         Err(_) => filter.filter_level(level),
     };
     let filter = filter.build();
