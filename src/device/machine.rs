@@ -26,6 +26,9 @@ const TABLE_BYTES: u64 = 256 * 1024;
 /// `IFA_F_TEMPORARY`, `IFA_F_DADFAILED`, `IFA_F_DEPRECATED` and `IFA_F_TENTATIVE` (linux/if_addr.h).
 const PASSING: u8 = 0x01 | 0x08 | 0x20 | 0x40;
 
+/// The host name of a Linux on which none was set (`CONFIG_DEFAULT_HOSTNAME`, and what `uname` tells before that).
+const NOT_SET: &str = "(none)";
+
 impl Machine {
     /// The machine as it is now. `before` are the addresses of the last call: they are used when the system does not tell its
     /// addresses, and its error is returned too.
@@ -42,8 +45,18 @@ impl Machine {
             }
             Err(error) => (before.to_vec(), Some(error)),
         };
-        let host_name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let host_name = host_name_of(&rustix::system::uname().nodename().to_string_lossy());
         (Machine { host_name, addresses }, error)
+    }
+}
+
+/// The host name that the system tells; empty when none was set. Until one is set, Linux says `(none)`, and a firmware that
+/// starts its services early, or never sets one, leaves it so.
+fn host_name_of(told: &str) -> String {
+    if told == NOT_SET {
+        String::new()
+    } else {
+        told.to_string()
     }
 }
 
@@ -95,6 +108,13 @@ mod tests {
         assert!(error.is_none(), "{error:?}");
         assert!(!machine.host_name.is_empty());
         assert!(machine.addresses.iter().all(|address| !address.is_loopback()), "{machine:?}");
+    }
+
+    #[test]
+    fn a_host_name_that_was_never_set_is_none() {
+        for (told, host_name) in [("(none)", ""), ("", ""), ("none", "none"), ("gateway", "gateway")] {
+            assert_eq!(host_name_of(told), host_name);
+        }
     }
 
     #[test]
