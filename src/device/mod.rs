@@ -32,8 +32,11 @@ use crate::tls::{file, Certificate, Identity, IdentitySource};
 
 /// How often the machine's addresses are checked, because they change without notice.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
-/// How often a wrong clock is checked. Most are set soon after the start, or never.
-const LOOK_AGAIN_AT_THE_CLOCK: Duration = Duration::from_secs(10);
+/// How often they are checked soon after the start, and a wrong clock always. A device often starts its server before it has
+/// its network, and before its clock is set.
+const LOOK_AGAIN_SOON: Duration = Duration::from_secs(10);
+/// How long that is. By then networks are up.
+const SOON: Duration = clock::PATIENCE;
 
 /// A device's own certificate authority (CA), and a certificate for the device that it signs. It gives HTTPS from the first
 /// boot on, without an authority elsewhere.
@@ -61,8 +64,8 @@ const LOOK_AGAIN_AT_THE_CLOCK: Duration = Duration::from_secs(10);
 /// The certificate has an ECDSA P-256 key and lasts 90 days, backdated by a day. It is for the [names](Device::name), the host
 /// name, `HOST.local`, `localhost`, 127.0.0.1, ::1, and the addresses that the machine's interfaces have, 64 at most; on Linux
 /// without IPv6 addresses that are temporary (RFC 8981), deprecated or not found to be unique yet (RFC 4862). A running server
-/// renews it at two thirds of its life, and within a minute when there is a new name or address, or a name has gone. When an
-/// address has gone, the certificate stays until then. Names and addresses of the machine that the certificate cannot hold (a
+/// renews it at two thirds of its life, and within a minute when there is a new name or address, or a name has gone; in the
+/// first 10 min after the start within 10 s. When an address has gone, the certificate stays until then. Names and addresses of the machine that the certificate cannot hold (a
 /// host name like `Günter-PC`, or one that the CA may not sign for) are left out, with a warning that says why and what to do.
 /// The key stays the same; remove `key.pem` to have another made.
 ///
@@ -201,8 +204,17 @@ impl IdentitySource for Device {
     }
 
     fn look_again(&self, current: &Identity, _now: SystemTime) -> Option<Duration> {
-        let provisional = clock::is_provisional(current.validity().not_before);
-        Some(if provisional { LOOK_AGAIN_AT_THE_CLOCK } else { LOOK_AGAIN })
+        Some(look_again_after(self.begun.elapsed(), current))
+    }
+}
+
+/// When to check again, in a process that has been up for `running`.
+fn look_again_after(running: Duration, current: &Identity) -> Duration {
+    let provisional = clock::is_provisional(current.validity().not_before);
+    if provisional || running < SOON {
+        LOOK_AGAIN_SOON
+    } else {
+        LOOK_AGAIN
     }
 }
 
