@@ -239,13 +239,27 @@ fn limits(inspection: &mut Inspection<'_>) {
         Some(memory) if ceiling > memory => inspection.found(
             &rules::MEMORY_SHORT,
             format!(
-                "with {connections} connections and everything full lockgate takes {} MiB, and there are {} MiB",
+                "with {connections} connections and everything full lockgate takes {} MiB, and there are {} MiB: {}",
                 ceiling >> 20,
-                memory >> 20
+                memory >> 20,
+                room(limits, memory)
             ),
         ),
         Some(_) => {}
         None => inspection.unknown.push("how much memory this machine has".to_string()),
+    }
+}
+
+/// Which limits would fit into this much memory, as a clause.
+fn room(limits: &Limits, memory: u64) -> String {
+    let without = limits.memory_with(0);
+    let each = limits.memory_with(1) - without;
+    match memory.saturating_sub(without) / each {
+        0 => format!(
+            "the other limits alone come to {} MiB, so lower body_memory_bytes, reserve_workers and redirect_connections too",
+            without >> 20
+        ),
+        connections => format!("{connections} connections fit"),
     }
 }
 

@@ -164,6 +164,29 @@ fn limits_open_files_and_memory() {
     let small = Machine { memory: Some(256 << 20), ..machine() };
     assert_eq!(ids(&good(&dir), &small), ["memory-short"]);
     assert_eq!(ids(&limits(|limits| limits.connections = 500), &small), [""; 0]);
+    let said = |preflight: &Preflight, mib: u64| {
+        let report = preflight.run_on(&Machine { memory: Some(mib << 20), ..machine() });
+        let short = report.findings().iter().find(|finding| finding.id() == "memory-short");
+        short.map(|finding| finding.seen().to_string()).unwrap_or_default()
+    };
+    let said_of_small = said(&good(&dir), 45);
+    assert!(said_of_small.contains("the other limits alone come to"), "{said_of_small}");
+    // A device of 64 MiB, of which the kernel leaves 45, with the limits of `lockgate::costs` and more connections.
+    let device = |connections: usize| {
+        let small = Limits {
+            workers: 1,
+            reserve_workers: 8,
+            redirect_connections: 32,
+            body_memory_bytes: 1 << 20,
+            ..Limits::default()
+        };
+        good(&dir).limits(Limits { connections, ..small })
+    };
+    let said_of_device = said(&device(600), 45);
+    let fit = said_of_device.split_whitespace().filter_map(|word| word.parse().ok()).next_back();
+    let fit: usize = fit.unwrap_or_else(|| panic!("{said_of_device}"));
+    assert!(said_of_device.ends_with(&format!("{fit} connections fit")), "{said_of_device}");
+    assert_eq!((said(&device(fit), 45).as_str(), said(&device(fit + 1), 45).is_empty()), ("", false));
     let unknown = good(&dir).run_on(&Machine { memory: None, ..machine() });
     assert_eq!((unknown.verdict(), unknown.unknown().len()), (Verdict::Clean, 1));
 }

@@ -121,7 +121,7 @@ or lower the limit: connections = N";
         about "The ceiling of lockgate's memory follows from its limits (SECURITY.md, Memory): 8 MiB, 176 KiB a worker, 31 KiB a \
             connection and 72 KiB more while it is busy, and body_memory_bytes. It is compared with this machine's memory, or \
             the part of it that this program may use (cgroup).";
-        fix "connections = 500 (a ceiling of 108 MiB)";
+        fix "connections = N\nand for a device with 64 MiB of memory: the limits in the documentation, lockgate::costs";
         see "SECURITY.md, Memory";
     REDIRECT_OFF: "redirect-off", Note;
         why "A user who types a name without https:// gets no answer.";
