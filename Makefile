@@ -15,7 +15,7 @@ STATE ?= $(TARGET)/device
 # Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
 BENCH ?=
 
-.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes cross packaging tls-quality drill soak fuzz coverage clean
+.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes cross packaging tls-quality drill soak board fuzz coverage clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -38,6 +38,8 @@ help:
 	@echo '                hour; NAMES="armv7" for less; sizes and memory of the command for each'
 	@echo 'make tls-quality   testssl.sh and sslyze against the built server, compared with lockgate check: some minutes'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
+	@echo 'make board      a virtual board with a 32-bit ARM processor and 64 MiB of memory (qemu, a kernel of Debian): lockgate as'
+	@echo '                its device, from the first boot over resets to 2040; figures of memory; minutes, most of them the build'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
 	@echo 'make fuzz       random input to every parser and to the whole server, FUZZ_SECONDS=300 for each target;'
 	@echo '                names the file of an input that breaks something, and how to try it again'
@@ -120,6 +122,15 @@ drill:
 soak:
 	cargo build --release --features cli --example drill_server
 	cargo test --release --features cli --test drill -- --full soak
+
+# lockgate for the board is the release build of `make cross`. Times are those of an emulated processor.
+BOARD_TARGET := armv7-unknown-linux-gnueabihf
+
+board:
+	rustc=$$(tests/toolchain.sh 1.85 $(BOARD_TARGET)) && \
+	    RUSTC=$$rustc cargo build --release --features cli --target $(BOARD_TARGET) --target-dir '$(TARGET)/cross'
+	board=$$(tests/board/make.sh '$(TARGET)/cross/$(BOARD_TARGET)/release/lockgate') && \
+	    BOARD=$$board cargo test --features cli --test board
 
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
