@@ -13,6 +13,8 @@
 use std::fmt::{self, Write};
 use std::path::Path;
 
+use crate::backports;
+
 /// Whether a character must not be shown as it is: it controls a terminal or ends a line (C0, DEL, C1, U+2028, U+2029), it
 /// changes the direction of writing (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069), or it is invisible (U+180E,
 /// U+200B to U+200D, the rest of U+2060 to U+206F, U+FEFF, U+FFF9 to U+FFFB, tags from U+E0000 to U+E007F).
@@ -88,8 +90,7 @@ impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut room = self.most;
         let mut shown = 0;
-        for chunk in self.bytes.utf8_chunks() {
-            let valid = chunk.valid();
+        for (valid, invalid) in backports::utf8_chunks(self.bytes) {
             let end = valid.char_indices().nth(room).map_or(valid.len(), |(at, _)| at);
             self.valid(&valid[..end], f)?;
             shown += end;
@@ -99,7 +100,6 @@ impl fmt::Display for Escaped<'_> {
             if self.most < usize::MAX {
                 room -= valid.chars().count();
             }
-            let invalid = chunk.invalid();
             for byte in invalid.iter().take(room) {
                 write!(f, "\\x{byte:02x}")?;
                 shown += 1;

@@ -5,7 +5,7 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::sync::Once;
 use std::thread;
 
@@ -104,7 +104,7 @@ pub(crate) fn install_hook() {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             // A second panic in a call, before the first is caught, ends the program: then the hook prints it.
-            if DEPTH.get() == 0 || !keep_place(panic) {
+            if DEPTH.get() == 0 || !keep_place(panic.location()) {
                 before(panic);
             }
         }));
@@ -112,9 +112,9 @@ pub(crate) fn install_hook() {
 }
 
 /// Keeps where a panic began. Returns false when another panic is under way.
-fn keep_place(panic: &PanicHookInfo<'_>) -> bool {
+fn keep_place(place: Option<&Location<'_>>) -> bool {
     NOTED.set(true);
-    let place = panic.location().map_or_else(String::new, ToString::to_string);
+    let place = place.map_or_else(String::new, ToString::to_string);
     PLACE.try_with(|kept| kept.replace(Some(place)).is_none()).unwrap_or(false)
 }
 

@@ -95,6 +95,7 @@ mod acme;
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
+mod backports;
 mod calendar;
 #[cfg(feature = "check")]
 pub mod check;

@@ -8,11 +8,13 @@
 #![cfg_attr(not(feature = "serve"), allow(dead_code))]
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
+
+use crate::backports;
 
 /// How a symbolic link in the place of the file is handled. Links among its parent directories are always followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub enum Links {
 /// # Errors
 ///
 /// The operating system's error. For something that is not a regular file the error says what it is instead
-/// ([`ErrorKind::IsADirectory`] or [`ErrorKind::Other`]).
+/// ([`io::ErrorKind::IsADirectory`] or [`io::ErrorKind::Other`]).
 pub fn open(path: &Path, links: Links) -> io::Result<(File, u64)> {
     let (found, no_link) = match links {
         Links::Followed => (fs::metadata(path)?, OFlags::empty()),
@@ -96,7 +98,7 @@ fn refuse_other_kinds(found: &Metadata) -> io::Result<()> {
     let kind = found.file_type();
     let what = match () {
         () if kind.is_file() => return Ok(()),
-        () if kind.is_dir() => return Err(ErrorKind::IsADirectory.into()),
+        () if kind.is_dir() => return Err(backports::is_a_directory().into()),
         () if kind.is_symlink() => "it is a symbolic link, which is not followed here",
         () if kind.is_fifo() => "it is a pipe, and must be a regular file",
         () if kind.is_socket() => "it is a socket, and must be a regular file",

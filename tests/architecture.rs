@@ -367,6 +367,7 @@ fn some_rooms_know_only_a_few() {
         (
             "web",
             &[
+                "crate::backports",
                 "crate::calendar",
                 "crate::error",
                 "crate::escape",
@@ -375,13 +376,26 @@ fn some_rooms_know_only_a_few() {
                 "crate::regular_file",
             ],
         ),
-        ("scan", &["crate::finding", "crate::error", "crate::escape", "crate::regular_file"]),
+        (
+            "scan",
+            &["crate::finding", "crate::error", "crate::escape", "crate::regular_file", "crate::backports"],
+        ),
         ("finding", &["crate::escape"]),
-        ("error", &["crate::finding", "crate::escape", "crate::calendar", "crate::device::fault"]),
+        (
+            "error",
+            &[
+                "crate::finding",
+                "crate::escape",
+                "crate::calendar",
+                "crate::device::fault",
+                "crate::backports",
+            ],
+        ),
         ("http::span", &[]),
         ("url", &["crate::tls::dns_name"]),
         ("limits", &["crate::error"]),
         ("accept", &[]),
+        ("backports", &[]),
         ("server::timers", &[]),
         ("server::readers", &[]),
         ("server::pace", &[]),

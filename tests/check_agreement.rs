@@ -1,7 +1,9 @@
 //! `lockgate check`, testssl.sh and sslyze agree where they check the same thing: a table of servers, questions, and the three
 //! answers to each. Nothing here leaves the machine.
 
-#[allow(dead_code, reason = "these tests need their own part of it")]
+// These tests need their own part of it.
+
+#[allow(dead_code)]
 mod support_command;
 
 use std::collections::BTreeMap;

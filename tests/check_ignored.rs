@@ -110,7 +110,7 @@ impl Chance {
             line += self.one(&["", "", "", "/", " ", "\r"]);
             let stars = line.match_indices("**").map(|(at, _)| line[..at].chars().last());
             // What stands before two stars: see above.
-            if stars.into_iter().all(|before| before.is_none_or(|before| "/*?]!".contains(before))) {
+            if stars.into_iter().all(|before| before.map_or(true, |before| "/*?]!".contains(before))) {
                 return line;
             }
         }

@@ -2,7 +2,8 @@
 //! a revoked client returns neither by a session ticket nor on an open connection.
 
 #[path = "support_command/certificates.rs"]
-#[allow(dead_code, reason = "each test program uses a part of this")]
+// Each test program uses a part of this.
+#[allow(dead_code)]
 mod certificates;
 mod support;
 
@@ -29,7 +30,7 @@ use certificates::{Authority, Pair};
 use support::{authority, connect_plain, identity, lines, serve_as, try_serve_as, Serving, SAFETY};
 
 const DAY: i64 = 24 * 60 * 60;
-const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+static VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
 
 /// Says who the client is; to POST it reads a body first, piece by piece.
 fn server() -> ServerBuilder {

@@ -101,7 +101,7 @@ fn a_closed_stdout_does_not_end_it() {
     let pair = authority.pair("a");
     // Nobody reads the port, so it must be known: one that the system gave out a moment ago.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let (reader, writer) = io::pipe().unwrap();
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
     drop(reader);
     let https = format!("127.0.0.1:{port}");
     let line =

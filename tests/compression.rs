@@ -4,7 +4,8 @@
 mod support;
 
 #[path = "support_command/peers.rs"]
-#[allow(dead_code, reason = "these tests need their own part of it")]
+// These tests need their own part of it.
+#[allow(dead_code)]
 mod peers;
 
 use std::fs;

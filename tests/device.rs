@@ -198,7 +198,8 @@ fn chromium_believes_it_once_the_ca_is_in_its_store() {
         ("other.example", false),
     ] {
         let ca = device.file("ca.pem");
-        let authorities = if host == "localhost" && !trusted { &[][..] } else { &[&ca] };
+        let own = [&ca];
+        let authorities = if host == "localhost" && !trusted { &[][..] } else { &own };
         let Some(page) = device.chromium(test, authorities, port, host) else { return };
         assert_eq!(page.contains(BODY), trusted, "{host}: {page}");
     }
@@ -580,7 +581,7 @@ fn addresses_that_do_not_last_are_in_no_certificate() {
         let mut columns = line.split_whitespace();
         let address = u128::from_str_radix(columns.next().unwrap(), 16).unwrap();
         let flags = u8::from_str_radix(columns.nth(3).unwrap(), 16).unwrap();
-        let address = std::net::Ipv6Addr::from_bits(address).to_string();
+        let address = std::net::Ipv6Addr::from(address).to_string();
         if flags & 0x21 != 0 {
             passing += 1;
             assert!(!leaf.is_valid_for(&address), "{address}\n{log}");

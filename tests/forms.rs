@@ -1,7 +1,8 @@
 //! Forms with files as real clients send them: curl, Node's FormData, Python's requests and Chromium. A test whose program is
 //! missing is left out, and says so (see `peers`).
 
-#[allow(dead_code, reason = "a part of it is used here")]
+// A part of it is used here.
+#[allow(dead_code)]
 #[path = "support_command/peers.rs"]
 mod peers;
 mod support;

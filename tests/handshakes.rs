@@ -64,7 +64,7 @@ fn fail(serving: &Serving, config: Arc<ClientConfig>, name: &'static str) -> Soc
     panic!("the handshake did not fail");
 }
 
-const BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+static BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
 
 #[test]
 fn a_client_that_rejects_the_certificate_is_named_with_what_helps() {

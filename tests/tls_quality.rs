@@ -1,7 +1,9 @@
 //! What testssl.sh and other testers say about the built command as `lockgate demo` runs it, and an input that made servers on
 //! rustls spin. Nothing here leaves the machine: the testers look up no names and ask no other hosts.
 
-#[allow(dead_code, reason = "these tests need their own part of it")]
+// These tests need their own part of it.
+
+#[allow(dead_code)]
 mod support_command;
 
 use std::fs;

@@ -1,7 +1,9 @@
 //! An update bundle that OpenSSL has signed, as the documentation says, is installed over HTTPS; one that somebody else has
 //! signed is not. A test whose program is missing is left out, and says so (see `peers`).
 
-#[allow(dead_code, reason = "a part of it is used here")]
+// A part of it is used here.
+
+#[allow(dead_code)]
 #[path = "support_command/peers.rs"]
 mod peers;
 mod support;

@@ -314,7 +314,7 @@ impl Agent {
                 plan.ask_at = Some(schedule::ask_at(now, Some(wait)));
             }
         }
-        if known.is_none_or(|known| known.renew_at != plan.renew_at) {
+        if known.map_or(true, |known| known.renew_at != plan.renew_at) {
             let at = crate::calendar::iso8601_of(plan.renew_at);
             let why = plan.explanation.as_ref().map_or(String::new(), |url| format!(", see {url}"));
             log::info!("ACME: renewal at {at}{why}");

@@ -87,7 +87,7 @@ fn not_before(file: &[u8]) -> Option<i64> {
 
 fn found(identity: Identity, file: &[u8], settings: Option<&Settings>) -> Result<Found, Error> {
     let words = Words::of(file);
-    let fits = settings.is_none_or(|settings| {
+    let fits = settings.map_or(true, |settings| {
         words.directory.as_ref() == Some(&settings.directory)
             && words.profile == settings.profile
             && settings.name_texts().iter().all(|name| identity.is_valid_for(name))

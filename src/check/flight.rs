@@ -253,8 +253,8 @@ struct Bytes<'a>(&'a [u8]);
 
 impl<'a> Bytes<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
+        let taken = self.0.get(..count)?;
+        self.0 = &self.0[count..];
         Some(taken)
     }
 

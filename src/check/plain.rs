@@ -222,10 +222,11 @@ fn ask(
     fields: &[(&str, &str)],
 ) -> io::Result<Reply> {
     let line = run.dialer.dial(url.port)?;
-    Conversation::new(line).ask(&Ask { method, path, host, fields }).inspect_err(|error| {
+    Conversation::new(line).ask(&Ask { method, path, host, fields }).map_err(|error| {
         if error.kind() == io::ErrorKind::TimedOut {
             run.dialer.hurry();
         }
+        error
     })
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Seen {
 const PROTOCOL_VERSION: u8 = 70;
 
 /// Groups of cipher suites that no server should accept, and the finding for each.
-const WEAK: [(&[Suite], Version, &Rule, &str); 7] = [
+static WEAK: [(&[Suite], Version, &Rule, &str); 7] = [
     (suites::NULL, Version::Tls12, &rules::NULL_CIPHER, "NULL ciphers"),
     (suites::ANONYMOUS, Version::Tls12, &rules::ANONYMOUS_CIPHER, "ciphers without a certificate"),
     (suites::EXPORT, Version::Tls10, &rules::EXPORT_CIPHER, "export ciphers"),

@@ -125,7 +125,7 @@ fn lack(run: &mut Run<'_>, seen: &Seen, alert: Option<u8>) -> Lack {
     }
     // The server accepts TLS 1.3 before it looks for its certificate, so such an alert is about a later step.
     let is_of_choices = alert
-        .is_none_or(|alert| [HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, INSUFFICIENT_SECURITY].contains(&alert));
+        .map_or(true, |alert| [HANDSHAKE_FAILURE, ILLEGAL_PARAMETER, INSUFFICIENT_SECURITY].contains(&alert));
     if accepts_today {
         return if is_of_choices { Lack::Cipher } else { Lack::Unknown };
     }

@@ -179,10 +179,11 @@ impl Talk<'_> {
         };
         secured.stream.sock.next_phase();
         let host = run.url.authority();
-        let reply = secured.ask(&Ask { method, path, host: &host, fields: &[] }).inspect_err(|error| {
+        let reply = secured.ask(&Ask { method, path, host: &host, fields: &[] }).map_err(|error| {
             if error.kind() == ErrorKind::TimedOut {
                 run.dialer.hurry();
             }
+            error
         })?;
         let persists = reply.persists && !secured.has_rest();
         self.secured = Some(secured);
@@ -386,7 +387,7 @@ fn descriptions(run: &mut Run<'_>, talk: &mut Talk<'_>, reply: &Reply, document:
         let Ok(found) = serde_json::from_slice::<Value>(&reply.body) else { continue };
         if reply.is_success() && links::is_openapi(&found) {
             run.fact("https", "openapi", target.path);
-            servers.get_or_insert_default().extend(links::http_servers(&found));
+            servers.get_or_insert_with(Default::default).extend(links::http_servers(&found));
         }
     }
     let servers = servers.unwrap_or_default();

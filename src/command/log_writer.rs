@@ -379,7 +379,7 @@ mod tests {
             writer.flush();
             seen.try_iter().collect::<Vec<_>>()
         };
-        let full = Err(ErrorKind::StorageFull);
+        let full = Err(ErrorKind::OutOfMemory);
         assert_eq!(send("a\nb\nc\n", &[Ok(3), full]), ["a\nb\nc\n", "\nc\n"], "the rest is tried");
         assert_eq!(send("d\n", &[full]), ["\n"]);
         // Interrupted and not ready are no errors.
@@ -420,7 +420,7 @@ mod tests {
                     let [thread, n, again] = words[..] else { panic!("{line}") };
                     assert_eq!(thread, again, "{line}");
                     let (thread, n): (usize, usize) = (thread.parse().unwrap(), n.parse().unwrap());
-                    assert!(last[thread].is_none_or(|last| last < n), "{line} after {last:?}");
+                    assert!(last[thread].map_or(true, |last| last < n), "{line} after {last:?}");
                     last[thread] = Some(n);
                     told += 1;
                 }

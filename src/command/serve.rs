@@ -45,7 +45,7 @@ pub(super) static SPEC: Spec = Spec {
         },
         #[cfg(feature = "acme")]
         Table { title: options::authority::TITLE, note: "", options: &[options::authority::OBTAIN] },
-        limits::TABLE,
+        Table { title: limits::TITLE, note: limits::NOTE, options: &[limits::LIMITS] },
     ],
     settings: Settings::Own,
     exit_codes: exit::SERVING,

@@ -57,26 +57,26 @@ fn every_limit_has_an_option_that_lands_in_it() {
     for option in LIMITS {
         let name = format!("--{}", option.name);
         let mut default = Limits::default();
-        let (line, expected): (&[&str], String) = match option.kind {
+        let (line, expected): (Vec<&str>, String) = match option.kind {
             Kind::Count(field) => {
                 *field(&mut default) = 77;
-                (&["serve", &name, "77"], format!("{default:?}"))
+                (vec!["serve", &name, "77"], format!("{default:?}"))
             }
             Kind::Size(field) => {
                 *field(&mut default) = 3 << 10;
-                (&["serve", &name, "3KiB"], format!("{default:?}"))
+                (vec!["serve", &name, "3KiB"], format!("{default:?}"))
             }
             Kind::LongSize(field) => {
                 *field(&mut default) = 3 << 20;
-                (&["serve", &name, "3MiB"], format!("{default:?}"))
+                (vec!["serve", &name, "3MiB"], format!("{default:?}"))
             }
             Kind::Time(field) => {
                 *field(&mut default) = Duration::from_secs(180);
-                (&["serve", &name, "3m"], format!("{default:?}"))
+                (vec!["serve", &name, "3m"], format!("{default:?}"))
             }
             Kind::Switch(field) => {
                 *field(&mut default) = true;
-                (&["serve", &name], format!("{default:?}"))
+                (vec!["serve", &name], format!("{default:?}"))
             }
             Kind::Value { .. } | Kind::Flag(_) => panic!("{name} is no limit"),
         };
@@ -89,7 +89,7 @@ fn every_limit_has_an_option_that_lands_in_it() {
             .map(|(new, _)| new.trim_start_matches("Limits { ").split(':').next().unwrap())
             .collect();
         assert_eq!(changed, [option.name.replace('-', "_")]);
-        assert_eq!(format!("{:?}", arguments(line).limits), expected, "{name}");
+        assert_eq!(format!("{:?}", arguments(&line).limits), expected, "{name}");
     }
 }
 

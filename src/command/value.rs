@@ -86,8 +86,8 @@ pub(super) fn show_size(bytes: u64) -> String {
     const MIB: u64 = 1 << 20;
     match bytes {
         0 => "0".into(),
-        _ if bytes.is_multiple_of(MIB) => format!("{}MiB", bytes / MIB),
-        _ if bytes.is_multiple_of(KIB) => format!("{}KiB", bytes / KIB),
+        _ if bytes % MIB == 0 => format!("{}MiB", bytes / MIB),
+        _ if bytes % KIB == 0 => format!("{}KiB", bytes / KIB),
         _ => bytes.to_string(),
     }
 }

@@ -89,7 +89,7 @@ fn passing(table: &str) -> BTreeSet<Ipv6Addr> {
         let address = columns.next().filter(|address| address.len() == 32);
         let flags = columns.nth(3).and_then(|flags| u8::from_str_radix(flags, 16).ok());
         let address = address.and_then(|address| u128::from_str_radix(address, 16).ok());
-        match address.map(Ipv6Addr::from_bits).zip(flags) {
+        match address.map(Ipv6Addr::from).zip(flags) {
             Some((address, flags)) if flags & PASSING != 0 => passing.insert(address),
             Some((address, _)) => lasting.insert(address),
             None => continue,

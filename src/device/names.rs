@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::machine::Machine;
 use super::scope::{private_networks, Scope, RESERVED};
+use crate::backports;
 use crate::tls::dns_name::{dns_name, DnsNameFault};
 
 /// The most names that can be given.
@@ -101,7 +102,7 @@ fn permit(scope: &mut Scope, name: &Name, bits: u8) {
         Name::Ip(IpAddr::V4(address)) => scope.networks.push((IpAddr::V4(*address), 32)),
         Name::Ip(IpAddr::V6(address)) => {
             let mask = u128::MAX.checked_shl(u32::from(ALL_BITS - bits)).unwrap_or(0);
-            scope.networks.push((IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask)), bits));
+            scope.networks.push((IpAddr::V6(Ipv6Addr::from(u128::from(*address) & mask)), bits));
         }
     }
 }
@@ -230,7 +231,7 @@ fn addresses(machine: &Machine) -> Vec<IpAddr> {
     let mut addresses = machine.addresses.clone();
     addresses.sort_by_key(|address| match address {
         IpAddr::V4(v4) => (u8::from(v4.is_link_local()), *address),
-        IpAddr::V6(v6) => (2 + u8::from(v6.is_unicast_link_local()), *address),
+        IpAddr::V6(v6) => (2 + u8::from(backports::is_unicast_link_local(*v6)), *address),
     });
     addresses.dedup();
     addresses

@@ -162,8 +162,8 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
         address.checked_shr(rest) == network.checked_shr(rest)
     };
     match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => same(a.to_bits().into(), b.to_bits().into(), Ipv4Addr::BITS),
-        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), Ipv6Addr::BITS),
+        (IpAddr::V4(a), IpAddr::V4(b)) => same(u32::from(a).into(), u32::from(b).into(), 32),
+        (IpAddr::V6(a), IpAddr::V6(b)) => same(a.into(), b.into(), 128),
         _ => false,
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::raw::Raw;
+use crate::backports;
 use crate::calendar::iso8601;
 use crate::escape;
 use crate::finding::shell_word;
@@ -99,7 +100,9 @@ impl fmt::Display for Raw<'_, IdentityFault> {
         match self.0 {
             IdentityFault::Missing => f.write_str("there is no such file; give the path of an existing PEM file"),
             IdentityFault::Unreadable(source) => match source.kind() {
-                io::ErrorKind::IsADirectory => f.write_str("is a directory; give the path of the PEM file in it"),
+                kind if kind == backports::is_a_directory() => {
+ f.write_str("is a directory; give the path of the PEM file in it")
+}
                 io::ErrorKind::PermissionDenied => {
                     f.write_str("this user may not read it; make the user that runs this program its owner")
                 }

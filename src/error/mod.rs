@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use ::http::StatusCode;
 
+use crate::backports;
 use crate::escape;
 use raw::Raw;
 
@@ -251,10 +252,10 @@ impl From<io::Error> for Error {
 
 /// Takes this crate's own error out of `error`.
 fn own_or_other(error: io::Error) -> Result<Error, io::Error> {
-    let mut inner = error.downcast::<Error>();
+    let mut inner = backports::downcast::<Error>(error);
     while let Err(other) = inner {
-        match other.downcast::<io::Error>() {
-            Ok(wrapped) => inner = wrapped.downcast::<Error>(),
+        match backports::downcast::<io::Error>(other) {
+            Ok(wrapped) => inner = backports::downcast::<Error>(wrapped),
             Err(other) => return Err(other),
         }
     }

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::backports::Trim;
 use crate::error::Error;
 
 /// Fields that carry credentials in most APIs.
@@ -210,7 +211,7 @@ impl CredentialScan {
                 Place::Parameter
             }
             (Place::FieldName, b':') => {
-                let name = self.name().trim_ascii();
+                let name = self.name().trimmed();
                 if name.eq_ignore_ascii_case(b"host") {
                     return Place::Host { bytes: 0 };
                 }

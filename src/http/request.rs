@@ -18,6 +18,7 @@ use super::params::{join_below, Params};
 use super::request_head::{BodyLength, Line, Version};
 use super::span::{Field, Span};
 use super::target;
+use crate::backports::Trim;
 use crate::error::{BodyFault, Error, ParameterFault};
 use crate::tls::ClientIdentity;
 
@@ -380,7 +381,7 @@ impl<'a> Request<'a> {
     /// Refuses a coded body, because nothing here decodes it.
     pub(crate) fn check_content_coding(&self) -> Result<(), Error> {
         let lines = self.field_lines("content-encoding");
-        let codings = lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+        let codings = lines.flat_map(|line| line.split(|&byte| byte == b',')).map(Trim::trimmed);
         for coding in codings {
             if !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity") {
                 return Err(Error::Body(BodyFault::ContentCoding));

@@ -9,6 +9,7 @@ use ::http::{Method, StatusCode};
 use super::span::{Field, Span};
 use super::target::{self, Target};
 use super::Refusal;
+use crate::backports::Trim;
 use crate::limits::limit::Limit;
 use crate::limits::{Limits, MOST_FIELDS};
 
@@ -156,15 +157,16 @@ fn line_feed(buffer: &[u8], from: usize) -> Option<usize> {
     const ONES: u64 = u64::from_le_bytes([0x01; 8]);
     const HIGHS: u64 = u64::from_le_bytes([0x80; 8]);
     const LINE_FEEDS: u64 = u64::from_le_bytes([b'\n'; 8]);
-    let (words, rest) = buffer[from..].as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let other = u64::from_le_bytes(*word) ^ LINE_FEEDS;
+    let words = buffer[from..].chunks_exact(8);
+    let rest = words.remainder();
+    for (at, word) in words.filter_map(|word| word.try_into().ok()).enumerate() {
+        let other = u64::from_le_bytes(word) ^ LINE_FEEDS;
         let found = other.wrapping_sub(ONES) & !other & HIGHS;
         if found != 0 {
             return Some(from + at * 8 + found.trailing_zeros() as usize / 8);
         }
     }
-    rest.iter().position(|&byte| byte == b'\n').map(|at| from + words.len() * 8 + at)
+    rest.iter().position(|&byte| byte == b'\n').map(|at| buffer.len() - rest.len() + at)
 }
 
 /// The method of a head that could not be read. The answer depends on it: an answer to HEAD has no body.
@@ -208,10 +210,13 @@ pub(crate) fn too_large(buffer: &[u8]) -> Refusal {
     }
 }
 
+/// Room for one field, until httparse fills it.
+const NO_FIELD: MaybeUninit<httparse::Header<'_>> = MaybeUninit::uninit();
+
 /// Reads a whole head that [`scan`] has found. Empties `fields` and fills it again.
 pub(crate) fn parse(head: &[u8], most_fields: usize, fields: &mut Vec<Field>) -> Result<Line, Refusal> {
     fields.clear();
-    let mut room = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MOST_FIELDS];
+    let mut room: [MaybeUninit<httparse::Header<'_>>; MOST_FIELDS] = [NO_FIELD; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(head, &mut room[..most_fields.min(MOST_FIELDS)]) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
@@ -235,7 +240,7 @@ pub(crate) fn read_whole(
     if matches!(buffer, [] | [b'\r' | b'\n', ..]) {
         return None;
     }
-    let mut room = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MOST_FIELDS];
+    let mut room: [MaybeUninit<httparse::Header<'_>>; MOST_FIELDS] = [NO_FIELD; MOST_FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let room = &mut room[..most_fields.min(MOST_FIELDS)];
     let Ok(httparse::Status::Complete(length)) = request.parse_with_uninit_headers(buffer, room) else {
@@ -344,7 +349,7 @@ impl Framing {
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
                 for option in value.split(|&byte| byte == b',') {
-                    let option = option.trim_ascii();
+                    let option = option.trimmed();
                     self.close |= option.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }

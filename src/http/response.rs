@@ -187,7 +187,7 @@ impl Response {
 
     /// Sets one of the program's own fields, which needs no check. Not for `Content-Type`.
     pub(crate) fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Response {
-        self.fields.get_or_insert_default().insert(name, value);
+        self.fields.get_or_insert_with(Default::default).insert(name, value);
         self
     }
 
@@ -205,7 +205,7 @@ impl Response {
                 }
                 self.content_type = Some(value);
             }
-            Some((name, value)) => put(self.fields.get_or_insert_default(), name, value),
+            Some((name, value)) => put(self.fields.get_or_insert_with(Default::default), name, value),
             None => return Response::new(StatusCode::INTERNAL_SERVER_ERROR).into_problem(),
         }
         self
@@ -264,7 +264,7 @@ impl Response {
     /// ```
     pub fn headers_mut(&mut self) -> &mut HeaderMap {
         self.map = OnceCell::new();
-        let fields = self.fields.get_or_insert_default();
+        let fields = self.fields.get_or_insert_with(Default::default);
         if let Some(content_type) = self.content_type.take() {
             fields.insert(CONTENT_TYPE, content_type);
         }
@@ -342,8 +342,7 @@ fn note_bad_name() {
 
 #[cold]
 fn note_bad_value(name: &HeaderName) {
-    let text = format_args!("set {name} to a value that holds a control character");
-    handler_call::note("a bad field", text);
+    handler_call::note("a bad field", format_args!("set {name} to a value that holds a control character"));
 }
 
 impl fmt::Debug for Response {

@@ -8,6 +8,7 @@ use ::http::{Method, StatusCode};
 
 use super::span::Span;
 use super::Refusal;
+use crate::backports;
 
 /// The longest zone of an address, in bytes. On Linux an interface's name has at most 15.
 const MOST_ZONE_BYTES: usize = 64;
@@ -150,7 +151,7 @@ fn bracketed(bytes: &[u8]) -> Option<(usize, usize)> {
     let address: Ipv6Addr = std::str::from_utf8(text).ok()?.parse().ok()?;
     let is_right = match zone.split_first() {
         None => true,
-        Some((_, zone)) => address.is_unicast_link_local() && is_zone(zone),
+        Some((_, zone)) => backports::is_unicast_link_local(address) && is_zone(zone),
     };
     is_right.then_some((end, close + 1))
 }
@@ -272,9 +273,9 @@ fn decode_form(raw: &[u8]) -> Cow<'_, str> {
 
 /// The value of the two hexadecimal digits that `bytes` begins with, and what follows them.
 fn percent_encoded(bytes: &[u8]) -> Option<(u8, &[u8])> {
-    let (digits, after) = bytes.split_at_checked(2)?;
-    let high = (digits[0] as char).to_digit(16)?;
-    let low = (digits[1] as char).to_digit(16)?;
+    let [high, low, after @ ..] = bytes else { return None };
+    let high = (*high as char).to_digit(16)?;
+    let low = (*low as char).to_digit(16)?;
     Some(((high * 16 + low) as u8, after))
 }
 

@@ -41,7 +41,7 @@ impl Rate {
         let now = now.saturating_duration_since(self.start).as_micros() as u64;
         let (network, site) = Network::of(address);
         self.pour(network, self.interval, now)
-            && site.is_none_or(|site| self.pour(site, (self.interval / SITE_FACTOR as u64).max(1), now))
+            && site.map_or(true, |site| self.pour(site, (self.interval / SITE_FACTOR as u64).max(1), now))
     }
 
     /// Adds `interval` to a bucket, if it has room for it.

@@ -80,8 +80,12 @@ impl Answering {
             self.leaks = self.leaks.saturating_add(1);
         }
         let (notice, leaks) = (Notice(&names), self.leaks);
-        let line = format_args!("{peer}: {notice} (such requests so far: {leaks})");
-        self.log(Level::Warn, IN_CLEAR, Instant::now(), line);
+        self.log(
+            Level::Warn,
+            IN_CLEAR,
+            Instant::now(),
+            format_args!("{peer}: {notice} (such requests so far: {leaks})"),
+        );
     }
 
     pub(super) fn log(&self, level: Level, what: &'static str, now: Instant, line: fmt::Arguments<'_>) {
@@ -102,8 +106,12 @@ impl Answering {
                     (None, None) => String::new(),
                 };
                 let (status, detail) = (refusal.status.as_u16(), refusal.detail);
-                let line = format_args!("{peer}: refused with {status}: {detail}{about}");
-                self.log(Level::Info, refusal.what(), Instant::now(), line);
+                self.log(
+                    Level::Info,
+                    refusal.what(),
+                    Instant::now(),
+                    format_args!("{peer}: refused with {status}: {detail}{about}"),
+                );
             }
         }
         let credentials = answer.credentials.clone();

@@ -196,8 +196,12 @@ impl Redirect {
                     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                     self.rest.succeed();
                     if let Err(error) = self.admit(stream, peer, now) {
-                        let line = format_args!("{peer}: closed, because it cannot be watched: {error}");
-                        self.answering.log(Level::Warn, "not watched", now, line);
+                        self.answering.log(
+                            Level::Warn,
+                            "not watched",
+                            now,
+                            format_args!("{peer}: closed, because it cannot be watched: {error}"),
+                        );
                     }
                 }
                 Err(error) => match Meaning::of(&error) {
@@ -209,9 +213,12 @@ impl Redirect {
                     Meaning::AboutOne => {}
                     Meaning::Scarce | Meaning::Other => {
                         let rest = self.rest.fail();
-                        let line =
-                            format_args!("cannot accept connections, trying again in {rest:?}: {error}");
-                        self.answering.log(Level::Warn, "accepting failed", now, line);
+                        self.answering.log(
+                            Level::Warn,
+                            "accepting failed",
+                            now,
+                            format_args!("cannot accept connections, trying again in {rest:?}: {error}"),
+                        );
                         self.accepting = Accepting::Resting { until: now + rest };
                         return;
                     }
@@ -249,8 +256,12 @@ impl Redirect {
     fn make_room(&mut self, oldest: usize, now: Instant) {
         if let Some(Connection { peer, .. }) = self.remove(oldest) {
             let (limit, most) = (Limit::RedirectConnections, self.most_connections);
-            let line = format_args!("{peer}: closed to make room, as the oldest (limit: {limit}, {most})");
-            self.answering.log(Level::Info, limit.name(), now, line);
+            self.answering.log(
+                Level::Info,
+                limit.name(),
+                now,
+                format_args!("{peer}: closed to make room, as the oldest (limit: {limit}, {most})"),
+            );
         }
     }
 
@@ -324,9 +335,12 @@ impl Redirect {
             Reason::TlsHello => {
                 const WHAT: &str = "TLS to the port for plain HTTP";
                 let port = self.answering.rules.public_port;
-                let line =
-                    format_args!("{peer}: closed, it speaks {WHAT}: give it https:// with port {port}");
-                self.answering.log(Level::Info, WHAT, Instant::now(), line);
+                self.answering.log(
+                    Level::Info,
+                    WHAT,
+                    Instant::now(),
+                    format_args!("{peer}: closed, it speaks {WHAT}: give it https:// with port {port}"),
+                );
             }
             Reason::StillSending => {
                 log::debug!(target: TARGET, "{peer}: closed, it kept sending after the answer");

@@ -154,7 +154,6 @@ struct Node {
 }
 
 /// The handlers of one pattern.
-#[derive(Default)]
 struct Methods {
     names: Arc<[Box<str>]>,
     /// For each parameter, whether it takes an encoded slash.
@@ -162,6 +161,13 @@ struct Methods {
     /// Whether the rest of the path may end with a slash, as the path of a folder does.
     folders: bool,
     endpoints: Vec<(Method, Endpoint)>,
+}
+
+/// Not derived, because `Arc<[T]>` has a default only since Rust 1.80.
+impl Default for Methods {
+    fn default() -> Self {
+        Methods { names: Arc::new([]), slashes: [false; MOST_PARAMS], folders: false, endpoints: Vec::new() }
+    }
 }
 
 impl Node {
@@ -175,7 +181,7 @@ impl Node {
         let mut segments = path.split('/').peekable();
         let methods = loop {
             let Some(segment) = segments.next() else {
-                break node.here.get_or_insert_default();
+                break node.here.get_or_insert_with(Default::default);
             };
             match segment.strip_prefix('{').map(|inner| inner.strip_suffix('}')) {
                 None if segment.contains(['{', '}']) => {
@@ -206,11 +212,11 @@ impl Node {
                     slashes[names.len()] = bare != name;
                     names.push(plain_name.into());
                     if plain_name == bare {
-                        node = node.param.get_or_insert_default();
+                        node = node.param.get_or_insert_with(Default::default);
                     } else if segments.peek().is_some() {
                         return Err("{*name} takes all that is left, so it stands last");
                     } else {
-                        break node.rest.get_or_insert_default();
+                        break node.rest.get_or_insert_with(Default::default);
                     }
                 }
             }

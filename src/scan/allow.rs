@@ -8,6 +8,7 @@ use super::pattern::Pattern;
 use super::place::Source;
 use super::report::SourceFinding;
 use super::tokens::{Kind, Region};
+use crate::backports::Trim;
 use crate::finding::Finding;
 use crate::Error;
 
@@ -61,7 +62,7 @@ impl Comment {
         };
         let before = source.line_before(at);
         let of_comment = at.saturating_sub(region.from).min(before.len());
-        let is_alone = before[..before.len() - of_comment].trim_ascii().is_empty();
+        let is_alone = before[..before.len() - of_comment].trimmed().is_empty();
         Some(Comment { line, column, offset: at, is_alone, id: id.to_string(), fault, is_used: false })
     }
 }

@@ -4,6 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::backports::{is_unicast_link_local, is_unique_local};
+
 /// An `http://` URL in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Url<'a> {
@@ -245,7 +247,7 @@ fn of_v6(address: Ipv6Addr) -> Host {
         () if address.is_loopback() || address.is_unspecified() => Host::Loopback,
         () if METADATA_V6.contains(&segments) => Host::Nobody,
         () if segments[..2] == [0x2001, 0xdb8] || address.is_multicast() => Host::Nobody,
-        () if address.is_unique_local() || address.is_unicast_link_local() => Host::Local,
+        () if is_unique_local(address) || is_unicast_link_local(address) => Host::Local,
         () => address.to_ipv4_mapped().map_or(Host::Public, of_v4),
     }
 }

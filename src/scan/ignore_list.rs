@@ -86,7 +86,7 @@ impl IgnoreList {
         let best = looked_up.filter_map(|last| last.rule(is_folder)).max();
         // Only a pattern below it in the file could change the result.
         let tried =
-            self.tried.iter().rev().take_while(|(place, _)| best.is_none_or(|best| *place > best.place));
+            self.tried.iter().rev().take_while(|(place, _)| best.map_or(true, |best| *place > best.place));
         let fits = |(_, pattern): &&(u32, Pattern)| pattern.fits(path, is_folder);
         match tried.into_iter().find(fits) {
             Some((_, pattern)) => Some(!pattern.is_negated),

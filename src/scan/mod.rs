@@ -93,7 +93,7 @@ mod tokens;
 mod tracked;
 mod walk;
 
-use std::num::NonZero;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -181,7 +181,7 @@ impl Scan {
     }
 
     fn look_at_all(&self, words: &Words, files: &[PathBuf]) -> Vec<LookedAt> {
-        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = cores.min(MOST_THREADS).min(files.len().div_ceil(BATCH)).max(1);
         let next = AtomicUsize::new(0);
         let work = || {

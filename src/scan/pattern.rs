@@ -130,7 +130,7 @@ fn between(pieces: &[Piece], text: &[u8]) -> bool {
     match pieces {
         [Piece::Star] => return !text.contains(&b'/'),
         [Piece::Deep] => return true,
-        [Piece::Folders] => return text.last().is_none_or(|&last| last == b'/'),
+        [Piece::Folders] => return text.last().map_or(true, |&last| last == b'/'),
         _ => {}
     }
     let (mut one, mut other) = (Places::within(pieces.len()), Places::within(pieces.len()));

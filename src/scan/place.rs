@@ -9,6 +9,7 @@ use memchr::memmem;
 
 use super::languages::Language;
 use super::tokens::{Kind, Region};
+use crate::backports::Trim;
 
 /// How far a search around a place goes, in bytes.
 const LINE: usize = 400;
@@ -116,7 +117,7 @@ impl<'a> Source<'a> {
             match byte {
                 b')' | b'}' => depth += 1,
                 b'(' if depth == 0 => {
-                    let name = before[..index].trim_ascii_end();
+                    let name = before[..index].trimmed_end();
                     let name = name.strip_suffix(b"!").unwrap_or(name);
                     let length = name.iter().rev().take_while(|byte| is_of_path(**byte)).count();
                     return Some(&name[name.len() - length..]);
@@ -173,9 +174,9 @@ impl<'a> Place<'a> {
         if after[..at].contains(&b':') {
             let types: &[&[u8]] = &[b"boolean", b"Boolean", b"bool", b"Bool", b"Optional[bool]"];
             if let Some(rest) = types.iter().find_map(|name| rest.strip_prefix(*name)) {
-                let rest = rest.trim_ascii_start();
+                let rest = rest.trimmed_start();
                 let Some(value) = rest.strip_prefix(b"=") else { return Value::Other };
-                return self.read_value(value.trim_ascii_start());
+                return self.read_value(value.trimmed_start());
             }
         }
         self.read_value(rest)
@@ -224,7 +225,7 @@ impl<'a> Place<'a> {
         if self.is_like_a_command() {
             return true;
         }
-        let line = after.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_start();
+        let line = after.split(|byte| *byte == b'\n').next().unwrap_or_default().trimmed_start();
         let Some(first) = line.first() else { return true };
         b",;)]}'\"#\\".contains(first)
             || line.starts_with(b"//")
@@ -241,7 +242,7 @@ impl<'a> Place<'a> {
 
     /// Whether the line only imports or declares the word.
     pub(super) fn is_imported_or_declared(&self) -> bool {
-        let line = self.source.line_before(self.at).trim_ascii_start();
+        let line = self.source.line_before(self.at).trimmed_start();
         let begins: &[&[u8]] = &[
             b"import ",
             b"from ",
@@ -277,7 +278,7 @@ impl<'a> Place<'a> {
 fn tests_of_rust(bytes: &[u8]) -> usize {
     let mark = b"#[cfg(test)]";
     let module = memmem::find_iter(bytes, mark)
-        .find(|at| bytes.get(at + mark.len()..).unwrap_or_default().trim_ascii_start().starts_with(b"mod "));
+        .find(|at| bytes.get(at + mark.len()..).unwrap_or_default().trimmed_start().starts_with(b"mod "));
     let function = memmem::find(bytes, b"#[test]");
     module.into_iter().chain(function).min().unwrap_or(usize::MAX)
 }

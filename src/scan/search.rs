@@ -100,7 +100,10 @@ impl Words {
 
 /// A hash of the first three bytes. Every word has three bytes, and few places in a text begin like a word.
 fn start_of(text: &[u8]) -> Option<u16> {
-    text.first_chunk().map(|[one, two, three]| u16::from_be_bytes([*one, *two]) ^ (u16::from(*three) << 4))
+    match text {
+        [one, two, three, ..] => Some(u16::from_be_bytes([*one, *two]) ^ (u16::from(*three) << 4)),
+        _ => None,
+    }
 }
 
 /// The findings of a file.

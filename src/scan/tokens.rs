@@ -7,6 +7,7 @@ use memchr::memchr;
 use memchr::memmem;
 
 use super::syntax::{Also, Begins, Block, Quote, Syntax};
+use crate::backports::Trim;
 
 /// The longest regular expression that is recognized, in bytes. A slash that begins none costs no more than this.
 const MOST_OF_AN_EXPRESSION: usize = 500;
@@ -207,7 +208,7 @@ impl<'a> Lexer<'a> {
         match begins {
             Begins::Anywhere => true,
             Begins::AtWord => {
-                before.last().is_none_or(|byte| byte.is_ascii_whitespace() || b"[{(,:=;|&-`".contains(byte))
+                before.last().map_or(true, |byte| byte.is_ascii_whitespace() || b"[{(,:=;|&-`".contains(byte))
             }
             Begins::AtLine => {
                 let line = before.iter().rev().take_while(|byte| **byte != b'\n');
@@ -400,7 +401,7 @@ impl<'a> Lexer<'a> {
     /// `/…/` where an operand is expected. Its content counts as code.
     fn regular_expression(&mut self) -> Option<Region> {
         let before = self.bytes.get(..self.at).unwrap_or_default();
-        let before = before[before.len().saturating_sub(80)..].trim_ascii_end();
+        let before = before[before.len().saturating_sub(80)..].trimmed_end();
         let is_operand = match before.last() {
             None => true,
             Some(last) => {
@@ -468,10 +469,10 @@ impl<'a> Lexer<'a> {
         let mut line_start = start;
         while let Some(rest) = self.bytes.get(line_start..).filter(|rest| !rest.is_empty()) {
             let end = memchr(b'\n', rest).unwrap_or(rest.len());
-            let line = rest[..end].trim_ascii();
+            let line = rest[..end].trimmed();
             let is_end = match line.strip_prefix(tag) {
                 Some(after) if self.syntax.also == Also::Php => {
-                    after.first().is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
+                    after.first().map_or(true, |byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
                 }
                 Some(after) => after.is_empty(),
                 None => false,

@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io::{PipeReader, PipeWriter, Read, Write};
+use std::fs::File;
+use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -18,6 +19,7 @@ use super::scheduler::Scheduler;
 use super::supervisor;
 use super::turn::{Handlers, Idle, Outcome, Parking, Ready, Reason, Signals, TakeTurn};
 use super::workers::{Service, Sizes, Workers};
+use crate::backports;
 
 /// The connection, what has happened, and the worker.
 type Event = (usize, &'static str, Option<usize>);
@@ -37,7 +39,7 @@ pub(crate) struct Served {
 
 pub(crate) struct Held {
     key: usize,
-    end: PipeReader,
+    end: File,
     /// Requests that are read and not answered yet.
     waiting: VecDeque<u8>,
 }
@@ -193,7 +195,7 @@ pub(crate) struct Fake {
 /// The client's end.
 pub(crate) struct Client {
     pub(crate) key: usize,
-    end: PipeWriter,
+    end: File,
 }
 
 impl Client {
@@ -226,7 +228,7 @@ impl Fake {
     }
 
     pub(crate) fn connect(&self) -> Client {
-        let (end, other) = std::io::pipe().unwrap();
+        let (end, other) = backports::pipe().unwrap();
         let parking = Parking { now: 0, deadline: Millis::MAX / 2, idle: Idle::No };
         // Keys are given in order while nothing is closed.
         let key = self.served.poller.lock().open;

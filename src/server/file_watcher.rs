@@ -38,7 +38,7 @@ impl Watch {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let folders = notify::Folders::new(poll.registry(), FOLDERS)
-            .inspect_err(|error| log::debug!("files are looked at from time to time: {error}"))
+            .map_err(|error| log::debug!("files are looked at from time to time: {error}"))
             .ok();
         Ok(Watch { poll, events: Events::with_capacity(4), waker, folders, sees_all: true })
     }

@@ -69,8 +69,11 @@ impl Acceptor {
                     if rest.is_over() {
                         let sort =
                             Sort { target: "lockgate::server", level: Level::Warn, what: "accepting failed" };
-                        let line = format_args!("accepting a connection failed, trying again: {error}");
-                        shared.log_limiter.write(sort, Instant::now(), line);
+                        shared.log_limiter.write(
+                            sort,
+                            Instant::now(),
+                            format_args!("accepting a connection failed, trying again: {error}"),
+                        );
                     }
                     Some(rest.fail())
                 }
@@ -140,13 +143,19 @@ fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
         match shared.poller.make_room(shared.limits.stall_timeout) {
             Some(connection) => {
                 let peer = connection.peer();
-                let line = format_args!("{peer}: closed to make room for another (limit {limit})");
-                shared.log_refusal(limit.name(), now, line);
+                shared.log_refusal(
+                    limit.name(),
+                    now,
+                    format_args!("{peer}: closed to make room for another (limit {limit})"),
+                );
                 connection.close_for_another(shared);
             }
             None => {
-                let line = format_args!("{peer}: closed, too many connections (limit {limit})");
-                shared.log_refusal(limit.name(), now, line);
+                shared.log_refusal(
+                    limit.name(),
+                    now,
+                    format_args!("{peer}: closed, too many connections (limit {limit})"),
+                );
                 return;
             }
         }

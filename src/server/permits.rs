@@ -92,7 +92,7 @@ impl Permits {
 
     fn may_start(&self, most: usize, now: Millis) -> bool {
         self.running() < most
-            && self.refused_at.is_none_or(|refused| now.saturating_sub(refused) >= REFUSED_FOR)
+            && self.refused_at.map_or(true, |refused| now.saturating_sub(refused) >= REFUSED_FOR)
     }
 
     /// Notes that this worker, which has no permit, waits to be called.

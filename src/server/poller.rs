@@ -207,17 +207,19 @@ fn watch_failed(error: &io::Error) {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{PipeReader, PipeWriter, Write};
+    use std::fs::File;
+    use std::io::Write;
     use std::sync::{mpsc, Arc};
 
     use super::*;
+    use crate::backports;
     use crate::server::places::Phase;
     use crate::server::turn::{Idle, Outcome, Ready, Reason};
 
     /// One end of a pipe in place of a connection.
     struct Held {
         key: usize,
-        end: PipeReader,
+        end: File,
     }
 
     impl AsRawFd for Held {
@@ -246,8 +248,8 @@ mod tests {
         Poller::new(1, 1).unwrap()
     }
 
-    fn admit(poller: &Poller<Held>, deadline: Millis) -> PipeWriter {
-        let (end, other) = std::io::pipe().unwrap();
+    fn admit(poller: &Poller<Held>, deadline: Millis) -> File {
+        let (end, other) = backports::pipe().unwrap();
         poller.admit(Held { key: usize::MAX, end }, parking(deadline)).unwrap();
         other
     }
@@ -308,12 +310,7 @@ mod tests {
     #[test]
     fn what_cannot_be_watched_is_not_taken_in() {
         let poller = poller();
-        let (end, _other) = std::io::pipe().unwrap();
-        let file = tempfile::tempfile().unwrap();
-        let end = {
-            let _pipe = end;
-            PipeReader::from(std::os::fd::OwnedFd::from(file))
-        };
+        let end = tempfile::tempfile().unwrap();
         assert!(poller.admit(Held { key: 0, end }, parking(FAR)).is_err());
         assert_eq!(poller.lock().open, 0);
         assert_eq!(poller.lock().unwatched_deadline(), None);
@@ -323,7 +320,7 @@ mod tests {
     fn room_to_write_is_told_only_when_it_was_asked_for() {
         let poller = poller();
         let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
-        let end = PipeReader::from(std::os::fd::OwnedFd::from(near));
+        let end = File::from(std::os::fd::OwnedFd::from(near));
         let descriptor = end.as_raw_fd();
         poller.admit(Held { key: 0, end }, parking(FAR)).unwrap();
         assert!(watch(&poller, Some(Duration::from_millis(1))).take_ready().is_none());

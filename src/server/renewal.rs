@@ -223,7 +223,7 @@ impl Renewal {
         let mut identities = self.live.current().identities.clone();
         let Some(place) = identities.get_mut(index) else { return Ok(()) };
         let is_of = |asked| place.origin().is_some_and(|origin| origin.has_the_source_of(asked));
-        if !asked.is_none_or(is_of) {
+        if asked.is_some_and(|asked| !is_of(asked)) {
             return Ok(());
         }
         identity.may_replace(place, SystemTime::now())?;

@@ -40,16 +40,20 @@ pub(crate) fn run(
             })
         })
         .transpose()
-        .inspect_err(|_| end(shared))
-        .map_err(starting)?;
+        .map_err(|error| {
+            end(shared);
+            starting(error)
+        })?;
     // The end does not wait for this thread, because a source may block it, and it holds nothing that could be lost.
-    thread::Builder::new()
-        .name("lockgate-certs".into())
-        .spawn(move || rounds.run())
-        .inspect_err(|_| end(shared))
-        .map_err(starting)?;
+    thread::Builder::new().name("lockgate-certs".into()).spawn(move || rounds.run()).map_err(|error| {
+        end(shared);
+        starting(error)
+    })?;
 
-    let agents = Agents::start(shared).inspect_err(|_| end(shared))?;
+    let agents = Agents::start(shared).map_err(|error| {
+        end(shared);
+        error
+    })?;
 
     acceptor.run(shared);
 

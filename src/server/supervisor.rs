@@ -29,7 +29,10 @@ pub(crate) fn start<S: Service>(service: &Arc<S>) -> io::Result<()> {
     let (poller, workers) = (service.poller(), service.workers());
     poller.lock().permits.alive += 1;
     let started = thread::Builder::new().name("lockgate-super".into()).spawn(life);
-    let supervisor = started.inspect_err(|_| poller.lock().permits.alive -= 1)?;
+    let supervisor = started.map_err(|error| {
+        poller.lock().permits.alive -= 1;
+        error
+    })?;
     workers.set_supervisor(supervisor.thread().clone());
     for _ in 0..workers.sizes.permits {
         let now = poller.millis(Instant::now());

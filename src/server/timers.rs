@@ -30,7 +30,7 @@ impl Timers {
             }
             _ => return false,
         }
-        first_before.is_none_or(|(first, _)| at < first)
+        first_before.map_or(true, |(first, _)| at < first)
     }
 
     /// The earliest entry.

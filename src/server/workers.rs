@@ -191,7 +191,7 @@ impl Workers {
 
     #[inline]
     pub(crate) fn has_permit(&self, me: Option<usize>) -> bool {
-        me.is_none_or(|me| self.all[me].permit.load(Ordering::Acquire))
+        me.map_or(true, |me| self.all[me].permit.load(Ordering::Acquire))
     }
 
     /// Whether this handler is expected to be slow.
@@ -269,10 +269,13 @@ impl Workers {
         drop(places);
         // A stop waits for a number of threads, which has changed.
         poller.changed.notify_all();
-        let line = format_args!(
-            "the system refused another worker thread; going on with {running} of them, and trying again: it {error}"
+        service.log_fault(
+            THREAD_REFUSED,
+            now,
+            format_args!(
+                "the system refused another worker thread; going on with {running} of them, and trying again: it {error}"
+            ),
         );
-        service.log_fault(THREAD_REFUSED, now, line);
     }
 
     /// Starts the thread of a worker.

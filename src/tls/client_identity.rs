@@ -77,7 +77,7 @@ impl ClientIdentity {
     pub fn certificate(&self) -> Option<&Certificate> {
         let read = || {
             Certificate::from_der(&self.der)
-                .inspect_err(|error| log::debug!("a client has no names that can be read: {error}"))
+                .map_err(|error| log::debug!("a client has no names that can be read: {error}"))
                 .ok()
         };
         self.certificate.get_or_init(read).as_ref()

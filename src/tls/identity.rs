@@ -124,7 +124,7 @@ impl Identity {
         let (not_before, not_after) = (self.validity().not_before, self.validity().not_after);
         let life = not_after.saturating_sub(not_before).max(1);
         match not_after.saturating_sub(unix(now)) {
-            ..0 => Expiry::Expired,
+            ..=-1 => Expiry::Expired,
             left if left < life / 10 => Expiry::Imminent,
             left if left < life / 3 => Expiry::Due,
             _ => Expiry::Distant,

@@ -232,8 +232,8 @@ fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length = content.len();
     let mut out = vec![tag];
     match length {
-        0..0x80 => out.push(length as u8),
-        0x80..0x100 => out.extend([0x81, length as u8]),
+        0..=0x7f => out.push(length as u8),
+        0x80..=0xff => out.extend([0x81, length as u8]),
         _ => out.extend([0x82, (length >> 8) as u8, length as u8]),
     }
     out.extend_from_slice(&content);

@@ -156,7 +156,7 @@ pub(crate) fn check(certificate: Part<'_>, key: Part<'_>) -> Result<Checked, Err
 
 /// Whether a part that is not read may hold a certificate.
 fn may_hold_one(unread: &Unread) -> bool {
-    unread.form.is_none_or(|form| form == Form::Pkcs7)
+    unread.form.map_or(true, |form| form == Form::Pkcs7)
 }
 
 /// The contents of the two files.

@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 
 use super::der;
 use super::form::{self, Coding, Form};
+use crate::backports::Trim;
 use crate::error::{command_for, IdentityFault};
 use crate::escape;
 
@@ -165,15 +166,15 @@ struct Section<'a> {
 
 impl<'a> Reading<'a> {
     fn line(&mut self, number: usize, line: &'a [u8]) -> Result<(), IdentityFault> {
-        let text = line.trim_ascii();
+        let text = line.trimmed();
         let Some(section) = &mut self.open else {
             let line = line.strip_prefix(MARK).unwrap_or(line);
-            return self.outside(number, line, line.trim_ascii());
+            return self.outside(number, line, line.trimmed());
         };
         // Base64 has no dashes.
         if let Some(end) = find(text, END).filter(|&end| end > 0 && !section.is_encrypted) {
             let (base64, rest) = text.split_at(end);
-            section.base64.extend_from_slice(base64.trim_ascii());
+            section.base64.extend_from_slice(base64.trimmed());
             self.tell(
                 number,
                 "an END line stands behind base64, where OpenSSL does not read it",
@@ -184,7 +185,7 @@ impl<'a> Reading<'a> {
         if let Some(rest) = text.strip_prefix(END) {
             let own = rest.strip_prefix(section.label).and_then(|rest| rest.strip_prefix(DASHES));
             let behind = own.ok_or_else(|| malformed(NO_END))?;
-            let behind = behind.strip_prefix(MARK).unwrap_or(behind).trim_ascii();
+            let behind = behind.strip_prefix(MARK).unwrap_or(behind).trimmed();
             let section = self.open.take();
             self.is_in_stray = false;
             if let Some(section) = section {

@@ -78,10 +78,10 @@ fn encapsulate(key: &EncapsulationKey, message: &B32) -> (Ciphertext, Zeroizing<
 
 /// The parts of a share: ML-KEM's, which has so many bytes, and X25519's.
 fn split(share: &[u8], post_quantum_bytes: usize) -> Result<(&[u8], &[u8]), Error> {
-    match share.split_at_checked(post_quantum_bytes) {
-        Some(parts) if parts.1.len() == X25519_BYTES => Ok(parts),
-        _ => Err(invalid()),
+    if share.len() != post_quantum_bytes + X25519_BYTES {
+        return Err(invalid());
     }
+    Ok(share.split_at(post_quantum_bytes))
 }
 
 /// ML-KEM's secret, and X25519's behind it. rustls wipes what it holds.

@@ -1,5 +1,6 @@
 //! Which content codings a client accepts (RFC 9110 §12.5.3). Knows requests. `files` and `compression` call it.
 
+use crate::backports::Trim;
 use crate::http::request::Request;
 
 /// A content coding that a response may have, in the order of our preference.
@@ -56,7 +57,7 @@ impl Accepted {
     /// Reads one line of the field. An element that is not understood is passed over.
     fn read(&mut self, line: &[u8]) {
         for element in line.split(|&byte| byte == b',') {
-            let mut parts = element.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+            let mut parts = element.split(|&byte| byte == b';').map(Trim::trimmed);
             let name = parts.next().unwrap_or_default();
             let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
             let place = match () {

@@ -16,6 +16,7 @@ use flate2::Compression as Level;
 use super::accept_encoding::{Accepted, Coding};
 use super::conditional::{names, Comparison};
 use super::content_type::is_compressible;
+use crate::backports::Trim;
 use crate::http::request::Request;
 use crate::http::response::{Payload, Response};
 
@@ -153,7 +154,7 @@ impl Compression {
             "repr-digest",
         ];
         is_of_status
-            && response.body.length().is_none_or(|length| length >= self.min_bytes)
+            && response.body.length().map_or(true, |length| length >= self.min_bytes)
             && response.header(CONTENT_TYPE.as_str()).is_some_and(|value| is_compressible(value.as_bytes()))
             && !forbids.into_iter().any(has)
             && !response
@@ -293,7 +294,7 @@ fn add_vary(fields: &mut HeaderMap) {
 /// Whether a field that is a list has this element.
 fn lists(fields: &HeaderMap, name: &str, element: &str) -> bool {
     let elements = fields.get_all(name).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    elements.map(<[u8]>::trim_ascii).any(|known| known.eq_ignore_ascii_case(element.as_bytes()))
+    elements.map(Trim::trimmed).any(|known| known.eq_ignore_ascii_case(element.as_bytes()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use ::http::Method;
 
+use crate::backports::Trim;
 use crate::calendar;
 use crate::http::request::Request;
 
@@ -69,7 +70,7 @@ impl Validators<'_> {
         if lines.next().is_some() {
             return false;
         }
-        let line = line.trim_ascii();
+        let line = line.trimmed();
         if let Some((tag, rest)) = entity_tag(line) {
             return rest.is_empty() && self.etag.is_some_and(|own| equal(own, tag, Comparison::Strong));
         }
@@ -86,18 +87,18 @@ impl Validators<'_> {
 
 /// Whether this list of tags, or `*`, names a tag. What follows something that is not a tag is not read.
 pub(crate) fn names(list: &[u8], own: Option<&[u8]>, comparison: Comparison) -> bool {
-    let mut rest = list.trim_ascii();
+    let mut rest = list.trimmed();
     if rest == b"*" {
         return true;
     }
     let Some(own) = own else { return false };
     while !rest.is_empty() {
         if rest[0] == b',' {
-            rest = rest[1..].trim_ascii_start();
+            rest = rest[1..].trimmed_start();
             continue;
         }
         let Some((tag, after)) = entity_tag(rest) else { return false };
-        rest = after.trim_ascii_start();
+        rest = after.trimmed_start();
         if rest.first().is_some_and(|&byte| byte != b',') {
             return false;
         }
@@ -158,7 +159,7 @@ pub(crate) mod properties {
             assert_eq!(entity_tag(tag), Some((tag, &b""[..])));
             assert!(names(tag, Some(tag), Comparison::Weak));
             assert_eq!(names(tag, Some(tag), Comparison::Strong), !tag.starts_with(b"W/"));
-            if rest.trim_ascii_start().first().is_none_or(|&byte| byte == b',') {
+            if rest.trimmed_start().first().map_or(true, |&byte| byte == b',') {
                 assert!(names(input, Some(tag), Comparison::Weak));
             }
         }
@@ -167,7 +168,7 @@ pub(crate) mod properties {
                 assert!(names(input, Some(own), Comparison::Weak));
             }
         }
-        let is_any = input.trim_ascii() == b"*";
+        let is_any = input.trimmed() == b"*";
         assert_eq!(names(input, None, Comparison::Weak), is_any);
         parse_date(input);
     }

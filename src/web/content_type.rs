@@ -3,6 +3,8 @@
 
 use ::http::HeaderValue;
 
+use crate::backports::Trim;
+
 /// What is sent for a name that says nothing: RFC 9110 §8.3 leaves the guess to the client, and `nosniff` forbids it.
 const OCTETS: &str = "application/octet-stream";
 
@@ -117,7 +119,7 @@ pub(crate) fn of(name: &str) -> HeaderValue {
 /// Whether content of a type becomes smaller by compression. What is compressed in itself (images, sound, archives) does not.
 pub(crate) fn is_compressible(media_type: &[u8]) -> bool {
     let end = media_type.iter().position(|&byte| byte == b';').unwrap_or(media_type.len());
-    let essence = media_type[..end].trim_ascii();
+    let essence = media_type[..end].trimmed();
     let is = |known: &str| essence.eq_ignore_ascii_case(known.as_bytes());
     let starts = |with: &str| {
         essence.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with.as_bytes()))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::http::HeaderValue;
 
+use crate::backports::Trim;
 use crate::error::Error;
 
 /// Browsers accept a cookie with this prefix only from HTTPS, for this host alone and for all of its paths
@@ -171,8 +172,8 @@ pub(super) fn find<'f>(fields: impl Iterator<Item = &'f [u8]>, name: &str) -> Op
     let mut cookies = fields.flat_map(|field| field.split(|&byte| byte == b';'));
     let value = cookies.find_map(|cookie| {
         let equals = memchr::memchr(b'=', cookie)?;
-        let known = cookie[..equals].trim_ascii();
-        (known == name.as_bytes()).then(|| cookie[equals + 1..].trim_ascii())
+        let known = cookie[..equals].trimmed();
+        (known == name.as_bytes()).then(|| cookie[equals + 1..].trimmed())
     });
     std::str::from_utf8(value?).ok()
 }

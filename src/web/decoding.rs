@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Read};
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::backports::Trim;
 use crate::error::{BodyFault, Error};
 use crate::http::request::Request;
 
@@ -29,7 +30,7 @@ impl<'b> DecodedBody<'b> {
     pub(super) fn of(request: &'b mut Request<'_>, limit: u64) -> Result<DecodedBody<'b>, Error> {
         let is_gzip = {
             let lines = request.field_lines("content-encoding");
-            let codings = lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+            let codings = lines.flat_map(|line| line.split(|&byte| byte == b',')).map(Trim::trimmed);
             let mut codings =
                 codings.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"));
             match (codings.next(), codings.next()) {

@@ -63,7 +63,7 @@ impl Digester {
                 Algorithm::Sha256 => Some(&sha256),
                 Algorithm::Sha512 => sha512.as_ref(),
             };
-            if computed.is_none_or(|computed| computed.as_ref() != digest) {
+            if computed.map_or(true, |computed| computed.as_ref() != digest) {
                 return Err(Mismatch(field));
             }
         }

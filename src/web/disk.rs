@@ -157,7 +157,7 @@ fn kept(stamp: &Stamp) -> Option<HeaderValue> {
 
 fn keep(stamp: Stamp, etag: &HeaderValue) {
     let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = kept.get_or_insert_default();
+    let kept = kept.get_or_insert_with(Default::default);
     if kept.len() >= MOST_KEPT {
         // More files than this are served seldom, and what is needed is soon hashed again.
         kept.clear();

@@ -1,6 +1,8 @@
 //! The byte ranges that a request asks for (RFC 9110 §14): the field's text and the length of what is sent become the parts to
 //! send. Bytes and numbers only. `representation` calls it.
 
+use crate::backports::Trim;
+
 /// The most ranges that one request may ask for. A field with more is ignored, as RFC 9110 §14.2 allows: it comes from a broken
 /// client, or from one that wants to keep the server busy.
 const MOST_RANGES: usize = 16;
@@ -37,7 +39,7 @@ pub(crate) fn select(field: &[u8], length: u64) -> Selection {
     let Some(set) = ranges_of_bytes(field) else { return Selection::Whole };
     let mut parts: Vec<ByteRange> = Vec::new();
     let mut specs = 0;
-    for spec in set.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+    for spec in set.split(|&byte| byte == b',').map(Trim::trimmed) {
         if spec.is_empty() {
             // RFC 9110 §5.6.1.2: empty elements of a list are passed over.
             continue;
@@ -154,7 +156,7 @@ pub(crate) mod properties {
         let text = String::from_utf8_lossy(field);
         let set = text.split_once('=').map_or("", |(_, set)| set);
         let mut asked = vec![false; length as usize];
-        for (first, last) in set.split(',').filter_map(|spec| spec.trim_ascii().split_once('-')) {
+        for (first, last) in set.split(',').filter_map(|spec| spec.trim_matches(|c: char| c.is_ascii_whitespace()).split_once('-')) {
             let value = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
             for at in 0..length {
                 let is_in = match (first, last) {

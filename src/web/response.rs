@@ -9,6 +9,8 @@ use ::http::header::{
 };
 use ::http::{HeaderValue, Method, StatusCode};
 
+use rustix::io::Errno;
+
 use super::conditional::{Outcome, Validators};
 use super::content_type;
 use super::disk::{self, Loaded};
@@ -45,8 +47,8 @@ impl Response {
             Ok(loaded) => loaded,
             Err(error) if is_absent(&error) => return not_served(),
             Err(error) => {
-                let text = format_args!("could not read {}: {error}", path.display());
-                handler_call::note("a file cannot be read", text);
+                let path = path.display();
+                handler_call::note("a file cannot be read", format_args!("could not read {path}: {error}"));
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             }
         };
@@ -130,9 +132,12 @@ impl Response {
 
 /// Whether there is nothing to be served at a path of the program. What is no regular file has an error without a number.
 fn is_absent(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
-    error.raw_os_error().is_none()
-        || matches!(error.kind(), NotFound | NotADirectory | IsADirectory | PermissionDenied)
+    match Errno::from_io_error(error) {
+        None => true,
+        Some(number) => {
+            matches!(number, Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::ACCESS | Errno::PERM)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Reads a tar archive that stands in the program: names and contents, where they are, without a copy (POSIX.1-1988 ustar, with
 //! the long names of pax and of GNU tar). Knows bytes. `files` calls it.
 
+use crate::backports::Trim;
+
 /// A block's size, in bytes.
 const BLOCK: usize = 512;
 
@@ -65,7 +67,7 @@ fn check(head: &[u8; BLOCK]) -> Result<(), String> {
 
 /// A number in octal digits, with spaces or NUL around it.
 fn octal(field: &[u8]) -> Option<u64> {
-    let digits = field.trim_ascii_start();
+    let digits = field.trimmed_start();
     let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
     let (digits, after) = digits.split_at(end);
     if digits.is_empty() || after.iter().any(|byte| !matches!(byte, 0 | b' ')) {
@@ -95,8 +97,8 @@ fn pax_path(mut records: &[u8]) -> Result<Option<String>, String> {
         let parsed = (|| {
             let space = records.iter().position(|&byte| byte == b' ')?;
             let length: usize = std::str::from_utf8(&records[..space]).ok()?.parse().ok()?;
-            let (record, rest) = records.split_at_checked(length)?;
-            Some((record.get(space + 1..)?.strip_suffix(b"\n")?, rest))
+            let record = records.get(space + 1..length)?;
+            Some((record.strip_suffix(b"\n")?, &records[length..]))
         })();
         let (record, rest) = parsed.ok_or("an entry's further attributes cannot be read")?;
         if let Some(value) = record.strip_prefix(b"path=") {

@@ -6,7 +6,7 @@
 //! process still writes it.
 
 use std::fs::{self, File, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -151,8 +151,8 @@ impl Temporary {
         let ready =
             self.file.set_permissions(Permissions::from_mode(mode)).and_then(|()| self.file.sync_all());
         ready.map_err(|error| self.failed("an upload cannot be written", error))?;
-        let placed = self.rename(name).map_err(|error| match error.kind() {
-            ErrorKind::IsADirectory | ErrorKind::DirectoryNotEmpty => UploadFault::IsDirectory.into(),
+        let placed = self.rename(name).map_err(|error| match Errno::from_io_error(&error) {
+            Some(Errno::ISDIR | Errno::NOTEMPTY) => UploadFault::IsDirectory.into(),
             _ => UploadFault::io("an upload cannot get its name", &self.folder.path.join(name), error),
         })?;
         self.is_placed = true;

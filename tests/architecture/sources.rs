@@ -197,7 +197,8 @@ impl File {
                 TokenTree::Punct(end) if end.as_char() == ';' => used = None,
                 TokenTree::Ident(_) => {
                     let begins_with_crate = at >= 2 && is_path_separator(&tokens[at - 2..]);
-                    let before = if begins_with_crate { &[String::new()][..] } else { &[] };
+                    let root = [String::new()];
+                    let before = if begins_with_crate { &root[..] } else { &[] };
                     at += self.path(before, &tokens[at..], used);
                     continue;
                 }

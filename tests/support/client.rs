@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
@@ -11,21 +11,26 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::log::{assert_limit_named, limits_named};
-use super::{get, AUTHORITY, SAFETY};
+use super::{get, issuer, SAFETY};
 
-static CLIENT: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| {
-    let mut roots = RootCertStore::empty();
-    roots.add(AUTHORITY.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    // A resumed session would hide the certificate that new connections get.
-    config.resumption = rustls::client::Resumption::disabled();
-    Arc::new(config)
-});
+/// Trusts the authority of this process alone.
+fn config() -> Arc<ClientConfig> {
+    static CLIENT: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    let config = CLIENT.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        roots.add(issuer().der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        // A resumed session would hide the certificate that new connections get.
+        config.resumption = rustls::client::Resumption::disabled();
+        Arc::new(config)
+    });
+    config.clone()
+}
 
 /// A connection from a port that nothing else in this process connects from, now or later: connections to several servers
 /// may share one, and what the log says about one would be taken for the other's.
@@ -83,7 +88,7 @@ impl Client {
     pub fn connect(address: SocketAddr) -> io::Result<Client> {
         let mut tcp = connect_plain(address)?;
         let name = ServerName::try_from("localhost").unwrap();
-        let mut tls = ClientConnection::new(CLIENT.clone(), name).unwrap();
+        let mut tls = ClientConnection::new(config(), name).unwrap();
         while tls.is_handshaking() {
             tls.complete_io(&mut tcp)?;
         }

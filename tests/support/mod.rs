@@ -1,14 +1,14 @@
 //! A server in this process over real loopback sockets, and a client that sends exactly the bytes it is told to. Every
 //! read and write of the client has a time limit, so that a server that hangs fails the test.
-#![allow(dead_code, reason = "each test binary uses its own part")]
-#![allow(unused_imports, reason = "each test binary uses its own part")]
+// Each test binary uses its own part.
+#![allow(dead_code, unused_imports)]
 
 mod client;
 mod gate;
 mod log;
 
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lockgate::{Error, Handle, Identity, Limits, Router, Running, Server, ServerBuilder};
@@ -22,15 +22,19 @@ pub use log::{assert_limit_named, await_lines, lines};
 /// The time after which a test has failed; nothing is expected to take anywhere near as long.
 pub const SAFETY: Duration = Duration::from_secs(20);
 
-static AUTHORITY: LazyLock<CertifiedIssuer<'static, KeyPair>> = LazyLock::new(|| {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-});
+/// The authority of this process.
+fn issuer() -> &'static CertifiedIssuer<'static, KeyPair> {
+    static AUTHORITY: OnceLock<CertifiedIssuer<'static, KeyPair>> = OnceLock::new();
+    AUTHORITY.get_or_init(|| {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    })
+}
 
 /// Who has signed the certificates that servers have here.
 pub fn authority() -> CertificateDer<'static> {
-    AUTHORITY.der().clone()
+    issuer().der().clone()
 }
 
 /// A certificate for localhost that the client trusts.
@@ -44,7 +48,7 @@ pub fn pem_pair(change: impl FnOnce(&mut CertificateParams)) -> (String, String)
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec!["localhost".to_string()]).unwrap();
     change(&mut params);
-    let certificate = params.signed_by(&key, &*AUTHORITY).unwrap();
+    let certificate = params.signed_by(&key, issuer()).unwrap();
     (certificate.pem(), key.serialize_pem())
 }
 

@@ -1,7 +1,9 @@
 //! What the tests of ACME share: Pebble, the authority that Let's Encrypt tests clients with, as a child on free ports; a
 //! server that speaks as little HTTPS as an authority needs; and a client for it.
 
-#![allow(dead_code, reason = "each test program uses a part of this")]
+// Each test program uses a part of this.
+
+#![allow(dead_code)]
 
 pub mod authority;
 pub mod base64url;

@@ -134,7 +134,7 @@ fn spawn(test: &str, mut command: Command, log: &PathBuf) -> Option<Program> {
 /// Notes a test that cannot be done on this machine, for the end of `make test`; in CI nothing may be left out.
 fn leave_out(note: &str) {
     assert!(
-        std::env::var_os("CI").is_none_or(|value| value != "true"),
+        std::env::var_os("CI").map_or(true, |value| value != "true"),
         "nothing may be left out here: {note}"
     );
     eprintln!("left out: {note}");

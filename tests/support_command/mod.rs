@@ -2,7 +2,9 @@
 //! as clients, and a client of our own. Every wait is for an event, with a bound far above what a passing test needs, so that a
 //! hang fails.
 
-#![allow(dead_code, reason = "each test program uses a part of this")]
+// Each test program uses a part of this.
+
+#![allow(dead_code)]
 
 pub mod certificates;
 pub mod client;

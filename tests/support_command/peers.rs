@@ -79,7 +79,7 @@ fn undisturbed(program: &Path, arguments: &[&str]) -> Command {
 }
 
 fn miss(note: &str) {
-    assert!(env::var_os("CI").is_none_or(|value| value != "true"), "nothing may be left out here: {note}");
+    assert!(env::var_os("CI").map_or(true, |value| value != "true"), "nothing may be left out here: {note}");
     leave_out(note);
 }
 

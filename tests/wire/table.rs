@@ -184,8 +184,9 @@ impl Row {
     /// The status of a redirect: 301 for GET and HEAD, which some clients follow alone, and 308 for what has a body to lose.
     pub fn redirect_status(&self) -> u16 {
         let sent: Vec<u8> = self.steps.iter().filter_map(Step::bytes).flatten().copied().collect();
-        let method = sent.split(|byte| *byte == b' ').next().unwrap_or_default().trim_ascii_start();
-        if matches!(method, b"GET" | b"HEAD") {
+        let method = sent.split(|byte| *byte == b' ').next().unwrap_or_default();
+        let blanks = method.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        if matches!(&method[blanks..], b"GET" | b"HEAD") {
             301
         } else {
             308

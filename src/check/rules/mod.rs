@@ -39,7 +39,7 @@ macro_rules! rules {
 use rules;
 
 /// All entries of this check, by topic.
-pub(super) const TABLES: [(&str, &[Entry]); 4] = [
+pub(super) static TABLES: [(&str, &[Entry]); 4] = [
     ("TLS", tls::TABLE),
     ("The certificate as it is served", certificate::TABLE),
     ("HTTP", http::TABLE),

@@ -35,7 +35,7 @@ pub(in crate::command) static SPEC: Spec = Spec {
             note: "",
             options: &[&[&shared::CONFIG], shared::CLIENTS, &[&shared::DIR], shared::WIRE, options::COMMON],
         },
-        limits::TABLE,
+        Table { title: limits::TITLE, note: limits::NOTE, options: &[limits::LIMITS] },
     ],
     settings: Settings::Own,
     exit_codes: exit::SERVING,

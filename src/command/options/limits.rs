@@ -2,11 +2,12 @@
 //!
 //! Part of the tables in `options`; the commands that serve have them.
 
-use crate::command::option::{Kind, Opt, Table};
+use crate::command::option::{Kind, Opt};
 
-pub(in crate::command) const TABLE: Table = Table { title: "Limits", note: NOTE, options: &[LIMITS] };
+pub(in crate::command) const TITLE: &str = "Limits";
 
-const NOTE: &str = "\
+/// What the help says before these options.
+pub(in crate::command) const NOTE: &str = "\
   TIME is 500ms, 60s, 2m, or a plain number of seconds. SIZE is 64KiB, 1MiB, or a plain number
   of bytes. Each time runs from its beginning; a peer that goes on sending does not prolong it.
 ";

@@ -56,7 +56,7 @@ fn decoded(raw: &[u8], path: &str) {
         .bytes()
         .map(|byte| match byte {
             // These would be refused if they were encoded, so they stay as they came.
-            b'/' | b'\\' | 0..0x20 | 0x7f => char::from(byte).to_string(),
+            b'/' | b'\\' | 0..=0x1f | 0x7f => char::from(byte).to_string(),
             _ => format!("%{byte:02x}"),
         })
         .collect();

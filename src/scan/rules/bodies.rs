@@ -2,6 +2,7 @@
 //!
 //! Knows bytes. Called by `callbacks` and `node`.
 
+use crate::backports::Trim;
 use crate::scan::place::Place;
 
 /// How far the search for a body goes.
@@ -31,7 +32,7 @@ pub(super) fn body_after<'a>(place: &Place<'a>) -> Option<&'a [u8]> {
             if !is_only_parameters(&after[..arrow]) {
                 return None;
             }
-            let rest = after[arrow + 2..].trim_ascii_start();
+            let rest = after[arrow + 2..].trimmed_start();
             if rest.starts_with(b"{") {
                 return braces(rest);
             }
@@ -86,8 +87,8 @@ pub(super) fn method_body(after: &[u8]) -> Option<&[u8]> {
     let equals = rest.iter().position(|byte| *byte == b'=');
     let end = rest.iter().position(|byte| *byte == b';').unwrap_or(rest.len());
     match (brace, equals) {
-        (brace, Some(equals)) if brace.is_none_or(|brace| equals < brace) && equals < end => {
-            rest[equals + 1..].trim_ascii_start().split(|byte| *byte == b'\n').next()
+        (brace, Some(equals)) if brace.map_or(true, |brace| equals < brace) && equals < end => {
+            rest[equals + 1..].trimmed_start().split(|byte| *byte == b'\n').next()
         }
         // An abstract method has none.
         (Some(brace), _) if brace < end => braces(&rest[brace..]),

@@ -1,6 +1,7 @@
 //! Code that replaces a library's check of certificates: the conditions on the text around a word.
 
 use super::bodies::{body_after, braces, method_body, without_comments, BODY};
+use crate::backports::Trim;
 use crate::scan::place::{contains, is_of_name, Place};
 use crate::scan::tokens::Kind;
 
@@ -56,12 +57,11 @@ pub(in crate::scan) fn is_about_requests(place: &Place<'_>) -> bool {
 fn is_chosen(place: &Place<'_>) -> bool {
     let source = place.source;
     let line = source.line_before(place.at);
-    if !line.trim_ascii().is_empty() {
+    if !line.trimmed().is_empty() {
         return false;
     }
     let above = source.before(place.at - line.len(), 400);
-    let mut lines =
-        above.rsplit(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let mut lines = above.rsplit(|byte| *byte == b'\n').map(Trim::trimmed).filter(|line| !line.is_empty());
     let (condition, other) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let word = source.bytes.get(place.at..place.end).unwrap_or_default();
     let is_for_plain = contains(condition, "'http:") || contains(condition, "\"http:");
@@ -77,7 +77,7 @@ fn is_a_parameter_of_another(place: &Place<'_>) -> bool {
     ];
     let line = place.source.line_before(place.at);
     let is_definition =
-        [&b"def "[..], b"async def "].iter().any(|start| line.trim_ascii_start().starts_with(start));
+        [&b"def "[..], b"async def "].iter().any(|start| line.trimmed_start().starts_with(start));
     let whole = [line, place.source.line_after(place.at)].concat().to_ascii_lowercase();
     is_definition && !OF_CONNECTIONS.iter().any(|word| contains(&whole, word))
 }
@@ -124,18 +124,18 @@ pub(in crate::scan) fn is_conditional(place: &Place<'_>) -> bool {
         memchr::memmem::find(before, one.as_bytes())
             .is_some_and(|at| memchr::memmem::find(&before[at..], other.as_bytes()).is_some())
     };
-    let rest = after.trim_ascii_start();
-    let rest = rest.strip_prefix(b"()").unwrap_or(rest).trim_ascii_start();
+    let rest = after.trimmed_start();
+    let rest = rest.strip_prefix(b"()").unwrap_or(rest).trimmed_start();
     has_both(" if ", " else ")
         || rest.starts_with(b"if ") && contains(rest, " else ")
         || contains(before, " ? ")
-        || before.trim_ascii_end().ends_with(b"instanceof")
+        || before.trimmed_end().ends_with(b"instanceof")
 }
 
 /// As an argument, or assigned: neither a label nor the declaration of a constant.
 pub(in crate::scan) fn is_given(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
-    let trimmed = line.trim_ascii();
+    let trimmed = line.trimmed();
     !trimmed.is_empty()
         && !trimmed.starts_with(b"case")
         && !contains(line, "enum")
@@ -145,7 +145,7 @@ pub(in crate::scan) fn is_given(place: &Place<'_>) -> bool {
 
 /// `name(`, and neither declared nor imported.
 pub(in crate::scan) fn is_called(place: &Place<'_>) -> bool {
-    let line = place.source.line_before(place.at).trim_ascii_start();
+    let line = place.source.line_before(place.at).trimmed_start();
     let is_declared =
         ["void ", "int ", "bool ", "extern ", "static "].iter().any(|word| line.starts_with(word.as_bytes()));
     place.source.from(place.word().1).starts_with(b"(") && !is_declared && !place.is_imported_or_declared()
@@ -159,7 +159,7 @@ pub(in crate::scan) fn has_argument(place: &Place<'_>, index: usize, words: &[&s
     else {
         return false;
     };
-    let argument = arguments.split(|byte| *byte == b',').nth(index).unwrap_or_default().trim_ascii();
+    let argument = arguments.split(|byte| *byte == b',').nth(index).unwrap_or_default().trimmed();
     words.iter().any(|word| word.as_bytes() == argument) && is_called(place)
 }
 
@@ -167,7 +167,7 @@ pub(in crate::scan) fn has_argument(place: &Place<'_>, index: usize, words: &[&s
 pub(in crate::scan) fn is_followed_by_false(place: &Place<'_>) -> bool {
     let after = place.source.line_after(place.end);
     let Some(value) = after.strip_prefix(b"\",") else { return false };
-    value.trim_ascii_start().starts_with(b"FALSE")
+    value.trimmed_start().starts_with(b"FALSE")
 }
 
 /// LDAP: the client asks for no certificate, or accepts any.
@@ -199,7 +199,7 @@ pub(in crate::scan) fn is_made_with_a_yes(place: &Place<'_>) -> bool {
         return brace.and_then(|brace| braces(&arguments[at + brace..])).is_some_and(is_yes);
     }
     let Some(at) = memchr::memmem::find(arguments, b"=>") else { return false };
-    let body = arguments[at + 2..].trim_ascii_start();
+    let body = arguments[at + 2..].trimmed_start();
     if body.starts_with(b"{") {
         return braces(body).is_some_and(is_yes);
     }
@@ -211,15 +211,15 @@ pub(in crate::scan) fn is_made_with_a_yes(place: &Place<'_>) -> bool {
 pub(in crate::scan) fn is_assigned(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
     let name = line.iter().rev().take_while(|byte| is_of_name(**byte) || b".:".contains(byte)).count();
-    let mut before = line[..line.len() - name].trim_ascii_end();
+    let mut before = line[..line.len() - name].trimmed_end();
     if let Some(outside) = before.strip_suffix(b"\"").or(before.strip_suffix(b"'")) {
-        before = outside.trim_ascii_end();
+        before = outside.trimmed_end();
     }
     // `verify_mode: OpenSSL::SSL::VERIFY_NONE`: without a space the colon was read as a part of the name.
     let is_set = before.ends_with(b"=>")
         || before.ends_with(b":")
         || before.ends_with(b"=") && !before.ends_with(b"==") && !before.ends_with(b"!=");
-    let after = place.source.line_after(place.end).trim_ascii_start();
+    let after = place.source.line_after(place.end).trimmed_start();
     let is_conditional = [&b"if "[..], b"unless ", b": ", b"else ", b"or ", b"and "]
         .iter()
         .any(|word| after.starts_with(word))
@@ -270,9 +270,9 @@ pub(in crate::scan) fn has_no_check_of_its_own(place: &Place<'_>) -> bool {
 pub(in crate::scan) fn asserts_at_once(place: &Place<'_>) -> bool {
     let before = place.source.before(place.at, 200);
     let path = before.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b':').count();
-    let before = before[..before.len() - path].trim_ascii_end();
-    let before = before.strip_suffix(b"Ok(").unwrap_or(before).trim_ascii_end();
-    let before = before.strip_suffix(b"return").unwrap_or(before).trim_ascii_end();
+    let before = before[..before.len() - path].trimmed_end();
+    let before = before.strip_suffix(b"Ok(").unwrap_or(before).trimmed_end();
+    let before = before.strip_suffix(b"return").unwrap_or(before).trimmed_end();
     before.ends_with(b"{")
 }
 
@@ -326,16 +326,16 @@ pub(in crate::scan) fn says_yes_to_a_session(place: &Place<'_>) -> bool {
 
 /// C#: `bool Name(…, SslPolicyErrors errors) { return true; }`.
 pub(in crate::scan) fn is_last_parameter_of_a_yes(place: &Place<'_>) -> bool {
-    let after = place.source.after(place.end, BODY).trim_ascii_start();
+    let after = place.source.after(place.end, BODY).trimmed_start();
     let name = after.iter().take_while(|byte| is_of_name(**byte)).count();
-    let after = after[name..].trim_ascii_start();
+    let after = after[name..].trimmed_start();
     if name == 0 || !after.starts_with(b")") {
         return false;
     }
-    let after = after[1..].trim_ascii_start();
+    let after = after[1..].trimmed_start();
     match after.strip_prefix(b"=>") {
         // For a lambda the finding is at the callback's name.
-        Some(value) => after_is_a_method(place) && value.trim_ascii_start().starts_with(b"true;"),
+        Some(value) => after_is_a_method(place) && value.trimmed_start().starts_with(b"true;"),
         None => {
             braces(after).is_some_and(is_yes)
                 && !contains(place.source.line_before(place.at), "CertificateValidationCallback")
@@ -356,7 +356,7 @@ pub(in crate::scan) fn has_an_empty_body(place: &Place<'_>) -> bool {
     match method_body(after) {
         Some(body) => {
             let body = without_comments(body);
-            let body = body.trim_ascii();
+            let body = body.trimmed();
             body.is_empty() || body == b"return;" || body == b"return" || body == b"Unit"
         }
         None => false,
@@ -368,18 +368,18 @@ pub(in crate::scan) fn proceeds(place: &Place<'_>) -> bool {
     let after = place.source.after(place.end, BODY);
     let Some(body) = method_body(after) else { return false };
     let body = without_comments(body);
-    let first = body.trim_ascii();
+    let first = body.trimmed();
     let name = first.iter().take_while(|byte| is_of_name(**byte) || b"?!.".contains(byte)).count();
     first[..name].ends_with(b".proceed") && first[name..].starts_with(b"()")
 }
 
 fn is_yes(body: &[u8]) -> bool {
     let body = without_comments(body);
-    let body = body.trim_ascii();
-    let body = body.strip_prefix(b"return").unwrap_or(body).trim_ascii_start();
+    let body = body.trimmed();
+    let body = body.strip_prefix(b"return").unwrap_or(body).trimmed_start();
     let body = body
         .strip_prefix(b"@")
         .map_or(body, |label| label.split(|byte| *byte == b' ').nth(1).unwrap_or_default());
-    let body = body.strip_suffix(b";").unwrap_or(body).trim_ascii_end();
+    let body = body.strip_suffix(b";").unwrap_or(body).trimmed_end();
     body == b"true"
 }

@@ -1,6 +1,7 @@
 //! Commands and environment variables that switch the check of certificates off, in scripts, Dockerfiles, CI files, and in
 //! strings of programs.
 
+use crate::backports::Trim;
 use crate::scan::hosts::{classify, parse, Host};
 use crate::scan::languages::{Language, Languages};
 use crate::scan::place::{contains, Place, Value};
@@ -14,7 +15,7 @@ pub(in crate::scan) fn sets_zero(place: &Place<'_>) -> bool {
     let after = place.source.after(place.end, 120);
     let rest =
         after.iter().position(|byte| !b"\\'\"] ".contains(byte)).map_or(&after[..0], |at| &after[at..]);
-    let next_line = after.trim_ascii_start();
+    let next_line = after.trimmed_start();
     let is_listed = next_line.starts_with(b"value:");
     let value = match rest {
         [b'=', b'=', ..] => return false,
@@ -39,16 +40,16 @@ pub(in crate::scan) fn sets_zero(place: &Place<'_>) -> bool {
 pub(in crate::scan) fn sets_nothing(place: &Place<'_>) -> bool {
     let after = place.source.line_after(place.word().1);
     let skipped = after.iter().position(|byte| !b"\\'\"]".contains(byte)).unwrap_or(after.len());
-    let rest = after[skipped..].trim_ascii_start();
+    let rest = after[skipped..].trimmed_start();
     if rest.starts_with(b"==") {
         return false;
     }
     let Some(value) = rest.strip_prefix(b"=").or(rest.strip_prefix(b":")) else { return false };
-    let trimmed = value.trim_ascii();
+    let trimmed = value.trimmed();
     let is_empty = [&b"\"\""[..], b"''"].iter().any(|quotes| {
         trimmed
             .strip_prefix(*quotes)
-            .is_some_and(|rest| rest.first().is_none_or(|byte| !byte.is_ascii_alphanumeric()))
+            .is_some_and(|rest| rest.first().map_or(true, |byte| !byte.is_ascii_alphanumeric()))
     });
     let is_file_of_variables = place.source.language == Language::Ini && skipped == 0 && trimmed.is_empty();
     (is_empty || is_file_of_variables) && is_no_mention(place)
@@ -58,7 +59,7 @@ pub(in crate::scan) fn sets_nothing(place: &Place<'_>) -> bool {
 pub(in crate::scan) fn keeps_options_of_curl(place: &Place<'_>) -> bool {
     let source = place.source;
     let (start, end) = place.word();
-    let before = source.line_before(start).trim_ascii_end();
+    let before = source.line_before(start).trimmed_end();
     let begins =
         [&b""[..], b"export", b"local", b"readonly", b"ENV", b"ARG", b"declare", b"-", b";", b"&&", b"then"];
     if !(before.is_empty() || begins.iter().skip(1).any(|begin| before.ends_with(begin))) {
@@ -75,7 +76,7 @@ pub(in crate::scan) fn keeps_options_of_curl(place: &Place<'_>) -> bool {
     let Some(value) = after.strip_prefix(b"=") else { return false };
     let value = &value[..value.len().min(MOST_BYTES)];
     let line = value.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let line = line.strip_prefix(b"(").unwrap_or(line.trim_ascii_start());
+    let line = line.strip_prefix(b"(").unwrap_or(line.trimmed_start());
     let words: Vec<Vec<u8>> = line
         .split(|byte| byte.is_ascii_whitespace() || b"\"')(".contains(byte))
         .filter(|word| !word.is_empty())
@@ -94,11 +95,11 @@ pub(in crate::scan) fn keeps_options_of_curl(place: &Place<'_>) -> bool {
 pub(in crate::scan) fn is_an_option_for_later(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
     let Some(equals) = line.iter().position(|byte| *byte == b'=') else { return false };
-    let name = line[..equals].trim_ascii().strip_suffix(b"+").unwrap_or(line[..equals].trim_ascii());
+    let name = line[..equals].trimmed().strip_suffix(b"+").unwrap_or(line[..equals].trimmed());
     let name = name.rsplit(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
     let name = String::from_utf8_lossy(name).to_ascii_lowercase();
     let is_of_options = ["opt", "arg", "flag", "curl", "wget"].iter().any(|word| name.contains(word));
-    let value = line[equals + 1..].trim_ascii_start();
+    let value = line[equals + 1..].trimmed_start();
     let is_a_command = contains(value, "$(") || contains(value, "curl ");
     is_of_options && !is_a_command && is_no_mention(place) && place.source.mentions(&["curl", "CURL"])
 }
@@ -123,9 +124,9 @@ pub(in crate::scan) fn has_insecure(place: &Place<'_>) -> bool {
 pub(in crate::scan) fn insecure_lines_of_curlrc(bytes: &[u8]) -> impl Iterator<Item = (usize, usize)> + '_ {
     let mut at = 0;
     bytes.split(|byte| *byte == b'\n').filter_map(move |line| {
-        let start = at + line.len() - line.trim_ascii_start().len();
+        let start = at + line.len() - line.trimmed_start().len();
         at += line.len() + 1;
-        let option = line.trim_ascii();
+        let option = line.trimmed();
         let name = option
             .split(|byte| byte.is_ascii_whitespace() || b"=:".contains(byte))
             .next()
@@ -186,7 +187,7 @@ pub(super) fn is_a_key(place: &Place<'_>) -> bool {
         return true;
     }
     let line = place.source.line_before(place.word().0);
-    let before = line.trim_ascii();
+    let before = line.trimmed();
     let ends = [&b"{"[..], b",", b"\"", b"'", b"-"].iter().any(|end| before.ends_with(end));
     !is_prose_of_a_document(place, line) && (before.is_empty() || ends || before.contains(&b'='))
 }
@@ -207,7 +208,7 @@ fn is_prose_of_a_document(place: &Place<'_>, line: &[u8]) -> bool {
     if !Languages::CONFIGURATION.has(place.source.language) {
         return false;
     }
-    let key = line.trim_ascii_start();
+    let key = line.trimmed_start();
     let key = key.strip_prefix(b"- ").unwrap_or(key);
     let key = key.strip_prefix(b"\"").unwrap_or(key);
     ["description", "title", "summary", "message", "name:", "name\"", "help", "comment", "label"]
@@ -217,11 +218,11 @@ fn is_prose_of_a_document(place: &Place<'_>, line: &[u8]) -> bool {
 
 /// Whether a command line begins with a command that prints.
 pub(in crate::scan) fn prints(line: &[u8]) -> bool {
-    let line = line.trim_ascii_start();
+    let line = line.trimmed_start();
     let line = line.strip_prefix(b"@").unwrap_or(line);
     let line = [&b"- "[..], b"run: ", b"RUN "]
         .iter()
-        .fold(line, |line, start| line.strip_prefix(*start).unwrap_or(line).trim_ascii_start());
+        .fold(line, |line, start| line.strip_prefix(*start).unwrap_or(line).trimmed_start());
     let begins: &[&[u8]] = &[
         b"echo ", b"printf ", b"print ", b"say ", b"die ", b"warn ", b"info ", b"log ", b"error ", b"fail ",
         b"usage", b"einfo ", b"ewarn ", b"elog ", b"msg ",
@@ -237,7 +238,7 @@ pub(in crate::scan) fn prints(line: &[u8]) -> bool {
 pub(in crate::scan) fn is_true_in_a_property_list(place: &Place<'_>) -> bool {
     let after = place.source.after(place.end, 80);
     match after.strip_prefix(b"</key>") {
-        Some(rest) => rest.trim_ascii_start().starts_with(b"<true"),
+        Some(rest) => rest.trimmed_start().starts_with(b"<true"),
         None => place.value() == Value::True,
     }
 }
@@ -301,7 +302,7 @@ fn begins_a_command(place: &Place<'_>) -> bool {
         return place.source.language != Language::Json;
     }
     let before = place.source.bytes.get(place.region.start..place.at).unwrap_or_default();
-    let before = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let before = before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().trimmed_end();
     let ends: &[&[u8]] = &[
         b"", b"sudo", b"&&", b";", b"|", b"(", b"`", b"{", b"=", b"-c", b"/bin/", b"exec", b"then", b"do",
         b"!", b"if", b"time", b"'", b"\"", b"@", b"run:", b":", b"while", b"until", b"not", b"eval",
@@ -392,15 +393,15 @@ fn words_of_a_command(text: &[u8], in_string: bool) -> Vec<Vec<u8>> {
                 Some(&next) if in_string && (next == b'"' || next == b'\'') => {}
                 Some(&next) => {
                     at += 1;
-                    word.get_or_insert_default().push(next);
+                    word.get_or_insert_with(Default::default).push(next);
                 }
                 None => {}
             },
             (Some(open), byte) if byte == open => quote = None,
-            (Some(_), byte) => word.get_or_insert_default().push(byte),
+            (Some(_), byte) => word.get_or_insert_with(Default::default).push(byte),
             (None, b'"' | b'\'') => {
                 quote = Some(byte);
-                word.get_or_insert_default();
+                word.get_or_insert_with(Default::default);
             }
             (None, b'\n' | b';' | b'|' | b'`') => break,
             // A comment.
@@ -408,7 +409,7 @@ fn words_of_a_command(text: &[u8], in_string: bool) -> Vec<Vec<u8>> {
             (None, b'&') if text.get(at) == Some(&b'&') || text.get(at) == Some(&b' ') => break,
             (None, b')') if word.is_none() => break,
             (None, b' ' | b'\t' | b'\r') => words.extend(word.take()),
-            (None, byte) => word.get_or_insert_default().push(byte),
+            (None, byte) => word.get_or_insert_with(Default::default).push(byte),
         }
     }
     words.extend(word);

@@ -3,6 +3,7 @@
 //!
 //! Knows bytes. Called by the table of idioms.
 
+use crate::backports::Trim;
 use crate::scan::place::{contains, is_of_name, Place};
 
 /// The value after `name:`, `name =`, `name =>` or `name `, without its quotes.
@@ -37,12 +38,12 @@ fn is_about_tls(place: &Place<'_>) -> bool {
 /// HAProxy: in the line of a server, not in the line of a port on which it listens.
 pub(super) fn is_of_haproxys_server(place: &Place<'_>) -> bool {
     let line = place.source.line_before(place.at);
-    contains(line, "ssl") && !line.trim_ascii_start().starts_with(b"bind")
+    contains(line, "ssl") && !line.trimmed_start().starts_with(b"bind")
 }
 
 /// Kconfig: `NAME=y`.
 pub(super) fn is_yes_of_kconfig(place: &Place<'_>) -> bool {
     let (start, end) = place.word();
-    place.source.line_before(start).trim_ascii().is_empty()
-        && place.source.line_after(end).trim_ascii_end() == b"=y"
+    place.source.line_before(start).trimmed().is_empty()
+        && place.source.line_after(end).trimmed_end() == b"=y"
 }

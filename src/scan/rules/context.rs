@@ -1,6 +1,7 @@
 //! The context of a value: the key that it is assigned to, the call that it is passed to, the key of its block of
 //! configuration.
 
+use crate::backports::Trim;
 use crate::scan::languages::Language;
 use crate::scan::place::{is_of_name, Source};
 
@@ -10,38 +11,38 @@ const BLOCK: usize = 1500;
 /// The key of a value in code or configuration, from the text before the value (and its quote) in the line: `key = `,
 /// `"key": `, `key => `, `("key", `, `key=`, `key := new URL(`.
 pub(super) fn key_of(before: &[u8]) -> Option<&[u8]> {
-    if let Some(definition) = before.trim_ascii_start().strip_prefix(b"#define ") {
-        let definition = definition.trim_ascii();
+    if let Some(definition) = before.trimmed_start().strip_prefix(b"#define ") {
+        let definition = definition.trimmed();
         let length = definition.iter().take_while(|byte| is_of_name(**byte)).count();
         return Some(&definition[..length]).filter(|name| !name.is_empty() && name.len() == definition.len());
     }
-    let mut rest = before.trim_ascii_end();
+    let mut rest = before.trimmed_end();
     // Conversions around the value: `new URL(`, `Uri.parse(`, `[`.
     for _ in 0..3 {
         let Some(outer) = rest.strip_suffix(b"(").or(rest.strip_suffix(b"[")).or(rest.strip_suffix(b"{"))
         else {
             break;
         };
-        let outer = outer.trim_ascii_end();
+        let outer = outer.trimmed_end();
         let name = outer.iter().rev().take_while(|byte| is_of_name(**byte) || b".:!&".contains(byte)).count();
         // `api:new URL(` without a space has taken the colon too, which is rare and costs nothing.
-        rest = outer[..outer.len() - name].trim_ascii_end();
-        rest = rest.strip_suffix(b"new").unwrap_or(rest).trim_ascii_end();
-        rest = rest.strip_suffix(b"await").unwrap_or(rest).trim_ascii_end();
+        rest = outer[..outer.len() - name].trimmed_end();
+        rest = rest.strip_suffix(b"new").unwrap_or(rest).trimmed_end();
+        rest = rest.strip_suffix(b"await").unwrap_or(rest).trimmed_end();
     }
     let separators: &[&[u8]] = &[b"=>", b":=", b"??=", b"?=", b"+=", b"||=", b"=", b":", b","];
     let is_argument = rest.ends_with(b",");
-    let rest = separators.iter().find_map(|separator| rest.strip_suffix(*separator))?.trim_ascii_end();
+    let rest = separators.iter().find_map(|separator| rest.strip_suffix(*separator))?.trimmed_end();
     // A type is between: `url: String =`.
     let rest = match rest.iter().rposition(|byte| *byte == b':') {
         Some(colon)
-            if before.trim_ascii_end().ends_with(b"=")
+            if before.trimmed_end().ends_with(b"=")
                 && rest[colon + 1..]
-                    .trim_ascii()
+                    .trimmed()
                     .iter()
                     .all(|byte| is_of_name(*byte) || b"<>?[]&' ".contains(byte)) =>
         {
-            rest[..colon].trim_ascii_end()
+            rest[..colon].trimmed_end()
         }
         _ => rest,
     };
@@ -81,18 +82,18 @@ pub(super) fn name_of_list<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8
     if before[open] == b'(' {
         return None;
     }
-    let mut outer = before[..open].trim_ascii_end();
+    let mut outer = before[..open].trimmed_end();
     for part in [&b"new[]"[..], b"new string[]", b"new List<string>", b"new"] {
-        outer = outer.strip_suffix(part).unwrap_or(outer).trim_ascii_end();
+        outer = outer.strip_suffix(part).unwrap_or(outer).trimmed_end();
     }
     let outer =
-        outer.strip_suffix(b"=>").or(outer.strip_suffix(b"=")).or(outer.strip_suffix(b":"))?.trim_ascii_end();
+        outer.strip_suffix(b"=>").or(outer.strip_suffix(b"=")).or(outer.strip_suffix(b":"))?.trimmed_end();
     // C#: `{ get; protected set; }` is between.
     let outer = match outer.strip_suffix(b"}") {
         Some(accessors) => &accessors[..accessors.iter().rposition(|byte| *byte == b'{')?],
         None => outer,
     };
-    let outer = outer.trim_ascii_end();
+    let outer = outer.trimmed_end();
     let outer = outer.strip_suffix(b"[]").unwrap_or(outer);
     let outer = outer.strip_suffix(b"\"").or(outer.strip_suffix(b"'")).unwrap_or(outer);
     let length = outer.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b'-').count();
@@ -117,14 +118,14 @@ fn yaml_block<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8]> {
     let own = indent(line);
     let is_item = line[own..].starts_with(b"-");
     let above = source.before(at - line.len().min(at), BLOCK);
-    let mut lines = above.rsplit(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let mut lines = above.rsplit(|byte| *byte == b'\n').filter(|line| !line.trimmed().is_empty());
     let parent = lines.find(|line| {
         let of_line = indent(line);
         let begins_item = line[of_line..].starts_with(b"-");
-        (of_line < own || is_item && of_line == own && !begins_item) && line.trim_ascii_end().ends_with(b":")
+        (of_line < own || is_item && of_line == own && !begins_item) && line.trimmed_end().ends_with(b":")
             || of_line == 0 && own > 0 && !begins_item
     })?;
-    let parent = parent.trim_ascii();
+    let parent = parent.trimmed();
     let parent = parent.strip_prefix(b"- ").unwrap_or(parent);
     Some(parent.strip_suffix(b":").unwrap_or(parent))
 }
@@ -137,9 +138,9 @@ fn json_block<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8]> {
             b'}' | b']' => depth += 1,
             b'{' | b'[' if depth > 0 => depth -= 1,
             b'{' | b'[' => {
-                let outer = before[..index].trim_ascii_end();
+                let outer = before[..index].trimmed_end();
                 if let Some(key) =
-                    outer.strip_suffix(b":").and_then(|key| key.trim_ascii_end().strip_suffix(b"\""))
+                    outer.strip_suffix(b":").and_then(|key| key.trimmed_end().strip_suffix(b"\""))
                 {
                     let start = key.iter().rposition(|byte| *byte == b'"').map_or(0, |quote| quote + 1);
                     return Some(&key[start..]);

@@ -8,6 +8,7 @@ use super::context::{block_of, key_of, name_of_list};
 use super::fetchers::{fetches, runs_a_fetcher};
 use super::keys::{key_says, words_of, KeySays};
 use super::wrappers::outside_of_wrappers;
+use crate::backports::Trim;
 use crate::scan::languages::{Language, Languages};
 use crate::scan::place::{contains, is_of_name, Place, Source};
 use crate::scan::tokens::Kind;
@@ -136,13 +137,13 @@ pub(in crate::scan) fn is_sure(place: &Place<'_>, candidate: &Candidate<'_>) -> 
 
 /// The name that the value is assigned to: in the line, in its string, or the name of its list.
 fn name_of<'a>(source: &Source<'a>, from: usize, at: usize) -> Option<&'a [u8]> {
-    let glued = source.bytes.get(from + 1..at).filter(|before| !before.trim_ascii().is_empty());
+    let glued = source.bytes.get(from + 1..at).filter(|before| !before.trimmed().is_empty());
     if let Some(name) = glued.and_then(key_of) {
         return Some(name);
     }
     let before = source.line_before(from);
-    let before = if before.trim_ascii().is_empty() { source.before(from, 120) } else { before };
-    let before = before.trim_ascii_end();
+    let before = if before.trimmed().is_empty() { source.before(from, 120) } else { before };
+    let before = before.trimmed_end();
     // In scripts the region of a string does not contain its quote.
     let before = before.strip_suffix(b"\"").or(before.strip_suffix(b"'")).unwrap_or(before);
     let mark = before.iter().rev().take(2).take_while(|byte| b"fFrRbBuUL@$c".contains(byte)).count();
@@ -153,12 +154,12 @@ fn name_of<'a>(source: &Source<'a>, from: usize, at: usize) -> Option<&'a [u8]> 
 
 /// The name of the function whose first statement returns the value: `def api_url(self): return "http://…"`.
 fn name_of_function<'a>(source: &Source<'a>, from: usize) -> Option<&'a [u8]> {
-    let before = source.before(from, 300).trim_ascii_end();
-    let before = before.strip_suffix(b"return").unwrap_or(before).trim_ascii_end();
-    let mut header = before.strip_suffix(b"{").or(before.strip_suffix(b":"))?.trim_ascii_end();
+    let before = source.before(from, 300).trimmed_end();
+    let before = before.strip_suffix(b"return").unwrap_or(before).trimmed_end();
+    let mut header = before.strip_suffix(b"{").or(before.strip_suffix(b":"))?.trimmed_end();
     // C#: a property with `{ get { return`.
     if let Some(property) = header.strip_suffix(b"get") {
-        header = property.trim_ascii_end().strip_suffix(b"{")?.trim_ascii_end();
+        header = property.trimmed_end().strip_suffix(b"{")?.trimmed_end();
     }
     let start = header.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let line = &header[start..];
@@ -315,7 +316,7 @@ pub(super) fn calls_around<'a>(source: &Source<'a>, at: usize) -> impl Iterator<
                 b')' | b'}' | b']' => depth += 1,
                 b'(' | b'{' | b'[' if depth > 0 => depth -= 1,
                 b'(' => {
-                    let name = before[..index].trim_ascii_end();
+                    let name = before[..index].trimmed_end();
                     let name = name.strip_suffix(b"!").unwrap_or(name);
                     let length = name
                         .iter()
@@ -326,7 +327,7 @@ pub(super) fn calls_around<'a>(source: &Source<'a>, at: usize) -> impl Iterator<
                 }
                 // A block, not an object of options.
                 b'{' if ![b'(', b',', b':', b'[']
-                    .contains(before[..index].trim_ascii_end().last().unwrap_or(&b' ')) =>
+                    .contains(before[..index].trimmed_end().last().unwrap_or(&b' ')) =>
                 {
                     end = 0;
                 }
@@ -404,7 +405,7 @@ fn is_used(source: &Source<'_>, at: usize, name: &[u8]) -> bool {
         }
         // From here on the name has another value.
         let is_assigned =
-            after.trim_ascii_start().starts_with(b"=") && !after.trim_ascii_start().starts_with(b"==");
+            after.trimmed_start().starts_with(b"=") && !after.trimmed_start().starts_with(b"==");
         if scope == Scope::Local && is_assigned && found > line_end {
             return false;
         }
@@ -457,16 +458,16 @@ fn is_of_a_class(source: &Source<'_>, at: usize, line: &[u8]) -> bool {
     let indent = |line: &[u8]| line.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     let own = indent(line);
     let above = source.before(at - line.len().min(at), 4000);
-    let mut lines = above.rsplit(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    let mut lines = above.rsplit(|byte| *byte == b'\n').filter(|line| !line.trimmed().is_empty());
     own > 0
         && lines
             .find(|line| indent(line) < own)
-            .is_some_and(|line| line.trim_ascii_start().starts_with(b"class "))
+            .is_some_and(|line| line.trimmed_start().starts_with(b"class "))
 }
 
 /// XML: the name of the element or attribute with the value.
 fn element_of(before: &[u8]) -> Option<&[u8]> {
-    let before = before.trim_ascii_end();
+    let before = before.trimmed_end();
     let before = match before.strip_suffix(b">") {
         Some(tag) => tag,
         None => before.strip_suffix(b"\"").or(before.strip_suffix(b"'"))?.strip_suffix(b"=")?,

@@ -3,6 +3,7 @@
 //! Knows bytes. Called by `urls` and `evidence`.
 
 use super::keys::words_of;
+use crate::backports::Trim;
 use crate::scan::place::is_of_name;
 
 /// Whether a command that fetches is there.
@@ -51,7 +52,6 @@ pub(super) fn runs_a_fetcher(line: &[u8]) -> bool {
         return false;
     }
     let is_name = command.iter().all(|byte| is_of_name(*byte) || b"-.:/".contains(byte));
-    let is_argument =
-        line.trim_ascii_end().len() < line.len() || line.ends_with(b"\"") || line.ends_with(b"'");
+    let is_argument = line.trimmed_end().len() < line.len() || line.ends_with(b"\"") || line.ends_with(b"'");
     is_name && is_argument && words_of(command).any(|word| WORDS.contains(&word.as_str()))
 }

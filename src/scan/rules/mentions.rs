@@ -5,6 +5,7 @@
 
 use super::context::key_of;
 use super::keys::key_says;
+use crate::backports::Trim;
 use crate::scan::languages::Language;
 use crate::scan::place::{contains, is_of_name, Place, Source};
 use crate::scan::tokens::Region;
@@ -69,9 +70,8 @@ pub(super) fn is_of_a_card(place: &Place<'_>) -> bool {
         let start = line.iter().position(|byte| !b" \t-\"'".contains(byte)).unwrap_or(line.len());
         let rest = &line[start..];
         let length = rest.iter().take_while(|byte| is_of_name(**byte)).count();
-        let after = rest[length..].trim_ascii_start();
-        let after =
-            after.strip_prefix(b"\"").or(after.strip_prefix(b"'")).unwrap_or(after).trim_ascii_start();
+        let after = rest[length..].trimmed_start();
+        let after = after.strip_prefix(b"\"").or(after.strip_prefix(b"'")).unwrap_or(after).trimmed_start();
         if after.starts_with(b":") || after.starts_with(b"=") {
             rest[..length].to_vec()
         } else {
@@ -131,7 +131,7 @@ pub(super) fn is_of_a_sample(place: &Place<'_>, region: &Region) -> bool {
             return false;
         }
     }
-    let announced = source.line_before(region.from).trim_ascii();
+    let announced = source.line_before(region.from).trimmed();
     let first = announced.split(|byte| !is_of_name(*byte)).next().unwrap_or_default();
     let tag = announced.rsplit(|byte| !is_of_name(*byte)).next().unwrap_or_default();
     let is_named = key_of(announced).is_some_and(|key| key_says(key).is_no_address_anywhere());
@@ -183,11 +183,11 @@ fn object_around<'a>(source: &Source<'a>, at: usize) -> Option<&'a [u8]> {
         }
         false
     })?;
-    let outer = before[..open].trim_ascii_end();
-    let outer = outer.strip_suffix(b"()").unwrap_or(outer).trim_ascii_end();
+    let outer = before[..open].trimmed_end();
+    let outer = outer.strip_suffix(b"()").unwrap_or(outer).trimmed_end();
     let length = outer.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b'.').count();
     let (rest, name) = outer.split_at(outer.len() - length);
-    rest.trim_ascii_end().ends_with(b"new").then_some(name)
+    rest.trimmed_end().ends_with(b"new").then_some(name)
 }
 
 /// `translate("x", { url: "http://…" })`: an address in the text for a person.
@@ -195,7 +195,7 @@ pub(super) fn is_translated(place: &Place<'_>, region: &Region) -> bool {
     const CALLS: &[&str] = &["translate", "t", "_", "gettext", "formatMessage", "trans", "i18n", "$t"];
     let before = place.source.before(region.from, 300);
     let Some(open) = before.iter().rposition(|byte| *byte == b'{') else { return false };
-    let outer = before[..open].trim_ascii_end();
+    let outer = before[..open].trimmed_end();
     if before[open..].contains(&b'}') || !outer.ends_with(b",") {
         return false;
     }

@@ -4,13 +4,14 @@
 //! Knows bytes. Called by the table of idioms.
 
 use super::bodies::{body_after, braces, without_comments, BODY};
+use crate::backports::Trim;
 use crate::scan::place::{contains, is_of_name, Place};
 
 /// JavaScript: `name: () => undefined`, `name() {}`.
 pub(in crate::scan) fn says_nothing(place: &Place<'_>) -> bool {
     let Some(body) = body_after(place) else { return false };
-    let body = body.trim_ascii();
-    let body = body.strip_prefix(b"return").unwrap_or(body).trim_ascii();
+    let body = body.trimmed();
+    let body = body.strip_prefix(b"return").unwrap_or(body).trimmed();
     let body = body.strip_suffix(b";").unwrap_or(body);
     [&b""[..], b"undefined", b"null", b"true", b"void 0"].contains(&body)
 }
@@ -18,8 +19,8 @@ pub(in crate::scan) fn says_nothing(place: &Place<'_>) -> bool {
 /// JavaScript: `(request, callback) => callback(0)`.
 pub(in crate::scan) fn calls_back_with_zero(place: &Place<'_>) -> bool {
     let Some(body) = body_after(place) else { return false };
-    let body = body.trim_ascii();
-    let body = body.strip_suffix(b";").unwrap_or(body).trim_ascii_end();
+    let body = body.trimmed();
+    let body = body.strip_suffix(b";").unwrap_or(body).trimmed_end();
     let name = body.iter().take_while(|byte| is_of_name(**byte)).count();
     name > 0 && &body[name..] == b"(0)"
 }
@@ -45,7 +46,7 @@ pub(in crate::scan) fn is_of_a_client_of_node(place: &Place<'_>) -> bool {
     let after = place.source.after(place.end, BODY);
     let rest = after.split(|byte| *byte == b'}').next().unwrap_or_default();
     let is_asking = contains(&before[open..], "requestCert") || contains(rest, "requestCert");
-    let call = before[..open].trim_ascii_end().strip_suffix(b"(").unwrap_or_default();
+    let call = before[..open].trimmed_end().strip_suffix(b"(").unwrap_or_default();
     let name = call.iter().rev().take_while(|byte| is_of_name(**byte)).count();
     let name = &call[call.len() - name..];
     !is_asking && !contains(name, "reateServer") && !name.ends_with(b"Server")

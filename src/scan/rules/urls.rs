@@ -12,6 +12,7 @@ use super::mentions::{
     is_a_pattern, is_of_a_card, is_of_a_link, is_of_a_preview, is_of_a_sample, is_translated, opens_a_page,
 };
 use super::wrappers::{ends_of_wrappers, is_shown_only, outside_of_wrappers};
+use crate::backports::Trim;
 use crate::scan::findings::{PLAIN_HTTP_BUILT_URL, PLAIN_HTTP_NAMED_HOST};
 use crate::scan::languages::Language;
 use crate::scan::place::{contains, is_of_name, Place};
@@ -162,8 +163,8 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
     }
     let before = without_prefix(source.line_before(region.from));
     let before =
-        if before.trim_ascii().is_empty() { without_prefix(source.before(region.from, 120)) } else { before };
-    let before = before.trim_ascii_end();
+        if before.trimmed().is_empty() { without_prefix(source.before(region.from, 120)) } else { before };
+    let before = before.trimmed_end();
     let compares: &[&[u8]] = &[
         b"==", b"!=", b"=~", b"~=", b" in", b"case", b"when", b"<=>", b" is", b" eq", b"raise", b"throw",
         b"import", b"from", b"require", b"echo", b"print", b"puts",
@@ -185,7 +186,7 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
     if is_proxy || key.is_some_and(|key| is_no_address(key, &candidate.host)) {
         return false;
     }
-    let begins_its_line = source.line_before(region.from).trim_ascii().is_empty();
+    let begins_its_line = source.line_before(region.from).trimmed().is_empty();
     let is_an_item = (key.is_none() || begins_its_line)
         && name_of_list(source, region.from).is_some_and(|name| key_says(name).is_no_address_anywhere());
     if is_an_item {
@@ -210,10 +211,10 @@ fn of_program(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) -> bool 
 /// `{"http://acme.io/ns/geo": "geo"}`: the key of a table is a name. The proxy of a scheme is not requested either.
 fn is_a_key_of_a_table(place: &Place<'_>, region: &Region) -> bool {
     let source = place.source;
-    let after = source.from(region.to).trim_ascii_start();
+    let after = source.from(region.to).trimmed_start();
     let is_key = after.starts_with(b"=>") || after.starts_with(b":") && !after.starts_with(b"::");
     // The second half of `a ? b : c` ends in a colon too.
-    let before = source.before(region.from, 300).trim_ascii_end();
+    let before = source.before(region.from, 300).trimmed_end();
     is_key && before.last().is_some_and(|last| b"{[,(".contains(last))
 }
 
@@ -229,7 +230,7 @@ fn is_compared_in_a_tuple(line: &[u8]) -> bool {
         }
         false
     });
-    let outer = open.map_or(&line[..0], |open| line[..open].trim_ascii_end());
+    let outer = open.map_or(&line[..0], |open| line[..open].trimmed_end());
     [&b"=="[..], b"!=", b" in"].iter().any(|mark| outer.ends_with(mark))
 }
 
@@ -257,7 +258,7 @@ fn only_parses(place: &Place<'_>, candidate: &Candidate<'_>, region: &Region) ->
 
 /// `url.Parse(fmt.Sprintf("http://%s", host))`: with one call between.
 fn is_in_parser(line: &[u8]) -> bool {
-    let outside = line.trim_ascii_end().strip_suffix(b"(").map(|call| {
+    let outside = line.trimmed_end().strip_suffix(b"(").map(|call| {
         let name = call.iter().rev().take_while(|byte| is_of_name(**byte) || **byte == b'.').count();
         &call[..call.len() - name]
     });
@@ -281,7 +282,7 @@ fn without_prefix(before: &[u8]) -> &[u8] {
 fn begins_the_value(place: &Place<'_>, region: &Region, host: &str) -> bool {
     let before = place.source.bytes.get(region.start..place.at).unwrap_or_default();
     let before = without_default(before.rsplit(|byte| *byte == b'\n').next().unwrap_or_default());
-    let trimmed = before.trim_ascii_end();
+    let trimmed = before.trimmed_end();
     if trimmed.is_empty() {
         return true;
     }
@@ -311,7 +312,7 @@ fn is_put_together(place: &Place<'_>, region: &Region) -> bool {
     if place.source.bytes.get(place.at..region.end).unwrap_or_default() != b"http://" {
         return false;
     }
-    let after = place.source.line_after(region.to).trim_ascii_start();
+    let after = place.source.line_after(region.to).trimmed_start();
     match (place.source.language, after) {
         (_, [b'+', ..]) | (Language::C, [b'<', b'<', ..]) | (Language::Php, [b'.', ..]) => true,
         (Language::C, [first, ..]) => first.is_ascii_uppercase(),
@@ -337,7 +338,7 @@ fn of_configuration(place: &Place<'_>, candidate: &Candidate<'_>, end: usize) ->
         _ => (place.at, true),
     };
     let line = without_default(source.line_before(from));
-    let before = line.trim_ascii_end();
+    let before = line.trimmed_end();
     // systemd: `ExecStart=/usr/bin/agent --server http://…`.
     let is_option_of_a_unit = before.starts_with(b"Exec")
         && before
@@ -373,10 +374,9 @@ fn of_shell(place: &Place<'_>, candidate: &Candidate<'_>) -> bool {
     let line = place.source.line_before(place.at);
     let begins_default = default_of(line).is_some();
     let line = without_default(line);
-    let before = line.trim_ascii_end();
+    let before = line.trimmed_end();
     // `: "${API:=http://…}"` sets it too.
-    if begins_default
-        && [&b": "[..], b": \""].iter().any(|begin| line.trim_ascii_start() == begin.trim_ascii_end())
+    if begins_default && [&b": "[..], b": \""].iter().any(|begin| line.trimmed_start() == begin.trimmed_end())
     {
         return true;
     }
@@ -429,7 +429,7 @@ fn of_xml(place: &Place<'_>) -> bool {
     ];
     let source = place.source;
     let before = source.before(place.at, 200);
-    let value = before.trim_ascii_end();
+    let value = before.trimmed_end();
     if !value.ends_with(b">") && !value.ends_with(b"\"") && !value.ends_with(b"'") {
         return false;
     }

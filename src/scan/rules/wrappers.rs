@@ -3,6 +3,7 @@
 //!
 //! Knows bytes. Called by `urls`.
 
+use crate::backports::Trim;
 use crate::scan::place::is_of_name;
 
 /// Calls that convert their argument to an address or a string, by the last part of their name.
@@ -39,10 +40,10 @@ const MAKERS: &[&str] = &[
 
 /// The text before a string, without calls that convert it to an address: `x !=` for `x != URI.create(`.
 pub(super) fn outside_of_wrappers(before: &[u8]) -> &[u8] {
-    let mut rest = before.trim_ascii_end();
+    let mut rest = before.trimmed_end();
     for _ in 0..3 {
         // Swift names the argument: `URL(string:`.
-        let call = rest.strip_suffix(b"string:").map_or(rest, |call| call.trim_ascii_end());
+        let call = rest.strip_suffix(b"string:").map_or(rest, |call| call.trimmed_end());
         let Some(call) = call.strip_suffix(b"(") else { break };
         let length = call.iter().rev().take_while(|byte| is_of_name(**byte) || b".:".contains(byte)).count();
         let name = &call[call.len() - length..];
@@ -51,26 +52,26 @@ pub(super) fn outside_of_wrappers(before: &[u8]) -> &[u8] {
         if !MAKERS.contains(&last.as_str()) {
             break;
         }
-        rest = call[..call.len() - length].trim_ascii_end();
-        rest = rest.strip_suffix(b"new").unwrap_or(rest).trim_ascii_end();
+        rest = call[..call.len() - length].trimmed_end();
+        rest = rest.strip_suffix(b"new").unwrap_or(rest).trimmed_end();
     }
     rest
 }
 
 /// The text after a string, without the ends of such calls.
 pub(super) fn ends_of_wrappers(after: &[u8]) -> &[u8] {
-    let mut rest = after.trim_ascii_start();
+    let mut rest = after.trimmed_start();
     let mut closed = 0;
     while closed < 3 {
         let Some(next) = rest.strip_prefix(b")") else { break };
-        rest = next.trim_ascii_start();
-        rest = rest.strip_prefix(b".unwrap()").unwrap_or(rest).trim_ascii_start();
+        rest = next.trimmed_start();
+        rest = rest.strip_prefix(b".unwrap()").unwrap_or(rest).trimmed_start();
         closed += 1;
     }
     // `f("…") in x` and `"…").length` say nothing about the string itself; only a comparison reaches through.
     let compares = [&b"=="[..], b"!=", b".equals("].iter().any(|mark| rest.starts_with(mark));
     if closed > 0 && !compares {
-        return after.trim_ascii_start();
+        return after.trimmed_start();
     }
     rest
 }
@@ -92,8 +93,8 @@ pub(super) fn is_shown_only(before: &[u8]) -> bool {
         b"redirect_to",
         b"link_to",
     ];
-    let line = before.trim_ascii_start();
-    let line = line.strip_prefix(b"<?php").unwrap_or(line).trim_ascii_start();
+    let line = before.trimmed_start();
+    let line = line.strip_prefix(b"<?php").unwrap_or(line).trimmed_start();
     let length = line.iter().take_while(|byte| is_of_name(**byte)).count();
     let rest = &line[length..];
     WORDS.contains(&&line[..length]) && (rest.is_empty() || rest.starts_with(b" ")) && !rest.contains(&b'(')

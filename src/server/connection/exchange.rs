@@ -263,8 +263,11 @@ fn respond<S: Stream>(
 /// The answer for a handler that returns an interim status (1xx).
 #[cold]
 fn not_final(response: &Response, buffers: &Buffers<'_>) -> Response {
-    let line = format_args!("a handler {}", router::not_final(response.status));
-    buffers.context.log_fault("a status that is not final", buffers.now(), line);
+    buffers.context.log_fault(
+        "a status that is not final",
+        buffers.now(),
+        format_args!("a handler {}", router::not_final(response.status)),
+    );
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 

@@ -416,16 +416,22 @@ fn read_piece(
         Some(Ok(read)) if read <= most => Ok(read),
         // Bytes beyond the buffer's filled part may belong to another client.
         Some(Ok(read)) => {
-            let line = format_args!(
-                "a response's reader says that it gave {read} bytes where it was asked for {most}"
+            buffers.context.log_fault(
+                "a response's reader failed",
+                buffers.now(),
+                format_args!(
+                    "a response's reader says that it gave {read} bytes where it was asked for {most}"
+                ),
             );
-            buffers.context.log_fault("a response's reader failed", buffers.now(), line);
             Err(io::ErrorKind::Other.into())
         }
         Some(Err(error)) => {
             let error = escape::shown(&error);
-            let line = format_args!("a response's reader failed, and the connection was cut: {error}");
-            buffers.context.log_fault("a response's reader failed", buffers.now(), line);
+            buffers.context.log_fault(
+                "a response's reader failed",
+                buffers.now(),
+                format_args!("a response's reader failed, and the connection was cut: {error}"),
+            );
             Err(io::ErrorKind::Other.into())
         }
         None => Err(io::ErrorKind::Other.into()),

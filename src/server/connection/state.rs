@@ -417,9 +417,9 @@ impl<S: Stream> Connection<S> {
                 log::debug!("{peer}: closed after being idle (limit {limit})");
             }
             Some(limit) => {
-                let line =
-                    format_args!("{peer}: closed, because nothing came or went for too long (limit {limit})");
-                buffers.context.log_refusal(limit.name(), buffers.now(), line);
+                const WHY: &str = "because nothing came or went for too long";
+                let (name, now) = (limit.name(), buffers.now());
+                buffers.context.log_refusal(name, now, format_args!("{peer}: closed, {WHY} (limit {limit})"));
             }
             None => {}
         }

@@ -18,6 +18,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use super::state::Connection;
 use super::step::Turn;
 use super::transport::{Stream, Transport};
+use crate::backports;
 use crate::http::clear_credentials::CredentialNames;
 use crate::http::response_head::FieldNames;
 use crate::limits::body_memory::Budget;
@@ -133,7 +134,8 @@ impl World {
         let tls = Arc::new(Live::new(vec![identity], None).unwrap());
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone()).unwrap();
-        #[allow(unused_mut, reason = "it changes with a feature")]
+        // It changes with a feature.
+        #[allow(unused_mut)]
         let mut provider = rustls::crypto::ring::default_provider();
         #[cfg(feature = "post-quantum")]
         provider.kx_groups.insert(0, crate::tls::post_quantum::OFFERED);
@@ -181,7 +183,7 @@ impl World {
 
     /// The key, in the poller, of a connection that is with a worker.
     fn key(&self) -> usize {
-        let (end, mut other) = io::pipe().unwrap();
+        let (end, mut other) = backports::pipe().unwrap();
         let transport =
             Transport::new(TcpStream::from(OwnedFd::from(end)), self.shared.tls.config()).unwrap();
         let peer = peer();

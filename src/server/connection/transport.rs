@@ -386,7 +386,10 @@ impl<S: Stream> Socket<S> {
         while matches!(&result, Err(error) if error.kind() == ErrorKind::Interrupted) {
             result = self.under.read(out);
         }
-        result.inspect_err(|error| self.readable &= error.kind() != ErrorKind::WouldBlock)
+        if matches!(&result, Err(error) if error.kind() == ErrorKind::WouldBlock) {
+            self.readable = false;
+        }
+        result
     }
 
     /// Notes whether the connection begins as TLS does. An error if not.

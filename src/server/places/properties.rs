@@ -332,7 +332,7 @@ impl Round {
                 let first = self.places.timers.first();
                 let wakes = self.places.settle(Outcome::Park(connection, parking), &mut dropped);
                 self.model_park(key, parking);
-                let is_first = first.is_none_or(|(first, _)| parking.deadline < first);
+                let is_first = first.map_or(true, |(first, _)| parking.deadline < first);
                 let is_watched = !self.places.watching || parking.deadline >= self.places.watch_ends;
                 let parked = self.known[&key].at == At::Parked;
                 assert_eq!(wakes, parked && is_first && !is_watched);
@@ -347,7 +347,7 @@ impl Round {
         let key = self.held[index].key;
         let has_room = self.waiting.is_empty() && self.inside() < READERS;
         let known = self.known.get_mut(&key).unwrap();
-        if self.places.watches.is_multiple_of(2) && !known.gone {
+        if self.places.watches % 2 == 0 && !known.gone {
             // The response is about to begin, and its reader is asked later.
             known.has_reader_place |= has_room;
             assert_eq!(self.places.take_reader_place(key), known.has_reader_place);
@@ -424,7 +424,7 @@ impl Round {
         let next = self.places.begin_watch();
         let earliest = self.known.values().filter(|known| known.at == At::Parked);
         let earliest = earliest.map(|known| known.deadline).min();
-        assert!(earliest.is_none_or(|earliest| next.is_some_and(|next| next <= earliest)));
+        assert!(earliest.map_or(true, |earliest| next.is_some_and(|next| next <= earliest)));
         assert_eq!(self.places.unwatched_deadline(), None);
     }
 

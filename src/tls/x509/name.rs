@@ -85,11 +85,11 @@ fn string(tag: u8, bytes: &[u8]) -> Option<String> {
         // TeletexString is read as ISO 8859-1, as all programs do.
         0x14 => Some(bytes.iter().map(|&byte| char::from(byte)).collect()),
         // BMPString and UniversalString.
-        0x1e if bytes.len().is_multiple_of(2) => {
+        0x1e if bytes.len() % 2 == 0 => {
             let units = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
             char::decode_utf16(units).collect::<Result<String, _>>().ok()
         }
-        0x1c if bytes.len().is_multiple_of(4) => bytes
+        0x1c if bytes.len() % 4 == 0 => bytes
             .chunks_exact(4)
             .map(|four| char::from_u32(u32::from_be_bytes([four[0], four[1], four[2], four[3]])))
             .collect(),

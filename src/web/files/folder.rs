@@ -80,8 +80,8 @@ impl Folder {
     /// Notes a failure of the system in the log. Returns the status of the answer.
     fn failed(&self, path: &str, error: &io::Error) -> StatusCode {
         let file = self.root.join(path);
-        let text = format_args!("could not read {}: {error}", file.display());
-        handler_call::note("a file cannot be read", text);
+        let file = file.display();
+        handler_call::note("a file cannot be read", format_args!("could not read {file}: {error}"));
         status_of(error)
     }
 }

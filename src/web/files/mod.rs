@@ -21,6 +21,7 @@ use super::content_type;
 use super::disk::Loaded;
 use super::representation::{Representation, IMMUTABLE, NO_CACHE};
 use super::tar;
+use crate::backports::Trim;
 use crate::error::Error;
 use crate::http::folder::with_slash;
 use crate::http::into_response::{not_served, IntoResponse};
@@ -334,9 +335,9 @@ impl Files {
 fn is_navigation(request: &Request<'_>) -> bool {
     let accepts = request.field_lines("accept").any(|line| {
         let mut types = line.split(|&byte| byte == b',');
-        types.any(|of| of.trim_ascii().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html")))
+        types.any(|of| of.trimmed().get(..9).is_some_and(|start| start.eq_ignore_ascii_case(b"text/html")))
     });
-    accepts && request.header("sec-fetch-mode").is_none_or(|mode| mode.eq_ignore_ascii_case("navigate"))
+    accepts && request.header("sec-fetch-mode").map_or(true, |mode| mode.eq_ignore_ascii_case("navigate"))
 }
 
 impl fmt::Debug for Files {

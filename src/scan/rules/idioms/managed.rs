@@ -1,5 +1,6 @@
 //! The check of certificates switched off in Java, Kotlin and C#.
 
+use crate::backports::Trim;
 use crate::scan::findings::*;
 use crate::scan::languages::Language::*;
 use crate::scan::place::contains;
@@ -124,7 +125,7 @@ pub(super) static MANAGED: &[Idiom] = &[
         &[],
         of(&[Java, Ini, Yaml]),
         Test::Also(|place| {
-            let after = place.source.line_after(place.end).trim_ascii();
+            let after = place.source.line_after(place.end).trimmed();
             [&b"="[..], b"=\"\"", b": \"\"", b": ''"].contains(&after) || after.starts_with(b"\", \"\")")
         }),
         &HOSTNAME_CHECK_OFF,

@@ -1,5 +1,6 @@
 //! The check of certificates switched off in JavaScript, TypeScript, Python, PHP and Ruby.
 
+use crate::backports::Trim;
 use crate::scan::findings::*;
 use crate::scan::languages::Language::*;
 use crate::scan::place::{contains, Value};
@@ -258,7 +259,7 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         &[],
         of(&[Python]),
         Test::Also(|place| {
-            let after = place.source.line_after(place.end).trim_ascii_start();
+            let after = place.source.line_after(place.end).trimmed_start();
             after.starts_with(b"='ignore'") || after.starts_with(b"=\"ignore\"")
         }),
         &VERIFICATION_OFF,
@@ -269,7 +270,7 @@ pub(super) static SCRIPTING: &[Idiom] = &[
         &[],
         of(&[Python]),
         Test::Also(|place| {
-            let after = place.source.line_after(place.end).trim_ascii_start();
+            let after = place.source.line_after(place.end).trimmed_start();
             place.value() == Value::Nothing || [&b"=\"none\""[..], b"='none'"].iter().any(|none| after.starts_with(none))
         }),
         &VERIFICATION_OFF,

@@ -1,5 +1,6 @@
 //! The check of certificates switched off in commands, and in the configuration of programs in any language.
 
+use crate::backports::Trim;
 use crate::scan::findings::*;
 use crate::scan::languages::Language::*;
 use crate::scan::rules::idiom::{of, setting, text, Idiom, Test, ALL, ANY_WORD, CONFIGURATION};
@@ -16,16 +17,9 @@ const CURL_CA: &str = "leave it out; for an authority of your own: --cacert ca.p
 const FLAG_CA: &str = "leave it out; for an authority of your own, the option that takes its certificate \
      (--certificate-authority, --cert-dir, --ca-bundle)";
 
-/// An option in a variable.
-const fn option_for_later(needle: &'static str) -> Idiom {
-    text(
-        needle,
-        &[ANY_WORD],
-        of(SHELLS),
-        Test::Also(commands::is_an_option_for_later),
-        &INSECURE_COMMAND,
-        FLAG_CA,
-    )
+/// An option in a variable. (A const function may name a static only since Rust 1.83, so it gets the rule.)
+const fn option_for_later(needle: &'static str, rule: &'static Explanation) -> Idiom {
+    text(needle, &[ANY_WORD], of(SHELLS), Test::Also(commands::is_an_option_for_later), rule, FLAG_CA)
 }
 
 pub(super) static TOOLS: &[Idiom] = &[
@@ -48,11 +42,11 @@ pub(super) static TOOLS: &[Idiom] = &[
         CURL_CA,
     ),
     // With its end, so that it does not hide a longer option with the same beginning.
-    option_for_later("--insecure "),
-    option_for_later("--insecure\""),
-    option_for_later("--insecure'"),
-    option_for_later("--insecure)"),
-    option_for_later("--insecure\n"),
+    option_for_later("--insecure ", &INSECURE_COMMAND),
+    option_for_later("--insecure\"", &INSECURE_COMMAND),
+    option_for_later("--insecure'", &INSECURE_COMMAND),
+    option_for_later("--insecure)", &INSECURE_COMMAND),
+    option_for_later("--insecure\n", &INSECURE_COMMAND),
     text(
         "curlrc",
         &["curlrc"],
@@ -117,9 +111,9 @@ pub(super) static TOOLS: &[Idiom] = &[
         &["LDAPTLS_REQCERT", "TLS_REQCERT"],
         of(&[Shell, Dockerfile, Yaml, Ini, Makefile]),
         Test::Also(|place| {
-            let value = place.source.line_after(place.end).trim_ascii_start();
+            let value = place.source.line_after(place.end).trimmed_start();
             let value =
-                value.strip_prefix(b"=").or(value.strip_prefix(b":")).unwrap_or(value).trim_ascii_start();
+                value.strip_prefix(b"=").or(value.strip_prefix(b":")).unwrap_or(value).trimmed_start();
             [&b"never"[..], b"allow", b"\"never\"", b"'never'"].iter().any(|never| value.starts_with(never))
         }),
         &VERIFICATION_OFF_EVERYWHERE,

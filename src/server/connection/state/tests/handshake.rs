@@ -98,7 +98,10 @@ mod large_hello {
         for at in places(length) {
             let mut talk = world.come();
             let hello = hello(&mut talk);
-            let Some((first, second)) = hello.split_at_checked(at) else { continue };
+            if at > hello.len() {
+                continue;
+            }
+            let (first, second) = hello.split_at(at);
             talk.send_raw(first);
             assert_eq!(limit(talk.turn()), Some(Limit::HandshakeTimeout), "{at}");
             assert!(talk.receive_raw().is_empty(), "{at}");
