@@ -8,6 +8,7 @@ mod support;
 #[allow(dead_code)]
 mod peers;
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::fs::{symlink, FileExt, PermissionsExt};
@@ -20,7 +21,7 @@ use lockgate::web::Files;
 use lockgate::{Request, Response, Router};
 use tempfile::TempDir;
 
-use peers::CURL;
+use peers::{CURL, PYTHON};
 use support::{lines, noise, serve, Client, End, Reply, Serving, Shape};
 
 /// Long past, so that dates and tags are what they are on a device that was not updated just now.
@@ -224,7 +225,49 @@ fn nothing_outside_the_folder_and_nothing_hidden_is_served() {
     let reply = site.ask("/ten.txt", &[("Accept-Encoding", "gzip")]);
     assert_eq!((reply.text(), reply.field("content-encoding")), ("0123456789", None));
     assert_eq!(site.ask("/.well-known/security.txt", &[]).status, 200);
-    assert_eq!(site.ask("/inner.txt", &[]).text(), "0123456789");
+    // A link that stays below is followed where the kernel checks it.
+    let inner = site.ask("/inner.txt", &[]);
+    assert_eq!(inner.status, if env::var_os(WITHOUT_OPENAT2).is_some() { 404 } else { 200 });
+}
+
+/// Set where these tests run without openat2.
+const WITHOUT_OPENAT2: &str = "FILES_WITHOUT_OPENAT2";
+
+/// Forbids system call 437, openat2 on every processor, with this error, and becomes another program.
+const SANDBOX: &str = "
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+error = int(sys.argv[1])
+filter = b''.join(struct.pack('HBBI', *line) for line in [
+    (0x20, 0, 0, 0), (0x15, 0, 1, 437), (0x06, 0, 0, 0x00050000 | error), (0x06, 0, 0, 0x7fff0000)])
+lines = ctypes.create_string_buffer(filter, len(filter))
+program = struct.pack('HP', 4, ctypes.addressof(lines))
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.create_string_buffer(program, len(program)), 0, 0) == 0, ctypes.get_errno()
+os.execv(sys.argv[2], sys.argv[2:])
+";
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_same_holds_where_the_kernel_has_no_openat2_or_a_sandbox_forbids_it() {
+    use rustix::fs::{openat2, Mode, OFlags, ResolveFlags, CWD};
+    let test = "the_same_holds_where_the_kernel_has_no_openat2_or_a_sandbox_forbids_it";
+    if env::var_os(WITHOUT_OPENAT2).is_some() {
+        assert!(openat2(CWD, ".", OFlags::RDONLY, Mode::empty(), ResolveFlags::BENEATH).is_err());
+        return;
+    }
+    let exe = env::current_exe().unwrap();
+    // ENOSYS, and EPERM.
+    for error in ["38", "1"] {
+        let Some(mut python) = PYTHON.command(test, &["-c", SANDBOX, error]) else { return };
+        python.arg(&exe).args(["--exact", test]);
+        python.arg("nothing_outside_the_folder_and_nothing_hidden_is_served");
+        python.arg("a_file_comes_with_its_type_its_length_and_what_a_cache_needs");
+        python.arg("a_list_has_the_names_of_a_folder_as_text");
+        let output = python.env(WITHOUT_OPENAT2, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("4 passed"), "{said}");
+    }
 }
 
 #[test]
