@@ -205,6 +205,7 @@ mod tests {
         drop(partial);
         let mut loaded = Partial::load(dir.path(), "1").unwrap();
         assert_eq!((loaded.offset, &loaded.state), (3, &State { offset: 3, ..state() }));
+        assert_eq!(loaded.file.as_ref().unwrap().metadata().unwrap().len(), 3);
         loaded.append(b"DEF").unwrap();
         loaded.cut(4).unwrap();
         let (name, _) = loaded.complete().unwrap();
