@@ -78,8 +78,7 @@ struct Socket<S> {
     /// The first bytes, when they are not TLS.
     foreign: Vec<u8>,
     sent: u64,
-    /// Whether the bytes that TLS wants to send can wait for the first response, and whether some of them do.
-    holds_back: bool,
+    /// Whether the bytes that TLS wants to send wait for the first response.
     holds_tickets: bool,
     /// The flags for sending.
     flags: SendFlags,
@@ -113,7 +112,6 @@ impl<S: Stream> Transport<S> {
             first: First::Unseen,
             foreign: Vec::new(),
             sent: 0,
-            holds_back: false,
             holds_tickets: false,
             // Some programs that embed the library do not ignore SIGPIPE.
             flags: SendFlags::NOSIGNAL,
@@ -172,26 +170,36 @@ impl<S: Stream> Transport<S> {
     ///
     /// At the end of a handshake rustls has a session ticket for the client. If a request has already come, the ticket is sent
     /// together with the response. Otherwise the next read sends it.
+    ///
+    /// `StreamOwned` would read until the socket has no more. Before each read rustls makes room for 4 KiB behind what it has, so a
+    /// connection that waits for the other half of a message would hold 8 KiB in place of 4. But once the message was whole, that
+    /// read is what gives the room back.
     pub(crate) fn shake_hands(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.stream.sock.holds_back = self.awaits_finished();
-        let mut result = self.stream.read(out);
-        if std::mem::take(&mut self.stream.sock.holds_back) && self.stream.sock.holds_tickets {
-            result = match result {
-                // rustls took the held-back bytes for a full socket, and did not read the plaintext.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.stream.conn.reader().read(out),
-                Err(error) => {
-                    // Sends the alert that tells the reason. rustls does not wait for that either.
-                    if let Err(unsent) = self.flush() {
-                        log::trace!("an alert could not be sent: {unsent}");
-                    }
-                    Err(error)
+        let holds_back = self.awaits_finished();
+        loop {
+            let answers = self.stream.conn.wants_write();
+            if answers {
+                if holds_back {
+                    self.stream.sock.holds_tickets = true;
+                } else {
+                    let _: Flushed = self.flush()?;
                 }
-                Ok(read) => Ok(read),
-            };
-        }
-        match result {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof && !self.is_handshaking() => Ok(0),
-            result => result,
+            }
+            let StreamOwned { conn, sock } = &mut self.stream;
+            match conn.reader().read(out) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            // A client that does not take this side of the handshake is not read either.
+            if !(sock.may_read() || answers) || conn.is_handshaking() && !conn.wants_read() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            if conn.read_tls(sock)? == 0 {
+                return if conn.is_handshaking() { Err(ErrorKind::UnexpectedEof.into()) } else { Ok(0) };
+            }
+            if let Err(error) = conn.process_new_packets() {
+                return Err(self.send_alert(error));
+            }
         }
     }
 
@@ -408,17 +416,7 @@ impl<S: Stream> Socket<S> {
         Ok(())
     }
 
-    /// Keeps the bytes back, as if the stream took none.
-    #[cold]
-    fn hold_tickets(&mut self) -> io::Result<usize> {
-        self.holds_tickets = true;
-        Err(ErrorKind::WouldBlock.into())
-    }
-
     fn send_slices(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        if self.holds_back {
-            return self.hold_tickets();
-        }
         self.holds_tickets = false;
         let sent = self.under.send(slices, self.flags)?;
         self.sent += sent as u64;
