@@ -84,14 +84,15 @@ bench-quick: bench-programs
 # The peers are a workspace of their own, so their dependencies are not lockgate's.
 bench-programs:
 	cargo build --release --features cli
-	cargo build --release --example bench_server
+	cargo build --release --features post-quantum --example bench_server
 	cargo build --profile small --example smallest
 	cargo build --release --manifest-path benches/Cargo.toml --target-dir '$(TARGET)/bench/build'
 
 instructions:
 	@tests/install.sh valgrind=valgrind
-	cargo build --release --features cli --example bench_server
-	cargo test --release --features cli --test instructions
+	cargo build --release --features cli
+	cargo build --release --features cli,post-quantum --example bench_server --example instructions
+	'$(TARGET)/release/examples/instructions'
 
 # The command with `serve` alone is built first and copied, because both builds have the same name.
 sizes:

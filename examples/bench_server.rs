@@ -1,5 +1,6 @@
 //! The server that is measured: `bench_server PORT CERT KEY`. Everything is as lockgate's defaults have it, unless
-//! `BENCH_WORKERS` says how many workers there are: so many, and no reserve.
+//! `BENCH_WORKERS` says how many workers there are: so many, and no reserve. It is built with the feature `post-quantum`, which
+//! clients that do not offer that key exchange do not notice.
 
 use std::io;
 use std::thread;

@@ -57,7 +57,9 @@ parts() {
     done
 }
 instructions() {
-    cargo build --quiet --release --features cli --example bench_server && cargo test --quiet --release --features cli --test instructions
+    cargo build --quiet --release --features cli &&
+        cargo build --quiet --release --features cli,post-quantum --example bench_server --example instructions &&
+        "$target/release/examples/instructions"
 }
 # X25519MLKEM768: its own tests, and those of what it changes.
 post_quantum() {

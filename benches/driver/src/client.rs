@@ -12,7 +12,7 @@ use rustls::crypto::{ring, CryptoProvider};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned};
 
-use crate::Outcome;
+use crate::{x25519mlkem768, Outcome};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -20,13 +20,24 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// command line.
 pub static AES_256_FIRST: AtomicBool = AtomicBool::new(false);
 
-/// The client's side of TLS: TLS 1.3, X25519 first, http/1.1, and cipher suites in the order of browsers. Nearly every
+/// What the client offers first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyExchange {
+    X25519,
+    X25519MlKem768,
+}
+
+/// The client's side of TLS: TLS 1.3, the key exchange first, http/1.1, and cipher suites in the order of browsers. Nearly every
 /// server here follows this order or has the same one, so they do the same cryptography.
-pub fn tls(certificate: &CertificateDer<'static>, resumption: Resumption) -> Outcome<Arc<ClientConfig>> {
+pub fn tls(
+    certificate: &CertificateDer<'static>,
+    key_exchange: KeyExchange,
+    resumption: Resumption,
+) -> Outcome<Arc<ClientConfig>> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone())?;
     let usual = ring::default_provider();
-    let provider = CryptoProvider {
+    let mut provider = CryptoProvider {
         cipher_suites: if AES_256_FIRST.load(Ordering::Relaxed) {
             usual.cipher_suites
         } else {
@@ -39,6 +50,9 @@ pub fn tls(certificate: &CertificateDer<'static>, resumption: Resumption) -> Out
         kx_groups: vec![ring::kx_group::X25519, ring::kx_group::SECP256R1],
         ..usual
     };
+    if key_exchange == KeyExchange::X25519MlKem768 {
+        provider.kx_groups.insert(0, x25519mlkem768::GOOD);
+    }
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)

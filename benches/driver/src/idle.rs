@@ -8,7 +8,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::ClientConfig;
 
-use crate::client::{self, Client};
+use crate::client::{self, Client, KeyExchange};
 use crate::load;
 use crate::operations;
 use crate::process::Process;
@@ -29,7 +29,7 @@ pub fn run(
     server: &Process,
     time: Duration,
 ) -> Outcome<Vec<(String, f64)>> {
-    let config = client::tls(certificate, Resumption::disabled())?;
+    let config = client::tls(certificate, KeyExchange::X25519, Resumption::disabled())?;
     let busy =
         operations::all().into_iter().find(|operation| operation.name == BUSY).ok_or("no busy operation")?;
     for _ in 0..FIRST {

@@ -13,7 +13,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind};
 
-use crate::client::{self, Response};
+use crate::client::{self, KeyExchange, Response};
 use crate::histogram::Histogram;
 use crate::process::Process;
 use crate::Outcome;
@@ -41,6 +41,7 @@ pub struct Job {
     pub requests: usize,
     pub connections: usize,
     pub kind: Connections,
+    pub key_exchange: KeyExchange,
 }
 
 /// The results of a run.
@@ -171,12 +172,14 @@ impl<'j> Thread<'j> {
         done: &AtomicU64,
         opened: &AtomicUsize,
     ) -> Outcome<()> {
-        let shared = client::tls(certificate, Resumption::disabled())?;
+        let shared = client::tls(certificate, self.job.key_exchange, Resumption::disabled())?;
         let mut table = Vec::with_capacity(connections);
         for place in 0..connections {
             let config = match self.job.kind {
                 // Each with its own store of tickets, of which every one is used once (RFC 8446, appendix C.4).
-                Connections::Resumed => client::tls(certificate, Resumption::in_memory_sessions(1))?,
+                Connections::Resumed => {
+                    client::tls(certificate, self.job.key_exchange, Resumption::in_memory_sessions(1))?
+                }
                 Connections::Kept | Connections::Fresh => shared.clone(),
             };
             let mut connection = self.connect(config)?;
@@ -285,6 +288,7 @@ impl<'j> Thread<'j> {
             connection.answered = 0;
             return Ok(());
         }
+        // A server without the key exchange asks for another one, which is a kind of its own.
         let expected = match self.job.kind {
             Connections::Resumed if connection.has_served => HandshakeKind::Resumed,
             _ => HandshakeKind::Full,

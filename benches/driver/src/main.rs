@@ -12,6 +12,8 @@ mod operations;
 mod process;
 mod results;
 mod servers;
+#[path = "../../../tests/support/x25519mlkem768.rs"]
+mod x25519mlkem768;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -28,7 +30,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
-use client::Client;
+use client::{Client, KeyExchange};
 use operations::Operation;
 use process::Process;
 use results::{Results, Section};
@@ -248,7 +250,7 @@ impl Bench {
 
     fn load(&mut self, server: Server, operation: &Operation, plan: &Plan) -> Outcome<String> {
         let running = self.start(server)?;
-        let config = client::tls(&self.certificate, Resumption::disabled())?;
+        let config = client::tls(&self.certificate, operation.job.key_exchange, Resumption::disabled())?;
         let mut client = Client::connect(running.port, &config)?;
         let body = client.ask(operation.one_request())?;
         self.suites.insert(server, client.check()?);
@@ -311,7 +313,7 @@ impl Bench {
     /// Starts the server at a free port and waits for its first answer, which is checked.
     fn start(&self, server: Server) -> Outcome<Running> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        let config = client::tls(&self.certificate, Resumption::disabled())?;
+        let config = client::tls(&self.certificate, KeyExchange::X25519, Resumption::disabled())?;
         let mut command = server.command(&self.place, port)?;
         let began = Instant::now();
         let mut process = Process::start(&mut command)?;

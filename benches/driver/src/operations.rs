@@ -1,5 +1,6 @@
 //! The measured operations, each with its request and the answer that every server must give.
 
+use crate::client::KeyExchange;
 use crate::load::{Connections, Job};
 
 pub struct Operation {
@@ -14,6 +15,9 @@ pub struct Operation {
 /// The answer to GET /api/data.
 pub const DATA: &str = r#"{"message":"Secure data over HTTPS"}"#;
 
+/// The handshake with a key exchange that few servers have.
+pub const POST_QUANTUM: &str = "handshake_post_quantum";
+
 const MIB: usize = 1024 * 1024;
 
 pub fn all() -> Vec<Operation> {
@@ -22,6 +26,11 @@ pub fn all() -> Vec<Operation> {
         let operation = of(name, title, data(), 16);
         Operation { job: Job { kind, ..operation.job }, ..operation }
     };
+    let post_quantum = handshake(
+        POST_QUANTUM,
+        "full handshake with X25519MLKEM768 and a GET, 16 at a time",
+        Connections::Fresh,
+    );
     let pipelined = of("pipelined_16", "GET, 16 pipelined, 8 connections", data().repeat(16), 8);
     let large = of("get_1mib", "GET of 1 MiB, 8 connections", get("/large"), 8);
     let upload = post("/len", "application/octet-stream", &[b'x'; MIB]);
@@ -36,6 +45,10 @@ pub fn all() -> Vec<Operation> {
         of("browser", "GET as browsers send it: 14 fields, cookies; 64 connections", browser(), 64),
         handshake("handshake_full", "full handshake and a GET, 16 at a time", Connections::Fresh),
         handshake("handshake_resumed", "resumed handshake and a GET, 16 at a time", Connections::Resumed),
+        Operation {
+            job: Job { key_exchange: KeyExchange::X25519MlKem768, ..post_quantum.job },
+            ..post_quantum
+        },
         Operation { answer: None, ..large },
         Operation { answer: Some(format!("{{\"length\":{MIB}}}")), ..upload },
         Operation { answer: Some("{\"members\":16}".into()), ..json },
@@ -44,7 +57,8 @@ pub fn all() -> Vec<Operation> {
 }
 
 fn of(name: &'static str, title: &'static str, request: Vec<u8>, connections: usize) -> Operation {
-    let job = Job { request, requests: 1, connections, kind: Connections::Kept };
+    let job =
+        Job { request, requests: 1, connections, kind: Connections::Kept, key_exchange: KeyExchange::X25519 };
     Operation { name, title, job, answer: Some(DATA.into()) }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::operations::{Operation, DATA};
+use crate::operations::{Operation, DATA, POST_QUANTUM};
 use crate::Outcome;
 
 /// The paths that every server needs at its start.
@@ -85,6 +85,8 @@ impl Server {
             (Server::Express | Server::Lighttpd, "handshake_resumed") => {
                 Some("gives no new ticket to who resumes, so a client that uses each once soon has none")
             }
+            (Server::Lockgate, POST_QUANTUM) => None,
+            (_, POST_QUANTUM) => Some("ring does not have it, nor OpenSSL before 3.5, nor Go before 1.24"),
             (Server::TinyHttp | Server::Express, "block_1ms") => Some("has no pool for what blocks"),
             _ => None,
         }
