@@ -30,8 +30,10 @@ if command -v openssl >/dev/null; then
     (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
         -addext subjectAltName=DNS:localhost -keyout - -out - >"$build/corpus/pem/good" 2>/dev/null)
 fi
-failed=0
-for target in "$@"; do
+
+# fuzz TARGET: runs it, and says how it ended.
+fuzz() {
+    local target=$1 found crashes log before status runs new covered
     found=$build/corpus/$target
     crashes=tests/fuzz/artifacts/$target
     log=$build/$target.log
@@ -47,15 +49,29 @@ for target in "$@"; do
     covered=$(grep -oE ' cov: [0-9]+' "$log" | tail -n 1)
     if [ "$status" -eq 0 ]; then
         echo "$target: ${runs:-?} runs, ${new:-?} new units,${covered:- cov: ?}, no fault"
-        continue
+        return
     fi
-    failed=1
     tail -n 60 "$log"
     echo "$target: FAILED after ${runs:-?} runs (all of it: $log)"
     for input in $(comm -13 <(echo "$before") <(ls "$crashes")); do
         echo "the input:  $crashes/$input"
         echo "once more:  cargo fuzz run ${options[*]} $target $crashes/$input"
         echo "smaller:    cargo fuzz tmin ${options[*]} $target $crashes/$input"
+    done
+    return 1
+}
+
+# Each target uses one core.
+failed=0
+while [ "$#" -gt 0 ]; do
+    running=()
+    for target in "${@:1:$(nproc)}"; do
+        fuzz "$target" &
+        running+=($!)
+    done
+    shift "${#running[@]}"
+    for process in "${running[@]}"; do
+        wait "$process" || failed=1
     done
 done
 exit "$failed"
