@@ -56,6 +56,7 @@ parts() {
         cargo test --quiet --features "$features" --bin lockgate 2>&1 | tee -a "$log" || return
     done
 }
+board() { make --no-print-directory board 2>&1 | tee -a "$log"; }
 instructions() {
     cargo build --quiet --release --features cli &&
         cargo build --quiet --release --features cli,post-quantum --example bench_server --example instructions &&
@@ -98,6 +99,11 @@ slow() {
     if has_component clippy clippy 'post-quantum key exchange'; then check 'post-quantum key exchange' post_quantum; fi
     check 'TLS quality' tls_quality
     check 'drills, in short' drills
+    if [ -e /etc/debian_version ]; then
+        check 'a virtual board' board
+    else
+        leave_out 'a virtual board: its kernel, and libraries for ARM, are packages of Debian'
+    fi
     if [ "$(uname -m)" != x86_64 ]; then
         leave_out 'instructions a request, and sizes: what they are held to is for x86-64'
     else
