@@ -68,6 +68,7 @@ post_quantum() {
     cargo clippy "${with[@]}" --all-targets -- -D warnings &&
         cargo test "${with[@]}" --lib --test post_quantum --test check_net --test handshakes 2>&1 | tee -a "$log"
 }
+other_processors() { tests/cross.sh short 2>&1 | tee -a "$log"; }
 # The benchmark is a workspace of its own.
 benchmark() {
     local workspace=(--quiet --manifest-path benches/Cargo.toml --target-dir "$target/bench/build")
@@ -115,6 +116,11 @@ slow() {
         check sizes make --no-print-directory sizes
     fi
     if has_component clippy clippy 'lints of the benchmark'; then check 'the benchmark' benchmark; fi
+    if tests/toolchain.sh 1.85 armv7-unknown-linux-gnueabihf i686-unknown-linux-gnu >/dev/null; then
+        check 'other processors, in short' other_processors
+    else
+        leave_out 'other processors: needs Rust 1.85 for them; tests/toolchain.sh says why it cannot be had'
+    fi
     check 'fuzzing, 20 s a target' make --no-print-directory fuzz FUZZ_SECONDS=20
 }
 
