@@ -15,7 +15,7 @@ STATE ?= $(TARGET)/device
 # Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
 BENCH ?=
 
-.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes cross packaging tls-quality drill soak board fuzz coverage clean
+.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes msrv cross packaging tls-quality drill soak board fuzz coverage clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -34,6 +34,7 @@ help:
 	@echo 'make instructions  instructions a request under callgrind, against the budget in tests/instructions.txt'
 	@echo 'make sizes      sizes of the command, the command with serve alone and the smallest embedding example, with their limits'
 	@echo 'make packaging  checks the recipes for Yocto, Buildroot and OpenWrt in examples/packaging: some seconds'
+	@echo 'make msrv       builds and tests with Rust 1.78 and 1.85, and offline from vendored sources'
 	@echo 'make cross      builds for armv7, aarch64, i686 and s390x, and tests there, under qemu where this processor cannot; half an'
 	@echo '                hour; NAMES="armv7" for less; sizes and memory of the command for each'
 	@echo 'make tls-quality   testssl.sh and sslyze against the built server, compared with lockgate check: some minutes'
@@ -104,6 +105,9 @@ sizes:
 
 packaging:
 	@tests/packaging.sh
+
+msrv:
+	@tests/msrv.sh
 
 # Which processors, for `make cross`: armv7 aarch64 i686 s390x, or all of them.
 NAMES ?=

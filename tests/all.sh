@@ -98,6 +98,7 @@ slow() {
     tests/install_pyopenssl.sh
     if has_component clippy clippy 'the features apart'; then check 'the features apart' parts; fi
     if has_component clippy clippy 'post-quantum key exchange'; then check 'post-quantum key exchange' post_quantum; fi
+    check 'the oldest compilers' tests/msrv.sh
     check 'TLS quality' tls_quality
     check 'drills, in short' drills
     if [ -e /etc/debian_version ]; then

@@ -156,7 +156,10 @@ pub(crate) mod properties {
         let text = String::from_utf8_lossy(field);
         let set = text.split_once('=').map_or("", |(_, set)| set);
         let mut asked = vec![false; length as usize];
-        for (first, last) in set.split(',').filter_map(|spec| spec.trim_matches(|c: char| c.is_ascii_whitespace()).split_once('-')) {
+        for (first, last) in set
+            .split(',')
+            .filter_map(|spec| spec.trim_matches(|c: char| c.is_ascii_whitespace()).split_once('-'))
+        {
             let value = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
             for at in 0..length {
                 let is_in = match (first, last) {

@@ -19,7 +19,8 @@ pub(crate) fn entries(archive: &'static [u8]) -> Result<Vec<Entry>, String> {
     let mut rest = archive;
     // The name of the next entry, from an entry of its own.
     let mut long_name: Option<String> = None;
-    while let Some((head, after)) = rest.split_first_chunk::<BLOCK>() {
+    while rest.len() >= BLOCK {
+        let (head, after) = rest.split_at(BLOCK);
         if head.iter().all(|&byte| byte == 0) {
             return Ok(entries);
         }
@@ -55,7 +56,7 @@ pub(crate) fn entries(archive: &'static [u8]) -> Result<Vec<Entry>, String> {
 }
 
 /// The sum of a head's bytes, its own field taken as spaces.
-fn check(head: &[u8; BLOCK]) -> Result<(), String> {
+fn check(head: &[u8]) -> Result<(), String> {
     let sum: u64 = head.iter().map(|&byte| u64::from(byte)).sum();
     let own: u64 = head[148..156].iter().map(|&byte| u64::from(byte)).sum();
     if octal(&head[148..156]) == Some(sum - own + 8 * u64::from(b' ')) {
@@ -80,7 +81,7 @@ fn octal(field: &[u8]) -> Option<u64> {
 }
 
 /// The name in a head, with the prefix that ustar has for long ones.
-fn name_of(head: &[u8; BLOCK]) -> Result<String, String> {
+fn name_of(head: &[u8]) -> Result<String, String> {
     let name = text(until_nul(&head[..100]))?;
     // GNU's own format has other things there, and no NUL after the magic.
     let prefix = if &head[257..263] == b"ustar\0" { until_nul(&head[345..500]) } else { &[] };

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Builds and tests with the oldest compilers: `make msrv`. The library and the command with 1.78, and everything with 1.85.
+# rust-version in Cargo.toml is 1.75; 1.78 is the next compiler that Debian has (tests/toolchain.sh), and what the standard
+# library has only since 1.76 or 1.77 is refused by clippy. At last it builds from vendored sources, offline, as distributions
+# do. Exits with 69 when a compiler cannot be had.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+tests=(--lib --test wire --test limits --test stop)
+
+# with VERSION COMMAND…: runs cargo with that compiler, in a target folder of its own.
+with() {
+    local version=$1 compiler
+    shift
+    compiler=$(tests/toolchain.sh "$version") || exit
+    RUSTC=$compiler RUSTDOC=$(dirname "$compiler")/rustdoc CARGO_TARGET_DIR=$target/msrv/$version cargo "$@"
+}
+
+with 1.78 test --quiet --locked "${tests[@]}"
+with 1.78 check --quiet --locked --features cli,compression --all-targets
+with 1.85 test --quiet --locked --all-features "${tests[@]}" --bins --test device
+
+# The vendored sources are in a copy, because cargo reads .cargo/config.toml from the folder it builds in.
+copy=$target/msrv/vendored
+rm -rf "$copy"
+mkdir -p "$copy/.cargo"
+cp -r Cargo.toml Cargo.lock README.md SECURITY.md src tests examples "$copy"
+cargo vendor --quiet --locked --manifest-path "$copy/Cargo.toml" "$copy/vendor" >"$copy/.cargo/config.toml"
+compiler=$(tests/toolchain.sh 1.78)
+compiler=$(realpath "$compiler")
+(cd "$copy" && RUSTC=$compiler CARGO_HOME=$PWD/home CARGO_TARGET_DIR=built cargo check --quiet --offline --locked --features cli)
+rm -rf "$copy"
+echo 'Rust 1.78 and 1.85 build it and pass its tests, and 1.78 builds it offline from vendored sources'
