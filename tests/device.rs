@@ -596,8 +596,8 @@ fn addresses_that_do_not_last_are_in_no_certificate() {
 #[test]
 fn two_that_boot_at_the_same_moment_serve_the_same_identity() {
     let device = Device::new();
-    let mut servers = [Server::spawn(device.command(&[])), Server::spawn(device.command(&[]))];
-    let [one, other] = servers.each_mut().map(|server| server.https_port());
+    let (mut one, mut other) = (Server::spawn(device.command(&[])), Server::spawn(device.command(&[])));
+    let (one, other) = (one.https_port(), other.https_port());
     assert_eq!(device.leaf(one), device.leaf(other));
 }
 

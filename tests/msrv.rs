@@ -29,7 +29,7 @@ fn version(text: &str) -> (u32, u32) {
 
 /// What Cargo.lock has, by "name version", and the Rust that each says it needs.
 fn needs() -> BTreeMap<String, (u32, u32)> {
-    let metadata = cargo(&["metadata", "--format-version=1", "--locked"]);
+    let metadata = cargo(&["metadata", "--format-version=1", "--locked", "--all-features"]);
     let metadata: Value = serde_json::from_str(&metadata).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     packages

@@ -8,6 +8,21 @@ cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 tests=(--lib --test wire --test limits --test stop)
 
+# A newer cargo gives --check-cfg to every compiler, and before 1.80 none knows it. This is that compiler, without it.
+mkdir -p "$target/msrv"
+without_check_cfg=$(cd "$target/msrv" && pwd)/without-check-cfg
+cat >"$without_check_cfg" <<'END'
+#!/usr/bin/env bash
+arguments=()
+while [ $# -gt 0 ]; do
+    if [ "$1" = --check-cfg ]; then shift; else arguments+=("$1"); fi
+    shift
+done
+exec "${arguments[@]}"
+END
+chmod +x "$without_check_cfg"
+export RUSTC_WRAPPER=$without_check_cfg
+
 # with VERSION COMMAND…: runs cargo with that compiler, in a target folder of its own.
 with() {
     local version=$1 compiler

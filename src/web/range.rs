@@ -129,8 +129,8 @@ pub(crate) mod properties {
 
     /// Holds for any field and any length: the first eight bytes of the input are the length.
     pub(crate) fn hold(input: &[u8]) {
-        let Some((length, field)) = input.split_first_chunk::<8>() else { return };
-        let length = u64::from_le_bytes(*length);
+        let Some(field) = input.get(8..) else { return };
+        let length = u64::from_le_bytes(std::array::from_fn(|at| input[at]));
         let Selection::Parts(parts) = select(field, length) else { return };
         assert!(!parts.is_empty() && parts.len() <= MOST_RANGES);
         let mut sorted = parts;
