@@ -2,10 +2,9 @@
 //! becomes of shares that are wrong. rustls, Chromium and OpenSSL are the clients; which group a handshake took is read from
 //! what the server sends.
 
-// The feature needs Rust 1.85, and so may its test.
-#![allow(clippy::incompatible_msrv)]
-
 mod support_command;
+#[path = "support/x25519mlkem768.rs"]
+mod x25519mlkem768;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,18 +13,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use ml_kem::ml_kem_768::{Ciphertext, DecapsulationKey};
-use ml_kem::{Decapsulate, KeyExport, Seed};
-use ring::rand::{SecureRandom, SystemRandom};
 use rustls::client::{ClientSessionMemoryCache, ClientSessionStore, Resumption};
 use rustls::client::{Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::crypto::ring::kx_group::{SECP256R1, SECP384R1, X25519};
-use rustls::crypto::{ActiveKeyExchange, CryptoProvider, SharedSecret, SupportedKxGroup};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
-    AlertDescription, ClientConfig, ClientConnection, HandshakeKind, NamedGroup, ProtocolVersion,
-    RootCertStore, SupportedProtocolVersion,
+    AlertDescription, ClientConfig, ClientConnection, HandshakeKind, NamedGroup, RootCertStore,
+    SupportedProtocolVersion,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,61 +29,10 @@ use tempfile::TempDir;
 use support_command::certificates::{Authority, Pair};
 use support_command::peers::{pyopenssl, CERTUTIL, CHROMIUM};
 use support_command::{lockgate, outcome, text, Server, BODY, SAFETY};
+use x25519mlkem768::{Hybrid, GOOD};
 
 const HYBRID: u16 = 0x11ec;
 const GET: &[u8] = b"GET /api/data HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-
-/// rustls as the client, with a key exchange of the test's own.
-#[derive(Debug)]
-struct Hybrid {
-    /// What is done to the share before it is sent.
-    damage: fn(&mut Vec<u8>),
-}
-
-static GOOD: &dyn SupportedKxGroup = &Hybrid { damage: |_| {} };
-
-struct Begun {
-    key: DecapsulationKey,
-    classical: Box<dyn ActiveKeyExchange>,
-    share: Vec<u8>,
-}
-
-impl SupportedKxGroup for Hybrid {
-    fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, rustls::Error> {
-        let mut seed = Seed::default();
-        SystemRandom::new().fill(&mut seed).unwrap();
-        let key = DecapsulationKey::from_seed(seed);
-        let classical = X25519.start()?;
-        let mut share = [&key.encapsulation_key().to_bytes()[..], classical.pub_key()].concat();
-        (self.damage)(&mut share);
-        Ok(Box::new(Begun { key, classical, share }))
-    }
-
-    fn name(&self) -> NamedGroup {
-        NamedGroup::from(HYBRID)
-    }
-
-    fn usable_for_version(&self, version: ProtocolVersion) -> bool {
-        version == ProtocolVersion::TLSv1_3
-    }
-}
-
-impl ActiveKeyExchange for Begun {
-    fn complete(self: Box<Self>, share: &[u8]) -> Result<SharedSecret, rustls::Error> {
-        let (ciphertext, classical) = share.split_at(1088);
-        let post_quantum = self.key.decapsulate(&Ciphertext::try_from(ciphertext).unwrap());
-        let classical = self.classical.complete(classical)?;
-        Ok([&post_quantum[..], classical.secret_bytes()].concat().into())
-    }
-
-    fn pub_key(&self) -> &[u8] {
-        &self.share
-    }
-
-    fn group(&self) -> NamedGroup {
-        NamedGroup::from(HYBRID)
-    }
-}
 
 /// A server, and a port in front of it where the groups are read.
 struct Site {
@@ -204,20 +149,23 @@ fn hellos(mut bytes: &[u8]) -> Vec<Chosen> {
     /// RFC 8446 §4.1.3: the beginning of the random of a HelloRetryRequest.
     const RETRY: [u8; 4] = [0xcf, 0x21, 0xad, 0x74];
     let mut found = Vec::new();
-    while let Some((&[kind, _, _, high, low], rest)) = bytes.split_first_chunk() {
-        let Some((record, rest)) = rest.split_at_checked(usize::from(u16::from_be_bytes([high, low]))) else {
+    while bytes.len() > 5 {
+        let (header, rest) = bytes.split_at(5);
+        let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+        if rest.len() < length {
             break;
-        };
+        }
+        let (record, rest) = rest.split_at(length);
         bytes = rest;
-        if kind != 22 || record[0] != 2 {
+        if header[0] != 22 || record[0] != 2 {
             continue;
         }
         let is_retry = record[6..10] == RETRY;
         let mut extensions = &record[38 + 1 + usize::from(record[38]) + 3 + 2..];
-        while let Some((&[a, b, c, d], rest)) = extensions.split_first_chunk() {
-            let (content, rest) = rest.split_at(usize::from(u16::from_be_bytes([c, d])));
+        while let [a, b, c, d, rest @ ..] = extensions {
+            let (content, rest) = rest.split_at(usize::from(u16::from_be_bytes([*c, *d])));
             extensions = rest;
-            if u16::from_be_bytes([a, b]) == 51 {
+            if u16::from_be_bytes([*a, *b]) == 51 {
                 found.push((is_retry, u16::from_be_bytes([content[0], content[1]])));
             }
         }
