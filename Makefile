@@ -24,7 +24,7 @@ help:
 	@echo '                curl verifies a request with it; then it serves until Ctrl-C. State in target/device, or STATE=DIR'
 	@echo 'make test       formatting, lints, docs and all quick tests; the summary says what passed, how long each group took,'
 	@echo '                and what was left out'
-	@echo 'make test-slow  tests that need release builds and minutes: tls-quality, a short drill, the board, instructions, sizes, the'
+	@echo 'make test-slow  tests that need release builds and minutes: tls-quality, a short drill, msrv, instructions, sizes, the'
 	@echo '                tests of the benchmark, and fuzz for 20 s a target'
 	@echo 'make test-all   both, as CI runs them'
 	@echo 'make bench      compares lockgate with ten other servers: CPU per operation, latency, memory;'

@@ -56,7 +56,6 @@ parts() {
         cargo test --quiet --features "$features" --bin lockgate 2>&1 | tee -a "$log" || return
     done
 }
-board() { make --no-print-directory board 2>&1 | tee -a "$log"; }
 instructions() {
     cargo build --quiet --release --features cli &&
         cargo build --quiet --release --features cli,post-quantum --example bench_server --example instructions &&
@@ -68,7 +67,6 @@ post_quantum() {
     cargo clippy "${with[@]}" --all-targets -- -D warnings &&
         cargo test "${with[@]}" --lib --test post_quantum --test check_net --test handshakes 2>&1 | tee -a "$log"
 }
-other_processors() { tests/cross.sh short 2>&1 | tee -a "$log"; }
 # The benchmark is a workspace of its own.
 benchmark() {
     local workspace=(--quiet --manifest-path benches/Cargo.toml --target-dir "$target/bench/build")
@@ -98,14 +96,13 @@ slow() {
     tests/install_pyopenssl.sh
     if has_component clippy clippy 'the features apart'; then check 'the features apart' parts; fi
     if has_component clippy clippy 'post-quantum key exchange'; then check 'post-quantum key exchange' post_quantum; fi
-    check 'the oldest compilers' tests/msrv.sh
+    if tests/toolchain.sh 1.78 >/dev/null && tests/toolchain.sh 1.85 >/dev/null; then
+        check 'the oldest compilers' tests/msrv.sh
+    else
+        leave_out 'the oldest compilers: needs Rust 1.78 and 1.85; tests/toolchain.sh says why they cannot be had'
+    fi
     check 'TLS quality' tls_quality
     check 'drills, in short' drills
-    if [ -e /etc/debian_version ]; then
-        check 'a virtual board' board
-    else
-        leave_out 'a virtual board: its kernel, and libraries for ARM, are packages of Debian'
-    fi
     if [ "$(uname -m)" != x86_64 ]; then
         leave_out 'instructions a request, and sizes: what they are held to is for x86-64'
     else
@@ -117,11 +114,6 @@ slow() {
         check sizes make --no-print-directory sizes
     fi
     if has_component clippy clippy 'lints of the benchmark'; then check 'the benchmark' benchmark; fi
-    if tests/toolchain.sh 1.85 armv7-unknown-linux-gnueabihf i686-unknown-linux-gnu >/dev/null; then
-        check 'other processors, in short' other_processors
-    else
-        leave_out 'other processors: needs Rust 1.85 for them; tests/toolchain.sh says why it cannot be had'
-    fi
     check 'fuzzing, 20 s a target' make --no-print-directory fuzz FUZZ_SECONDS=20
 }
 
