@@ -148,6 +148,7 @@ impl Line {
     }
 
     /// The next line. It is one line, whatever `what` holds: other crates escape nothing.
+    #[inline(never)]
     fn with(mut self, paint: Paint, level: Level, target: &str, what: fmt::Arguments<'_>) -> Line {
         let now = SystemTime::now();
         let second = now.duration_since(SystemTime::UNIX_EPOCH).map(|since| since.as_secs()).ok();
