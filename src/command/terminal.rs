@@ -34,6 +34,8 @@ impl Paint {
     }
 
     /// With the codes of ECMA-48 SGR around it.
+    // Only reports use it.
+    #[cfg_attr(not(any(feature = "check", feature = "scan")), allow(dead_code))]
     pub(super) fn with(self, code: &str, text: &str) -> String {
         let ([before, code, end], after) = self.around(code);
         [before, code, end, text, after].concat()
