@@ -21,6 +21,8 @@ done
 exec "${arguments[@]}"
 END
 chmod +x "$without_check_cfg"
+# Nobody debugs these.
+export CARGO_PROFILE_DEV_DEBUG=false
 export RUSTC_WRAPPER=$without_check_cfg
 
 # with VERSION COMMAND…: runs cargo with that compiler, in a target folder of its own.
@@ -32,15 +34,19 @@ with() {
 }
 
 with 1.78 test --quiet --locked "${tests[@]}"
-with 1.78 check --quiet --locked --features cli,compression --all-targets
+with 1.78 check --quiet --locked --features cli,compression --lib --bins --examples
 with 1.85 test --quiet --locked --all-features "${tests[@]}" --bins --test device
 
 # The vendored sources are in a copy, because cargo reads .cargo/config.toml from the folder it builds in.
+# (With --quiet cargo does not print what belongs there.)
 copy=$target/msrv/vendored
 rm -rf "$copy"
 mkdir -p "$copy/.cargo"
 cp -r Cargo.toml Cargo.lock README.md SECURITY.md src tests examples "$copy"
-cargo vendor --quiet --locked --manifest-path "$copy/Cargo.toml" "$copy/vendor" >"$copy/.cargo/config.toml"
+if ! (cd "$copy" && cargo vendor --locked vendor >.cargo/config.toml 2>vendor.log); then
+    cat "$copy/vendor.log" >&2
+    exit 1
+fi
 compiler=$(tests/toolchain.sh 1.78)
 compiler=$(realpath "$compiler")
 (cd "$copy" && RUSTC=$compiler CARGO_HOME=$PWD/home CARGO_TARGET_DIR=built cargo check --quiet --offline --locked --features cli)
