@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use support_command::client::Client;
 use support_command::clock::Clock;
-use support_command::peers::{leave_out, CERTUTIL, CHROMIUM, CURL, GNUTLS, NODE, OPENSSL, PYTHON, UNSHARE};
+use support_command::peers::{self, leave_out, CERTUTIL, CURL, GNUTLS, NODE, OPENSSL, PYTHON, UNSHARE};
 use support_command::{lockgate, of_program, outcome, text, Server, BODY};
 
 /// The user without any permission (Debian: nobody).
@@ -218,26 +218,9 @@ impl Device {
             let add = ["-d", &database, "-A", "-t", "C,,", "-n", "device", "-i", text(ca)];
             assert_eq!(outcome(CERTUTIL.command(test, &add)?, b"").0, 0);
         }
-        let profile = home.path().join("profile");
-        let mut chromium = CHROMIUM.command(
-            test,
-            &[
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-quic",
-                "--no-first-run",
-                "--disable-background-networking",
-                "--disable-component-update",
-                "--disable-sync",
-                // Every name and address is this server, and nobody else is ever asked.
-                &format!("--host-resolver-rules=MAP * 127.0.0.1:{port}"),
-                &format!("--user-data-dir={}", profile.display()),
-                "--dump-dom",
-                &format!("https://{host}:{port}/api/data"),
-            ],
-        )?;
-        chromium.env("HOME", home.path());
+        let url = format!("https://{host}:{port}/api/data");
+        let chromium =
+            peers::chromium(test, home.path(), &format!("127.0.0.1:{port}"), &["--dump-dom", &url])?;
         Some(outcome(chromium, b"").1)
     }
 }

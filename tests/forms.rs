@@ -20,7 +20,7 @@ use ring::digest::{digest, SHA256};
 use serde_json::{json, Value};
 use tempfile::TempDir;
 
-use peers::{CHROMIUM, CURL, NODE, PYTHON};
+use peers::{CURL, NODE, PYTHON};
 use support::{noise, serve_as, Serving, SAFETY};
 
 /// What a browser does with names that hold everything, and with an empty file.
@@ -197,27 +197,10 @@ print(answer.text)
 fn a_browsers_form_comes_in_as_it_is_sent() {
     let site = Site::serve();
     let url = site.url().replace("/form", "/");
-    let profile = format!("--user-data-dir={}", text(&site.dir.path().join("profile")));
-    let arguments = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        // Only this server is asked.
-        "--host-resolver-rules=MAP * 127.0.0.1",
-        "--ignore-certificate-errors",
-        "--remote-debugging-port=0",
-        &profile,
-        &url,
-    ];
-    let Some(mut chromium) = CHROMIUM.command("a_browsers_form_comes_in_as_it_is_sent", &arguments) else {
-        return;
-    };
-    chromium.env("HOME", site.dir.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let arguments = ["--ignore-certificate-errors", "--remote-debugging-port=0", &url];
+    let test = "a_browsers_form_comes_in_as_it_is_sent";
+    let Some(mut chromium) = peers::chromium(test, site.dir.path(), "127.0.0.1", &arguments) else { return };
+    chromium.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut chromium = chromium.spawn().unwrap();
     let form = site.seen.recv_timeout(3 * SAFETY);
     chromium.kill().unwrap();

@@ -9,7 +9,6 @@ mod x25519mlkem768;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -27,7 +26,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use support_command::certificates::{Authority, Pair};
-use support_command::peers::{pyopenssl, CERTUTIL, CHROMIUM};
+use support_command::peers::{self, pyopenssl, CERTUTIL};
 use support_command::{lockgate, outcome, text, Server, BODY, SAFETY};
 use x25519mlkem768::{Hybrid, GOOD};
 
@@ -298,26 +297,9 @@ fn chromium_connects_with_it() {
         let Some(certutil) = CERTUTIL.command(test, arguments) else { return };
         assert_eq!(outcome(certutil, b"").0, 0);
     }
-    let profile: PathBuf = home.path().join("profile");
-    let chromium = CHROMIUM.command(
-        test,
-        &[
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            &format!("--host-resolver-rules=MAP * 127.0.0.1:{}", site.tap.port),
-            &format!("--user-data-dir={}", profile.display()),
-            "--dump-dom",
-            &format!("https://localhost:{}/api/data", site.tap.port),
-        ],
-    );
-    let Some(mut chromium) = chromium else { return };
-    chromium.env("HOME", home.path());
+    let address = format!("127.0.0.1:{}", site.tap.port);
+    let url = format!("https://localhost:{}/api/data", site.tap.port);
+    let Some(chromium) = peers::chromium(test, home.path(), &address, &["--dump-dom", &url]) else { return };
     let (_, page, errors) = outcome(chromium, b"");
     assert!(page.contains(BODY), "{page} {errors}");
     let chosen = site.tap.chosen();

@@ -15,7 +15,7 @@ pub struct Peer {
 
 pub const CADDY: Peer = Peer { program: "caddy", package: "caddy" };
 pub const CERTUTIL: Peer = Peer { program: "certutil", package: "libnss3-tools" };
-pub const CHROMIUM: Peer = Peer { program: "chromium", package: "chromium" };
+const CHROMIUM: Peer = Peer { program: "chromium", package: "chromium" };
 pub const CURL: Peer = Peer { program: "curl", package: "curl" };
 pub const FAKETIME: Peer = Peer { program: "faketime", package: "faketime" };
 pub const GIT: Peer = Peer { program: "git", package: "git" };
@@ -44,6 +44,28 @@ impl Peer {
     pub fn command_if_there(&self, arguments: &[&str]) -> Option<Command> {
         find(self.program).map(|path| undisturbed(&path, arguments))
     }
+}
+
+/// Chromium without a window. Its profile is in `home`. Every name and address is `address` to it, so nobody else is ever asked.
+pub fn chromium(test: &str, home: &Path, address: &str, arguments: &[&str]) -> Option<Command> {
+    let rules = format!("--host-resolver-rules=MAP * {address}");
+    let profile = format!("--user-data-dir={}", home.join("profile").display());
+    let mut all = vec![
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        &rules,
+        &profile,
+    ];
+    all.extend(arguments);
+    let mut command = CHROMIUM.command(test, &all)?;
+    command.env("HOME", home);
+    Some(command)
 }
 
 /// sslyze, from the environment that it is installed into; `None` when it is missing, which is then noted.
