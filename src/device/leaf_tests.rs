@@ -7,6 +7,20 @@ use super::clock::BUILT;
 use super::tests::{is_for, machine, machine_with, now, Home, DAY};
 use super::*;
 
+#[test]
+fn a_leaf_is_der_and_names_its_key() {
+    let home = Home::new();
+    home.device().load_at(&machine(), now()).unwrap();
+    let pem = home.contents().remove("cert.pem").unwrap();
+    let leaf = crate::tls::Chain::from_pem(&pem).unwrap();
+    let der = leaf.certificates()[0].der();
+    let has = |part: &[u8]| der.windows(part.len()).any(|window| window == part);
+    // basicConstraints, critical, and without cA: FALSE is its default, and DER leaves a default out (X.690 §11.5).
+    assert!(has(b"\x30\x0c\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x02\x30\x00"));
+    // subjectKeyIdentifier, of 20 bytes.
+    assert!(has(b"\x30\x1d\x06\x03\x55\x1d\x0e\x04\x16\x04\x14"));
+}
+
 // Renewal.
 
 #[test]

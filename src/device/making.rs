@@ -7,8 +7,8 @@ use std::fmt;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm, SigningKey,
     PKCS_ECDSA_P256_SHA256,
 };
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -233,10 +233,10 @@ impl Ca {
         leaf.distinguished_name = short.map(|name| common_name(name)).unwrap_or_default();
         leaf.not_before = rcgen::date_time_ymd(1970, 1, 1) + within_certificates(lifetime.not_before);
         leaf.not_after = rcgen::date_time_ymd(1970, 1, 1) + within_certificates(lifetime.not_after);
-        leaf.is_ca = IsCa::ExplicitNoCa;
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         leaf.use_authority_key_identifier_extension = true;
+        leaf.custom_extensions = vec![not_a_ca(), subject_key_identifier(&leaf.key_identifier(key))];
         let made = leaf.signed_by(key, &self.issuer)?;
         self.check_leaf(made.der(), lifetime.not_before).map_err(|error| {
             MakeError(format!("a certificate for {} would not be accepted: {error}", names.join(", ")))
@@ -309,6 +309,21 @@ fn common_name(name: &str) -> DistinguishedName {
     let mut common_name = DistinguishedName::new();
     common_name.push(DnType::CommonName, name);
     common_name
+}
+
+/// The basicConstraints of a certificate that signs no others. rcgen's `ExplicitNoCa` writes cA with its default of FALSE, which
+/// DER leaves out (X.690 §11.5), and strict readers refuse such a certificate.
+fn not_a_ca() -> CustomExtension {
+    let mut constraints = CustomExtension::from_oid_content(&[2, 5, 29, 19], vec![0x30, 0]);
+    constraints.set_criticality(true);
+    constraints
+}
+
+/// RFC 5280 §4.2.1.2.
+fn subject_key_identifier(id: &[u8]) -> CustomExtension {
+    // An identifier is part of a hash, so its length fits one byte.
+    let octets = [&[0x04, id.len() as u8], id].concat();
+    CustomExtension::from_oid_content(&[2, 5, 29, 14], octets)
 }
 
 /// 126 random bits, positive and always of the same length (RFC 5280 §4.1.2.2: at most 20 bytes).

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, CustomExtension,
+    DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
     SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
@@ -118,7 +118,7 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.serial_number = Some(SerialNumber::from(serial));
         params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::ExplicitNoCa;
+        params.custom_extensions = vec![not_a_ca()];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
         set_validity(&mut params, -DAY, DAY);
@@ -140,6 +140,13 @@ fn be_client(params: &mut CertificateParams, name: &str) {
         SanType::Rfc822Name(format!("{name}@clients.test").try_into().unwrap()),
         SanType::URI(format!("spiffe://clients.test/{name}").try_into().unwrap()),
     ];
+}
+
+/// basicConstraints without a cA, as DER has it. rcgen's `ExplicitNoCa` writes the default of FALSE, and sslyze refuses that.
+fn not_a_ca() -> CustomExtension {
+    let mut constraints = CustomExtension::from_oid_content(&[2, 5, 29, 19], vec![0x30, 0]);
+    constraints.set_criticality(true);
+    constraints
 }
 
 fn set_validity(params: &mut CertificateParams, begins: i64, ends: i64) {
