@@ -131,7 +131,7 @@ mod tls;
 mod url;
 pub mod web;
 
-pub use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+pub use ::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 /// [`Value`](serde_json::Value) and the errors of serde_json are part of lockgate's interface, so programs can use the same
 /// version through this name.
 pub use serde_json;

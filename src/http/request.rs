@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
 use serde_core::de::DeserializeOwned;
 use serde_core::Serialize;
 
@@ -48,6 +48,7 @@ pub struct Request<'a> {
     peer: Option<SocketAddr>,
     client: Option<Arc<ClientIdentity>>,
     presence: Presence<'a>,
+    extensions: Extensions,
 }
 
 /// Whether the client is still there.
@@ -100,6 +101,7 @@ impl<'a> Request<'a> {
             peer: None,
             client: None,
             presence: Presence::There,
+            extensions: Extensions::new(),
         }
     }
 
@@ -124,6 +126,7 @@ impl<'a> Request<'a> {
             peer: Some(peer),
             client,
             presence: Presence::There,
+            extensions: Extensions::new(),
         }
     }
 
@@ -156,6 +159,12 @@ impl<'a> Request<'a> {
     /// Sets who the client is, for a test.
     pub fn with_client(mut self, client: ClientIdentity) -> Self {
         self.client = Some(Arc::new(client));
+        self
+    }
+
+    /// Puts a value into the request, as a layer would, for a test: see [`extensions`](Request::extensions).
+    pub fn with_extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.extensions.insert(value);
         self
     }
 
@@ -303,6 +312,46 @@ impl<'a> Request<'a> {
     /// [without one](Request::with_client).
     pub fn client(&self) -> Option<&ClientIdentity> {
         self.client.as_deref()
+    }
+
+    /// The program's own values in this request: at most one of each type. What comes before the handler puts them in with
+    /// [`extensions_mut`](Request::extensions_mut), and the handler finds them.
+    ///
+    /// ```
+    /// use lockgate::{Request, Router};
+    ///
+    /// /// Who is logged in.
+    /// #[derive(Clone)]
+    /// struct User(String);
+    ///
+    /// fn greet(request: &mut Request) -> Option<String> {
+    ///     let user = request.extensions().get::<User>()?; // 404 when nobody is
+    ///     Some(format!("Hello {}", user.0))
+    /// }
+    ///
+    /// let router = Router::new().get("/hello", greet);
+    /// let mut request = Request::get("/hello").with_extension(User("Ada".to_string()));
+    /// assert_eq!(router.call(&mut request).into_bytes().unwrap(), b"Hello Ada");
+    /// ```
+    ///
+    /// They are dropped when the handler has returned, before the answer is sent, also after a panic; so the next request of the
+    /// connection begins without any. A reader of a streamed response gets what it needs from the handler. A request without
+    /// values takes no memory for them. The type has to be [`Clone`]; give what cannot be cloned in an [`Arc`]. Values for the
+    /// whole program belong into the closures of the handlers: see [`Router`](crate::Router).
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// The program's own values in this request, to be changed.
+    ///
+    /// ```
+    /// let mut request = lockgate::Request::get("/");
+    /// request.extensions_mut().insert(7_u8);
+    /// assert_eq!(request.extensions_mut().insert(8_u8), Some(7)); // of the same type
+    /// assert_eq!(request.extensions().get::<u8>(), Some(&8));
+    /// ```
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
     }
 
     /// Whether the client is gone: its connection is reset, or broken in another way, so that nobody will read the answer. A

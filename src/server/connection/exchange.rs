@@ -206,12 +206,23 @@ fn call(
     let began = buffers.look();
     buffers.enter_handler(Some(endpoint.index));
     let response = endpoint.call(&mut request);
+    if !request.extensions().is_empty() {
+        drop_values(&mut request);
+    }
     let took = buffers.look().saturating_sub(began);
     buffers.leave_handler(Some(endpoint.index), took);
     if handler_call::went_wrong() {
         log_faults(&request, buffers);
     }
     response
+}
+
+/// Drops the program's values in a request. They may panic, like the handler.
+#[inline(never)]
+fn drop_values(request: &mut Request<'_>) {
+    let values = std::mem::take(request.extensions_mut());
+    // The faults tell what went wrong.
+    let _: Option<()> = handler_call::run("a panic in a handler", || drop(values));
 }
 
 #[cold]
