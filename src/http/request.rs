@@ -14,6 +14,7 @@ use serde_core::de::DeserializeOwned;
 use serde_core::Serialize;
 
 use super::body::Body;
+use super::origin::{Origin, Sender};
 use super::params::{join_below, Params};
 use super::request_head::{BodyLength, Line, Version};
 use super::span::{Field, Span};
@@ -47,17 +48,8 @@ pub struct Request<'a> {
     body: Body<'a>,
     peer: Option<SocketAddr>,
     client: Option<Arc<ClientIdentity>>,
-    presence: Presence<'a>,
+    origin: Origin<'a>,
     extensions: Extensions,
-}
-
-/// Whether the client is still there.
-#[derive(Clone, Copy)]
-pub(crate) enum Presence<'a> {
-    There,
-    Gone,
-    /// The function tells whether the client is gone.
-    Asked(&'a (dyn Fn() -> bool + 'a)),
 }
 
 impl<'a> Request<'a> {
@@ -100,7 +92,7 @@ impl<'a> Request<'a> {
             body: Body::EMPTY,
             peer: None,
             client: None,
-            presence: Presence::There,
+            origin: Origin::made(),
             extensions: Extensions::new(),
         }
     }
@@ -112,8 +104,7 @@ impl<'a> Request<'a> {
         line: Line,
         path: Cow<'a, str>,
         body: Body<'a>,
-        peer: SocketAddr,
-        client: Option<Arc<ClientIdentity>>,
+        Sender { peer, client, server }: Sender<'a>,
     ) -> Request<'a> {
         Request {
             head: Cow::Borrowed(head),
@@ -125,7 +116,7 @@ impl<'a> Request<'a> {
             body,
             peer: Some(peer),
             client,
-            presence: Presence::There,
+            origin: Origin::Server(server),
             extensions: Extensions::new(),
         }
     }
@@ -170,7 +161,7 @@ impl<'a> Request<'a> {
 
     /// Marks the client as gone, for a test: [`client_is_gone`](Request::client_is_gone) then returns `true`.
     pub fn with_client_gone(mut self) -> Self {
-        self.presence = Presence::Gone;
+        self.origin = Origin::Made { client_is_gone: true, server: OnceCell::new() };
         self
     }
 
@@ -378,10 +369,9 @@ impl<'a> Request<'a> {
     /// looks connected. Where that matters, let a [streamed response](crate::Response::reader) send something now and then: a
     /// client that has closed answers with a reset, and the reader is dropped.
     pub fn client_is_gone(&self) -> bool {
-        match self.presence {
-            Presence::There => false,
-            Presence::Gone => true,
-            Presence::Asked(is_gone) => is_gone(),
+        match &self.origin {
+            Origin::Server(server) => server.client_is_gone(),
+            Origin::Made { client_is_gone, .. } => *client_is_gone,
         }
     }
 
@@ -439,8 +429,8 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
-    pub(crate) fn set_presence(&mut self, presence: Presence<'a>) {
-        self.presence = presence;
+    pub(crate) fn origin(&self) -> &Origin<'a> {
+        &self.origin
     }
 
     pub(crate) fn set_params(&mut self, params: Params) {

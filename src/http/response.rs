@@ -134,6 +134,10 @@ impl Response {
     /// kind becomes a 503. Of all timers only the one of a stop runs while the reader blocks. When the client goes away, the
     /// reader is dropped; if it is blocking, that happens when it returns. So let it return now and then, with a line that
     /// clients ignore (`:` in events).
+    ///
+    /// A stop of the server waits for readers, for [`Limits::drain_timeout`](crate::Limits::drain_timeout), and then cuts them. A
+    /// reader that never ends by itself learns of the stop by [`Handle::wait_for_stop`](crate::Handle::wait_for_stop) or
+    /// [`is_stopping`](crate::Handle::is_stopping), and returns `Ok(0)`: so its client gets the stream whole.
     pub fn reader(reader: impl Read + Send + 'static) -> Response {
         let body = Payload::Reader { reader: Box::new(reader), length: None };
         Response { body, ..Response::new(StatusCode::OK) }

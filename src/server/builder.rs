@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::thread;
 
 use super::context::Context;
-use super::handle::{self, Handle, Running, StopRedirect};
+use super::handle::{Handle, Running};
 use super::listener::Acceptor;
 use super::missing::{self, Missing};
 use super::poller::Poller;
 use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal, Rounds};
 use super::serve::sizes;
 use super::serve::Shared;
+use super::stopping::{self, StopRedirect, Stopping};
 use super::workers::Workers;
 use super::{agents, run};
 use crate::error::Error;
@@ -65,7 +66,7 @@ pub struct Server {
     acceptor: Acceptor,
     redirect: Option<redirect::Serve>,
     rounds: Rounds,
-    handle: Handle,
+    shared: Arc<Shared>,
 }
 
 impl Server {
@@ -104,12 +105,12 @@ impl Server {
 
     /// How many connections may be open at a time: [`Limits::connections`], or fewer if the open-file limit requires it.
     pub fn connections(&self) -> usize {
-        self.handle.shared().connections
+        self.shared.connections
     }
 
     /// A handle to stop the server or change its certificate, from any thread.
     pub fn handle(&self) -> Handle {
-        self.handle.clone()
+        Handle::of(self.shared.clone())
     }
 
     /// Serves until [`Handle::stop`] is called, then finishes open requests and returns. The calling thread becomes the
@@ -118,7 +119,7 @@ impl Server {
     /// # Errors
     /// [`Error::Io`] when a thread cannot be started. Later faults are logged, and the server goes on.
     pub fn run(self) -> Result<(), Error> {
-        run::run(self.handle, self.acceptor, self.redirect, self.rounds)
+        run::run(&self.shared, self.acceptor, self.redirect, self.rounds)
     }
 
     /// Serves on threads of its own.
@@ -347,7 +348,7 @@ impl ServerBuilder {
         let (listener, address) = listen::open("HTTPS", "https", &self.https)?;
         let acceptor = Acceptor::new(listener)?;
         let listening = acceptor.waker.clone();
-        let log_limiter = Arc::new(LogLimiter::new(move || handle::wake(&listening)));
+        let log_limiter = Arc::new(LogLimiter::new(move || stopping::wake(&listening)));
         let (redirect_address, redirect, stop_redirect) = match self.redirect.take() {
             None => (None, None, None),
             Some((asked, open)) => {
@@ -398,12 +399,11 @@ impl ServerBuilder {
             access_log: self.access_log,
             credential_names,
             field_names: self.field_names,
-            draining: AtomicBool::new(false),
+            stopping: Stopping::new(acceptor.waker.clone(), stop_redirect),
             stopped: AtomicBool::new(false),
         };
         let shared = Arc::new(Shared { context, poller });
-        let handle = Handle::new(shared, acceptor.waker.clone(), stop_redirect);
-        Ok(Server { address, redirect_address, acceptor, redirect, rounds, handle })
+        Ok(Server { address, redirect_address, acceptor, redirect, rounds, shared })
     }
 
     fn check_record_bytes(&self) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::renewal::Renewal;
+use super::stopping::Stopping;
 use super::workers::Workers;
 use crate::http::clear_credentials::CredentialNames;
 use crate::http::response_head::FieldNames;
@@ -37,7 +38,7 @@ pub(crate) struct Context {
     pub(crate) body_memory: Arc<Budget>,
     pub(crate) streams: Streams,
     pub(crate) log_limiter: Arc<LogLimiter>,
-    pub(super) draining: AtomicBool,
+    pub(super) stopping: Stopping,
     pub(super) stopped: AtomicBool,
 }
 
@@ -58,7 +59,7 @@ impl Context {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
+        self.stopping.has_begun()
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

@@ -3,58 +3,124 @@
 //! Programs call it from any thread.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use mio::Waker;
-
-use super::health::{Health, IdentityHealth, RedirectHealth, RedirectState};
+use super::health::{Health, IdentityHealth, RedirectHealth};
 use super::renewal::Subject;
 use super::serve::Shared;
+use super::stopping::Stopping;
 use crate::error::Error;
 use crate::tls::Identity;
 
-/// Controls a running server from any thread. Cloning it is cheap.
+/// Controls a running server from any thread. Cloning it is cheap. A handler gets it with [`Request::handle`](crate::Request::handle).
 #[derive(Clone)]
-pub struct Handle {
-    shared: Arc<Shared>,
-    listener: Arc<Waker>,
-    redirect: Option<StopRedirect>,
+pub struct Handle(Of);
+
+#[derive(Clone)]
+enum Of {
+    Server(Arc<Shared>),
+    Nobody(Arc<StandIn>),
 }
 
-/// What ends the redirect's thread.
-#[derive(Clone)]
-pub(crate) struct StopRedirect {
-    pub stop: Arc<AtomicBool>,
-    pub waker: Arc<Waker>,
-    pub state: Arc<RedirectState>,
+/// What the handle of a request without a server controls.
+#[derive(Default)]
+struct StandIn {
+    stopping: Stopping,
+    identities: Mutex<Vec<Identity>>,
+}
+
+impl StandIn {
+    fn identities(&self) -> Vec<Identity> {
+        self.identities.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn replace_identity(&self, identity: Identity) {
+        *self.identities.lock().unwrap_or_else(PoisonError::into_inner) = vec![identity];
+    }
+
+    fn health(&self) -> Health {
+        let clock = SystemTime::now();
+        let identities = self.identities();
+        Health {
+            at: clock,
+            identities: identities.iter().map(|identity| IdentityHealth::of(identity, clock, None)).collect(),
+            missing: Vec::new(),
+            clients_failure: None,
+            redirect: RedirectHealth::Off,
+            connections: 0,
+            most_connections: 0,
+            workers: 0,
+            most_workers: 0,
+            is_draining: self.stopping.has_begun(),
+        }
+    }
 }
 
 impl Handle {
-    pub(crate) fn new(shared: Arc<Shared>, listener: Arc<Waker>, redirect: Option<StopRedirect>) -> Handle {
-        Handle { shared, listener, redirect }
+    pub(super) fn of(shared: Arc<Shared>) -> Handle {
+        Handle(Of::Server(shared))
     }
 
-    pub(super) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    /// For a request that no server serves.
+    pub(super) fn of_nobody() -> Handle {
+        Handle(Of::Nobody(Arc::default()))
     }
 
-    /// The redirect's state. A new one when there is no redirect.
-    pub(super) fn redirect_state(&self) -> Arc<RedirectState> {
-        self.redirect.as_ref().map(|redirect| redirect.state.clone()).unwrap_or_default()
+    fn stopping(&self) -> &Stopping {
+        match &self.0 {
+            Of::Server(shared) => &shared.stopping,
+            Of::Nobody(nobody) => &nobody.stopping,
+        }
     }
 
     /// Asks the server to stop. Idle connections are closed, requests whose head has arrived are answered, and after
-    /// [`Limits::drain_timeout`](crate::Limits::drain_timeout) the remaining connections are cut. Returns at once.
+    /// [`Limits::drain_timeout`](crate::Limits::drain_timeout) the remaining connections are cut. Returns at once. Handlers and
+    /// readers that work for long learn of it by [`is_stopping`](Handle::is_stopping) and
+    /// [`wait_for_stop`](Handle::wait_for_stop).
     pub fn stop(&self) {
-        self.shared.draining.store(true, Ordering::SeqCst);
-        if let Some(redirect) = &self.redirect {
-            redirect.stop.store(true, Ordering::SeqCst);
-            wake(&redirect.waker);
-        }
-        wake(&self.listener);
+        self.stopping().begin();
+    }
+
+    /// Whether the server was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping().has_begun()
+    }
+
+    /// Waits until the server is asked to stop, for at most this long. Returns whether it was. What would sleep between two pieces
+    /// of its work waits with this, and ends in time:
+    ///
+    /// ```
+    /// use std::io::{self, Read};
+    /// use std::time::Duration;
+    /// use lockgate::{Handle, Request, Response};
+    ///
+    /// /// An event each second, until the client leaves or the server stops.
+    /// struct Ticks(Handle);
+    ///
+    /// impl Read for Ticks {
+    ///     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+    ///         if self.0.wait_for_stop(Duration::from_secs(1)) {
+    ///             return Ok(0); // the stream's end: the client gets it whole, and connects anew
+    ///         }
+    ///         (&b"data: tick\n\n"[..]).read(out)
+    ///     }
+    /// }
+    ///
+    /// fn ticks(request: &mut Request) -> Response {
+    ///     Response::reader(Ticks(request.handle())).with_header("content-type", "text/event-stream")
+    /// }
+    ///
+    /// let mut request = Request::get("/ticks");
+    /// request.handle().stop();
+    /// assert_eq!(ticks(&mut request).into_bytes().unwrap(), b"");
+    /// ```
+    ///
+    /// What waits for a channel does so with `recv_timeout`, and asks [`is_stopping`](Handle::is_stopping) in between. Or a thread
+    /// of the program waits here, for [`Duration::MAX`], and then drops the channel's other end.
+    pub fn wait_for_stop(&self, at_most: Duration) -> bool {
+        self.stopping().wait(at_most)
     }
 
     /// Loads all identities again from their sources, as the server does by itself when their files change. New connections get
@@ -65,7 +131,10 @@ impl Handle {
     /// # Errors
     /// The first failure. Identities that cannot be loaded stay as they are, and the log says so of each.
     pub fn reload(&self) -> Result<(), Error> {
-        self.shared.renewal.reload()
+        match &self.0 {
+            Of::Server(shared) => shared.renewal.reload(),
+            Of::Nobody(_) => Ok(()),
+        }
     }
 
     /// Replaces the [default identity](crate::ServerBuilder::identity) for new connections.
@@ -74,7 +143,13 @@ impl Handle {
     /// [`Error::Io`] when the operating system has no random numbers, [`Error::Identity`] when the certificate has expired or
     /// is not valid yet and the one in use is valid. In both cases nothing has changed.
     pub fn replace_identity(&self, identity: Identity) -> Result<(), Error> {
-        self.shared.renewal.replace_default(identity)
+        match &self.0 {
+            Of::Server(shared) => shared.renewal.replace_default(identity),
+            Of::Nobody(nobody) => {
+                nobody.replace_identity(identity);
+                Ok(())
+            }
+        }
     }
 
     /// The server's health: its certificates and failed renewals, the redirect, and how many connections and workers are in
@@ -84,22 +159,18 @@ impl Handle {
     /// for each identity. No connection waits for it.
     ///
     /// ```
-    /// use std::sync::{Arc, OnceLock};
+    /// use lockgate::{Request, Response, Router};
     ///
-    /// use lockgate::{Handle, Request, Response, Router, StatusCode};
-    ///
-    /// // There is no handle before there is a server, and no server before there are routes.
-    /// let handle: Arc<OnceLock<Handle>> = Arc::default();
-    /// let asked = handle.clone();
-    /// let router = Router::new().get("/api/health", move |_: &mut Request| match asked.get() {
-    ///     Some(handle) => Response::json(&handle.health().to_json()),
-    ///     None => Response::new(StatusCode::SERVICE_UNAVAILABLE),
-    /// });
-    /// // … and once it is bound: handle.set(server.handle())
-    /// # let _ = router;
+    /// let router = Router::new()
+    ///     .get("/api/health", |request: &mut Request| Response::json(&request.handle().health().to_json()));
+    /// # assert_eq!(router.call(&mut Request::get("/api/health")).status(), 200);
     /// ```
     pub fn health(&self) -> Health {
-        let (shared, clock) = (&self.shared, SystemTime::now());
+        let shared = match &self.0 {
+            Of::Server(shared) => shared,
+            Of::Nobody(nobody) => return nobody.health(),
+        };
+        let clock = SystemTime::now();
         let identities = shared.tls.current().identities.clone();
         let of = |(index, identity): (usize, &Identity)| {
             let failure = |subject| shared.renewal.failure(subject);
@@ -113,7 +184,10 @@ impl Handle {
             identities: identities.iter().enumerate().map(of).collect(),
             missing: shared.renewal.missing(),
             clients_failure: shared.renewal.failure(Subject::Clients),
-            redirect: self.redirect.as_ref().map_or(RedirectHealth::Off, |redirect| redirect.state.health()),
+            redirect: shared
+                .stopping
+                .redirect()
+                .map_or(RedirectHealth::Off, |redirect| redirect.state.health()),
             connections: open,
             most_connections: shared.connections,
             workers,
@@ -123,19 +197,25 @@ impl Handle {
     }
 
     /// The default identity, for clients that ask for no other by name.
+    ///
+    /// # Panics
+    /// In a test, when a request made by hand has no server and [`replace_identity`](Handle::replace_identity) was not called.
     pub fn identity(&self) -> Identity {
         self.identities().swap_remove(0)
     }
 
     /// All identities in use: the default first, then the [others](crate::ServerBuilder::add_identity).
     pub fn identities(&self) -> Vec<Identity> {
-        self.shared.tls.current().identities.clone()
+        match &self.0 {
+            Of::Server(shared) => shared.tls.current().identities.clone(),
+            Of::Nobody(nobody) => nobody.identities(),
+        }
     }
 }
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("stopping", &self.shared.is_draining()).finish_non_exhaustive()
+        f.debug_struct("Handle").field("stopping", &self.is_stopping()).finish_non_exhaustive()
     }
 }
 
@@ -166,11 +246,5 @@ impl Running {
             let source = std::io::Error::other("the listener's thread panicked");
             Err(Error::Io { doing: "serving", source })
         })
-    }
-}
-
-pub(super) fn wake(waker: &Waker) {
-    if let Err(error) = waker.wake() {
-        log::error!("a thread could not be woken: {error}");
     }
 }

@@ -27,11 +27,13 @@ mod places;
 mod poller;
 mod readers;
 pub(crate) mod renewal;
+mod request;
 mod run;
 mod schedule;
 mod scheduler;
 mod scores;
 mod serve;
+mod stopping;
 mod supervisor;
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,11 @@
 //! `builder` calls it on the thread that becomes the listener's.
 
 use std::sync::atomic::Ordering;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::agents::Agents;
-use super::handle::Handle;
 use super::listener::Acceptor;
 use super::renewal::Rounds;
 use super::serve::Shared;
@@ -22,18 +21,16 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs the server on the calling thread: starts the other threads, accepts until it is to stop, drains, and ends.
 pub(crate) fn run(
-    handle: Handle,
+    shared: &Arc<Shared>,
     acceptor: Acceptor,
     redirect: Option<redirect::Serve>,
     rounds: Rounds,
 ) -> Result<(), Error> {
-    let shared = handle.shared();
     let starting = |source| Error::Io { doing: "starting a thread", source };
     supervisor::start(shared).map_err(starting)?;
     let redirect = redirect
         .map(|redirect| {
-            let state = handle.redirect_state();
-            let runs = state.run();
+            let runs = shared.stopping.redirect().map(|redirect| redirect.state.clone().run());
             thread::Builder::new().name("lockgate-http".into()).spawn(move || {
                 let _runs = runs;
                 redirect()

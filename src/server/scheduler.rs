@@ -1,6 +1,7 @@
 //! What a connection needs of the poller and the workers during its turn. A connection knows neither; `workers` implements this
 //! for every service. The calls are rare, so dynamic dispatch has no measurable cost.
 
+use std::any::Any;
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Instant;
@@ -16,6 +17,8 @@ pub(crate) trait Scheduler: Send + Sync {
     fn listen_for_writable(&self, key: usize, descriptor: RawFd) -> io::Result<()>;
     /// Blocks until the connection has signals, or `until`.
     fn await_signals(&self, key: usize, until: Instant) -> Signals;
+    /// The service that the workers run, for who knows its type.
+    fn service(&self) -> &dyn Any;
     /// Whether the connection's client is known to be gone.
     fn is_gone(&self, key: usize) -> bool;
     /// Takes a place for the reader of a response that is about to begin. Returns false when there is none.

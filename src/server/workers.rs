@@ -3,6 +3,7 @@
 //! thread always watches. For a quick handler this costs two atomic stores. Only this file uses threadpool. It knows no
 //! connection: a [`Service`] says what is served and how. The supervisor starts the workers and watches them.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
@@ -64,6 +65,10 @@ impl<S: Service> Scheduler for Arc<S> {
 
     fn await_signals(&self, key: usize, until: Instant) -> Signals {
         self.poller().await_signals(key, until)
+    }
+
+    fn service(&self) -> &dyn Any {
+        self
     }
 
     fn is_gone(&self, key: usize) -> bool {

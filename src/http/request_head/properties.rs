@@ -1,9 +1,11 @@
 //! Properties that hold for any bytes that come in place of a head.
 
+use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
 use crate::http::body::Body;
+use crate::http::origin::{Sender, Serving};
 use crate::http::request::Request;
 
 /// A low bound, so that small inputs reach it.
@@ -120,8 +122,28 @@ fn parsed(head: &[u8]) {
     if let Ok(path) = target::decode_path(line.target.path.of(head), target::EncodedSlash::Refused) {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let body = Body::Buffered { bytes: (&[]).into(), read: 0 };
-        let request = Request::from_wire(head, &fields, line, path, body, peer, None);
+        let request = Request::from_wire(
+            head,
+            &fields,
+            line,
+            path,
+            body,
+            Sender { peer, client: None, server: &Nobody },
+        );
         assert_eq!(request.headers().len(), fields.len());
+    }
+}
+
+/// In the place of a server.
+struct Nobody;
+
+impl Serving for Nobody {
+    fn client_is_gone(&self) -> bool {
+        false
+    }
+
+    fn service(&self) -> &dyn Any {
+        self
     }
 }
 

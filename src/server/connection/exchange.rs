@@ -11,7 +11,7 @@ use ::http::StatusCode;
 use super::asked::{Asked, Held, Told};
 use super::collecting::Collecting;
 use super::head::Head;
-use super::link::{Caller, Link};
+use super::link::{Caller, Link, Serves};
 use super::log_lines::{self, Record};
 use super::request::{self, Circumstances, Decision, Instead, Route, Unread, NOT_LET_IN, READERS_BUSY};
 use super::response::{self, After, Sending, Written};
@@ -21,7 +21,8 @@ use super::transport::{Flushed, Stream};
 use crate::handler_call::{self, Fault};
 use crate::http::body::Body;
 use crate::http::into_response::IntoResponse;
-use crate::http::request::{Presence, Request};
+use crate::http::origin::Sender;
+use crate::http::request::Request;
 use crate::http::request_head::{Found, Line};
 use crate::http::response::Response;
 use crate::http::response_head::{write_head, Exchange, Persistence};
@@ -192,17 +193,15 @@ fn call(
 ) -> Response {
     let Matched { endpoint, params, path } = matched;
     let Caller { peer, key, client } = caller;
-    let scheduler = buffers.scheduler;
     // The compiler does not shorten the lifetime of the reader by itself.
     let body = match body {
         Body::Buffered { bytes, read } => Body::Buffered { bytes, read },
         Body::Streaming(reader) => Body::Streaming(reader),
     };
-    let is_gone = || scheduler.is_gone(key);
-    let mut request =
-        Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, peer, client);
+    let server = Serves { scheduler: buffers.scheduler, key };
+    let sender = Sender { peer, client, server: &server };
+    let mut request = Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, sender);
     request.set_params(params);
-    request.set_presence(Presence::Asked(&is_gone));
     let began = buffers.look();
     buffers.enter_handler(Some(endpoint.index));
     let response = endpoint.call(&mut request);

@@ -1,6 +1,7 @@
 //! A connection's link to its client: the transport, the client, and until when something has to come. `exchange` answers
 //! requests over it, and the other stages read and write it.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,11 +11,13 @@ use super::head::Head;
 use super::log_lines;
 use super::request::RateLimit;
 use super::transport::{Stream, Transport};
+use crate::http::origin::Serving;
 use crate::limits::limit::Limit;
 use crate::limits::rate::Rate;
 use crate::server::buffers::Buffers;
 use crate::server::clock::Millis;
 use crate::server::deadline::Deadline;
+use crate::server::scheduler::Scheduler;
 use crate::tls::ClientIdentity;
 
 /// After this wait, in milliseconds, a request's client may have left. Asking the system earlier costs more than it saves.
@@ -42,6 +45,23 @@ pub(crate) struct Caller {
     /// The connection's key.
     pub key: usize,
     pub client: Option<Arc<ClientIdentity>>,
+}
+
+/// What a request's handler can ask of the server.
+pub(crate) struct Serves<'s> {
+    pub scheduler: &'s dyn Scheduler,
+    /// The connection's key.
+    pub key: usize,
+}
+
+impl Serving for Serves<'_> {
+    fn client_is_gone(&self) -> bool {
+        self.scheduler.is_gone(self.key)
+    }
+
+    fn service(&self) -> &dyn Any {
+        self.scheduler.service()
+    }
 }
 
 impl<S: Stream> Link<S> {

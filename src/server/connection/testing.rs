@@ -40,6 +40,7 @@ use crate::server::poller::Poller;
 use crate::server::renewal::Renewal;
 use crate::server::serve::sizes;
 use crate::server::serve::Shared;
+use crate::server::stopping::Stopping;
 use crate::server::turn::{Handlers, Idle, Outcome, Parking, Ready, Reason, Signals};
 use crate::server::workers::Workers;
 use crate::tls::{Identity, Live};
@@ -164,7 +165,7 @@ impl World {
             access_log: true,
             credential_names: CredentialNames::new(&[]).unwrap(),
             field_names: FieldNames::LowerCase,
-            draining: AtomicBool::new(false),
+            stopping: Stopping::default(),
             stopped: AtomicBool::new(false),
         };
         let shared = Shared { context, poller };
@@ -173,7 +174,7 @@ impl World {
     }
 
     pub(super) fn drain(&self) {
-        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.stopping.begin();
     }
 
     pub(super) fn stop(&self) {

@@ -1,0 +1,41 @@
+//! Where a request comes from, and what it can ask there: whether its client is gone, and what serves it. Knows no server: that
+//! fills in its side, and `request` asks.
+
+use std::any::Any;
+use std::cell::OnceCell;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::tls::ClientIdentity;
+
+/// Where a request comes from.
+pub(crate) enum Origin<'a> {
+    Server(&'a dyn Serving),
+    /// It was made by hand.
+    Made {
+        client_is_gone: bool,
+        /// What takes the server's place, once something has asked for it.
+        server: OnceCell<Box<dyn Any>>,
+    },
+}
+
+/// What a request can ask of the server that serves it.
+pub(crate) trait Serving {
+    fn client_is_gone(&self) -> bool;
+    /// The server, for who knows its type.
+    fn service(&self) -> &dyn Any;
+}
+
+/// Who has sent a request, and who serves it.
+pub(crate) struct Sender<'a> {
+    pub peer: SocketAddr,
+    pub client: Option<Arc<ClientIdentity>>,
+    pub server: &'a dyn Serving,
+}
+
+impl Origin<'_> {
+    /// Of a request made by hand, whose client is there.
+    pub(super) fn made() -> Self {
+        Origin::Made { client_is_gone: false, server: OnceCell::new() }
+    }
+}
