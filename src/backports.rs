@@ -8,6 +8,19 @@ use std::fs::File;
 use std::net::Ipv6Addr;
 use std::{io, iter, str};
 
+/// A trait with `#[diagnostic::on_unimplemented]`, since Rust 1.78: what the compiler says when a type has no `impl` of it. Before
+/// that the attribute is an error, not a warning, even behind a `cfg_attr` that is not for it. A build script would ask which
+/// compiler this is; here the compiler tells by itself, because `'r#since` is one token since Rust 1.83 (a raw lifetime) and three
+/// tokens before.
+macro_rules! explained {
+    ($since:lifetime { $($hints:tt)* } $($item:tt)*) => {
+        #[diagnostic::on_unimplemented($($hints)*)]
+        $($item)*
+    };
+    ($before:lifetime # $since:ident { $($hints:tt)* } $($item:tt)*) => { $($item)* };
+}
+pub(crate) use explained;
+
 /// `<[u8]>::trim_ascii`, `trim_ascii_start` and `trim_ascii_end`, since Rust 1.80. Not by these names, because a newer compiler
 /// would take its own.
 pub(crate) trait Trim {

@@ -117,3 +117,24 @@ fn an_old_cargo_reads_the_manifest_and_the_lock_file() {
     let setting = "[resolver]\nincompatible-rust-versions = \"fallback\"\n";
     assert!(file(".cargo/config.toml").contains(setting));
 }
+
+/// `#[diagnostic::…]` is an error before Rust 1.78, which is newer than `rust-version`. `explained!` leaves it out there.
+#[test]
+fn attributes_for_diagnostics_are_written_only_where_an_old_compiler_does_not_see_them() {
+    fn look(folder: &str, found: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.to_str().unwrap();
+            if path.is_dir() {
+                look(name, found);
+            } else if name.ends_with(".rs") && !name.ends_with("src/backports.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let lines = text.lines().filter(|line| line.contains("#[diagnostic::"));
+                found.extend(lines.map(|line| format!("{name}: {line}")));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    look(concat!(env!("CARGO_MANIFEST_DIR"), "/src"), &mut found);
+    assert!(found.is_empty(), "write it with `explained!`: {}", found.join("\n"));
+}

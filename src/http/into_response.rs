@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::problem::Problem;
 use super::response::{Payload, Response, OCTETS, TEXT};
 use super::Refusal;
+use crate::backports::explained;
 use crate::error::{BodyFault, Error, ParameterFault};
 use crate::handler_call;
 
@@ -19,6 +20,13 @@ pub(crate) fn not_served() -> Response {
     Problem::new(StatusCode::NOT_FOUND).detail("Nothing is served at this path.").into_response()
 }
 
+explained! { 'r#since {
+    message = "`{Self}` cannot be sent as a response",
+    label = "a handler returns this",
+    note = "a handler returns a `Response`, a `StatusCode`, `()` for 204, text (`String`, `&'static str`), bytes (`Vec<u8>`), \
+            `Json(value)` or a `serde_json::Value`, a `Problem`, `(StatusCode, any of these)`, or an `Option` or a `Result` of them",
+    note = "for a type of your own implement `IntoResponse`, or wrap it: `Json(value)` if it implements `serde::Serialize`"
+}
 /// What a handler may return: a [`Response`], a [`StatusCode`], nothing (204), text, bytes, JSON ([`Json`] or
 /// [`Value`]), a [`Problem`], a pair of status and any of these, an [`Option`] (404 for `None`) or a [`Result`] of them.
 ///
@@ -38,16 +46,10 @@ pub(crate) fn not_served() -> Response {
 /// let router = Router::new().get("/boiler", |_: &mut Request| Celsius(61.0));
 /// assert_eq!(router.call(&mut Request::get("/boiler")).into_bytes().unwrap(), "61.0 °C".as_bytes());
 /// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be sent as a response",
-    label = "a handler returns this",
-    note = "a handler returns a `Response`, a `StatusCode`, `()` for 204, text (`String`, `&'static str`), bytes (`Vec<u8>`), \
-            `Json(value)` or a `serde_json::Value`, a `Problem`, `(StatusCode, any of these)`, or an `Option` or a `Result` of them",
-    note = "for a type of your own implement `IntoResponse`, or wrap it: `Json(value)` if it implements `serde::Serialize`"
-)]
 pub trait IntoResponse {
     /// Makes the response.
     fn into_response(self) -> Response;
+}
 }
 
 impl IntoResponse for Response {
