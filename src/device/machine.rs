@@ -2,7 +2,6 @@
 //!
 //! Asks the operating system; leaves out addresses that do not last, and judges nothing else. Called by `names`.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 #[cfg(target_os = "linux")]
@@ -82,20 +81,21 @@ fn table() -> String {
 
 /// The addresses in the table that do not last, on all interfaces. A line holds the address, the number of the interface, the
 /// length of the prefix, the scope and the flags, all hexadecimal, and the name of the interface.
-fn passing(table: &str) -> BTreeSet<Ipv6Addr> {
-    let (mut passing, mut lasting) = (BTreeSet::new(), BTreeSet::new());
+fn passing(table: &str) -> Vec<Ipv6Addr> {
+    let (mut passing, mut lasting) = (Vec::new(), Vec::new());
     for line in table.lines() {
         let mut columns = line.split_ascii_whitespace();
         let address = columns.next().filter(|address| address.len() == 32);
         let flags = columns.nth(3).and_then(|flags| u8::from_str_radix(flags, 16).ok());
         let address = address.and_then(|address| u128::from_str_radix(address, 16).ok());
         match address.map(Ipv6Addr::from).zip(flags) {
-            Some((address, flags)) if flags & PASSING != 0 => passing.insert(address),
-            Some((address, _)) => lasting.insert(address),
+            Some((address, flags)) if flags & PASSING != 0 => passing.push(address),
+            Some((address, _)) => lasting.push(address),
             None => continue,
         };
     }
-    &passing - &lasting
+    passing.retain(|address| !lasting.contains(address));
+    passing
 }
 
 #[cfg(test)]
@@ -137,10 +137,10 @@ zd000000000000000000000000000001 02 40 00 01     eth0
 
 fd00000000000000000000000000000b 02 40 00 01";
         let expected = ["fd00::2", "fd00::3", "fd00::4", "fd00::5", "fd00::6", "fd00::7", "fd00::b"];
-        let expected: BTreeSet<Ipv6Addr> = expected.map(|address| address.parse().unwrap()).into();
+        let expected: Vec<Ipv6Addr> = expected.map(|address| address.parse().unwrap()).into();
         assert_eq!(passing(table), expected);
         for table in ["", "\n\n", "\u{fffd}", &"x".repeat(1000)] {
-            assert_eq!(passing(table), BTreeSet::new());
+            assert!(passing(table).is_empty());
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Names from the operator must be in the certificate. Names and addresses of the machine are added if the CA may sign for
 //! them. Knows no files. `state` calls it.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -179,15 +178,19 @@ impl Wanted {
         let left_out = |why: Why| move |name: &Name| LeftOut { name: name.text(), why: why.clone() };
         let outside = outside.iter().map(left_out(Why::OutsideOfCa));
         let left_out = unfit.into_iter().chain(outside).chain(too_many.map(left_out(Why::TooMany))).collect();
-        let mut seen = BTreeSet::new();
         let names = given.iter().cloned().chain(hosts).chain(always);
-        let names = names.chain(addresses.iter().take(MOST_ADDRESSES).cloned()).map(|name| name.text());
-        Ok(Wanted { names: names.filter(|name| seen.insert(name.clone())).collect(), left_out })
+        let mut wanted = Vec::new();
+        for name in names.chain(addresses.iter().take(MOST_ADDRESSES).cloned()).map(|name| name.text()) {
+            if !wanted.contains(&name) {
+                wanted.push(name);
+            }
+        }
+        Ok(Wanted { names: wanted, left_out })
     }
 
     /// Whether a certificate for these names is good enough: it has all wanted names, and nothing else but addresses. Addresses
     /// come and go, and an address that has gone is no reason for a new certificate.
-    pub(super) fn is_covered_by(&self, names: &BTreeSet<String>) -> bool {
+    pub(super) fn is_covered_by(&self, names: &[String]) -> bool {
         let is_wanted = |name: &String| self.names.contains(name) || name.parse::<IpAddr>().is_ok();
         self.names.iter().all(|name| names.contains(name)) && names.iter().all(is_wanted)
     }
@@ -442,7 +445,7 @@ mod tests {
             (&["printer", "10.0.0.1", "scanner"], false),
             (&[], false),
         ] {
-            let names = names.iter().map(|name| name.to_string()).collect();
+            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
             assert_eq!(wanted.is_covered_by(&names), will_do, "{names:?}");
         }
     }

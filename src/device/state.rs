@@ -76,7 +76,7 @@ impl Served {
 
     /// Whether this identity is still good, so that only another process can have replaced the leaf.
     fn is_still_good(&self, ca: &Ca, wanted: &Wanted, purpose: &Purpose<'_>) -> bool {
-        wanted.is_covered_by(&self.names.iter().cloned().collect())
+        wanted.is_covered_by(&self.names)
             && is_signed_by(&self.identity, ca, purpose.now).is_ok()
             && clock::is_due(lifetime(&self.identity), ca.lifetime(), purpose.now, purpose.running).is_none()
     }
@@ -269,7 +269,7 @@ impl State {
         let leaf = identity.certified_key().cert[0].clone();
         let has_all = Certificate::read(leaf).is_ok_and(|leaf| {
             let addresses = leaf.ip_addresses().iter().map(ToString::to_string);
-            wanted.is_covered_by(&leaf.dns_names().iter().cloned().chain(addresses).collect())
+            wanted.is_covered_by(&leaf.dns_names().iter().cloned().chain(addresses).collect::<Vec<_>>())
         });
         let why = if has_all {
             let due = clock::is_due(lifetime(&identity), ca.lifetime(), purpose.now, purpose.running);

@@ -3,7 +3,6 @@
 //! Knows the trait in `tls::agent` and no agent. `builder` and `run` call it. When no identity can have an agent, as without
 //! the feature `acme`, none of this is linked.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::serve::Shared;
@@ -55,8 +54,10 @@ impl Agents {
 /// [`Error::Setting`] for two agents in one directory, and for a need of an agent that the server does not meet.
 pub(super) fn check(identities: &[Identity], server: Surroundings) -> Result<(), Error> {
     let agents: Vec<_> = identities.iter().filter_map(Identity::agent).collect();
-    let mut directories = BTreeSet::new();
-    if let Some(agent) = agents.iter().find(|agent| !directories.insert(agent.state_dir())) {
+    let shared = agents.iter().enumerate().find(|(before, agent)| {
+        agents.iter().take(*before).any(|other| other.state_dir() == agent.state_dir())
+    });
+    if let Some((_, agent)) = shared {
         let fault = format!(
             "{} keeps one certificate, and two are to be obtained there; put all names into one, or give each a directory of \
              its own",
