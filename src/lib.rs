@@ -138,6 +138,7 @@ pub use serde_json;
 
 pub use crate::calendar::iso8601;
 pub use crate::http::into_response::{IntoResponse, Json};
+pub use crate::http::layer::{Layer, Next};
 pub use crate::http::problem::Problem;
 pub use crate::http::request::Request;
 pub use crate::http::response::{Response, ResponseBody};

@@ -56,6 +56,7 @@ fn values_can_be_compared_and_copied() {
 #[test]
 fn what_handlers_call_can_be_shown_and_its_values_sent() {
     fn is_shown<T: Debug>() {}
+    is_shown::<lockgate::Next<'_>>();
     is_shown::<Multipart<'_>>();
     is_shown::<Part<'_, '_>>();
     is_shown::<Upload<'_>>();

@@ -7,6 +7,7 @@ pub(crate) mod clear_credentials;
 pub(crate) mod content;
 pub(crate) mod folder;
 pub(crate) mod into_response;
+pub(crate) mod layer;
 pub(crate) mod origin;
 pub(crate) mod params;
 pub(crate) mod problem;

@@ -9,19 +9,45 @@ use super::span::Span;
 /// The most path parameters one route may have.
 pub(crate) const MOST_PARAMS: usize = 8;
 
-/// Where in the path each of a route's parameters was found.
+/// A route as a request knows it.
+#[derive(Debug, Default)]
+pub(crate) struct Route {
+    /// As it was declared, behind the prefixes of the routers that it is nested in.
+    pub pattern: Box<str>,
+    /// The names of its parameters, in their order.
+    pub names: Box<[Box<str>]>,
+}
+
+/// The route that a request is on.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Params {
-    /// `None` for a route without parameters.
-    pub names: Option<Arc<[Box<str>]>>,
+pub(crate) enum OnRoute<'a> {
+    #[default]
+    None,
+    /// The server's routes live longer than a request.
+    Borrowed(&'a Route),
+    /// A request made by hand may live longer than the router.
+    Shared(Arc<Route>),
+}
+
+/// The route that a request is on, and where in the path each of its parameters was found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Params<'a> {
+    pub route: OnRoute<'a>,
     pub values: [Span; MOST_PARAMS],
 }
 
-impl Params {
+impl Params<'_> {
+    pub(super) fn route(&self) -> Option<&Route> {
+        match &self.route {
+            OnRoute::None => None,
+            OnRoute::Borrowed(route) => Some(route),
+            OnRoute::Shared(route) => Some(route),
+        }
+    }
+
     /// The value of the parameter of this name in `path`.
     pub(super) fn get<'p>(&self, path: &'p str, name: &str) -> Option<&'p str> {
-        let names = self.names.as_deref()?;
-        let at = names.iter().position(|known| **known == *name)?;
+        let at = self.route()?.names.iter().position(|known| **known == *name)?;
         let span = self.values.get(at)?;
         path.get(span.start as usize..span.end as usize)
     }

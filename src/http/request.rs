@@ -43,7 +43,7 @@ pub struct Request<'a> {
     fields: Cow<'a, [Field]>,
     line: Line,
     path: Cow<'a, str>,
-    params: Params,
+    params: Params<'a>,
     headers: OnceCell<HeaderMap>,
     body: Body<'a>,
     peer: Option<SocketAddr>,
@@ -147,6 +147,12 @@ impl<'a> Request<'a> {
         self.with_header("content-type", "application/json").with_body(body)
     }
 
+    /// Sets the address of the client, for a test.
+    pub fn with_peer(mut self, peer: SocketAddr) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+
     /// Sets who the client is, for a test.
     pub fn with_client(mut self, client: ClientIdentity) -> Self {
         self.client = Some(Arc::new(client));
@@ -176,18 +182,24 @@ impl<'a> Request<'a> {
         &self.path
     }
 
-    /// The value of a path parameter of the route, percent-decoded; for a trailing `{*rest}`, the rest of the path. `None` when
-    /// the route has no parameter of this name. Only the value of `{*rest}` can be empty. No value begins with `/`, or has an
-    /// empty segment or a dot segment.
+    /// The pattern of the route that the path is on, as it was declared, behind the prefixes of the routers that it is nested in.
+    /// Handlers and [layers](crate::Layer) see it; with it a program counts or times requests by route. `None` for a path that no
+    /// route has, also in a [`fallback`](crate::Router::fallback). A 405 has the pattern of the path.
     ///
     /// ```
     /// use lockgate::{Request, Router};
     ///
-    /// let router = Router::new().get("/hello/{name}", |request: &mut Request| {
-    ///     request.param("name").map(|name| format!("Hello {name}"))
-    /// });
-    /// assert_eq!(router.call(&mut Request::get("/hello/world")).into_bytes().unwrap(), b"Hello world");
+    /// let sensors = Router::new().get("/{id}", |request: &mut Request| request.route().map(String::from));
+    /// let router = Router::new().nest("/api/sensors", sensors);
+    /// assert_eq!(router.call(&mut Request::get("/api/sensors/7")).into_bytes().unwrap(), b"/api/sensors/{id}");
     /// ```
+    pub fn route(&self) -> Option<&str> {
+        self.params.route().map(|route| &*route.pattern)
+    }
+
+    /// The value of a path parameter of the route, percent-decoded; for a trailing `{*rest}`, the rest of the path. `None` when
+    /// the route has no parameter of this name. Only the value of `{*rest}` can be empty. No value begins with `/`, or has an
+    /// empty segment or a dot segment. [`Request`] has an example.
     pub fn param(&self, name: &str) -> Option<&str> {
         self.params.get(&self.path, name)
     }
@@ -293,7 +305,8 @@ impl<'a> Request<'a> {
         self.line.host.and_then(|authority| std::str::from_utf8(authority.host.of(&self.head)).ok())
     }
 
-    /// The address of the client: the other end of the connection. `None` in a request made by hand.
+    /// The address of the client: the other end of the connection. `None` in a request made by hand
+    /// [without one](Request::with_peer).
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
     }
@@ -429,11 +442,16 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
+    /// Puts a body in the place of what is left of the request's own.
+    pub(crate) fn replace_body(&mut self, body: Vec<u8>) {
+        self.body = Body::Buffered { bytes: Cow::Owned(body), read: 0 };
+    }
+
     pub(crate) fn origin(&self) -> &Origin<'a> {
         &self.origin
     }
 
-    pub(crate) fn set_params(&mut self, params: Params) {
+    pub(crate) fn set_params(&mut self, params: Params<'a>) {
         self.params = params;
     }
 

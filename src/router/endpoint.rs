@@ -1,5 +1,5 @@
-//! A handler as the router stores it, and the call of it. Knows requests and responses. The router stores handlers; the server
-//! calls them, and so does a call without a server.
+//! A handler as the router stores it, and the call of it. Knows requests and responses. The router stores handlers; `call` calls
+//! them.
 
 use ::http::StatusCode;
 
@@ -23,13 +23,15 @@ pub(crate) struct Endpoint {
     pub(super) handler: Handler,
     /// Counts from 0. A server keeps what it knows about a handler under this number.
     pub(crate) index: usize,
+    /// The number of the scope whose layers are around it, if the router has scopes.
+    pub(super) scope: usize,
 }
 
 impl Endpoint {
     /// Calls the handler. After a panic the client gets 500, and no other client notices. The call's
     /// [`faults`](handler_call::faults) say what went wrong.
     #[inline(always)]
-    pub(crate) fn call(&self, request: &mut Request<'_>) -> Response {
+    pub(super) fn call(&self, request: &mut Request<'_>) -> Response {
         let response = handler_call::run("a panic in a handler", || (self.handler)(request));
         response.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     }

@@ -1,8 +1,14 @@
 //! Finds the handler for a method and a path. Knows requests and responses, and nothing of sockets, threads or TLS. The server
 //! looks up each request's handler here, and tests call it without a server.
 
-pub(crate) mod endpoint;
+mod answer;
+pub(crate) mod call;
+mod endpoint;
 pub(crate) mod routes;
+mod scope;
+mod tree;
+
+use std::sync::Arc;
 
 use ::http::{Method, StatusCode};
 
@@ -10,9 +16,11 @@ use crate::error::Error;
 use crate::handler_call::{self, Fault};
 use crate::http::folder::with_slash;
 use crate::http::into_response::IntoResponse;
+use crate::http::layer::Layer;
+use crate::http::params::{OnRoute, Params};
 use crate::http::request::Request;
 use crate::http::response::Response;
-use endpoint::{Endpoint, Handler};
+use endpoint::Handler;
 use routes::{Found, Matched, Routes};
 
 /// Which handler answers which method and path.
@@ -37,6 +45,9 @@ use routes::{Found, Matched, Routes};
 /// lockgate answers by itself: 404 for an unknown path, 405 with `Allow` for an unknown method on a known one, `HEAD`
 /// from the GET handler, `OPTIONS` with `Allow`, and 501 for a method that no HTTP specification knows.
 ///
+/// Code around all handlers is a layer ([`with`](Router::with)). Routers are put together by [`nest`](Router::nest) and
+/// [`merge`](Router::merge), and [`fallback`](Router::fallback) answers in the place of the 404.
+///
 /// State is shared the way closures share it:
 ///
 /// ```
@@ -53,7 +64,6 @@ use routes::{Found, Matched, Routes};
 #[derive(Default)]
 pub struct Router {
     pub(crate) routes: Routes,
-    handlers: usize,
     fault: Option<Error>,
 }
 
@@ -125,7 +135,7 @@ impl Router {
         pattern: &str,
         handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
     ) -> Router {
-        self.add(method, pattern, endpoint::handler(handler));
+        self.add(Some(method), pattern, endpoint::handler(handler));
         self
     }
 
@@ -151,22 +161,168 @@ impl Router {
     ) -> Router {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         if !prefix.is_empty() {
-            self.add(Method::GET, prefix, Box::new(|request| with_slash(request)));
+            self.add(Some(Method::GET), prefix, Box::new(|request| with_slash(request)));
         }
         let handler: Handler = Box::new(move |request| handler(request).into_response());
-        self.add(Method::GET, &format!("{prefix}/{{*path}}"), handler);
-        self.routes.let_rest_end_with_slash(prefix);
+        self.add_route(Some(Method::GET), &format!("{prefix}/{{*path}}"), true, handler);
         self
     }
 
-    /// This method is not generic, so that a program holds its code once.
-    fn add(&mut self, method: Method, pattern: &str, handler: Handler) {
-        match self.routes.insert(&method, pattern, Endpoint { handler, index: self.handlers }) {
-            Ok(()) => self.handlers += 1,
-            Err(fault) => {
-                self.fault.get_or_insert(Error::Route { route: format!("{method} {pattern}"), fault });
-            }
+    /// Answers all methods that have no handler of their own on this pattern, also those that no specification knows. HEAD goes to a
+    /// handler for GET first.
+    ///
+    /// ```
+    /// use lockgate::{Method, Request, Router};
+    ///
+    /// let router = Router::new().any("/echo", |request: &mut Request| request.method().to_string());
+    /// let response = router.call(&mut Request::new(Method::from_bytes(b"PURGE").unwrap(), "/echo"));
+    /// assert_eq!(response.into_bytes().unwrap(), b"PURGE");
+    /// ```
+    pub fn any<R: IntoResponse>(
+        mut self,
+        pattern: &str,
+        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Router {
+        self.add(None, pattern, endpoint::handler(handler));
+        self
+    }
+
+    /// Answers paths that no route has, with any method, in the place of the 404. A path that a route has still gets its 405.
+    ///
+    /// ```
+    /// use lockgate::{Request, Router, StatusCode};
+    ///
+    /// let api = Router::new().get("/state", |_: &mut Request| "on");
+    /// let router = Router::new().nest("/api", api).fallback(|_: &mut Request| (StatusCode::NOT_FOUND, "no such page"));
+    /// assert_eq!(router.call(&mut Request::get("/api/none")).into_bytes().unwrap(), b"no such page");
+    /// ```
+    ///
+    /// In a nested router the fallback answers paths below its prefix; one without a fallback of its own takes that of the router
+    /// around it. A fallback is within the layers of the router that it is given to, and within those of the nested router that
+    /// the path belongs to. That of a [merged](Router::merge) router answers for the router that it is merged into.
+    ///
+    /// A second fallback for the same paths is a fault, which [`check`](Router::check) reports.
+    pub fn fallback<R: IntoResponse>(
+        mut self,
+        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+    ) -> Router {
+        if let Err(fault) = self.routes.set_fallback(endpoint::handler(handler)) {
+            self.note("fallback", fault);
         }
+        self
+    }
+
+    /// Puts a [`Layer`] around everything that this router answers: its routes, those of nested and merged routers, its fallback, its
+    /// 404, 405, 501 and answers to OPTIONS, and the refusal of a path (400). It does not matter whether the routes are declared
+    /// before or after the layer. The first layer is the outermost.
+    ///
+    /// ```
+    /// use lockgate::{Next, Request, Router};
+    ///
+    /// let api = Router::new().get("/state", |_: &mut Request| "on").with(|request: &mut Request, next: Next| {
+    ///     next.run(request).append_header("x-way", "api")
+    /// });
+    /// let router = Router::new()
+    ///     .nest("/api", api)
+    ///     .with(|request: &mut Request, next: Next| next.run(request).append_header("x-way", "all"));
+    /// let way = |target| {
+    ///     let response = router.call(&mut Request::get(target));
+    ///     let way: Vec<_> = response.headers().get_all("x-way").iter().cloned().collect();
+    ///     way
+    /// };
+    /// assert_eq!(way("/api/state"), ["api", "all"]);
+    /// assert_eq!(way("/api/none"), ["api", "all"]); // a 404
+    /// assert_eq!(way("/none"), ["all"]);
+    /// ```
+    ///
+    /// With nested and merged routers:
+    ///
+    /// - The layers of an inner router are within those of the router around it, and around its own routes only.
+    /// - A 404 belongs to the deepest nested router whose prefix the path has. If several have the same prefix, it belongs to the
+    ///   one with a fallback, or else to the router that they are nested into. A merged router has no prefix, so the 404 belongs to
+    ///   the router that it is merged into.
+    /// - A 405, and the answer to OPTIONS, belong to the innermost router that has all handlers of the path. So a CORS layer of an
+    ///   inner router answers the preflights of its routes.
+    /// - A path that is refused belongs to the outermost router, because nobody can say where it leads. Its [`Request::path`] is
+    ///   empty.
+    pub fn with(mut self, layer: impl Layer) -> Router {
+        let layer: Arc<dyn Layer> = Arc::new(layer);
+        self.routes.add_layer(&layer);
+        self
+    }
+
+    /// Adds the routes of another router, with their layers around them.
+    ///
+    /// ```
+    /// use lockgate::{Request, Router};
+    ///
+    /// fn pages() -> Router {
+    ///     Router::new().get("/", |_: &mut Request| "page")
+    /// }
+    /// fn api() -> Router {
+    ///     Router::new().get("/api/state", |_: &mut Request| "on")
+    /// }
+    /// let router = Router::new().merge(pages()).merge(api());
+    /// assert_eq!(router.call(&mut Request::get("/api/state")).status(), 200);
+    /// ```
+    ///
+    /// This router's own layers are around the merged routes too. To keep the layers of two routers apart, merge both into a third.
+    /// A route that both have is a fault, which [`check`](Router::check) reports.
+    pub fn merge(mut self, router: Router) -> Router {
+        self.absorb(None, router);
+        self
+    }
+
+    /// Adds the routes of another router behind a prefix, with their layers around them.
+    ///
+    /// ```
+    /// use lockgate::{Request, Router};
+    ///
+    /// let ports = Router::new()
+    ///     .get("/", |request: &mut Request| request.param("device").map(|device| format!("ports of {device}")))
+    ///     .get("/{port}", |request: &mut Request| request.param("port").map(String::from));
+    /// let router = Router::new().nest("/devices/{device}/ports", ports);
+    /// assert_eq!(router.call(&mut Request::get("/devices/pump/ports")).into_bytes().unwrap(), b"ports of pump");
+    /// assert_eq!(router.call(&mut Request::get("/devices/pump/ports/eth0")).into_bytes().unwrap(), b"eth0");
+    /// ```
+    ///
+    /// The prefix may have parameters, and handlers see the whole path. The pattern `/` of the nested router is the prefix as it is
+    /// written: under `/api` it answers `/api`, and under `/api/` it answers `/api/`. A [`folder`](Router::folder) at `/` answers
+    /// `/api/` and below, and redirects `/api` there.
+    ///
+    /// A prefix that is no path of whole segments, such as `api`, `/` or `/{*rest}`, is a fault, which [`check`](Router::check)
+    /// reports; so is a route that both routers have, or that has other parameter names than the same pattern before.
+    pub fn nest(mut self, prefix: &str, router: Router) -> Router {
+        match tree::check_prefix(prefix) {
+            Ok(()) => self.absorb(Some(prefix), router),
+            Err(fault) => self.note(&format!("nest {prefix}"), fault),
+        }
+        self
+    }
+
+    fn absorb(&mut self, prefix: Option<&str>, router: Router) {
+        self.fault = self.fault.take().or(router.fault);
+        let Router { routes, fault } = self;
+        routes.absorb(prefix, router.routes, &mut |route, clause| {
+            fault.get_or_insert_with(|| Error::Route { route: route.to_string(), fault: clause });
+        });
+    }
+
+    /// This method is not generic, so that a program holds its code once.
+    fn add(&mut self, method: Option<Method>, pattern: &str, handler: Handler) {
+        self.add_route(method, pattern, false, handler);
+    }
+
+    fn add_route(&mut self, method: Option<Method>, pattern: &str, folder: bool, handler: Handler) {
+        let name = method.clone();
+        if let Err(fault) = self.routes.add(method, pattern, folder, handler) {
+            self.note(&routes::shown(name.as_ref(), pattern), fault);
+        }
+    }
+
+    /// Keeps the first fault.
+    fn note(&mut self, route: &str, fault: &'static str) {
+        self.fault.get_or_insert_with(|| Error::Route { route: route.to_string(), fault });
     }
 
     /// The first pattern that cannot be served, if there is one.
@@ -184,11 +340,12 @@ impl Router {
     pub fn call(&self, request: &mut Request<'_>) -> Response {
         let method = request.method().clone();
         let response = match self.routes.find(&method, request.raw_path()) {
-            Found::Handler(Matched { endpoint, params, path }) => {
+            Found::Call(Matched { call, route, values, path }) => {
                 let path = path.into_owned();
                 request.set_path(path);
-                request.set_params(params);
-                let response = endpoint.call(request);
+                let route = route.map_or(OnRoute::None, |route| OnRoute::Shared(route.clone()));
+                request.set_params(Params { route, values });
+                let response = call.run(request);
                 for Fault { text, .. } in handler_call::faults() {
                     log::error!("{}", told(request, &text));
                 }
@@ -205,11 +362,6 @@ impl Router {
         response.without_needless_content(&method)
     }
 
-    /// The number of handlers. Their indices are below it.
-    pub(crate) fn handlers(&self) -> usize {
-        self.handlers
-    }
-
     pub(crate) fn take_fault(&mut self) -> Option<Error> {
         self.fault.take()
     }
@@ -217,7 +369,7 @@ impl Router {
 
 impl std::fmt::Debug for Router {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Router").field("handlers", &self.handlers).finish_non_exhaustive()
+        f.debug_struct("Router").field("handlers", &self.routes.handlers()).finish_non_exhaustive()
     }
 }
 
@@ -236,125 +388,4 @@ pub(crate) fn not_final(status: StatusCode) -> String {
 pub(crate) mod properties;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn router() -> Router {
-        Router::new()
-            .get("/", |_: &mut Request| "root")
-            .get("/api/data", |_: &mut Request| "data")
-            .post("/api/data", |_: &mut Request| StatusCode::CREATED)
-            .get("/api/{name}", |r: &mut Request| Some(format!("name {}", r.param("name")?)))
-            .get("/api/{name}/{part}", |r: &mut Request| {
-                Some(format!("{} {}", r.param("name")?, r.param("part")?))
-            })
-            .get("/api/data/special", |_: &mut Request| "special")
-            .get("/files/{*path}", |r: &mut Request| Some(format!("file {}", r.param("path")?)))
-            .route(Method::from_bytes(b"PURGE").unwrap(), "/cache", |_: &mut Request| ())
-    }
-
-    fn body(target: &str) -> String {
-        let response = router().call(&mut Request::get(target));
-        String::from_utf8(response.into_bytes().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn the_most_particular_pattern_answers() {
-        for (target, expected) in [
-            ("/", "root"),
-            ("/api/data", "data"),
-            ("/api/data?x=1", "data"),
-            ("/api/%64ata", "data"),
-            ("/api/other", "name other"),
-            ("/api/a%20b", "name a b"),
-            ("/api/data/special", "special"),
-            ("/api/data/x", "data x"),
-            ("/files/", "file "),
-            ("/files/a/b", "file a/b"),
-        ] {
-            assert_eq!(body(target), expected, "{target}");
-        }
-    }
-
-    #[test]
-    fn other_paths_and_methods_are_refused_as_they_should_be() {
-        let call = |method: &str, target: &str| {
-            let response =
-                router().call(&mut Request::new(Method::from_bytes(method.as_bytes()).unwrap(), target));
-            let allow = response.header("allow").map(|value| value.to_str().unwrap().to_string());
-            (response.status().as_u16(), allow)
-        };
-        let some = |text: &str| Some(text.to_string());
-        for target in
-            ["/nothing", "/api", "/api/", "/api/data/", "/api//x", "/files", "/api/a/b/c", "/API/data"]
-        {
-            assert_eq!(call("GET", target), (404, None), "{target}");
-        }
-        assert_eq!(call("DELETE", "/api/data"), (405, some("GET, POST, HEAD, OPTIONS")));
-        assert_eq!(call("HEAD", "/api/data"), (200, None));
-        assert_eq!(call("HEAD", "/cache"), (405, some("PURGE, OPTIONS")));
-        assert_eq!(call("OPTIONS", "/api/data"), (204, some("GET, POST, HEAD, OPTIONS")));
-        assert_eq!(call("OPTIONS", "*").0, 204);
-        assert_eq!(call("PURGE", "/cache"), (204, None));
-        assert_eq!(call("PURGE", "/"), (405, some("GET, HEAD, OPTIONS")));
-        assert_eq!(call("BREW", "/"), (501, None));
-    }
-
-    #[test]
-    fn a_call_without_a_server_gives_what_a_server_sends() {
-        let status = |number: u16| StatusCode::from_u16(number).unwrap();
-        let router = Router::new()
-            .get("/", |_: &mut Request| "root")
-            .get("/status/{number}", move |r: &mut Request| -> Result<_, Error> {
-                Ok((status(r.param_as("number")?), "content"))
-            })
-            .get("/panics", |_: &mut Request| -> &'static str { panic!("as the test wants it") })
-            .get("/{*rest}", |_: &mut Request| "rest");
-        let call = |method: Method, target: &str| {
-            let response = router.call(&mut Request::new(method, target));
-            let status = response.status().as_u16();
-            (status, String::from_utf8(response.into_bytes().unwrap()).unwrap())
-        };
-        let nothing = |status| (status, String::new());
-        assert_eq!(call(Method::GET, "/"), (200, "root".into()));
-        assert_eq!(call(Method::HEAD, "/"), nothing(200));
-        assert_eq!(call(Method::HEAD, "/status/404"), nothing(404));
-        for status in [204, 205, 304] {
-            assert_eq!(call(Method::GET, &format!("/status/{status}")), nothing(status));
-        }
-        assert_eq!(call(Method::GET, "/status/202"), (202, "content".into()));
-        for (target, status) in [
-            ("/panics", 500),
-            ("/status/100", 500),
-            ("/status/103", 500),
-            ("/%zz", 400),
-            ("/a%2Fb", 400),
-            ("/a/../b", 400),
-        ] {
-            assert_eq!(call(Method::GET, target).0, status, "{target}");
-        }
-        assert_eq!(call(Method::HEAD, "/panics"), nothing(500));
-    }
-
-    #[test]
-    fn a_pattern_that_cannot_be_served_is_named() {
-        for pattern in [
-            "x",
-            "/a{b}",
-            "/{b",
-            "/{}",
-            "/{*a}/b",
-            "/{a}/{a}",
-            "/a/../b",
-            "/api/{other}",
-            "/api/{name%2F}",
-            "/{a%2f}",
-            "/{%2F}",
-        ] {
-            let fault = router().get(pattern, |_: &mut Request| "").check().unwrap_err().to_string();
-            assert!(fault.contains(&format!("GET {pattern}")), "{fault}");
-        }
-        assert!(router().get("/", |_: &mut Request| "").check().is_err());
-        assert!(router().check().is_ok());
-    }
-}
+mod tests;

@@ -35,7 +35,7 @@ pub(crate) fn hold(input: &[u8]) {
             }
         }
     }
-    assert!(router.handlers() <= routes.len());
+    assert!(router.routes.handlers() <= routes.len());
 }
 
 fn read(line: &str) -> Option<(bool, Method, &str)> {
@@ -99,7 +99,7 @@ fn compare(found: Found<'_, '_>, routes: &[Route<'_>], method: &Method, path: &s
         let status = if known { StatusCode::NOT_FOUND } else { StatusCode::NOT_IMPLEMENTED };
         match found {
             Found::Answer(response) => assert_eq!(response.status(), status),
-            Found::Handler(..) => panic!("{method} {path} is found, and no route matches"),
+            Found::Call(..) => panic!("{method} {path} is found, and no route matches"),
             Found::Refused(refusal) => panic!("{method} {path}: {}", refusal.detail),
         }
         return;
@@ -109,11 +109,10 @@ fn compare(found: Found<'_, '_>, routes: &[Route<'_>], method: &Method, path: &s
     };
     let expected = at(method).or_else(|| if *method == Method::HEAD { at(&Method::GET) } else { None });
     match (found, expected) {
-        (Found::Handler(Matched { endpoint, params, .. }), Some(index)) => {
-            assert_eq!(endpoint.index, index);
-            let names = params.names.as_deref().unwrap_or_default();
-            let found: Vec<_> =
-                names.iter().zip(params.values).map(|(_, span)| span.of(path.as_bytes())).collect();
+        (Found::Call(Matched { call, route, values: spans, .. }), Some(index)) => {
+            assert_eq!(call.index(), index);
+            let names = route.map(|route| &*route.names).unwrap_or_default();
+            let found: Vec<_> = names.iter().zip(spans).map(|(_, span)| span.of(path.as_bytes())).collect();
             assert_eq!(found, values.iter().map(|value| value.as_bytes()).collect::<Vec<_>>());
         }
         (Found::Answer(response), None) => {
@@ -130,8 +129,8 @@ fn compare(found: Found<'_, '_>, routes: &[Route<'_>], method: &Method, path: &s
                 "{allow}"
             );
         }
-        (Found::Handler(Matched { endpoint, .. }), None) => {
-            panic!("{method} {path}: handler {}, none expected", endpoint.index)
+        (Found::Call(Matched { call, .. }), None) => {
+            panic!("{method} {path}: handler {}, none expected", call.index())
         }
         (Found::Answer(_), Some(index)) => panic!("{method} {path}: no handler, {index} expected"),
         (Found::Refused(refusal), _) => panic!("{method} {path}: {}", refusal.detail),

@@ -1,16 +1,19 @@
-//! The routes: finds what answers a request's method and path, in one call. They are a tree of segments. Knows paths and
-//! methods, and nothing of requests. The router fills them; the server, and a call without a server, look up each request here.
+//! The routes: finds what answers a request's method and path, in one call. Knows paths and methods, and nothing of requests. The
+//! router fills them; the server, and a call without a server, look up each request here.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ::http::header::ALLOW;
-use ::http::{HeaderValue, Method, StatusCode};
+use ::http::Method;
 
-use super::endpoint::Endpoint;
-use crate::http::into_response::{not_served, IntoResponse};
-use crate::http::params::{Params, MOST_PARAMS};
-use crate::http::problem::Problem;
+use super::answer::Answer;
+use super::call::Call;
+use super::endpoint::{Endpoint, Handler};
+use super::scope::{self, Scope};
+use super::tree::{Declared, Methods, Node};
+use crate::http::folder::with_slash;
+use crate::http::layer::Layer;
+use crate::http::params::{Route, MOST_PARAMS};
 use crate::http::response::Response;
 use crate::http::span::Span;
 use crate::http::target::{self, EncodedSlash, ENCODED_SLASH, SLASH_MARK};
@@ -22,52 +25,168 @@ pub(crate) struct Routes {
     root: Node,
     /// Whether a route takes encoded slashes.
     encoded_slashes: bool,
+    /// The router's own scope and those of the routers in it. Empty as long as none has anything around its routes.
+    scopes: Vec<Scope>,
+    /// How many numbers of handlers are given away.
+    handlers: usize,
 }
 
 /// What answers a request.
 pub(crate) enum Found<'r, 'p> {
-    Handler(Matched<'r, 'p>),
-    /// There is no handler for it.
+    Call(Matched<'r, 'p>),
+    /// Nothing is called for it.
     Answer(Response),
     /// Its path is not allowed.
     Refused(Refusal),
 }
 
-/// A handler, and what it is told of the path.
+/// What is called, and what it is told of the path.
 pub(crate) struct Matched<'r, 'p> {
-    pub endpoint: &'r Endpoint,
-    pub params: Params,
+    pub call: Call<'r>,
+    /// The route of the path, if one has it.
+    pub route: Option<&'r Arc<Route>>,
+    /// Where in the path the route's parameters stand.
+    pub values: [Span; MOST_PARAMS],
     /// The decoded path.
     pub path: Cow<'p, str>,
 }
 
 impl Routes {
-    /// Adds a route. An error is a clause that says what is wrong with the pattern.
-    pub(super) fn insert(
+    /// Adds a handler to the router's own routes. An error is a clause that says what is wrong with the pattern. Without a method it
+    /// answers all that have no handler of their own.
+    pub(super) fn add(
         &mut self,
-        method: &Method,
+        method: Option<Method>,
         pattern: &str,
-        endpoint: Endpoint,
+        folder: bool,
+        handler: Handler,
     ) -> Result<(), &'static str> {
-        self.encoded_slashes |= self.root.insert(method, pattern, endpoint)?;
+        let endpoint = Endpoint { handler, index: self.handlers, scope: 0 };
+        self.insert(Declared { method, pattern: pattern.into(), folder, endpoint })
+    }
+
+    fn insert(&mut self, declared: Declared) -> Result<(), &'static str> {
+        self.encoded_slashes |= self.root.insert(declared)?;
+        self.handlers += 1;
         Ok(())
     }
 
-    /// Lets the rest of a path after this prefix, which was declared, end with a slash.
-    pub(super) fn let_rest_end_with_slash(&mut self, prefix: &str) {
-        let mut node = &mut self.root;
-        for segment in prefix.split('/').skip(1) {
-            let next = if segment.starts_with('{') {
-                node.param.as_deref_mut()
-            } else {
-                node.plain.iter_mut().find(|(text, _)| **text == *segment).map(|(_, node)| node)
+    /// How many numbers of handlers there are. All are below it.
+    pub(crate) fn handlers(&self) -> usize {
+        self.handlers
+    }
+
+    fn number(&mut self) -> usize {
+        self.handlers += 1;
+        self.handlers - 1
+    }
+
+    /// The router's own scope.
+    fn own(&mut self) -> &mut Scope {
+        if self.scopes.is_empty() {
+            let number = self.number();
+            self.scopes.push(Scope::new(number));
+        }
+        &mut self.scopes[0]
+    }
+
+    /// Puts a layer around everything in the router, within the layers that it has already.
+    pub(super) fn add_layer(&mut self, layer: &Arc<dyn Layer>) {
+        let within = self.own().layers.len();
+        for scope in &mut self.scopes {
+            scope.layers.insert(within, layer.clone());
+        }
+    }
+
+    /// Sets what answers paths that no route has. An error is a clause.
+    pub(super) fn set_fallback(&mut self, handler: Handler) -> Result<(), &'static str> {
+        let index = self.number();
+        let own = self.own();
+        if own.fallback.is_some() {
+            return Err("the router has a fallback already");
+        }
+        own.fallback = Some(Endpoint { handler, index, scope: 0 });
+        Ok(())
+    }
+
+    /// Moves the routes of another router here: behind a prefix, or as they are. `fault` gets each route that cannot be served, and a
+    /// clause that says why.
+    pub(super) fn absorb(
+        &mut self,
+        prefix: Option<&str>,
+        other: Routes,
+        fault: &mut dyn FnMut(&str, &'static str),
+    ) {
+        let mut routes = Vec::new();
+        other.root.into_routes(&mut routes);
+        routes.sort_by_key(|declared| declared.endpoint.index);
+        if let (Some(prefix), true) = (prefix, routes.iter().all(|declared| *declared.pattern != *"/")) {
+            let folder =
+                routes.iter().find(|declared| declared.folder && declared.pattern.starts_with("/{*"));
+            let redirect = folder.map(|folder| with_slash_at(folder.endpoint.scope));
+            routes.extend(redirect.filter(|_| !prefix.ends_with('/')));
+        }
+        let first = if other.scopes.is_empty() {
+            None
+        } else {
+            Some(self.absorb_scopes(prefix, other.scopes, fault))
+        };
+        for Declared { method, pattern, folder, mut endpoint } in routes {
+            let pattern = prefix.map_or(pattern.clone(), |prefix| below(prefix, &pattern));
+            endpoint.index = self.handlers;
+            endpoint.scope = first.map_or(0, |first| first + endpoint.scope);
+            let shown = shown(method.as_ref(), &pattern);
+            if let Err(why) = self.insert(Declared { method, pattern, folder, endpoint }) {
+                fault(&shown, why);
+            }
+        }
+    }
+
+    /// Moves the scopes of another router into the router's own. Returns the number of the first.
+    fn absorb_scopes(
+        &mut self,
+        prefix: Option<&str>,
+        scopes: Vec<Scope>,
+        fault: &mut dyn FnMut(&str, &'static str),
+    ) -> usize {
+        const TWICE: &str = "there is a fallback for these paths already";
+        let around = self.own().layers.clone();
+        let first = self.scopes.len();
+        for (at, mut scope) in scopes.into_iter().enumerate() {
+            scope.parent = if at == 0 { 0 } else { first + scope.parent };
+            scope.layers.splice(0..0, around.iter().cloned());
+            scope.unserved.index = self.number();
+            if let Some(fallback) = &mut scope.fallback {
+                fallback.index = self.number();
+                fallback.scope += first;
+            }
+            scope.prefix = match (prefix, scope.prefix) {
+                (Some(prefix), Some(inner)) => Some(below(prefix, &inner)),
+                (Some(prefix), None) if at == 0 => Some(below(prefix, "/").trim_end_matches('/').into()),
+                (_, inner) => inner,
             };
-            let Some(next) = next else { return };
-            node = next;
+            match &scope.prefix {
+                // Of a merged router the fallback answers all paths of this one.
+                None => {
+                    let fallback = scope.fallback.take();
+                    match &mut self.scopes[0].fallback {
+                        Some(_) if fallback.is_some() => fault("fallback", TWICE),
+                        none => *none = none.take().or(fallback),
+                    }
+                }
+                Some(prefix) if scope.fallback.is_some() => {
+                    let same = |other: &&Scope| {
+                        other.prefix.as_deref().is_some_and(|other| scope::are_alike(other, prefix))
+                    };
+                    if self.scopes.iter().filter(same).any(|other| other.fallback.is_some()) {
+                        fault(&format!("fallback {prefix}"), TWICE);
+                    }
+                }
+                Some(_) => {}
+            }
+            self.scopes.push(scope);
         }
-        if let Some(methods) = &mut node.rest {
-            methods.folders = true;
-        }
+        first
     }
 
     /// How an encoded slash is handled before a route is found.
@@ -84,48 +203,111 @@ impl Routes {
     pub(crate) fn find<'r, 'p>(&'r self, method: &Method, raw_path: &'p [u8]) -> Found<'r, 'p> {
         let mut path = match target::decode_path(raw_path, self.encoded_slash()) {
             Ok(path) => path,
-            Err(refusal) => return Found::Refused(refusal),
+            Err(refusal) => return self.refused(refusal),
         };
         let mut values = [Span::default(); MOST_PARAMS];
         let mut methods = if path == "*" { None } else { self.root.find(&path, 1, &mut values, 0) };
         if self.encoded_slashes && path.contains(SLASH_MARK) {
             match methods.filter(|methods| methods.takes_slashes_of(&path, &values)) {
                 Some(found) => (path, methods) = found.with_slashes(&path, &values),
-                None => return Found::Refused(ENCODED_SLASH),
+                None => return self.refused(ENCODED_SLASH),
             }
         }
         let Some((methods, endpoint)) = methods.and_then(|found| Some((found, found.endpoint(method)?)))
         else {
-            return Found::Answer(self.answer(method, &path, methods));
+            return self.unserved(method, path, methods, values);
         };
-        let names = (!methods.names.is_empty()).then(|| methods.names.clone());
-        Found::Handler(Matched { endpoint, params: Params { names, values }, path })
+        let call = Call { endpoint, scope: self.scopes.get(endpoint.scope), answer: None };
+        Found::Call(Matched { call, route: Some(&methods.route), values, path })
+    }
+
+    /// What answers a path that is not allowed: the outermost router, because nobody can say where it leads.
+    #[inline(never)]
+    fn refused<'r, 'p>(&'r self, refusal: Refusal) -> Found<'r, 'p> {
+        match self.call_without_handler(0, Answer::Refused(refusal)) {
+            Some(call) => {
+                let values = [Span::default(); MOST_PARAMS];
+                Found::Call(Matched { call, route: None, values, path: Cow::Borrowed("") })
+            }
+            None => Found::Refused(refusal),
+        }
+    }
+
+    /// What answers when there is no handler for the path and the method.
+    #[inline(never)]
+    fn unserved<'r, 'p>(
+        &'r self,
+        method: &Method,
+        path: Cow<'p, str>,
+        methods: Option<&'r Methods>,
+        values: [Span; MOST_PARAMS],
+    ) -> Found<'r, 'p> {
+        let answer = self.answer(method, &path, methods);
+        let at = match methods {
+            _ if self.scopes.is_empty() => return Found::Answer(answer.respond(method)),
+            Some(methods) => {
+                let scopes = methods.endpoints().map(|(_, endpoint)| endpoint.scope);
+                scopes.reduce(|one, other| scope::common(&self.scopes, one, other)).unwrap_or(0)
+            }
+            None if path == "*" => 0,
+            None => scope::of_path(&self.scopes, &path),
+        };
+        let fallback = scope::fallback(&self.scopes, at).filter(|_| methods.is_none() && path != "*");
+        let call = match fallback {
+            Some(endpoint) => {
+                // A fallback is within all layers of the router that it was given to, and a path within those of its own.
+                let is_around = scope::common(&self.scopes, endpoint.scope, at) == endpoint.scope;
+                let scope = self.scopes.get(if is_around { at } else { endpoint.scope });
+                Some(Call { endpoint, scope, answer: None })
+            }
+            None => self.call_without_handler(at, answer),
+        };
+        match call {
+            Some(call) => {
+                Found::Call(Matched { call, route: methods.map(|methods| &methods.route), values, path })
+            }
+            None => Found::Answer(answer.respond(method)),
+        }
+    }
+
+    /// The call of the layers of this scope around an answer. `None` if there are no layers.
+    fn call_without_handler<'r>(&'r self, at: usize, answer: Answer<'r>) -> Option<Call<'r>> {
+        let scope = self.scopes.get(at).filter(|scope| !scope.layers.is_empty())?;
+        Some(Call { endpoint: &scope.unserved, scope: Some(scope), answer: Some(answer) })
     }
 
     /// The answer when there is no handler for the path and the method.
-    #[inline(never)]
-    fn answer(&self, method: &Method, path: &str, methods: Option<&Methods>) -> Response {
-        if !is_known(method) && !self.root.any(&|methods| methods.endpoint(method).is_some()) {
-            return Problem::new(StatusCode::NOT_IMPLEMENTED)
-                .detail("This server does not know the method.")
-                .into_response();
+    fn answer<'r>(&self, method: &Method, path: &str, methods: Option<&'r Methods>) -> Answer<'r> {
+        if !is_known(method) && !self.root.any(&|methods| methods.exact(method).is_some()) {
+            return Answer::UnknownMethod;
         }
-        if path == "*" {
-            return Response::new(StatusCode::NO_CONTENT)
-                .with_field(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        match methods {
+            _ if path == "*" => Answer::Server,
+            Some(methods) => Answer::OtherMethods(methods),
+            None => Answer::NotFound,
         }
-        let Some(methods) = methods else {
-            return not_served();
-        };
-        let response = if *method == Method::OPTIONS {
-            Response::new(StatusCode::NO_CONTENT)
-        } else {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED)
-                .detail("The path is served, with other methods.")
-                .into_response()
-        };
-        response.with_field(ALLOW, methods.allow())
     }
+}
+
+/// The redirect from the path of a nested router whose root is a folder, to the same with a slash.
+fn with_slash_at(scope: usize) -> Declared {
+    let endpoint = Endpoint { handler: Box::new(|request| with_slash(request)), index: 0, scope };
+    Declared { method: Some(Method::GET), pattern: "/".into(), folder: false, endpoint }
+}
+
+/// A pattern behind the prefix of a router. The pattern `/` is the prefix itself.
+fn below(prefix: &str, pattern: &str) -> Box<str> {
+    let stem = prefix.strip_suffix('/').unwrap_or(prefix);
+    if pattern == "/" {
+        prefix.into()
+    } else {
+        [stem, pattern].concat().into()
+    }
+}
+
+/// A route as errors show it.
+pub(super) fn shown(method: Option<&Method>, pattern: &str) -> String {
+    format!("{} {pattern}", method.map_or("any method of", Method::as_str))
 }
 
 /// The methods of RFC 9110 §9 and PATCH (RFC 5789).
@@ -142,207 +324,4 @@ pub(super) fn is_known(method: &Method) -> bool {
             | Method::TRACE
             | Method::CONNECT
     )
-}
-
-/// The routes as a tree of segments. A node is the position after a slash.
-#[derive(Default)]
-struct Node {
-    plain: Vec<(Box<str>, Node)>,
-    param: Option<Box<Node>>,
-    rest: Option<Box<Methods>>,
-    here: Option<Box<Methods>>,
-}
-
-/// The handlers of one pattern.
-struct Methods {
-    names: Arc<[Box<str>]>,
-    /// For each parameter, whether it takes an encoded slash.
-    slashes: [bool; MOST_PARAMS],
-    /// Whether the rest of the path may end with a slash, as the path of a folder does.
-    folders: bool,
-    endpoints: Vec<(Method, Endpoint)>,
-}
-
-/// Not derived, because `Arc<[T]>` has a default only since Rust 1.80.
-impl Default for Methods {
-    fn default() -> Self {
-        Methods { names: Arc::new([]), slashes: [false; MOST_PARAMS], folders: false, endpoints: Vec::new() }
-    }
-}
-
-impl Node {
-    /// Adds a route to the tree below this node. Returns whether the route accepts an encoded slash. An error is a clause that
-    /// says what is wrong with the pattern.
-    fn insert(&mut self, method: &Method, pattern: &str, endpoint: Endpoint) -> Result<bool, &'static str> {
-        let path = pattern.strip_prefix('/').ok_or("a pattern begins with /")?;
-        let mut names: Vec<Box<str>> = Vec::new();
-        let mut slashes = [false; MOST_PARAMS];
-        let mut node = self;
-        let mut segments = path.split('/').peekable();
-        let methods = loop {
-            let Some(segment) = segments.next() else {
-                break node.here.get_or_insert_with(Default::default);
-            };
-            match segment.strip_prefix('{').map(|inner| inner.strip_suffix('}')) {
-                None if segment.contains(['{', '}']) => {
-                    return Err("a parameter is a whole segment: /{name}/")
-                }
-                None if segment == "." || segment == ".." => return Err("a pattern has no dot segments"),
-                None => {
-                    let at =
-                        node.plain.iter().position(|(text, _)| **text == *segment).unwrap_or_else(|| {
-                            node.plain.push((segment.into(), Node::default()));
-                            node.plain.len() - 1
-                        });
-                    node = &mut node.plain[at].1;
-                }
-                Some(None) => return Err("a parameter's { has no } at the end of the segment"),
-                Some(Some(name)) => {
-                    let bare = name.strip_suffix("%2F").unwrap_or(name);
-                    let plain_name = bare.strip_prefix('*').unwrap_or(bare);
-                    if plain_name.is_empty() || plain_name.contains(['{', '}', '*', '%']) {
-                        return Err("a parameter needs a name of plain text");
-                    }
-                    if names.iter().any(|known| **known == *plain_name) {
-                        return Err("two parameters have the same name");
-                    }
-                    if names.len() == MOST_PARAMS {
-                        return Err("a pattern has at most 8 parameters");
-                    }
-                    slashes[names.len()] = bare != name;
-                    names.push(plain_name.into());
-                    if plain_name == bare {
-                        node = node.param.get_or_insert_with(Default::default);
-                    } else if segments.peek().is_some() {
-                        return Err("{*name} takes all that is left, so it stands last");
-                    } else {
-                        break node.rest.get_or_insert_with(Default::default);
-                    }
-                }
-            }
-        };
-        if methods.endpoints.is_empty() {
-            methods.names = names.into();
-            methods.slashes = slashes;
-        } else if *methods.names != *names || methods.slashes != slashes {
-            return Err("the same pattern was declared before with other parameter names");
-        }
-        if methods.exact(method).is_some() {
-            return Err("the route was declared before");
-        }
-        methods.endpoints.push((method.clone(), endpoint));
-        Ok(slashes.contains(&true))
-    }
-
-    /// Matches `path` from `start`, the offset after a slash, or after the end when this node is where the path leads. A request
-    /// visits each node at most once, so the declared routes bound the work.
-    fn find(
-        &self,
-        path: &str,
-        start: usize,
-        values: &mut [Span; MOST_PARAMS],
-        params: usize,
-    ) -> Option<&Methods> {
-        let Some(rest) = path.get(start..) else { return self.here.as_deref() };
-        let length = rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len());
-        let (segment, next) = (&rest[..length], start + length + 1);
-        if let Some((_, node)) = self.plain.iter().find(|(text, _)| **text == *segment) {
-            if let Some(found) = node.find(path, next, values, params) {
-                return Some(found);
-            }
-        }
-        self.find_param(path, start, next, values, params)
-    }
-
-    /// Matches the segment of `path` from `start` to the slash before `next` to a parameter.
-    #[inline(never)]
-    fn find_param(
-        &self,
-        path: &str,
-        start: usize,
-        next: usize,
-        values: &mut [Span; MOST_PARAMS],
-        params: usize,
-    ) -> Option<&Methods> {
-        let end = next - 1;
-        if let (Some(node), false) = (&self.param, start == end) {
-            values[params] = Span { start: start as u32, end: end as u32 };
-            if let Some(found) = node.find(path, next, values, params + 1) {
-                return Some(found);
-            }
-        }
-        let rest = &path[start..];
-        let found = self.rest.as_deref().filter(|methods| !has_empty_segment(rest, methods.folders))?;
-        values[params] = Span { start: start as u32, end: path.len() as u32 };
-        Some(found)
-    }
-
-    /// Whether the handlers of at least one pattern pass this test.
-    fn any(&self, test: &dyn Fn(&Methods) -> bool) -> bool {
-        self.here.as_deref().is_some_and(test)
-            || self.rest.as_deref().is_some_and(test)
-            || self.param.as_deref().is_some_and(|node| node.any(test))
-            || self.plain.iter().any(|(_, node)| node.any(test))
-    }
-}
-
-impl Methods {
-    fn exact(&self, method: &Method) -> Option<&Endpoint> {
-        self.endpoints.iter().find(|(known, _)| known == method).map(|(_, endpoint)| endpoint)
-    }
-
-    /// What answers this method: for HEAD without a handler of its own, the one for GET.
-    fn endpoint(&self, method: &Method) -> Option<&Endpoint> {
-        self.exact(method).or_else(|| self.exact(&Method::GET).filter(|_| *method == Method::HEAD))
-    }
-
-    /// The parameters' values.
-    fn values<'p>(&self, path: &'p str, values: &[Span; MOST_PARAMS]) -> impl Iterator<Item = &'p str> {
-        let spans = values.iter().take(self.names.len()).copied().collect::<Vec<_>>();
-        spans.into_iter().filter_map(|span| path.get(span.start as usize..span.end as usize))
-    }
-
-    /// Whether all encoded slashes of a path stand in parameters that accept them.
-    fn takes_slashes_of(&self, path: &str, values: &[Span; MOST_PARAMS]) -> bool {
-        let count = |text: &str| text.matches(SLASH_MARK).count();
-        let taken = self.values(path, values).zip(self.slashes).filter(|(_, takes)| *takes);
-        taken.map(|(value, _)| count(value)).sum::<usize>() == count(path)
-    }
-
-    /// The path with slashes where encoded ones were marked. The handlers do not serve it when a value has an empty segment.
-    fn with_slashes(
-        &self,
-        path: &str,
-        values: &[Span; MOST_PARAMS],
-    ) -> (Cow<'static, str>, Option<&Methods>) {
-        // A mark has one byte, as a slash has, so the positions of the parameters stay right.
-        let path = path.replace(SLASH_MARK, "/");
-        let are_whole = self.values(&path, values).all(|value| !has_empty_segment(value, false));
-        (Cow::Owned(path), are_whole.then_some(self))
-    }
-
-    /// The value of `Allow` (RFC 9110 §10.2.1).
-    fn allow(&self) -> HeaderValue {
-        let mut names: Vec<&str> = self.endpoints.iter().map(|(method, _)| method.as_str()).collect();
-        for (implied, by) in [("HEAD", names.contains(&"GET")), ("OPTIONS", true)] {
-            if by && !names.contains(&implied) {
-                names.push(implied);
-            }
-        }
-        // Method names are tokens, which every field value may hold.
-        HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"))
-    }
-}
-
-/// Whether a part of a path has an empty segment, also at its ends. Such a part could leave a root that it is joined to.
-/// `is_folder` allows the one after a slash at the end.
-fn has_empty_segment(part: &str, is_folder: bool) -> bool {
-    let mut before = b'/';
-    for byte in part.bytes() {
-        if byte == b'/' && before == b'/' {
-            return true;
-        }
-        before = byte;
-    }
-    before == b'/' && !is_folder && !part.is_empty()
 }

@@ -380,7 +380,7 @@ impl ServerBuilder {
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
         let context = Context {
             connections,
-            workers: Workers::new(sizes, self.router.handlers()),
+            workers: Workers::new(sizes, self.router.routes.handlers()),
             per_address: PerAddress::new(self.limits.connections_per_address, self.limits.count_loopback),
             rate: match self.limits.requests_per_address {
                 0 => None,

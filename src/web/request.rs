@@ -38,6 +38,34 @@ impl Request<'_> {
         DecodedBody::of(self, limit)
     }
 
+    /// Puts a body in the place of what is left of the request's own, for a [layer](crate::Layer) that has read it: the handler
+    /// then reads this one.
+    ///
+    /// ```
+    /// use lockgate::{IntoResponse, Next, Request, Response, Router, StatusCode};
+    ///
+    /// fn signed(request: &mut Request, next: Next) -> Response {
+    ///     let body = match request.bytes() {
+    ///         Ok(body) => body,
+    ///         Err(error) => return error.into_response(),
+    ///     };
+    ///     if !body.ends_with(b"signature") {
+    ///         return StatusCode::FORBIDDEN.into_response();
+    ///     }
+    ///     request.set_body(body);
+    ///     next.run(request)
+    /// }
+    ///
+    /// let router = Router::new().with(signed).post("/", |request: &mut Request| request.bytes());
+    /// let response = router.call(&mut Request::post("/").with_body("open, signature"));
+    /// assert_eq!(response.into_bytes().unwrap(), b"open, signature");
+    /// ```
+    ///
+    /// A body that is larger than [`Limits::body_buffer_bytes`](crate::Limits::body_buffer_bytes) is then whole in memory.
+    pub fn set_body(&mut self, body: impl Into<Vec<u8>>) {
+        self.replace_body(body.into());
+    }
+
     /// Saves the body as the file `name` in the folder `dir`: the file is there whole or not at all, also after a crash or a
     /// power cut. [`Upload`] says how, and has the options: progress, the file's mode, and a limit of its own.
     ///

@@ -22,6 +22,7 @@ use crate::handler_call::{self, Fault};
 use crate::http::body::Body;
 use crate::http::into_response::IntoResponse;
 use crate::http::origin::Sender;
+use crate::http::params::{OnRoute, Params};
 use crate::http::request::Request;
 use crate::http::request_head::{Found, Line};
 use crate::http::response::Response;
@@ -131,9 +132,12 @@ fn serve<S: Stream>(
     let body = match request::decide(&context.limits, &context.router, &asked, circumstances) {
         Decision::Answer(body) => body,
         Decision::Instead(instead) => {
-            let (next, used) = carry_out(link, instead, asked, rest, buffers)?;
-            if matches!(next, Next::Head) {
-                *since = buffers.millis();
+            let (next, used) = carry_out(link, instead, asked, rest, (*since, *handlers), buffers)?;
+            match next {
+                // The request is read again.
+                Next::OtherWorker(_) => return Ok(next),
+                Next::Head => *since = buffers.millis(),
+                _ => {}
             }
             input.consume(end + used);
             return Ok(next);
@@ -166,7 +170,7 @@ fn answer<'h, S: Stream>(
     let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
     let response = match route {
         Route::Call(matched) => {
-            if buffers.context.workers.expects_slow(matched.endpoint.index) {
+            if buffers.context.workers.expects_slow(matched.call.index()) {
                 // Earlier responses do not wait for a handler that is known to be slow.
                 let _: Flushed = link.transport.send_output(&mut buffers.output)?;
             }
@@ -191,7 +195,7 @@ fn call(
     caller: Caller,
     buffers: &mut Buffers<'_>,
 ) -> Response {
-    let Matched { endpoint, params, path } = matched;
+    let Matched { call, route, values, path } = matched;
     let Caller { peer, key, client } = caller;
     // The compiler does not shorten the lifetime of the reader by itself.
     let body = match body {
@@ -201,15 +205,16 @@ fn call(
     let server = Serves { scheduler: buffers.scheduler, key };
     let sender = Sender { peer, client, server: &server };
     let mut request = Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, sender);
-    request.set_params(params);
+    request
+        .set_params(Params { route: route.map_or(OnRoute::None, |route| OnRoute::Borrowed(route)), values });
     let began = buffers.look();
-    buffers.enter_handler(Some(endpoint.index));
-    let response = endpoint.call(&mut request);
+    buffers.enter_handler(Some(call.index()));
+    let response = call.run(&mut request);
     if !request.extensions().is_empty() {
         drop_values(&mut request);
     }
     let took = buffers.look().saturating_sub(began);
-    buffers.leave_handler(Some(endpoint.index), took);
+    buffers.leave_handler(Some(call.index()), took);
     if handler_call::went_wrong() {
         log_faults(&request, buffers);
     }
@@ -289,6 +294,7 @@ fn carry_out<S: Stream>(
     instead: Instead,
     asked: Asked<'_>,
     rest: &[u8],
+    (since, handlers): (Millis, Handlers),
     buffers: &mut Buffers<'_>,
 ) -> io::Result<(Next, usize)> {
     Ok(match instead {
@@ -305,6 +311,16 @@ fn carry_out<S: Stream>(
             let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
             link.unwanted = Some(Box::new(reader));
             (respond(link, response, &asked.line, persistence, record, buffers)?, 0)
+        }
+        Instead::CallUnread(Unread { reader, persistence }) => {
+            match find_route(&asked, since, handlers, buffers) {
+                Route::OtherWorker => (Next::OtherWorker(None), 0),
+                Route::Call(_) if link.has_left(since, buffers) => (Next::Close, 0),
+                route => {
+                    link.unwanted = Some(Box::new(reader));
+                    (answer(link, &asked, Cow::Borrowed(&[]), route, persistence, buffers)?, 0)
+                }
+            }
         }
         Instead::Refuse(refusal) => (refuse(link, refusal, asked.told(), buffers), 0),
     })

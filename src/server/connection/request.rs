@@ -93,6 +93,8 @@ pub(crate) enum Instead {
     Collect(Reader),
     /// Answer it without its body. If the connection is kept, the body is read and dropped.
     AnswerUnread(Response, Unread),
+    /// No route serves it, and its layers have to be called, without its body. Else as before.
+    CallUnread(Unread),
     /// Refuse it and close the connection, because the end of the request is unknown or not worth finding.
     Refuse(Refusal),
 }
@@ -160,22 +162,31 @@ fn decide_before_the_body(
     // If no handler will read the body, the client need not send it.
     let found = router.routes.find(&asked.line.method, asked.raw_path());
     match route(limits, found, waited, Handlers::Call) {
+        Route::Call(matched) if matched.call.is_without_handler() => {
+            Instead::CallUnread(Unread::of(asked, reader, expectation, kept))
+        }
         Route::Call(_) | Route::OtherWorker => Instead::Collect(reader),
         Route::Refused(refusal) => Instead::Refuse(refusal),
         Route::Response(response) => {
-            // Reading past a large body costs more than a new connection. A client that waits for 100 Continue may or may not
-            // send the body (RFC 9110 §10.1.1).
-            let is_short = match asked.line.body {
-                BodyLength::Fixed(length) => length <= kept,
-                BodyLength::Chunked => true,
-            };
-            let persistence = if asked.line.keep_alive && is_short && expectation == Expectation::None {
-                Persistence::Idle
-            } else {
-                Persistence::Close
-            };
-            Instead::AnswerUnread(response, Unread { reader, persistence })
+            Instead::AnswerUnread(response, Unread::of(asked, reader, expectation, kept))
         }
+    }
+}
+
+impl Unread {
+    fn of(asked: &Asked<'_>, reader: Reader, expectation: Expectation, kept: u64) -> Unread {
+        // Reading past a large body costs more than a new connection. A client that waits for 100 Continue may or may not send
+        // the body (RFC 9110 §10.1.1).
+        let is_short = match asked.line.body {
+            BodyLength::Fixed(length) => length <= kept,
+            BodyLength::Chunked => true,
+        };
+        let persistence = if asked.line.keep_alive && is_short && expectation == Expectation::None {
+            Persistence::Idle
+        } else {
+            Persistence::Close
+        };
+        Unread { reader, persistence }
     }
 }
 
@@ -188,7 +199,7 @@ pub(crate) fn route<'s, 'h>(
     handlers: Handlers,
 ) -> Route<'s, 'h> {
     let matched = match found {
-        Found::Handler(matched) => matched,
+        Found::Call(matched) => matched,
         Found::Answer(response) => return Route::Response(response),
         Found::Refused(refusal) => return Route::Refused(refusal),
     };
@@ -257,9 +268,19 @@ mod tests {
 
     /// The decision, in a word, when `arrived` bytes have come after the head.
     fn decided(request_line: &str, fields: &str, arrived: usize, rate: RateLimit) -> String {
+        decided_by(&router(), request_line, fields, arrived, rate)
+    }
+
+    fn decided_by(
+        router: &Router,
+        request_line: &str,
+        fields: &str,
+        arrived: usize,
+        rate: RateLimit,
+    ) -> String {
         let mut head = Head::new(request_line, fields);
         let circumstances = Circumstances { waited: 0, arrived, now: 7, rate };
-        let instead = match decide(&limits(), &router(), &head.asked(), circumstances) {
+        let instead = match decide(&limits(), router, &head.asked(), circumstances) {
             Decision::Answer(body) => return format!("answer {body}"),
             Decision::Instead(instead) => instead,
         };
@@ -271,6 +292,7 @@ mod tests {
             Instead::AnswerUnread(response, Unread { persistence, .. }) => {
                 format!("{} unread {persistence:?}", response.status().as_u16())
             }
+            Instead::CallUnread(Unread { persistence, .. }) => format!("layers unread {persistence:?}"),
             Instead::Refuse(refusal) => format!("refuse {}", refusal.status.as_u16()),
         }
     }
@@ -309,6 +331,28 @@ mod tests {
         ] {
             assert_eq!(decided("POST /1", fields, arrived, RateLimit::Exceeded), expected, "{fields:?}");
         }
+    }
+
+    #[test]
+    fn layers_are_called_for_what_no_route_serves_and_its_body_is_not_collected() {
+        let router = router().with(|request: &mut Request<'_>, next: crate::Next<'_>| next.run(request));
+        let expecting = "Content-Length: 5\r\nExpect: 100-continue\r\n";
+        for (request_line, fields, arrived, expected) in [
+            ("POST /no/where", "Content-Length: 5\r\n", 5, "answer 5"),
+            ("POST /no/where", "Content-Length: 5\r\n", 0, "layers unread Idle"),
+            ("POST /no/where", "Content-Length: 101\r\n", 0, "layers unread Close"),
+            ("POST /no/where", expecting, 0, "layers unread Close"),
+            ("POST /%zz", "Content-Length: 5\r\n", 0, "layers unread Idle"),
+            ("POST /1", "Content-Length: 5\r\n", 4, "collect "),
+        ] {
+            let decision = decided_by(&router, request_line, fields, arrived, RateLimit::Within);
+            assert_eq!(decision, expected, "{request_line} {fields:?} {arrived}");
+        }
+        let mut head = Head::new("DELETE /", "");
+        let asked = head.asked();
+        let found = router.routes.find(&asked.line.method, asked.raw_path());
+        // They are the program's code, so a worker calls them.
+        assert!(matches!(route(&limits(), found, 0, Handlers::Defer), Route::OtherWorker));
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl World {
         let per_address = |most| PerAddress::new(most, limits.count_loopback);
         let context = Context {
             connections: limits.connections,
-            workers: Workers::new(sizes(&limits), router.handlers()),
+            workers: Workers::new(sizes(&limits), router.routes.handlers()),
             per_address: per_address(limits.connections_per_address),
             rate: Some(limits.requests_per_address as u64).filter(|most| *most > 0).map(Rate::new),
             body_memory: Arc::new(Budget::new(limits.body_memory_bytes)),
