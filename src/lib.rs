@@ -143,6 +143,7 @@ pub use crate::http::problem::Problem;
 pub use crate::http::request::Request;
 pub use crate::http::response::{Response, ResponseBody};
 pub use crate::http::response_head::FieldNames;
+pub use crate::http::seen::{ResponseHead, Seen};
 #[cfg(feature = "acme")]
 pub use acme::{Acme, AcmeStatus, Challenge, Urgency};
 #[cfg(feature = "device")]
@@ -152,7 +153,8 @@ pub use finding::{Finding, Severity, Verdict};
 pub use limits::Limits;
 pub use redirect::HttpCredentials;
 pub use router::Router;
-pub use server::builder::{Server, ServerBuilder};
+pub use server::bound::Server;
+pub use server::builder::ServerBuilder;
 pub use server::handle::{Handle, Running};
 pub use server::health::{Health, IdentityFailure, IdentityHealth, MissingIdentity, RedirectHealth};
 pub use server::renewal::IdentityEvent;

@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
-use lockgate::{Request, Response, Router, StatusCode};
+use lockgate::{Next, Request, Response, Router, StatusCode};
 
 use support::{await_lines, get, noise, post, serve, serve_within, Client};
 
@@ -117,6 +117,23 @@ fn a_value_that_panics_when_it_is_dropped_costs_nobody_the_answer() {
     let traps = await_lines(3, |line| line.contains("the trap of values.rs"));
     assert!(traps.len() == 3 && traps[0].contains("GET / panicked at"), "{traps:?}");
     assert_eq!(await_lines(1, |line| line.contains("the handler of values.rs")).len(), 1);
+}
+
+#[test]
+fn a_layer_leaves_the_handler_what_it_has_found() {
+    let router = Router::new()
+        .with(|request: &mut Request, next: Next| {
+            let user = if request.header("authorization").is_some() { User("ada") } else { User("nobody") };
+            request.extensions_mut().insert(user);
+            next.run(request)
+        })
+        .get("/", |request: &mut Request| request.extensions().get::<User>().map(|user| user.0));
+    let serving = serve(router);
+    let mut client = serving.connect();
+    assert_eq!(client.get("/").text(), "nobody");
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: x\r\n\r\n");
+    assert_eq!(client.reply().text(), "ada");
+    assert_eq!(client.get("/").text(), "nobody");
 }
 
 #[test]

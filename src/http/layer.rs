@@ -64,7 +64,8 @@ explained! { 'r#since {
 /// - A panic of a handler, or of a layer further in, has become a 500 when `run` returns. A layer's own panic becomes a 500 too.
 /// - A layer that reads the body takes it from the handler, unless it puts it back with [`set_body`](Request::set_body). For what
 ///   no route serves, the body is empty: it is not read for a 404.
-/// - What the server refuses before it looks for a route, such as a head that is too large, does not come to layers.
+/// - What the server refuses before it looks for a route, such as a head that is too large, does not come to layers, but to
+///   [`ServerBuilder::on_response`](crate::ServerBuilder::on_response).
 ///
 /// A call of a layer costs a call through a pointer and no memory. A router without layers costs what it would without this.
 pub trait Layer: Send + Sync + 'static {

@@ -15,6 +15,7 @@ pub(crate) mod request;
 pub(crate) mod request_head;
 pub(crate) mod response;
 pub(crate) mod response_head;
+pub(crate) mod seen;
 pub(crate) mod span;
 pub(crate) mod target;
 

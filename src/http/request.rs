@@ -39,8 +39,8 @@ use crate::tls::ClientIdentity;
 /// assert_eq!(response.into_bytes().unwrap(), b"Hello world");
 /// ```
 pub struct Request<'a> {
-    head: Cow<'a, [u8]>,
-    fields: Cow<'a, [Field]>,
+    pub(super) head: Cow<'a, [u8]>,
+    pub(super) fields: Cow<'a, [Field]>,
     line: Line,
     path: Cow<'a, str>,
     params: Params<'a>,

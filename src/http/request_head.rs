@@ -193,6 +193,20 @@ pub(crate) fn asked(head: &[u8]) -> (Option<Method>, Option<&[u8]>) {
     (method, path.map(|target| target.path.of(head)))
 }
 
+/// The value of the first field of this name in the whole lines of a head that could not be read.
+pub(crate) fn unread_field<'h>(head: &'h [u8], name: &str) -> Option<&'h [u8]> {
+    let head = &head[empty_line(head)..];
+    let whole = &head[..memchr::memrchr(b'\n', head)?];
+    let lines =
+        whole.split(|&byte| byte == b'\n').skip(1).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut fields = lines.take_while(|line| !line.is_empty());
+    let value = fields.find_map(|line| {
+        let (found, value) = line.split_at(memchr::memchr(b':', line)?);
+        found.eq_ignore_ascii_case(name.as_bytes()).then(|| value[1..].trimmed())
+    })?;
+    (!value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')).then_some(value)
+}
+
 /// The refusal of a head that fills its buffer: 414 while its first line has not ended, else 431.
 pub(crate) fn too_large(buffer: &[u8]) -> Refusal {
     if memchr::memchr(b'\n', buffer).is_none() {
@@ -441,6 +455,21 @@ pub(crate) mod properties;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_field_of_a_head_that_could_not_be_read_is_found_in_its_whole_lines() {
+        let head = b"\r\nGET / x HTTP/1.1\r\nno field\r\nORIGIN:\t a \r\norigin: b\r\nBad: a\x1bb\r\nEnd: c";
+        let find = |name| unread_field(head, name).map(|value| String::from_utf8_lossy(value).into_owned());
+        assert_eq!(find("Origin").as_deref(), Some("a"));
+        for name in ["bad", "end", "none", "get / x http/1.1", ""] {
+            assert_eq!(find(name), None, "{name}");
+        }
+        assert_eq!(unread_field(b"GET / HTTP/1.1\nA: 1\n\nB: 2\n", "a"), Some(&b"1"[..]));
+        assert_eq!(unread_field(b"GET / HTTP/1.1\nA: 1\n\nB: 2\n", "b"), None);
+        for head in [&b""[..], b"\n", b"GET / HTTP/1.1", b"A: 1\r\n"] {
+            assert_eq!(unread_field(head, "a"), None);
+        }
+    }
 
     #[test]
     fn a_head_is_found_whole_at_every_split_and_searched_once() {

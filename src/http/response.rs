@@ -324,13 +324,25 @@ impl Response {
         }
     }
 
+    /// The same head, without the body.
+    pub(crate) fn copy_of_head(&self) -> Response {
+        let Response { status, content_type, fields, .. } = self;
+        Response { content_type: content_type.clone(), fields: fields.clone(), ..Response::new(*status) }
+    }
+
+    /// Puts another head before the body.
+    pub(crate) fn restore_head(&mut self, head: Response) {
+        let body = std::mem::replace(&mut self.body, Payload::Static(b""));
+        *self = Response { body, ..head };
+    }
+
     /// Turns the response into a problem document of its status.
     pub(crate) fn into_problem(self) -> Response {
         Response::of_problem(&Problem::new(self.status))
     }
 }
 
-fn checked<N: TryInto<HeaderName>, V: TryInto<HeaderValue>>(
+pub(super) fn checked<N: TryInto<HeaderName>, V: TryInto<HeaderValue>>(
     name: N,
     value: V,
 ) -> Option<(HeaderName, HeaderValue)> {

@@ -221,6 +221,18 @@ impl Routes {
         Found::Call(Matched { call, route: Some(&methods.route), values, path })
     }
 
+    /// The pattern of the route that has this path, which is as it came, whatever the method.
+    pub(crate) fn route(&self, raw_path: &[u8]) -> Option<&str> {
+        let path = target::decode_path(raw_path, self.encoded_slash()).ok().filter(|path| path != "*")?;
+        let mut values = [Span::default(); MOST_PARAMS];
+        let mut methods = self.root.find(&path, 1, &mut values, 0)?;
+        if path.contains(SLASH_MARK) {
+            let found = Some(methods).filter(|methods| methods.takes_slashes_of(&path, &values))?;
+            methods = found.with_slashes(&path, &values).1?;
+        }
+        Some(&methods.route.pattern)
+    }
+
     /// What answers a path that is not allowed: the outermost router, because nobody can say where it leads.
     #[inline(never)]
     fn refused<'r, 'p>(&'r self, refusal: Refusal) -> Found<'r, 'p> {

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use ::http::Extensions;
+
 use super::clock::{whole_millis, Clock, Millis};
 use super::context::Context;
 use super::deadline::Deadline;
@@ -21,6 +23,8 @@ pub(crate) struct Buffers<'s> {
     pub output: Vec<u8>,
     /// For a piece from a response's reader, and for bytes that are dropped.
     pub scratch: Vec<u8>,
+    /// The program's values in the request whose response is about to leave, for its `on_response`.
+    pub values: Extensions,
     /// Requests that may still be answered in this turn.
     pub requests_left: u32,
     pub clock: Clock,
@@ -46,6 +50,7 @@ impl<'s> Buffers<'s> {
             context,
             scheduler,
             me,
+            values: Extensions::new(),
             requests_left: 0,
             clock,
             // Made when they are first needed.

@@ -1,27 +1,26 @@
 //! The builder of a server, and how it opens its sockets.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
-use std::thread;
 
-use super::context::Context;
-use super::handle::{Handle, Running};
+use super::agents;
+use super::bound::Server;
+use super::context::{Context, OnResponse};
 use super::listener::Acceptor;
 use super::missing::{self, Missing};
 use super::poller::Poller;
-use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal, Rounds};
+use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal};
 use super::serve::sizes;
 use super::serve::Shared;
 use super::stopping::{self, StopRedirect, Stopping};
 use super::workers::Workers;
-use super::{agents, run};
 use crate::error::Error;
 use crate::handler_call;
 use crate::http::clear_credentials::CredentialNames;
 use crate::http::response_head::FieldNames;
+use crate::http::seen::{ResponseHead, Seen};
 use crate::limits::body_memory::Budget;
 use crate::limits::per_address::PerAddress;
 use crate::limits::rate::Rate;
@@ -56,17 +55,8 @@ pub struct ServerBuilder {
     limits: Limits,
     access_log: bool,
     field_names: FieldNames,
+    on_response: Vec<Box<OnResponse>>,
     tls_record_bytes: Option<usize>,
-}
-
-/// A server whose sockets are open and whose certificate is checked.
-pub struct Server {
-    address: SocketAddr,
-    redirect_address: Option<SocketAddr>,
-    acceptor: Acceptor,
-    redirect: Option<redirect::Serve>,
-    rounds: Rounds,
-    shared: Arc<Shared>,
 }
 
 impl Server {
@@ -89,54 +79,9 @@ impl Server {
             limits: Limits::default(),
             access_log: false,
             field_names: FieldNames::default(),
+            on_response: Vec::new(),
             tls_record_bytes: None,
         }
-    }
-
-    /// The address of HTTPS. With port 0 it holds the actual port.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// The address of the redirect, if there is one.
-    pub fn redirect_addr(&self) -> Option<SocketAddr> {
-        self.redirect_address
-    }
-
-    /// How many connections may be open at a time: [`Limits::connections`], or fewer if the open-file limit requires it.
-    pub fn connections(&self) -> usize {
-        self.shared.connections
-    }
-
-    /// A handle to stop the server or change its certificate, from any thread.
-    pub fn handle(&self) -> Handle {
-        Handle::of(self.shared.clone())
-    }
-
-    /// Serves until [`Handle::stop`] is called, then finishes open requests and returns. The calling thread becomes the
-    /// listener's.
-    ///
-    /// # Errors
-    /// [`Error::Io`] when a thread cannot be started. Later faults are logged, and the server goes on.
-    pub fn run(self) -> Result<(), Error> {
-        run::run(&self.shared, self.acceptor, self.redirect, self.rounds)
-    }
-
-    /// Serves on threads of its own.
-    pub fn spawn(self) -> Result<Running, Error> {
-        let handle = self.handle();
-        let thread = thread::Builder::new()
-            .name("lockgate-listen".into())
-            .spawn(move || self.run())
-            .map_err(|source| Error::Io { doing: "starting the listener's thread", source })?;
-        Ok(Running::new(handle, thread))
-    }
-}
-
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (https, redirect) = (self.address, self.redirect_address);
-        f.debug_struct("Server").field("https", &https).field("redirect", &redirect).finish_non_exhaustive()
     }
 }
 
@@ -224,7 +169,7 @@ impl ServerBuilder {
     }
 
     /// A function that is called when a certificate is renewed, cannot be renewed, or will expire soon; the log says it too. It
-    /// runs on the renewal thread or on the thread that called [`Handle::reload`]; keep it short.
+    /// runs on the renewal thread or on the thread that called [`Handle::reload`](crate::Handle::reload); keep it short.
     pub fn on_identity_event(
         mut self,
         listener: impl Fn(&IdentityEvent<'_>) + Send + Sync + 'static,
@@ -259,6 +204,47 @@ impl ServerBuilder {
     /// head's end in microseconds, the peer and the TLS version. `-` means unknown. Defaults to `false`.
     pub fn access_log(mut self, on: bool) -> Self {
         self.access_log = on;
+        self
+    }
+
+    /// A function that may change the fields of each response that leaves the HTTPS port: those of handlers and layers, and all
+    /// that the server makes by itself, such as 404 and 405, a handler's panic (500), a head that it could not read (400, 431), a
+    /// body that is too large (413) or late (408), and full queues (503). So fields that browsers need, such as CORS and HSTS, are on
+    /// errors too.
+    ///
+    /// ```
+    /// use lockgate::{ResponseHead, Router, Seen, Server};
+    ///
+    /// const APP: &str = "https://app.example";
+    ///
+    /// let builder = Server::builder(Router::new()).on_response(|seen: &Seen, response: &mut ResponseHead| {
+    ///     response.set_header("strict-transport-security", "max-age=31536000");
+    ///     response.append_header("vary", "Origin");
+    ///     if seen.header("origin") == Some(APP) {
+    ///         response.set_header("access-control-allow-origin", APP);
+    ///     }
+    ///     if response.status().is_server_error() {
+    ///         log::warn!("{:?} {:?}: {}", seen.method(), seen.route(), response.status());
+    ///     }
+    /// });
+    /// # let _ = builder;
+    /// ```
+    ///
+    /// The order is: the handler, the layers around it, this function, the line of the access log. It is called once for each
+    /// response, just before the head is written; status and body stay as they are. With further calls of `on_response` there are
+    /// several functions, which run in the order of these calls. A panic is logged, and the response goes out without the changes
+    /// of the function that panicked. The function runs on the server's threads, also when they refuse a request because everything
+    /// is busy, so it has to be quick and may not wait for anything.
+    ///
+    /// What goes out in clear does not pass: redirects of [`redirect_http`](ServerBuilder::redirect_http), and the 400 for plain
+    /// HTTP to the HTTPS port. HSTS may not stand there (RFC 6797 §7.2), and a cookie would be readable.
+    /// [`Router::call`](crate::Router::call) answers without a server, so it does not call the function either; a test gives it
+    /// [`Seen::of`](crate::Seen::of) and [`ResponseHead::of`](crate::ResponseHead::of).
+    pub fn on_response(
+        mut self,
+        change: impl Fn(&Seen<'_>, &mut ResponseHead<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_response.push(Box::new(change));
         self
     }
 
@@ -399,6 +385,7 @@ impl ServerBuilder {
             access_log: self.access_log,
             credential_names,
             field_names: self.field_names,
+            on_response: self.on_response,
             stopping: Stopping::new(acceptor.waker.clone(), stop_redirect),
             stopped: AtomicBool::new(false),
         };

@@ -11,6 +11,7 @@ use super::stopping::Stopping;
 use super::workers::Workers;
 use crate::http::clear_credentials::CredentialNames;
 use crate::http::response_head::FieldNames;
+use crate::http::seen::{ResponseHead, Seen};
 use crate::limits::body_memory::Budget;
 use crate::limits::per_address::PerAddress;
 use crate::limits::rate::Rate;
@@ -19,6 +20,9 @@ use crate::limits::Limits;
 use crate::log_limiter::{LogLimiter, Sort};
 use crate::router::Router;
 use crate::tls::Live;
+
+/// A function of the program that changes the head of each response.
+pub(crate) type OnResponse = dyn Fn(&Seen<'_>, &mut ResponseHead<'_>) + Send + Sync;
 
 /// The state that all threads of a server share.
 pub(crate) struct Context {
@@ -31,6 +35,7 @@ pub(crate) struct Context {
     pub(crate) access_log: bool,
     pub(crate) credential_names: CredentialNames,
     pub(crate) field_names: FieldNames,
+    pub(crate) on_response: Vec<Box<OnResponse>>,
     pub(crate) workers: Workers,
     pub(crate) per_address: PerAddress,
     /// The rates of addresses, if `requests_per_address` is set.

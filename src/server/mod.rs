@@ -6,6 +6,7 @@
 //! to date.
 
 mod agents;
+pub(crate) mod bound;
 mod buffers;
 pub(crate) mod builder;
 mod clock;

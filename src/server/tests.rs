@@ -13,7 +13,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
 
-use super::builder::{Server, ServerBuilder};
+use super::bound::Server;
+use super::builder::ServerBuilder;
 use super::health::RedirectHealth;
 use super::renewal::IdentityEvent;
 use crate::error::{Error, IdentityFault};

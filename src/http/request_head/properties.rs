@@ -29,6 +29,9 @@ pub(crate) fn hold(input: &[u8]) {
         assert!(start < end && end <= input.len());
         parsed(&input[start..end]);
     }
+    if let Some(value) = unread_field(input, "host") {
+        assert!(!value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t'));
+    }
     // `scan` has not found this head, so only the spans have to be right.
     let mut fields = Vec::new();
     let _ = parse(input, FIELDS, &mut fields);
@@ -116,6 +119,13 @@ fn parsed(head: &[u8]) {
             assert_eq!(told(&again, &line_again, &fields_again), told(head, &line, &fields));
         }
         Err(refusal) => panic!("{}: {}", again.escape_ascii(), refusal.detail),
+    }
+
+    // What is read of an unreadable head is what is read of a readable one.
+    for field in &fields {
+        let name = String::from_utf8_lossy(field.name.of(head));
+        let first = fields.iter().find(|other| other.name.of(head).eq_ignore_ascii_case(name.as_bytes()));
+        assert_eq!(unread_field(head, &name), first.map(|first| first.value.of(head)));
     }
 
     // A handler sees everything that was read.

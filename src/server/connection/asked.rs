@@ -45,6 +45,14 @@ impl<'a> Told<'a> {
         }
     }
 
+    /// The bytes of the head, as far as they have come.
+    pub(crate) fn head(self) -> &'a [u8] {
+        match self {
+            Told::Nothing => &[],
+            Told::Head(head) | Told::Line(head, _) => head,
+        }
+    }
+
     pub(crate) fn method_and_path(self) -> (Option<Method>, Option<&'a [u8]>) {
         match self {
             Told::Nothing => (None, None),

@@ -13,6 +13,7 @@ use super::collecting::Collecting;
 use super::head::Head;
 use super::link::{Caller, Link, Serves};
 use super::log_lines::{self, Record};
+use super::on_response;
 use super::request::{self, Circumstances, Decision, Instead, Route, Unread, NOT_LET_IN, READERS_BUSY};
 use super::response::{self, After, Sending, Written};
 use super::step::Turn;
@@ -27,6 +28,7 @@ use crate::http::request::Request;
 use crate::http::request_head::{Found, Line};
 use crate::http::response::Response;
 use crate::http::response_head::{write_head, Exchange, Persistence};
+use crate::http::seen::Fields;
 use crate::http::Refusal;
 use crate::router;
 use crate::router::routes::Matched;
@@ -183,7 +185,7 @@ fn answer<'h, S: Stream>(
         }
         Route::OtherWorker => return Ok(Next::OtherWorker(None)),
     };
-    respond(link, response, &asked.line, persistence, record, buffers)
+    respond(link, response, asked, persistence, record, buffers)
 }
 
 /// Calls the handler, measures how long it took, and logs its faults.
@@ -211,7 +213,7 @@ fn call(
     buffers.enter_handler(Some(call.index()));
     let response = call.run(&mut request);
     if !request.extensions().is_empty() {
-        drop_values(&mut request);
+        end_values(&mut request, buffers);
     }
     let took = buffers.look().saturating_sub(began);
     buffers.leave_handler(Some(call.index()), took);
@@ -221,11 +223,15 @@ fn call(
     response
 }
 
-/// Drops the program's values in a request. They may panic, like the handler.
+/// Drops the program's values in a request, or keeps them for its `on_response`.
 #[inline(never)]
-fn drop_values(request: &mut Request<'_>) {
+fn end_values(request: &mut Request<'_>, buffers: &mut Buffers<'_>) {
     let values = std::mem::take(request.extensions_mut());
-    // The faults tell what went wrong.
+    if !buffers.context.on_response.is_empty() {
+        buffers.values = values;
+        return;
+    }
+    // They may panic, like the handler. The faults tell what went wrong.
     let _: Option<()> = handler_call::run("a panic in a handler", || drop(values));
 }
 
@@ -240,7 +246,7 @@ fn log_faults(request: &Request<'_>, buffers: &Buffers<'_>) {
 fn respond<S: Stream>(
     link: &mut Link<S>,
     mut response: Response,
-    line: &Line,
+    asked: &Asked<'_>,
     persistence: Persistence,
     record: Option<Box<Record>>,
     buffers: &mut Buffers<'_>,
@@ -249,12 +255,16 @@ fn respond<S: Stream>(
     if response.status.is_informational() {
         response = not_final(&response, buffers);
     }
+    if !context.on_response.is_empty() {
+        let fields = Fields::Read(asked.head, asked.fields);
+        on_response::pass_answer(&link.caller(), asked.told(), fields, &mut response, buffers);
+    }
     // Requests that came before the stop are answered, pipelined ones too.
     let persistence = match persistence {
         Persistence::Idle if context.is_draining() => Persistence::Close,
         persistence => persistence,
     };
-    let (method, version, field_names) = (&line.method, line.version, context.field_names);
+    let (method, version, field_names) = (&asked.line.method, asked.line.version, context.field_names);
     buffers.renew_common();
     let begun = buffers.output.len();
     let exchange = Exchange { method, version, persistence, field_names };
@@ -270,7 +280,7 @@ fn respond<S: Stream>(
         Written::NoReaderPlace(record) => {
             buffers.output.truncate(begun);
             log_lines::refusal(link.peer, READERS_BUSY, buffers);
-            return respond(link, READERS_BUSY.into_response(), line, persistence, record, buffers);
+            return respond(link, READERS_BUSY.into_response(), asked, persistence, record, buffers);
         }
     })
 }
@@ -310,7 +320,7 @@ fn carry_out<S: Stream>(
         Instead::AnswerUnread(response, Unread { reader, persistence }) => {
             let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
             link.unwanted = Some(Box::new(reader));
-            (respond(link, response, &asked.line, persistence, record, buffers)?, 0)
+            (respond(link, response, &asked, persistence, record, buffers)?, 0)
         }
         Instead::CallUnread(Unread { reader, persistence }) => {
             match find_route(&asked, since, handlers, buffers) {
@@ -364,7 +374,7 @@ pub(crate) fn answer_streaming<S: Stream>(
         Route::Call(matched) => matched,
         Route::Response(response) => {
             let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
-            return respond(link, response, &asked.line, Persistence::Close, record, buffers);
+            return respond(link, response, &asked, Persistence::Close, record, buffers);
         }
         Route::Refused(refusal) => return Ok(refuse(link, refusal, asked.told(), buffers)),
         Route::OtherWorker => return Ok(Next::OtherWorker(Some(collecting))),
@@ -401,7 +411,7 @@ pub(crate) fn answer_streaming<S: Stream>(
         Finished::Whole => request::persistence(&asked.line, input.unread().len()),
         Finished::Part | Finished::Failed(_) => Persistence::Close,
     };
-    respond(link, response, &asked.line, persistence, record, buffers)
+    respond(link, response, &asked, persistence, record, buffers)
 }
 
 /// Finds what answers a request whose work came at `since`.
@@ -434,6 +444,11 @@ fn respond_and_close<S: Stream>(
     buffers: &mut Buffers<'_>,
 ) -> Next {
     let record = Record::of(told, link.peer, &link.transport, buffers);
-    response::write_refusal(refusal, told, record, buffers);
+    let mut response = refusal.into_response();
+    if !buffers.context.on_response.is_empty() {
+        let fields = Fields::Unread(told.head());
+        on_response::pass(&link.caller(), told, fields, &mut response, buffers);
+    }
+    response::write_refusal(&response, told, record, buffers);
     sending(After::Close)
 }

@@ -9,6 +9,7 @@ use super::log_lines::{self, Record};
 use super::response;
 use super::transport::Stream;
 use crate::http::clear_credentials::CredentialScan;
+use crate::http::into_response::IntoResponse;
 use crate::http::Refusal;
 use crate::server::buffers::Buffers;
 use crate::tls;
@@ -37,7 +38,8 @@ pub(crate) fn answer<S: Stream>(
     let mut found = Box::new(buffers.context.credential_names.scan(&received));
     log_lines::credentials(peer, &mut found, buffers);
     let record = Record::of(Told::Nothing, peer, &link.transport, buffers);
-    response::write_refusal(IN_CLEAR, Told::Nothing, record, buffers);
+    // The program's `on_response` is for what goes over TLS: HSTS may not be sent in clear (RFC 6797 §7.2), and no cookie.
+    response::write_refusal(&IN_CLEAR.into_response(), Told::Nothing, record, buffers);
     link.transport.send_in_clear(&buffers.output)?;
     buffers.output.clear();
     Ok(Some(found))

@@ -11,11 +11,9 @@ use super::log_lines::Record;
 use super::transport::{Flushed, Stream, Transport};
 use crate::escape;
 use crate::handler_call::{self, Fault};
-use crate::http::into_response::IntoResponse;
 use crate::http::request_head::Version;
 use crate::http::response::{Payload, Response};
 use crate::http::response_head::{self, chunk_size_line, write_head, Exchange, Framing, Persistence};
-use crate::http::Refusal;
 use crate::limits::limit::Limit;
 use crate::server::buffers::{Buffers, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
@@ -100,14 +98,13 @@ pub(crate) fn write_body(
     Written::Whole(after)
 }
 
-/// Writes a refusal, and its line in the access log.
+/// Writes the response to a refused request, which is in memory, and its line in the access log.
 pub(crate) fn write_refusal(
-    refusal: Refusal,
+    response: &Response,
     told: Told<'_>,
     record: Option<Box<Record>>,
     buffers: &mut Buffers<'_>,
 ) {
-    let response = refusal.into_response();
     let exchange = Exchange {
         method: &told.framing(),
         version: Version::Http11,
@@ -115,14 +112,14 @@ pub(crate) fn write_refusal(
         field_names: buffers.context.field_names,
     };
     buffers.renew_common();
-    let written = write_head(&mut buffers.output, &response, exchange, &buffers.common);
+    let written = write_head(&mut buffers.output, response, exchange, &buffers.common);
     let mut length = 0;
     if let (Framing::Length(_), Payload::Bytes(bytes)) = (written.framing, &response.body) {
         buffers.output.extend_from_slice(bytes);
         length = bytes.len() as u64;
     }
     if let Some(mut record) = record {
-        record.status = refusal.status;
+        record.status = response.status;
         record.write(length, "");
     }
 }
