@@ -74,6 +74,7 @@ fn what_handlers_call_can_be_shown_and_its_values_sent() {
 #[test]
 fn the_error_goes_into_any_programs_own() {
     is_an_error::<Error>();
+    is_an_error::<Problem>();
     is_shared::<BodyFault>();
 }
 

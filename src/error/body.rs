@@ -25,10 +25,20 @@ pub enum BodyFault {
     Incomplete,
     /// The chunked framing is broken (RFC 9112 §7.1): 400.
     Malformed(&'static str),
-    /// The body is not the JSON that was expected: 400, or 422 when it is JSON of another shape.
+    /// The body is not JSON: 400.
     Json(serde_json::Error),
-    /// `Content-Type` is something else than JSON: 415.
+    /// The body is JSON, but not what was expected: 422, with `errors` (RFC 9457 §3).
+    JsonShape {
+        /// Where: a JSON pointer (RFC 6901 §3) to the value at fault, or to the nearest one around it that is known; empty for the whole
+        /// body.
+        pointer: String,
+        /// What was expected there.
+        source: serde_json::Error,
+    },
+    /// `Content-Type` is missing, stands there twice, or is something else than JSON's: 415, with `Accept: application/json`.
     MediaType,
+    /// `Content-Type` has another charset than UTF-8, which JSON is always in (RFC 8259 §8.1): 415.
+    Charset,
     /// `Content-Encoding` is something else than `identity` (RFC 9110 §8.4): 415, with `Accept-Encoding: identity`.
     ContentCoding,
     /// The body comes with `Content-Encoding: gzip`, and is not gzip, or is damaged: 400.
@@ -55,8 +65,14 @@ impl fmt::Display for Raw<'_, BodyFault> {
             }
             BodyFault::Incomplete => f.write_str("the connection ended before the body was complete"),
             BodyFault::Malformed(what) => write!(f, "the body's chunked framing is broken: {what}"),
-            BodyFault::Json(source) => write!(f, "the body is not the JSON that is expected here: {source}"),
+            BodyFault::Json(source) => write!(f, "the body is not JSON: {source}"),
+            BodyFault::JsonShape { source, .. } => {
+                write!(f, "the body is not the JSON that is expected here: {source}")
+            }
             BodyFault::MediaType => f.write_str("the body must be JSON, with Content-Type: application/json"),
+            BodyFault::Charset => {
+                f.write_str("the body must be in UTF-8, and Content-Type name no other charset")
+            }
             BodyFault::ContentCoding => {
                 f.write_str("the body must come as it is, without a Content-Encoding such as gzip")
             }

@@ -214,7 +214,7 @@ impl std::error::Error for Error {
             Error::Identity { fault: IdentityFault::Unreadable(source), .. } => Some(source),
             #[cfg(feature = "device")]
             Error::Device { fault: crate::DeviceFault::Io(source), .. } => Some(source),
-            Error::Body(BodyFault::Json(source)) => Some(source),
+            Error::Body(BodyFault::Json(source) | BodyFault::JsonShape { source, .. }) => Some(source),
             Error::Body(BodyFault::Io(source)) => Some(source),
             Error::Answer { source, .. } => Some(&**source),
             Error::Acme {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use ::http::header::{ACCEPT_ENCODING, RETRY_AFTER};
+use ::http::header::RETRY_AFTER;
 use ::http::{HeaderValue, StatusCode};
 use serde_core::Serialize;
 use serde_json::Value;
@@ -12,12 +12,11 @@ use super::problem::Problem;
 use super::response::{Payload, Response, OCTETS, TEXT};
 use super::Refusal;
 use crate::backports::explained;
-use crate::error::{BodyFault, Error, ParameterFault};
-use crate::handler_call;
+use crate::error::Error;
 
 /// 404, as for a path that no route serves.
 pub(crate) fn not_served() -> Response {
-    Problem::new(StatusCode::NOT_FOUND).detail("Nothing is served at this path.").into_response()
+    Problem::not_served().into_response()
 }
 
 explained! { 'r#since {
@@ -207,51 +206,18 @@ impl<T: IntoResponse, E: IntoResponse> IntoResponse for Result<T, E> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        Response::of_problem(&self)
+        let response = Response::of_problem(&self);
+        match self.field {
+            Some((name, value)) => response.with_field(name, value),
+            None => response,
+        }
     }
 }
 
-/// A fault of the body becomes the status that [`BodyFault`](crate::BodyFault) names, a fault of a path parameter 404, and
-/// [`Error::Answer`] its own status. Everything else becomes 500, and its text goes only to the log.
+/// As the [`Problem`] that it becomes.
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        if let Error::Parameter { fault, .. } = &self {
-            if *fault == ParameterFault::Unknown {
-                handler_call::note("a handler failed", format_args!("failed: {self}"));
-            }
-            return not_served();
-        }
-        let is_coding = matches!(self, Error::Body(BodyFault::ContentCoding));
-        let status = match &self {
-            Error::Body(BodyFault::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
-            Error::Body(BodyFault::TimedOut { .. }) => StatusCode::REQUEST_TIMEOUT,
-            Error::Body(BodyFault::MediaType | BodyFault::ContentCoding) => {
-                StatusCode::UNSUPPORTED_MEDIA_TYPE
-            }
-            Error::Body(BodyFault::Json(error)) if error.is_data() => StatusCode::UNPROCESSABLE_ENTITY,
-            Error::Body(BodyFault::Io(error)) => {
-                log::debug!("a request's body could not be read: {error}");
-                return Problem::new(StatusCode::BAD_REQUEST)
-                    .detail("the body could not be read")
-                    .into_response();
-            }
-            Error::Body(_) => StatusCode::BAD_REQUEST,
-            Error::Answer { status, .. } if !status.is_server_error() => *status,
-            other => {
-                handler_call::note("a handler failed", format_args!("failed: {other}"));
-                return match other {
-                    Error::Answer { status, .. } => status.into_response(),
-                    _ => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-                };
-            }
-        };
-        let response = Problem::new(status).detail(self.to_string()).into_response();
-        if is_coding {
-            // RFC 9110 §12.5.3: with 415 the field says which codings are accepted.
-            response.with_field(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
-        } else {
-            response
-        }
+        Problem::from(self).into_response()
     }
 }
 
@@ -269,18 +235,6 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_error_of_the_body_answers_for_itself() {
-        let wrong_shape = crate::Request::post("/").with_body("[]").json::<String>().unwrap_err();
-        assert_eq!(wrong_shape.into_response().status(), StatusCode::UNPROCESSABLE_ENTITY);
-        let not_json = crate::Request::post("/").with_body("x").json::<String>().unwrap_err();
-        let response = not_json.into_response();
-        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-        assert_eq!(response.header("content-type").unwrap(), "application/problem+json");
-        let body: Value = serde_json::from_slice(&response.into_bytes().unwrap()).unwrap();
-        assert_eq!(body["status"], 400);
-    }
 
     #[test]
     fn each_kind_of_value_has_its_type_and_status() {

@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod chunked;
 pub(crate) mod clear_credentials;
 pub(crate) mod content;
+mod error_problem;
 pub(crate) mod folder;
 pub(crate) mod into_response;
 pub(crate) mod layer;

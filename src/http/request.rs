@@ -10,7 +10,6 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method};
-use serde_core::de::DeserializeOwned;
 use serde_core::Serialize;
 
 use super::body::Body;
@@ -409,25 +408,15 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The body read as JSON. A byte order mark at its beginning is ignored (RFC 8259 §8.1).
-    ///
-    /// # Errors
-    /// [`Error::Body`]: 415 when `Content-Type` is not JSON's, 400 when the body is not JSON, 422 when it is JSON of another
-    /// shape, and the errors of [`bytes`](Request::bytes).
-    pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        if self.header("content-type").is_some_and(|media_type| !is_json(media_type)) {
-            return Err(Error::Body(BodyFault::MediaType));
-        }
-        self.check_content_coding()?;
-        let bytes = match &mut self.body {
+    /// All of the body that has not been read yet; borrowed where it is in memory.
+    pub(crate) fn rest_of_body(&mut self) -> Result<Cow<'_, [u8]>, Error> {
+        match &mut self.body {
             Body::Buffered { bytes, read } => {
                 let start = std::mem::replace(read, bytes.len());
-                Cow::Borrowed(&bytes[start..])
+                Ok(Cow::Borrowed(bytes.get(start..).unwrap_or_default()))
             }
-            body => Cow::Owned(body.read_whole()?),
-        };
-        let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
-        serde_json::from_slice(text).map_err(|error| Error::Body(BodyFault::Json(error)))
+            body => body.read_whole().map(Cow::Owned),
+        }
     }
 
     /// Refuses a coded body, because nothing here decodes it.
@@ -473,14 +462,6 @@ impl<'a> Request<'a> {
 
 fn parameter_fault(name: &str, fault: ParameterFault) -> Error {
     Error::Parameter { name: name.to_string(), fault }
-}
-
-/// `application/json`, or a type with the suffix `+json`, such as `application/merge-patch+json` (RFC 6839 §3.1).
-fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
-        || essence.len() > 5
-            && essence.get(essence.len() - 5..).is_some_and(|end| end.eq_ignore_ascii_case("+json"))
 }
 
 impl fmt::Debug for Request<'_> {
@@ -534,18 +515,6 @@ mod tests {
         let answer = |mut request: Request| router.call(&mut request).into_bytes().unwrap();
         assert_eq!(answer(Request::get("/").with_client(client)), b"pump.example");
         assert_eq!(answer(Request::get("/")), b"nobody");
-    }
-
-    #[test]
-    fn json_is_taken_only_as_json() {
-        let read = |media_type: &str, body: &str| {
-            Request::post("/").with_header("content-type", media_type).with_body(body).json::<Vec<u8>>()
-        };
-        assert_eq!(read("application/json", "[1]").unwrap(), [1]);
-        assert_eq!(read("Application/Merge-Patch+JSON; charset=utf-8", "[1]").unwrap(), [1]);
-        assert!(matches!(read("text/plain", "[1]"), Err(Error::Body(BodyFault::MediaType))));
-        assert!(matches!(read("application/json", "["), Err(Error::Body(BodyFault::Json(_)))));
-        assert_eq!(Request::post("/").with_body("[1]").json::<Vec<u8>>().unwrap(), [1]);
     }
 
     #[test]

@@ -1,17 +1,24 @@
-//! Reads forms without files (`application/x-www-form-urlencoded`) into a type of the program's. Knows requests and serde;
-//! handlers call it through [`Request::form`](crate::Request::form).
+//! Reads forms without files (`application/x-www-form-urlencoded`), and queries, into a type of the program's. Knows requests and
+//! serde; handlers call it through [`Request::form`](crate::Request::form) and [`Request::query_as`](crate::Request::query_as).
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{btree_map, BTreeMap};
 use std::io::Read;
 
 use ::http::StatusCode;
-use serde_core::de::value::{Error as ValueError, MapDeserializer, SeqDeserializer};
-use serde_core::de::{DeserializeOwned, Deserializer, Error as _, IntoDeserializer, Visitor};
+use serde_core::de::value::{Error as ValueError, SeqDeserializer};
+use serde_core::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IntoDeserializer, MapAccess, Visitor,
+};
 use serde_core::forward_to_deserialize_any;
 
+use super::expected::{by_name, shown};
 use super::form_fault::FormFault;
+use super::{media_type, parsed};
 use crate::error::{BodyFault, Error};
+use crate::escape;
+use crate::http::problem::Problem;
 use crate::http::request::Request;
 use crate::http::target::query_pairs;
 
@@ -21,11 +28,34 @@ const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 const MOST_BYTES: u64 = 1 << 20;
 /// The most fields of a form.
 const MOST_FIELDS: usize = 1000;
+/// The most characters of a field's name, and of what is wrong with it, that a client is told.
+const MOST_OF_NAME: usize = 80;
+const MOST_CHARACTERS: usize = 300;
 
 pub(super) fn read<T: DeserializeOwned>(request: &mut Request<'_>) -> Result<T, Error> {
-    let media_type = request.header("content-type").unwrap_or_default();
-    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(MEDIA_TYPE) {
-        return Err(FormFault::MediaType(MEDIA_TYPE).into());
+    let bytes = body(request)?;
+    let fields = fields(&bytes).ok_or(FormFault::TooMuch { what: "fields", limit: MOST_FIELDS })?;
+    deserialize(fields).map_err(Fault::of_form)
+}
+
+pub(super) fn read_query<T: DeserializeOwned>(request: &Request<'_>) -> Result<T, Error> {
+    let many = || {
+        Problem::new(StatusCode::BAD_REQUEST)
+            .detail(format!("the query has more than {MOST_FIELDS} parameters"))
+    };
+    let fields = fields(request.raw_query().unwrap_or_default()).ok_or_else(many)?;
+    deserialize(fields).map_err(Fault::of_query)
+}
+
+/// The body of a request that says that it is a form.
+fn body(request: &mut Request<'_>) -> Result<Vec<u8>, Error> {
+    match media_type::of(request) {
+        Some(media_type) if media_type.is("application", "x-www-form-urlencoded") => {
+            if !media_type.is_utf8 {
+                return Err(FormFault::Charset.into());
+            }
+        }
+        _ => return Err(FormFault::MediaType(MEDIA_TYPE).into()),
     }
     request.check_content_coding()?;
     let mut bytes = Vec::new();
@@ -33,25 +63,125 @@ pub(super) fn read<T: DeserializeOwned>(request: &mut Request<'_>) -> Result<T, 
     if bytes.len() as u64 > MOST_BYTES {
         return Err(Error::Body(BodyFault::TooLarge { limit: MOST_BYTES }));
     }
-    let fields = fields(&bytes)?;
-    T::deserialize(MapDeserializer::new(fields.into_iter())).map_err(|error| {
-        Error::answer(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            format!("the form is not what is expected here: {error}"),
-        )
-    })
+    Ok(bytes)
 }
 
-/// The fields by their names, each with all its values.
-fn fields(bytes: &[u8]) -> Result<BTreeMap<Cow<'_, str>, Values<'_>>, FormFault> {
-    let mut fields: BTreeMap<_, Values<'_>> = BTreeMap::new();
+type Fields<'f> = BTreeMap<Cow<'f, str>, Values<'f>>;
+
+/// The fields by their names, each with all its values. `None` when there are too many.
+fn fields(bytes: &[u8]) -> Option<Fields<'_>> {
+    let mut fields: Fields<'_> = BTreeMap::new();
     for (number, (name, value)) in query_pairs(bytes).enumerate() {
         if number == MOST_FIELDS {
-            return Err(FormFault::TooMuch { what: "fields", limit: MOST_FIELDS });
+            return None;
         }
         fields.entry(name).or_default().0.push(value);
     }
-    Ok(fields)
+    Some(fields)
+}
+
+/// What is wrong, and with which field.
+struct Fault {
+    field: Option<String>,
+    error: ValueError,
+}
+
+impl Fault {
+    fn of_form(self) -> Error {
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY);
+        let text = bounded(&self.error);
+        match self.field {
+            Some(field) => problem
+                .detail(format!(
+                    "the form is not what is expected here: '{}' {text}",
+                    escape::bounded(&field, MOST_OF_NAME)
+                ))
+                .error(format!("/{}", name_in_pointer(&field)), text)
+                .into(),
+            None => problem.detail(format!("the form is not what is expected here: {text}")).into(),
+        }
+    }
+
+    fn of_query(self) -> Error {
+        let text = bounded(&self.error);
+        match self.field {
+            Some(field) => {
+                let name = escape::bounded(&field, MOST_OF_NAME).to_string();
+                parsed::refused(&name, format!("the query's parameter '{name}' {text}"))
+            }
+            None => Problem::new(StatusCode::BAD_REQUEST)
+                .detail(format!("the query is not what is expected here: {text}"))
+                .into(),
+        }
+    }
+}
+
+fn bounded(error: &ValueError) -> String {
+    escape::bounded(&error.to_string(), MOST_CHARACTERS).to_string()
+}
+
+fn name_in_pointer(field: &str) -> String {
+    let end = field.char_indices().nth(MOST_OF_NAME).map_or(field.len(), |(at, _)| at);
+    field[..end].replace('~', "~0").replace('/', "~1")
+}
+
+fn deserialize<T: DeserializeOwned>(fields: Fields<'_>) -> Result<T, Fault> {
+    let at = RefCell::new(None);
+    let form = Form { fields: fields.into_iter(), value: None, at: &at };
+    T::deserialize(form).map_err(|error| Fault { error, field: at.take() })
+}
+
+/// A whole form, as serde sees it. While a field is read, its name stands in `at`.
+struct Form<'f, 'a> {
+    fields: btree_map::IntoIter<Cow<'f, str>, Values<'f>>,
+    value: Option<Values<'f>>,
+    at: &'a RefCell<Option<String>>,
+}
+
+impl<'de> MapAccess<'de> for Form<'_, '_> {
+    type Error = ValueError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ValueError> {
+        let Some((name, value)) = self.fields.next() else { return Ok(None) };
+        self.value = Some(value);
+        self.at.replace(Some(name.to_string()));
+        seed.deserialize(Value(name)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ValueError> {
+        let value = seed.deserialize(self.value.take().unwrap_or_default())?;
+        self.at.replace(None);
+        Ok(value)
+    }
+}
+
+impl<'de> Deserializer<'de> for Form<'_, '_> {
+    type Error = ValueError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_map(self)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_some(self)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ValueError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit_struct seq tuple tuple_struct map
+        struct enum identifier ignored_any
+    }
 }
 
 /// The values of one field: one, unless the form has the field several times.
@@ -65,7 +195,7 @@ impl<'v> Values<'v> {
     fn only(mut self) -> Result<Value<'v>, ValueError> {
         match (self.0.pop(), self.0.is_empty()) {
             (Some(value), true) => Ok(Value(value)),
-            _ => Err(ValueError::custom("a field stands there twice")),
+            _ => Err(ValueError::custom("is there twice")),
         }
     }
 }
@@ -168,12 +298,17 @@ impl<'de> Deserializer<'de> for Values<'_> {
     }
 }
 
+#[cold]
+fn unreadable(text: &str, kind: &str) -> ValueError {
+    ValueError::custom(format_args!("is {}; expected {}", shown(text), by_name(kind).unwrap_or(kind)))
+}
+
 macro_rules! read_from_text {
     ($($method:ident $visit:ident $kind:ty,)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ValueError> {
             match self.0.parse::<$kind>() {
                 Ok(value) => visitor.$visit(value),
-                Err(_) => Err(ValueError::custom(concat!("a value cannot be read as ", stringify!($kind)))),
+                Err(_) => Err(unreadable(&self.0, stringify!($kind))),
             }
         })*
     };
@@ -202,7 +337,7 @@ impl<'de> Deserializer<'de> for Value<'_> {
         match &*self.0 {
             "true" | "on" | "1" => visitor.visit_bool(true),
             "false" | "off" | "0" => visitor.visit_bool(false),
-            _ => Err(ValueError::custom("a value cannot be read as bool")),
+            text => Err(unreadable(text, "bool")),
         }
     }
 
@@ -277,9 +412,13 @@ mod tests {
 
     #[test]
     fn what_is_not_expected_is_422_and_says_why() {
-        for (body, word) in
-            [("a=x", "u8"), ("a=256", "u8"), ("a=-1", "u8"), ("a=", "u8"), ("a=1&a=2", "twice")]
-        {
+        for (body, word) in [
+            ("a=x", "'a' is 'x'"),
+            ("a=256", "to 255"),
+            ("a=-1", "from 0"),
+            ("a=", "''"),
+            ("a=1&a=2", "twice"),
+        ] {
             let (status, text) = form::<BTreeMap<String, u8>>(body).unwrap_err();
             assert!(status == 422 && text.contains(word), "{body}: {text}");
         }

@@ -1,4 +1,5 @@
-//! What a device's program does around requests and responses: files, conditional requests, compression, uploads, forms and cookies.
+//! What a device's program does around requests and responses: typed input, files, conditional requests, compression, uploads, forms
+//! and cookies.
 //! Knows `http` and `error`, and neither sockets nor routes nor TLS; handlers call it, and a program that does not use it links
 //! nothing of it.
 
@@ -14,12 +15,16 @@ mod decoding;
 mod digest;
 mod disk;
 mod embed;
+mod expected;
 mod files;
 mod form;
 mod form_fault;
+mod json;
+mod media_type;
 pub(crate) mod multipart;
 mod open_below;
 mod parameters;
+mod parsed;
 pub(crate) mod range;
 mod representation;
 mod request;

@@ -1,7 +1,9 @@
 //! The methods of a request that belong to `web`, all in this file: `http`, where the type stands, knows nothing of them. Handlers
 //! call them.
 
+use std::fmt::Display;
 use std::path::Path;
+use std::str::FromStr;
 
 use serde_core::de::DeserializeOwned;
 
@@ -9,11 +11,142 @@ use serde_core::de::DeserializeOwned;
 use super::decoding::DecodedBody;
 use super::multipart::Multipart;
 use super::upload::{Saved, Upload};
-use super::{cookie, form};
+use super::{cookie, form, json, parsed};
 use crate::error::Error;
 use crate::http::request::Request;
 
 impl Request<'_> {
+    /// The value of a path parameter, read as a number, an address, or whatever else can be read from text. What cannot be read gets
+    /// 400, with a problem document that names the parameter (also in its member `parameter`), what was given and what is expected.
+    ///
+    /// ```
+    /// use lockgate::{Error, Request, Router};
+    ///
+    /// fn port(request: &mut Request) -> Result<String, Error> {
+    ///     let port: u16 = request.parse_param("port")?;
+    ///     Ok(format!("port {port}"))
+    /// }
+    ///
+    /// let router = Router::new().get("/ports/{port}", port);
+    /// let response = router.call(&mut Request::get("/ports/70000"));
+    /// assert_eq!(response.status(), 400);
+    /// let problem = String::from_utf8(response.into_bytes().unwrap()).unwrap();
+    /// assert!(problem.contains("the path's parameter 'port' is '70000'; expected a whole number from 0 to 65535"));
+    /// ```
+    ///
+    /// [`param_as`](Request::param_as) gives 404 in its place, for paths where nothing can be: `/sensors/{id}`. For a type of the program's
+    /// own the client is told the text of its error.
+    ///
+    /// # Errors
+    /// [`Error::Answer`], 400, as above. [`Error::Parameter`], 404, when the route has no parameter of this name: a fault of the
+    /// program, so the log gets an error too.
+    pub fn parse_param<T>(&self, name: &str) -> Result<T, Error>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        parsed::param(self, name)
+    }
+
+    /// The value of the query's parameter of this name, read as [`parse_param`](Request::parse_param) does.
+    ///
+    /// ```
+    /// use lockgate::{Error, Request};
+    ///
+    /// fn since(request: &mut Request) -> Result<u64, Error> {
+    ///     request.parse_query("since")
+    /// }
+    /// assert_eq!(since(&mut Request::get("/log?since=1700000000")).unwrap(), 1_700_000_000);
+    /// assert!(since(&mut Request::get("/log")).is_err()); // 400: the query has no parameter 'since'
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Answer`], 400: the parameter is missing, is there twice, or cannot be read as a `T`.
+    pub fn parse_query<T>(&self, name: &str) -> Result<T, Error>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        parsed::query(self, name)
+    }
+
+    /// The value of the query's parameter of this name, as [`parse_query`](Request::parse_query); `None` when it is missing or empty, as
+    /// a browser sends a field that nobody has filled in.
+    ///
+    /// ```
+    /// use lockgate::{Error, Request};
+    ///
+    /// fn limit(request: &mut Request) -> Result<u32, Error> {
+    ///     Ok(request.parse_optional_query("limit")?.unwrap_or(50).min(500))
+    /// }
+    /// assert_eq!(limit(&mut Request::get("/readings?limit=20")).unwrap(), 20);
+    /// assert_eq!(limit(&mut Request::get("/readings")).unwrap(), 50);
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Answer`], 400: the parameter is there twice, or cannot be read as a `T`.
+    pub fn parse_optional_query<T>(&self, name: &str) -> Result<Option<T>, Error>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        parsed::optional_query(self, name)
+    }
+
+    /// The whole query, read into any type that implements serde's `Deserialize`, such as a struct with a field for each parameter.
+    /// What [`form`](Request::form) says of lists, of empty fields and of boxes holds here too.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use lockgate::{Error, Request};
+    ///
+    /// fn filter(request: &mut Request) -> Result<BTreeMap<String, Vec<u16>>, Error> {
+    ///     request.query_as()
+    /// }
+    /// assert_eq!(filter(&mut Request::get("/log?port=80&port=443")).unwrap()["port"], [80, 443]);
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Answer`], 400: the query is not what the type asks for, or has more than 1,000 parameters. The problem document names
+    /// the parameter where it is known (also in its member `parameter`).
+    pub fn query_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        form::read_query(self)
+    }
+
+    /// The body read as JSON into any type that implements serde's `Deserialize`, if `Content-Type` says that it is JSON:
+    /// `application/json`, or a type with the suffix `+json` (RFC 6839 §3.1). A byte order mark at its beginning is ignored (RFC 8259
+    /// §8.1).
+    ///
+    /// ```
+    /// use lockgate::{Error, Request, Router};
+    /// use serde_json::json;
+    ///
+    /// fn sum(request: &mut Request) -> Result<String, Error> {
+    ///     let numbers: Vec<u32> = request.json()?;
+    ///     Ok(numbers.iter().sum::<u32>().to_string())
+    /// }
+    ///
+    /// let router = Router::new().post("/sum", sum);
+    /// assert_eq!(router.call(&mut Request::post("/sum").with_json(&[1, 2])).into_bytes().unwrap(), b"3");
+    /// let response = router.call(&mut Request::post("/sum").with_json(&json!([1, "two"])));
+    /// let problem: serde_json::Value = serde_json::from_slice(&response.into_bytes().unwrap()).unwrap();
+    /// assert_eq!(problem["errors"][0]["pointer"], "#/1");
+    /// assert_eq!(router.call(&mut Request::post("/sum").with_body("[1, 2]")).status(), 415); // no Content-Type
+    /// ```
+    ///
+    /// A body without a `Content-Type` is refused, because a page of another site can send one without its browser asking the server
+    /// first (CORS), and the browser sends cookies and client certificates with it. For clients that cannot be told to set the field,
+    /// read [`bytes`](Request::bytes) and give them to serde_json.
+    ///
+    /// # Errors
+    /// [`Error::Body`]: 415 with `Accept: application/json` when `Content-Type` is not JSON's, is missing, or names another charset than
+    /// UTF-8; 400 when the body is not JSON; 422 when it is JSON of another shape, with a pointer to the value at fault in `errors` (to
+    /// one around it when serde reads in two steps: for `flatten`, and enums that are untagged or have their tag inside); and the errors
+    /// of [`bytes`](Request::bytes).
+    pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
+        json::read(self)
+    }
+
     /// The body, decoded if it comes with `Content-Encoding: gzip`, to be read piece by piece: at most `limit` bytes of what comes
     /// out. What goes in has the server's limits, as always.
     ///
@@ -118,11 +251,12 @@ impl Request<'_> {
     ///
     /// A field that stands there several times is a list. An empty field is `None` for an `Option`, and `on` is `true`: that is
     /// what browsers send for a field that nobody has filled in, and for a box that is ticked. A box that is not ticked is not sent, so
-    /// it needs a default.
+    /// it needs a default. In a struct that serde's `flatten` puts into another, every field must be text, because serde reads it before it
+    /// knows the type.
     ///
     /// # Errors
-    /// [`Error::Answer`]: 415 when `Content-Type` is another or missing, 413 with more than 1,000 fields, 422 when the form is not
-    /// what the type asks for. [`Error::Body`] as [`bytes`](Request::bytes), and 413 over 1 MiB.
+    /// [`Error::Answer`]: 415 when `Content-Type` is another, is missing, or names another charset than UTF-8; 413 with more than 1,000
+    /// fields; 422 when the form is not what the type asks for, with a pointer to the field in `errors` where it is known. [`Error::Body`] as [`bytes`](Request::bytes), and 413 over 1 MiB.
     pub fn form<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         form::read(self)
     }
