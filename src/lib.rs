@@ -116,6 +116,7 @@ mod finding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handler_call;
+mod hsts;
 mod http;
 mod limits;
 mod listen;

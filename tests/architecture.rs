@@ -137,6 +137,7 @@ fn rooms_know_only_whom_they_may_know() {
         ("regular_file", &EVERYBODY, &[]),
         ("handler_call", &EVERYBODY, &[]),
         ("calendar", &EVERYBODY, &[]),
+        ("hsts", &EVERYBODY, &["std::net::IpAddr"]),
         // Opening a port has nothing to do with what is served there.
         (
             "listen",
@@ -265,7 +266,8 @@ fn rooms_know_only_whom_they_may_know() {
                 "crate::check",
                 "crate::command",
             ],
-            &[],
+            // Addresses as text.
+            &["std::net::Ipv4Addr", "std::net::Ipv6Addr"],
         ),
         // They know what waits by a descriptor and a key, and what is served by what they ask of it.
         ("server::poller", &CONNECTIONS, &[]),
@@ -372,6 +374,7 @@ fn some_rooms_know_only_a_few() {
                 "crate::error",
                 "crate::escape",
                 "crate::handler_call",
+                "crate::hsts",
                 "crate::http",
                 "crate::regular_file",
             ],

@@ -31,7 +31,10 @@ fn what_a_server_is_made_of_can_be_shared_between_threads() {
     is_shared::<Router>();
     is_shared::<Running>();
     is_shared::<ServerBuilder>();
+    is_shared::<lockgate::web::Cors>();
+    is_shared::<lockgate::web::FetchMetadata>();
     is_shared::<lockgate::web::Files>();
+    is_shared::<lockgate::web::SecurityFields>();
     #[cfg(feature = "compression")]
     is_shared::<lockgate::web::Compression>();
     // A response's reader is one thread's at a time, and so is a server that is about to run.

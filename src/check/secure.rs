@@ -14,6 +14,7 @@ use super::run::Run;
 use super::trust::TrustedBy;
 use crate::calendar::{iso8601_of, parse_imf_fixdate};
 use crate::escape;
+use crate::hsts::{self, Effect};
 use crate::url::{Host, Url};
 
 /// A difference of clocks that no network delay explains, in seconds.
@@ -216,7 +217,7 @@ fn security(run: &mut Run<'_>, context: &Context<'_>, reply: &Reply) {
     let is_address = matches!(run.url.host, Host::Ip(_));
     let is_public = context.trusted_by == Some(TrustedBy::Public);
     let Some(field) = field else {
-        if is_public && !is_address && reply.status < 500 {
+        if hsts::effect(is_address, is_public) == Effect::Protects && reply.status < 500 {
             run.found(&rules::HSTS_MISSING, "the answer has no Strict-Transport-Security field");
         }
         return;
@@ -229,17 +230,19 @@ fn security(run: &mut Run<'_>, context: &Context<'_>, reply: &Reply) {
     if age == 0 {
         return;
     }
-    if is_address {
-        let seen = format!("{} is an address, for which browsers ignore the field", run.url.host);
-        run.found(&rules::HSTS_ON_ADDRESS, seen);
-    } else if !is_public {
-        run.found(
+    match hsts::effect(is_address, is_public) {
+        Effect::Protects => {}
+        Effect::Ignored => {
+            let seen = format!("{} is an address, for which browsers ignore the field", run.url.host);
+            run.found(&rules::HSTS_ON_ADDRESS, seen);
+        }
+        Effect::LocksOut => run.found(
             &rules::HSTS_LOCKS_OUT,
             format!(
                 "Strict-Transport-Security: {}, with a certificate that browsers do not trust by default",
                 shown(&field)
             ),
-        );
+        ),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    SET_COOKIE, VARY,
+    SET_COOKIE,
 };
 use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use flate2::write::GzEncoder;
@@ -16,7 +16,7 @@ use flate2::Compression as Level;
 use super::accept_encoding::{Accepted, Coding};
 use super::conditional::{names, Comparison};
 use super::content_type::is_compressible;
-use crate::backports::Trim;
+use super::vary;
 use crate::http::request::Request;
 use crate::http::response::{Payload, Response};
 
@@ -101,7 +101,7 @@ impl Compression {
         if !self.is_eligible(&response) {
             return response;
         }
-        add_vary(response.headers_mut());
+        vary::add(response.headers_mut(), "accept-encoding");
         if !Accepted::of(request).accepts(Coding::Gzip) {
             return response;
         }
@@ -160,7 +160,7 @@ impl Compression {
             && !response
                 .fields
                 .as_deref()
-                .is_some_and(|fields| lists(fields, CACHE_CONTROL.as_str(), "no-transform"))
+                .is_some_and(|fields| vary::lists(fields, CACHE_CONTROL.as_str(), "no-transform"))
     }
 
     fn encoder(&self, capacity: usize) -> GzEncoder<Vec<u8>> {
@@ -254,7 +254,7 @@ impl Read for Stream {
 /// A 304 has the tag of the form that the client has: a weak one, if it asked with a weak one (RFC 9111 §4.3.4).
 fn not_modified(request: &Request<'_>, mut response: Response) -> Response {
     let fields = response.headers_mut();
-    add_vary(fields);
+    vary::add(fields, "accept-encoding");
     let Some(tag) = fields.get(ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/")) else {
         return response;
     };
@@ -274,27 +274,6 @@ fn weaken(fields: &mut HeaderMap) {
         Ok(weak) => fields.insert(ETAG, weak),
         Err(_) => fields.remove(ETAG),
     };
-}
-
-fn add_vary(fields: &mut HeaderMap) {
-    if lists(fields, VARY.as_str(), "accept-encoding") || lists(fields, VARY.as_str(), "*") {
-        return;
-    }
-    let before = fields.get_all(VARY).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>().join(&b", "[..]);
-    let value = if before.is_empty() {
-        b"accept-encoding".to_vec()
-    } else {
-        [&before, &b", accept-encoding"[..]].concat()
-    };
-    if let Ok(value) = HeaderValue::from_bytes(&value) {
-        fields.insert(VARY, value);
-    }
-}
-
-/// Whether a field that is a list has this element.
-fn lists(fields: &HeaderMap, name: &str, element: &str) -> bool {
-    let elements = fields.get_all(name).iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b','));
-    elements.map(Trim::trimmed).any(|known| known.eq_ignore_ascii_case(element.as_bytes()))
 }
 
 #[cfg(test)]
