@@ -48,7 +48,8 @@
 //! # Threads
 //!
 //! A server has one thread for the listener (the thread that calls [`Server::run`]), one for the redirect, one supervisor, one
-//! that renews and reloads certificates, and the workers: one per core, and as many of the reserve as were ever needed. An idle
+//! that renews and reloads certificates, and the workers: one per core, and as many of the reserve as were ever needed. With
+//! [`ServerBuilder::http_router`] there are up to two more, once they are needed. An idle
 //! server makes no system calls except once an hour, when it checks its certificates. A certificate from an authority (ACME)
 //! adds the thread `lockgate-acme`, which checks the time every 10 min. [What it costs](costs) tells threads, memory, and
 //! limits for a small device.

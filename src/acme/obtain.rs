@@ -64,6 +64,7 @@ impl Acme {
             settings,
             is_own,
             challenges: Some(answers),
+            handlers: None,
             stop: stop.clone(),
             log_limiter,
         })?;

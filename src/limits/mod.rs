@@ -223,7 +223,8 @@ impl Limits {
     /// certificates. It is 8 MiB; 176 KiB for each worker (more when [`head_bytes`](Limits::head_bytes) is over 64 KiB),
     /// including the threads that may replace workers inside readers whose clients are gone; 103 KiB for each connection (more
     /// when `head_bytes` is over 52 KiB); 10 KiB for each connection to the redirect; and
-    /// [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB.
+    /// [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB. A
+    /// [router for plain HTTP](crate::ServerBuilder::http_router) takes 2 MiB more.
     ///
     /// ```
     /// let mut limits = lockgate::Limits::default();

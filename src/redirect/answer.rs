@@ -7,10 +7,10 @@ use ::http::{Method, StatusCode};
 use crate::error::Error;
 use crate::http::clear_credentials::{CredentialNames, CredentialScan};
 use crate::http::into_response::IntoResponse;
-use crate::http::request_head::{self, Line, Version};
+use crate::http::request_head::{self, BodyLength, Line, Version};
 use crate::http::response::Response;
 use crate::http::response_head::{write_head, Common, Exchange, FieldNames, Framing, Persistence};
-use crate::http::span::Span;
+use crate::http::span::{Field, Span};
 use crate::http::target::{decode_path, Authority, EncodedSlash};
 use crate::http::Refusal;
 
@@ -29,6 +29,11 @@ const LEAKED: Refusal = Refusal::new(
     StatusCode::FORBIDDEN,
     "the request carried credentials over plain HTTP, where anyone on the way can read them: they must be changed \
      now, and sent over HTTPS only",
+);
+
+const NO_BODIES: Refusal = Refusal::new(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "a request over plain HTTP may have no content here: send it over HTTPS",
 );
 
 /// Tells whether a host (an IPv6 address without brackets) is one of the server's own.
@@ -91,8 +96,28 @@ impl Rules {
     }
 }
 
-/// Answers a whole head.
-pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Option<&Challenges>) -> Answer {
+/// What is done about a whole head.
+pub(super) enum Decision {
+    Answer(Answer),
+    /// A handler of the program answers it.
+    Call {
+        line: Line,
+        fields: Vec<Field>,
+        credentials: CredentialScan,
+    },
+}
+
+/// Tells whether the program answers this method and this path, which is as it came, in clear.
+pub(super) type Serves<'s> = dyn Fn(&Method, &[u8]) -> bool + 's;
+
+/// Decides about a whole head.
+pub(super) fn decide(
+    head: &[u8],
+    rules: &Rules,
+    is_own: &IsOwn,
+    challenges: Option<&Challenges>,
+    serves: &Serves<'_>,
+) -> Decision {
     let mut fields = Vec::new();
     let parsed = request_head::parse(head, rules.head_fields, &mut fields);
     // Refused heads are scanned too, because their credentials were on the wire all the same.
@@ -103,6 +128,11 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Opt
                 Err((LEAKED, None))
             } else if let Some(found) = challenges.and_then(|known| challenge::answer(head, &line, known)) {
                 found.map(Found::Challenge).map_err(|refusal| (refusal, None))
+            } else if serves(&line.method, line.target.path.of(head)) {
+                if line.body == BodyLength::NONE {
+                    return Decision::Call { line, fields, credentials };
+                }
+                Err((NO_BODIES, None))
             } else {
                 location(head, &line, rules, is_own).map(Found::Location)
             };
@@ -119,7 +149,7 @@ pub(super) fn answer(head: &[u8], rules: &Rules, is_own: &IsOwn, challenges: Opt
         Ok(Found::Challenge(authorization)) => (authorization.into_response(), None, None),
         Err((refusal, host)) => (refusal.into_response(), Some(refusal), host),
     };
-    Answer { response, refusal, is_challenge, refused_host, credentials, method, version }
+    Decision::Answer(Answer { response, refusal, is_challenge, refused_host, credentials, method, version })
 }
 
 /// Answers a head that was never complete.
@@ -136,6 +166,17 @@ pub(super) fn refuse(received: &[u8], refusal: Refusal, rules: &Rules) -> Answer
 }
 
 impl Answer {
+    /// The refusal of a request whose head was read.
+    pub(super) fn refused(
+        refusal: Refusal,
+        method: Method,
+        version: Version,
+        credentials: CredentialScan,
+    ) -> Answer {
+        let (response, refusal) = (refusal.into_response(), Some(refusal));
+        Answer { response, refusal, is_challenge: false, refused_host: None, credentials, method, version }
+    }
+
     /// Writes the answer as bytes.
     pub(super) fn into_wire(self, common: &Common, field_names: FieldNames) -> Vec<u8> {
         let mut out = Vec::new();
@@ -248,7 +289,20 @@ mod tests {
     fn ask(settings: &Settings, head: &str) -> Answer {
         let is_own = |host: &str| matches!(host, "device.local" | "192.0.2.7" | "2001:db8::7" | "fe80::7");
         let challenges = |token: &str| (token == "known").then(|| "known.thumbprint".to_string());
-        answer(head.as_bytes(), &Rules::new(settings).unwrap(), &is_own, Some(&challenges))
+        decided(decide(
+            head.as_bytes(),
+            &Rules::new(settings).unwrap(),
+            &is_own,
+            Some(&challenges),
+            &|_, _| false,
+        ))
+    }
+
+    fn decided(decision: Decision) -> Answer {
+        match decision {
+            Decision::Answer(answer) => answer,
+            Decision::Call { .. } => panic!("no handler was asked for"),
+        }
     }
 
     /// The Location, or the status of the refusal.
@@ -356,8 +410,44 @@ mod tests {
         // Without an authority there is nothing special about these paths.
         let head = b"GET /.well-known/acme-challenge/known HTTP/1.1\r\nHost: device.local\r\n\r\n";
         let rules = Rules::new(&settings()).unwrap();
-        let answer = super::answer(head, &rules, &|_| true, None);
+        let answer = decided(decide(head, &rules, &|_| true, None, &|_, _| false));
         assert_eq!(answer.response.status(), StatusCode::MOVED_PERMANENTLY);
+    }
+
+    #[test]
+    fn a_handler_of_the_program_comes_after_leaks_and_challenges_and_before_redirects() {
+        let decide = |policy, head: &str| {
+            let settings = Settings { credentials: policy, ..settings() };
+            let rules = Rules::new(&settings).unwrap();
+            let challenges = |token: &str| (token == "known").then(|| "known.thumbprint".to_string());
+            let serves = |method: &Method, path: &[u8]| *method != Method::DELETE && path != b"/other";
+            match super::decide(head.as_bytes(), &rules, &|_| true, Some(&challenges), &serves) {
+                Decision::Call { line, fields, .. } => format!("call {} {}", line.method, fields.len()),
+                Decision::Answer(answer) => answer.response.status().as_u16().to_string(),
+            }
+        };
+        let (host, leak) = ("HTTP/1.1\r\nHost: a\r\n", "Cookie: a\r\n");
+        for (head, expected) in [
+            (format!("GET / {host}\r\n"), "call GET 1"),
+            (format!("POST /x?y {host}Content-Length: 0\r\n\r\n"), "call POST 2"),
+            (format!("GET / {host}{leak}\r\n"), "call GET 2"),
+            (format!("GET /other {host}\r\n"), "301"),
+            (format!("DELETE / {host}\r\n"), "308"),
+            (format!("POST / {host}Content-Length: 1\r\n\r\n"), "413"),
+            (format!("POST / {host}Transfer-Encoding: chunked\r\n\r\n"), "413"),
+            (format!("POST /other {host}Content-Length: 1\r\n\r\n"), "308"),
+            (format!("GET /.well-known/acme-challenge/known {host}\r\n"), "200"),
+            (format!("GET /.well-known/acme-challenge/unknown {host}\r\n"), "404"),
+            (format!("GET //x {host}\r\n"), "400"),
+            ("GET / HTTP/1.1\r\n\r\n".to_string(), "400"),
+        ] {
+            assert_eq!(decide(HttpCredentials::Warn, &head), expected, "{head}");
+        }
+        for path in ["/", "/other", "/.well-known/acme-challenge/known"] {
+            let head = format!("GET {path} {host}{leak}\r\n");
+            assert_eq!(decide(HttpCredentials::Refuse, &head), "403", "{path}");
+        }
+        assert_eq!(decide(HttpCredentials::Refuse, &format!("GET / {host}\r\n")), "call GET 1");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! One connection to the plain port: it reads a head, sends an answer, and then drops what the client still sends until the
 //! client has seen the answer. Never blocks. The redirect's loop calls it when the socket is ready.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Instant;
 
 use ::http::StatusCode;
 use mio::Interest;
 
-use super::answering::{Answering, Reply, TARGET};
+use super::answering::{Answering, Asked, Next, Reply, TARGET};
+use super::job::Done;
 use crate::http::clear_credentials::CredentialScan;
 use crate::http::request_head::{empty_line, scan, too_large, Scan};
 use crate::http::Refusal;
@@ -25,10 +26,16 @@ const TIMED_OUT: Refusal = Refusal::over(
     "the request's head did not arrive in time",
 );
 
+const NOT_IN_TIME: Refusal = Refusal::new(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "the answer over plain HTTP was not made in time; try again, or over HTTPS",
+);
+
 pub(super) struct Connection {
     pub stream: TcpStream,
     pub peer: SocketAddr,
     pub deadline: Instant,
+    number: usize,
     state: State,
 }
 
@@ -37,6 +44,8 @@ enum State {
         buffer: Vec<u8>,
         scanned: usize,
     },
+    /// A handler of the program makes the answer.
+    Waiting(Asked),
     /// Credentials may still come, if the answered head was not complete.
     Answer {
         reply: Reply,
@@ -74,8 +83,8 @@ enum Received {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, deadline: Instant) -> Connection {
-        Connection { stream, peer, deadline, state: State::Head { buffer: Vec::new(), scanned: 0 } }
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, deadline: Instant, number: usize) -> Connection {
+        Connection { stream, peer, deadline, number, state: State::Head { buffer: Vec::new(), scanned: 0 } }
     }
 
     /// Continues until the socket would block, as edge-triggered readiness requires. `scratch` is for reading.
@@ -94,7 +103,14 @@ impl Connection {
                             Ok(Received::Part) => continue,
                             Ok(Received::Tls) => return Progress::Ended(Reason::TlsHello),
                             Ok(Received::Whole { start, end }) => {
-                                Ok(answering.answer(self.peer, buffer.get(start..end).unwrap_or_default()))
+                                let head = buffer.get(start..end).unwrap_or_default();
+                                match answering.answer(self.peer, head, (self.number, self.deadline)) {
+                                    Next::Reply(reply) => Ok(reply),
+                                    Next::Wait(asked) => {
+                                        self.state = State::Waiting(asked);
+                                        continue;
+                                    }
+                                }
                             }
                             Err(refusal) => {
                                 let mut reply = answering.refuse(self.peer, buffer, refusal);
@@ -106,11 +122,15 @@ impl Connection {
                     Err(error) => Err((error, Progress::Waits(Interest::READABLE))),
                 }
                 .map(|reply| State::Answer { reply, sent: 0 }),
-                State::Answer { reply: Reply { bytes, credentials }, sent } => {
-                    match (&self.stream).write(bytes.get(*sent..).unwrap_or_default()) {
+                // What the client sends meanwhile is read later.
+                State::Waiting(_) => return Progress::Waits(Interest::READABLE),
+                State::Answer { reply: Reply { bytes, rest, credentials, .. }, sent } => {
+                    let left = bytes.get(*sent..).unwrap_or_default();
+                    let of_rest = rest.get(sent.saturating_sub(bytes.len())..).unwrap_or_default();
+                    match (&self.stream).write_vectored(&[IoSlice::new(left), IoSlice::new(of_rest)]) {
                         Ok(count) => {
                             *sent += count;
-                            if *sent < bytes.len() {
+                            if *sent < bytes.len() + rest.len() {
                                 continue;
                             }
                             // The client has to see the end, and then may still be sending: to close now could make
@@ -149,7 +169,7 @@ impl Connection {
     pub(super) fn unanswered(&self) -> &[u8] {
         match &self.state {
             State::Head { buffer, .. } if buffer.first() != Some(&TLS_HANDSHAKE) => buffer,
-            State::Head { .. } | State::Answer { .. } | State::Linger { .. } => &[],
+            State::Head { .. } | State::Waiting(_) | State::Answer { .. } | State::Linger { .. } => &[],
         }
     }
 
@@ -158,17 +178,31 @@ impl Connection {
         matches!(self.state, State::Head { .. })
     }
 
-    /// Handles the passed deadline: a client that has sent half a head gets an answer, as far as the socket takes it at once.
-    pub(super) fn expire(&mut self, answering: &mut Answering) {
-        if let State::Head { buffer, .. } = &self.state {
-            if !buffer.is_empty() {
-                let reply = answering.refuse(self.peer, buffer, TIMED_OUT);
-                let told =
-                    (&self.stream).write(&reply.bytes).and_then(|_| self.stream.shutdown(Shutdown::Write));
-                if let Err(error) = told {
-                    log::debug!(target: TARGET, "{}: could not be told that its time is over: {error}", self.peer);
-                }
+    /// Takes the answer of a handler of the program. Returns false when the connection does not wait for it.
+    pub(super) fn take(&mut self, done: Done, answering: &mut Answering) -> bool {
+        match &self.state {
+            State::Waiting(asked) if asked.connection == done.connection => {
+                let reply = answering.pass_on(self.peer, asked, done.outcome);
+                self.state = State::Answer { reply, sent: 0 };
+                true
             }
+            _ => false,
+        }
+    }
+
+    /// Handles the passed deadline: a client that has sent half a head, or waits for a handler, gets an answer, as far as the socket
+    /// takes it at once.
+    pub(super) fn expire(&mut self, answering: &mut Answering) {
+        let reply = match &self.state {
+            State::Head { buffer, .. } if !buffer.is_empty() => {
+                answering.refuse(self.peer, buffer, TIMED_OUT)
+            }
+            State::Waiting(asked) => answering.refuse_asked(self.peer, asked, NOT_IN_TIME),
+            State::Head { .. } | State::Answer { .. } | State::Linger { .. } => return,
+        };
+        let told = (&self.stream).write(&reply.bytes).and_then(|_| self.stream.shutdown(Shutdown::Write));
+        if let Err(error) = told {
+            log::debug!(target: TARGET, "{}: could not be told that its time is over: {error}", self.peer);
         }
     }
 }

@@ -8,6 +8,8 @@ mod answering;
 mod challenge;
 mod connection;
 mod credentials;
+pub(crate) mod handlers;
+mod job;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -35,6 +37,7 @@ use answering::{Answering, TARGET};
 pub(crate) use challenge::Challenges;
 use connection::{Connection, Progress, Reason};
 pub use credentials::HttpCredentials;
+use job::Handlers;
 pub(crate) use settings::Settings;
 use settings::{HEAD_BYTES, LIFETIME};
 
@@ -52,6 +55,9 @@ pub(crate) type Serve = Box<dyn FnOnce() -> Result<(), Error> + Send>;
 /// [`open`]. The builder stores it when a redirect is asked for, so that a program without one does not link it.
 pub(crate) type Open = fn(Opening) -> Result<(Serve, Arc<Waker>), Error>;
 
+/// Starts what calls the program's handlers, with what wakes the redirect's loop.
+pub(crate) type StartHandlers = Box<dyn FnOnce(Arc<Waker>) -> Box<dyn Handlers>>;
+
 /// The parts that a redirect is made of.
 pub(crate) struct Opening {
     /// The bound listener.
@@ -61,6 +67,8 @@ pub(crate) struct Opening {
     pub is_own: Box<IsOwn>,
     /// Gives the answers to authorities, if a name may be validated.
     pub challenges: Option<Box<Challenges>>,
+    /// Starts what calls the program's handlers, if some requests are answered in clear.
+    pub handlers: Option<StartHandlers>,
     /// To stop the redirect, set this and then wake the waker.
     pub stop: Arc<AtomicBool>,
     pub log_limiter: Arc<LogLimiter>,
@@ -104,11 +112,12 @@ enum Accepting {
 
 impl Redirect {
     fn new(opening: Opening) -> Result<(Redirect, Arc<Waker>), Error> {
-        let Opening { listener, settings, is_own, challenges, stop, log_limiter } = opening;
+        let Opening { listener, settings, is_own, challenges, handlers, stop, log_limiter } = opening;
         let rules = Rules::new(&settings)?;
         let lifetime = settings.head_timeout.min(LIFETIME);
         let (poll, waker) = prepare(&listener)
             .map_err(|source| Error::Io { doing: "preparing the redirect's listener", source })?;
+        let waker = Arc::new(waker);
         let redirect = Redirect {
             listener: Some(listener),
             poll,
@@ -119,6 +128,8 @@ impl Redirect {
                 is_own,
                 challenges,
                 log_limiter,
+                handlers: handlers.map(|start| start(waker.clone())),
+                tickets: 0,
                 leaks: 0,
             },
             most_connections: settings.connections,
@@ -129,7 +140,7 @@ impl Redirect {
             accepting: Accepting::OnEvent,
             rest: Rest::default(),
         };
-        Ok((redirect, Arc::new(waker)))
+        Ok((redirect, waker))
     }
 
     /// Serves until it is told to stop. Then answers the complete requests that have arrived, and ends within a second.
@@ -161,6 +172,13 @@ impl Redirect {
                 (LISTENER, Accepting::OnEvent) => self.accepting = Accepting::Now,
                 (LISTENER | WAKER, _) => {}
                 (Token(number), _) => self.advance(number, scratch, now),
+            }
+        }
+        while let Some(done) = self.answering.done() {
+            let number = done.connection.number;
+            let waiting = self.open.get_mut(&number);
+            if waiting.is_some_and(|connection| connection.take(done, &mut self.answering)) {
+                self.advance(number, scratch, now);
             }
         }
         self.expire(now);
@@ -249,7 +267,7 @@ impl Redirect {
         self.next_number += 1;
         let deadline = now + self.lifetime;
         self.deadlines.insert((deadline, number));
-        self.open.insert(number, Connection::new(stream, peer, deadline));
+        self.open.insert(number, Connection::new(stream, peer, deadline, number));
         Ok(())
     }
 

@@ -48,6 +48,7 @@ impl Running {
             settings,
             is_own,
             challenges: None,
+            handlers: None,
             stop: stop.clone(),
             log_limiter,
         })

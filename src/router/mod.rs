@@ -339,18 +339,28 @@ impl Router {
     /// A fault of the handler is an error in the log. The program's panic hook also prints a panic, unlike in a running server.
     pub fn call(&self, request: &mut Request<'_>) -> Response {
         let method = request.method().clone();
-        let response = match self.routes.find(&method, request.raw_path()) {
+        let response = self.answer(request, &mut |_, line| log::error!("{line}"));
+        response.without_needless_content(&method)
+    }
+
+    /// Answers a request, with the body that the answer to GET has. `fault` gets the kind of each fault, and its log line.
+    pub(crate) fn answer(
+        &self,
+        request: &mut Request<'_>,
+        fault: &mut dyn FnMut(&'static str, String),
+    ) -> Response {
+        match self.routes.find(&request.method().clone(), request.raw_path()) {
             Found::Call(Matched { call, route, values, path }) => {
                 let path = path.into_owned();
                 request.set_path(path);
                 let route = route.map_or(OnRoute::None, |route| OnRoute::Shared(route.clone()));
                 request.set_params(Params { route, values });
                 let response = call.run(request);
-                for Fault { text, .. } in handler_call::faults() {
-                    log::error!("{}", told(request, &text));
+                for Fault { what, text } in handler_call::faults() {
+                    fault(what, told(request, &text));
                 }
                 if response.status.is_informational() {
-                    log::error!("{}", told(request, &not_final(response.status)));
+                    fault("a status that is not final", told(request, &not_final(response.status)));
                     StatusCode::INTERNAL_SERVER_ERROR.into_response()
                 } else {
                     response
@@ -358,8 +368,15 @@ impl Router {
             }
             Found::Answer(response) => response,
             Found::Refused(refusal) => refusal.into_response(),
-        };
-        response.without_needless_content(&method)
+        }
+    }
+
+    /// Whether a handler, or a fallback, answers this method and this path, which is as it came.
+    pub(crate) fn has_handler(&self, method: &Method, raw_path: &[u8]) -> bool {
+        match self.routes.find(method, raw_path) {
+            Found::Call(Matched { call, .. }) => !call.is_without_handler(),
+            Found::Answer(_) | Found::Refused(_) => false,
+        }
     }
 
     pub(crate) fn take_fault(&mut self) -> Option<Error> {

@@ -10,11 +10,12 @@ use super::bound::Server;
 use super::context::{Context, OnResponse};
 use super::listener::Acceptor;
 use super::missing::{self, Missing};
+use super::plain_http::{PlainHttp, Surroundings};
 use super::poller::Poller;
 use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal};
 use super::serve::sizes;
 use super::serve::Shared;
-use super::stopping::{self, StopRedirect, Stopping};
+use super::stopping::{self, Stopping};
 use super::workers::Workers;
 use crate::error::Error;
 use crate::handler_call;
@@ -28,9 +29,9 @@ use crate::limits::streams::Streams;
 use crate::limits::Limits;
 use crate::listen;
 use crate::log_limiter::LogLimiter;
-use crate::redirect::{self, HttpCredentials};
+use crate::redirect::HttpCredentials;
 use crate::router::Router;
-use crate::tls::agent::Surroundings;
+use crate::tls::agent;
 use crate::tls::{ClientAuth, Clients, Identity, Live, RECORD_BYTES};
 
 /// Enough for every name of an appliance. Each full handshake searches all of them.
@@ -40,11 +41,7 @@ const MOST_FURTHER_IDENTITIES: usize = 1_000;
 pub struct ServerBuilder {
     router: Router,
     https: String,
-    redirect: Option<(String, redirect::Open)>,
-    public_name: Option<String>,
-    public_port: Option<u16>,
-    credentials: HttpCredentials,
-    credential_headers: Vec<String>,
+    plain: PlainHttp,
     identity: Option<Identity>,
     also: Vec<Identity>,
     also_pairs: Vec<(PathBuf, PathBuf)>,
@@ -65,11 +62,7 @@ impl Server {
         ServerBuilder {
             router,
             https: "[::]:8443".into(),
-            redirect: None,
-            public_name: None,
-            public_port: None,
-            credentials: HttpCredentials::default(),
-            credential_headers: Vec::new(),
+            plain: PlainHttp::default(),
             identity: None,
             also: Vec::new(),
             also_pairs: Vec::new(),
@@ -89,7 +82,7 @@ impl fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerBuilder")
             .field("https", &self.https)
-            .field("redirect", &self.redirect.as_ref().map(|(address, _)| address))
+            .field("redirect", &self.plain.address())
             .field("identity", &self.identity)
             .field("client_auth", &self.client_auth)
             .field("limits", &self.limits)
@@ -109,27 +102,63 @@ impl ServerBuilder {
     /// other methods with 308, which keeps method and body (RFC 9110 §15.4). A path that HTTPS refuses gets the same 400 here.
     /// Defaults to no redirect.
     pub fn redirect_http(mut self, address: impl Into<String>) -> Self {
-        self.redirect = Some((address.into(), redirect::open));
+        self.plain.set_redirect(address.into());
+        self
+    }
+
+    /// What is answered on the port of [`redirect_http`](ServerBuilder::redirect_http) in clear: a request for a method and a path
+    /// that have a handler in this router. Everything else is redirected, also what would be a 404 or a 405 of this router; so it
+    /// is for what a client needs before it can trust the certificate, such as the certificate of a device's own authority, a page
+    /// that explains it, or a health check. The router's layers apply, and [`on_response`](ServerBuilder::on_response) does not.
+    ///
+    /// ```
+    /// use lockgate::{Request, Response, Router, Server};
+    ///
+    /// # let ca = "-----BEGIN CERTIFICATE-----";
+    /// let in_clear = Router::new()
+    ///     .get("/", |_: &mut Request| Response::text("Get /ca.pem, and trust it.").with_header("content-type", "text/html"))
+    ///     .get("/ca.pem", move |_: &mut Request| {
+    ///         Response::text(ca).with_header("content-type", "application/x-pem-file")
+    ///     })
+    ///     .get("/health", |request: &mut Request| Response::json(&request.handle().health().to_json()));
+    /// let builder = Server::builder(Router::new()).redirect_http("[::]:80").http_router(in_clear);
+    /// # let _ = builder;
+    /// ```
+    ///
+    /// Anyone on the way can read and change these answers, and what they ask for: no secret belongs here, and a client has to check
+    /// what it gets, such as the fingerprint of an authority. The answer does not depend on the request's host. Requests of an
+    /// authority that validates a name (http-01) come first, and [`http_credentials`](ServerBuilder::http_credentials) before
+    /// everything: with [`Refuse`](HttpCredentials::Refuse) no handler is called for a request with credentials.
+    ///
+    /// The bounds of the redirect hold: a connection has one request and at most 10 s, the handler's time included (503). Two
+    /// threads call handlers, and 64 requests may wait for them (503), so handlers that block stop each other, but no redirect. Not
+    /// offered, and refused: a request with content (413), a streamed answer, and one of more than 256 KiB (500, and a line in the
+    /// log), unless it is part of the program (`&'static`, an [embedded file](crate::web::Files)). Answers that clients have not
+    /// taken yet have 1 MiB together (503).
+    ///
+    /// Without `redirect_http` it is an error of [`bind`](ServerBuilder::bind). Defaults to no such answers.
+    pub fn http_router(mut self, router: Router) -> Self {
+        self.plain.set_router(router);
         self
     }
 
     /// The host that redirects lead to, regardless of the request's host. Without it a redirect leads to the request's own host
     /// if the certificate is for that host; otherwise the request gets 421.
     pub fn public_name(mut self, host: impl Into<String>) -> Self {
-        self.public_name = Some(host.into());
+        self.plain.public_name = Some(host.into());
         self
     }
 
     /// The port that redirects lead to, if clients use another port than the server (port forwarding). Defaults to the port of
     /// [`https`](ServerBuilder::https).
     pub fn public_port(mut self, port: u16) -> Self {
-        self.public_port = Some(port);
+        self.plain.public_port = Some(port);
         self
     }
 
     /// What the redirect does with requests that carry credentials in clear. Defaults to [`HttpCredentials::Warn`].
     pub fn http_credentials(mut self, policy: HttpCredentials) -> Self {
-        self.credentials = policy;
+        self.plain.credentials = policy;
         self
     }
 
@@ -138,7 +167,7 @@ impl ServerBuilder {
     /// `Private-Token`). The case does not matter. A name that is not a token or is longer than 64 bytes makes
     /// [`bind`](ServerBuilder::bind) fail with [`Error::Setting`].
     pub fn credential_header(mut self, name: impl Into<String>) -> Self {
-        self.credential_headers.push(name.into());
+        self.plain.credential_headers.push(name.into());
         self
     }
 
@@ -296,6 +325,7 @@ impl ServerBuilder {
         if let Some(fault) = self.router.take_fault() {
             return Err(fault);
         }
+        self.plain.check()?;
         self.limits.check()?;
         self.check_record_bytes()?;
         handler_call::install_hook();
@@ -321,8 +351,8 @@ impl ServerBuilder {
             }));
         }
         let clients = self.client_auth.take().map(Clients::load).transpose()?;
-        let surroundings = Surroundings {
-            plain_http: self.redirect.is_some(),
+        let surroundings = agent::Surroundings {
+            plain_http: self.plain.address().is_some(),
             clients_need_certificates: clients.as_ref().is_some_and(Clients::are_required),
         };
         agents::check(&identities, surroundings)?;
@@ -330,37 +360,19 @@ impl ServerBuilder {
         let (renewal, rounds) = Renewal::new(tls.clone(), (missing, ask), self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 
-        let credential_names = CredentialNames::new(&self.credential_headers)?;
+        let credential_names = CredentialNames::new(&self.plain.credential_headers)?;
         let (listener, address) = listen::open("HTTPS", "https", &self.https)?;
         let acceptor = Acceptor::new(listener)?;
         let listening = acceptor.waker.clone();
         let log_limiter = Arc::new(LogLimiter::new(move || stopping::wake(&listening)));
-        let (redirect_address, redirect, stop_redirect) = match self.redirect.take() {
-            None => (None, None, None),
-            Some((asked, open)) => {
-                let (listener, redirect_address) = listen::open("HTTP", "redirect_http", &asked)?;
-                let settings = self.redirect_settings(address.port());
-                let names = tls.clone();
-                let is_own = Box::new(move |host: &str| names.current().is_valid_for(host));
-                let stop = Arc::new(AtomicBool::new(false));
-                let challenges = agents::challenges(&tls.current().identities);
-                let log_limiter = log_limiter.clone();
-                let opening = redirect::Opening {
-                    listener,
-                    settings,
-                    is_own,
-                    challenges,
-                    stop: stop.clone(),
-                    log_limiter,
-                };
-                let (redirect, waker) = open(opening)?;
-                (
-                    Some(redirect_address),
-                    Some(redirect),
-                    Some(StopRedirect { stop, waker, state: Arc::default() }),
-                )
-            }
-        };
+        let redirect = self.plain.open(&Surroundings {
+            https_port: address.port(),
+            limits: &self.limits,
+            encoded_slash: self.router.routes.encoded_slash(),
+            field_names: self.field_names,
+            tls: &tls,
+            log_limiter: &log_limiter,
+        })?;
         let sizes = sizes(&self.limits);
         let poller = Poller::new(sizes.permits, sizes.readers)
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
@@ -386,10 +398,12 @@ impl ServerBuilder {
             credential_names,
             field_names: self.field_names,
             on_response: self.on_response,
-            stopping: Stopping::new(acceptor.waker.clone(), stop_redirect),
+            stopping: Stopping::new(acceptor.waker.clone(), redirect.stop),
             stopped: AtomicBool::new(false),
         };
         let shared = Arc::new(Shared { context, poller });
+        redirect.of.is(&shared);
+        let (redirect_address, redirect) = (redirect.address, redirect.serve);
         Ok(Server { address, redirect_address, acceptor, redirect, rounds, shared })
     }
 
@@ -418,26 +432,11 @@ impl ServerBuilder {
             Err(_) => now.current,
         };
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let (redirects, connections) = self.limits.within_open_files(limit, self.redirect.is_some());
+        let (redirects, connections) = self.limits.within_open_files(limit, self.plain.address().is_some());
         self.limits.redirect_connections = redirects;
         if connections < self.limits.connections {
             log::info!("the open-file limit leaves room for {connections} connections (limit connections)");
         }
         connections
-    }
-
-    fn redirect_settings(&mut self, https_port: u16) -> redirect::Settings {
-        redirect::Settings {
-            public_name: self.public_name.take(),
-            public_port: self.public_port.unwrap_or(https_port),
-            credentials: self.credentials,
-            credential_headers: std::mem::take(&mut self.credential_headers),
-            connections: self.limits.redirect_connections,
-            head_bytes: self.limits.head_bytes,
-            head_timeout: self.limits.head_timeout,
-            head_fields: self.limits.head_fields,
-            encoded_slash: self.router.routes.encoded_slash(),
-            field_names: self.field_names,
-        }
     }
 }

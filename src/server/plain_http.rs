@@ -1,0 +1,122 @@
+//! The settings of the plain port, and how the redirect there is opened. The builder keeps them, and opens the redirect with them
+//! when the server is bound.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+
+use super::agents;
+use super::http_router::{self, OfServer};
+use super::stopping::StopRedirect;
+use crate::error::Error;
+use crate::http::response_head::FieldNames;
+use crate::http::target::EncodedSlash;
+use crate::limits::Limits;
+use crate::listen;
+use crate::log_limiter::LogLimiter;
+use crate::redirect::{self, HttpCredentials, StartHandlers};
+use crate::router::Router;
+use crate::tls::Live;
+
+/// What the program has set for the plain port.
+#[derive(Default)]
+pub(crate) struct PlainHttp {
+    /// The address of the redirect, and the function that opens it. A program without a redirect does not link it.
+    redirect: Option<(String, redirect::Open)>,
+    router: Option<(Router, JoinRouter)>,
+    pub public_name: Option<String>,
+    pub public_port: Option<u16>,
+    pub credentials: HttpCredentials,
+    pub credential_headers: Vec<String>,
+}
+
+/// [`http_router::join`]. A program without a router for plain HTTP does not link it.
+type JoinRouter = fn(Router, OfServer, FieldNames, Arc<LogLimiter>) -> StartHandlers;
+
+/// What the redirect needs of the server.
+pub(crate) struct Surroundings<'s> {
+    pub https_port: u16,
+    pub limits: &'s Limits,
+    pub encoded_slash: EncodedSlash,
+    pub field_names: FieldNames,
+    pub tls: &'s Arc<Live>,
+    pub log_limiter: &'s Arc<LogLimiter>,
+}
+
+/// An open redirect.
+#[derive(Default)]
+pub(crate) struct Opened {
+    pub address: Option<SocketAddr>,
+    pub serve: Option<redirect::Serve>,
+    pub stop: Option<StopRedirect>,
+    /// To be told which server it is.
+    pub of: OfServer,
+}
+
+impl PlainHttp {
+    pub(super) fn set_redirect(&mut self, address: String) {
+        self.redirect = Some((address, redirect::open));
+    }
+
+    /// The address of the redirect, if there is to be one.
+    pub(super) fn address(&self) -> Option<&str> {
+        self.redirect.as_ref().map(|(address, _)| &**address)
+    }
+
+    pub(super) fn set_router(&mut self, router: Router) {
+        self.router = Some((router, http_router::join));
+    }
+
+    /// Checks what can be checked before anything is opened.
+    pub(super) fn check(&mut self) -> Result<(), Error> {
+        match &mut self.router {
+            Some(_) if self.redirect.is_none() => Err(Error::Setting {
+                setting: "http_router",
+                fault: "it answers on the port of the redirect: .redirect_http(\"[::]:80\")".into(),
+            }),
+            Some((router, _)) => router.take_fault().map_or(Ok(()), Err),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the redirect, if there is one.
+    pub(super) fn open(mut self, surroundings: &Surroundings<'_>) -> Result<Opened, Error> {
+        let Some((asked, open)) = self.redirect.take() else { return Ok(Opened::default()) };
+        let (listener, address) = listen::open("HTTP", "redirect_http", &asked)?;
+        let Surroundings { field_names, tls, log_limiter, .. } = *surroundings;
+        let of = OfServer::default();
+        let join =
+            |(router, join): (Router, JoinRouter)| join(router, of.clone(), field_names, log_limiter.clone());
+        let handlers = self.router.take().map(join);
+        let names = tls.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let opening = redirect::Opening {
+            listener,
+            settings: self.settings(surroundings),
+            is_own: Box::new(move |host: &str| names.current().is_valid_for(host)),
+            challenges: agents::challenges(&tls.current().identities),
+            handlers,
+            stop: stop.clone(),
+            log_limiter: log_limiter.clone(),
+        };
+        let (serve, waker) = open(opening)?;
+        let stop = Some(StopRedirect { stop, waker, state: Arc::default() });
+        Ok(Opened { address: Some(address), serve: Some(serve), stop, of })
+    }
+
+    fn settings(self, surroundings: &Surroundings<'_>) -> redirect::Settings {
+        let Surroundings { https_port, limits, encoded_slash, field_names, .. } = *surroundings;
+        redirect::Settings {
+            public_name: self.public_name,
+            public_port: self.public_port.unwrap_or(https_port),
+            credentials: self.credentials,
+            credential_headers: self.credential_headers,
+            connections: limits.redirect_connections,
+            head_bytes: limits.head_bytes,
+            head_timeout: limits.head_timeout,
+            head_fields: limits.head_fields,
+            encoded_slash,
+            field_names,
+        }
+    }
+}
