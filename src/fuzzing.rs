@@ -22,6 +22,11 @@ pub fn router(input: &[u8]) {
     crate::router::properties::hold(input);
 }
 
+/// See `live::event`.
+pub fn event(input: &[u8]) {
+    crate::live::properties::hold(input);
+}
+
 /// See `web::multipart`.
 pub fn multipart(input: &[u8]) {
     crate::web::multipart::properties::hold(input);

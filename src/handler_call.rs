@@ -57,6 +57,11 @@ pub(crate) fn went_wrong() -> bool {
     NOTED.get()
 }
 
+/// Whether a call is running on this thread.
+pub(crate) fn is_running() -> bool {
+    DEPTH.get() > 0
+}
+
 /// Takes what went wrong in this thread's last call.
 #[cold]
 pub(crate) fn faults() -> Vec<Fault> {

@@ -121,6 +121,7 @@ mod hsts;
 mod http;
 mod limits;
 mod listen;
+mod live;
 mod log_limiter;
 mod redirect;
 mod regular_file;
@@ -131,6 +132,7 @@ mod server;
 mod tls;
 #[cfg(any(feature = "acme", feature = "check"))]
 mod url;
+mod wake_list;
 pub mod web;
 
 pub use ::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -153,6 +155,7 @@ pub use device::{Device, DeviceFault};
 pub use error::{AcmeFault, BodyFault, Error, IdentityFault, ParameterFault};
 pub use finding::{Finding, Severity, Verdict};
 pub use limits::Limits;
+pub use live::{Event, Feed, FeedBuilder, FeedLog, Published};
 pub use redirect::HttpCredentials;
 pub use router::Router;
 pub use server::bound::Server;

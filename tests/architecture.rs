@@ -43,7 +43,7 @@ const MOST_FOR_ACME: usize = 15;
 const MOST_FOR_ML_KEM: usize = 15;
 
 /// The rooms that do something of their own, and what they do it with.
-const EVERYBODY: [&str; 19] = [
+const EVERYBODY: [&str; 20] = [
     "std::net",
     "mio",
     "rustls",
@@ -57,6 +57,7 @@ const EVERYBODY: [&str; 19] = [
     "crate::acme",
     "crate::device",
     "crate::limits",
+    "crate::live",
     "crate::log_limiter",
     "crate::redirect",
     "crate::check",
@@ -180,6 +181,7 @@ fn rooms_know_only_whom_they_may_know() {
                 "crate::server",
                 "crate::tls",
                 "crate::redirect",
+                "crate::live",
                 "crate::web",
                 "crate::command",
             ],
@@ -246,7 +248,11 @@ fn rooms_know_only_whom_they_may_know() {
             &[],
         ),
         // It knows the agents of identities by the contract in `tls`, and what makes identities not at all.
-        ("server", &["crate::acme", "crate::device", "crate::check", "crate::web", "crate::command"], &[]),
+        (
+            "server",
+            &["crate::acme", "crate::device", "crate::check", "crate::live", "crate::web", "crate::command"],
+            &[],
+        ),
         // What handlers call: it knows requests, responses and files, and nobody who serves them.
         (
             "web",
@@ -379,6 +385,12 @@ fn some_rooms_know_only_a_few() {
                 "crate::regular_file",
             ],
         ),
+        // Feeds and their subscribers. It knows no socket, no thread and no server: it wakes a list that a server watches.
+        (
+            "live",
+            &["crate::calendar", "crate::error", "crate::handler_call", "crate::http", "crate::wake_list"],
+        ),
+        ("wake_list", &[]),
         (
             "scan",
             &["crate::finding", "crate::error", "crate::escape", "crate::regular_file", "crate::backports"],

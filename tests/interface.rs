@@ -7,9 +7,10 @@ use lockgate::web::{
     Cookie, FormFault, Multipart, Part, Progress, Received, Resumable, Saved, Update, Upload, UploadFault,
 };
 use lockgate::{
-    BodyFault, Certificate, Chain, ClientAuth, ClientIdentity, Error, Expiry, FieldNames, Finding, Handle,
-    Health, HttpCredentials, Identity, IdentityFault, IdentityHealth, Json, Limits, ParameterFault, Problem,
-    Response, ResponseBody, Router, Running, Server, ServerBuilder, Severity,
+    BodyFault, Certificate, Chain, ClientAuth, ClientIdentity, Error, Event, Expiry, Feed, FeedBuilder,
+    FeedLog, FieldNames, Finding, Handle, Health, HttpCredentials, Identity, IdentityFault, IdentityHealth,
+    Json, Limits, ParameterFault, Problem, Published, Response, ResponseBody, Router, Running, Server,
+    ServerBuilder, Severity,
 };
 
 fn is_sent<T: Send + Debug>() {}
@@ -23,6 +24,10 @@ fn what_a_server_is_made_of_can_be_shared_between_threads() {
     is_shared::<Chain>();
     is_shared::<ClientAuth>();
     is_shared::<ClientIdentity>();
+    is_shared::<Feed>();
+    is_shared::<FeedBuilder>();
+    is_shared::<FeedLog>();
+    is_shared::<Published>();
     is_shared::<Handle>();
     is_shared::<Health>();
     is_shared::<Identity>();
@@ -45,6 +50,7 @@ fn what_a_server_is_made_of_can_be_shared_between_threads() {
 
 #[test]
 fn values_can_be_compared_and_copied() {
+    is_compared::<Event>();
     is_compared::<Expiry>();
     is_compared::<FieldNames>();
     is_compared::<Finding>();

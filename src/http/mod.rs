@@ -9,6 +9,7 @@ mod error_problem;
 pub(crate) mod folder;
 pub(crate) mod into_response;
 pub(crate) mod layer;
+pub(crate) mod live_body;
 pub(crate) mod origin;
 pub(crate) mod params;
 pub(crate) mod problem;

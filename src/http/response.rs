@@ -9,6 +9,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_core::Serialize;
 
 use super::content::Content;
+use super::live_body::{Call, LiveBody, Then};
 use super::problem::Problem;
 use crate::handler_call;
 
@@ -43,6 +44,7 @@ pub(crate) enum Payload {
     Bytes(Vec<u8>),
     Static(&'static [u8]),
     Reader { reader: Box<dyn Read + Send>, length: Option<u64> },
+    Live(Box<dyn LiveBody>),
 }
 
 impl Payload {
@@ -52,6 +54,7 @@ impl Payload {
             Payload::Bytes(bytes) => Some(bytes.len() as u64),
             Payload::Static(bytes) => Some(bytes.len() as u64),
             Payload::Reader { length, .. } => *length,
+            Payload::Live(_) => None,
         }
     }
 }
@@ -371,7 +374,8 @@ impl fmt::Debug for Response {
     }
 }
 
-/// A response's body, as [`Response::into_parts`] returns it: bytes, or a reader. Reading consumes it.
+/// A response's body, as [`Response::into_parts`] returns it: bytes, or a reader. Reading consumes it. The body of a
+/// [`Feed`](crate::Feed) ends where the events so far end.
 pub struct ResponseBody(Payload);
 
 impl ResponseBody {
@@ -396,6 +400,12 @@ impl Read for ResponseBody {
                 *left -= taken as u64;
                 Ok(taken)
             }
+            Payload::Live(body) => loop {
+                let given = body.give(out, Call::Ready);
+                if given.bytes > 0 || given.then != Then::More {
+                    return Ok(given.bytes);
+                }
+            },
         }
     }
 }

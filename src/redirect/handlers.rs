@@ -217,6 +217,7 @@ impl Shared {
                 })?;
                 Ok(Cow::Owned(bytes))
             }
+            Payload::Live(_) => Err(self.not_in_clear(request, "a stream")),
         }
     }
 

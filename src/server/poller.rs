@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use super::clock::{whole_millis, Clock, Millis};
 use super::places::{Parked, Places, BATCH};
 use super::turn::{Parking, Signals};
+use crate::wake_list::WakeList;
 
 const WAKER: Token = Token(usize::MAX);
 
@@ -22,7 +23,8 @@ pub(crate) struct Poller<C> {
     start: Instant,
     poll: Mutex<Watch>,
     registry: Registry,
-    waker: Waker,
+    /// Connections that others have woken, such as those whose bodies have more to send.
+    pub(crate) wake_list: Arc<WakeList>,
     places: Mutex<Places<C>>,
     pub(crate) changed: Condvar,
 }
@@ -42,7 +44,7 @@ impl<C: Parked> Poller<C> {
             start: Instant::now(),
             poll: Mutex::new(Watch { poll, events: Events::with_capacity(BATCH) }),
             registry,
-            waker,
+            wake_list: Arc::new(WakeList::new(waker)),
             places: Mutex::new(Places::new(permits, readers)),
             changed: Condvar::new(),
         })
@@ -121,7 +123,16 @@ impl<C: Parked> Poller<C> {
         let mut awaited = Vec::new();
         let mut places = self.lock();
         places.watching = false;
-        for event in events.iter().filter(|event| event.token() != WAKER) {
+        for event in events.iter() {
+            if event.token() == WAKER {
+                // It may wake the poller again, and no system call is made under the lock. Few are taken at a time, so that others
+                // do not wait for all of them.
+                drop(places);
+                let woken = self.wake_list.take(BATCH);
+                places = self.lock();
+                woken.iter().for_each(|&key| places.signal(key, Signals::READABLE, now, &mut awaited));
+                continue;
+            }
             let signals = Signals {
                 readable: event.is_readable(),
                 writable: event.is_writable(),
@@ -142,9 +153,7 @@ impl<C: Parked> Poller<C> {
     }
 
     pub(crate) fn wake_watcher(&self) {
-        if let Err(error) = self.waker.wake() {
-            log::error!("waking the watch failed: {error}");
-        }
+        self.wake_list.wake();
     }
 
     /// For a handler that waits for more of a request's body: blocks until its connection has signals, or `until`.

@@ -4,11 +4,13 @@
 use std::any::Any;
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::clock::Millis;
 use super::places::Entry;
 use super::turn::Signals;
+use crate::wake_list::WakeList;
 
 /// A connection is known by its key.
 pub(crate) trait Scheduler: Send + Sync {
@@ -27,6 +29,8 @@ pub(crate) trait Scheduler: Send + Sync {
     fn enter_reader(&self, key: usize) -> Entry;
     /// Called after the reader has returned.
     fn leave_reader(&self, key: usize);
+    /// Where a body marks its connection when it has more to send.
+    fn wake_list(&self) -> Arc<WakeList>;
     /// Called when the worker is about to block, or probably is.
     fn about_to_block(&self, me: Option<usize>);
 }

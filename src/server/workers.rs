@@ -23,6 +23,7 @@ use super::scheduler::Scheduler;
 use super::scores::Scores;
 use super::turn::{Handlers, Outcome, Signals, TakeTurn};
 use crate::handler_call;
+use crate::wake_list::WakeList;
 
 /// A worker inside a handler for this long counts as blocked. With a shorter time, a preempted worker would look blocked.
 const BLOCKED_AFTER: Millis = 10;
@@ -95,6 +96,10 @@ impl<S: Service> Scheduler for Arc<S> {
                 self.poller().wake_watcher();
             }
         }
+    }
+
+    fn wake_list(&self) -> Arc<WakeList> {
+        self.poller().wake_list.clone()
     }
 
     fn about_to_block(&self, me: Option<usize>) {

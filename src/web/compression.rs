@@ -130,6 +130,11 @@ impl Compression {
                     return response;
                 }
             },
+            // What is not sent yet would wait in the encoder.
+            Payload::Live(body) => {
+                response.body = Payload::Live(body);
+                return response;
+            }
         };
         let fields = response.headers_mut();
         fields.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -154,6 +159,7 @@ impl Compression {
             "repr-digest",
         ];
         is_of_status
+            && !matches!(response.body, Payload::Live(_))
             && response.body.length().map_or(true, |length| length >= self.min_bytes)
             && response.header(CONTENT_TYPE.as_str()).is_some_and(|value| is_compressible(value.as_bytes()))
             && !forbids.into_iter().any(has)

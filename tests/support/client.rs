@@ -236,7 +236,8 @@ impl Client {
         }
     }
 
-    fn take(&mut self, length: usize) -> Result<Vec<u8>, End> {
+    /// So many bytes of what comes.
+    pub fn take(&mut self, length: usize) -> Result<Vec<u8>, End> {
         while self.received.len() < length {
             self.receive()?;
         }

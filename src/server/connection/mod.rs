@@ -10,6 +10,7 @@ pub(super) mod head;
 pub(super) mod in_clear;
 pub(super) mod lingering;
 pub(super) mod link;
+pub(super) mod live;
 pub(super) mod log_lines;
 pub(super) mod on_response;
 mod request;

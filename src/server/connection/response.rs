@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use super::asked::Told;
+use super::live::{self, Live};
 use super::log_lines::Record;
 use super::transport::{Flushed, Stream, Transport};
 use crate::escape;
@@ -39,8 +40,8 @@ const SLOW_READER: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sent {
     Whole(After),
-    /// The socket takes no more. It has to take more by this deadline.
-    Blocked(Deadline),
+    /// The socket takes no more, and has to take more by this deadline. Or a live body has no more, and is asked again then.
+    Waits(Deadline),
     /// There is more to send, but other connections get their turn first.
     MuchInThisTurn,
     /// The reader may block, and this is not a worker that calls handlers.
@@ -85,6 +86,7 @@ pub(crate) fn write_body(
         (framing, Payload::Reader { reader, length }) => {
             Source::Reader { reader, left: length, chunked: framing == Framing::Chunked }
         }
+        (framing, Payload::Live(body)) => Source::Live(Live::begin(body, framing, key, buffers)),
     };
     let inline = match &source {
         Source::Bytes(bytes) if bytes.len() <= INLINE_BYTES => &bytes[..],
@@ -210,6 +212,7 @@ enum Source {
         left: Option<u64>,
         chunked: bool,
     },
+    Live(Live),
 }
 
 /// What happens to the connection when the response is sent.
@@ -264,6 +267,7 @@ impl Sending {
         transport: &mut Transport<S>,
         buffers: &mut Buffers<'_>,
     ) -> io::Result<Sent> {
+        let mut next = live::Next::More;
         loop {
             // Bytes that an earlier turn could not send are sent first, alone.
             if !transport.wants_write() {
@@ -282,9 +286,20 @@ impl Sending {
                         Entry::Gone => return Ok(Sent::GivenUp),
                     }
                 }
-                // The bound holds for the response and the bytes of further requests together.
-                let most = AHEAD_BYTES.saturating_sub(unread + self.decrypted).max(PIECE_BYTES);
-                self.queue_piece(key, most, transport, buffers)?;
+                if buffers.output.is_empty() && matches!(self.source, Source::Live(_)) {
+                    if transport.has_hung_up() || buffers.context.is_stopped() {
+                        return Ok(Sent::GivenUp);
+                    }
+                    next = self.queue_live(transport, buffers)?;
+                    if next == live::Next::More && !transport.wants_write() {
+                        // It has passed over much that this client does not get.
+                        return Ok(Sent::MuchInThisTurn);
+                    }
+                } else {
+                    // The bound holds for the response and the bytes of further requests together.
+                    let most = AHEAD_BYTES.saturating_sub(unread + self.decrypted).max(PIECE_BYTES);
+                    self.queue_piece(key, most, transport, buffers)?;
+                }
             }
             let finished = matches!(self.source, Source::Nothing) && buffers.output.is_empty();
             if finished && self.closes() {
@@ -299,7 +314,7 @@ impl Sending {
                 let limits = &buffers.context.limits;
                 let (now, timeout) = (buffers.millis(), whole_millis(limits.write_timeout));
                 self.pace.is_blocked(now);
-                return Ok(Sent::Blocked(self.pace.deadline(now, timeout, limits.write_min_rate)));
+                return Ok(Sent::Waits(self.pace.deadline(now, timeout, limits.write_min_rate)));
             }
             self.pace.flows(buffers.millis());
             if finished {
@@ -308,10 +323,28 @@ impl Sending {
                 }
                 return Ok(Sent::Whole(self.after));
             }
+            if let live::Next::Wait(at) = next {
+                return Ok(Sent::Waits(Deadline::own(at)));
+            }
             if transport.wants_another_turn() {
                 return Ok(Sent::MuchInThisTurn);
             }
         }
+    }
+
+    /// Encrypts what a live body gives now.
+    fn queue_live<S: Stream>(
+        &mut self,
+        transport: &mut Transport<S>,
+        buffers: &mut Buffers<'_>,
+    ) -> io::Result<live::Next> {
+        let Source::Live(live) = &mut self.source else { return Ok(live::Next::More) };
+        let (bytes, next) = live.queue(transport, buffers)?;
+        self.taken += bytes as u64;
+        if next == live::Next::End {
+            self.source = Source::Nothing;
+        }
+        Ok(next)
     }
 
     /// Encrypts the written bytes and the next piece of the body: at most `most` bytes in all. A reader is called only when
@@ -363,7 +396,7 @@ impl Sending {
                     self.source = Source::Nothing;
                 }
             }
-            Source::Nothing | Source::Reader { .. } => transport.queue(&buffers.output)?,
+            Source::Nothing | Source::Reader { .. } | Source::Live(_) => transport.queue(&buffers.output)?,
         }
         buffers.output.clear();
         Ok(())

@@ -330,7 +330,7 @@ impl<S: Stream> Connection<S> {
         match sent {
             Sent::Whole(After::KeepAlive) => self.begin_head(buffers),
             Sent::Whole(After::Close) => self.begin_linger(None, buffers),
-            Sent::Blocked(deadline) => {
+            Sent::Waits(deadline) => {
                 self.link.deadline = deadline;
                 return self.wait(buffers);
             }

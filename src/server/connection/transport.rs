@@ -341,6 +341,11 @@ impl<S: Stream> Transport<S> {
         self.stream.sock.under.is_broken()
     }
 
+    /// Whether the client has closed its sending side.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        self.stream.sock.hung_up
+    }
+
     /// Whether the session was resumed from an earlier connection.
     pub(crate) fn is_resumed(&self) -> bool {
         self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)

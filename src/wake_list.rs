@@ -1,0 +1,228 @@
+//! Tells a server's poller, from any thread, that connections have something to send. The connections are marked by their keys
+//! in one set, and the poller is woken once for all of them. The set has a bit for each key, so it is bounded by the number of
+//! connections, however often they are marked. Knows no connection; `server/poller` takes the marked keys, and the bodies of
+//! `http/live_body` mark them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A set of keys of connections.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct KeySet {
+    words: Vec<u64>,
+}
+
+const BITS: usize = u64::BITS as usize;
+
+impl KeySet {
+    pub(crate) fn insert(&mut self, key: usize) {
+        let at = key / BITS;
+        if at >= self.words.len() {
+            self.words.resize(at + 1, 0);
+        }
+        self.words[at] |= 1 << (key % BITS);
+    }
+
+    pub(crate) fn remove(&mut self, key: usize) {
+        if let Some(word) = self.words.get_mut(key / BITS) {
+            *word &= !(1 << (key % BITS));
+        }
+    }
+
+    /// Adds all keys of the other set, which is empty then. Returns whether there were any.
+    fn take_all(&mut self, from: &mut KeySet) -> bool {
+        if self.words.len() < from.words.len() {
+            self.words.resize(from.words.len(), 0);
+        }
+        let mut any = 0;
+        for (word, other) in self.words.iter_mut().zip(&mut from.words) {
+            any |= *other;
+            *word |= std::mem::take(other);
+        }
+        any != 0
+    }
+
+    /// Takes out the first key at or after `from`.
+    fn take_next(&mut self, from: usize) -> Option<usize> {
+        let mut keep = u64::MAX << (from % BITS);
+        for (at, word) in self.words.iter_mut().enumerate().skip(from / BITS) {
+            let found = *word & keep;
+            if found != 0 {
+                let bit = found.trailing_zeros() as usize;
+                *word &= !(1 << bit);
+                return Some(at * BITS + bit);
+            }
+            keep = u64::MAX;
+        }
+        None
+    }
+
+    fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+}
+
+/// The marked connections of one server.
+#[derive(Debug)]
+pub(crate) struct WakeList {
+    marked: Mutex<Marked>,
+    poller: mio::Waker,
+}
+
+#[derive(Debug, Default)]
+struct Marked {
+    keys: KeySet,
+    /// Where the next search begins, so that a low key is not always served before a high one.
+    from: usize,
+    /// Whether the poller knows that there are some.
+    is_told: bool,
+}
+
+impl WakeList {
+    pub(crate) fn new(poller: mio::Waker) -> WakeList {
+        WakeList { marked: Mutex::default(), poller }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Marked> {
+        self.marked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Marks these connections, and empties the set. Returns whether the poller has to be [woken](WakeList::wake) for it.
+    #[must_use]
+    pub(crate) fn mark(&self, keys: &mut KeySet) -> bool {
+        let mut marked = self.lock();
+        marked.keys.take_all(keys) && !std::mem::replace(&mut marked.is_told, true)
+    }
+
+    /// Wakes the poller.
+    pub(crate) fn wake(&self) {
+        if let Err(error) = self.poller.wake() {
+            self.lock().is_told = false;
+            log::error!("waking the watch failed: {error}");
+        }
+    }
+
+    /// Takes out some marked connections, at most `most`. If there are more, the poller is woken again for them, so that other
+    /// connections have their turn in between.
+    pub(crate) fn take(&self, most: usize) -> Vec<usize> {
+        let mut taken = Vec::new();
+        let mut marked = self.lock();
+        if !marked.is_told {
+            return taken;
+        }
+        for _ in 0..most {
+            let from = marked.from;
+            match marked.keys.take_next(from).or_else(|| marked.keys.take_next(0)) {
+                Some(key) => {
+                    marked.from = key + 1;
+                    taken.push(key);
+                }
+                None => break,
+            }
+        }
+        marked.is_told = !marked.keys.is_empty();
+        let goes_on = marked.is_told;
+        drop(marked);
+        if goes_on {
+            self.wake();
+        }
+        taken
+    }
+}
+
+/// What a connection's body needs to tell that it has more to send.
+#[derive(Debug, Clone)]
+pub(crate) struct Waker {
+    pub list: Arc<WakeList>,
+    /// The connection's key.
+    pub key: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn list() -> (mio::Poll, WakeList) {
+        let poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        (poll, WakeList::new(waker))
+    }
+
+    fn set(keys: impl IntoIterator<Item = usize>) -> KeySet {
+        let mut set = KeySet::default();
+        keys.into_iter().for_each(|key| set.insert(key));
+        set
+    }
+
+    fn is_woken(poll: &mut mio::Poll) -> bool {
+        let mut events = mio::Events::with_capacity(1);
+        poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        !events.is_empty()
+    }
+
+    #[test]
+    fn the_poller_is_woken_once_for_all_that_are_marked() {
+        let (mut poll, list) = list();
+        assert!(!list.mark(&mut KeySet::default()));
+        let mut keys = set([7, 64, 9_999]);
+        assert!(list.mark(&mut keys));
+        assert!(keys.is_empty());
+        list.wake();
+        assert!(is_woken(&mut poll));
+        assert!(!list.mark(&mut set([8])), "it is woken already");
+        assert_eq!(list.take(64), [7, 8, 64, 9_999]);
+        assert!(!is_woken(&mut poll) && list.take(64).is_empty());
+        assert!(list.mark(&mut set([8])));
+    }
+
+    #[test]
+    fn a_crowd_is_taken_in_parts_and_nobody_is_always_last() {
+        let (mut poll, list) = list();
+        assert!(list.mark(&mut set(0..5)));
+        assert_eq!(list.take(3), [0, 1, 2]);
+        assert!(is_woken(&mut poll), "for the rest");
+        // The first ones are marked again before the others had their turn.
+        assert!(!list.mark(&mut set(0..3)));
+        assert_eq!(list.take(3), [3, 4, 0]);
+        assert_eq!(list.take(3), [1, 2]);
+    }
+
+    #[test]
+    fn a_key_is_marked_once_however_often_it_is_inserted_and_not_after_it_was_removed() {
+        let (_poll, list) = list();
+        let mut keys = set([3, 3, 200, 201]);
+        keys.remove(200);
+        keys.remove(100_000);
+        assert!(list.mark(&mut keys));
+        assert!(!list.mark(&mut set([3])));
+        assert_eq!(list.take(64), [3, 201]);
+    }
+
+    #[test]
+    fn it_agrees_with_a_sorted_set_through_thousands_of_changes() {
+        let (_poll, list) = list();
+        let (mut keys, mut model) = (KeySet::default(), BTreeSet::new());
+        let mut seed = 1u64;
+        for _ in 0..20_000 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let key = (seed >> 33) as usize % 300;
+            match seed >> 61 {
+                0 => {
+                    keys.remove(key);
+                    model.remove(&key);
+                }
+                1 => {
+                    let _ = list.mark(&mut keys);
+                    let taken = list.take(usize::MAX);
+                    assert_eq!(taken.into_iter().collect::<BTreeSet<_>>(), std::mem::take(&mut model));
+                }
+                _ => {
+                    keys.insert(key);
+                    model.insert(key);
+                }
+            }
+        }
+    }
+}
