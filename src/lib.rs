@@ -175,6 +175,7 @@ pub mod internal {
     pub use crate::device::making::{check_issued, Ca, Key, Lifetime, MakeError};
     pub use crate::device::scope::Scope;
     pub use crate::finding::shell_word;
+    pub use crate::limits::memory::shortage_here;
     pub use crate::tls::dns_name::{dns_name, DnsNameFault};
     pub use crate::tls::file::{report_mode, MAX_FILE_BYTES};
     /// Escaping of foreign text for terminals, logs and JSON.

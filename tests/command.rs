@@ -384,6 +384,21 @@ fn a_key_that_others_may_read_is_warned_of() {
     Client::connect(server.https_port(), &authority.certificate()).get();
 }
 
+#[test]
+fn limits_that_ask_for_more_memory_than_there_is_are_warned_of() {
+    let authority = Authority::new();
+    let pair = authority.pair("a");
+    let mut server = Server::serve(&pair, &["--connections", "8", "--body-memory-bytes", "1000000000MiB"]);
+    let line = server.stderr.expect("WARN");
+    let words = [
+        "with 8 connections and everything full lockgate takes ",
+        " MiB, and there are ",
+        " (--connections)",
+    ];
+    assert!(words.iter().all(|words| line.contains(words)), "{line}");
+    Client::connect(server.https_port(), &authority.certificate()).get();
+}
+
 // Signals.
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use lockgate::internal::shell_word;
+use lockgate::internal::{shell_word, shortage_here};
 use lockgate::{Device, Identity};
 
 use super::arguments::Arguments;
@@ -99,6 +99,9 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             pairs.fold(builder, |builder, (cert, key)| builder.add_pem_files(cert, key)).bind()?
         }
     };
+    if let Some(shortage) = shortage_here(&arguments.limits, server.handle().health().most_connections) {
+        log::warn!("{shortage} (--connections)");
+    }
     let port = server.local_addr().port();
     let state = arguments.state.as_ref().filter(|_| arguments.device);
     let advice = state.map(|state| {

@@ -22,6 +22,7 @@ use super::report::{Kind, Report};
 use super::rules;
 use crate::calendar::iso8601_of;
 use crate::finding;
+use crate::limits::memory;
 use crate::tls::{built, is_plausible, Clients, Expiry};
 #[cfg(feature = "acme")]
 use crate::Acme;
@@ -116,7 +117,7 @@ impl Preflight {
         let open_files = rustix::process::getrlimit(rustix::process::Resource::Nofile)
             .maximum
             .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        self.run_on(&Machine { now, memory: memory(), open_files })
+        self.run_on(&Machine { now, memory: memory::of_machine(), open_files })
     }
 
     fn run_on(&self, machine: &Machine) -> Report {
@@ -230,50 +231,14 @@ fn limits(inspection: &mut Inspection<'_>) {
             format!("{files} open files leave room for {connections} connections of {wanted}"),
         );
     }
-    let ceiling = limits.memory_with(connections);
+    let memory = inspection.machine.memory;
     inspection.facts.insert(
         "memory".into(),
-        json!({"ceiling_bytes": ceiling, "machine_bytes": inspection.machine.memory}),
+        json!({"ceiling_bytes": limits.memory_with(connections), "machine_bytes": memory}),
     );
-    match inspection.machine.memory {
-        Some(memory) if ceiling > memory => inspection.found(
-            &rules::MEMORY_SHORT,
-            format!(
-                "with {connections} connections and everything full lockgate takes {} MiB, and there are {} MiB: {}",
-                ceiling >> 20,
-                memory >> 20,
-                room(limits, memory)
-            ),
-        ),
-        Some(_) => {}
+    match memory.map(|memory| memory::shortage(limits, connections, memory)) {
+        Some(Some(shortage)) => inspection.found(&rules::MEMORY_SHORT, shortage),
+        Some(None) => {}
         None => inspection.unknown.push("how much memory this machine has".to_string()),
     }
-}
-
-/// Which limits would fit into this much memory, as a clause.
-fn room(limits: &Limits, memory: u64) -> String {
-    let without = limits.memory_with(0);
-    let each = limits.memory_with(1) - without;
-    match memory.saturating_sub(without) / each {
-        0 => format!(
-            "the other limits alone come to {} MiB, so lower body_memory_bytes, reserve_workers and redirect_connections too",
-            without >> 20
-        ),
-        connections => format!("{connections} connections fit"),
-    }
-}
-
-/// The memory of this machine, or the part that this program may use, in bytes.
-fn memory() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| total_of(&text));
-    // In a container the root of the tree is its own group (cgroup v2); elsewhere the file is missing, or says "max".
-    let group =
-        std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
-    machine.into_iter().chain(group).min()
-}
-
-/// proc(5): `MemTotal:  2048 kB`, where a kB has 1,024 bytes.
-fn total_of(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
