@@ -315,6 +315,8 @@ fn a_list_has_the_names_of_a_folder_as_text() {
     let text = page.text();
     assert!(text.contains("&lt;img src=x") && !text.contains("<img"), "{text}");
     assert!(!text.contains("break") && !text.contains("slash"), "{text}");
+    let known = [("If-None-Match", page.field("etag").unwrap())];
+    assert_eq!(site.ask("/list/sp%20ace/", &known).status, 304);
     // Each link leads to its file.
     let links: Vec<&str> = text.match_indices("href=\"./").map(|(at, _)| &text[at + 8..]).collect();
     assert_eq!(links.len(), 2, "{text}");

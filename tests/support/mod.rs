@@ -37,6 +37,11 @@ pub fn authority() -> CertificateDer<'static> {
     issuer().der().clone()
 }
 
+/// The same as PEM.
+pub fn authority_pem() -> String {
+    issuer().pem()
+}
+
 /// A certificate for localhost that the client trusts.
 pub fn identity() -> Identity {
     let (certificate, key) = pem_pair(|_| {});

@@ -73,6 +73,11 @@ pub fn sslyze(test: &str, arguments: &[&str]) -> Option<Command> {
     python_with("sslyze", test, &[&["-m", "sslyze"], arguments].concat())
 }
 
+/// REDbot, the same way.
+pub fn redbot(test: &str, arguments: &[&str]) -> Option<Command> {
+    python_with("redbot", test, &[&["-m", "redbot.cli"], arguments].concat())
+}
+
 /// Python with pyOpenSSL, which brings an OpenSSL that is newer than Debian's: it has ML-KEM.
 pub fn pyopenssl(test: &str, arguments: &[&str]) -> Option<Command> {
     python_with("pyopenssl", test, arguments)

@@ -264,7 +264,7 @@ impl Files {
                     Source::Folder(folder) => folder.list(name)?,
                     Source::Embedded(embedded) => embedded.list(name),
                 };
-                Ok(items.map(|items| listing::page(request.path(), items)))
+                Ok(items.map(|items| listing::page(request.path(), items).with_etag(request)))
             }
             Found::Folder | Found::Nothing => Ok(None),
         }
