@@ -11,7 +11,7 @@ use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -247,7 +247,14 @@ fn who_is_revoked_comes_in_neither_by_a_ticket_nor_by_an_open_connection() {
     let (bad, good) = (clients.client("bad"), clients.client("good"));
     for version in VERSIONS {
         let crl = clients.crl("crl", &[], DAY);
-        let serving = serve(ClientAuth::required(&clients.ca).crl(crl));
+        let passed = Arc::new(Mutex::new(Vec::new()));
+        let passes = passed.clone();
+        let serving = serve_as(server().client_auth(ClientAuth::required(&clients.ca).crl(crl)).on_response(
+            move |seen, response| {
+                let name = seen.client().and_then(|client| client.common_name()).unwrap_or_default();
+                passes.lock().unwrap().push((name.to_string(), response.status().as_u16()));
+            },
+        ));
         let configs = [&bad, &good].map(|pair| config(version, Some(pair)));
         let [mut bad_open, mut good_open] = [0, 1].map(|of| Connection::new(&serving, &configs[of]));
         assert_eq!(bad_open.get(), Ok((200, names_of("bad", &bad))));
@@ -261,6 +268,8 @@ fn who_is_revoked_comes_in_neither_by_a_ticket_nor_by_an_open_connection() {
         assert!(status == 403 && body.contains("no longer accepted"), "{status} {body}");
         assert_eq!(bad_open.stream.read(&mut [0]).unwrap(), 0, "it is closed");
         assert_eq!(bad_open.refusal(), "its certificate is revoked");
+        let refused = passed.lock().unwrap().pop();
+        assert_eq!(refused, Some(("bad".to_string(), 403)), "the program sees the refusal, and whose it is");
 
         assert_eq!(good_open.get(), Ok((200, names_of("good", &good))));
         let mut again = Connection::new(&serving, &configs[1]);

@@ -14,8 +14,8 @@ use lockgate::{
 };
 
 use support::{
-    await_lines, chunked, connect_plain, get, identity, lines, noise, post, serve_as, Client, Gate, Reply,
-    Serving, Shape,
+    await_lines, chunked, connect_plain, get, identity, lines, noise, post, serve_as, Client, End, Gate,
+    Reply, Serving, Shape,
 };
 
 const APP: &str = "https://app.example";
@@ -289,6 +289,34 @@ fn the_route_is_known_whatever_becomes_of_the_request() {
     }
 }
 
+#[test]
+fn refusals_of_large_bodies_pass_when_their_places_are_taken() {
+    for (of_address, status) in [(100, 503), (1, 429)] {
+        let (serving, _) = served(router(), |limits| {
+            limits.body_buffer_bytes = 100;
+            limits.streaming_bodies = if status == 503 { 1 } else { 100 };
+            limits.streaming_bodies_per_address = of_address;
+            limits.count_loopback = true;
+        });
+        let upload = format!("POST / HTTP/1.1\r\n{HOST}Content-Length: 10000\r\n\r\n{}", "x".repeat(10_000));
+        let mut stalled = serving.connect();
+        stalled.send(&upload[..5_000]);
+        // Until the first is inside its handler, the next is served.
+        let reply = loop {
+            let mut client = serving.connect();
+            client.send(&upload);
+            let reply = client.reply();
+            assert_seen(&reply, &format!("POST / {}", reply.status));
+            if reply.status != 200 {
+                break reply;
+            }
+        };
+        assert_eq!((reply.status, reply.field("access-control-allow-origin")), (status, Some(APP)));
+        stalled.send(&upload[5_000..]);
+        assert_seen(&stalled.reply(), "POST / 200");
+    }
+}
+
 /// A reader that waits at a gate.
 struct Waits(Arc<Gate>);
 
@@ -323,6 +351,29 @@ fn a_stream_that_has_no_place_passes_once_as_what_is_sent_instead() {
     // The connection is as good as before.
     client.send(get("/wait"));
     assert_eq!(client.reply().status, 200);
+}
+
+/// Gives a little, and then fails.
+struct Breaks(bool);
+
+impl Read for Breaks {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        if std::mem::replace(&mut self.0, true) {
+            return Err(std::io::Error::other("the sensor is gone"));
+        }
+        (&b"some"[..]).read(out)
+    }
+}
+
+#[test]
+fn a_response_that_fails_after_its_head_does_not_pass_again() {
+    let router = Router::new().get("/", |_: &mut Request| Response::reader(Breaks(false)));
+    let (serving, count) = served(router, |_| {});
+    let mut client = serving.connect();
+    client.send(get("/"));
+    client.take_until(b"some").unwrap();
+    assert_eq!(client.rest(), (b"\r\n".to_vec(), End::Cut));
+    assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
 #[test]
@@ -366,7 +417,7 @@ fn a_panic_costs_the_changes_and_not_the_answer() {
     reply.problem();
     let said = await_lines(5, |line| line.contains("the function of on_response.rs"));
     assert!(
-        said.len() == 5 && said[0].starts_with("on_response panicked at tests/on_response.rs:"),
+        said.len() == 5 && said[0].starts_with("on_response for GET / panicked at tests/on_response.rs:"),
         "{said:?}"
     );
 }
@@ -381,7 +432,7 @@ fn a_field_that_is_none_is_left_out_and_the_log_says_so() {
     let reply = serve_as(builder).get("/");
     assert_eq!((reply.text(), reply.field("x-good")), ("root", Some("on_response.rs")));
     assert!(!reply.fields.iter().any(|(name, _)| name.contains("bad") || name == "set-cookie"), "{reply:?}");
-    let said = await_lines(2, |line| line.starts_with("on_response set "));
+    let said = await_lines(2, |line| line.starts_with("on_response for GET / set "));
     assert!(said.len() == 2 && said[0].contains("x-bad"), "{said:?}");
 }
 

@@ -55,7 +55,7 @@ pub(crate) fn pass(
     let (peer, client) = (Some(caller.peer), caller.client.as_deref());
     let find = || context.router.routes.route(path?);
     let route = SeenRoute::Find(&find);
-    let seen = Seen { method, path, route, fields, peer, client, extensions: &values };
+    let seen = Seen { method: method.clone(), path, route, fields, peer, client, extensions: &values };
     let began = buffers.look();
     buffers.enter_handler(None);
     for change in &context.on_response {
@@ -71,8 +71,11 @@ pub(crate) fn pass(
     let took = buffers.look().saturating_sub(began);
     buffers.leave_handler(None, took);
     if handler_call::went_wrong() {
+        // What could be read of them is ASCII.
+        let method = method.as_ref().map_or("-", Method::as_str);
+        let path = path.map_or("-".into(), String::from_utf8_lossy);
         for Fault { what, text } in handler_call::faults() {
-            context.log_fault(what, buffers.now(), format_args!("on_response {text}"));
+            context.log_fault(what, buffers.now(), format_args!("on_response for {method} {path} {text}"));
         }
     }
 }
