@@ -32,7 +32,7 @@
 //!
 //! # Handlers
 //!
-//! A handler is `Fn(&mut Request) -> impl IntoResponse + Send + Sync`. It may block. While it does, another worker takes its
+//! A [`Handler`] is a function or a closure that takes a `&mut Request` and returns what is [`IntoResponse`]. It may block. While it does, another worker takes its
 //! place, up to [`Limits::reserve_workers`]; beyond that requests wait for [`Limits::queue_timeout`] and then get 503. A client
 //! whose handler panics gets 500, and no other client notices (a program built with `panic = "abort"` ends). A panic in a
 //! response's reader cuts that response, so that the client does not take the part for the whole.
@@ -141,6 +141,7 @@ pub use ::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusC
 pub use serde_json;
 
 pub use crate::calendar::iso8601;
+pub use crate::http::handler::Handler;
 pub use crate::http::into_response::{IntoResponse, Json};
 pub use crate::http::layer::{Layer, Next};
 pub use crate::http::problem::Problem;

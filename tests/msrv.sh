@@ -35,7 +35,7 @@ with() {
 
 with 1.78 test --quiet --locked "${tests[@]}"
 with 1.78 check --quiet --locked --features cli,compression --lib --bins --examples
-with 1.85 test --quiet --locked --all-features "${tests[@]}" --bins --test device
+with 1.85 test --quiet --locked --all-features "${tests[@]}" --bins --test device --test compile_fail
 
 # The vendored sources are in a copy, because cargo reads .cargo/config.toml from the folder it builds in.
 # (With --quiet cargo does not print what belongs there.)

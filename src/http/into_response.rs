@@ -21,10 +21,11 @@ pub(crate) fn not_served() -> Response {
 
 explained! { 'r#since {
     message = "`{Self}` cannot be sent as a response",
-    label = "a handler returns this",
+    label = "what is returned here is `{Self}`",
     note = "a handler returns a `Response`, a `StatusCode`, `()` for 204, text (`String`, `&'static str`), bytes (`Vec<u8>`), \
             `Json(value)` or a `serde_json::Value`, a `Problem`, `(StatusCode, any of these)`, or an `Option` or a `Result` of them",
-    note = "for a type of your own implement `IntoResponse`, or wrap it: `Json(value)` if it implements `serde::Serialize`"
+    note = "for a type of your own implement `IntoResponse`, or wrap it: `Json(value)` if it implements `serde::Serialize`",
+    note = "an `async fn` returns a future, which is no response: leave `async` out, because a handler may block"
 }
 /// What a handler may return: a [`Response`], a [`StatusCode`], nothing (204), text, bytes, JSON ([`Json`] or
 /// [`Value`]), a [`Problem`], a pair of status and any of these, an [`Option`] (404 for `None`) or a [`Result`] of them.

@@ -7,6 +7,7 @@ pub(crate) mod clear_credentials;
 pub(crate) mod content;
 mod error_problem;
 pub(crate) mod folder;
+pub(crate) mod handler;
 pub(crate) mod into_response;
 pub(crate) mod layer;
 pub(crate) mod live_body;

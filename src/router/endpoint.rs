@@ -4,23 +4,22 @@
 use ::http::StatusCode;
 
 use crate::handler_call;
+use crate::http::handler::Handler;
 use crate::http::into_response::IntoResponse;
 use crate::http::request::Request;
 use crate::http::response::Response;
 
 /// A handler of any type.
-pub(super) type Handler = Box<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
+pub(super) type Stored = Box<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
 
 /// Stores a handler: it is called, and what it returns becomes a response.
-pub(super) fn handler<R: IntoResponse>(
-    handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-) -> Handler {
+pub(super) fn handler<R: IntoResponse>(handler: impl Handler<R>) -> Stored {
     Box::new(move |request| handler(request).into_response())
 }
 
 /// A handler and its number within its router.
 pub(crate) struct Endpoint {
-    pub(super) handler: Handler,
+    pub(super) handler: Stored,
     /// Counts from 0. A server keeps what it knows about a handler under this number.
     pub(crate) index: usize,
     /// The number of the scope whose layers are around it, if the router has scopes.

@@ -15,12 +15,13 @@ use ::http::{Method, StatusCode};
 use crate::error::Error;
 use crate::handler_call::{self, Fault};
 use crate::http::folder::with_slash;
+use crate::http::handler::Handler;
 use crate::http::into_response::IntoResponse;
 use crate::http::layer::Layer;
 use crate::http::params::{OnRoute, Params};
 use crate::http::request::Request;
 use crate::http::response::Response;
-use endpoint::Handler;
+use endpoint::Stored;
 use routes::{Found, Matched, Routes};
 
 /// Which handler answers which method and path.
@@ -74,47 +75,27 @@ impl Router {
     }
 
     /// Answers GET, and also HEAD unless there is a handler for HEAD.
-    pub fn get<R: IntoResponse>(
-        self,
-        pattern: &str,
-        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-    ) -> Router {
+    pub fn get<R: IntoResponse>(self, pattern: &str, handler: impl Handler<R>) -> Router {
         self.route(Method::GET, pattern, handler)
     }
 
     /// Answers POST.
-    pub fn post<R: IntoResponse>(
-        self,
-        pattern: &str,
-        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-    ) -> Router {
+    pub fn post<R: IntoResponse>(self, pattern: &str, handler: impl Handler<R>) -> Router {
         self.route(Method::POST, pattern, handler)
     }
 
     /// Answers PUT.
-    pub fn put<R: IntoResponse>(
-        self,
-        pattern: &str,
-        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-    ) -> Router {
+    pub fn put<R: IntoResponse>(self, pattern: &str, handler: impl Handler<R>) -> Router {
         self.route(Method::PUT, pattern, handler)
     }
 
     /// Answers PATCH.
-    pub fn patch<R: IntoResponse>(
-        self,
-        pattern: &str,
-        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-    ) -> Router {
+    pub fn patch<R: IntoResponse>(self, pattern: &str, handler: impl Handler<R>) -> Router {
         self.route(Method::PATCH, pattern, handler)
     }
 
     /// Answers DELETE.
-    pub fn delete<R: IntoResponse>(
-        self,
-        pattern: &str,
-        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-    ) -> Router {
+    pub fn delete<R: IntoResponse>(self, pattern: &str, handler: impl Handler<R>) -> Router {
         self.route(Method::DELETE, pattern, handler)
     }
 
@@ -133,7 +114,7 @@ impl Router {
         mut self,
         method: Method,
         pattern: &str,
-        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
+        handler: impl Handler<R>,
     ) -> Router {
         self.add(Some(method), pattern, endpoint::handler(handler));
         self
@@ -154,16 +135,12 @@ impl Router {
     /// ```
     ///
     /// [`web::Files`](crate::web::Files) is a handler for it.
-    pub fn folder<R: IntoResponse>(
-        mut self,
-        prefix: &str,
-        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-    ) -> Router {
+    pub fn folder<R: IntoResponse>(mut self, prefix: &str, handler: impl Handler<R>) -> Router {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         if !prefix.is_empty() {
             self.add(Some(Method::GET), prefix, Box::new(|request| with_slash(request)));
         }
-        let handler: Handler = Box::new(move |request| handler(request).into_response());
+        let handler: Stored = Box::new(move |request| handler(request).into_response());
         self.add_route(Some(Method::GET), &format!("{prefix}/{{*path}}"), true, handler);
         self
     }
@@ -178,11 +155,7 @@ impl Router {
     /// let response = router.call(&mut Request::new(Method::from_bytes(b"PURGE").unwrap(), "/echo"));
     /// assert_eq!(response.into_bytes().unwrap(), b"PURGE");
     /// ```
-    pub fn any<R: IntoResponse>(
-        mut self,
-        pattern: &str,
-        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-    ) -> Router {
+    pub fn any<R: IntoResponse>(mut self, pattern: &str, handler: impl Handler<R>) -> Router {
         self.add(None, pattern, endpoint::handler(handler));
         self
     }
@@ -202,10 +175,7 @@ impl Router {
     /// the path belongs to. That of a [merged](Router::merge) router answers for the router that it is merged into.
     ///
     /// A second fallback for the same paths is a fault, which [`check`](Router::check) reports.
-    pub fn fallback<R: IntoResponse>(
-        mut self,
-        handler: impl Fn(&mut Request<'_>) -> R + Send + Sync + 'static,
-    ) -> Router {
+    pub fn fallback<R: IntoResponse>(mut self, handler: impl Handler<R>) -> Router {
         if let Err(fault) = self.routes.set_fallback(endpoint::handler(handler)) {
             self.note("fallback", fault);
         }
@@ -309,11 +279,11 @@ impl Router {
     }
 
     /// This method is not generic, so that a program holds its code once.
-    fn add(&mut self, method: Option<Method>, pattern: &str, handler: Handler) {
+    fn add(&mut self, method: Option<Method>, pattern: &str, handler: Stored) {
         self.add_route(method, pattern, false, handler);
     }
 
-    fn add_route(&mut self, method: Option<Method>, pattern: &str, folder: bool, handler: Handler) {
+    fn add_route(&mut self, method: Option<Method>, pattern: &str, folder: bool, handler: Stored) {
         let name = method.clone();
         if let Err(fault) = self.routes.add(method, pattern, folder, handler) {
             self.note(&routes::shown(name.as_ref(), pattern), fault);

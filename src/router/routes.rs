@@ -8,7 +8,7 @@ use ::http::Method;
 
 use super::answer::Answer;
 use super::call::Call;
-use super::endpoint::{Endpoint, Handler};
+use super::endpoint::{Endpoint, Stored};
 use super::scope::{self, Scope};
 use super::tree::{Declared, Methods, Node};
 use crate::http::folder::with_slash;
@@ -59,7 +59,7 @@ impl Routes {
         method: Option<Method>,
         pattern: &str,
         folder: bool,
-        handler: Handler,
+        handler: Stored,
     ) -> Result<(), &'static str> {
         let endpoint = Endpoint { handler, index: self.handlers, scope: 0 };
         self.insert(Declared { method, pattern: pattern.into(), folder, endpoint })
@@ -99,7 +99,7 @@ impl Routes {
     }
 
     /// Sets what answers paths that no route has. An error is a clause.
-    pub(super) fn set_fallback(&mut self, handler: Handler) -> Result<(), &'static str> {
+    pub(super) fn set_fallback(&mut self, handler: Stored) -> Result<(), &'static str> {
         let index = self.number();
         let own = self.own();
         if own.fallback.is_some() {
