@@ -231,12 +231,16 @@ pub(super) fn title(machine: &Machine) -> String {
 
 /// The machine's addresses in a fixed order, with those that people type most often first.
 fn addresses(machine: &Machine) -> Vec<IpAddr> {
-    let mut addresses = machine.addresses.clone();
-    addresses.sort_by_key(|address| match address {
+    let rank = |address: &IpAddr| match address {
         IpAddr::V4(v4) => (u8::from(v4.is_link_local()), *address),
         IpAddr::V6(v6) => (2 + u8::from(backports::is_unicast_link_local(*v6)), *address),
-    });
-    addresses.dedup();
+    };
+    let mut addresses = Vec::new();
+    for &address in &machine.addresses {
+        if let Err(place) = addresses.binary_search_by_key(&rank(&address), rank) {
+            addresses.insert(place, address);
+        }
+    }
     addresses
 }
 
