@@ -38,6 +38,12 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
+    pub(crate) const BODY_TOO_LARGE: Refusal = Refusal::over(
+        Limit::BodyBytes,
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "the request's body is larger than is accepted here",
+    );
+
     pub(crate) const fn new(status: StatusCode, detail: &'static str) -> Self {
         Refusal { status, detail, limit: None }
     }

@@ -431,6 +431,14 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
+    /// How much of the body is in memory.
+    pub(crate) fn bytes_in_memory(&self) -> u64 {
+        match &self.body {
+            Body::Buffered { bytes, .. } => bytes.len() as u64,
+            Body::Streaming(_) => 0,
+        }
+    }
+
     /// Puts a body in the place of what is left of the request's own.
     pub(crate) fn replace_body(&mut self, body: Vec<u8>) {
         self.body = Body::Buffered { bytes: Cow::Owned(body), read: 0 };

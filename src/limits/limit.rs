@@ -1,7 +1,7 @@
 //! Names a limit that a client or a configuration has met. Refusals, cuts and deadlines carry it to the log line and to the
 //! answer, so that each limit's name is spelt only here. Knows nothing but the names.
 
-/// A field of [`Limits`](crate::Limits).
+/// A field of [`Limits`](crate::Limits), or a limit of a [`Router`](crate::Router).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Limit {
     Connections,
@@ -28,10 +28,12 @@ pub(crate) enum Limit {
     BodyMemoryBytes,
     StreamingBodies,
     StreamingBodiesPerAddress,
+    /// [`Router::concurrent`](crate::Router::concurrent).
+    Concurrent,
 }
 
 impl Limit {
-    /// The name of the field. The command's option and its line in a configuration file use hyphens instead of underscores.
+    /// The name of the field or the method. The command's option and its line in a configuration file use hyphens instead of underscores.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Limit::Connections => "connections",
@@ -58,6 +60,7 @@ impl Limit {
             Limit::BodyMemoryBytes => "body_memory_bytes",
             Limit::StreamingBodies => "streaming_bodies",
             Limit::StreamingBodiesPerAddress => "streaming_bodies_per_address",
+            Limit::Concurrent => "concurrent",
         }
     }
 }

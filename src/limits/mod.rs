@@ -6,6 +6,7 @@ pub(crate) mod lingering;
 pub(crate) mod memory;
 pub(crate) mod per_address;
 pub(crate) mod rate;
+pub(crate) mod route;
 pub(crate) mod streams;
 
 use std::time::Duration;
@@ -154,6 +155,12 @@ impl Default for Limits {
 /// The longest timer that is accepted: a year. With it, sums of times cannot overflow.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// What is wrong with a timer, if anything is.
+pub(crate) fn timer_fault(value: Duration) -> Option<String> {
+    let is_in_range = (Duration::from_millis(1)..=LONGEST).contains(&value);
+    (!is_in_range).then(|| format!("{value:?} is out of range; it may be from 1 ms to 365 days"))
+}
+
 impl Limits {
     /// Returns the first limit that is out of its range, as an error.
     pub(crate) fn check(&self) -> Result<(), Error> {
@@ -197,8 +204,7 @@ impl Limits {
             (Limit::DrainTimeout, self.drain_timeout),
         ];
         for (limit, value) in timers {
-            if value < Duration::from_millis(1) || value > LONGEST {
-                let fault = format!("{value:?} is out of range; it may be from 1 ms to 365 days");
+            if let Some(fault) = timer_fault(value) {
                 faults.push(Error::Setting { setting: limit.name(), fault });
             }
         }

@@ -9,6 +9,7 @@ mod scope;
 mod tree;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 
@@ -21,6 +22,10 @@ use crate::http::layer::Layer;
 use crate::http::params::{OnRoute, Params};
 use crate::http::request::Request;
 use crate::http::response::Response;
+use crate::http::Refusal;
+use crate::limits::limit::Limit;
+use crate::limits::route::Gate;
+use crate::limits::timer_fault;
 use endpoint::Stored;
 use routes::{Found, Matched, Routes};
 
@@ -270,6 +275,73 @@ impl Router {
         self
     }
 
+    /// The most bytes of a body that its handlers take, in the place of [`Limits::body_bytes`](crate::Limits::body_bytes): more or
+    /// fewer. A larger body gets 413, before it is sent if the client waits for `100 Continue` (RFC 9110 §10.1.1).
+    ///
+    /// ```
+    /// use lockgate::{Error, Request, Router};
+    ///
+    /// fn install(request: &mut Request) -> Result<(), Error> {
+    ///     request.save_to("/data/firmware", "next.img")?;
+    ///     Ok(())
+    /// }
+    ///
+    /// let firmware = Router::new().put("/firmware", install).body_bytes(64 * 1024 * 1024);
+    /// let router = Router::new()
+    ///     .post("/login", |request: &mut Request| request.bytes().map(|_| "in"))
+    ///     .body_bytes(4 * 1024)
+    ///     .merge(firmware);
+    /// assert_eq!(router.call(&mut Request::post("/login").with_body([0; 5_000])).status(), 413);
+    /// ```
+    ///
+    /// As each limit of a router it holds for all its routes, wherever they are declared, and in nested and merged routers that have
+    /// none of their own. For one route, merge a router that has only this.
+    pub fn body_bytes(mut self, most: u64) -> Router {
+        self.routes.limit(|limits| limits.body_bytes = Some(most));
+        self
+    }
+
+    /// How long a body may take, from the end of the head, in the place of [`Limits::body_timeout`](crate::Limits::body_timeout).
+    /// From 1 ms to 365 days. [`Limits::body_min_rate`](crate::Limits::body_min_rate) prolongs it, as it does the server's. A later
+    /// body gets 408. See [`body_bytes`](Router::body_bytes) for the routes that it holds for.
+    pub fn body_timeout(mut self, most: Duration) -> Router {
+        self.check_timer(Limit::BodyTimeout, most);
+        self.routes.limit(|limits| limits.body_timeout = Some(most));
+        self
+    }
+
+    /// How many requests are answered at a time by all routes of the router together. A further one gets 503 with `Retry-After`, and no
+    /// handler and no layer is called. At least 1; without this, workers are the bound. A request counts while its handler and its
+    /// layers run, and one with a [streamed response](Response::reader) until that is sent.
+    ///
+    /// ```
+    /// use lockgate::{Request, Router};
+    ///
+    /// // Each hashes a password, which takes 100 ms and 20 MiB.
+    /// let login = Router::new().post("/login", |_: &mut Request| "in").concurrent(2);
+    /// let router = Router::new().get("/", |_: &mut Request| "page").merge(login);
+    /// # router.check().unwrap();
+    /// ```
+    ///
+    /// In a nested or merged router its own limit holds, and that of the router around it too.
+    pub fn concurrent(mut self, most: usize) -> Router {
+        if most == 0 {
+            self.note_setting(Limit::Concurrent, "0 is out of range; it is at least 1".to_string());
+        }
+        self.routes.limit(|limits| limits.gates = vec![Arc::new(Gate::new(most))]);
+        self
+    }
+
+    fn check_timer(&mut self, limit: Limit, value: Duration) {
+        if let Some(fault) = timer_fault(value) {
+            self.note_setting(limit, fault);
+        }
+    }
+
+    fn note_setting(&mut self, limit: Limit, fault: String) {
+        self.fault.get_or_insert(Error::Setting { setting: limit.name(), fault });
+    }
+
     fn absorb(&mut self, prefix: Option<&str>, router: Router) {
         self.fault = self.fault.take().or(router.fault);
         let Router { routes, fault } = self;
@@ -325,7 +397,7 @@ impl Router {
                 request.set_path(path);
                 let route = route.map_or(OnRoute::None, |route| OnRoute::Shared(route.clone()));
                 request.set_params(Params { route, values });
-                let response = call.run(request);
+                let response = call.run(request, Refusal::into_response);
                 for Fault { what, text } in handler_call::faults() {
                     fault(what, told(request, &text));
                 }

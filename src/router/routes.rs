@@ -18,6 +18,7 @@ use crate::http::response::Response;
 use crate::http::span::Span;
 use crate::http::target::{self, EncodedSlash, ENCODED_SLASH, SLASH_MARK};
 use crate::http::Refusal;
+use crate::limits::route::RouteLimits;
 
 /// All routes of a router.
 #[derive(Default)]
@@ -96,6 +97,12 @@ impl Routes {
         for scope in &mut self.scopes {
             scope.layers.insert(within, layer.clone());
         }
+    }
+
+    /// Changes the limits of all routes in the router.
+    pub(super) fn limit(&mut self, change: impl FnOnce(&mut RouteLimits)) {
+        change(&mut self.own().own_limits);
+        scope::settle_limits(&mut self.scopes);
     }
 
     /// Sets what answers paths that no route has. An error is a clause.
@@ -186,6 +193,7 @@ impl Routes {
             }
             self.scopes.push(scope);
         }
+        scope::settle_limits(&mut self.scopes);
         first
     }
 

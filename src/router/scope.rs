@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::endpoint::Endpoint;
 use crate::http::into_response::not_served;
 use crate::http::layer::Layer;
+use crate::limits::route::RouteLimits;
 
 /// What a router has around its routes. The scopes of a router stand in a list, each behind the one that it is within. The first is
 /// the router's own.
@@ -16,6 +17,9 @@ pub(crate) struct Scope {
     pub(super) prefix: Option<Box<str>>,
     /// Those of the routers that it is within, and then its own.
     pub(super) layers: Vec<Arc<dyn Layer>>,
+    /// The router's own limits, and those that hold: of the routers around it where it has none.
+    pub(super) own_limits: RouteLimits,
+    pub(super) limits: RouteLimits,
     /// What answers paths that no route has.
     pub(super) fallback: Option<Endpoint>,
     /// Has the number under which a server notes how long the layers take around a 404 or a 405.
@@ -29,9 +33,22 @@ impl Scope {
             parent: 0,
             prefix: None,
             layers: Vec::new(),
+            own_limits: RouteLimits::default(),
+            limits: RouteLimits::default(),
             fallback: None,
             unserved: Endpoint { handler: Box::new(|_| not_served()), index, scope: 0 },
         }
+    }
+}
+
+/// Finds the limits that hold in each scope.
+pub(super) fn settle_limits(scopes: &mut [Scope]) {
+    for at in 0..scopes.len() {
+        let (around, rest) = scopes.split_at_mut(at);
+        let scope = &mut rest[0];
+        let none = RouteLimits::default();
+        scope.limits =
+            scope.own_limits.within(around.get(scope.parent).map_or(&none, |parent| &parent.limits));
     }
 }
 

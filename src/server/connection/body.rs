@@ -4,6 +4,7 @@
 //! for the first and the last, `streaming` for the second.
 
 use std::io;
+use std::time::Duration;
 
 use ::http::StatusCode;
 
@@ -13,6 +14,7 @@ use crate::http::chunked::{Decoder, Found};
 use crate::http::request_head::BodyLength;
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
+use crate::limits::route::RouteLimits;
 use crate::limits::Limits;
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::deadline::Deadline;
@@ -21,11 +23,6 @@ use crate::server::input::Input;
 /// RFC 9110 §15.2.1.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-const TOO_LARGE: Refusal = Refusal::over(
-    Limit::BodyBytes,
-    StatusCode::PAYLOAD_TOO_LARGE,
-    "the request's body is larger than is accepted here",
-);
 const LATE: Refusal = Refusal::over(
     Limit::BodyTimeout,
     StatusCode::REQUEST_TIMEOUT,
@@ -34,7 +31,7 @@ const LATE: Refusal = Refusal::over(
 /// The refusal for a fault of the body, when no handler has been called yet.
 pub(crate) fn refusal_of(fault: &BodyFault) -> Refusal {
     match fault {
-        BodyFault::TooLarge { .. } => TOO_LARGE,
+        BodyFault::TooLarge { .. } => Refusal::BODY_TOO_LARGE,
         BodyFault::TimedOut { .. } => LATE,
         BodyFault::Malformed(detail) => Refusal::bad_request(detail),
         _ => Refusal::bad_request("the request's body could not be read"),
@@ -49,7 +46,25 @@ pub(crate) struct Reader {
     received: u64,
     most: u64,
     began: Millis,
+    timeout: Duration,
     expectation: Expectation,
+}
+
+/// How large a body may be, in bytes, and until when it must be complete after its head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    pub bytes: u64,
+    pub timeout: Duration,
+}
+
+impl Bounds {
+    /// The bounds of a route with these limits, and else of the server.
+    pub(crate) fn of(limits: &Limits, route: Option<&RouteLimits>) -> Bounds {
+        Bounds {
+            bytes: route.and_then(|route| route.body_bytes).unwrap_or(limits.body_bytes),
+            timeout: route.and_then(|route| route.body_timeout).unwrap_or(limits.body_timeout),
+        }
+    }
 }
 
 /// How the rest of the body is framed.
@@ -92,7 +107,7 @@ impl Reader {
     /// A reader for the body of a request whose head ended at `began`. An error if the head says that the body is too large.
     pub(crate) fn new(
         length: BodyLength,
-        most: u64,
+        Bounds { bytes: most, timeout }: Bounds,
         began: Millis,
         expectation: Expectation,
     ) -> Result<Reader, BodyFault> {
@@ -101,7 +116,7 @@ impl Reader {
             BodyLength::Fixed(left) => Framing::Fixed { left },
             BodyLength::Chunked => Framing::Chunked(Decoder::new()),
         };
-        Ok(Reader { framing, received: 0, most, began, expectation })
+        Ok(Reader { framing, received: 0, most, began, timeout, expectation })
     }
 
     /// Passes the next data in `input` to `take`: at most `most` bytes.
@@ -181,6 +196,11 @@ impl Reader {
         self.received
     }
 
+    /// What a body that is late is told.
+    pub(crate) fn late(&self) -> BodyFault {
+        BodyFault::TimedOut { limit: self.timeout }
+    }
+
     pub(crate) fn began(&self) -> Millis {
         self.began
     }
@@ -206,13 +226,13 @@ impl Reader {
     }
 
     /// When the body must be complete, if none of it comes.
-    pub(crate) fn first_deadline(&self, limits: &Limits) -> Deadline {
-        Deadline::of(Limit::BodyTimeout, self.began + whole_millis(limits.body_timeout))
+    pub(crate) fn first_deadline(&self) -> Deadline {
+        Deadline::of(Limit::BodyTimeout, self.began + whole_millis(self.timeout))
     }
 
     /// When the body must be complete, prolonged by the time that the received bytes allow.
     pub(crate) fn deadline(&self, limits: &Limits) -> Deadline {
-        let Deadline { at, limit } = self.first_deadline(limits);
+        let Deadline { at, limit } = self.first_deadline();
         Deadline { at: at + self.received.saturating_mul(1_000) / limits.body_min_rate, limit }
     }
 }
@@ -228,7 +248,8 @@ mod tests {
     }
 
     fn reader(length: BodyLength, most: u64) -> Result<Reader, BodyFault> {
-        Reader::new(length, most, 100, Expectation::None)
+        let bounds = Bounds { bytes: most, timeout: Duration::from_secs(30) };
+        Reader::new(length, bounds, 100, Expectation::None)
     }
 
     /// Reads in pieces of at most `step` bytes until there is no more. Returns the data, and how it ended.
@@ -277,16 +298,17 @@ mod tests {
         assert_eq!(end.unwrap(), Piece::Pending);
         assert_eq!((reader.known_bytes(), reader.straight_bytes()), (5_000, 5_000));
         let first = Deadline::of(Limit::BodyTimeout, 100 + 30_000);
-        assert_eq!((reader.deadline(&limits), reader.first_deadline(&limits)), (first, first));
+        assert_eq!((reader.deadline(&limits), reader.first_deadline()), (first, first));
         let (_, end) = read(&mut reader, &mut input(&"x".repeat(2_048)), 10_000);
         assert_eq!(end.unwrap(), Piece::Pending);
         assert_eq!(reader.deadline(&limits).at, first.at + 2_000);
-        assert_eq!(reader.first_deadline(&limits), first);
+        assert_eq!(reader.first_deadline(), first);
     }
 
     #[test]
     fn the_word_that_a_client_waits_for_is_given_once() {
-        let mut reader = Reader::new(BodyLength::Fixed(1), 1, 0, Expectation::Continue).unwrap();
+        let bounds = Bounds { bytes: 1, timeout: Duration::from_secs(30) };
+        let mut reader = Reader::new(BodyLength::Fixed(1), bounds, 0, Expectation::Continue).unwrap();
         assert_eq!(reader.take_continue(), Some(CONTINUE));
         assert_eq!(reader.take_continue(), None);
     }

@@ -59,7 +59,8 @@ impl Collecting {
         input: &mut Input,
         buffers: &mut Buffers<'_>,
     ) -> io::Result<Collected> {
-        let kept = kept_bytes(&buffers.context.limits);
+        // How large it may be at all, the reader knows.
+        let kept = buffers.context.limits.body_buffer_bytes as u64;
         loop {
             let collected = self.take_in(input, kept);
             if collected != Collected::Part {

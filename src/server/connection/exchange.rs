@@ -211,7 +211,10 @@ fn call(
         .set_params(Params { route: route.map_or(OnRoute::None, |route| OnRoute::Borrowed(route)), values });
     let began = buffers.look();
     buffers.enter_handler(Some(call.index()));
-    let response = call.run(&mut request);
+    let response = call.run(&mut request, |refusal| {
+        log_lines::refusal(peer, refusal, buffers);
+        refusal.into_response()
+    });
     if !request.extensions().is_empty() {
         end_values(&mut request, buffers);
     }

@@ -6,8 +6,7 @@ use std::time::Duration;
 use ::http::StatusCode;
 
 use super::asked::Asked;
-use super::body::{refusal_of, Expectation, Reader};
-use crate::error::BodyFault;
+use super::body::{refusal_of, Bounds, Expectation, Reader};
 use crate::http::request_head::{BodyLength, Line};
 use crate::http::response::Response;
 use crate::http::response_head::Persistence;
@@ -155,12 +154,16 @@ fn decide_before_the_body(
     let kept = kept_bytes(limits);
     let expectation =
         if asked.line.expects_continue && arrived == 0 { Expectation::Continue } else { Expectation::None };
-    let reader = match Reader::new(asked.line.body, limits.body_bytes, now, expectation) {
+    let found = router.routes.find(&asked.line.method, asked.raw_path());
+    let bounds = match &found {
+        Found::Call(matched) => Bounds::of(limits, matched.call.limits()),
+        Found::Answer(_) | Found::Refused(_) => Bounds::of(limits, None),
+    };
+    let reader = match Reader::new(asked.line.body, bounds, now, expectation) {
         Ok(reader) => reader,
         Err(fault) => return Instead::Refuse(refusal_of(&fault)),
     };
     // If no handler will read the body, the client need not send it.
-    let found = router.routes.find(&asked.line.method, asked.raw_path());
     match route(limits, found, waited, Handlers::Call) {
         Route::Call(matched) if matched.call.is_without_handler() => {
             Instead::CallUnread(Unread::of(asked, reader, expectation, kept))
@@ -228,11 +231,6 @@ pub(crate) fn refusal_of_stream(full: Full) -> Refusal {
         Full::OfAddress => STREAMS_OF_ADDRESS,
         Full::OfAll => STREAMS_BUSY,
     }
-}
-
-/// The refusal of a request whose body does not come in time.
-pub(crate) fn body_late(limits: &Limits) -> Refusal {
-    refusal_of(&BodyFault::TimedOut { limit: limits.body_timeout })
 }
 
 #[cfg(test)]
@@ -353,6 +351,37 @@ mod tests {
         let found = router.routes.find(&asked.line.method, asked.raw_path());
         // They are the program's code, so a worker calls them.
         assert!(matches!(route(&limits(), found, 0, Handlers::Defer), Route::OtherWorker));
+    }
+
+    #[test]
+    fn the_limits_of_a_route_are_known_before_its_body_is_read() {
+        let nothing = |_: &mut Request<'_>| ();
+        let large = Router::new().put("/large", nothing).put("/most", nothing).body_bytes(5_000);
+        let router = Router::new().put("/small", nothing).body_bytes(10).merge(large).nest(
+            "/in",
+            Router::new()
+                .put("/small", nothing)
+                .with(|r: &mut Request<'_>, next: crate::Next<'_>| next.run(r)),
+        );
+        let expecting = "Expect: 100-continue\r\n";
+        let chunked = "Transfer-Encoding: chunked\r\n";
+        for (request_line, fields, arrived, expected) in [
+            ("PUT /small", "Content-Length: 10\r\n", 0, "collect "),
+            ("PUT /small", "Content-Length: 11\r\n", 0, "refuse 413"),
+            ("PUT /small", &format!("Content-Length: 11\r\n{expecting}"), 0, "refuse 413"),
+            ("PUT /in/small", "Content-Length: 11\r\n", 0, "refuse 413"),
+            ("PUT /small", chunked, 0, "collect "),
+            ("PUT /large", "Content-Length: 5000\r\n", 0, "collect "),
+            ("PUT /large", &format!("Content-Length: 5000\r\n{expecting}"), 0, "collect after 100"),
+            ("PUT /large", "Content-Length: 5001\r\n", 0, "refuse 413"),
+            // What is not served has the server's limit, and is not read.
+            ("PUT /none", "Content-Length: 1000\r\n", 0, "404 unread Close"),
+            ("PUT /none", "Content-Length: 1001\r\n", 0, "refuse 413"),
+            ("PUT /in/none", "Content-Length: 5\r\n", 0, "layers unread Idle"),
+        ] {
+            let decision = decided_by(&router, request_line, fields, arrived, RateLimit::Within);
+            assert_eq!(decision, expected, "{request_line} {fields:?} {arrived}");
+        }
     }
 
     #[test]

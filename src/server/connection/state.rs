@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::asked::Told;
+use super::body::refusal_of;
 use super::collecting::{read_past, Collected, Passed};
 use super::exchange::{self, Next};
 use super::handshake::{self, Handshake};
@@ -270,7 +271,7 @@ impl<S: Stream> Connection<S> {
                 Ok(Continue(()))
             }
             Passed::Part => {
-                self.link.deadline = reader.first_deadline(&buffers.context.limits);
+                self.link.deadline = reader.first_deadline();
                 self.wait(buffers)
             }
             Passed::CutOff => self.close_within("body"),
@@ -297,7 +298,7 @@ impl<S: Stream> Connection<S> {
             Next::Head => self.begin_head(buffers),
             Next::Sending(sending) => return self.begin_sending(sending, buffers),
             Next::Body(collecting) => {
-                self.link.deadline = collecting.reader.first_deadline(&buffers.context.limits);
+                self.link.deadline = collecting.reader.first_deadline();
                 self.stage = Stage::Body(collecting);
             }
             Next::OtherWorker(collected) => {
@@ -398,7 +399,7 @@ impl<S: Stream> Connection<S> {
         // The connection ends or sends a refusal, so its old stage is over.
         match std::mem::replace(&mut self.stage, Stage::Head(Head::TAKEN)) {
             Stage::Body(collecting) => {
-                let refusal = request::body_late(&buffers.context.limits);
+                let refusal = refusal_of(&collecting.reader.late());
                 let next = exchange::refuse(&mut self.link, refusal, collecting.held.told(), buffers);
                 return self.go_to(next, buffers);
             }

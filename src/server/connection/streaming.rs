@@ -93,7 +93,7 @@ impl<S: Stream> Streaming<'_, S> {
         let deadline = self.reader.deadline(limits).at;
         let left = Duration::from_millis(deadline.saturating_sub(self.scheduler.millis(now)));
         if left.is_zero() {
-            return Err(BodyFault::TimedOut { limit: limits.body_timeout }.into());
+            return Err(self.reader.late().into());
         }
         if self.context.is_stopped() {
             return Err(BodyFault::Incomplete.into());
