@@ -14,6 +14,13 @@ pub(crate) enum Body<'a> {
 impl Body<'_> {
     pub(crate) const EMPTY: Body<'static> = Body::Buffered { bytes: Cow::Borrowed(&[]), read: 0 };
 
+    pub(super) fn bytes_in_memory(&self) -> u64 {
+        match self {
+            Body::Buffered { bytes, .. } => bytes.len() as u64,
+            Body::Streaming(_) => 0,
+        }
+    }
+
     /// All that has not been read yet.
     pub(super) fn read_whole(&mut self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();

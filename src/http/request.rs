@@ -433,10 +433,7 @@ impl<'a> Request<'a> {
 
     /// How much of the body is in memory.
     pub(crate) fn bytes_in_memory(&self) -> u64 {
-        match &self.body {
-            Body::Buffered { bytes, .. } => bytes.len() as u64,
-            Body::Streaming(_) => 0,
-        }
+        self.body.bytes_in_memory()
     }
 
     /// Puts a body in the place of what is left of the request's own.

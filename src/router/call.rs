@@ -1,32 +1,21 @@
-//! The call of what the router has found for a request: a handler, or an answer without one, with the layers around it and within
-//! its limits. Knows requests and responses. The server calls it, and so does a call without a server.
-
-use std::io::{self, Read};
-
-use ::http::StatusCode;
+//! The call of what the router has found for a request: a handler, or an answer without one, with what its router has around it.
+//! Knows requests and responses. The server calls it, and so does a call without a server.
 
 use super::answer::Answer;
 use super::endpoint::Endpoint;
-use super::scope::Scope;
-use crate::http::layer::Next;
+use super::scope::Around;
 use crate::http::request::Request;
-use crate::http::response::{Payload, Response};
+use crate::http::response::Response;
 use crate::http::Refusal;
-use crate::limits::limit::Limit;
-use crate::limits::route::{Permit, RouteLimits};
-
-const BUSY: Refusal = Refusal::over(
-    Limit::Concurrent,
-    StatusCode::SERVICE_UNAVAILABLE,
-    "as many requests as may be answered here at a time are being answered; try again",
-);
+use crate::limits::route::RouteLimits;
 
 /// What answers a request.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'r> {
     pub(super) endpoint: &'r Endpoint,
-    /// What is around it, if the router has scopes.
-    pub(super) scope: Option<&'r Scope>,
+    /// What is around it, if the router has scopes, and the number of its scope there.
+    pub(super) around: Option<&'r dyn Around>,
+    pub(super) scope: usize,
     /// What answers in the place of the endpoint's handler.
     pub(super) answer: Option<Answer<'r>>,
 }
@@ -45,7 +34,7 @@ impl<'r> Call<'r> {
 
     /// The limits of its router, if that has any.
     pub(crate) fn limits(&self) -> Option<&'r RouteLimits> {
-        self.scope.map(|scope| &scope.limits)
+        self.around.map(|around| around.limits(self.scope))
     }
 
     /// Calls the handler and the layers around it. After a panic the client gets 500, and no other client notices. The call's
@@ -56,41 +45,11 @@ impl<'r> Call<'r> {
         request: &mut Request<'_>,
         refuse: impl FnOnce(Refusal) -> Response,
     ) -> Response {
-        match self.scope {
+        match self.around {
             None => self.endpoint.call(request),
-            Some(scope) => self.run_within(scope, request).unwrap_or_else(refuse),
+            Some(around) => {
+                around.run(self.scope, self.endpoint, self.answer, request).unwrap_or_else(refuse)
+            }
         }
     }
-
-    #[inline(never)]
-    fn run_within(&self, scope: &'r Scope, request: &mut Request<'_>) -> Result<Response, Refusal> {
-        if let Some(answer) = self.answer {
-            request.replace_body(Vec::new());
-            let respond = |request: &mut Request<'_>| answer.respond(request.method());
-            return Ok(Next::new(&scope.layers, &respond).run(request));
-        }
-        // What the handler reads from the connection is counted there.
-        if scope.limits.body_bytes.is_some_and(|most| request.bytes_in_memory() > most) {
-            return Err(Refusal::BODY_TOO_LARGE);
-        }
-        let permits = scope.limits.enter().ok_or(BUSY)?;
-        let response = Next::new(&scope.layers, &*self.endpoint.handler).run(request);
-        Ok(if permits.is_empty() { response } else { hold(permits, response) })
-    }
-}
-
-/// Keeps the places of a request until its response is made; those of a streamed one until it is sent.
-fn hold(permits: Vec<Permit>, mut response: Response) -> Response {
-    struct Held(Box<dyn Read + Send>, #[allow(dead_code)] Vec<Permit>);
-
-    impl Read for Held {
-        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-            self.0.read(out)
-        }
-    }
-
-    if let Payload::Reader { reader, length } = response.body {
-        response.body = Payload::Reader { reader: Box::new(Held(reader, permits)), length };
-    }
-    response
 }

@@ -9,7 +9,7 @@ use ::http::Method;
 use super::answer::Answer;
 use super::call::Call;
 use super::endpoint::{Endpoint, Stored};
-use super::scope::{self, Scope};
+use super::scope::{self, Around, Scope, Scopes, Unserved};
 use super::tree::{Declared, Methods, Node};
 use crate::http::folder::with_slash;
 use crate::http::layer::Layer;
@@ -26,8 +26,8 @@ pub(crate) struct Routes {
     root: Node,
     /// Whether a route takes encoded slashes.
     encoded_slashes: bool,
-    /// The router's own scope and those of the routers in it. Empty as long as none has anything around its routes.
-    scopes: Vec<Scope>,
+    /// What is around the routes, in the router's own scope and those of the routers in it. `None` as long as nothing is.
+    around: Option<Box<dyn Around>>,
     /// How many numbers of handlers are given away.
     handlers: usize,
 }
@@ -84,17 +84,22 @@ impl Routes {
 
     /// The router's own scope.
     fn own(&mut self) -> &mut Scope {
-        if self.scopes.is_empty() {
-            let number = self.number();
-            self.scopes.push(Scope::new(number));
-        }
-        &mut self.scopes[0]
+        &mut self.scopes()[0]
+    }
+
+    fn scopes(&mut self) -> &mut Vec<Scope> {
+        let handlers = &mut self.handlers;
+        let first = || -> Box<dyn Around> {
+            *handlers += 1;
+            Box::new(Scopes(vec![Scope::new(*handlers - 1)]))
+        };
+        self.around.get_or_insert_with(first).scopes()
     }
 
     /// Puts a layer around everything in the router, within the layers that it has already.
     pub(super) fn add_layer(&mut self, layer: &Arc<dyn Layer>) {
         let within = self.own().layers.len();
-        for scope in &mut self.scopes {
+        for scope in self.scopes() {
             scope.layers.insert(within, layer.clone());
         }
     }
@@ -102,7 +107,7 @@ impl Routes {
     /// Changes the limits of all routes in the router.
     pub(super) fn limit(&mut self, change: impl FnOnce(&mut RouteLimits)) {
         change(&mut self.own().own_limits);
-        scope::settle_limits(&mut self.scopes);
+        scope::settle_limits(self.scopes());
     }
 
     /// Sets what answers paths that no route has. An error is a clause.
@@ -133,11 +138,7 @@ impl Routes {
             let redirect = folder.map(|folder| with_slash_at(folder.endpoint.scope));
             routes.extend(redirect.filter(|_| !prefix.ends_with('/')));
         }
-        let first = if other.scopes.is_empty() {
-            None
-        } else {
-            Some(self.absorb_scopes(prefix, other.scopes, fault))
-        };
+        let first = other.around.map(|around| self.absorb_scopes(prefix, around.into_scopes(), fault));
         for Declared { method, pattern, folder, mut endpoint } in routes {
             let pattern = prefix.map_or(pattern.clone(), |prefix| below(prefix, &pattern));
             endpoint.index = self.handlers;
@@ -158,7 +159,7 @@ impl Routes {
     ) -> usize {
         const TWICE: &str = "there is a fallback for these paths already";
         let around = self.own().layers.clone();
-        let first = self.scopes.len();
+        let first = self.scopes().len();
         for (at, mut scope) in scopes.into_iter().enumerate() {
             scope.parent = if at == 0 { 0 } else { first + scope.parent };
             scope.layers.splice(0..0, around.iter().cloned());
@@ -176,7 +177,7 @@ impl Routes {
                 // Of a merged router the fallback answers all paths of this one.
                 None => {
                     let fallback = scope.fallback.take();
-                    match &mut self.scopes[0].fallback {
+                    match &mut self.own().fallback {
                         Some(_) if fallback.is_some() => fault("fallback", TWICE),
                         none => *none = none.take().or(fallback),
                     }
@@ -185,15 +186,15 @@ impl Routes {
                     let same = |other: &&Scope| {
                         other.prefix.as_deref().is_some_and(|other| scope::are_alike(other, prefix))
                     };
-                    if self.scopes.iter().filter(same).any(|other| other.fallback.is_some()) {
+                    if self.scopes().iter().filter(same).any(|other| other.fallback.is_some()) {
                         fault(&format!("fallback {prefix}"), TWICE);
                     }
                 }
                 Some(_) => {}
             }
-            self.scopes.push(scope);
+            self.scopes().push(scope);
         }
-        scope::settle_limits(&mut self.scopes);
+        scope::settle_limits(self.scopes());
         first
     }
 
@@ -225,7 +226,7 @@ impl Routes {
         else {
             return self.unserved(method, path, methods, values);
         };
-        let call = Call { endpoint, scope: self.scopes.get(endpoint.scope), answer: None };
+        let call = Call { endpoint, around: self.around.as_deref(), scope: endpoint.scope, answer: None };
         Found::Call(Matched { call, route: Some(&methods.route), values, path })
     }
 
@@ -241,10 +242,10 @@ impl Routes {
         Some(&methods.route.pattern)
     }
 
-    /// What answers a path that is not allowed: the outermost router, because nobody can say where it leads.
+    /// What answers a path that is not allowed.
     #[inline(never)]
-    fn refused<'r, 'p>(&'r self, refusal: Refusal) -> Found<'r, 'p> {
-        match self.call_without_handler(0, Answer::Refused(refusal)) {
+    fn refused<'p>(&self, refusal: Refusal) -> Found<'_, 'p> {
+        match self.call_without_handler(Answer::Refused(refusal), "", None) {
             Some(call) => {
                 let values = [Span::default(); MOST_PARAMS];
                 Found::Call(Matched { call, route: None, values, path: Cow::Borrowed("") })
@@ -263,26 +264,7 @@ impl Routes {
         values: [Span; MOST_PARAMS],
     ) -> Found<'r, 'p> {
         let answer = self.answer(method, &path, methods);
-        let at = match methods {
-            _ if self.scopes.is_empty() => return Found::Answer(answer.respond(method)),
-            Some(methods) => {
-                let scopes = methods.endpoints().map(|(_, endpoint)| endpoint.scope);
-                scopes.reduce(|one, other| scope::common(&self.scopes, one, other)).unwrap_or(0)
-            }
-            None if path == "*" => 0,
-            None => scope::of_path(&self.scopes, &path),
-        };
-        let fallback = scope::fallback(&self.scopes, at).filter(|_| methods.is_none() && path != "*");
-        let call = match fallback {
-            Some(endpoint) => {
-                // A fallback is within all layers of the router that it was given to, and a path within those of its own.
-                let is_around = scope::common(&self.scopes, endpoint.scope, at) == endpoint.scope;
-                let scope = self.scopes.get(if is_around { at } else { endpoint.scope });
-                Some(Call { endpoint, scope, answer: None })
-            }
-            None => self.call_without_handler(at, answer),
-        };
-        match call {
+        match self.call_without_handler(answer, &path, methods) {
             Some(call) => {
                 Found::Call(Matched { call, route: methods.map(|methods| &methods.route), values, path })
             }
@@ -290,10 +272,17 @@ impl Routes {
         }
     }
 
-    /// The call of the layers of this scope around an answer. `None` if there are no layers.
-    fn call_without_handler<'r>(&'r self, at: usize, answer: Answer<'r>) -> Option<Call<'r>> {
-        let scope = self.scopes.get(at).filter(|scope| !scope.layers.is_empty())?;
-        Some(Call { endpoint: &scope.unserved, scope: Some(scope), answer: Some(answer) })
+    /// The call of what is around an answer, or of a fallback. `None` if nothing is called.
+    #[inline(always)]
+    fn call_without_handler<'r>(
+        &'r self,
+        answer: Answer<'r>,
+        path: &str,
+        methods: Option<&'r Methods>,
+    ) -> Option<Call<'r>> {
+        let around = self.around.as_deref()?;
+        let Unserved { scope, endpoint, is_fallback } = around.unserved(answer, path, methods)?;
+        Some(Call { endpoint, around: Some(around), scope, answer: (!is_fallback).then_some(answer) })
     }
 
     /// The answer when there is no handler for the path and the method.

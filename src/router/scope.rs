@@ -1,15 +1,63 @@
-//! A router within a router: its layers and its fallback, and which of several routers a path belongs to that no route has. Knows
-//! paths and handlers. `routes` holds the scopes.
+//! What routers have around their routes: layers, limits and fallbacks, each for one router within another. Also finds the router
+//! that a path belongs to which no route has. Knows paths and handlers. `routes` holds it, `call` calls through it.
 
+use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::endpoint::Endpoint;
-use crate::http::into_response::not_served;
-use crate::http::layer::Layer;
-use crate::limits::route::RouteLimits;
+use ::http::StatusCode;
 
-/// What a router has around its routes. The scopes of a router stand in a list, each behind the one that it is within. The first is
-/// the router's own.
+use super::answer::Answer;
+use super::endpoint::Endpoint;
+use super::tree::Methods;
+use crate::http::into_response::not_served;
+use crate::http::layer::{Layer, Next};
+use crate::http::request::Request;
+use crate::http::response::{Payload, Response};
+use crate::http::Refusal;
+use crate::limits::limit::Limit;
+use crate::limits::route::{Permit, RouteLimits};
+
+const BUSY: Refusal = Refusal::over(
+    Limit::Concurrent,
+    StatusCode::SERVICE_UNAVAILABLE,
+    "as many requests as may be answered here at a time are being answered; try again",
+);
+
+/// What is around the routes of a router. Only [`Scopes`] implements it; it is a trait so that a program without layers, limits and
+/// fallbacks does not link what they need.
+pub(crate) trait Around: Send + Sync {
+    /// The limits that hold in this scope.
+    fn limits(&self, scope: usize) -> &RouteLimits;
+
+    /// Runs the endpoint's handler, or makes the answer in its place, within the layers and limits of this scope.
+    fn run(
+        &self,
+        scope: usize,
+        endpoint: &Endpoint,
+        answer: Option<Answer<'_>>,
+        request: &mut Request<'_>,
+    ) -> Result<Response, Refusal>;
+
+    /// What is called for a request without a handler: `None` if nothing is, so that the answer can be given at once.
+    fn unserved(&self, answer: Answer<'_>, path: &str, methods: Option<&Methods>) -> Option<Unserved<'_>>;
+
+    fn scopes(&mut self) -> &mut Vec<Scope>;
+
+    fn into_scopes(self: Box<Self>) -> Vec<Scope>;
+}
+
+/// What is called for a request that has no handler.
+pub(crate) struct Unserved<'r> {
+    pub scope: usize,
+    pub endpoint: &'r Endpoint,
+    /// Whether the endpoint is a fallback, and not the answer's place.
+    pub is_fallback: bool,
+}
+
+/// The scopes of a router, each behind the one that it is within. The first is the router's own.
+pub(super) struct Scopes(pub(super) Vec<Scope>);
+
+/// What one router has around its routes.
 pub(crate) struct Scope {
     /// The number of the scope that it is within; 0 for the first.
     pub(super) parent: usize,
@@ -41,6 +89,81 @@ impl Scope {
     }
 }
 
+impl Around for Scopes {
+    fn limits(&self, scope: usize) -> &RouteLimits {
+        &self.0[scope].limits
+    }
+
+    fn run(
+        &self,
+        scope: usize,
+        endpoint: &Endpoint,
+        answer: Option<Answer<'_>>,
+        request: &mut Request<'_>,
+    ) -> Result<Response, Refusal> {
+        let Scope { layers, limits, .. } = &self.0[scope];
+        if let Some(answer) = answer {
+            request.replace_body(Vec::new());
+            let respond = |request: &mut Request<'_>| answer.respond(request.method());
+            return Ok(Next::new(layers, &respond).run(request));
+        }
+        // What the handler reads from the connection is counted there.
+        if limits.body_bytes.is_some_and(|most| request.bytes_in_memory() > most) {
+            return Err(Refusal::BODY_TOO_LARGE);
+        }
+        let permits = limits.enter().ok_or(BUSY)?;
+        let response = Next::new(layers, &*endpoint.handler).run(request);
+        Ok(if permits.is_empty() { response } else { hold(permits, response) })
+    }
+
+    fn unserved(&self, answer: Answer<'_>, path: &str, methods: Option<&Methods>) -> Option<Unserved<'_>> {
+        let scopes = &self.0;
+        let belongs_to_all = path == "*" || matches!(answer, Answer::Refused(_));
+        let scope = match methods {
+            Some(methods) => {
+                let scopes_of = methods.endpoints().map(|(_, endpoint)| endpoint.scope);
+                scopes_of.reduce(|one, other| common(scopes, one, other)).unwrap_or(0)
+            }
+            None if belongs_to_all => 0,
+            None => of_path(scopes, path),
+        };
+        match fallback(scopes, scope) {
+            Some(endpoint) if methods.is_none() && !belongs_to_all => {
+                // A fallback is within all layers of the router that it was given to, and a path within those of its own.
+                let is_around = common(scopes, endpoint.scope, scope) == endpoint.scope;
+                let scope = if is_around { scope } else { endpoint.scope };
+                Some(Unserved { scope, endpoint, is_fallback: true })
+            }
+            _ if scopes[scope].layers.is_empty() => None,
+            _ => Some(Unserved { scope, endpoint: &scopes[scope].unserved, is_fallback: false }),
+        }
+    }
+
+    fn scopes(&mut self) -> &mut Vec<Scope> {
+        &mut self.0
+    }
+
+    fn into_scopes(self: Box<Self>) -> Vec<Scope> {
+        self.0
+    }
+}
+
+/// Keeps the places of a request until its response is made; those of a streamed one until it is sent.
+fn hold(permits: Vec<Permit>, mut response: Response) -> Response {
+    struct Held(Box<dyn Read + Send>, #[allow(dead_code)] Vec<Permit>);
+
+    impl Read for Held {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            self.0.read(out)
+        }
+    }
+
+    if let Payload::Reader { reader, length } = response.body {
+        response.body = Payload::Reader { reader: Box::new(Held(reader, permits)), length };
+    }
+    response
+}
+
 /// Finds the limits that hold in each scope.
 pub(super) fn settle_limits(scopes: &mut [Scope]) {
     for at in 0..scopes.len() {
@@ -53,7 +176,7 @@ pub(super) fn settle_limits(scopes: &mut [Scope]) {
 }
 
 /// The scope that both are within, or are.
-pub(super) fn common(scopes: &[Scope], mut one: usize, mut other: usize) -> usize {
+fn common(scopes: &[Scope], mut one: usize, mut other: usize) -> usize {
     // A scope stands behind the one that it is within.
     while one != other {
         if one < other {
@@ -66,7 +189,7 @@ pub(super) fn common(scopes: &[Scope], mut one: usize, mut other: usize) -> usiz
 
 /// The scope of a path that no route has: of the nested routers whose prefix it has, the deepest, and of two prefixes of the same
 /// length the more particular. If several routers are nested there, it is the one with a fallback, or else what they are in.
-pub(super) fn of_path(scopes: &[Scope], path: &str) -> usize {
+fn of_path(scopes: &[Scope], path: &str) -> usize {
     let ranked =
         scopes.iter().enumerate().filter_map(|(at, scope)| Some((rank(scope.prefix.as_deref()?, path)?, at)));
     let ranked: Vec<_> = ranked.collect();
@@ -101,7 +224,7 @@ pub(super) fn are_alike(one: &str, other: &str) -> bool {
 }
 
 /// What answers a path of this scope that no route has: the fallback of the scope, or of the next around it that has one.
-pub(super) fn fallback(scopes: &[Scope], mut at: usize) -> Option<&Endpoint> {
+fn fallback(scopes: &[Scope], mut at: usize) -> Option<&Endpoint> {
     while at > 0 && scopes[at].fallback.is_none() {
         at = scopes[at].parent;
     }

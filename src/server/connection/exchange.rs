@@ -310,33 +310,33 @@ fn carry_out<S: Stream>(
     (since, handlers): (Millis, Handlers),
     buffers: &mut Buffers<'_>,
 ) -> io::Result<(Next, usize)> {
-    Ok(match instead {
+    let (body, route, persistence) = match instead {
         Instead::AnswerRefused(body, refusal) => {
-            let persistence = request::persistence(&asked.line, rest.len() - body);
-            let route = Route::Refused(refusal);
-            (answer(link, &asked, Cow::Borrowed(&rest[..body]), route, persistence, buffers)?, body)
+            (body, Route::Refused(refusal), request::persistence(&asked.line, rest.len() - body))
+        }
+        Instead::CallUnread(Unread { reader, persistence }) => {
+            match find_route(&asked, since, handlers, buffers) {
+                Route::OtherWorker => return Ok((Next::OtherWorker(None), 0)),
+                Route::Call(_) if link.has_left(since, buffers) => return Ok((Next::Close, 0)),
+                route => {
+                    link.unwanted = Some(Box::new(reader));
+                    (0, route, persistence)
+                }
+            }
         }
         Instead::Collect(reader) => {
             let memory = buffers.context.body_memory.share();
-            (Next::Body(Box::new(Collecting::new(Held::new(asked), reader, memory))), 0)
+            return Ok((Next::Body(Box::new(Collecting::new(Held::new(asked), reader, memory))), 0));
         }
         Instead::AnswerUnread(response, Unread { reader, persistence }) => {
             let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
             link.unwanted = Some(Box::new(reader));
-            (respond(link, response, &asked, persistence, record, buffers)?, 0)
+            return Ok((respond(link, response, &asked, persistence, record, buffers)?, 0));
         }
-        Instead::CallUnread(Unread { reader, persistence }) => {
-            match find_route(&asked, since, handlers, buffers) {
-                Route::OtherWorker => (Next::OtherWorker(None), 0),
-                Route::Call(_) if link.has_left(since, buffers) => (Next::Close, 0),
-                route => {
-                    link.unwanted = Some(Box::new(reader));
-                    (answer(link, &asked, Cow::Borrowed(&[]), route, persistence, buffers)?, 0)
-                }
-            }
-        }
-        Instead::Refuse(refusal) => (refuse(link, refusal, asked.told(), buffers), 0),
-    })
+        Instead::Refuse(refusal) => return Ok((refuse(link, refusal, asked.told(), buffers), 0)),
+    };
+    let next = answer(link, &asked, Cow::Borrowed(&rest[..body]), route, persistence, buffers)?;
+    Ok((next, body))
 }
 
 /// Answers a request whose body is collected.
