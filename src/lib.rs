@@ -158,6 +158,7 @@ pub use finding::{Finding, Severity, Verdict};
 pub use limits::Limits;
 pub use live::{Event, Feed, FeedBuilder, FeedLog, Published};
 pub use redirect::HttpCredentials;
+pub use router::openapi::{OpenApi, Operation};
 pub use router::Router;
 pub use server::bound::Server;
 pub use server::builder::ServerBuilder;

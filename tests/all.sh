@@ -77,6 +77,7 @@ quick() {
     tests/install.sh curl=curl openssl=openssl node=nodejs python3=python3 nginx=nginx-light haproxy=haproxy \
         chromium=chromium certutil=libnss3-tools faketime=faketime git=git gnutls-cli=gnutls-bin pebble=pebble
     tests/install_redbot.sh
+    tests/install_openapi.sh
     if has_component rustfmt fmt formatting; then
         check formatting cargo fmt --check
         check "the benchmark's formatting" cargo fmt --check --all --manifest-path benches/Cargo.toml

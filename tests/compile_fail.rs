@@ -147,12 +147,12 @@ fn library() -> PathBuf {
         }
     }
     let out = command.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let messages = String::from_utf8(out.stdout).unwrap();
+    assert!(out.status.success(), "{}{messages}", String::from_utf8_lossy(&out.stderr));
     let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let libraries = messages
+    let mut libraries = messages
         .filter(|message| message["target"]["name"] == "lockgate" && message["target"]["kind"][0] == "lib");
-    let built = libraries.last().unwrap();
+    let built = libraries.next_back().unwrap();
     let mut files =
         built["filenames"].as_array().unwrap().iter().map(|name| PathBuf::from(name.as_str().unwrap()));
     files.find(|file| file.extension().is_some_and(|extension| extension == "rlib")).unwrap()

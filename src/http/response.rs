@@ -86,6 +86,11 @@ impl Response {
         }
     }
 
+    /// 200 with JSON that is written already.
+    pub(crate) fn json_bytes(bytes: Vec<u8>) -> Response {
+        Response::of(JSON, Payload::Bytes(bytes))
+    }
+
     /// A response with the problem's status and its document.
     pub(super) fn of_problem(problem: &Problem) -> Response {
         Response::of(PROBLEM_JSON, Payload::Bytes(problem.to_bytes())).with_status(problem.status)

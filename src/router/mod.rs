@@ -4,6 +4,7 @@
 mod answer;
 pub(crate) mod call;
 mod endpoint;
+pub(crate) mod openapi;
 pub(crate) mod routes;
 mod scope;
 mod tree;
@@ -27,6 +28,7 @@ use crate::limits::limit::Limit;
 use crate::limits::route::Gate;
 use crate::limits::timer_fault;
 use endpoint::Stored;
+use openapi::OpenApi;
 use routes::{Found, Matched, Routes};
 
 /// Which handler answers which method and path.
@@ -360,6 +362,25 @@ impl Router {
         if let Err(fault) = self.routes.add(method, pattern, folder, handler) {
             self.note(&routes::shown(name.as_ref(), pattern), fault);
         }
+    }
+
+    /// Answers GET on this path with an OpenAPI 3.1 document (`application/json`) of all routes that are declared by now, those of
+    /// nested and merged routers among them; so this comes last. [`OpenApi`] has an example, and says what is left out. The document's
+    /// own path is not in it.
+    ///
+    /// Without this call no document is there. With it, everybody who may read that path learns which routes there are: put it behind
+    /// the [layer](Router::with) that guards them.
+    pub fn openapi(self, pattern: &str, api: OpenApi) -> Router {
+        let mut faults = Vec::new();
+        let document = api.document(&self.routes.declared(), &mut |method, pattern, why| {
+            faults.push((format!("{method} {pattern}"), why));
+        });
+        let document = document.to_string().into_bytes();
+        let mut router = self.get(pattern, move |_: &mut Request<'_>| Response::json_bytes(document.clone()));
+        for (route, fault) in faults {
+            router.note(&route, fault);
+        }
+        router
     }
 
     /// Keeps the first fault.

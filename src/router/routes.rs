@@ -72,6 +72,14 @@ impl Routes {
         Ok(())
     }
 
+    /// All routes, in the order in which they were declared: the method, `None` for all of them, and the pattern.
+    pub(super) fn declared(&self) -> Vec<(Option<&Method>, &str)> {
+        let mut routes = Vec::new();
+        self.root.list(&mut routes);
+        routes.sort_by_key(|(index, ..)| *index);
+        routes.into_iter().map(|(_, method, pattern)| (method, pattern)).collect()
+    }
+
     /// How many numbers of handlers there are. All are below it.
     pub(crate) fn handlers(&self) -> usize {
         self.handlers

@@ -203,6 +203,16 @@ impl Node {
         nodes.for_each(|node| node.into_routes(routes));
     }
 
+    /// Lists the routes below this node: the number of the handler, the method and the pattern.
+    pub(super) fn list<'n>(&'n self, routes: &mut Vec<(usize, Option<&'n Method>, &'n str)>) {
+        for methods in self.here.iter().chain(&self.rest) {
+            let pattern = &*methods.route.pattern;
+            routes.extend(methods.endpoints().map(|(method, endpoint)| (endpoint.index, method, pattern)));
+        }
+        let nodes = self.plain.iter().map(|(_, node)| node).chain(self.param.as_deref());
+        nodes.for_each(|node| node.list(routes));
+    }
+
     /// Whether the handlers of at least one pattern pass this test.
     pub(super) fn any(&self, test: &dyn Fn(&Methods) -> bool) -> bool {
         self.here.as_deref().is_some_and(test)

@@ -78,6 +78,11 @@ pub fn redbot(test: &str, arguments: &[&str]) -> Option<Command> {
     python_with("redbot", test, &[&["-m", "redbot.cli"], arguments].concat())
 }
 
+/// openapi-spec-validator, the same way.
+pub fn openapi_validator(test: &str, arguments: &[&str]) -> Option<Command> {
+    python_with("openapi", test, &[&["-m", "openapi_spec_validator"], arguments].concat())
+}
+
 /// Python with pyOpenSSL, which brings an OpenSSL that is newer than Debian's: it has ML-KEM.
 pub fn pyopenssl(test: &str, arguments: &[&str]) -> Option<Command> {
     python_with("pyopenssl", test, arguments)

@@ -72,8 +72,8 @@ impl Live {
             }
             Then::End => Next::End,
             Then::Cut(why) => {
-                let line = format_args!("a response was cut, because {why}");
-                buffers.context.log_refusal(why, buffers.now(), line);
+                let now = buffers.now();
+                buffers.context.log_refusal(why, now, format_args!("a response was cut, because {why}"));
                 return Err(io::ErrorKind::Other.into());
             }
         };
