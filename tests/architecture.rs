@@ -100,7 +100,7 @@ fn each_feature_adds_few_crates() {
         ("acme", MOST_FOR_ACME, &["webpki-roots", "rcgen"]),
         ("check", 1, &["webpki-roots"]),
         ("scan", 0, &[]),
-        ("compression", 5, &["flate2", "miniz_oxide"]),
+        ("compression", 2, &["flate2", "zlib-rs"]),
         ("serve", 24, &["env_logger", "lexopt", "signal-hook", "toml"]),
         ("cli", 25, &["env_logger", "webpki-roots"]),
         ("post-quantum", MOST_FOR_ML_KEM, &["ml-kem"]),

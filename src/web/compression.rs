@@ -53,7 +53,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 /// `Accept-Ranges`. `Vary: accept-encoding` is added whether or not this client accepts gzip.
 ///
 /// A body in memory is compressed at once. A stream is compressed as it is read, and what the reader gives is with the client
-/// before the reader is asked again. A stream needs about 300 KiB while it is sent; when
+/// before the reader is asked again. A stream needs about 440 KiB while it is sent; when
 /// [`streams`](Compression::streams) are being compressed, a further one goes out as it is.
 #[derive(Debug, Clone)]
 pub struct Compression {
@@ -87,7 +87,7 @@ impl Compression {
         self
     }
 
-    /// The most streams that are compressed at a time. Defaults to 32, about 10 MiB.
+    /// The most streams that are compressed at a time. Defaults to 32, about 14 MiB.
     pub fn streams(mut self, most: usize) -> Compression {
         self.most_streams = most;
         self

@@ -12,7 +12,7 @@ use crate::http::request::Request;
 /// How much is read of the coded body at a time, in bytes.
 const PIECE_BYTES: usize = 8 * 1024;
 
-/// A request's body without its content coding, as [`Request::decoded_body`] gives it. It needs about 50 KiB of memory.
+/// A request's body without its content coding, as [`Request::decoded_body`] gives it. It needs about 80 KiB of memory.
 pub struct DecodedBody<'b> {
     source: Source<'b>,
     /// How many decoded bytes may still come.
