@@ -280,6 +280,15 @@ fn a_large_json_body_is_read_from_the_connection() {
 }
 
 #[test]
+fn json_has_a_limit_of_its_own_below_what_the_server_takes() {
+    let serving = serve_within(json_router(), large_bodies);
+    let json_type = "Content-Type: application/json\r\n";
+    let mut client = serving.connect();
+    client.send(post_json("/numbers", json_type, &format!("[{}]", " ".repeat(2 * MIB))));
+    assert_eq!(client.reply().status, 413);
+}
+
+#[test]
 fn errors_are_problem_documents() {
     let serving = serve(json_router());
     let mut client = serving.connect();

@@ -431,3 +431,36 @@ fn a_body_without_a_type_is_still_there_for_a_program_that_wants_it() {
         });
     assert_eq!(read(router.call(&mut Request::new(Method::PUT, "/").with_body("[1,2]"))), (200, json!(2)));
 }
+
+#[test]
+fn what_is_read_into_memory_has_a_limit_of_its_own() {
+    const MIB: usize = 1 << 20;
+    let spaces = |count: usize| " ".repeat(count);
+    let status = |error: Error| error.into_response().status().as_u16();
+    let json = |length: usize| post("application/json", &(spaces(length - 1) + "1"));
+    let form =
+        |length: usize| post("application/x-www-form-urlencoded", &("a=".to_string() + &spaces(length - 2)));
+    let text = |length: usize| Request::post("/").with_body(spaces(length));
+    assert_eq!(json(MIB).json::<u8>().unwrap(), 1);
+    assert_eq!(form(MIB).form::<BTreeMap<String, String>>().unwrap()["a"].len(), MIB - 2);
+    assert_eq!(text(MIB).text().unwrap().len(), MIB);
+    assert_eq!(status(json(MIB + 1).json::<u8>().unwrap_err()), 413);
+    assert_eq!(status(form(MIB + 1).form::<Value>().unwrap_err()), 413);
+    assert_eq!(status(text(MIB + 1).text().unwrap_err()), 413);
+    assert_eq!(json(2 * MIB).json_up_to::<u8>(2 * MIB as u64).unwrap(), 1);
+    assert_eq!(status(json(11).json_up_to::<u8>(10).unwrap_err()), 413);
+    assert_eq!(text(2 * MIB).text_up_to(u64::MAX).unwrap().len(), 2 * MIB);
+}
+
+#[test]
+fn text_is_utf_8() {
+    let text = |media_type: &str, body: &[u8]| {
+        let mut request = Request::post("/").with_header("content-type", media_type).with_body(body);
+        request.text().map_err(|error| error.into_response().status().as_u16())
+    };
+    assert_eq!(text("text/plain", "Küche".as_bytes()).unwrap(), "Küche");
+    assert_eq!(text("text/plain; charset=UTF-8", b"").unwrap(), "");
+    assert_eq!(text("anything", b"a").unwrap(), "a");
+    assert_eq!(text("text/plain; charset=iso-8859-1", b"K\xfcche"), Err(415));
+    assert_eq!(text("text/plain", b"K\xfcche"), Err(400));
+}

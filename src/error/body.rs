@@ -11,7 +11,8 @@ use crate::escape;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyFault {
-    /// The body is over [`Limits::body_bytes`](crate::Limits::body_bytes): 413.
+    /// The body is over [`Limits::body_bytes`](crate::Limits::body_bytes), or over the limit of what reads it, such as
+    /// [`Request::json`](crate::Request::json): 413.
     TooLarge {
         /// The limit, in bytes.
         limit: u64,
@@ -39,6 +40,8 @@ pub enum BodyFault {
     MediaType,
     /// `Content-Type` has another charset than UTF-8, which JSON is always in (RFC 8259 §8.1): 415.
     Charset,
+    /// The body is to be text, and is not UTF-8: 400.
+    NotUtf8,
     /// `Content-Encoding` is something else than `identity` (RFC 9110 §8.4): 415, with `Accept-Encoding: identity`.
     ContentCoding,
     /// The body comes with `Content-Encoding: gzip`, and is not gzip, or is damaged: 400.
@@ -73,6 +76,7 @@ impl fmt::Display for Raw<'_, BodyFault> {
             BodyFault::Charset => {
                 f.write_str("the body must be in UTF-8, and Content-Type name no other charset")
             }
+            BodyFault::NotUtf8 => f.write_str("the body must be text in UTF-8"),
             BodyFault::ContentCoding => {
                 f.write_str("the body must come as it is, without a Content-Encoding such as gzip")
             }

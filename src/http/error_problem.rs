@@ -60,7 +60,7 @@ impl From<Error> for Problem {
             Error::Body(BodyFault::ContentCoding) => {
                 problem.with_field(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             }
-            Error::Body(BodyFault::MediaType | BodyFault::Charset) => {
+            Error::Body(BodyFault::MediaType) => {
                 problem.with_field(ACCEPT, HeaderValue::from_static("application/json"))
             }
             _ => problem,

@@ -408,15 +408,24 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// All of the body that has not been read yet; borrowed where it is in memory.
-    pub(crate) fn rest_of_body(&mut self) -> Result<Cow<'_, [u8]>, Error> {
-        match &mut self.body {
+    /// All of the body that has not been read yet, if it has no more than `most` bytes; borrowed where it is in memory.
+    pub(crate) fn rest_of_body(&mut self, most: u64) -> Result<Cow<'_, [u8]>, Error> {
+        let bytes = match &mut self.body {
             Body::Buffered { bytes, read } => {
                 let start = std::mem::replace(read, bytes.len());
-                Ok(Cow::Borrowed(bytes.get(start..).unwrap_or_default()))
+                Cow::Borrowed(bytes.get(start..).unwrap_or_default())
             }
-            body => body.read_whole().map(Cow::Owned),
+            body => {
+                let mut bytes = Vec::new();
+                // One more tells that there are more.
+                body.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+                Cow::Owned(bytes)
+            }
+        };
+        if bytes.len() as u64 > most {
+            return Err(Error::Body(BodyFault::TooLarge { limit: most }));
         }
+        Ok(bytes)
     }
 
     /// Refuses a coded body, because nothing here decodes it.

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{btree_map, BTreeMap};
-use std::io::Read;
 
 use ::http::StatusCode;
 use serde_core::de::value::{Error as ValueError, SeqDeserializer};
@@ -16,7 +15,7 @@ use serde_core::forward_to_deserialize_any;
 use super::expected::{by_name, shown};
 use super::form_fault::FormFault;
 use super::{media_type, parsed};
-use crate::error::{BodyFault, Error};
+use crate::error::Error;
 use crate::escape;
 use crate::http::problem::Problem;
 use crate::http::request::Request;
@@ -48,7 +47,7 @@ pub(super) fn read_query<T: DeserializeOwned>(request: &Request<'_>) -> Result<T
 }
 
 /// The body of a request that says that it is a form.
-fn body(request: &mut Request<'_>) -> Result<Vec<u8>, Error> {
+fn body<'r>(request: &'r mut Request<'_>) -> Result<Cow<'r, [u8]>, Error> {
     match media_type::of(request) {
         Some(media_type) if media_type.is("application", "x-www-form-urlencoded") => {
             if !media_type.is_utf8 {
@@ -58,12 +57,7 @@ fn body(request: &mut Request<'_>) -> Result<Vec<u8>, Error> {
         _ => return Err(FormFault::MediaType(MEDIA_TYPE).into()),
     }
     request.check_content_coding()?;
-    let mut bytes = Vec::new();
-    request.body().take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(Error::Body(BodyFault::TooLarge { limit: MOST_BYTES }));
-    }
-    Ok(bytes)
+    request.rest_of_body(MOST_BYTES)
 }
 
 type Fields<'f> = BTreeMap<Cow<'f, str>, Values<'f>>;

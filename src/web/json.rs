@@ -14,26 +14,28 @@ use super::media_type;
 use crate::error::{BodyFault, Error};
 use crate::http::request::Request;
 
+/// The largest body that is read as JSON, in bytes, unless the program says more.
+pub(super) const MOST_BODY_BYTES: u64 = 1 << 20;
 /// The most levels that a pointer goes down; serde_json reads no more (128) into a type.
 const MOST_LEVELS: usize = 128;
 /// The longest pointer, in bytes.
 const MOST_BYTES: usize = 300;
 
-pub(super) fn read<T: DeserializeOwned>(request: &mut Request<'_>) -> Result<T, Error> {
-    let bytes = body(request)?;
+pub(super) fn read<T: DeserializeOwned>(request: &mut Request<'_>, most: u64) -> Result<T, Error> {
+    let bytes = body(request, most)?;
     let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&bytes);
     serde_json::from_slice(text).map_err(|error| fault(text, error))
 }
 
 /// The body of a request that says that it is JSON.
-fn body<'r>(request: &'r mut Request<'_>) -> Result<Cow<'r, [u8]>, Error> {
+fn body<'r>(request: &'r mut Request<'_>, most: u64) -> Result<Cow<'r, [u8]>, Error> {
     match media_type::of(request) {
         Some(media_type) if media_type.is_json() && media_type.is_utf8 => {}
         Some(media_type) if media_type.is_json() => return Err(Error::Body(BodyFault::Charset)),
         _ => return Err(Error::Body(BodyFault::MediaType)),
     }
     request.check_content_coding()?;
-    request.rest_of_body()
+    request.rest_of_body(most)
 }
 
 #[cold]

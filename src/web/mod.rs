@@ -37,6 +37,7 @@ mod security_fields;
 mod tag;
 mod tar;
 mod temporary;
+mod text;
 mod update;
 mod upload;
 mod upload_fault;

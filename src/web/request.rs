@@ -11,7 +11,7 @@ use serde_core::de::DeserializeOwned;
 use super::decoding::DecodedBody;
 use super::multipart::Multipart;
 use super::upload::{Saved, Upload};
-use super::{cookie, form, json, parsed};
+use super::{cookie, form, json, parsed, text};
 use crate::error::Error;
 use crate::http::request::Request;
 
@@ -139,12 +139,48 @@ impl Request<'_> {
     /// read [`bytes`](Request::bytes) and give them to serde_json.
     ///
     /// # Errors
-    /// [`Error::Body`]: 415 with `Accept: application/json` when `Content-Type` is not JSON's, is missing, or names another charset than
-    /// UTF-8; 400 when the body is not JSON; 422 when it is JSON of another shape, with a pointer to the value at fault in `errors` (to
+    /// [`Error::Body`]: 415 when `Content-Type` is not JSON's or is missing (with `Accept: application/json`), or names another charset than
+    /// UTF-8; 413 over 1 MiB, whatever the server takes otherwise ([`json_up_to`](Request::json_up_to) has another limit); 400 when the body is not JSON; 422 when it is JSON of another shape, with a pointer to the value at fault in `errors` (to
     /// one around it when serde reads in two steps: for `flatten`, and enums that are untagged or have their tag inside); and the errors
     /// of [`bytes`](Request::bytes).
     pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        json::read(self)
+        json::read(self, json::MOST_BODY_BYTES)
+    }
+
+    /// As [`json`](Request::json), for a body of up to `most` bytes in place of 1 MiB. What the server or the
+    /// [router](crate::Router::body_bytes) takes at most holds too. A handler that reads a body as JSON holds it in memory, and
+    /// what becomes of it, which can be many times as much for a [`Value`](serde_json::Value).
+    ///
+    /// # Errors
+    /// Those of [`json`](Request::json).
+    pub fn json_up_to<T: DeserializeOwned>(&mut self, most: u64) -> Result<T, Error> {
+        json::read(self, most)
+    }
+
+    /// The body as text in UTF-8, whatever its `Content-Type`, at most 1 MiB of it.
+    ///
+    /// ```
+    /// use lockgate::{Request, Router};
+    ///
+    /// let router = Router::new().put("/name", |request: &mut Request| request.text().map(|name| name.trim().to_uppercase()));
+    /// let mut put = Request::new(lockgate::Method::PUT, "/name").with_body("pump\n");
+    /// assert_eq!(router.call(&mut put).into_bytes().unwrap(), b"PUMP");
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Body`]: 415 when `Content-Type` names another charset, 400 when the body is not UTF-8, 413 over 1 MiB, and the errors of
+    /// [`bytes`](Request::bytes).
+    pub fn text(&mut self) -> Result<String, Error> {
+        text::read(self, text::MOST_BODY_BYTES)
+    }
+
+    /// As [`text`](Request::text), for a body of up to `most` bytes in place of 1 MiB. What the server or the
+    /// [router](crate::Router::body_bytes) takes at most holds too.
+    ///
+    /// # Errors
+    /// Those of [`text`](Request::text).
+    pub fn text_up_to(&mut self, most: u64) -> Result<String, Error> {
+        text::read(self, most)
     }
 
     /// The body, decoded if it comes with `Content-Encoding: gzip`, to be read piece by piece: at most `limit` bytes of what comes

@@ -7,5 +7,5 @@ fn main() -> Result<(), Error> {
     //+ let server = Server::builder(Router::new()).https("[::]:443").identity(identity).bind()?;
     server.run()
 }
-//? no method named `run` found for enum `Result<T, E>`
+//? no method named `run` found for enum `Result
 //? `?`
