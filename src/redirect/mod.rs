@@ -52,9 +52,6 @@ const WAKER: Token = Token(usize::MAX - 1);
 /// Serves until it is told to stop.
 pub(crate) type Serve = Box<dyn FnOnce() -> Result<(), Error> + Send>;
 
-/// [`open`]. The builder stores it when a redirect is asked for, so that a program without one does not link it.
-pub(crate) type Open = fn(Opening) -> Result<(Serve, Arc<Waker>), Error>;
-
 /// Starts what calls the program's handlers, with what wakes the redirect's loop.
 pub(crate) type StartHandlers = Box<dyn FnOnce(Arc<Waker>) -> Box<dyn Handlers>>;
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use super::agents;
 use super::bound::Server;
-use super::context::{Context, OnResponse};
+use super::context::Context;
 use super::listener::Acceptor;
 use super::missing::{self, Missing};
+use super::on_response::{self, OnResponse};
 use super::plain_http::{PlainHttp, Surroundings};
 use super::poller::Poller;
 use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal};
@@ -52,7 +53,7 @@ pub struct ServerBuilder {
     limits: Limits,
     access_log: bool,
     field_names: FieldNames,
-    on_response: Vec<Box<OnResponse>>,
+    on_response: Option<Box<dyn OnResponse>>,
     tls_record_bytes: Option<usize>,
 }
 
@@ -72,7 +73,7 @@ impl Server {
             limits: Limits::default(),
             access_log: false,
             field_names: FieldNames::default(),
-            on_response: Vec::new(),
+            on_response: None,
             tls_record_bytes: None,
         }
     }
@@ -273,7 +274,7 @@ impl ServerBuilder {
         mut self,
         change: impl Fn(&Seen<'_>, &mut ResponseHead<'_>) + Send + Sync + 'static,
     ) -> Self {
-        self.on_response.push(Box::new(change));
+        self.on_response.get_or_insert_with(on_response::functions).add(Box::new(change));
         self
     }
 

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::on_response::OnResponse;
 use super::renewal::Renewal;
 use super::stopping::Stopping;
 use super::workers::Workers;
 use crate::http::clear_credentials::CredentialNames;
 use crate::http::response_head::FieldNames;
-use crate::http::seen::{ResponseHead, Seen};
 use crate::limits::body_memory::Budget;
 use crate::limits::per_address::PerAddress;
 use crate::limits::rate::Rate;
@@ -20,9 +20,6 @@ use crate::limits::Limits;
 use crate::log_limiter::{LogLimiter, Sort};
 use crate::router::Router;
 use crate::tls::Live;
-
-/// A function of the program that changes the head of each response.
-pub(crate) type OnResponse = dyn Fn(&Seen<'_>, &mut ResponseHead<'_>) + Send + Sync;
 
 /// The state that all threads of a server share.
 pub(crate) struct Context {
@@ -35,7 +32,7 @@ pub(crate) struct Context {
     pub(crate) access_log: bool,
     pub(crate) credential_names: CredentialNames,
     pub(crate) field_names: FieldNames,
-    pub(crate) on_response: Vec<Box<OnResponse>>,
+    pub(crate) on_response: Option<Box<dyn OnResponse>>,
     pub(crate) workers: Workers,
     pub(crate) per_address: PerAddress,
     /// The rates of addresses, if `requests_per_address` is set.

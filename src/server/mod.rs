@@ -23,6 +23,7 @@ mod input;
 mod listener;
 mod making_room;
 pub(crate) mod missing;
+mod on_response;
 mod pace;
 mod permits;
 mod places;

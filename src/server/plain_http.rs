@@ -21,8 +21,8 @@ use crate::tls::Live;
 /// What the program has set for the plain port.
 #[derive(Default)]
 pub(crate) struct PlainHttp {
-    /// The address of the redirect, and the function that opens it. A program without a redirect does not link it.
-    redirect: Option<(String, redirect::Open)>,
+    /// The address of the redirect, and [`PlainHttp::open_at`]. A program without a redirect does not link it.
+    redirect: Option<(String, OpenAt)>,
     router: Option<(Router, JoinRouter)>,
     pub public_name: Option<String>,
     pub public_port: Option<u16>,
@@ -32,6 +32,8 @@ pub(crate) struct PlainHttp {
 
 /// [`http_router::join`]. A program without a router for plain HTTP does not link it.
 type JoinRouter = fn(Router, OfServer, FieldNames, Arc<LogLimiter>) -> StartHandlers;
+
+type OpenAt = fn(PlainHttp, &str, &Surroundings<'_>) -> Result<Opened, Error>;
 
 /// What the redirect needs of the server.
 pub(crate) struct Surroundings<'s> {
@@ -55,7 +57,7 @@ pub(crate) struct Opened {
 
 impl PlainHttp {
     pub(super) fn set_redirect(&mut self, address: String) {
-        self.redirect = Some((address, redirect::open));
+        self.redirect = Some((address, PlainHttp::open_at));
     }
 
     /// The address of the redirect, if there is to be one.
@@ -81,8 +83,14 @@ impl PlainHttp {
 
     /// Opens the redirect, if there is one.
     pub(super) fn open(mut self, surroundings: &Surroundings<'_>) -> Result<Opened, Error> {
-        let Some((asked, open)) = self.redirect.take() else { return Ok(Opened::default()) };
-        let (listener, address) = listen::open("HTTP", "redirect_http", &asked)?;
+        match self.redirect.take() {
+            Some((address, open_at)) => open_at(self, &address, surroundings),
+            None => Ok(Opened::default()),
+        }
+    }
+
+    fn open_at(mut self, address: &str, surroundings: &Surroundings<'_>) -> Result<Opened, Error> {
+        let (listener, address) = listen::open("HTTP", "redirect_http", address)?;
         let Surroundings { field_names, tls, log_limiter, .. } = *surroundings;
         let of = OfServer::default();
         let join =
@@ -99,7 +107,7 @@ impl PlainHttp {
             stop: stop.clone(),
             log_limiter: log_limiter.clone(),
         };
-        let (serve, waker) = open(opening)?;
+        let (serve, waker) = redirect::open(opening)?;
         let stop = Some(StopRedirect { stop, waker, state: Arc::default() });
         Ok(Opened { address: Some(address), serve: Some(serve), stop, of })
     }

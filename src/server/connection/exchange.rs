@@ -230,7 +230,7 @@ fn call(
 #[inline(never)]
 fn end_values(request: &mut Request<'_>, buffers: &mut Buffers<'_>) {
     let values = std::mem::take(request.extensions_mut());
-    if !buffers.context.on_response.is_empty() {
+    if buffers.context.on_response.is_some() {
         buffers.values = values;
         return;
     }
@@ -258,9 +258,9 @@ fn respond<S: Stream>(
     if response.status.is_informational() {
         response = not_final(&response, buffers);
     }
-    if !context.on_response.is_empty() {
-        let fields = Fields::Read(asked.head, asked.fields);
-        on_response::pass_answer(&link.caller(), asked.told(), fields, &mut response, buffers);
+    if let Some(functions) = &context.on_response {
+        let known = (asked.told(), Fields::Read(asked.head, asked.fields));
+        on_response::pass_answer(&**functions, &link.caller(), known, &mut response, buffers);
     }
     // Requests that came before the stop are answered, pipelined ones too.
     let persistence = match persistence {
@@ -448,9 +448,9 @@ fn respond_and_close<S: Stream>(
 ) -> Next {
     let record = Record::of(told, link.peer, &link.transport, buffers);
     let mut response = refusal.into_response();
-    if !buffers.context.on_response.is_empty() {
-        let fields = Fields::Unread(told.head());
-        on_response::pass(&link.caller(), told, fields, &mut response, buffers);
+    if let Some(functions) = &buffers.context.on_response {
+        let known = (told, Fields::Unread(told.head()));
+        on_response::pass(&**functions, &link.caller(), known, &mut response, buffers);
     }
     response::write_refusal(&response, told, record, buffers);
     sending(After::Close)

@@ -1,27 +1,26 @@
-//! Lets the program change the head of each response before it is written: `ServerBuilder::on_response`. A panic of the program
-//! costs its changes and nothing else. Knows what is known of the request, and no transport. `exchange` calls it for each answer,
-//! if the program has asked for it.
+//! Passes each response to the program's functions before its head is written, if there are any. Knows what is known of the request,
+//! and no transport. `exchange` calls it.
 
-use ::http::{Extensions, Method};
+use ::http::Method;
 
 use super::asked::Told;
 use super::link::Caller;
 use super::log_lines;
 use super::request::READERS_BUSY;
-use crate::handler_call::{self, Fault};
 use crate::http::content::Content;
 use crate::http::into_response::IntoResponse;
 use crate::http::response::{Payload, Response};
-use crate::http::seen::{Fields, ResponseHead, Seen, SeenRoute};
+use crate::http::seen::Fields;
 use crate::server::buffers::Buffers;
+use crate::server::on_response::{OnResponse, Passing};
 
 /// Passes the response to a request whose head was read, and what is to be sent instead if its reader has no place. So the program
 /// never sees a response that does not leave.
 #[inline(never)]
 pub(crate) fn pass_answer(
+    functions: &dyn OnResponse,
     caller: &Caller,
-    told: Told<'_>,
-    fields: Fields<'_>,
+    (told, fields): (Told<'_>, Fields<'_>),
     response: &mut Response,
     buffers: &mut Buffers<'_>,
 ) {
@@ -29,7 +28,7 @@ pub(crate) fn pass_answer(
         log_lines::refusal(caller.peer, READERS_BUSY, buffers);
         *response = READERS_BUSY.into_response();
     }
-    pass(caller, told, fields, response, buffers);
+    pass(functions, caller, (told, fields), response, buffers);
 }
 
 /// Whether the response's reader will be read.
@@ -40,42 +39,30 @@ fn needs_reader(response: &Response, method: &Method) -> bool {
         && response.body.length() != Some(0)
 }
 
-/// Passes a response to the program's functions, one after the other.
+/// Passes a response. While the functions run, the worker counts as inside a handler, so that others go on if they block.
 #[inline(never)]
 pub(crate) fn pass(
+    functions: &dyn OnResponse,
     caller: &Caller,
-    told: Told<'_>,
-    fields: Fields<'_>,
+    (told, fields): (Told<'_>, Fields<'_>),
     response: &mut Response,
     buffers: &mut Buffers<'_>,
 ) {
-    let context = buffers.context;
-    let values = std::mem::take(&mut buffers.values);
     let (method, path) = told.method_and_path();
-    let (peer, client) = (Some(caller.peer), caller.client.as_deref());
-    let find = || context.router.routes.route(path?);
-    let route = SeenRoute::Find(&find);
-    let seen = Seen { method: method.clone(), path, route, fields, peer, client, extensions: &values };
+    let passing = Passing {
+        method,
+        path,
+        fields,
+        peer: caller.peer,
+        client: caller.client.as_deref(),
+        values: std::mem::take(&mut buffers.values),
+        routes: &buffers.context.router.routes,
+        log_limiter: &buffers.context.log_limiter,
+        now: buffers.now(),
+    };
     let began = buffers.look();
     buffers.enter_handler(None);
-    for change in &context.on_response {
-        let before = response.copy_of_head();
-        let done =
-            handler_call::run("a panic in on_response", || change(&seen, &mut ResponseHead::of(response)));
-        if done.is_none() {
-            response.restore_head(before);
-        }
-    }
-    // The faults tell what went wrong.
-    let _: Option<()> = handler_call::run("a panic in on_response", || drop::<Extensions>(values));
+    functions.pass(passing, response);
     let took = buffers.look().saturating_sub(began);
     buffers.leave_handler(None, took);
-    if handler_call::went_wrong() {
-        // What could be read of them is ASCII.
-        let method = method.as_ref().map_or("-", Method::as_str);
-        let path = path.map_or("-".into(), String::from_utf8_lossy);
-        for Fault { what, text } in handler_call::faults() {
-            context.log_fault(what, buffers.now(), format_args!("on_response for {method} {path} {text}"));
-        }
-    }
 }

@@ -165,7 +165,7 @@ impl World {
             access_log: true,
             credential_names: CredentialNames::new(&[]).unwrap(),
             field_names: FieldNames::LowerCase,
-            on_response: Vec::new(),
+            on_response: None,
             stopping: Stopping::default(),
             stopped: AtomicBool::new(false),
         };
