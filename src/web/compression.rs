@@ -17,6 +17,7 @@ use super::accept_encoding::{Accepted, Coding};
 use super::conditional::{names, Comparison};
 use super::content_type::is_compressible;
 use super::vary;
+use crate::http::layer::{Layer, Next};
 use crate::http::request::Request;
 use crate::http::response::{Payload, Response};
 
@@ -27,13 +28,9 @@ const PIECE_BYTES: usize = 16 * 1024;
 ///
 /// ```
 /// use lockgate::web::Compression;
-/// use lockgate::{Request, Response, Router};
+/// use lockgate::{Request, Router};
 ///
-/// let compression = Compression::new();
-/// let router = Router::new().get("/log", move |request: &mut Request| {
-///     let response = Response::text("21.5 °C\n".repeat(1_000));
-///     compression.apply(request, response)
-/// });
+/// let router = Router::new().get("/log", |_: &mut Request| "21.5 °C\n".repeat(1_000)).with(Compression::new());
 /// let response = router.call(&mut Request::get("/log").with_header("accept-encoding", "gzip"));
 /// assert_eq!(response.header("content-encoding").unwrap(), "gzip");
 /// assert!(response.into_bytes().unwrap().len() < 100);
@@ -93,7 +90,7 @@ impl Compression {
         self
     }
 
-    /// Compresses a response, or returns it as it is.
+    /// Compresses a response, or returns it as it is, for a single handler.
     pub fn apply(&self, request: &Request<'_>, mut response: Response) -> Response {
         if response.status == StatusCode::NOT_MODIFIED {
             return not_modified(request, response);
@@ -184,6 +181,13 @@ impl Compression {
         let more = |taken| (taken < self.most_streams).then_some(taken + 1);
         self.streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
         Some(Place(self.streams.clone()))
+    }
+}
+
+impl Layer for Compression {
+    fn call(&self, request: &mut Request<'_>, next: Next<'_>) -> Response {
+        let response = next.run(request);
+        self.apply(request, response)
     }
 }
 

@@ -35,7 +35,7 @@ lockgate: send no Content-Encoding of your own";
         why "An attacker on the way can keep a browser on http:// once it starts there.";
         about "The certificate comes from a public authority, and the answer has no Strict-Transport-Security field. Programs \
             other than browsers ignore that field.";
-        fix "lockgate: Response::with_header(\"strict-transport-security\", \"max-age=31536000\")
+        fix "lockgate: web::SecurityFields::new().hsts([\"NAME\"], Duration::from_secs(31_536_000))
 nginx: add_header Strict-Transport-Security max-age=31536000 always;
 Node: res.setHeader('Strict-Transport-Security', 'max-age=31536000')";
         see "RFC 6797 §6.1";
@@ -43,7 +43,7 @@ Node: res.setHeader('Strict-Transport-Security', 'max-age=31536000')";
         why "Browsers ignore a field that they cannot parse, so it gives no protection.";
         about "The Strict-Transport-Security field has no max-age, or one that is not a number; or there are several such fields \
             that differ.";
-        fix "lockgate: Response::with_header(\"strict-transport-security\", \"max-age=31536000\")
+        fix "lockgate: web::SecurityFields::new().hsts([\"NAME\"], Duration::from_secs(31_536_000))
 nginx: add_header Strict-Transport-Security max-age=31536000 always;
 Node: res.setHeader('Strict-Transport-Security', 'max-age=31536000')";
         see "RFC 6797 §6.1";
