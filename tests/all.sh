@@ -67,10 +67,14 @@ post_quantum() {
     cargo clippy "${with[@]}" --all-targets -- -D warnings &&
         cargo test "${with[@]}" --lib --test post_quantum --test check_net --test handshakes 2>&1 | tee -a "$log"
 }
-# The benchmark is a workspace of its own.
+# The benchmark is a workspace of its own. One test of it starts lockgate's example and
+# what was written like it with others.
 benchmark() {
     local workspace=(--quiet --manifest-path benches/Cargo.toml --target-dir "$target/bench/build")
-    cargo clippy "${workspace[@]}" --all-targets -- -D warnings && cargo test "${workspace[@]}" -p driver 2>&1 | tee -a "$log"
+    cargo clippy "${workspace[@]}" --workspace --all-targets -- -D warnings &&
+        cargo build --quiet --features cli,compression --example gateway &&
+        cargo build "${workspace[@]}" -p rouille-gateway &&
+        cargo test "${workspace[@]}" -p driver -p axum-gateway 2>&1 | tee -a "$log"
 }
 
 quick() {
