@@ -106,7 +106,7 @@ pub mod check;
 #[doc = include_str!("costs.md")]
 pub mod costs {
     #[allow(unused_imports)]
-    use crate::{Limits, Request, Response};
+    use crate::{Limits, Request, Response, Router};
 }
 #[cfg(feature = "device")]
 mod device;
@@ -159,7 +159,7 @@ pub use limits::Limits;
 pub use live::{Event, Feed, FeedBuilder, FeedLog, Published};
 pub use redirect::HttpCredentials;
 pub use router::openapi::{OpenApi, Operation};
-pub use router::Router;
+pub use router::{Route, Router};
 pub use server::bound::Server;
 pub use server::builder::ServerBuilder;
 pub use server::handle::{Handle, Running};

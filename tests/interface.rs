@@ -9,7 +9,7 @@ use lockgate::web::{
 use lockgate::{
     BodyFault, Certificate, Chain, ClientAuth, ClientIdentity, Error, Event, Expiry, Feed, FeedBuilder,
     FeedLog, FieldNames, Finding, Handle, Health, HttpCredentials, Identity, IdentityFault, IdentityHealth,
-    Json, Limits, ParameterFault, Problem, Published, Response, ResponseBody, Router, Running, Server,
+    Json, Limits, ParameterFault, Problem, Published, Response, ResponseBody, Route, Router, Running, Server,
     ServerBuilder, Severity,
 };
 
@@ -59,6 +59,7 @@ fn values_can_be_compared_and_copied() {
     is_compared::<Limits>();
     is_compared::<ParameterFault>();
     is_compared::<Problem>();
+    is_compared::<Route>();
     is_compared::<Severity>();
 }
 

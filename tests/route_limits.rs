@@ -155,3 +155,76 @@ fn a_streamed_response_counts_until_it_is_sent() {
         assert!(std::time::Instant::now() < deadline);
     }
 }
+
+/// A JSON array of so many bytes.
+fn json(size: usize) -> Vec<u8> {
+    let mut json = vec![b' '; size];
+    json[0] = b'[';
+    json[size - 1] = b']';
+    json
+}
+
+fn post_json(path: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+#[test]
+fn json_has_a_limit_of_its_own_whatever_bodies_may_have() {
+    let read = |request: &mut Request| request.json::<Vec<u8>>().map(|list| list.len().to_string());
+    let up_to = |most| {
+        move |request: &mut Request| request.json_up_to::<Vec<u8>>(most).map(|list| list.len().to_string())
+    };
+    let large = Router::new().post("/large", up_to(3 << 20));
+    let tiny = Router::new().post("/tiny", up_to(10));
+    let router =
+        Router::new().post("/", read).post("/image", length).merge(large).merge(tiny).body_bytes(8 << 20);
+    let serving = serve(router);
+    for (path, size, status) in [
+        ("/", 1 << 20, 200),
+        ("/", (1 << 20) + 1, 413),
+        ("/image", 2 << 20, 200),
+        ("/large", 3 << 20, 200),
+        ("/large", (3 << 20) + 1, 413),
+        ("/tiny", 10, 200),
+        ("/tiny", 11, 413),
+    ] {
+        let mut client = serving.connect();
+        let _ = client.try_send(&post_json(path, &json(size)));
+        let reply = client.reply();
+        assert_eq!(reply.status, status, "{path} {size}");
+        if status == 413 {
+            let detail = reply.problem()["detail"].to_string();
+            assert!(detail.contains("json_up_to"), "{detail}");
+        }
+    }
+    // In chunks, where no length says it before.
+    let mut client = serving.connect();
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let _ = client.try_send(&[head.as_bytes(), &chunked(&json((1 << 20) + 1), 50_000)].concat());
+    assert_eq!(client.reply().status, 413);
+}
+
+#[test]
+fn what_json_collects_counts_in_the_memory_for_bodies() {
+    let read = |request: &mut Request| request.json::<Vec<u8>>().map(|list| list.len().to_string());
+    let router = Router::new().post("/", read).post("/image", length).body_bytes(8 << 20);
+    let serving = serve_within(router, |limits| limits.body_memory_bytes = 400_000);
+    for _ in 0..2 {
+        let mut client = serving.connect();
+        let _ = client.try_send(&post_json("/", &json(900_000)));
+        let reply = client.reply();
+        assert_eq!((reply.status, reply.field("retry-after")), (503, Some("1")));
+        client.wait_for_limit("body_memory_bytes");
+        // It is given back with the handler's end. What a handler does not keep counts for nothing.
+        let mut client = serving.connect();
+        client.send(post_json("/", &json(150_000)));
+        assert_eq!(client.reply().status, 200);
+        let mut client = serving.connect();
+        client.send(post_json("/image", &json(900_000)));
+        assert_eq!(client.reply().text(), "900000");
+    }
+}

@@ -11,12 +11,20 @@ use crate::escape;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BodyFault {
-    /// The body is over [`Limits::body_bytes`](crate::Limits::body_bytes), or over the limit of what reads it, such as
-    /// [`Request::json`](crate::Request::json): 413.
+    /// The body is over [`Limits::body_bytes`](crate::Limits::body_bytes) or [`Router::body_bytes`](crate::Router::body_bytes), or
+    /// over the limit of what reads it, such as an [`Upload`](crate::web::Upload): 413.
     TooLarge {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// The body is larger than what [`Request::json`](crate::Request::json), [`text`](crate::Request::text) or
+    /// [`form`](crate::Request::form) reads into memory: 413.
+    TooLargeForText {
+        /// The limit, in bytes: 1 MiB, or that of [`json_up_to`](crate::Request::json_up_to).
+        limit: u64,
+    },
+    /// The memory for bodies ([`Limits::body_memory_bytes`](crate::Limits::body_memory_bytes)) is taken: 503 with `Retry-After`.
+    MemoryBusy,
     /// The body did not arrive in time: 408.
     TimedOut {
         /// [`Limits::body_timeout`](crate::Limits::body_timeout), before the minimum rate's allowance.
@@ -63,6 +71,14 @@ impl fmt::Display for Raw<'_, BodyFault> {
             BodyFault::TooLarge { limit } => {
                 write!(f, "the body is larger than the {limit} bytes accepted here")
             }
+            BodyFault::TooLargeForText { limit } => {
+                write!(
+                    f,
+                    "the body is larger than the {limit} bytes that are read into memory here; json_up_to and text_up_to take \
+                     another limit"
+                )
+            }
+            BodyFault::MemoryBusy => f.write_str("too many bodies are being received; try again"),
             BodyFault::TimedOut { limit } => {
                 write!(f, "the body did not arrive within {} s", limit.as_secs())
             }

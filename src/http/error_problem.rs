@@ -1,7 +1,7 @@
 //! What a client is told of an error, and what only the log is. Knows errors and problems; responses are made of errors by it, and
 //! `?` calls it in handlers.
 
-use ::http::header::{ACCEPT, ACCEPT_ENCODING};
+use ::http::header::{ACCEPT, ACCEPT_ENCODING, RETRY_AFTER};
 use ::http::{HeaderValue, StatusCode};
 
 use super::problem::Problem;
@@ -43,6 +43,11 @@ impl From<Error> for Problem {
                 log::debug!("a request's body could not be read: {source}");
                 return Problem::new(StatusCode::BAD_REQUEST).detail("the body could not be read");
             }
+            Error::Body(BodyFault::MemoryBusy) => {
+                return Problem::new(StatusCode::SERVICE_UNAVAILABLE)
+                    .detail(error.to_string())
+                    .with_field(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
             Error::Body(fault) => of_body(fault),
             Error::Answer { status, .. } => *status,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -70,7 +75,7 @@ impl From<Error> for Problem {
 
 fn of_body(fault: &BodyFault) -> StatusCode {
     match fault {
-        BodyFault::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyFault::TooLarge { .. } | BodyFault::TooLargeForText { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         BodyFault::TimedOut { .. } => StatusCode::REQUEST_TIMEOUT,
         BodyFault::MediaType | BodyFault::Charset | BodyFault::ContentCoding => {
             StatusCode::UNSUPPORTED_MEDIA_TYPE

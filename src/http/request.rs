@@ -410,22 +410,11 @@ impl<'a> Request<'a> {
 
     /// All of the body that has not been read yet, if it has no more than `most` bytes; borrowed where it is in memory.
     pub(crate) fn rest_of_body(&mut self, most: u64) -> Result<Cow<'_, [u8]>, Error> {
-        let bytes = match &mut self.body {
-            Body::Buffered { bytes, read } => {
-                let start = std::mem::replace(read, bytes.len());
-                Cow::Borrowed(bytes.get(start..).unwrap_or_default())
-            }
-            body => {
-                let mut bytes = Vec::new();
-                // One more tells that there are more.
-                body.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-                Cow::Owned(bytes)
-            }
+        let promised = match self.line.body {
+            BodyLength::Fixed(length) => length,
+            BodyLength::Chunked => 0,
         };
-        if bytes.len() as u64 > most {
-            return Err(Error::Body(BodyFault::TooLarge { limit: most }));
-        }
-        Ok(bytes)
+        self.body.read_text(most, promised).map_err(Error::Body)
     }
 
     /// Refuses a coded body, because nothing here decodes it.
@@ -537,6 +526,11 @@ mod tests {
         impl Read for Late {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
                 Err(BodyFault::TooLarge { limit: 5 }.into())
+            }
+        }
+        impl crate::http::body::Source for Late {
+            fn cover(&mut self, _: usize) -> bool {
+                true
             }
         }
         let mut late = Late;

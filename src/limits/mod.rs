@@ -107,7 +107,8 @@ pub struct Limits {
     /// A body of up to this many bytes is received before the handler is called, and holds no worker meanwhile. The handler
     /// reads a larger body as it comes. Defaults to 64 KiB.
     pub body_buffer_bytes: usize,
-    /// Memory for the bodies that are being received on all connections together, in bytes. A request whose body would exceed
+    /// Memory for the bodies that are being received on all connections together, in bytes, those that
+    /// [`Request::json`](crate::Request::json) and [`Request::form`](crate::Request::form) collect among them. A request whose body would exceed
     /// it gets 503 with `Retry-After`. Defaults to 32 MiB.
     pub body_memory_bytes: usize,
     /// Handlers that may read bodies larger than [`body_buffer_bytes`](Limits::body_buffer_bytes) at the same time. The bound

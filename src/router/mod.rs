@@ -4,6 +4,7 @@
 mod answer;
 pub(crate) mod call;
 mod endpoint;
+mod listed;
 pub(crate) mod openapi;
 pub(crate) mod routes;
 mod scope;
@@ -28,6 +29,7 @@ use crate::limits::limit::Limit;
 use crate::limits::route::Gate;
 use crate::limits::timer_fault;
 use endpoint::Stored;
+pub use listed::Route;
 use openapi::OpenApi;
 use routes::{Found, Matched, Routes};
 
@@ -386,6 +388,27 @@ impl Router {
     /// Keeps the first fault.
     fn note(&mut self, route: &str, fault: &'static str) {
         self.fault.get_or_insert_with(|| Error::Route { route: route.to_string(), fault });
+    }
+
+    /// All routes, in the order in which they were declared, those of nested and merged routers among them.
+    ///
+    /// ```
+    /// use lockgate::{Request, Router};
+    ///
+    /// let api = Router::new().get("/{id}", |_: &mut Request| "one").post("/", |_: &mut Request| "new");
+    /// let router = Router::new().get("/", |_: &mut Request| "page").nest("/api/sensors", api);
+    /// let routes: Vec<_> =
+    ///     router.routes().iter().map(|route| format!("{} {}", route.method().unwrap(), route.pattern())).collect();
+    /// assert_eq!(routes, ["GET /", "GET /api/sensors/{id}", "POST /api/sensors"]);
+    /// ```
+    ///
+    /// Fallbacks, and what the router answers by itself, are not among them.
+    pub fn routes(&self) -> Vec<Route> {
+        let listed = |(method, pattern): (Option<&Method>, &str)| Route {
+            method: method.cloned(),
+            pattern: pattern.to_string(),
+        };
+        self.routes.declared().into_iter().map(listed).collect()
     }
 
     /// The first pattern that cannot be served, if there is one.

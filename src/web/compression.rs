@@ -311,6 +311,22 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_compresses_what_it_is_around_and_drops_the_body_of_a_head_after_it() {
+        let router = crate::Router::new().with(Compression::new()).get("/", |_: &mut Request<'_>| long());
+        let call = |method| {
+            router.call(&mut Request::new(method, "/").with_header("accept-encoding", "gzip")).into_parts()
+        };
+        for (method, expected) in [(Method::GET, &*"a long text ".repeat(200)), (Method::HEAD, "")] {
+            let (_, fields, mut body) = call(method.clone());
+            assert_eq!(fields["content-encoding"], "gzip", "{method}");
+            let mut coded = Vec::new();
+            body.read_to_end(&mut coded).unwrap();
+            let text = if method == Method::HEAD { coded } else { plain(&coded) };
+            assert_eq!(text, expected.as_bytes(), "{method}");
+        }
+    }
+
+    #[test]
     fn only_what_may_be_compressed_is() {
         for (response, expected) in [
             (long(), Some("gzip")),

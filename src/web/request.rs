@@ -141,8 +141,8 @@ impl Request<'_> {
     /// # Errors
     /// [`Error::Body`]: 415 when `Content-Type` is not JSON's or is missing (with `Accept: application/json`), or names another charset than
     /// UTF-8; 413 over 1 MiB, whatever the server takes otherwise ([`json_up_to`](Request::json_up_to) has another limit); 400 when the body is not JSON; 422 when it is JSON of another shape, with a pointer to the value at fault in `errors` (to
-    /// one around it when serde reads in two steps: for `flatten`, and enums that are untagged or have their tag inside); and the errors
-    /// of [`bytes`](Request::bytes).
+    /// one around it when serde reads in two steps: for `flatten`, and enums that are untagged or have their tag inside); 503 when
+    /// the [memory for bodies](crate::Limits::body_memory_bytes) is taken; and the errors of [`bytes`](Request::bytes).
     pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         json::read(self, json::MOST_BODY_BYTES)
     }
@@ -292,7 +292,7 @@ impl Request<'_> {
     ///
     /// # Errors
     /// [`Error::Answer`]: 415 when `Content-Type` is another, is missing, or names another charset than UTF-8; 413 with more than 1,000
-    /// fields; 422 when the form is not what the type asks for, with a pointer to the field in `errors` where it is known. [`Error::Body`] as [`bytes`](Request::bytes), and 413 over 1 MiB.
+    /// fields; 422 when the form is not what the type asks for, with a pointer to the field in `errors` where it is known. [`Error::Body`] as [`bytes`](Request::bytes), and as for [`json`](Request::json) 413 over [`Router::text_bytes`](crate::Router::text_bytes).
     pub fn form<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         form::read(self)
     }

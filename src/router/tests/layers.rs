@@ -179,6 +179,31 @@ fn a_type_with_settings_is_a_layer() {
 }
 
 #[test]
+fn each_route_has_a_number_of_its_own_through_layers_and_so_has_the_404() {
+    let pass = |request: &mut Request<'_>, next: Next<'_>| next.run(request);
+    let inner = Router::new()
+        .get("/slow", |_: &mut Request| "slow")
+        .post("/slow", |_: &mut Request| "post")
+        .with(pass);
+    let router = Router::new().get("/quick", |_: &mut Request| "quick").nest("/in", inner).with(pass);
+    let number = |method: Method, path: &str| match router.routes.find(&method, path.as_bytes()) {
+        Found::Call(matched) => matched.call.index(),
+        Found::Answer(_) | Found::Refused(_) => panic!("{path} is not called"),
+    };
+    let all = [
+        number(Method::GET, "/quick"),
+        number(Method::GET, "/in/slow"),
+        number(Method::POST, "/in/slow"),
+        number(Method::GET, "/in/none"),
+        number(Method::GET, "/none"),
+    ];
+    assert!(all.iter().all(|one| all.iter().filter(|other| one == *other).count() == 1), "{all:?}");
+    assert!(all.iter().all(|number| *number < router.routes.handlers()), "{all:?}");
+    assert_eq!(number(Method::HEAD, "/quick"), number(Method::GET, "/quick"));
+    assert_eq!(number(Method::PUT, "/in/slow"), number(Method::GET, "/in/none"), "a 405 is no handler's");
+}
+
+#[test]
 fn without_a_server_a_request_may_have_an_address() {
     let router =
         Router::new().get("/", |request: &mut Request| request.peer().map(|peer| peer.ip().to_string()));

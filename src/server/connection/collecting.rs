@@ -20,7 +20,7 @@ use crate::server::turn::Idle;
 /// How many bytes of a body are read at a time. Memory is taken only for received bytes.
 const STEP_BYTES: usize = 16 * 1024;
 
-const MEMORY_BUSY: Refusal = Refusal::over(
+pub(super) const MEMORY_BUSY: Refusal = Refusal::over(
     Limit::BodyMemoryBytes,
     StatusCode::SERVICE_UNAVAILABLE,
     "too many bodies are being received; try again",
@@ -32,7 +32,7 @@ pub(crate) struct Collecting {
     pub reader: Reader,
     /// The received part of the body, without framing.
     pub body: Vec<u8>,
-    memory: Share,
+    pub memory: Share,
 }
 
 /// How far a body is collected.

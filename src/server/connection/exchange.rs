@@ -402,6 +402,7 @@ pub(crate) fn answer_streaming<S: Stream>(
         early: io::Cursor::new(collecting.body),
         input,
         fault: None,
+        memory: collecting.memory,
     };
     let response = call(matched, &asked, Body::Streaming(&mut streaming), caller, buffers);
     let finished = streaming.finish();

@@ -6,9 +6,12 @@ use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 use super::body::{refusal_of, Piece, Reader, Received};
+use super::collecting::MEMORY_BUSY;
 use super::transport::{Flushed, Stream, Transport};
 use crate::error::BodyFault;
+use crate::http::body::Source;
 use crate::http::Refusal;
+use crate::limits::body_memory::Share;
 use crate::server::context::Context;
 use crate::server::input::Input;
 use crate::server::scheduler::Scheduler;
@@ -25,6 +28,8 @@ pub(crate) struct Streaming<'a, S: Stream> {
     /// Bytes of the connection that are not decoded yet.
     pub input: &'a mut Input,
     pub fault: Option<Refusal>,
+    /// For what came early, and for what the handler keeps of the body.
+    pub memory: Share,
 }
 
 /// How the reading of a body has ended.
@@ -106,6 +111,16 @@ impl<S: Stream> Streaming<'_, S> {
         let signals = self.scheduler.await_signals(self.key, now + left);
         self.transport.begin_turn(signals.readable, signals.hung_up);
         Ok(())
+    }
+}
+
+impl<S: Stream> Source for Streaming<'_, S> {
+    fn cover(&mut self, bytes: usize) -> bool {
+        let covers = self.memory.cover(self.early.get_ref().capacity() + bytes);
+        if !covers {
+            self.fault = Some(MEMORY_BUSY);
+        }
+        covers
     }
 }
 
