@@ -27,6 +27,11 @@ pub fn event(input: &[u8]) {
     crate::live::properties::hold(input);
 }
 
+/// See `web::json`.
+pub fn json(input: &[u8]) {
+    crate::web::json::properties::hold(input);
+}
+
 /// See `web::multipart`.
 pub fn multipart(input: &[u8]) {
     crate::web::multipart::properties::hold(input);

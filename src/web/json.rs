@@ -148,40 +148,110 @@ fn written(levels: &[Level<'_>]) -> String {
     pointer
 }
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    pub(super) type Shape = BTreeMap<String, BTreeMap<String, Vec<u8>>>;
+
+    /// Any body is read, or refused with a pointer that is one.
+    pub(crate) fn hold(body: &[u8]) {
+        let request = Request::post("/").with_header("content-type", "application/json");
+        if let Err(Error::Body(BodyFault::JsonShape { pointer, .. })) =
+            request.with_body(body).json_up_to::<Shape>(u64::MAX)
+        {
+            assert!(pointer.is_empty() || pointer.starts_with('/') && pointer.len() <= MOST_BYTES);
+            assert!(pointer.split('~').skip(1).all(|after| after.starts_with(['0', '1'])), "{pointer}");
+        }
+        for end in 0..=body.len().min(300) + 1 {
+            pointer(body, end);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::{json, Value};
+
+    use super::properties::{hold, Shape};
     use super::*;
 
     #[test]
     fn any_text_has_a_pointer_at_any_byte() {
         let deep = "[{\"a\":".repeat(300);
         for text in [
-            r#"{"a\\":[1,{"~/":"}]\""}],"b":{}}"#,
+            r#"{"a\":[1,{"~/":"}]\""}],"b":{}}"#,
             "]]}}{{[[",
-            r#"["#,
+            "[",
             r#"{""#,
             r#"{"\"#,
             r#"{"\ud800":1}"#,
             "{1:2}",
+            r#"{"~/~0": 1}"#,
             &deep,
         ] {
-            for end in 0..=text.len() + 1 {
-                let pointer = pointer(text.as_bytes(), end);
-                assert!(
-                    pointer.is_empty() || pointer.starts_with('/') && pointer.len() <= MOST_BYTES,
-                    "{pointer}"
-                );
-            }
+            hold(text.as_bytes());
         }
         let text = br#"{"a\\":[1,{"~/":"}]\""}],"b":{}}"#;
-        let ends: Vec<_> =
-            text.iter().enumerate().filter(|(_, byte)| b":,}]".contains(byte)).map(|(at, _)| at).collect();
-        let pointers: Vec<_> = ends.into_iter().map(|end| pointer(text, end)).collect();
+        let ends = (0..text.len()).filter(|&at| b":,}]".contains(&text[at]));
+        let pointers: Vec<_> = ends.map(|end| pointer(text, end)).collect();
         assert_eq!(pointers.first().unwrap(), "/a\\");
-        assert!(
-            pointers.contains(&"/a\\/0".to_string()) && pointers.contains(&"/a\\/1/~0~1".to_string()),
-            "{pointers:?}"
-        );
+        for expected in ["/a\\/0", "/a\\/1/~0~1"] {
+            assert!(pointers.iter().any(|pointer| pointer == expected), "{pointers:?}");
+        }
         assert_eq!(pointer(text, text.len()), "");
+    }
+
+    /// A value down to so many levels, from the bits of a number.
+    fn value(bits: &mut u64, levels: u32) -> Value {
+        let mut next = |below: u64| {
+            *bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (*bits >> 33) % below
+        };
+        let (kind, count) = (if levels == 0 { next(6) } else { next(16) }, next(4));
+        match kind {
+            0 => json!(300),
+            1 => json!(-1.5),
+            2 => json!("]}\"[{,:"),
+            3 => Value::Null,
+            4..=7 => json!(next(256)),
+            8..=11 => (0..count).map(|_| value(bits, levels - 1)).collect(),
+            _ => (0..count).map(|key| (format!("{key}/~\"\n"), value(bits, levels - 1))).collect(),
+        }
+    }
+
+    /// The first value that is not what `Shape` asks for.
+    fn first_fault(value: &Value, level: u32) -> Option<String> {
+        let below = |step: String, value| first_fault(value, level + 1).map(|rest| format!("/{step}{rest}"));
+        match (level, value) {
+            (0 | 1, Value::Object(members)) => members
+                .iter()
+                .find_map(|(name, value)| below(name.replace('~', "~0").replace('/', "~1"), value)),
+            (2, Value::Array(list)) => {
+                list.iter().enumerate().find_map(|(index, value)| below(index.to_string(), value))
+            }
+            (3, value) if value.as_u64().is_some_and(|number| number < 256) => None,
+            _ => Some(String::new()),
+        }
+    }
+
+    #[test]
+    fn the_pointer_leads_to_the_first_value_at_fault() {
+        let mut faults = 0;
+        for seed in 0..20_000 {
+            let value = value(&mut { seed }, 4);
+            let text = if seed % 2 == 0 { value.to_string() } else { format!("{value:#}") };
+            let request = Request::post("/").with_header("content-type", "application/json");
+            let found = match request.with_body(text.clone()).json::<Shape>() {
+                Ok(_) => None,
+                Err(Error::Body(BodyFault::JsonShape { pointer, .. })) => Some(pointer),
+                Err(error) => panic!("{error}: {text}"),
+            };
+            assert_eq!(found, first_fault(&value, 0), "{text}");
+            faults += usize::from(found.is_some_and(|pointer| pointer.matches('/').count() > 2));
+        }
+        assert!(faults > 100, "{faults}");
     }
 }

@@ -21,7 +21,7 @@ mod fetch_metadata;
 mod files;
 mod form;
 mod form_fault;
-mod json;
+pub(crate) mod json;
 mod media_type;
 pub(crate) mod multipart;
 mod open_below;
