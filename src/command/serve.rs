@@ -99,7 +99,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             pairs.fold(builder, |builder, (cert, key)| builder.add_pem_files(cert, key)).bind()?
         }
     };
-    if let Some(shortage) = shortage_here(&arguments.limits, server.handle().health().most_connections) {
+    if let Some(shortage) = shortage_here(&arguments.limits, server.connections()) {
         log::warn!("{shortage} (--connections)");
     }
     let port = server.local_addr().port();
