@@ -48,7 +48,8 @@ const ALLOW_PRIVATE_NETWORK: HeaderName = HeaderName::from_static("access-contro
 ///
 /// A preflight (`OPTIONS` with `Origin` and `Access-Control-Request-Method`) from a named origin is answered at once, with
 /// 204: no handler and no layer further inside sees it, so put this layer around the one that asks for a login, because
-/// browsers send no credentials with a preflight. All other requests go on. The origin is not a guard: a request from an
+/// browsers send no credentials with a preflight. The answer also lets pages of the origin reach a private address (Private
+/// Network Access), for which older versions of Chrome ask here. All other requests go on. The origin is not a guard: a request from an
 /// origin that is not named is answered too, and the browser keeps the answer from the page.
 /// [`FetchMetadata`](super::FetchMetadata) keeps such requests out.
 ///
