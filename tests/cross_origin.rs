@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockgate::web::{Cors, FetchMetadata, SecurityFields};
-use lockgate::{IntoResponse, Limits, Next, Request, Response, Router, Server, StatusCode};
+use lockgate::{IntoResponse, Limits, Method, Next, Request, Response, Router, Server, StatusCode};
 
 use support::{get, identity, serve_as, Gate, Reply, Serving, Shape};
 
@@ -198,4 +198,29 @@ fn what_a_page_of_another_origin_may_not_do_comes_to_no_handler() {
     let reply = ask(&serving, "POST /reboot", &trusted);
     assert_eq!((reply.status, count.load(Ordering::SeqCst)), (200, 2));
     assert_readable(&reply, APP);
+}
+
+/// What is open to one origin need not be open to another.
+#[test]
+fn a_nested_router_has_its_own_origins() {
+    const OTHER: &str = "https://other.example";
+    let api = Router::new().with(Cors::new([APP]).unwrap()).get("/state", |_: &mut Request| "on");
+    let open = Router::new().with(Cors::public()).get("/open", |_: &mut Request| "open");
+    let router = Router::new().get("/", |_: &mut Request| "page").nest("/api", api).merge(open);
+    let allowed = |method: Method, path: &str, origin: &str| {
+        let request = Request::new(method, path).with_header("origin", origin);
+        let response = router.call(&mut request.with_header("access-control-request-method", "GET"));
+        response.header("access-control-allow-origin").map(|origin| origin.to_str().unwrap().to_string())
+    };
+    let some = |origin: &str| Some(origin.to_string());
+    for method in [Method::OPTIONS, Method::GET] {
+        for path in ["/api/state", "/api/none"] {
+            assert_eq!(allowed(method.clone(), path, APP), some(APP), "{method} {path}");
+            assert_eq!(allowed(method.clone(), path, OTHER), None, "{method} {path}");
+        }
+        for origin in [APP, OTHER, "null"] {
+            assert_eq!(allowed(method.clone(), "/open", origin), some("*"), "{method}");
+            assert_eq!(allowed(method.clone(), "/", origin), None, "{method}");
+        }
+    }
 }
