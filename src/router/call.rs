@@ -1,9 +1,13 @@
 //! The call of what the router has found for a request: a handler, or an answer without one, with what its router has around it.
 //! Knows requests and responses. The server calls it, and so does a call without a server.
 
+use std::sync::Arc;
+
 use super::answer::Answer;
 use super::endpoint::Endpoint;
-use super::scope::Around;
+use super::scope::{Around, Inside};
+use super::tree::Methods;
+use crate::http::params::Route;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::Refusal;
@@ -15,9 +19,11 @@ pub(crate) struct Call<'r> {
     pub(super) endpoint: &'r Endpoint,
     /// What is around it, if the router has scopes, and the number of its scope there.
     pub(super) around: Option<&'r dyn Around>,
-    pub(super) scope: usize,
+    pub(super) scope: u32,
     /// What answers in the place of the endpoint's handler.
-    pub(super) answer: Option<Answer<'r>>,
+    pub(super) answer: Option<Answer>,
+    /// The methods of the path's route, if one has it.
+    pub(super) methods: Option<&'r Methods>,
 }
 
 impl<'r> Call<'r> {
@@ -30,6 +36,12 @@ impl<'r> Call<'r> {
     /// Whether only layers are called, because no route serves the request. They get no body.
     pub(crate) fn is_without_handler(&self) -> bool {
         self.answer.is_some()
+    }
+
+    /// The route of the path, if one has it.
+    #[inline(always)]
+    pub(crate) fn route(&self) -> Option<&'r Arc<Route>> {
+        self.methods.map(|methods| &methods.route)
     }
 
     /// The limits of its router, if that has any.
@@ -48,7 +60,11 @@ impl<'r> Call<'r> {
         match self.around {
             None => self.endpoint.call(request),
             Some(around) => {
-                around.run(self.scope, self.endpoint, self.answer, request).unwrap_or_else(refuse)
+                let inside = match self.answer {
+                    None => Inside::Handler(self.endpoint),
+                    Some(answer) => Inside::Answer(answer, self.methods),
+                };
+                around.run(self.scope, inside, request).unwrap_or_else(refuse)
             }
         }
     }

@@ -436,10 +436,10 @@ impl Router {
         fault: &mut dyn FnMut(&'static str, String),
     ) -> Response {
         match self.routes.find(&request.method().clone(), request.raw_path()) {
-            Found::Call(Matched { call, route, values, path }) => {
+            Found::Call(Matched { call, values, path }) => {
                 let path = path.into_owned();
                 request.set_path(path);
-                let route = route.map_or(OnRoute::None, |route| OnRoute::Shared(route.clone()));
+                let route = call.route().map_or(OnRoute::None, |route| OnRoute::Shared(route.clone()));
                 request.set_params(Params { route, values });
                 let response = call.run(request, Refusal::into_response);
                 for Fault { what, text } in handler_call::faults() {

@@ -1,5 +1,7 @@
 //! Properties that hold for any routes and any requests. An input consists of lines: `+METHOD pattern` declares a route, and
-//! `METHOD path` is a request.
+//! `METHOD path` is a request. `nested` reads it as several routers.
+
+mod nested;
 
 use super::routes::is_known;
 use super::*;
@@ -22,6 +24,7 @@ enum Segment<'i> {
 
 pub(crate) fn hold(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
+    nested::hold(text);
     let mut router = Router::new();
     let mut routes = Vec::new();
     for (declares, method, path) in text.split('\n').take(LINES).filter_map(read) {
@@ -109,9 +112,9 @@ fn compare(found: Found<'_, '_>, routes: &[Route<'_>], method: &Method, path: &s
     };
     let expected = at(method).or_else(|| if *method == Method::HEAD { at(&Method::GET) } else { None });
     match (found, expected) {
-        (Found::Call(Matched { call, route, values: spans, .. }), Some(index)) => {
+        (Found::Call(Matched { call, values: spans, .. }), Some(index)) => {
             assert_eq!(call.index(), index);
-            let names = route.map(|route| &*route.names).unwrap_or_default();
+            let names = call.route().map(|route| &*route.names).unwrap_or_default();
             let found: Vec<_> = names.iter().zip(spans).map(|(_, span)| span.of(path.as_bytes())).collect();
             assert_eq!(found, values.iter().map(|value| value.as_bytes()).collect::<Vec<_>>());
         }
@@ -148,7 +151,11 @@ fn properties_hold_of_random_routes() {
         "+GET /{x}",
         "+GET /{*all}",
         "+GET /a/{x}/b",
+        "\n@ /a\n",
+        "\n@ /{p}/a/\n",
+        "\n@ \n",
         "\nGET /",
+        "\nGET /a/a",
         "\nHEAD /a",
         "\nOPTIONS /a",
         "\nPURGE /b/",

@@ -13,7 +13,7 @@ use super::scope::{self, Around, Scope, Scopes, Unserved};
 use super::tree::{Declared, Methods, Node};
 use crate::http::folder::with_slash;
 use crate::http::layer::Layer;
-use crate::http::params::{Route, MOST_PARAMS};
+use crate::http::params::MOST_PARAMS;
 use crate::http::response::Response;
 use crate::http::span::Span;
 use crate::http::target::{self, EncodedSlash, ENCODED_SLASH, SLASH_MARK};
@@ -44,8 +44,6 @@ pub(crate) enum Found<'r, 'p> {
 /// What is called, and what it is told of the path.
 pub(crate) struct Matched<'r, 'p> {
     pub call: Call<'r>,
-    /// The route of the path, if one has it.
-    pub route: Option<&'r Arc<Route>>,
     /// Where in the path the route's parameters stand.
     pub values: [Span; MOST_PARAMS],
     /// The decoded path.
@@ -234,8 +232,9 @@ impl Routes {
         else {
             return self.unserved(method, path, methods, values);
         };
-        let call = Call { endpoint, around: self.around.as_deref(), scope: endpoint.scope, answer: None };
-        Found::Call(Matched { call, route: Some(&methods.route), values, path })
+        let (around, scope) = (self.around.as_deref(), endpoint.scope as u32);
+        let call = Call { endpoint, around, scope, answer: None, methods: Some(methods) };
+        Found::Call(Matched { call, values, path })
     }
 
     /// The pattern of the route that has this path, which is as it came, whatever the method.
@@ -253,10 +252,10 @@ impl Routes {
     /// What answers a path that is not allowed.
     #[inline(never)]
     fn refused<'p>(&self, refusal: Refusal) -> Found<'_, 'p> {
-        match self.call_without_handler(Answer::Refused(refusal), "", None) {
+        match self.call_without_handler(Answer::Refused(self.encoded_slash()), "", None) {
             Some(call) => {
                 let values = [Span::default(); MOST_PARAMS];
-                Found::Call(Matched { call, route: None, values, path: Cow::Borrowed("") })
+                Found::Call(Matched { call, values, path: Cow::Borrowed("") })
             }
             None => Found::Refused(refusal),
         }
@@ -273,10 +272,8 @@ impl Routes {
     ) -> Found<'r, 'p> {
         let answer = self.answer(method, &path, methods);
         match self.call_without_handler(answer, &path, methods) {
-            Some(call) => {
-                Found::Call(Matched { call, route: methods.map(|methods| &methods.route), values, path })
-            }
-            None => Found::Answer(answer.respond(method)),
+            Some(call) => Found::Call(Matched { call, values, path }),
+            None => Found::Answer(answer.respond(method, &[], methods)),
         }
     }
 
@@ -284,23 +281,24 @@ impl Routes {
     #[inline(always)]
     fn call_without_handler<'r>(
         &'r self,
-        answer: Answer<'r>,
+        answer: Answer,
         path: &str,
         methods: Option<&'r Methods>,
     ) -> Option<Call<'r>> {
         let around = self.around.as_deref()?;
         let Unserved { scope, endpoint, is_fallback } = around.unserved(answer, path, methods)?;
-        Some(Call { endpoint, around: Some(around), scope, answer: (!is_fallback).then_some(answer) })
+        let answer = (!is_fallback).then_some(answer);
+        Some(Call { endpoint, around: Some(around), scope, answer, methods })
     }
 
     /// The answer when there is no handler for the path and the method.
-    fn answer<'r>(&self, method: &Method, path: &str, methods: Option<&'r Methods>) -> Answer<'r> {
+    fn answer(&self, method: &Method, path: &str, methods: Option<&Methods>) -> Answer {
         if !is_known(method) && !self.root.any(&|methods| methods.exact(method).is_some()) {
             return Answer::UnknownMethod;
         }
         match methods {
             _ if path == "*" => Answer::Server,
-            Some(methods) => Answer::OtherMethods(methods),
+            Some(_) => Answer::OtherMethods,
             None => Answer::NotFound,
         }
     }
@@ -313,7 +311,7 @@ fn with_slash_at(scope: usize) -> Declared {
 }
 
 /// A pattern behind the prefix of a router. The pattern `/` is the prefix itself.
-fn below(prefix: &str, pattern: &str) -> Box<str> {
+pub(super) fn below(prefix: &str, pattern: &str) -> Box<str> {
     let stem = prefix.strip_suffix('/').unwrap_or(prefix);
     if pattern == "/" {
         prefix.into()

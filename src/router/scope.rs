@@ -27,28 +27,29 @@ const BUSY: Refusal = Refusal::over(
 /// fallbacks does not link what they need.
 pub(crate) trait Around: Send + Sync {
     /// The limits that hold in this scope.
-    fn limits(&self, scope: usize) -> &RouteLimits;
+    fn limits(&self, scope: u32) -> &RouteLimits;
 
-    /// Runs the endpoint's handler, or makes the answer in its place, within the layers and limits of this scope.
-    fn run(
-        &self,
-        scope: usize,
-        endpoint: &Endpoint,
-        answer: Option<Answer<'_>>,
-        request: &mut Request<'_>,
-    ) -> Result<Response, Refusal>;
+    /// Runs what is inside, within the layers and limits of this scope.
+    fn run(&self, scope: u32, inside: Inside<'_>, request: &mut Request<'_>) -> Result<Response, Refusal>;
 
     /// What is called for a request without a handler: `None` if nothing is, so that the answer can be given at once.
-    fn unserved(&self, answer: Answer<'_>, path: &str, methods: Option<&Methods>) -> Option<Unserved<'_>>;
+    fn unserved(&self, answer: Answer, path: &str, methods: Option<&Methods>) -> Option<Unserved<'_>>;
 
     fn scopes(&mut self) -> &mut Vec<Scope>;
 
     fn into_scopes(self: Box<Self>) -> Vec<Scope>;
 }
 
+/// What is inside layers.
+pub(crate) enum Inside<'r> {
+    Handler(&'r Endpoint),
+    /// An answer without a handler, and the methods of the path.
+    Answer(Answer, Option<&'r Methods>),
+}
+
 /// What is called for a request that has no handler.
 pub(crate) struct Unserved<'r> {
-    pub scope: usize,
+    pub scope: u32,
     pub endpoint: &'r Endpoint,
     /// Whether the endpoint is a fallback, and not the answer's place.
     pub is_fallback: bool,
@@ -90,23 +91,21 @@ impl Scope {
 }
 
 impl Around for Scopes {
-    fn limits(&self, scope: usize) -> &RouteLimits {
-        &self.0[scope].limits
+    fn limits(&self, scope: u32) -> &RouteLimits {
+        &self.0[scope as usize].limits
     }
 
-    fn run(
-        &self,
-        scope: usize,
-        endpoint: &Endpoint,
-        answer: Option<Answer<'_>>,
-        request: &mut Request<'_>,
-    ) -> Result<Response, Refusal> {
-        let Scope { layers, limits, .. } = &self.0[scope];
-        if let Some(answer) = answer {
-            request.replace_body(Vec::new());
-            let respond = |request: &mut Request<'_>| answer.respond(request.method());
-            return Ok(Next::new(layers, &respond).run(request));
-        }
+    fn run(&self, scope: u32, inside: Inside<'_>, request: &mut Request<'_>) -> Result<Response, Refusal> {
+        let Scope { layers, limits, .. } = &self.0[scope as usize];
+        let endpoint = match inside {
+            Inside::Handler(endpoint) => endpoint,
+            Inside::Answer(answer, methods) => {
+                request.replace_body(Vec::new());
+                let respond =
+                    |request: &mut Request<'_>| answer.respond(request.method(), request.raw_path(), methods);
+                return Ok(Next::new(layers, &respond).run(request));
+            }
+        };
         // What the handler reads from the connection is counted there.
         if limits.body_bytes.is_some_and(|most| request.bytes_in_memory() > most) {
             return Err(Refusal::BODY_TOO_LARGE);
@@ -116,7 +115,7 @@ impl Around for Scopes {
         Ok(if permits.is_empty() { response } else { hold(permits, response) })
     }
 
-    fn unserved(&self, answer: Answer<'_>, path: &str, methods: Option<&Methods>) -> Option<Unserved<'_>> {
+    fn unserved(&self, answer: Answer, path: &str, methods: Option<&Methods>) -> Option<Unserved<'_>> {
         let scopes = &self.0;
         let belongs_to_all = path == "*" || matches!(answer, Answer::Refused(_));
         let scope = match methods {
@@ -132,10 +131,12 @@ impl Around for Scopes {
                 // A fallback is within all layers of the router that it was given to, and a path within those of its own.
                 let is_around = common(scopes, endpoint.scope, scope) == endpoint.scope;
                 let scope = if is_around { scope } else { endpoint.scope };
-                Some(Unserved { scope, endpoint, is_fallback: true })
+                Some(Unserved { scope: scope as u32, endpoint, is_fallback: true })
             }
             _ if scopes[scope].layers.is_empty() => None,
-            _ => Some(Unserved { scope, endpoint: &scopes[scope].unserved, is_fallback: false }),
+            _ => {
+                Some(Unserved { scope: scope as u32, endpoint: &scopes[scope].unserved, is_fallback: false })
+            }
         }
     }
 

@@ -197,7 +197,7 @@ fn call(
     caller: Caller,
     buffers: &mut Buffers<'_>,
 ) -> Response {
-    let Matched { call, route, values, path } = matched;
+    let Matched { call, values, path } = matched;
     let Caller { peer, key, client } = caller;
     // The compiler does not shorten the lifetime of the reader by itself.
     let body = match body {
@@ -207,8 +207,10 @@ fn call(
     let server = Serves { scheduler: buffers.scheduler, key };
     let sender = Sender { peer, client, server: &server };
     let mut request = Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, sender);
-    request
-        .set_params(Params { route: route.map_or(OnRoute::None, |route| OnRoute::Borrowed(route)), values });
+    request.set_params(Params {
+        route: call.route().map_or(OnRoute::None, |route| OnRoute::Borrowed(route)),
+        values,
+    });
     let began = buffers.look();
     buffers.enter_handler(Some(call.index()));
     let response = call.run(&mut request, |refusal| {
