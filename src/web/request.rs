@@ -292,7 +292,7 @@ impl Request<'_> {
     ///
     /// # Errors
     /// [`Error::Answer`]: 415 when `Content-Type` is another, is missing, or names another charset than UTF-8; 413 with more than 1,000
-    /// fields; 422 when the form is not what the type asks for, with a pointer to the field in `errors` where it is known. [`Error::Body`] as [`bytes`](Request::bytes), and as for [`json`](Request::json) 413 over [`Router::text_bytes`](crate::Router::text_bytes).
+    /// fields; 422 when the form is not what the type asks for, with a pointer to the field in `errors` where it is known. [`Error::Body`] as [`bytes`](Request::bytes), and 413 over 1 MiB.
     pub fn form<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         form::read(self)
     }
