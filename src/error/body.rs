@@ -38,8 +38,8 @@ pub enum BodyFault {
     Json(serde_json::Error),
     /// The body is JSON, but not what was expected: 422, with `errors` (RFC 9457 §3).
     JsonShape {
-        /// Where: a JSON pointer (RFC 6901 §3) to the value at fault, or to the nearest one around it that is known; empty for the whole
-        /// body.
+        /// Where: a JSON pointer (RFC 6901 §3) to the value at fault, or to the nearest one around it that is known; empty for
+        /// the whole body.
         pointer: String,
         /// What was expected there.
         source: serde_json::Error,

@@ -88,10 +88,10 @@ impl Problem {
         self
     }
 
-    /// Lists something that is wrong with the request's body, and where: `errors` as in RFC 9457 §3. `pointer` is a JSON pointer (RFC
-    /// 6901 §3), such as `/samples/3/celsius`, and is sent as the fragment of a URI (`#/samples/3/celsius`, §6); in a member's name
-    /// `~` is written `~0` and `/` is written `~1`. The empty pointer is the whole body. A problem lists at most 100 errors; further
-    /// ones are left out.
+    /// Lists something that is wrong with the request's body, and where: `errors` as in RFC 9457 §3. `pointer` is a JSON
+    /// pointer (RFC 6901 §3), such as `/samples/3/celsius`, and is sent as the fragment of a URI (`#/samples/3/celsius`, §6);
+    /// in a member's name `~` is written `~0` and `/` is written `~1`. The empty pointer is the whole body. A problem lists at
+    /// most 100 errors; further ones are left out.
     pub fn error(mut self, pointer: impl AsRef<str>, detail: impl Into<String>) -> Problem {
         let error = [("detail", detail.into()), ("pointer", fragment(pointer.as_ref()))];
         let error: Value = error.into_iter().collect();

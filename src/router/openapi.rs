@@ -12,8 +12,8 @@ const VERSION: &str = "3.1.0";
 /// The methods that a path can have in a document (OpenAPI 3.1, "Path Item Object").
 const METHODS: [&str; 8] = ["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"];
 
-/// What an OpenAPI 3.1 document says of a program's interface beside its routes. [`Router::openapi`](crate::Router::openapi) makes the
-/// document of it, and serves it.
+/// What an OpenAPI 3.1 document says of a program's interface beside its routes. [`Router::openapi`](crate::Router::openapi)
+/// makes the document of it, and serves it.
 ///
 /// ```
 /// use lockgate::{Json, Method, OpenApi, Operation, Request, Router, StatusCode};
@@ -44,10 +44,10 @@ const METHODS: [&str; 8] = ["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "
 /// assert_eq!(document["paths"]["/api/state"]["get"]["operationId"], "get_api_state"); // it has no description
 /// ```
 ///
-/// The document lists all routes, with or without a description, and their parameters as text unless it is said what they are. HEAD and
-/// OPTIONS, which lockgate answers by itself, are not listed. Left out is also what OpenAPI cannot say: patterns with `{*rest}`,
-/// [`any`](crate::Router::any), and methods that no specification knows. Every operation has the response `default`: a problem document
-/// (RFC 9457).
+/// The document lists all routes, with or without a description, and their parameters as text unless it is said what they are.
+/// HEAD and OPTIONS, which lockgate answers by itself, are not listed. Left out is also what OpenAPI cannot say: patterns with
+/// `{*rest}`, [`any`](crate::Router::any), and methods that no specification knows. Every operation has the response `default`:
+/// a problem document (RFC 9457).
 #[derive(Debug, Clone)]
 pub struct OpenApi {
     members: Map<String, Value>,
@@ -83,9 +83,11 @@ impl OpenApi {
         self
     }
 
-    /// Describes a route, by its method and its pattern as the outermost router has it: behind the prefixes that it is nested under.
+    /// Describes a route, by its method and its pattern as the outermost router has it: behind the prefixes that it is nested
+    /// under.
     ///
-    /// A route that the router does not have, or that OpenAPI cannot say, is a fault, which [`check`](crate::Router::check) reports.
+    /// A route that the router does not have, or that OpenAPI cannot say, is a fault, which [`check`](crate::Router::check)
+    /// reports.
     pub fn describe(mut self, method: Method, pattern: &str, operation: Operation) -> OpenApi {
         self.described.push((method, pattern.to_string(), operation));
         self
@@ -184,8 +186,8 @@ impl Operation {
         self.member("description", Value::String(text.into()))
     }
 
-    /// The name that generated clients call the operation by, in place of one made of method and path, such as `get_api_sensors_id`. No
-    /// two operations have the same.
+    /// The name that generated clients call the operation by, in place of one made of method and path, such as
+    /// `get_api_sensors_id`. No two operations have the same.
     pub fn id(self, id: &str) -> Operation {
         self.member("operationId", id.into())
     }

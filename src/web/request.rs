@@ -16,8 +16,9 @@ use crate::error::Error;
 use crate::http::request::Request;
 
 impl Request<'_> {
-    /// The value of a path parameter, read as a number, an address, or whatever else can be read from text. What cannot be read gets
-    /// 400, with a problem document that names the parameter (also in its member `parameter`), what was given and what is expected.
+    /// The value of a path parameter, read as a number, an address, or whatever else can be read from text. What cannot be read
+    /// gets 400, with a problem document that names the parameter (also in its member `parameter`), what was given and what is
+    /// expected.
     ///
     /// ```
     /// use lockgate::{Error, Request, Router};
@@ -34,8 +35,8 @@ impl Request<'_> {
     /// assert!(problem.contains("the path's parameter 'port' is '70000'; expected a whole number from 0 to 65535"));
     /// ```
     ///
-    /// [`param_as`](Request::param_as) gives 404 in its place, for paths where nothing can be: `/sensors/{id}`. For a type of the program's
-    /// own the client is told the text of its error.
+    /// [`param_as`](Request::param_as) gives 404 in its place, for paths where nothing can be: `/sensors/{id}`. For a type of
+    /// the program's own the client is told the text of its error.
     ///
     /// # Errors
     /// [`Error::Answer`], 400, as above. [`Error::Parameter`], 404, when the route has no parameter of this name: a fault of the
@@ -70,8 +71,8 @@ impl Request<'_> {
         parsed::query(self, name)
     }
 
-    /// The value of the query's parameter of this name, as [`parse_query`](Request::parse_query); `None` when it is missing or empty, as
-    /// a browser sends a field that nobody has filled in.
+    /// The value of the query's parameter of this name, as [`parse_query`](Request::parse_query); `None` when it is missing or
+    /// empty, as a browser sends a field that nobody has filled in.
     ///
     /// ```
     /// use lockgate::{Error, Request};
@@ -107,15 +108,15 @@ impl Request<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Answer`], 400: the query is not what the type asks for, or has more than 1,000 parameters. The problem document names
-    /// the parameter where it is known (also in its member `parameter`).
+    /// [`Error::Answer`], 400: the query is not what the type asks for, or has more than 1,000 parameters. The problem document
+    /// names the parameter where it is known (also in its member `parameter`).
     pub fn query_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
         form::read_query(self)
     }
 
     /// The body read as JSON into any type that implements serde's `Deserialize`, if `Content-Type` says that it is JSON:
-    /// `application/json`, or a type with the suffix `+json` (RFC 6839 §3.1). A byte order mark at its beginning is ignored (RFC 8259
-    /// §8.1).
+    /// `application/json`, or a type with the suffix `+json` (RFC 6839 §3.1). A byte order mark at its beginning is ignored
+    /// (RFC 8259 §8.1).
     ///
     /// ```
     /// use lockgate::{Error, Request, Router};
@@ -134,15 +135,17 @@ impl Request<'_> {
     /// assert_eq!(router.call(&mut Request::post("/sum").with_body("[1, 2]")).status(), 415); // no Content-Type
     /// ```
     ///
-    /// A body without a `Content-Type` is refused, because a page of another site can send one without its browser asking the server
-    /// first (CORS), and the browser sends cookies and client certificates with it. For clients that cannot be told to set the field,
-    /// read [`bytes`](Request::bytes) and give them to serde_json.
+    /// A body without a `Content-Type` is refused, because a page of another site can send one without its browser asking the
+    /// server first (CORS), and the browser sends cookies and client certificates with it. For clients that cannot be told to
+    /// set the field, read [`bytes`](Request::bytes) and give them to serde_json.
     ///
     /// # Errors
-    /// [`Error::Body`]: 415 when `Content-Type` is not JSON's or is missing (with `Accept: application/json`), or names another charset than
-    /// UTF-8; 413 over 1 MiB, whatever the server takes otherwise ([`json_up_to`](Request::json_up_to) has another limit); 400 when the body is not JSON; 422 when it is JSON of another shape, with a pointer to the value at fault in `errors` (to
-    /// one around it when serde reads in two steps: for `flatten`, and enums that are untagged or have their tag inside); 503 when
-    /// the [memory for bodies](crate::Limits::body_memory_bytes) is taken; and the errors of [`bytes`](Request::bytes).
+    /// [`Error::Body`]: 415 when `Content-Type` is not JSON's or is missing (with `Accept: application/json`), or names another
+    /// charset than UTF-8; 413 over 1 MiB, whatever the server takes otherwise ([`json_up_to`](Request::json_up_to) has another
+    /// limit); 400 when the body is not JSON; 422 when it is JSON of another shape, with a pointer to the value at fault in
+    /// `errors` (to one around it when serde reads in two steps: for `flatten`, and enums that are untagged or have their tag
+    /// inside); 503 when the [memory for bodies](crate::Limits::body_memory_bytes) is taken; and the errors of
+    /// [`bytes`](Request::bytes).
     pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         json::read(self, json::MOST_BODY_BYTES)
     }
@@ -168,8 +171,8 @@ impl Request<'_> {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Body`]: 415 when `Content-Type` names another charset, 400 when the body is not UTF-8, 413 over 1 MiB, and the errors of
-    /// [`bytes`](Request::bytes).
+    /// [`Error::Body`]: 415 when `Content-Type` names another charset, 400 when the body is not UTF-8, 413 over 1 MiB, and the
+    /// errors of [`bytes`](Request::bytes).
     pub fn text(&mut self) -> Result<String, Error> {
         text::read(self, text::MOST_BODY_BYTES)
     }
@@ -286,13 +289,14 @@ impl Request<'_> {
     /// ```
     ///
     /// A field that stands there several times is a list. An empty field is `None` for an `Option`, and `on` is `true`: that is
-    /// what browsers send for a field that nobody has filled in, and for a box that is ticked. A box that is not ticked is not sent, so
-    /// it needs a default. In a struct that serde's `flatten` puts into another, every field must be text, because serde reads it before it
-    /// knows the type.
+    /// what browsers send for a field that nobody has filled in, and for a box that is ticked. A box that is not ticked is not
+    /// sent, so it needs a default. In a struct that serde's `flatten` puts into another, every field must be text, because
+    /// serde reads it before it knows the type.
     ///
     /// # Errors
-    /// [`Error::Answer`]: 415 when `Content-Type` is another, is missing, or names another charset than UTF-8; 413 with more than 1,000
-    /// fields; 422 when the form is not what the type asks for, with a pointer to the field in `errors` where it is known. [`Error::Body`] as [`bytes`](Request::bytes), and 413 over 1 MiB.
+    /// [`Error::Answer`]: 415 when `Content-Type` is another, is missing, or names another charset than UTF-8; 413 with more
+    /// than 1,000 fields; 422 when the form is not what the type asks for, with a pointer to the field in `errors` where it is
+    /// known. [`Error::Body`] as [`bytes`](Request::bytes), 413 over 1 MiB, and 503 as for [`json`](Request::json).
     pub fn form<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         form::read(self)
     }
