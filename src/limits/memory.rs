@@ -7,6 +7,7 @@ use super::Limits;
 
 /// Says by how much, and which limits would fit, if a server with these limits and so many connections can come to take more
 /// memory than this machine has.
+#[cfg(feature = "serve")]
 pub fn shortage_here(limits: &Limits, connections: usize) -> Option<String> {
     shortage(limits, connections, of_machine()?)
 }

@@ -3,6 +3,7 @@
 pub(crate) mod body_memory;
 pub(crate) mod limit;
 pub(crate) mod lingering;
+#[cfg(any(feature = "check", feature = "serve"))]
 pub(crate) mod memory;
 pub(crate) mod per_address;
 pub(crate) mod rate;
