@@ -1,13 +1,18 @@
 //! The server that is measured: `bench_server PORT CERT KEY`. Everything is as lockgate's defaults have it, unless
-//! `BENCH_WORKERS` says how many workers there are: so many, and no reserve. It is built with the feature `post-quantum`, which
-//! clients that do not offer that key exchange do not notice.
+//! `BENCH_WORKERS` says how many workers there are: so many, and no reserve. With `BENCH_FOLDER` it also serves the files of that
+//! folder, and takes uploads into it. It is built with the feature `post-quantum`, which clients that do not offer that key
+//! exchange do not notice, and with `compression`.
 
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use lockgate::web::Files;
 use lockgate::{
     Error, HeaderName, HeaderValue, Identity, IntoResponse, Limits, Request, Response, Router, Server,
+    StatusCode,
 };
 use serde_json::{json, Value};
 
@@ -35,7 +40,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             thread::sleep(Duration::from_millis(1));
             data()
         });
+    let folder = std::env::var_os("BENCH_FOLDER");
+    let router = match &folder {
+        Some(folder) => with_files(router, Path::new(folder))?,
+        None => router,
+    };
     let mut limits = Limits::default();
+    if folder.is_some() {
+        limits.body_bytes = 32 << 20;
+    }
     if let Ok(workers) = std::env::var("BENCH_WORKERS") {
         limits.workers = workers.parse()?;
         limits.reserve_workers = 0;
@@ -53,4 +66,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn data() -> Response {
     DATA.into_response()
         .with_header(HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"))
+}
+
+/// A page of a folder, the same from memory, uploads, and an answer that is compressed.
+fn with_files(router: Router, folder: &Path) -> io::Result<Router> {
+    let page: &'static [u8] = fs::read(folder.join("files/page.html"))?.leak();
+    let uploads = folder.join("uploads");
+    let router = router
+        .folder("/files", Files::dir(folder.join("files")).handler())
+        .folder("/embedded", Files::embedded(&[("page.html", page)]).handler())
+        .put("/uploads/{name}", move |request: &mut Request| -> Result<StatusCode, Error> {
+            let name = request.param_as::<String>("name")?;
+            let saved = request.save_to(&uploads, &name)?;
+            Ok(if saved.is_new() { StatusCode::CREATED } else { StatusCode::NO_CONTENT })
+        });
+    #[cfg(feature = "compression")]
+    let router = {
+        let report: &'static [u8] = fs::read(folder.join("report.json"))?.leak();
+        let compression = lockgate::web::Compression::new().level(1);
+        router.get("/report.json", move |request: &mut Request| {
+            let response = Response::bytes(report).with_header("content-type", "application/json");
+            compression.apply(request, response)
+        })
+    };
+    Ok(router)
 }

@@ -71,38 +71,119 @@ pub fn name() -> ServerName<'static> {
 #[derive(Default)]
 pub struct Response {
     head: Vec<u8>,
-    /// `None` while the head is not complete.
-    left: Option<usize>,
+    body: Body,
+}
+
+/// What is still to come.
+#[derive(Default)]
+enum Body {
+    /// The head is not complete.
+    #[default]
+    Unknown,
+    Length(usize),
+    /// RFC 9112 §7.1, without extensions and trailers.
+    Chunks(Chunk),
+}
+
+enum Chunk {
+    /// Its size, as far as the line has come.
+    Size { size: usize, digits: usize },
+    /// The rest of it, with the CRLF behind it.
+    Data(usize),
+    /// The CRLF behind the last, which is empty.
+    End(usize),
 }
 
 impl Response {
-    /// Takes bytes; returns how many of them belong to this response, and whether it is complete. Everything but a 200 with
-    /// a Content-Length is an error.
+    /// Takes bytes; returns how many of them belong to this response, and whether it is complete. An error is an error, and so is
+    /// a response without a length and without chunks.
     pub fn take(&mut self, bytes: &[u8]) -> Outcome<(usize, bool)> {
-        let (taken, left) = match self.left {
-            Some(left) => (0, left),
+        self.take_into(bytes, &mut None)
+    }
+
+    /// As `take`, and keeps the content of the body.
+    fn take_into(&mut self, bytes: &[u8], kept: &mut Option<Vec<u8>>) -> Outcome<(usize, bool)> {
+        let mut taken = 0;
+        if let Body::Unknown = self.body {
             // Most heads arrive whole, and are not copied.
-            None if self.head.is_empty() => match find_end(bytes, 0) {
-                Some(end) => (end, content_length(&bytes[..end])?),
-                None => {
-                    self.head.extend_from_slice(bytes);
-                    return Ok((bytes.len(), false));
+            if self.head.is_empty() {
+                match find_end(bytes, 0) {
+                    Some(end) => (taken, self.body) = (end, body_of(&bytes[..end])?),
+                    None => {
+                        self.head.extend_from_slice(bytes);
+                        return Ok((bytes.len(), false));
+                    }
                 }
-            },
-            None => {
+            } else {
                 let before = self.head.len();
                 self.head.extend_from_slice(bytes);
                 let Some(end) = find_end(&self.head, before.saturating_sub(3)) else {
                     return Ok((bytes.len(), false));
                 };
-                let length = content_length(&self.head[..end])?;
+                (taken, self.body) = (end - before, body_of(&self.head[..end])?);
                 self.head.clear();
-                (end - before, length)
+            }
+        }
+        let mut keep = |piece: &[u8]| {
+            if let Some(kept) = kept {
+                kept.extend_from_slice(piece);
             }
         };
-        let body = left.min(bytes.len() - taken);
-        self.left = (left > body).then_some(left - body);
-        Ok((taken + body, left == body))
+        let complete = match &mut self.body {
+            Body::Unknown => false,
+            Body::Length(left) => {
+                let piece = (*left).min(bytes.len() - taken);
+                keep(&bytes[taken..taken + piece]);
+                taken += piece;
+                *left -= piece;
+                *left == 0
+            }
+            Body::Chunks(chunk) => {
+                let mut complete = false;
+                while taken < bytes.len() && !complete {
+                    taken += chunk.take(&bytes[taken..], &mut keep, &mut complete)?;
+                }
+                complete
+            }
+        };
+        if complete {
+            self.body = Body::Unknown;
+        }
+        Ok((taken, complete))
+    }
+}
+
+impl Chunk {
+    /// Takes a part of these bytes, and returns how many.
+    fn take(&mut self, bytes: &[u8], keep: &mut impl FnMut(&[u8]), complete: &mut bool) -> Outcome<usize> {
+        match self {
+            Chunk::Size { size, digits } => {
+                match (bytes[0] as char).to_digit(16) {
+                    Some(digit) => (*size, *digits) = (*size * 16 + digit as usize, *digits + 1),
+                    None if bytes[0] == b'\r' => {}
+                    None if bytes[0] == b'\n' && *digits > 0 => {
+                        *self = if *size == 0 { Chunk::End(2) } else { Chunk::Data(*size + 2) };
+                    }
+                    None => return Err("not a chunk".into()),
+                }
+                Ok(1)
+            }
+            Chunk::Data(left) => {
+                let piece = (*left).min(bytes.len());
+                // The last two bytes are CRLF.
+                keep(&bytes[..piece.min(left.saturating_sub(2))]);
+                *left -= piece;
+                if *left == 0 {
+                    *self = Chunk::Size { size: 0, digits: 0 };
+                }
+                Ok(piece)
+            }
+            Chunk::End(left) => {
+                *left -= 1;
+                *complete = *left == 0;
+                Ok(1)
+            }
+        }
     }
 }
 
@@ -110,17 +191,39 @@ fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
     memchr::memmem::find(&bytes[from..], b"\r\n\r\n").map(|at| from + at + 4)
 }
 
-fn content_length(head: &[u8]) -> Outcome<usize> {
-    if !head.starts_with(b"HTTP/1.1 200 ") {
+/// The body that a head speaks of.
+fn body_of(head: &[u8]) -> Outcome<Body> {
+    let is_good = [&b"HTTP/1.1 20"[..], b"HTTP/1.1 304 "].iter().any(|start| head.starts_with(start));
+    if !is_good {
         let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-        return Err(format!("not a 200: {}", String::from_utf8_lossy(line)).into());
+        return Err(format!("it answers {}", String::from_utf8_lossy(line)).into());
     }
-    let name = b"content-length:";
-    let line = head
-        .split(|&byte| byte == b'\n')
-        .find(|line| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))
-        .ok_or("a response without Content-Length")?;
-    Ok(std::str::from_utf8(&line[name.len()..])?.trim().parse()?)
+    let status = &head[9..12];
+    if status == b"304" || status == b"204" {
+        return Ok(Body::Length(0));
+    }
+    if let Some(length) = field(head, "content-length") {
+        return Ok(Body::Length(length.parse()?));
+    }
+    match field(head, "transfer-encoding") {
+        Some("chunked") => Ok(Body::Chunks(Chunk::Size { size: 0, digits: 0 })),
+        _ => Err("a response without Content-Length and without chunks".into()),
+    }
+}
+
+/// The value of a field of a head.
+fn field<'h>(head: &'h [u8], name: &str) -> Option<&'h str> {
+    let line = head.split(|&byte| byte == b'\n').find(|line| {
+        line.get(name.len()) == Some(&b':') && line[..name.len()].eq_ignore_ascii_case(name.as_bytes())
+    })?;
+    Some(std::str::from_utf8(&line[name.len() + 1..]).ok()?.trim())
+}
+
+/// A whole answer.
+pub struct Answer {
+    pub status: u16,
+    pub etag: Option<String>,
+    pub body: Vec<u8>,
 }
 
 pub struct Client {
@@ -137,12 +240,12 @@ impl Client {
         Ok(Client { stream: StreamOwned::new(connection, socket) })
     }
 
-    /// Sends a request, reads its response to the end, and returns the body.
-    pub fn ask(&mut self, request: &[u8]) -> Outcome<Vec<u8>> {
+    /// Sends a request, and reads its response to the end.
+    pub fn ask(&mut self, request: &[u8]) -> Outcome<Answer> {
         self.stream.write_all(request)?;
         self.stream.flush()?;
         let mut response = Response::default();
-        let mut all = Vec::new();
+        let (mut all, mut body) = (Vec::new(), Some(Vec::new()));
         let mut piece = [0; 16 * 1024];
         loop {
             let read = match self.stream.read(&mut piece) {
@@ -151,11 +254,13 @@ impl Client {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error.into()),
             };
-            let (taken, complete) = response.take(&piece[..read])?;
+            let (taken, complete) = response.take_into(&piece[..read], &mut body)?;
             all.extend_from_slice(&piece[..taken]);
             if complete {
                 let end = find_end(&all, 0).ok_or("a response without an end of its head")?;
-                return Ok(all.split_off(end));
+                let status = std::str::from_utf8(&all[9..12])?.parse()?;
+                let etag = field(&all[..end], "etag").map(str::to_string);
+                return Ok(Answer { status, etag, body: body.unwrap_or_default() });
             }
         }
     }
@@ -182,24 +287,29 @@ mod tests {
 
     #[test]
     fn responses_are_told_apart_however_they_are_cut() {
-        let one = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc".to_vec();
-        let all = [&one[..], &one[..]].concat();
+        let length = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc";
+        let chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n00b\r\n0123456789\r\r\n0\r\n\r\n";
+        let nothing = b"HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n";
+        let all = [&length[..], chunks, nothing, length].concat();
         for cut in 0..all.len() {
             let mut response = Response::default();
-            let mut complete = 0;
+            let (mut complete, mut bodies) = (0, Some(Vec::new()));
             for mut piece in [&all[..cut], &all[cut..]] {
                 while !piece.is_empty() {
-                    let (taken, done) = response.take(piece).unwrap();
+                    let (taken, done) = response.take_into(piece, &mut bodies).unwrap();
                     piece = &piece[taken..];
                     complete += usize::from(done);
                 }
             }
-            assert_eq!(complete, 2, "cut at {cut}");
+            assert_eq!(complete, 4, "cut at {cut}");
+            assert_eq!(bodies.unwrap(), b"abca0123456789\rabc", "cut at {cut}");
         }
     }
 
     #[test]
     fn an_error_is_not_counted() {
-        assert!(Response::default().take(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n").is_err());
+        for head in ["503 Busy\r\nContent-Length: 0", "200 OK", "200 OK\r\nTransfer-Encoding: gzip"] {
+            assert!(Response::default().take(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes()).is_err());
+        }
     }
 }

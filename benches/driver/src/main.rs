@@ -77,9 +77,7 @@ fn main() -> Outcome<()> {
     };
     write_private(&place.certificate, made.cert.pem().as_bytes())?;
     write_private(&place.key, made.signing_key.serialize_pem().as_bytes())?;
-    fs::write(place.work.join("large"), vec![b'x'; 1024 * 1024])?;
-    fs::create_dir(place.work.join("api"))?;
-    fs::write(place.work.join("api/data"), operations::DATA)?;
+    operations::make_files(&place.work)?;
 
     let mut bench = Bench {
         place,
@@ -157,6 +155,8 @@ impl Plan {
                     named("p50_us", "p50 µs"),
                     named("p99_us", "p99 µs"),
                     named("p999_us", "p99.9 µs"),
+                    // There only where the servers decide about it.
+                    named("body_bytes", "bytes of the answer"),
                 ],
             })
             .collect();
@@ -252,15 +252,22 @@ impl Bench {
         let running = self.start(server)?;
         let config = client::tls(&self.certificate, operation.job.key_exchange, Resumption::disabled())?;
         let mut client = Client::connect(running.port, &config)?;
-        let body = client.ask(operation.one_request())?;
+        let mut answer = client.ask(operation.one_request())?;
         self.suites.insert(server, client.check()?);
-        if !operation.accepts(&body) {
+        let job = operation.job(answer.etag.as_deref())?;
+        if job.request != operation.job.request {
+            answer = client.ask(&job.request)?;
+        }
+        if !operation.accepts(&answer, &self.place.work) {
+            let body = &answer.body;
             let start = String::from_utf8_lossy(&body[..body.len().min(80)]).into_owned();
-            return Err(format!("it answers with {} bytes: {start}", body.len()).into());
+            return Err(format!("it answers {} with {} bytes: {start}", answer.status, body.len()).into());
+        }
+        if operation.name == operations::GZIP {
+            self.results.add(operation.name, "body_bytes", server, answer.body.len() as f64);
         }
         let (certificate, process) = (&self.certificate, &running.process);
-        let measured =
-            load::run(&operation.job, running.port, certificate, process, plan.time / 4, plan.time)?;
+        let measured = load::run(&job, running.port, certificate, process, plan.time / 4, plan.time)?;
         let latency = &measured.latency;
         let figures = [
             ("cpu_us", measured.cpu_us),
@@ -319,9 +326,9 @@ impl Bench {
         let mut process = Process::start(&mut command)?;
         loop {
             let first = Client::connect(port, &config).and_then(|mut client| {
-                let body = client.ask(&operations::get("/api/data"))?;
+                let answer = client.ask(&operations::get("/api/data"))?;
                 client.check()?;
-                Ok(body)
+                Ok(answer.body)
             });
             match first {
                 Ok(body) if body == operations::DATA.as_bytes() => {

@@ -37,7 +37,7 @@ enum Against {
 }
 
 /// Section, figure, the comparison, and the maximum of the ratio, or of the value without a comparison.
-const TARGETS: [(&str, &str, Against, f64); 24] = [
+const TARGETS: [(&str, &str, Against, f64); 29] = [
     ("keep_alive_8", "cpu_us", Against::BestPeer, 0.95),
     ("keep_alive_8", "cpu_us", Against::Server(Server::Floor), 1.10),
     ("keep_alive_64", "cpu_us", Against::BestPeer, 0.95),
@@ -55,6 +55,11 @@ const TARGETS: [(&str, &str, Against, f64); 24] = [
     ("post_1mib", "cpu_us", Against::BestPeer, 0.9),
     ("post_json", "cpu_us", Against::BestPeer, 1.0),
     ("block_1ms", "cpu_us", Against::Server(Server::Hyper), 1.1),
+    ("file_10kib", "cpu_us", Against::BestPeer, 1.0),
+    ("embedded_10kib", "cpu_us", Against::BestPeer, 1.0),
+    ("not_modified", "cpu_us", Against::BestPeer, 1.0),
+    ("gzip_json", "cpu_us", Against::BestPeer, 1.0),
+    ("upload_20mib", "cpu_us", Against::BestPeer, 1.0),
     ("idle", "kib_each_10000", Against::Nothing, 9.0),
     ("idle", "threads", Against::Nothing, 5.0),
     ("idle", "busy_us_10000", Against::BestPeer, 1.0),

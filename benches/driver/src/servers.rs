@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::operations::{Operation, DATA, POST_QUANTUM};
+use crate::operations::{Operation, DATA, EMBEDDED, FILE, GZIP, NOT_MODIFIED, POST_QUANTUM, UPLOAD};
 use crate::Outcome;
 
 /// The paths that every server needs at its start.
@@ -75,7 +75,16 @@ impl Server {
     pub fn has_no_part_in(self, operation: &Operation) -> Option<&'static str> {
         const CANNED: &str = "a canned answer only";
         const NO_PROGRAM: &str = "runs no program of the user's";
+        const NO_FILES: &str = "is not measured with files";
         match (self, operation.name) {
+            (
+                Server::Lockgate | Server::Axum | Server::Actix,
+                FILE | EMBEDDED | NOT_MODIFIED | GZIP | UPLOAD,
+            ) => None,
+            (Server::Nginx, EMBEDDED) => Some("serves files of the disk"),
+            (Server::Nginx, FILE | NOT_MODIFIED | GZIP | UPLOAD) => None,
+            (Server::Caddy | Server::Lighttpd, FILE | NOT_MODIFIED) => None,
+            (_, FILE | EMBEDDED | NOT_MODIFIED | GZIP | UPLOAD) => Some(NO_FILES),
             (Server::Floor, "get_1mib" | "post_1mib" | "post_json" | "block_1ms") => Some(CANNED),
             (Server::Nginx, "post_json" | "block_1ms") => Some(NO_PROGRAM),
             (Server::Haproxy, "get_1mib") => Some("answers from memory up to its buffer of 16 KiB"),
@@ -123,8 +132,8 @@ impl Server {
             _ => {
                 let crates: &[&str] = match self {
                     Server::Hyper => &["hyper", "tokio-rustls", "tokio"],
-                    Server::Actix => &["actix-web", "actix-tls"],
-                    Server::Axum => &["axum", "axum-server"],
+                    Server::Actix => &["actix-web", "actix-files", "actix-tls"],
+                    Server::Axum => &["axum", "tower-http", "axum-server"],
                     Server::TinyHttp => &["tiny_http"],
                     _ => &["rustls"],
                 };
@@ -147,7 +156,8 @@ impl Server {
 events {{ worker_connections 16384; }}
 http {{
     access_log off; sendfile on; open_file_cache max=100; default_type application/json;
-    keepalive_requests 1000000000; keepalive_timeout 600s; client_max_body_size 2m;
+    keepalive_requests 1000000000; keepalive_timeout 600s; client_max_body_size 32m;
+    gzip_comp_level 1; gzip_types application/json;
     client_body_temp_path {work}; proxy_temp_path {work}; fastcgi_temp_path {work}; uwsgi_temp_path {work}; scgi_temp_path {work};
     server {{
         listen 127.0.0.1:{port} ssl backlog=4096 reuseport;
@@ -155,6 +165,9 @@ http {{
         location = /api/data {{ return 200 '{DATA}'; }}
         location = /len {{ return 200 '{{\"length\":$content_length}}'; }}
         location = /large {{ root {work}; }}
+        location /files/ {{ root {work}; }}
+        location = /report.json {{ root {work}; gzip on; }}
+        location /uploads/ {{ root {work}; dav_methods PUT; }}
     }}
 }}
 ",
@@ -212,6 +225,10 @@ https://localhost:{port} {{
         root * {work}
         file_server
     }}
+    handle /files/* {{
+        root * {work}
+        file_server
+    }}
 }}
 "
                 );
@@ -251,6 +268,7 @@ etag.use-inode = \"disable\"
             }
             _ => {
                 command.arg(port.to_string()).arg(&place.certificate).arg(&place.key);
+                command.env("BENCH_FOLDER", &place.work);
             }
         }
         Ok(command)

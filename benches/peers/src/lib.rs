@@ -2,7 +2,10 @@
 //! configuration and the answers.
 
 use std::error::Error;
+use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +28,25 @@ pub const MOST_BODY_BYTES: usize = 2 * LARGE_BYTES;
 pub const BLOCK: Duration = Duration::from_millis(1);
 /// Longer than the measurement of idle connections.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(600);
+
+/// How much of an upload is written at a time, in bytes: as lockgate does it.
+pub const PIECE_BYTES: usize = 64 * 1024;
+
+/// The folder of the benchmark, with what is served from files. Uploads go below it.
+pub fn folder() -> Outcome<PathBuf> {
+    Ok(std::env::var_os("BENCH_FOLDER").ok_or("BENCH_FOLDER is not set")?.into())
+}
+
+/// A file of that folder, for as long as the program runs.
+pub fn content(name: &str) -> Outcome<&'static [u8]> {
+    Ok(Box::leak(fs::read(folder()?.join(name))?.into_boxed_slice()))
+}
+
+/// A name for an upload that is not complete, beside the one that it will have.
+pub fn temporary(path: &Path) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    path.with_extension(format!("{}.part", NUMBER.fetch_add(1, Ordering::Relaxed)))
+}
 
 pub struct Arguments {
     pub port: u16,

@@ -3,16 +3,22 @@
 use std::sync::Arc;
 use std::thread;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::Router;
 use axum_server::tls_rustls::RustlsConfig;
+use futures_util::StreamExt;
 use peers::Outcome;
+use ring::digest::{Context, SHA256};
+use tokio::fs::{self, File};
+use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::runtime;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
+use tower_http::services::ServeDir;
 
 fn main() -> Outcome<()> {
     let arguments = peers::arguments()?;
@@ -20,8 +26,15 @@ fn main() -> Outcome<()> {
     let listener = peers::listener(arguments.port)?;
     listener.set_nonblocking(true)?;
     let large = peers::large();
+    let page = peers::content("files/page.html")?;
+    let report = peers::content("report.json")?;
+    let compression = CompressionLayer::new().quality(CompressionLevel::Precise(1));
     let router =
         Router::new()
+            .route("/report.json", get(move || async move { json(report) }).layer(compression))
+            .route("/embedded/page.html", get(move || async move { ([(CONTENT_TYPE, "text/html")], page) }))
+            .nest_service("/files", ServeDir::new(peers::folder()?.join("files")))
+            .route("/uploads/image", put(upload).layer(DefaultBodyLimit::disable()))
             .route("/api/data", get(|| async { json(peers::DATA) }))
             .route("/large", get(move || async move { large }))
             .route("/len", post(|body: Bytes| async move { json(peers::length_of(&body)) }))
@@ -48,4 +61,29 @@ fn main() -> Outcome<()> {
 
 fn json(body: impl IntoResponse) -> impl IntoResponse {
     ([(CONTENT_TYPE, peers::JSON)], body)
+}
+
+/// Streamed into a file of another name, hashed on its way, written to the disk, and renamed: as lockgate does it.
+async fn upload(body: Body) -> StatusCode {
+    match save(body).await {
+        Ok(_) => StatusCode::NO_CONTENT,
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+async fn save(body: Body) -> Outcome<Vec<u8>> {
+    let path = peers::folder()?.join("uploads/image");
+    let temporary = peers::temporary(&path);
+    let mut file = BufWriter::with_capacity(peers::PIECE_BYTES, File::create(&temporary).await?);
+    let mut hash = Context::new(&SHA256);
+    let mut body = body.into_data_stream();
+    while let Some(piece) = body.next().await {
+        let piece = piece?;
+        hash.update(&piece);
+        file.write_all(&piece).await?;
+    }
+    file.flush().await?;
+    file.into_inner().sync_all().await?;
+    fs::rename(&temporary, &path).await?;
+    Ok(hash.finish().as_ref().to_vec())
 }
