@@ -95,6 +95,8 @@ quick() {
     check 'recipes for firmware' tests/packaging.sh
 }
 
+# `make board` and `make cross` are not among these: they take 8 minutes of CPU and half an hour, most of it in an emulator, and
+# what they test is hardly ever touched.
 slow() {
     tests/install.sh curl=curl openssl=openssl python3=python3 nginx=nginx-light testssl=testssl.sh valgrind=valgrind \
         chromium=chromium certutil=libnss3-tools
