@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
-use lockgate::{Error, Identity, IntoResponse, Limits, Request, Response, Router, Server, StatusCode};
+use lockgate::{
+    Error, Event, Feed, Identity, IntoResponse, Limits, Request, Response, Router, Server, StatusCode,
+};
 use serde_json::json;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +23,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ => return Err(format!("unknown limit: {argument}").into()),
         }
     }
+    let feed = Feed::new();
     let router = Router::new()
+        .get("/feed", feed.handler())
+        .post("/feed", move |request: &mut Request| -> Result<&str, Error> {
+            feed.send(Event::new(String::from_utf8_lossy(&request.bytes()?)));
+            Ok("sent")
+        })
         .get("/api/data", |_| Response::json(&json!({"message": "Secure data over HTTPS"})))
         .post("/len", |request| -> Result<Response, Error> {
             let length = io::copy(request.body(), &mut io::sink())?;

@@ -30,7 +30,8 @@ events.onmessage = event => {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let usage = "usage: live PORT CERT KEY [--history N]";
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (port, certificate, key, history) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let (port, certificate, key, history) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
         [port, certificate, key] => (port, certificate, key, 1_024),
         [port, certificate, key, "--history", count] => (port, certificate, key, count.parse()?),
         _ => return Err(usage.into()),
@@ -58,7 +59,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn router(feed: Feed, log: Feed) -> Router {
     let events = feed.clone();
     Router::new()
-        .get("/", |_: &mut Request| Response::text(PAGE).with_header("content-type", "text/html; charset=utf-8"))
+        .get("/", |_: &mut Request| {
+            Response::text(PAGE).with_header("content-type", "text/html; charset=utf-8")
+        })
         .get("/api/events", move |request: &mut Request| match request.query("name") {
             Some(name) => {
                 let name = name.into_owned();
@@ -68,7 +71,7 @@ fn router(feed: Feed, log: Feed) -> Router {
         })
         .get("/api/log", log.handler())
         .post("/api/publish", move |request: &mut Request| {
-            let data = String::from_utf8(request.bytes()?.into_owned())
+            let data = String::from_utf8(request.bytes()?)
                 .map_err(|_| Error::answer(StatusCode::BAD_REQUEST, "the body is not UTF-8"))?;
             let mut event = Event::new(data);
             if let Some(name) = request.query("name") {

@@ -54,7 +54,8 @@ impl Site {
                 tell.lock().unwrap().send(report).unwrap();
                 Ok::<_, lockgate::Error>("")
             });
-        let server = Server::builder(router).identity(identity()).https(format!("127.0.0.1:{port}")).bind().unwrap();
+        let server =
+            Server::builder(router).identity(identity()).https(format!("127.0.0.1:{port}")).bind().unwrap();
         let address = server.local_addr();
         Site { feed, reports, address, running: server.spawn().unwrap() }
     }
@@ -105,9 +106,13 @@ fn reads_each_event_as_it_is_sent(command: Command, site: Site) {
     site.wait_for(1);
     for number in 0..3 {
         site.feed.send(Event::new(format!("{number}\nmore")).name("reading").id(format!("n{number}")));
-        for expected in
-            ["event: reading\n", &format!("data: {number}\n"), "data: more\n", &format!("id: n{number}\n"), "\n"]
-        {
+        for expected in [
+            "event: reading\n",
+            &format!("data: {number}\n"),
+            "data: more\n",
+            &format!("id: n{number}\n"),
+            "\n",
+        ] {
             let mut line = String::new();
             lines.read_line(&mut line).unwrap();
             assert_eq!(line, expected);

@@ -15,6 +15,7 @@ mod resets;
 mod scarcity;
 mod server;
 mod stop;
+mod subscribers;
 
 use std::process::ExitCode;
 
@@ -44,7 +45,7 @@ pub struct Verdict {
 /// A drill by its name.
 type Drill = (&'static str, fn(Size) -> Verdict);
 
-const DRILLS: [Drill; 22] = [
+const DRILLS: [Drill; 25] = [
     ("silent clients", |size| crowd::drill(&[crowd::Kind::Silent], size)),
     ("half a ClientHello", |size| crowd::drill(&[crowd::Kind::HalfHello], size)),
     ("a head in drips", |size| crowd::drill(&[crowd::Kind::DrippingHead], size)),
@@ -54,6 +55,9 @@ const DRILLS: [Drill; 22] = [
     ("all of them, to the cap", crowd::drill_all),
     ("places held by slow bodies and slow readers", places::slow),
     ("streams whose clients leave", places::abandoned_streams),
+    ("subscribers beside requests", subscribers::many),
+    ("subscribers that do not read", subscribers::stuck),
+    ("subscribers that come and go", subscribers::come_and_go),
     ("resets", resets::drill),
     ("no descriptors left", scarcity::descriptors),
     ("blocking handlers", scarcity::blocking),

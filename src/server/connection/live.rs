@@ -20,6 +20,7 @@ pub(crate) struct Live {
     chunked: bool,
     /// When the body is asked for bytes although it has not woken its connection.
     asked_at: Millis,
+    has_begun: bool,
 }
 
 /// What follows the queued bytes.
@@ -40,7 +41,7 @@ impl Live {
         buffers: &Buffers<'_>,
     ) -> Live {
         body.begin(Waker { list: buffers.scheduler.wake_list(), key });
-        Live { body, chunked: framing == Framing::Chunked, asked_at: Millis::MAX }
+        Live { body, chunked: framing == Framing::Chunked, asked_at: Millis::MAX, has_begun: false }
     }
 
     /// Encrypts what the body gives now, as one piece. Returns how many bytes of the body it is.
@@ -49,6 +50,9 @@ impl Live {
         transport: &mut Transport<S>,
         buffers: &mut Buffers<'_>,
     ) -> io::Result<(usize, Next)> {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            transport.limit_silence(buffers.context.limits.write_timeout);
+        }
         let now = buffers.millis();
         let call = match self.asked_at <= now {
             _ if buffers.context.is_draining() => Call::Stopping,

@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::net::{send, sendmsg, SendAncillaryBuffer, SendFlags};
 use rustls::pki_types::CertificateDer;
@@ -39,6 +40,9 @@ pub(crate) trait Stream: Read + AsRawFd + 'static {
 
     /// Whether the connection is reset, or broken in another way, as far as the system knows.
     fn is_broken(&self) -> bool;
+
+    /// Lets the system break the connection when the peer has confirmed nothing that was sent for this long, if it can.
+    fn limit_silence(&self, _: Duration) {}
 }
 
 impl Stream for TcpStream {
@@ -57,6 +61,14 @@ impl Stream for TcpStream {
 
     fn is_broken(&self) -> bool {
         !matches!(self.take_error(), Ok(None))
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn limit_silence(&self, time: Duration) {
+        let millis = time.as_millis().try_into().unwrap_or(u32::MAX);
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(self, millis) {
+            log::debug!("the timeout of a connection could not be set: {error}");
+        }
     }
 }
 
@@ -341,6 +353,12 @@ impl<S: Stream> Transport<S> {
         self.stream.sock.under.is_broken()
     }
 
+    /// Lets the system break the connection when the client has confirmed nothing that was sent for this long. Otherwise a
+    /// client whose network is gone, and to whom little is sent, would stay for a quarter of an hour (RFC 5482).
+    pub(crate) fn limit_silence(&self, time: Duration) {
+        self.stream.sock.under.limit_silence(time);
+    }
+
     /// Whether the client has closed its sending side.
     pub(crate) fn has_hung_up(&self) -> bool {
         self.stream.sock.hung_up
@@ -573,6 +591,16 @@ mod tests {
         let mut alert = [0; 5];
         ends.tcp.read_exact(&mut alert).unwrap();
         assert!(!ends.server.wants_write());
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[test]
+    fn the_system_is_told_how_long_a_client_may_confirm_nothing() {
+        let ends = Ends::before_finished();
+        ends.server.limit_silence(Duration::from_secs(30));
+        let told = rustix::net::sockopt::tcp_user_timeout(&ends.server.stream.sock.under).unwrap();
+        assert_eq!(told, 30_000);
+        ends.server.limit_silence(Duration::from_secs(365 * 24 * 3600));
     }
 
     #[test]
