@@ -51,7 +51,8 @@ impl Live {
         buffers: &mut Buffers<'_>,
     ) -> io::Result<(usize, Next)> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            transport.limit_silence(buffers.context.limits.write_timeout);
+            // Later than the limit for a client that does not read, which the log names.
+            transport.limit_silence(buffers.context.limits.write_timeout.saturating_mul(2));
         }
         let now = buffers.millis();
         let call = match self.asked_at <= now {
