@@ -40,7 +40,11 @@ has_component() {
 
 lint() { cargo clippy --quiet --all-targets "$@" -- -D warnings; }
 docs() { RUSTDOCFLAGS='-D warnings' cargo doc --quiet --no-deps --features cli,compression; }
-tests() { cargo test --features cli,compression --no-fail-fast 2>&1 | tee "$log"; }
+# The gateway is an example with tests of its own, which cargo builds in the place of the program.
+tests() {
+    cargo build --quiet --features cli,compression --example gateway &&
+        cargo test --features cli,compression --no-fail-fast 2>&1 | tee "$log"
+}
 drills() {
     cargo build --quiet --release --features cli --example drill_server && cargo test --quiet --release --features cli --test drill 2>&1 | tee -a "$log"
 }

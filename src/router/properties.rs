@@ -1,13 +1,12 @@
 //! Properties that hold for any routes and any requests. An input consists of lines: `+METHOD pattern` declares a route, and
 //! `METHOD path` is a request. `nested` reads it as several routers.
 
+mod lines;
 mod nested;
 
 use super::routes::is_known;
 use super::*;
-
-/// More lines would only slow down the simple matcher.
-const LINES: usize = 64;
+use lines::{read, LINES};
 
 struct Route<'i> {
     method: Method,
@@ -39,13 +38,6 @@ pub(crate) fn hold(input: &[u8]) {
         }
     }
     assert!(router.routes.handlers() <= routes.len());
-}
-
-fn read(line: &str) -> Option<(bool, Method, &str)> {
-    let (method, path) = line.split_once(' ')?;
-    let declares = method.starts_with('+');
-    let method = Method::from_bytes(method.trim_start_matches('+').as_bytes()).ok()?;
-    Some((declares, method, path))
 }
 
 /// Whether the router matches the path as it is.

@@ -2,7 +2,7 @@
 //! nested there, and `@ ` one that is merged; what is declared after it is its own, up to the next.
 
 use super::super::*;
-use super::{read, LINES};
+use super::lines::{read, LINES};
 use crate::http::layer::Next;
 
 /// A handler that says which route it is of.
