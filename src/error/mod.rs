@@ -131,6 +131,19 @@ impl Error {
     /// let error = Error::answer(StatusCode::CONFLICT, "the sensor is being calibrated");
     /// assert_eq!(error.into_response().status(), 409);
     /// ```
+    ///
+    /// An error of another library has no status of its own, so `?` alone does not take it:
+    ///
+    /// ```
+    /// use lockgate::{Error, Request, StatusCode};
+    ///
+    /// fn set_speed(request: &mut Request) -> Result<(), Error> {
+    ///     let _speed: u16 = request.text()?.trim().parse().map_err(|error| Error::answer(StatusCode::BAD_REQUEST, error))?;
+    ///     Ok(())
+    /// }
+    /// # assert!(set_speed(&mut Request::post("/speed").with_body("fast")).is_err());
+    /// # assert!(set_speed(&mut Request::post("/speed").with_body("7")).is_ok());
+    /// ```
     pub fn answer(status: StatusCode, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::Answer { status, source: source.into() }
     }

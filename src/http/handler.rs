@@ -10,7 +10,7 @@ explained! { 'r#since {
             is a response (`IntoResponse`)",
     note = "a function is given by its name, without calling it: `.get(\"/\", name)`; a value is given by a closure: \
             `.get(\"/\", |_: &mut Request| value)`",
-    note = "`web::Files` makes one: `.folder(\"/ui\", files.handler())`"
+    note = "`web::Files` and `Feed` make one: `.folder(\"/ui\", files.handler())`, `.get(\"/events\", feed.handler())`"
 }
 /// What answers requests: a function or a closure that takes a [`Request`] and returns what can be sent as a response
 /// ([`IntoResponse`](crate::IntoResponse)). Every such function is a handler by itself; nobody implements this trait.

@@ -15,7 +15,8 @@ explained! { 'r#since {
     message = "`{Self}` is not a layer",
     label = "this cannot stand around handlers",
     note = "a layer is a function or a closure `|request: &mut Request, next: Next| next.run(request)`, with these types written \
-            down, that returns what a handler may return (`IntoResponse`), or a type that implements `Layer`"
+            down, that returns what a handler may return (`IntoResponse`), or a type that implements `Layer`",
+    note = "what makes a layer may fail: `.with(Cors::new([origin])?)`"
 }
 /// Code around all that a router answers, its 404 and 405 included. [`Router::with`](crate::Router::with) adds it.
 ///
@@ -64,8 +65,11 @@ explained! { 'r#since {
 /// - A panic of a handler, or of a layer further in, has become a 500 when `run` returns. A layer's own panic becomes a 500 too.
 /// - A layer that reads the body takes it from the handler, unless it puts it back with [`set_body`](Request::set_body). For what
 ///   no route serves, the body is empty: it is not read for a 404.
-/// - What the server refuses before it looks for a route, such as a head that is too large, does not come to layers, but to
-///   [`ServerBuilder::on_response`](crate::ServerBuilder::on_response).
+/// - What the server refuses by itself, such as a head or a [body](crate::Router::body_bytes) that is too large, or a request
+///   beyond [`concurrent`](crate::Router::concurrent), does not come to layers, but to
+///   [`ServerBuilder::on_response`](crate::ServerBuilder::on_response). So fields that all answers need, and a count of them, belong
+///   there. A body is refused so by `Content-Length`, or while the server receives it for the handler
+///   ([`Limits::body_buffer_bytes`](crate::Limits::body_buffer_bytes)): before a layer asks for a login.
 ///
 /// A call of a layer costs a call through a pointer and no memory. In a router without layers a request takes one comparison more.
 pub trait Layer: Send + Sync + 'static {
