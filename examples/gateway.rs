@@ -67,9 +67,7 @@ fn onboarding(ca: &Certificate) -> Router {
     let ca = ca.der().to_vec();
     Router::new()
         .with(SecurityFields::new())
-        .get("/", move |_: &mut Request| {
-            Response::text(page.as_str()).with_header("content-type", "text/html; charset=utf-8")
-        })
+        .get("/", move |_: &mut Request| Response::html(page.as_str()))
         .get("/ca.crt", move |_: &mut Request| {
             Response::bytes(ca.as_slice()).with_header("content-type", "application/x-x509-ca-cert")
         })

@@ -16,6 +16,7 @@ use crate::handler_call;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 pub(super) const OCTETS: HeaderValue = HeaderValue::from_static("application/octet-stream");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 pub(super) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// A response. lockgate adds `Content-Length` or chunked framing, `Date` and `Connection` by itself. To a response with a body
@@ -99,6 +100,19 @@ impl Response {
     /// 200 with text, as `text/plain; charset=utf-8`.
     pub fn text(text: impl Into<String>) -> Response {
         Response::of(TEXT, Payload::Bytes(text.into().into_bytes()))
+    }
+
+    /// 200 with a page, as `text/html; charset=utf-8`. What comes from elsewhere has to be escaped before it is put into a page.
+    ///
+    /// ```
+    /// use lockgate::{Request, Response, Router, StatusCode};
+    ///
+    /// let router = Router::new()
+    ///     .fallback(|_: &mut Request| Response::html("<h1>No such page</h1>").with_status(StatusCode::NOT_FOUND));
+    /// assert_eq!(router.call(&mut Request::get("/none")).header("content-type").unwrap(), "text/html; charset=utf-8");
+    /// ```
+    pub fn html(page: impl Into<String>) -> Response {
+        Response::of(HTML, Payload::Bytes(page.into().into_bytes()))
     }
 
     /// 200 with bytes in memory. Set their type with [`with_header`](Response::with_header).

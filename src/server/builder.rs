@@ -117,7 +117,7 @@ impl ServerBuilder {
     ///
     /// # let ca = "-----BEGIN CERTIFICATE-----";
     /// let in_clear = Router::new()
-    ///     .get("/", |_: &mut Request| Response::text("Get /ca.pem, and trust it.").with_header("content-type", "text/html"))
+    ///     .get("/", |_: &mut Request| Response::html("Get <a href=ca.pem>the authority</a>, and trust it."))
     ///     .get("/ca.pem", move |_: &mut Request| {
     ///         Response::text(ca).with_header("content-type", "application/x-pem-file")
     ///     })
