@@ -143,7 +143,9 @@ impl Router {
     /// assert_eq!(router.call(&mut Request::get("/ui//docs")).status(), 404);
     /// ```
     ///
-    /// [`web::Files`](crate::web::Files) is a handler for it.
+    /// [`web::Files`](crate::web::Files) is a handler for it. A folder has all paths that no other
+    /// route has, so a [`fallback`](Router::fallback) gets none of them, also not that of a nested `/api` beside a folder at `/`:
+    /// [`Files`](crate::web::Files) shows what to do.
     pub fn folder<R: IntoResponse>(mut self, prefix: &str, handler: impl Handler<R>) -> Router {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         if !prefix.is_empty() {
@@ -181,7 +183,8 @@ impl Router {
     ///
     /// In a nested router the fallback answers paths below its prefix; one without a fallback of its own takes that of the router
     /// around it. A fallback is within the layers of the router that it is given to, and within those of the nested router that
-    /// the path belongs to. That of a [merged](Router::merge) router answers for the router that it is merged into.
+    /// the path belongs to. That of a [merged](Router::merge) router answers for the router that it is merged into. A route goes before
+    /// every fallback, also a [`folder`](Router::folder) of the router around.
     ///
     /// A second fallback for the same paths is a fault, which [`check`](Router::check) reports.
     pub fn fallback<R: IntoResponse>(mut self, handler: impl Handler<R>) -> Router {
@@ -297,6 +300,8 @@ impl Router {
     ///     .merge(firmware);
     /// assert_eq!(router.call(&mut Request::post("/login").with_body([0; 5_000])).status(), 413);
     /// ```
+    ///
+    /// [Layers](crate::Layer) do not see this 413, unless the body is large and comes without a length.
     ///
     /// As each limit of a router it holds for all its routes, wherever they are declared, and in nested and merged routers that have
     /// none of their own. For one route, merge a router that has only this.

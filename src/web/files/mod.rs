@@ -73,6 +73,28 @@ const COPIED_WITHIN: i64 = 2;
 /// the connection is cut, so that no client takes the part for the whole. To change a file, write another and rename it, so that
 /// no client gets half of each. One descriptor is open for each response that is being sent; parts of up to 16 KiB are read
 /// at once.
+///
+/// # Beside an API, and with a 404 page
+///
+/// A folder at `/` has every path that no other route has: also a path below `/api` that the API does not know, which gets a
+/// 404, or a 405 for a POST, that the API's own fallback and layers never see. As the fallback, files come after everything else:
+///
+/// ```
+/// use lockgate::web::Files;
+/// use lockgate::{Request, Response, Router, StatusCode};
+///
+/// let files = Files::embedded(&[("index.html", b"<h1>Pump 7</h1>")]);
+/// let api = Router::new().get("/state", |_: &mut Request| "on").fallback(|_: &mut Request| StatusCode::NOT_FOUND);
+/// let router = Router::new().nest("/api", api).fallback(move |request: &mut Request| {
+///     match files.serve(request) {
+///         none if none.status() == StatusCode::NOT_FOUND => Response::html("No such page.").with_status(StatusCode::NOT_FOUND),
+///         found => found,
+///     }
+/// });
+/// assert_eq!(router.call(&mut Request::get("/")).into_bytes().unwrap(), b"<h1>Pump 7</h1>");
+/// assert_eq!(router.call(&mut Request::get("/none")).into_bytes().unwrap(), b"No such page.");
+/// assert_eq!(router.call(&mut Request::post("/api/none")).header("content-type").unwrap(), "application/problem+json");
+/// ```
 pub struct Files {
     source: Source,
     index: &'static str,
