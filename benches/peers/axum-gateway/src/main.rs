@@ -1,5 +1,5 @@
 //! `examples/gateway.rs` of lockgate, with axum 0.8 and tower-http: `axum-gateway --https ADDR --http ADDR --state DIR`. It has the
-//! same routes and the same answers; the page is the same. What it does not have is in the table in benches/README.md.
+//! same routes and the same answers; the page is the same. What it does not have is in benches/README.md.
 
 use std::collections::VecDeque;
 use std::fs;

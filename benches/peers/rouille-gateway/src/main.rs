@@ -1,5 +1,5 @@
 //! `examples/gateway.rs` of lockgate, with rouille 3.6: `rouille-gateway --https ADDR --http ADDR --state DIR`. It has the same
-//! routes and the same answers; the page is the same. What it does not have is in the table in benches/README.md.
+//! routes and the same answers; the page is the same. What it does not have is in benches/README.md.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
