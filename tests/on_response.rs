@@ -500,6 +500,40 @@ fn what_the_program_knows_of_a_request_is_known_here_and_ends_here() {
     assert_eq!(Arc::strong_count(&alive), 2);
 }
 
+/// Panics when it is dropped.
+struct Trap;
+
+impl Read for Trap {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Ok(0)
+    }
+}
+
+impl Drop for Trap {
+    fn drop(&mut self) {
+        panic!("as the test wants it");
+    }
+}
+
+#[test]
+fn what_the_program_knows_of_a_request_that_gets_no_answer_is_not_known_of_the_next() {
+    let router = Router::new().get("/trap", |request: &mut Request| {
+        request.extensions_mut().insert(Id("seven"));
+        // A status that is not final: the server drops the response.
+        Response::reader(Trap).with_status(StatusCode::from_u16(103).unwrap())
+    });
+    let builder = builder(router, |limits| limits.workers = 1).on_response(|seen, response| {
+        response.set_header("x-request-id", seen.extensions().get::<Id>().map_or("none", |id| id.0));
+    });
+    let serving = serve_as(builder);
+    for _ in 0..10 {
+        let mut client = serving.connect();
+        client.send(get("/trap"));
+        let _ = client.try_reply(Shape::WithBody);
+        assert_eq!(serving.get("/none").field("x-request-id"), Some("none"));
+    }
+}
+
 #[test]
 fn it_comes_before_the_line_of_the_access_log() {
     let builder = builder(router(), |_| {}).access_log(true).on_response(|seen, response| {

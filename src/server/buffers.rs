@@ -11,6 +11,7 @@ use super::context::Context;
 use super::deadline::Deadline;
 use super::scheduler::Scheduler;
 use crate::calendar;
+use crate::handler_call;
 use crate::http::response_head::{kept_for, Common};
 use crate::limits::limit::Limit;
 
@@ -94,6 +95,14 @@ impl<'s> Buffers<'s> {
     #[inline]
     pub(crate) fn leave_handler(&self, handler: Option<usize>, took: Duration) {
         self.context.workers.leave_handler(self.me, handler, took);
+    }
+
+    /// Drops the program's values in a request that gets no answer, so that they are not taken for those of the next.
+    #[cold]
+    pub(crate) fn drop_values(&mut self) {
+        // They may panic. The faults tell what went wrong.
+        let _: Option<()> =
+            handler_call::run("a panic in a connection", || drop(std::mem::take(&mut self.values)));
     }
 
     /// Updates the date in the lines that all heads share, once a second. So a change of the clock shows within a second.

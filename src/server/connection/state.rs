@@ -461,6 +461,9 @@ impl<S: Stream> TakeTurn for Box<Connection<S>> {
         let (key, peer) = (connection.link.key, connection.link.peer);
         let turn = Turn { since, handlers, input, buffers };
         let outcome = handler_call::run("a panic in a connection", || connection.advance(reason, turn));
+        if outcome.is_none() {
+            buffers.drop_values();
+        }
         if handler_call::went_wrong() {
             log_faults(peer, "serving", buffers.now(), buffers.context);
         }
