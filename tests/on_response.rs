@@ -444,7 +444,7 @@ fn fields_can_be_replaced_and_removed() {
                 assert_eq!(response.header("content-type").unwrap(), "text/plain; charset=utf-8");
                 response.headers_mut().remove("content-type");
             } else {
-                response.set_header("content-type", "text/html");
+                response.append_header("content-type", "text/html");
             }
             response.set_header("x-count", response.headers().len().to_string());
         });

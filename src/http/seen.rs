@@ -4,6 +4,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use ::http::header::CONTENT_TYPE;
 use ::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::request::Request;
@@ -180,14 +181,20 @@ impl<'r> ResponseHead<'r> {
     }
 
     /// Adds a field and keeps others of the same name, as `Vary` and `Set-Cookie` may need it. Name and value are checked as in
-    /// [`set_header`](ResponseHead::set_header).
+    /// [`set_header`](ResponseHead::set_header). There is one `Content-Type`, so another takes its place.
     pub fn append_header<N, V>(&mut self, name: N, value: V)
     where
         N: TryInto<HeaderName>,
         V: TryInto<HeaderValue>,
     {
-        if let Some((name, value)) = checked(name, value) {
-            self.0.headers_mut().append(name, value);
+        match checked(name, value) {
+            Some((name, value)) if name == CONTENT_TYPE => {
+                self.0.headers_mut().insert(name, value);
+            }
+            Some((name, value)) => {
+                self.0.headers_mut().append(name, value);
+            }
+            None => {}
         }
     }
 }
