@@ -92,7 +92,7 @@ impl SecurityFields {
     /// # Errors
     /// [`Error::Setting`]: it has a character that a field may not have, or names `frame-ancestors`.
     pub fn content_security_policy(mut self, policy: &str) -> Result<SecurityFields, Error> {
-        let names_ancestors = policy.split(';').any(|directive| {
+        let names_ancestors = policy.split([';', ',']).any(|directive| {
             directive
                 .split_ascii_whitespace()
                 .next()
@@ -272,7 +272,12 @@ mod tests {
             policy(&fields.content_security_policy("").unwrap()).split(' ').next(),
             Some("frame-ancestors")
         );
-        for bad in ["a\r\nb", "default-src 'self'; Frame-Ancestors *"] {
+        for bad in [
+            "a\r\nb",
+            "default-src 'self'; Frame-Ancestors *",
+            // A comma begins another policy (W3C CSP3 §2.2.1), and there the first directive of a name holds.
+            "default-src 'self', frame-ancestors *",
+        ] {
             assert!(SecurityFields::new().content_security_policy(bad).is_err(), "{bad:?}");
         }
         for bad in ["*", "null", "https://home.example/", "'self'; script-src *"] {
