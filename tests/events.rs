@@ -4,13 +4,14 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::sync::mpsc::{channel, Receiver};
 use std::thread;
 use std::time::Duration;
 
 use lockgate::{Event, Feed, FeedBuilder, Limits, Published, Request, Response, Router};
 
-use support::{get, serve_within, Client, End, Gate, Serving, Shape, SAFETY};
+use support::{await_lines, get, serve_within, Client, End, Gate, Serving, Shape, SAFETY};
 
 /// A server with a feed at `/events`, what it wants only below `/events/{name}`, and a quick answer at `/quick`.
 struct Site {
@@ -264,6 +265,23 @@ fn a_panic_in_a_filter_cuts_its_subscriber_alone() {
     assert_eq!(all.data(), "trap");
     all.expect([7]);
     assert_eq!(site.serving.get("/quick").text(), "quick");
+}
+
+#[test]
+fn a_panic_in_on_leave_takes_nothing_from_the_subscriber_that_leaves() {
+    let feed = Feed::builder().on_leave(|_| panic!("as the test wants it")).build();
+    let serving = serve_within(Router::new().get("/events", feed.handler()), |_| {});
+    let mut client = serving.connect();
+    client.send(get("/events"));
+    client.take_until(b"\r\n\r\n").unwrap();
+    feed.send(Event::new("last"));
+    feed.close();
+    let mut subscriber = Subscriber { client, head: String::new(), stream: Vec::new() };
+    assert_eq!(subscriber.data(), "last");
+    assert_eq!(subscriber.end(), None);
+    let address = subscriber.client.address().to_string();
+    let told = await_lines(1, |line| line.contains(&address) && line.contains("as the test wants it"));
+    assert_eq!(told.len(), 1, "{told:?}");
 }
 
 #[test]
@@ -567,4 +585,19 @@ fn a_test_without_a_server_reads_the_events_so_far() {
     let router = Router::new().get("/events", feed.handler());
     let response: Response = router.call(&mut Request::get("/events"));
     assert_eq!(response.into_bytes().unwrap(), b"data: 1\nid: a\n\n");
+}
+
+#[test]
+fn a_read_without_room_gives_nothing_and_ends() {
+    let feed = Feed::builder().replay_to_all().build();
+    feed.send(Event::new("1").id("a"));
+    let (_, _, mut body) = feed.subscribe(&Request::get("/")).into_parts();
+    let (tell, read) = channel();
+    thread::spawn(move || {
+        let none = body.read(&mut []).unwrap();
+        let mut rest = String::new();
+        body.read_to_string(&mut rest).unwrap();
+        tell.send((none, rest)).unwrap();
+    });
+    assert_eq!(read.recv_timeout(SAFETY).expect("it reads for ever"), (0, "data: 1\nid: a\n\n".to_string()));
 }

@@ -419,6 +419,8 @@ impl Read for ResponseBody {
                 *left -= taken as u64;
                 Ok(taken)
             }
+            // A body that gives nothing because there is no room would be asked for ever.
+            Payload::Live(_) if out.is_empty() => Ok(0),
             Payload::Live(body) => loop {
                 let given = body.give(out, Call::Ready);
                 if given.bytes > 0 || given.then != Then::More {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::backlog::At;
 use super::event::{retry_line, Published};
 use super::shared::Shared;
+use crate::handler_call;
 use crate::http::live_body::{Call, Given, LiveBody, Then};
 use crate::wake_list::Waker;
 
@@ -182,7 +183,8 @@ impl Drop for Subscription {
         let Some(waker) = self.waker.take() else { return };
         let left = self.feed.lock().leave(&waker);
         if let Some(hook) = &self.feed.settings.on_leave {
-            hook(left);
+            // What the subscriber has been given is still on its way. The call's faults tell what went wrong.
+            let _: Option<()> = handler_call::run("a panic in on_leave", || hook(left));
         }
     }
 }
