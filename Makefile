@@ -129,7 +129,7 @@ soak:
 	cargo test --release --features cli --test drill -- --full soak
 
 # lockgate for the board is the release build of `make cross`. Times are those of an emulated processor. BOARD_PROFILE=demo
-# BOARD_FEATURES=serve builds it in a quarter of the time, for the same behaviour with other figures.
+# BOARD_FEATURES=serve builds it sooner, for the same behaviour with other figures.
 BOARD_TARGET := armv7-unknown-linux-gnueabihf
 BOARD_PROFILE ?= release
 BOARD_FEATURES ?= cli
