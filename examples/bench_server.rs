@@ -16,6 +16,8 @@ use lockgate::{
 };
 use serde_json::{json, Value};
 
+/// The compiler makes it, so that no request looks the name up.
+const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
 const DATA: &str = r#"{"message":"Secure data over HTTPS"}"#;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -64,8 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn data() -> Response {
-    DATA.into_response()
-        .with_header(HeaderName::from_static("content-type"), HeaderValue::from_static("application/json"))
+    DATA.into_response().with_header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
 }
 
 /// A page of a folder, the same from memory, uploads, and an answer that is compressed.

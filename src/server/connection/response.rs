@@ -75,29 +75,32 @@ pub(crate) fn write_body(
     if let Some(record) = &mut record {
         record.status = response.status;
     }
-    let source = match (head.framing, response.body) {
+    let small = match (head.framing, &response.body) {
         // Also for a 205, regardless of the handler's body.
-        (Framing::None | Framing::Length(0), _) => Source::Nothing,
-        (_, Payload::Bytes(bytes)) => Source::Bytes(Cow::Owned(bytes)),
-        (_, Payload::Static(bytes)) => Source::Bytes(Cow::Borrowed(bytes)),
-        (_, Payload::Reader { .. }) if !buffers.scheduler.take_reader_place(key) => {
+        (Framing::None | Framing::Length(0), _) => Some(&[][..]),
+        (_, Payload::Bytes(bytes)) => Some(&bytes[..]),
+        (_, Payload::Static(bytes)) => Some(*bytes),
+        (_, Payload::Reader { .. } | Payload::Live(_)) => None,
+    };
+    if let Some(bytes) = small.filter(|bytes| bytes.len() <= INLINE_BYTES) {
+        buffers.output.extend_from_slice(bytes);
+        if let Some(record) = record {
+            record.write(bytes.len() as u64, "");
+        }
+        return Written::Whole(after);
+    }
+    let source = match response.body {
+        Payload::Bytes(bytes) => Source::Bytes(Cow::Owned(bytes)),
+        Payload::Static(bytes) => Source::Bytes(Cow::Borrowed(bytes)),
+        Payload::Reader { .. } if !buffers.scheduler.take_reader_place(key) => {
             return Written::NoReaderPlace(record);
         }
-        (framing, Payload::Reader { reader, length }) => {
-            Source::Reader { reader, left: length, chunked: framing == Framing::Chunked }
+        Payload::Reader { reader, length } => {
+            Source::Reader { reader, left: length, chunked: head.framing == Framing::Chunked }
         }
-        (framing, Payload::Live(body)) => Source::Live(Live::begin(body, framing, key, buffers)),
+        Payload::Live(body) => Source::Live(Live::begin(body, head.framing, key, buffers)),
     };
-    let inline = match &source {
-        Source::Bytes(bytes) if bytes.len() <= INLINE_BYTES => &bytes[..],
-        Source::Nothing => &[],
-        _ => return Written::Begun(Box::new(Sending::new(source, after, record))),
-    };
-    buffers.output.extend_from_slice(inline);
-    if let Some(record) = record {
-        record.write(inline.len() as u64, "");
-    }
-    Written::Whole(after)
+    Written::Begun(Box::new(Sending::new(source, after, record)))
 }
 
 /// Writes the response to a refused request, which is in memory, and its line in the access log.
