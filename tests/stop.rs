@@ -7,21 +7,9 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockgate::{Error, Identity, Limits, Request, Response, Router, Server};
+use lockgate::{Error, Identity, Request, Response, Router, Server};
 
-use support::{get, identity, noise, post, serve_within, Client, End, Gate, Serving};
-
-/// Longer than any test: whatever ends before has not waited for it.
-const NEVER: Duration = Duration::from_secs(3600);
-
-fn patient(limits: &mut Limits) {
-    limits.drain_timeout = NEVER;
-    limits.handshake_timeout = NEVER;
-    limits.head_timeout = NEVER;
-    limits.body_timeout = NEVER;
-    limits.idle_timeout = NEVER;
-    limits.write_timeout = NEVER;
-}
+use support::{get, identity, noise, patient, post, serve_within, Client, End, Gate, Serving, NEVER};
 
 fn router(gate: &Arc<Gate>) -> Router {
     let (gate, long_gate) = (gate.clone(), gate.clone());

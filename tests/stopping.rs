@@ -9,26 +9,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{mpsc, Arc, Mutex};
 use std::time::Duration;
 
-use lockgate::{Error, Handle, Health, Limits, RedirectHealth, Request, Response, Router, StatusCode};
+use lockgate::{Error, Handle, Health, RedirectHealth, Request, Response, Router, StatusCode};
 
-use support::{get, identity, noise, post, serve_within, Client, End, Gate, Serving};
+use support::{get, identity, noise, patient, post, serve_within, Client, End, Gate, Serving, NEVER};
 
-/// Longer than any test: whatever ends before has not waited for it.
-const NEVER: Duration = Duration::from_secs(3600);
 const SHORT: Duration = Duration::from_millis(5);
 
-fn patient(limits: &mut Limits) {
-    limits.drain_timeout = NEVER;
-    limits.handshake_timeout = NEVER;
-    limits.head_timeout = NEVER;
-    limits.body_timeout = NEVER;
-    limits.idle_timeout = NEVER;
-    limits.write_timeout = NEVER;
-    limits.body_buffer_bytes = 1_000;
-}
-
 fn served(router: Router) -> Serving {
-    serve_within(router, patient)
+    serve_within(router, |limits| {
+        patient(limits);
+        limits.body_buffer_bytes = 1_000;
+    })
 }
 
 /// Gives the same piece again and again, with a wait before each, until the server stops.

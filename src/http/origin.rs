@@ -39,3 +39,18 @@ impl Origin<'_> {
         Origin::Made { client_is_gone: false, server: OnceCell::new() }
     }
 }
+
+/// In the place of a server, for tests.
+#[cfg(any(test, fuzzing))]
+pub(crate) struct Nobody;
+
+#[cfg(any(test, fuzzing))]
+impl Serving for Nobody {
+    fn client_is_gone(&self) -> bool {
+        false
+    }
+
+    fn service(&self) -> &dyn Any {
+        self
+    }
+}

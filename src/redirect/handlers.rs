@@ -196,17 +196,10 @@ impl Shared {
         share: &mut Share,
     ) -> Result<Cow<'static, [u8]>, Refusal> {
         let length = body.length().and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-        if let Payload::Static(bytes) = body {
-            return Ok(Cow::Borrowed(bytes));
-        }
-        if length > ANSWER_BYTES {
-            return Err(self.not_in_clear(request, "larger than 256 KiB"));
-        }
-        if !share.cover(length) {
-            return Err(BUSY);
-        }
         match body {
             Payload::Static(bytes) => Ok(Cow::Borrowed(bytes)),
+            _ if length > ANSWER_BYTES => Err(self.not_in_clear(request, "larger than 256 KiB")),
+            _ if !share.cover(length) => Err(BUSY),
             Payload::Bytes(bytes) => Ok(Cow::Owned(bytes)),
             Payload::Reader { mut reader, .. } => {
                 let mut bytes = vec![0; length];
@@ -252,27 +245,14 @@ fn read_whole(reader: &mut dyn Read, mut out: &mut [u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::any::Any;
     use std::time::Duration;
 
     use mio::{Events, Poll, Token};
 
     use super::*;
+    use crate::http::origin::Nobody;
     use crate::http::request_head;
     use crate::redirect::job::Waiting;
-
-    /// In the place of a server.
-    struct Nobody;
-
-    impl Serving for Nobody {
-        fn client_is_gone(&self) -> bool {
-            false
-        }
-
-        fn service(&self) -> &dyn Any {
-            self
-        }
-    }
 
     /// The loop's side, without connections.
     struct Loop {

@@ -19,6 +19,19 @@ pub use client::{connect_plain, reset, Client, End, Reply, Shape};
 pub use gate::Gate;
 pub use log::{assert_limit_named, await_lines, lines};
 
+/// Longer than any test: whatever ends before has not waited for it.
+pub const NEVER: Duration = Duration::from_secs(3600);
+
+/// So the server ends nothing by itself.
+pub fn patient(limits: &mut Limits) {
+    limits.drain_timeout = NEVER;
+    limits.handshake_timeout = NEVER;
+    limits.head_timeout = NEVER;
+    limits.body_timeout = NEVER;
+    limits.idle_timeout = NEVER;
+    limits.write_timeout = NEVER;
+}
+
 /// The time after which a test has failed; nothing is expected to take anywhere near as long.
 pub const SAFETY: Duration = Duration::from_secs(20);
 

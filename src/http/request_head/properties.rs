@@ -1,11 +1,10 @@
 //! Properties that hold for any bytes that come in place of a head.
 
-use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::*;
 use crate::http::body::Body;
-use crate::http::origin::{Sender, Serving};
+use crate::http::origin::{Nobody, Sender};
 use crate::http::request::Request;
 
 /// A low bound, so that small inputs reach it.
@@ -141,19 +140,6 @@ fn parsed(head: &[u8]) {
             Sender { peer, client: None, server: &Nobody },
         );
         assert_eq!(request.headers().len(), fields.len());
-    }
-}
-
-/// In the place of a server.
-struct Nobody;
-
-impl Serving for Nobody {
-    fn client_is_gone(&self) -> bool {
-        false
-    }
-
-    fn service(&self) -> &dyn Any {
-        self
     }
 }
 
