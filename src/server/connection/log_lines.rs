@@ -1,6 +1,7 @@
 //! The log lines about a connection and its requests: refusals with their reasons, and the access log's line for each request.
 //! `state`, `exchange` and `response` call it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -8,10 +9,14 @@ use ::http::{Method, StatusCode};
 
 use super::asked::Told;
 use super::transport::{Stream, Transport};
+use crate::escape;
+use crate::handler_call::{self, Fault};
 use crate::http::clear_credentials::{CredentialScan, Notice, IN_CLEAR};
 use crate::http::Refusal;
+use crate::limits::limit::Limit;
 use crate::log_limiter::Sort;
 use crate::server::buffers::Buffers;
+use crate::server::context::Context;
 use crate::tls::{Failed, Refused};
 
 pub(crate) fn refusal(peer: SocketAddr, refusal: Refusal, buffers: &Buffers<'_>) {
@@ -33,6 +38,41 @@ pub(crate) fn refused_client(peer: SocketAddr, why: &Refused, buffers: &Buffers<
 
 pub(crate) fn failed_handshake(peer: SocketAddr, failed: Failed, buffers: &Buffers<'_>) {
     buffers.context.log_refusal(failed.what, buffers.now(), format_args!("{peer}: no handshake, {failed}"));
+}
+
+/// Logs what went wrong outside of handlers and readers.
+#[cold]
+pub(crate) fn faults(peer: SocketAddr, doing: &str, now: Instant, context: &Context) {
+    for Fault { what, text } in handler_call::faults() {
+        context.log_fault(what, now, format_args!("{peer}: {doing} the connection {text}"));
+    }
+}
+
+/// Logs a connection that is closed because its time is up.
+pub(crate) fn expired(peer: SocketAddr, limit: Option<Limit>, buffers: &Buffers<'_>) {
+    match limit {
+        // Every kept connection ends like this, so it is not worth an info line.
+        Some(limit @ Limit::IdleTimeout) => log::debug!("{peer}: closed after being idle (limit {limit})"),
+        Some(limit) => {
+            const WHY: &str = "because nothing came or went for too long";
+            let (name, now) = (limit.name(), buffers.now());
+            buffers.context.log_refusal(name, now, format_args!("{peer}: closed, {WHY} (limit {limit})"));
+        }
+        None => {}
+    }
+}
+
+/// Logs a failed read. If a handshake has failed by it, the line tells the operator the reason.
+pub(crate) fn failed_read(
+    peer: SocketAddr,
+    failed: Option<Failed>,
+    error: &io::Error,
+    buffers: &Buffers<'_>,
+) {
+    if let Some(failed) = failed {
+        failed_handshake(peer, failed, buffers);
+    }
+    log::debug!("{peer}: {}", escape::shown(error));
 }
 
 /// Warns of credentials that came in clear and were not reported yet.

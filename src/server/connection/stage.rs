@@ -1,14 +1,19 @@
 //! The stages of a connection, with their data, and their rank when the server needs room. `state` moves from one stage to the
 //! next.
 
+use std::io;
+
 use super::body::Reader;
 use super::collecting::Collecting;
 use super::head::Head;
 use super::lingering::Lingering;
+use super::link::Link;
 use super::response::Sending;
+use super::transport::Stream;
 use crate::limits::Limits;
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::turn::Idle;
+use crate::tls::{self, Failed};
 
 pub(crate) enum Stage {
     /// Began under these rules for clients.
@@ -21,6 +26,16 @@ pub(crate) enum Stage {
     Unwanted(Box<Reader>),
     Sending(Box<Sending>),
     Linger(Lingering),
+}
+
+/// What a stop does to a connection that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InAStop {
+    Closes,
+    /// It has a short time left.
+    Hurries,
+    /// It comes to its end by itself.
+    Finishes,
 }
 
 impl Stage {
@@ -36,6 +51,23 @@ impl Stage {
             (Stage::Unwanted(_) | Stage::Linger(_), _) => Idle::Since(now),
             (Stage::Body(collecting), _) => collecting.idle(limits.body_min_rate),
             (Stage::Sending(sending), _) => sending.idle(now, limits.write_min_rate),
+        }
+    }
+
+    /// The handshake that has failed by this error of a read. A client may refuse right after it (TLS 1.3).
+    pub(crate) fn failed_handshake<S: Stream>(&self, link: &Link<S>, error: &io::Error) -> Option<Failed> {
+        match self {
+            Stage::Handshake { .. } if link.transport.has_begun() => tls::failed_handshake(error),
+            Stage::Head(head) if !link.served && !head.has_begun => tls::client_alert(error),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn in_a_stop(&self) -> InAStop {
+        match self {
+            Stage::Head(head) if !head.has_begun => InAStop::Closes,
+            Stage::Handshake { .. } | Stage::Head(_) | Stage::Linger(_) => InAStop::Hurries,
+            Stage::Body(_) | Stage::Unwanted(_) | Stage::Sending(_) => InAStop::Finishes,
         }
     }
 

@@ -19,11 +19,10 @@ use super::link::Link;
 use super::log_lines;
 use super::request;
 use super::response::{After, Sending, Sent};
-use super::stage::Stage;
+use super::stage::{InAStop, Stage};
 use super::step::{Flow, Step, Turn};
 use super::transport::{client_refused, Stream, Transport};
-use crate::escape;
-use crate::handler_call::{self, Fault};
+use crate::handler_call;
 use crate::http::clear_credentials::CredentialScan;
 use crate::limits::limit::Limit;
 use crate::limits::per_address::Admission;
@@ -34,7 +33,6 @@ use crate::server::deadline::Deadline;
 use crate::server::input::Input;
 use crate::server::places::Parked;
 use crate::server::turn::{self, Handlers, Parking, Ready, Reason, Signals, TakeTurn};
-use crate::tls;
 
 /// How long a stop waits for a handshake or a head that has begun.
 const DRAIN_GRACE: Duration = Duration::from_secs(1);
@@ -92,7 +90,7 @@ impl<S: Stream> Connection<S> {
         // The faults tell what went wrong.
         let _: Option<()> = handler_call::run("a panic in a connection", || drop(self));
         if handler_call::went_wrong() {
-            log_faults(peer, "ending", Instant::now(), context);
+            log_lines::faults(peer, "ending", Instant::now(), context);
         }
     }
 
@@ -214,7 +212,10 @@ impl<S: Stream> Connection<S> {
     fn fail(&mut self, error: &io::Error, buffers: &Buffers<'_>) -> Step {
         match client_refused(error) {
             Some(why) => log_lines::refused_client(self.link.peer, &why, buffers),
-            None => self.log_failure(error, buffers),
+            None => {
+                let failed = self.stage.failed_handshake(&self.link, error);
+                log_lines::failed_read(self.link.peer, failed, error, buffers);
+            }
         }
         if error.kind() != ErrorKind::InvalidData || matches!(self.stage, Stage::Linger(_)) {
             return Ok(Break(Flow::Close));
@@ -366,32 +367,17 @@ impl<S: Stream> Connection<S> {
 
     #[cold]
     fn wait_in_a_stop(&mut self, buffers: &Buffers<'_>) -> Step {
-        match &self.stage {
-            Stage::Head(head) if !head.has_begun => {
+        match self.stage.in_a_stop() {
+            InAStop::Closes => {
                 self.link.say_goodbye();
                 return Ok(Break(Flow::Close));
             }
-            Stage::Handshake { .. } | Stage::Head(_) | Stage::Linger(_) => {
+            InAStop::Hurries => {
                 self.link.deadline = self.link.deadline.no_later_than(buffers.after(DRAIN_GRACE));
             }
-            // These finish by themselves.
-            Stage::Body(_) | Stage::Unwanted(_) | Stage::Sending(_) => {}
+            InAStop::Finishes => {}
         }
         Ok(Break(Flow::Wait))
-    }
-
-    /// Logs a failed read. For a handshake, and for a client that refuses right after it (TLS 1.3), the line tells the operator
-    /// the reason.
-    fn log_failure(&self, error: &io::Error, buffers: &Buffers<'_>) {
-        let failed = match self.stage {
-            Stage::Handshake { .. } if self.link.transport.has_begun() => tls::failed_handshake(error),
-            Stage::Head(head) if !self.link.served && !head.has_begun => tls::client_alert(error),
-            _ => None,
-        };
-        if let Some(failed) = failed {
-            log_lines::failed_handshake(self.link.peer, failed, buffers);
-        }
-        log::debug!("{}: {}", self.link.peer, escape::shown(error));
     }
 
     /// Handles a passed deadline.
@@ -411,19 +397,7 @@ impl<S: Stream> Connection<S> {
             Stage::Head(_) | Stage::Unwanted(_) => self.link.say_goodbye(),
             Stage::Handshake { .. } | Stage::Sending(_) | Stage::Linger(_) => {}
         }
-        let peer = self.link.peer;
-        match self.link.deadline.limit {
-            // Every kept connection ends like this, so it is not worth an info line.
-            Some(limit @ Limit::IdleTimeout) => {
-                log::debug!("{peer}: closed after being idle (limit {limit})");
-            }
-            Some(limit) => {
-                const WHY: &str = "because nothing came or went for too long";
-                let (name, now) = (limit.name(), buffers.now());
-                buffers.context.log_refusal(name, now, format_args!("{peer}: closed, {WHY} (limit {limit})"));
-            }
-            None => {}
-        }
+        log_lines::expired(self.link.peer, self.link.deadline.limit, buffers);
         Ok(Break(Flow::Close))
     }
 
@@ -465,20 +439,12 @@ impl<S: Stream> TakeTurn for Box<Connection<S>> {
             buffers.drop_values();
         }
         if handler_call::went_wrong() {
-            log_faults(peer, "serving", buffers.now(), buffers.context);
+            log_lines::faults(peer, "serving", buffers.now(), buffers.context);
         }
         outcome.unwrap_or_else(|| {
             buffers.leave_handler(None, Duration::ZERO);
             Outcome::Closed(key)
         })
-    }
-}
-
-/// Logs what went wrong outside of handlers and readers.
-#[cold]
-fn log_faults(peer: SocketAddr, doing: &str, now: Instant, context: &Context) {
-    for Fault { what, text } in handler_call::faults() {
-        context.log_fault(what, now, format_args!("{peer}: {doing} the connection {text}"));
     }
 }
 
