@@ -2,6 +2,7 @@
 //!
 //! - `GET /api/events`: a stream of events. `?name=NAME` gives only events of this name.
 //! - `POST /api/publish?name=NAME&id=ID`: sends its body to all subscribers as an event; both parameters may be left out.
+//! - `/api/socket`: a WebSocket that sends each message back, with the feature `websocket`.
 //! - `GET /api/log`: the server's log, as it grows.
 //! - `GET /`: a page that shows the events.
 
@@ -58,7 +59,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn router(feed: Feed, log: Feed) -> Router {
     let events = feed.clone();
-    Router::new()
+    let router = Router::new();
+    #[cfg(feature = "websocket")]
+    let router = router.websocket("/api/socket", |_| {
+        Ok(lockgate::Socket::on_message(|socket, message| socket.send(message)))
+    });
+    router
         .get("/", |_: &mut Request| {
             Response::text(PAGE).with_header("content-type", "text/html; charset=utf-8")
         })

@@ -156,6 +156,8 @@ pub use device::{Device, DeviceFault};
 pub use error::{AcmeFault, BodyFault, Error, IdentityFault, ParameterFault};
 pub use finding::{Finding, Severity, Verdict};
 pub use limits::Limits;
+#[cfg(feature = "websocket")]
+pub use live::{Closed, Message, SendError, Socket, SocketBuilder, SocketHandshake};
 pub use live::{Event, Feed, FeedBuilder, FeedLog, Published};
 pub use redirect::HttpCredentials;
 pub use router::openapi::{OpenApi, Operation};

@@ -93,6 +93,18 @@ impl WakeList {
         marked.keys.take_all(keys) && !std::mem::replace(&mut marked.is_told, true)
     }
 
+    /// Marks this connection, and wakes the poller for it.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn call(&self, key: usize) {
+        let mut marked = self.lock();
+        marked.keys.insert(key);
+        let is_news = !std::mem::replace(&mut marked.is_told, true);
+        drop(marked);
+        if is_news {
+            self.wake();
+        }
+    }
+
     /// Wakes the poller.
     pub(crate) fn wake(&self) {
         if let Err(error) = self.poller.wake() {

@@ -42,6 +42,9 @@ const MOST_FOR_ACME: usize = 15;
 /// What the feature `post-quantum` may add: ml-kem is made of many small crates of one project.
 const MOST_FOR_ML_KEM: usize = 15;
 
+/// What the feature `websocket` may add: tungstenite, with the generator of random numbers that its clients use.
+const MOST_FOR_WEBSOCKET: usize = 13;
+
 /// The rooms that do something of their own, and what they do it with.
 const EVERYBODY: [&str; 20] = [
     "std::net",
@@ -95,14 +98,16 @@ fn the_library_stays_within_its_crates() {
 #[test]
 fn each_feature_adds_few_crates() {
     // What it may add at most to the library alone, and what it is there for.
-    let rules: [(&str, usize, &[&str]); 8] = [
+    let rules: [(&str, usize, &[&str]); 10] = [
         ("device", 12, &["rcgen", "if-addrs"]),
         ("acme", MOST_FOR_ACME, &["webpki-roots", "rcgen"]),
         ("check", 1, &["webpki-roots"]),
         ("scan", 0, &[]),
         ("compression", 2, &["flate2", "zlib-rs"]),
+        ("upgrade", 0, &[]),
+        ("websocket", MOST_FOR_WEBSOCKET, &["tungstenite"]),
         ("serve", 24, &["env_logger", "lexopt", "signal-hook", "toml"]),
-        ("cli", 25, &["env_logger", "webpki-roots"]),
+        ("cli", 25 + MOST_FOR_WEBSOCKET, &["env_logger", "webpki-roots", "tungstenite"]),
         ("post-quantum", MOST_FOR_ML_KEM, &["ml-kem"]),
     ];
     let without = crates(&[]);
@@ -116,6 +121,8 @@ fn each_feature_adds_few_crates() {
     }
     // The command that serves does not ask authorities, and checks nothing.
     assert!(!crates(&["--features=serve"]).contains("webpki-roots"));
+    // It has no WebSocket.
+    assert!(!crates(&["--features=serve"]).contains("tungstenite"));
     // Only its own feature brings it.
     assert!(!crates(&["--features=cli"]).contains("ml-kem"));
 }
@@ -388,7 +395,18 @@ fn some_rooms_know_only_a_few() {
         // Feeds and their subscribers. It knows no socket, no thread and no server: it wakes a list that a server watches.
         (
             "live",
-            &["crate::calendar", "crate::error", "crate::handler_call", "crate::http", "crate::wake_list"],
+            &[
+                "crate::calendar",
+                "crate::error",
+                "crate::handler_call",
+                "crate::http",
+                "crate::limits::body_memory",
+                // A WebSocket is a route, and its pages' origins are told as for other layers.
+                "crate::router",
+                "crate::wake_list",
+                "crate::web::digest",
+                "crate::web::origin",
+            ],
         ),
         ("wake_list", &[]),
         (
@@ -481,7 +499,7 @@ fn a_file_is_short_enough_to_be_held_in_mind() {
 
 #[test]
 fn what_may_be_replaced_is_named_in_one_place() {
-    let rules: [(&str, &[&str]); 6] = [
+    let rules: [(&str, &[&str]); 7] = [
         (
             "rustls",
             &[
@@ -496,6 +514,7 @@ fn what_may_be_replaced_is_named_in_one_place() {
         ("rustls_pemfile", &["src/tls/pem.rs"]),
         ("threadpool", &["src/server/workers.rs"]),
         ("flate2", &["src/web/compression.rs", "src/web/decoding.rs"]),
+        ("tungstenite", &["src/live/socket/frames.rs"]),
         ("httparse", &["src/http/", "src/acme/https.rs", "src/check/exchange.rs"]),
         ("crate::command", &["src/command/"]),
     ];

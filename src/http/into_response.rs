@@ -223,6 +223,13 @@ impl IntoResponse for Error {
     }
 }
 
+/// For `?` in functions that refuse with a response.
+impl From<Error> for Response {
+    fn from(error: Error) -> Response {
+        error.into_response()
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let response = Problem::new(self.status).detail(self.detail).into_response();

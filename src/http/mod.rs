@@ -21,6 +21,8 @@ pub(crate) mod response_head;
 pub(crate) mod seen;
 pub(crate) mod span;
 pub(crate) mod target;
+#[cfg(feature = "upgrade")]
+pub(crate) mod upgrade;
 
 use ::http::StatusCode;
 

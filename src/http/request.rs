@@ -443,6 +443,11 @@ impl<'a> Request<'a> {
         &self.origin
     }
 
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
+    }
+
     pub(crate) fn set_params(&mut self, params: Params<'a>) {
         self.params = params;
     }

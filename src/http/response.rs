@@ -11,6 +11,8 @@ use serde_core::Serialize;
 use super::content::Content;
 use super::live_body::{Call, LiveBody, Then};
 use super::problem::Problem;
+#[cfg(feature = "upgrade")]
+use super::upgrade::Upgrade;
 use crate::handler_call;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -44,8 +46,14 @@ pub struct Response {
 pub(crate) enum Payload {
     Bytes(Vec<u8>),
     Static(&'static [u8]),
-    Reader { reader: Box<dyn Read + Send>, length: Option<u64> },
+    Reader {
+        reader: Box<dyn Read + Send>,
+        length: Option<u64>,
+    },
     Live(Box<dyn LiveBody>),
+    /// What takes the connection over, after a 101.
+    #[cfg(feature = "upgrade")]
+    Upgrade(Box<dyn Upgrade>),
 }
 
 impl Payload {
@@ -56,6 +64,8 @@ impl Payload {
             Payload::Static(bytes) => Some(bytes.len() as u64),
             Payload::Reader { length, .. } => *length,
             Payload::Live(_) => None,
+            #[cfg(feature = "upgrade")]
+            Payload::Upgrade(_) => Some(0),
         }
     }
 }
@@ -346,6 +356,14 @@ impl Response {
         }
     }
 
+    /// Whether another protocol takes the connection over after it.
+    pub(crate) fn switches(&self) -> bool {
+        #[cfg(feature = "upgrade")]
+        return self.status == StatusCode::SWITCHING_PROTOCOLS && matches!(self.body, Payload::Upgrade(_));
+        #[cfg(not(feature = "upgrade"))]
+        false
+    }
+
     /// The same head, without the body.
     pub(crate) fn copy_of_head(&self) -> Response {
         let Response { status, content_type, fields, .. } = self;
@@ -427,6 +445,8 @@ impl Read for ResponseBody {
                     return Ok(given.bytes);
                 }
             },
+            #[cfg(feature = "upgrade")]
+            Payload::Upgrade(_) => Ok(0),
         }
     }
 }

@@ -165,6 +165,21 @@ pub(crate) fn write_head(
     Written { framing, persistence }
 }
 
+/// Appends the head of a 101, after which the connection speaks another protocol (RFC 9110 §15.2.2).
+#[cfg(feature = "upgrade")]
+pub(crate) fn write_switch(out: &mut Vec<u8>, response: &Response, field_names: FieldNames) {
+    let start = out.len();
+    write_status_line(out, response.status);
+    write_field(out, b"connection: ", b"upgrade");
+    if let Some(fields) = response.fields.as_deref() {
+        write_fields(out, fields);
+    }
+    out.extend_from_slice(b"\r\n");
+    if field_names == FieldNames::TitleCase {
+        title_case(&mut out[start..]);
+    }
+}
+
 /// Whether a handler wants the connection closed.
 fn asks_to_close(fields: &HeaderMap) -> bool {
     fields.get_all(CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"))

@@ -43,6 +43,16 @@ impl Share {
         }
         took.is_ok()
     }
+
+    /// Gives back what goes beyond `bytes`.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let less = self.taken.saturating_sub(bytes);
+        if less > 0 {
+            self.budget.used.fetch_sub(less, Ordering::AcqRel);
+            self.taken = bytes;
+        }
+    }
 }
 
 impl Drop for Share {

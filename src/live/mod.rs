@@ -7,11 +7,15 @@ mod event;
 mod feed;
 mod log_feed;
 mod shared;
+#[cfg(feature = "websocket")]
+mod socket;
 mod subscription;
 
 pub use event::{Event, Published};
 pub use feed::{Feed, FeedBuilder};
 pub use log_feed::FeedLog;
+#[cfg(feature = "websocket")]
+pub use socket::{Closed, Message, SendError, Socket, SocketBuilder, SocketHandshake};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use event::properties;

@@ -451,7 +451,7 @@ impl Router {
                 for Fault { what, text } in handler_call::faults() {
                     fault(what, told(request, &text));
                 }
-                if response.status.is_informational() {
+                if response.status.is_informational() && !response.switches() {
                     fault("a status that is not final", told(request, &not_final(response.status)));
                     StatusCode::INTERNAL_SERVER_ERROR.into_response()
                 } else {

@@ -132,6 +132,11 @@ impl Compression {
                 response.body = Payload::Live(body);
                 return response;
             }
+            #[cfg(feature = "upgrade")]
+            Payload::Upgrade(session) => {
+                response.body = Payload::Upgrade(session);
+                return response;
+            }
         };
         let fields = response.headers_mut();
         fields.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

@@ -158,7 +158,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Base64 with padding (RFC 4648 §4).
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
         let bits =

@@ -3,7 +3,7 @@
 
 use ::http::{Method, StatusCode};
 
-use super::origin::{Null, Origin, Origins};
+use super::origin::{is_own, Null, Origin, Origins};
 use super::vary;
 use crate::error::Error;
 use crate::http::into_response::IntoResponse;
@@ -136,16 +136,6 @@ impl Kind {
             _ => Kind::Write,
         }
     }
-}
-
-/// Whether this is the origin that the request was sent to. The page and the server have the same scheme, or a page in plain
-/// HTTP, which anybody on the way can write, would be this server's own.
-fn is_own(origin: &[u8], request: &Request<'_>) -> bool {
-    let (Some(authority), Some(host)) = (origin.strip_prefix(b"https://"), request.header("host")) else {
-        return false;
-    };
-    let host = host.strip_suffix(":443").or_else(|| host.strip_suffix(':')).unwrap_or(host);
-    !host.is_empty() && authority.eq_ignore_ascii_case(host.as_bytes())
 }
 
 /// Whether the user follows a link, in a window of its own.

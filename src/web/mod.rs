@@ -13,7 +13,7 @@ mod cookie;
 mod cors;
 #[cfg(feature = "compression")]
 mod decoding;
-mod digest;
+pub(crate) mod digest;
 mod disk;
 mod embed;
 mod expected;
@@ -25,7 +25,7 @@ pub(crate) mod json;
 mod media_type;
 pub(crate) mod multipart;
 mod open_below;
-mod origin;
+pub(crate) mod origin;
 mod parameters;
 mod parsed;
 pub(crate) mod range;

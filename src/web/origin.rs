@@ -11,18 +11,18 @@ use crate::http::seen::{Fields, Seen};
 
 /// Whether `null` may be among a program's origins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Null {
+pub(crate) enum Null {
     Allowed,
     Refused,
 }
 
 /// The origins that a program names, as browsers write them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Origins(Vec<HeaderValue>);
+pub(crate) struct Origins(Vec<HeaderValue>);
 
 /// The field `Origin` of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin<'r> {
+pub(crate) enum Origin<'r> {
     /// Not from a page, or read by a page of the same origin.
     Absent,
     One(&'r [u8]),
@@ -32,7 +32,7 @@ pub(super) enum Origin<'r> {
 
 impl Origins {
     /// Checks that each is an origin as browsers write it, because it is compared byte by byte.
-    pub(super) fn named<O: AsRef<str>>(
+    pub(crate) fn named<O: AsRef<str>>(
         setting: &'static str,
         null: Null,
         names: impl IntoIterator<Item = O>,
@@ -48,19 +48,19 @@ impl Origins {
     }
 
     /// The named origin that is the request's.
-    pub(super) fn find(&self, origin: Origin<'_>) -> Option<&HeaderValue> {
+    pub(crate) fn find(&self, origin: Origin<'_>) -> Option<&HeaderValue> {
         let Origin::One(origin) = origin else { return None };
         self.0.iter().find(|known| known.as_bytes() == origin)
     }
 
     /// All, with spaces between them.
-    pub(super) fn joined(&self) -> String {
+    pub(crate) fn joined(&self) -> String {
         let names: Vec<&str> = self.0.iter().filter_map(|origin| origin.to_str().ok()).collect();
         names.join(" ")
     }
 
     /// The only one, if there is one only.
-    pub(super) fn only(&self) -> Option<&HeaderValue> {
+    pub(crate) fn only(&self) -> Option<&HeaderValue> {
         match self.0.as_slice() {
             [only] => Some(only),
             _ => None,
@@ -69,12 +69,12 @@ impl Origins {
 }
 
 impl<'r> Origin<'r> {
-    pub(super) fn of(request: &'r Request<'_>) -> Origin<'r> {
+    pub(crate) fn of(request: &'r Request<'_>) -> Origin<'r> {
         Origin::seen(&Seen::of(request)).unwrap_or(Origin::Absent)
     }
 
     /// `None` when the head could not be read and what is there of it has no such line.
-    pub(super) fn seen(seen: &Seen<'r>) -> Option<Origin<'r>> {
+    pub(crate) fn seen(seen: &Seen<'r>) -> Option<Origin<'r>> {
         let (head, fields) = match seen.fields {
             Fields::Read(head, fields) => (head, fields),
             Fields::Unread(_) => return seen.header("origin").map(|origin| Origin::One(origin.as_bytes())),
@@ -88,8 +88,18 @@ impl<'r> Origin<'r> {
     }
 }
 
+/// Whether this is the origin that the request was sent to. The page and the server have the same scheme, or a page in plain
+/// HTTP, which anybody on the way can write, would be this server's own.
+pub(crate) fn is_own(origin: &[u8], request: &Request<'_>) -> bool {
+    let (Some(authority), Some(host)) = (origin.strip_prefix(b"https://"), request.header("host")) else {
+        return false;
+    };
+    let host = host.strip_suffix(":443").or_else(|| host.strip_suffix(':')).unwrap_or(host);
+    !host.is_empty() && authority.eq_ignore_ascii_case(host.as_bytes())
+}
+
 /// The setting's error for an origin or a name that cannot be.
-pub(super) fn wrong(setting: &'static str, fault: String) -> Error {
+pub(crate) fn wrong(setting: &'static str, fault: String) -> Error {
     Error::Setting { setting, fault }
 }
 

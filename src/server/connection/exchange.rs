@@ -13,12 +13,15 @@ use super::collecting::Collecting;
 use super::head::Head;
 use super::link::{Caller, Link, Serves};
 use super::log_lines::{self, Record};
+use super::next::{sending, Next};
 use super::on_response;
 use super::request::{self, Circumstances, Decision, Instead, Route, Unread, NOT_LET_IN, READERS_BUSY};
-use super::response::{self, After, Sending, Written};
+use super::response::{self, After, Written};
 use super::step::Turn;
 use super::streaming::{Finished, Streaming};
 use super::transport::{Flushed, Stream};
+#[cfg(feature = "upgrade")]
+use super::upgraded;
 use crate::handler_call::{self, Fault};
 use crate::http::body::Body;
 use crate::http::into_response::IntoResponse;
@@ -38,29 +41,6 @@ use crate::server::turn::Handlers;
 
 /// Responses to pipelined requests are sent together, up to this many bytes.
 const OUTPUT_BYTES: usize = 16 * 1024;
-
-/// What a connection does next.
-pub(crate) enum Next {
-    /// It waits for more of the next head.
-    Wait,
-    /// It reads the next request's head.
-    Head,
-    /// It collects the body of this one.
-    Body(Box<Collecting>),
-    Sending(Box<Sending>),
-    /// It goes on when other connections have had their turn.
-    Again,
-    /// It waits for a worker that calls handlers, with the collected body.
-    OtherWorker(Option<Box<Collecting>>),
-    Close,
-    /// The client has closed it in the middle of a head.
-    CutOff,
-}
-
-/// Sends only what is written already.
-fn sending(after: After) -> Next {
-    Next::Sending(Box::new(Sending::of_output(after)))
-}
 
 /// Serves requests, until the connection has to wait or has something else to do.
 pub(crate) fn go_on<S: Stream>(
@@ -258,6 +238,13 @@ fn respond<S: Stream>(
 ) -> io::Result<Next> {
     let Buffers { context, .. } = *buffers;
     if response.status.is_informational() {
+        #[cfg(feature = "upgrade")]
+        if response.switches() {
+            match upgraded::refusal(&response, asked, link.unwanted.is_some()) {
+                None => return Ok(upgraded::switch(link, response, asked, record, buffers).into()),
+                Some(instead) => return respond(link, instead, asked, persistence, record, buffers),
+            }
+        }
         response = not_final(&response, buffers);
     }
     if let Some(functions) = &context.on_response {

@@ -12,7 +12,8 @@ pub(super) mod lingering;
 pub(super) mod link;
 pub(super) mod live;
 pub(super) mod log_lines;
-pub(super) mod on_response;
+pub(super) mod next;
+mod on_response;
 mod request;
 pub(super) mod response;
 pub(super) mod stage;
@@ -22,3 +23,5 @@ pub(super) mod streaming;
 #[cfg(test)]
 mod testing;
 pub(super) mod transport;
+#[cfg(feature = "upgrade")]
+mod upgraded;

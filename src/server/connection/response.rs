@@ -81,6 +81,9 @@ pub(crate) fn write_body(
         (_, Payload::Bytes(bytes)) => Some(&bytes[..]),
         (_, Payload::Static(bytes)) => Some(*bytes),
         (_, Payload::Reader { .. } | Payload::Live(_)) => None,
+        // Without its 101 nothing takes the connection over.
+        #[cfg(feature = "upgrade")]
+        (_, Payload::Upgrade(_)) => Some(&[][..]),
     };
     if let Some(bytes) = small.filter(|bytes| bytes.len() <= INLINE_BYTES) {
         buffers.output.extend_from_slice(bytes);
@@ -99,6 +102,8 @@ pub(crate) fn write_body(
             Source::Reader { reader, left: length, chunked: head.framing == Framing::Chunked }
         }
         Payload::Live(body) => Source::Live(Live::begin(body, head.framing, key, buffers)),
+        #[cfg(feature = "upgrade")]
+        Payload::Upgrade(_) => Source::Nothing,
     };
     Written::Begun(Box::new(Sending::new(source, after, record)))
 }

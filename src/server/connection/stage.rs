@@ -10,6 +10,8 @@ use super::lingering::Lingering;
 use super::link::Link;
 use super::response::Sending;
 use super::transport::Stream;
+#[cfg(feature = "upgrade")]
+use super::upgraded::Upgraded;
 use crate::limits::Limits;
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::turn::Idle;
@@ -26,6 +28,8 @@ pub(crate) enum Stage {
     Unwanted(Box<Reader>),
     Sending(Box<Sending>),
     Linger(Lingering),
+    #[cfg(feature = "upgrade")]
+    Upgraded(Box<Upgraded>),
 }
 
 /// What a stop does to a connection that waits.
@@ -51,6 +55,18 @@ impl Stage {
             (Stage::Unwanted(_) | Stage::Linger(_), _) => Idle::Since(now),
             (Stage::Body(collecting), _) => collecting.idle(limits.body_min_rate),
             (Stage::Sending(sending), _) => sending.idle(now, limits.write_min_rate),
+            #[cfg(feature = "upgrade")]
+            (Stage::Upgraded(upgraded), _) => upgraded.idle(now, limits.write_min_rate),
+        }
+    }
+
+    /// Whether a message is under way whose rest is never refused, and which is cut without the end that TLS has for a whole one.
+    pub(crate) fn has_begun_sending(&self) -> bool {
+        match self {
+            Stage::Sending(_) => true,
+            #[cfg(feature = "upgrade")]
+            Stage::Upgraded(_) => true,
+            _ => false,
         }
     }
 
@@ -68,6 +84,8 @@ impl Stage {
             Stage::Head(head) if !head.has_begun => InAStop::Closes,
             Stage::Handshake { .. } | Stage::Head(_) | Stage::Linger(_) => InAStop::Hurries,
             Stage::Body(_) | Stage::Unwanted(_) | Stage::Sending(_) => InAStop::Finishes,
+            #[cfg(feature = "upgrade")]
+            Stage::Upgraded(_) => InAStop::Finishes,
         }
     }
 
@@ -77,6 +95,8 @@ impl Stage {
             Stage::Sending(sending) => sending.closes(),
             Stage::Linger(_) => true,
             Stage::Handshake { .. } | Stage::Head(_) | Stage::Body(_) | Stage::Unwanted(_) => false,
+            #[cfg(feature = "upgrade")]
+            Stage::Upgraded(_) => false,
         }
     }
 }

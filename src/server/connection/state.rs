@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use super::asked::Told;
 use super::body::refusal_of;
 use super::collecting::{read_past, Collected, Passed};
-use super::exchange::{self, Next};
+use super::exchange;
 use super::handshake::{self, Handshake};
 use super::head::Head;
 use super::lingering::{Lingered, Lingering};
 use super::link::Link;
 use super::log_lines;
+use super::next::Next;
 use super::request;
 use super::response::{After, Sending, Sent};
 use super::stage::{InAStop, Stage};
@@ -78,7 +79,7 @@ impl<S: Stream> Connection<S> {
     /// Closes a connection to make room for another. Sends close_notify if the socket takes it. A response that is not complete
     /// is cut without it, so that the client does not take the part for the whole.
     pub(crate) fn close_for_another(mut self: Box<Self>, context: &Context) {
-        if !matches!(self.stage, Stage::Sending(_)) {
+        if !self.stage.has_begun_sending() {
             self.link.say_goodbye();
         }
         self.end(context);
@@ -169,8 +170,7 @@ impl<S: Stream> Connection<S> {
             Flow::Queue => {
                 self.link.was_queued = true;
                 // A response that has begun is never refused for having waited too long.
-                let has_begun = matches!(self.stage, Stage::Sending(_));
-                let since = if has_begun { buffers.millis() } else { since };
+                let since = if self.stage.has_begun_sending() { buffers.millis() } else { since };
                 Outcome::Queue(Ready { connection: self, reason, since })
             }
             Flow::AwaitReader => Outcome::AwaitReader(self),
@@ -204,6 +204,11 @@ impl<S: Stream> Connection<S> {
             Stage::Unwanted(_) => self.read_past_body(turn),
             Stage::Sending(_) => self.send(turn),
             Stage::Linger(_) => self.linger(turn.buffers),
+            #[cfg(feature = "upgrade")]
+            Stage::Upgraded(upgraded) => {
+                let next = upgraded.go_on(&mut self.link, turn)?;
+                self.go_to(next.into(), turn.buffers)
+            }
         }
     }
 
@@ -298,6 +303,8 @@ impl<S: Stream> Connection<S> {
             Next::Wait => return self.wait(buffers),
             Next::Head => self.begin_head(buffers),
             Next::Sending(sending) => return self.begin_sending(sending, buffers),
+            #[cfg(feature = "upgrade")]
+            Next::Upgraded(upgraded) => self.stage = Stage::Upgraded(upgraded),
             Next::Body(collecting) => {
                 self.link.deadline = collecting.reader.first_deadline();
                 self.stage = Stage::Body(collecting);
@@ -395,6 +402,8 @@ impl<S: Stream> Connection<S> {
                 return self.go_to(next, buffers);
             }
             Stage::Head(_) | Stage::Unwanted(_) => self.link.say_goodbye(),
+            #[cfg(feature = "upgrade")]
+            Stage::Upgraded(_) => {}
             Stage::Handshake { .. } | Stage::Sending(_) | Stage::Linger(_) => {}
         }
         log_lines::expired(self.link.peer, self.link.deadline.limit, buffers);

@@ -1,0 +1,14 @@
+//! WebSockets (RFC 6455), on the threads that are there anyway. `handshake` answers the request, `session` runs the protocol on
+//! the connection, and `socket` is what programs have of it.
+
+mod frames;
+mod handshake;
+mod message;
+mod outbox;
+mod session;
+#[allow(clippy::module_inception)] // What the room is named for.
+mod socket;
+
+pub use handshake::SocketHandshake;
+pub use message::{Closed, Message};
+pub use socket::{SendError, Socket, SocketBuilder};
