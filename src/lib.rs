@@ -167,6 +167,8 @@ pub use server::builder::ServerBuilder;
 pub use server::handle::{Handle, Running};
 pub use server::health::{Health, IdentityFailure, IdentityHealth, MissingIdentity, RedirectHealth};
 pub use server::renewal::IdentityEvent;
+#[cfg(feature = "tls-parameters")]
+pub use tls::TlsParameters;
 pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, IdentitySource};
 
 /// What the command `lockgate` uses beside the public interface, because a binary is a separate crate. It exists only with the

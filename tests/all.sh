@@ -52,7 +52,7 @@ tls_quality() { cargo test --quiet --release --features cli --test tls_quality -
 # The parts of the library and of the command, each without the others.
 parts() {
     local features
-    for features in device acme check scan compression post-quantum; do
+    for features in device acme check scan compression tls-parameters post-quantum; do
         cargo clippy --quiet --lib --features "$features" -- -D warnings || return
     done
     for features in serve serve,acme serve,check serve,scan; do

@@ -199,6 +199,8 @@ fn rooms_know_only_whom_they_may_know() {
                 "std::net::Ipv4Addr",
                 "std::net::Ipv6Addr",
                 "crate::tls::client_identity",
+                // And so is what the handshake has agreed on.
+                "crate::tls::parameters",
             ],
         ),
         (

@@ -1,5 +1,5 @@
 //! A failed handshake leaves one log line that names the peer, the reason and what to do, whether the client or the server
-//! ended it. Many of the same kind leave few lines.
+//! ended it. Many of the same kind leave few lines. Of a handshake that succeeds a handler sees what was agreed on.
 
 mod support;
 mod support_command;
@@ -65,6 +65,47 @@ fn fail(serving: &Serving, config: Arc<ClientConfig>, name: &'static str) -> Soc
 }
 
 static BOTH: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+
+#[cfg(feature = "tls-parameters")]
+#[test]
+fn a_handler_sees_what_the_handshake_has_agreed_on() {
+    use rustls::{HandshakeKind, StreamOwned};
+    let told = |request: &mut lockgate::Request| {
+        request.tls().map(|tls| {
+            let key_exchange = tls.key_exchange().unwrap_or("none");
+            format!("{} {} {key_exchange} {}", tls.version(), tls.cipher_suite(), tls.is_resumed())
+        })
+    };
+    let serving = serve(Router::new().get("/", told).post("/", told));
+    for version in BOTH {
+        let config = config(&[version], &[], true);
+        for is_resumed in [false, true] {
+            let name = ServerName::try_from("localhost").unwrap();
+            let connection = ClientConnection::new(config.clone(), name).unwrap();
+            let mut tls = StreamOwned::new(connection, connect_plain(serving.address).unwrap());
+            // The second body comes while its handler runs.
+            for request in [
+                "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 200000\r\nConnection: close\r\n\r\n",
+            ] {
+                tls.write_all(request.as_bytes()).unwrap();
+            }
+            let mut answers = Vec::new();
+            tls.write_all(&[b'x'; 200_000]).unwrap();
+            tls.read_to_end(&mut answers).unwrap();
+            let conn = &tls.conn;
+            assert_eq!(conn.handshake_kind() == Some(HandshakeKind::Resumed), is_resumed);
+            let version = format!("{:?}", conn.protocol_version().unwrap()).replace('_', ".");
+            let suite =
+                format!("{:?}", conn.negotiated_cipher_suite().unwrap().suite()).replace("TLS13_", "TLS_");
+            let group = conn.negotiated_key_exchange_group();
+            let group = group.map_or("none".into(), |group| format!("{:?}", group.name()).to_lowercase());
+            let answers = String::from_utf8(answers).unwrap();
+            let expected = format!("{version} {suite} {group} {is_resumed}");
+            assert_eq!(answers.matches(&expected).count(), 2, "{expected}: {answers}");
+        }
+    }
+}
 
 #[test]
 fn a_client_that_rejects_the_certificate_is_named_with_what_helps() {

@@ -61,6 +61,8 @@ fn values_can_be_compared_and_copied() {
     is_compared::<Problem>();
     is_compared::<Route>();
     is_compared::<Severity>();
+    #[cfg(feature = "tls-parameters")]
+    is_compared::<lockgate::TlsParameters>();
 }
 
 #[test]

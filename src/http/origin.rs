@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::tls::ClientIdentity;
+#[cfg(feature = "tls-parameters")]
+use crate::tls::TlsParameters;
 
 /// Where a request comes from.
 pub(crate) enum Origin<'a> {
@@ -22,6 +24,11 @@ pub(crate) enum Origin<'a> {
 /// What a request can ask of the server that serves it.
 pub(crate) trait Serving {
     fn client_is_gone(&self) -> bool;
+    /// What the handshake of the request's connection has agreed on. `None` for plain HTTP.
+    #[cfg(feature = "tls-parameters")]
+    fn tls(&self) -> Option<TlsParameters> {
+        None
+    }
     /// The server, for who knows its type.
     fn service(&self) -> &dyn Any;
 }

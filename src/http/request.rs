@@ -317,6 +317,22 @@ impl<'a> Request<'a> {
         self.client.as_deref()
     }
 
+    /// What the TLS handshake of this request's connection has agreed on. `None` over plain HTTP, and in a request made by hand.
+    /// Only with the feature `tls-parameters`, without which connections do not keep it.
+    ///
+    /// ```
+    /// use lockgate::{Request, Router};
+    ///
+    /// let router = Router::new()
+    ///     .get("/api/cipher", |request: &mut Request| request.tls().map(|tls| tls.cipher_suite()));
+    /// # assert_eq!(router.call(&mut Request::get("/api/cipher")).status(), 404);
+    /// ```
+    #[cfg(feature = "tls-parameters")]
+    pub fn tls(&self) -> Option<crate::tls::TlsParameters> {
+        let Origin::Server(server) = &self.origin else { return None };
+        server.tls()
+    }
+
     /// The program's own values in this request: at most one of each type. What comes before the handler puts them in with
     /// [`extensions_mut`](Request::extensions_mut), and the handler finds them.
     ///

@@ -22,6 +22,7 @@ mod identity;
 mod key;
 mod live;
 pub(crate) mod load;
+mod parameters;
 pub(crate) mod pem;
 #[cfg(feature = "post-quantum")]
 pub(crate) mod post_quantum;
@@ -49,6 +50,9 @@ pub(crate) use handshake::{client_alert, failed_handshake, Failed, LEFT, NO_TLS}
 pub(crate) use identity::Origin;
 pub use identity::{Expiry, Identity, IdentitySource};
 pub(crate) use live::{Live, Serving};
+pub(crate) use parameters::Agreed;
+#[cfg(feature = "tls-parameters")]
+pub use parameters::TlsParameters;
 pub(crate) use resolver::ALPN_CHALLENGE;
 pub(crate) use server_config::RECORD_BYTES;
 pub(crate) use stamp::Stamp;

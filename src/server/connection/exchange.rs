@@ -178,13 +178,13 @@ fn call(
     buffers: &mut Buffers<'_>,
 ) -> Response {
     let Matched { call, values, path } = matched;
-    let Caller { peer, key, client } = caller;
+    let Caller { peer, key, tls, client } = caller;
     // The compiler does not shorten the lifetime of the reader by itself.
     let body = match body {
         Body::Buffered { bytes, read } => Body::Buffered { bytes, read },
         Body::Streaming(reader) => Body::Streaming(reader),
     };
-    let server = Serves { scheduler: buffers.scheduler, key };
+    let server = Serves { scheduler: buffers.scheduler, key, tls };
     let sender = Sender { peer, client, server: &server };
     let mut request = Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, sender);
     request.set_params(Params {

@@ -57,6 +57,7 @@ pub(crate) fn go_on<S: Stream>(
         return Ok(Handshake::IsOver);
     }
     buffers.look();
+    link.tls = link.transport.agreed();
     link.client = Client::of(&link.transport, rules, buffers.millis()).map(Box::new);
     Ok(Handshake::Done)
 }

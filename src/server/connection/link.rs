@@ -18,7 +18,9 @@ use crate::server::buffers::Buffers;
 use crate::server::clock::Millis;
 use crate::server::deadline::Deadline;
 use crate::server::scheduler::Scheduler;
-use crate::tls::ClientIdentity;
+#[cfg(feature = "tls-parameters")]
+use crate::tls::TlsParameters;
+use crate::tls::{Agreed, ClientIdentity};
 
 /// After this wait, in milliseconds, a request's client may have left. Asking the system earlier costs more than it saves.
 const WORTH_A_LOOK: Millis = 5;
@@ -29,6 +31,8 @@ pub(crate) struct Link<S: Stream> {
     pub peer: SocketAddr,
     pub transport: Transport<S>,
     pub deadline: Deadline,
+    /// What the handshake has agreed on, once it is done.
+    pub tls: Agreed,
     /// Who the client is, when it has shown a certificate.
     pub client: Option<Box<Client>>,
     /// Whether a request was answered.
@@ -44,6 +48,7 @@ pub(crate) struct Caller {
     pub peer: SocketAddr,
     /// The connection's key.
     pub key: usize,
+    pub tls: Agreed,
     pub client: Option<Arc<ClientIdentity>>,
 }
 
@@ -52,11 +57,18 @@ pub(crate) struct Serves<'s> {
     pub scheduler: &'s dyn Scheduler,
     /// The connection's key.
     pub key: usize,
+    #[cfg_attr(not(feature = "tls-parameters"), allow(dead_code))]
+    pub tls: Agreed,
 }
 
 impl Serving for Serves<'_> {
     fn client_is_gone(&self) -> bool {
         self.scheduler.is_gone(self.key)
+    }
+
+    #[cfg(feature = "tls-parameters")]
+    fn tls(&self) -> Option<TlsParameters> {
+        Some(self.tls.parameters)
     }
 
     fn service(&self) -> &dyn Any {
@@ -71,6 +83,7 @@ impl<S: Stream> Link<S> {
             peer,
             transport,
             deadline,
+            tls: Agreed::NOTHING,
             client: None,
             served: false,
             was_queued: false,
@@ -148,7 +161,7 @@ impl<S: Stream> Link<S> {
     #[inline]
     pub(crate) fn caller(&self) -> Caller {
         let client = self.client.as_ref().map(|client| client.identity.clone());
-        Caller { peer: self.peer, key: self.key, client }
+        Caller { peer: self.peer, key: self.key, tls: self.tls, client }
     }
 
     /// Sends close_notify, if the socket takes it at once, so that the client knows that the connection ends on purpose.

@@ -11,7 +11,7 @@ use rustix::net::{send, sendmsg, SendAncillaryBuffer, SendFlags};
 use rustls::pki_types::CertificateDer;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
 
-use crate::tls::{self, Refused};
+use crate::tls::{self, Agreed, Refused};
 
 use crate::tls::ALPN_CHALLENGE;
 
@@ -367,6 +367,11 @@ impl<S: Stream> Transport<S> {
     /// Whether the session was resumed from an earlier connection.
     pub(crate) fn is_resumed(&self) -> bool {
         self.stream.conn.handshake_kind() == Some(HandshakeKind::Resumed)
+    }
+
+    /// What the handshake has agreed on.
+    pub(crate) fn agreed(&self) -> Agreed {
+        Agreed::by(&self.stream.conn)
     }
 
     /// The TLS version, as the access log writes it.
