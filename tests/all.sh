@@ -86,6 +86,7 @@ quick() {
         chromium=chromium certutil=libnss3-tools faketime=faketime git=git gnutls-cli=gnutls-bin pebble=pebble
     tests/install_redbot.sh
     tests/install_openapi.sh
+    tests/install_websockets.sh
     if has_component rustfmt fmt formatting; then
         check formatting cargo fmt --check
         check "the benchmark's formatting" cargo fmt --check --all --manifest-path benches/Cargo.toml

@@ -88,6 +88,23 @@ pub fn pyopenssl(test: &str, arguments: &[&str]) -> Option<Command> {
     python_with("pyopenssl", test, arguments)
 }
 
+/// Python with websockets and websocket-client, the same way.
+pub fn python_websockets(test: &str, arguments: &[&str]) -> Option<Command> {
+    python_with("websockets", test, arguments)
+}
+
+/// Node with ws, from the folder that it is installed into.
+pub fn node_ws(test: &str, arguments: &[&str]) -> Option<Command> {
+    let home = target().join("ws/node_modules");
+    if !home.join("ws").exists() {
+        miss(&format!("{test}: needs ws (tests/install_websockets.sh)"));
+        return None;
+    }
+    let mut node = NODE.command(test, arguments)?;
+    node.env("NODE_PATH", home);
+    Some(node)
+}
+
 fn python_with(name: &str, test: &str, arguments: &[&str]) -> Option<Command> {
     let python = target().join(name).join("bin/python");
     if !python.exists() {
