@@ -49,7 +49,7 @@ help:
 
 # make runs the last line itself, without a shell, so that Ctrl-C stops the server cleanly.
 run-demo:
-	cargo build --profile demo --features serve,check
+	cargo build --profile demo --features check,demo-page
 	'$(TARGET)/demo/lockgate' demo --dir certs --https $(HTTPS_PORT) --http $(HTTP_PORT)
 
 # The loop sends requests until the server answers or has ended. The shell becomes the server, so make waits for the server

@@ -91,11 +91,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     serving::check_redirect_options(arguments)?;
     let signals = Signals::catch()?;
     let server = match arguments.certs.len() {
-        0 | 1 => serving::open(arguments, identities(arguments)?, arguments.http)?,
+        0 | 1 => serving::open(arguments, serving::router(), identities(arguments)?, arguments.http)?,
         // Of several pairs, the server takes those that can be used.
         _ => {
             let pairs = arguments.certs.iter().zip(&arguments.keys);
-            let builder = serving::builder(arguments, arguments.http);
+            let builder = serving::builder(arguments, serving::router(), arguments.http);
             pairs.fold(builder, |builder, (cert, key)| builder.add_pem_files(cert, key)).bind()?
         }
     };

@@ -54,14 +54,21 @@ pub(super) fn client_auth(arguments: &Arguments) -> Option<ClientAuth> {
     Some(arguments.client_crls.iter().fold(clients, ClientAuth::crl))
 }
 
-/// Opens the server with these identities, the default first. It answers plain HTTP where `http` says, which may differ from
+/// What every server here answers.
+pub(super) fn router() -> Router {
+    Router::new()
+        .get("/api/data", |_: &mut Request| Response::json(&json!({"message": "Secure data over HTTPS"})))
+}
+
+/// Opens the server of these routes with these identities, the default first. It answers plain HTTP where `http` says, which may differ from
 /// what the arguments say.
 pub(super) fn open(
     arguments: &Arguments,
+    router: Router,
     identities: Vec<Identity>,
     http: Option<Listen>,
 ) -> Result<Server, lockgate::Error> {
-    let mut builder = builder(arguments, http);
+    let mut builder = builder(arguments, router, http);
     let mut identities = identities.into_iter();
     if let Some(default) = identities.next() {
         builder = builder.identity(default);
@@ -69,10 +76,8 @@ pub(super) fn open(
     identities.fold(builder, |builder, further| builder.add_identity(further)).bind()
 }
 
-/// The server, without identities.
-pub(super) fn builder(arguments: &Arguments, http: Option<Listen>) -> ServerBuilder {
-    let router = Router::new()
-        .get("/api/data", |_: &mut Request| Response::json(&json!({"message": "Secure data over HTTPS"})));
+/// The server of these routes, without identities.
+pub(super) fn builder(arguments: &Arguments, router: Router, http: Option<Listen>) -> ServerBuilder {
     let mut builder = Server::builder(router)
         .https(arguments.https.to_string())
         .limits(arguments.limits.clone())

@@ -18,7 +18,7 @@ use lockgate::internal::{
 use lockgate::{iso8601, Chain, Identity};
 
 /// The names that the demo answers to, and that its CA may sign for.
-const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+pub(super) const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;

@@ -1,11 +1,16 @@
-//! `lockgate demo`: the server with a certificate that it makes itself. `make run-demo` calls it.
+//! `lockgate demo`: the server with a certificate that it makes itself, and with the feature `demo-page` a page. `make run-demo`
+//! calls it.
 
 mod certs;
+#[cfg(feature = "demo-page")]
+mod load;
+#[cfg(feature = "demo-page")]
+mod page;
 
 use std::process::ExitCode;
 
 use lockgate::internal::escape;
-use lockgate::Identity;
+use lockgate::{Identity, Router};
 
 use self::certs::Freshness;
 use super::arguments::Arguments;
@@ -27,7 +32,7 @@ pub(in crate::command) static SPEC: Spec = Spec {
     name: "demo",
     synopsis: "[OPTIONS]",
     summary: "Makes a certificate for localhost and serves with it.",
-    text: &[HELP],
+    text: &[HELP, if cfg!(feature = "demo-page") { HELP_ON_PAGE } else { "" }],
     operands: Operands::None,
     options: &[
         Table {
@@ -54,6 +59,11 @@ curl here:
 When port 80 cannot be had for plain HTTP, the demo takes port 8080.
 ";
 
+const HELP_ON_PAGE: &str = "
+A page at https://localhost:8443/ shows the load of this machine as it changes, what protects the
+connection, and an echo.
+";
+
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     serving::check_client_options(arguments)?;
     serving::check_redirect_options(arguments)?;
@@ -65,11 +75,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         say(&format!("Made a demo CA and a certificate for localhost in {dir}: {}.", escape::line(because)));
     }
     let identities = vec![Identity::from_pem_files(&certificates.certificate, &certificates.key)?];
-    let server = match (serving::open(arguments, identities.clone(), arguments.http), arguments.http) {
+    let opened = serving::open(arguments, router()?, identities.clone(), arguments.http);
+    let server = match (opened, arguments.http) {
         (Ok(server), _) => server,
         (Err(error), Some(http)) if http.port == HTTP_PORT && is_about_http(&error) => {
             let instead = Listen { port: HTTP_PORT_INSTEAD, ..http };
-            let server = serving::open(arguments, identities, Some(instead))?;
+            let server = serving::open(arguments, router()?, identities, Some(instead))?;
             let why = if error.is_permission_denied() {
                 "This user may not open port 80"
             } else {
@@ -80,8 +91,23 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         (Err(error), _) => return Err(error.into()),
     };
-    let advice = serving::try_it(&certificates.ca, server.local_addr().port());
+    let port = server.local_addr().port();
+    let mut advice = serving::try_it(&certificates.ca, port);
+    if cfg!(feature = "demo-page") {
+        let ca = escape::path(&certificates.ca);
+        advice += &format!("\nOr in a browser: https://localhost:{port}/ (it warns until it trusts {ca})");
+    }
     serving::until_stopped(server, signals, Some(advice))
+}
+
+#[cfg(feature = "demo-page")]
+fn router() -> Result<Router, lockgate::Error> {
+    page::beside(serving::router())
+}
+
+#[cfg(not(feature = "demo-page"))]
+fn router() -> Result<Router, lockgate::Error> {
+    Ok(serving::router())
 }
 
 /// Whether another port for plain HTTP would help.
