@@ -122,6 +122,11 @@ mod http;
 mod limits;
 mod listen;
 mod live;
+/// Connections that stay open: events and WebSockets, which to take, their defaults and limits.
+///
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("live/guide.md")]
+pub mod live_connections {}
 mod log_limiter;
 mod redirect;
 mod regular_file;

@@ -4,8 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "SECURITY.md", "benches/README.md", "src/architecture.md", "src/costs.md"];
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "SECURITY.md",
+    "benches/README.md",
+    "src/architecture.md",
+    "src/costs.md",
+    "src/live/guide.md",
+];
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
