@@ -96,7 +96,11 @@ impl Load {
         let busy = busy_between(state.last.times, reading.times);
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
         let averages = fs::read_to_string("/proc/loadavg").ok().and_then(|text| averages(&text));
-        state.last = reading;
+        // What has not been counted yet is in the next measurement.
+        let stood_still = reading.times.is_some() && reading.times == state.last.times;
+        if !stood_still {
+            state.last = reading;
+        }
         let event = json!({
             "at": at,
             "seconds": (seconds * 100.0).round() / 100.0,
