@@ -149,6 +149,17 @@ pub(crate) struct Waker {
     pub key: usize,
 }
 
+impl Waker {
+    /// Gives the connection a turn.
+    pub(crate) fn wake(&self) {
+        let mut keys = KeySet::default();
+        keys.insert(self.key);
+        if self.list.mark(&mut keys) {
+            self.list.wake();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

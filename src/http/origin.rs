@@ -31,6 +31,11 @@ pub(crate) trait Serving {
     }
     /// The server, for who knows its type.
     fn service(&self) -> &dyn Any;
+
+    /// Whether a response may come later than its handler returns: [`Response::pending`](super::response::Response::pending).
+    fn waits_for_responses(&self) -> bool {
+        false
+    }
 }
 
 /// Who has sent a request, and who serves it.
@@ -44,6 +49,10 @@ impl Origin<'_> {
     /// Of a request made by hand, whose client is there.
     pub(super) fn made() -> Self {
         Origin::Made { client_is_gone: false, server: OnceCell::new() }
+    }
+
+    pub(crate) fn waits_for_responses(&self) -> bool {
+        matches!(self, Origin::Server(server) if server.waits_for_responses())
     }
 }
 

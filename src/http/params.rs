@@ -24,7 +24,7 @@ pub(crate) enum OnRoute<'a> {
     #[default]
     None,
     /// The server's routes live longer than a request.
-    Borrowed(&'a Route),
+    Borrowed(&'a Arc<Route>),
     /// A request made by hand may live longer than the router.
     Shared(Arc<Route>),
 }

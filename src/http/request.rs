@@ -40,13 +40,13 @@ use crate::tls::ClientIdentity;
 pub struct Request<'a> {
     pub(super) head: Cow<'a, [u8]>,
     pub(super) fields: Cow<'a, [Field]>,
-    line: Line,
-    path: Cow<'a, str>,
-    params: Params<'a>,
+    pub(super) line: Line,
+    pub(super) path: Cow<'a, str>,
+    pub(super) params: Params<'a>,
     headers: OnceCell<HeaderMap>,
-    body: Body<'a>,
+    pub(super) body: Body<'a>,
     peer: Option<SocketAddr>,
-    client: Option<Arc<ClientIdentity>>,
+    pub(super) client: Option<Arc<ClientIdentity>>,
     origin: Origin<'a>,
     extensions: Extensions,
 }

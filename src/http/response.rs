@@ -3,17 +3,21 @@
 use std::cell::OnceCell;
 use std::fmt;
 use std::io::{self, Read};
+use std::time::Duration;
 
 use ::http::header::CONTENT_TYPE;
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use ::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_core::Serialize;
 
 use super::content::Content;
 use super::live_body::{Call, LiveBody, Then};
+use super::pending::{Begun, Call as PendingCall};
 use super::problem::Problem;
 #[cfg(feature = "upgrade")]
 use super::upgrade::Upgrade;
+use super::Refusal;
 use crate::handler_call;
+use crate::wake_list::Waker;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -54,6 +58,27 @@ pub(crate) enum Payload {
     /// What takes the connection over, after a 101.
     #[cfg(feature = "upgrade")]
     Upgrade(Box<dyn Upgrade>),
+    /// The whole response comes later. What the program sets in this one is lost.
+    Pending(Box<dyn PendingResponse>),
+}
+
+/// What makes a response later. It is dropped when nobody waits for the response any more: the client is gone, or the server ends.
+pub(crate) trait PendingResponse: Send {
+    /// Called once, before the first [`poll`](PendingResponse::poll). The waker tells the server to poll, from any thread.
+    fn begin(&mut self, waker: Waker) -> Begun;
+
+    /// Gives the response, if it is there. Never waits.
+    fn poll(&mut self, call: PendingCall) -> Polled;
+}
+
+/// What a poll gives.
+pub(crate) enum Polled {
+    /// Nothing, until it wakes its connection. It is also polled after this time, or after an earlier one that still runs.
+    Wait(Duration),
+    /// The response, and the program's values in its request.
+    Made(Response, Extensions),
+    /// The server refuses the request.
+    Refused(Refusal),
 }
 
 impl Payload {
@@ -63,7 +88,7 @@ impl Payload {
             Payload::Bytes(bytes) => Some(bytes.len() as u64),
             Payload::Static(bytes) => Some(bytes.len() as u64),
             Payload::Reader { length, .. } => *length,
-            Payload::Live(_) => None,
+            Payload::Live(_) | Payload::Pending(_) => None,
             #[cfg(feature = "upgrade")]
             Payload::Upgrade(_) => Some(0),
         }
@@ -180,6 +205,11 @@ impl Response {
     pub fn reader_with_length(reader: impl Read + Send + 'static, length: u64) -> Response {
         let body = Payload::Reader { reader: Box::new(reader), length: Some(length) };
         Response { body, ..Response::new(StatusCode::OK) }
+    }
+
+    /// A response that comes later.
+    pub(crate) fn pending(response: impl PendingResponse + 'static) -> Response {
+        Response { body: Payload::Pending(Box::new(response)), ..Response::new(StatusCode::OK) }
     }
 
     pub(super) fn of(content_type: HeaderValue, body: Payload) -> Response {
@@ -437,6 +467,7 @@ impl Read for ResponseBody {
                 *left -= taken as u64;
                 Ok(taken)
             }
+            Payload::Pending(_) => Err(io::ErrorKind::WouldBlock.into()),
             // A body that gives nothing because there is no room would be asked for ever.
             Payload::Live(_) if out.is_empty() => Ok(0),
             Payload::Live(body) => loop {

@@ -30,6 +30,8 @@ pub(crate) enum Limit {
     StreamingBodiesPerAddress,
     /// [`Router::concurrent`](crate::Router::concurrent).
     Concurrent,
+    /// [`Router::handler_timeout`](crate::Router::handler_timeout).
+    HandlerTimeout,
 }
 
 impl Limit {
@@ -61,6 +63,7 @@ impl Limit {
             Limit::StreamingBodies => "streaming_bodies",
             Limit::StreamingBodiesPerAddress => "streaming_bodies_per_address",
             Limit::Concurrent => "concurrent",
+            Limit::HandlerTimeout => "handler_timeout",
         }
     }
 }

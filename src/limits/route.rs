@@ -10,6 +10,7 @@ use std::time::Duration;
 pub(crate) struct RouteLimits {
     pub body_bytes: Option<u64>,
     pub body_timeout: Option<Duration>,
+    pub handler_timeout: Option<HandlerTimeout>,
     /// All of them hold.
     pub gates: Vec<Arc<Gate>>,
 }
@@ -20,6 +21,7 @@ impl RouteLimits {
         RouteLimits {
             body_bytes: self.body_bytes.or(around.body_bytes),
             body_timeout: self.body_timeout.or(around.body_timeout),
+            handler_timeout: self.handler_timeout.clone().or_else(|| around.handler_timeout.clone()),
             gates: around.gates.iter().chain(&self.gates).cloned().collect(),
         }
     }
@@ -27,6 +29,32 @@ impl RouteLimits {
     /// Takes a place in each gate. `None` when one is full.
     pub(crate) fn enter(&self) -> Option<Vec<Permit>> {
         self.gates.iter().map(Gate::enter).collect()
+    }
+}
+
+/// How long handlers may take, and how many take longer at the moment.
+#[derive(Debug, Clone)]
+pub(crate) struct HandlerTimeout {
+    pub most: Duration,
+    late: Arc<AtomicUsize>,
+}
+
+impl HandlerTimeout {
+    pub(crate) fn new(most: Duration) -> HandlerTimeout {
+        HandlerTimeout { most, late: Arc::default() }
+    }
+
+    pub(crate) fn late(&self) -> usize {
+        self.late.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_late(&self) {
+        self.late.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A late handler has returned.
+    pub(crate) fn note_returned(&self) {
+        self.late.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -210,7 +210,7 @@ impl Shared {
                 })?;
                 Ok(Cow::Owned(bytes))
             }
-            Payload::Live(_) => Err(self.not_in_clear(request, "a stream")),
+            Payload::Live(_) | Payload::Pending(_) => Err(self.not_in_clear(request, "a stream")),
             #[cfg(feature = "upgrade")]
             Payload::Upgrade(_) => Err(self.not_in_clear(request, "another protocol")),
         }

@@ -1,6 +1,8 @@
 //! A handler as the router stores it, and the call of it. Knows requests and responses. The router stores handlers; `call` calls
 //! them.
 
+use std::sync::Arc;
+
 use ::http::StatusCode;
 
 use crate::handler_call;
@@ -9,12 +11,12 @@ use crate::http::into_response::IntoResponse;
 use crate::http::request::Request;
 use crate::http::response::Response;
 
-/// A handler of any type.
-pub(super) type Stored = Box<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
+/// A handler of any type. Work that goes on while its connection waits shares it.
+pub(super) type Stored = Arc<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
 
 /// Stores a handler: it is called, and what it returns becomes a response.
 pub(super) fn handler<R: IntoResponse>(handler: impl Handler<R>) -> Stored {
-    Box::new(move |request| handler(request).into_response())
+    Arc::new(move |request| handler(request).into_response())
 }
 
 /// A handler and its number within its router.
@@ -34,4 +36,10 @@ impl Endpoint {
         let response = handler_call::run("a panic in a handler", || (self.handler)(request));
         response.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     }
+}
+
+/// The log line about a handler that failed. The path stands as it came, in ASCII.
+pub(crate) fn told(request: &Request<'_>, text: &str) -> String {
+    let (method, path) = (request.method(), String::from_utf8_lossy(request.raw_path()));
+    format!("the handler of {method} {path} {text}")
 }

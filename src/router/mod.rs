@@ -4,14 +4,16 @@
 mod answer;
 pub(crate) mod call;
 mod endpoint;
+mod held;
+mod limiting;
 mod listed;
 pub(crate) mod openapi;
 pub(crate) mod routes;
 mod scope;
+mod timed;
 mod tree;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::http::{Method, StatusCode};
 
@@ -25,9 +27,7 @@ use crate::http::params::{OnRoute, Params};
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::Refusal;
-use crate::limits::limit::Limit;
-use crate::limits::route::Gate;
-use crate::limits::timer_fault;
+pub(crate) use endpoint::told;
 use endpoint::Stored;
 pub use listed::Route;
 use openapi::OpenApi;
@@ -149,9 +149,9 @@ impl Router {
     pub fn folder<R: IntoResponse>(mut self, prefix: &str, handler: impl Handler<R>) -> Router {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         if !prefix.is_empty() {
-            self.add(Some(Method::GET), prefix, Box::new(|request| with_slash(request)));
+            self.add(Some(Method::GET), prefix, Arc::new(|request| with_slash(request)));
         }
-        let handler: Stored = Box::new(move |request| handler(request).into_response());
+        let handler: Stored = Arc::new(move |request| handler(request).into_response());
         self.add_route(Some(Method::GET), &format!("{prefix}/{{*path}}"), true, handler);
         self
     }
@@ -282,76 +282,6 @@ impl Router {
         self
     }
 
-    /// The most bytes of a body that its handlers take, in the place of [`Limits::body_bytes`](crate::Limits::body_bytes): more or
-    /// fewer. A larger body gets 413, before it is sent if the client waits for `100 Continue` (RFC 9110 §10.1.1).
-    ///
-    /// ```
-    /// use lockgate::{Error, Request, Router};
-    ///
-    /// fn install(request: &mut Request) -> Result<(), Error> {
-    ///     request.save_to("/data/firmware", "next.img")?;
-    ///     Ok(())
-    /// }
-    ///
-    /// let firmware = Router::new().put("/firmware", install).body_bytes(64 * 1024 * 1024);
-    /// let router = Router::new()
-    ///     .post("/login", |request: &mut Request| request.bytes().map(|_| "in"))
-    ///     .body_bytes(4 * 1024)
-    ///     .merge(firmware);
-    /// assert_eq!(router.call(&mut Request::post("/login").with_body([0; 5_000])).status(), 413);
-    /// ```
-    ///
-    /// [Layers](crate::Layer) do not see this 413, unless the body is large and comes without a length.
-    ///
-    /// As each limit of a router it holds for all its routes, wherever they are declared, and in nested and merged routers that have
-    /// none of their own. For one route, merge a router that has only this.
-    pub fn body_bytes(mut self, most: u64) -> Router {
-        self.routes.limit(|limits| limits.body_bytes = Some(most));
-        self
-    }
-
-    /// How long a body may take, from the end of the head, in the place of [`Limits::body_timeout`](crate::Limits::body_timeout).
-    /// From 1 ms to 365 days. [`Limits::body_min_rate`](crate::Limits::body_min_rate) prolongs it, as it does the server's. A later
-    /// body gets 408. See [`body_bytes`](Router::body_bytes) for the routes that it holds for.
-    pub fn body_timeout(mut self, most: Duration) -> Router {
-        self.check_timer(Limit::BodyTimeout, most);
-        self.routes.limit(|limits| limits.body_timeout = Some(most));
-        self
-    }
-
-    /// How many requests are answered at a time by all routes of the router together. A further one gets 503 with `Retry-After`, and no
-    /// handler and no layer is called. At least 1; without this, workers are the bound. A request counts while its handler and its
-    /// layers run, and one with a [streamed response](Response::reader) until that is sent. A subscriber of a [`Feed`](crate::Feed)
-    /// does not count: no thread waits for it.
-    ///
-    /// ```
-    /// use lockgate::{Request, Router};
-    ///
-    /// // Each hashes a password, which takes 100 ms and 20 MiB.
-    /// let login = Router::new().post("/login", |_: &mut Request| "in").concurrent(2);
-    /// let router = Router::new().get("/", |_: &mut Request| "page").merge(login);
-    /// # router.check().unwrap();
-    /// ```
-    ///
-    /// In a nested or merged router its own limit holds, and that of the router around it too.
-    pub fn concurrent(mut self, most: usize) -> Router {
-        if most == 0 {
-            self.note_setting(Limit::Concurrent, "0 is out of range; it is at least 1".to_string());
-        }
-        self.routes.limit(|limits| limits.gates = vec![Arc::new(Gate::new(most))]);
-        self
-    }
-
-    fn check_timer(&mut self, limit: Limit, value: Duration) {
-        if let Some(fault) = timer_fault(value) {
-            self.note_setting(limit, fault);
-        }
-    }
-
-    fn note_setting(&mut self, limit: Limit, fault: String) {
-        self.fault.get_or_insert(Error::Setting { setting: limit.name(), fault });
-    }
-
     fn absorb(&mut self, prefix: Option<&str>, router: Router) {
         self.fault = self.fault.take().or(router.fault);
         let Router { routes, fault } = self;
@@ -480,12 +410,6 @@ impl std::fmt::Debug for Router {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Router").field("handlers", &self.routes.handlers()).finish_non_exhaustive()
     }
-}
-
-/// The log line about a handler that failed. The path stands as it came, in ASCII.
-pub(crate) fn told(request: &Request<'_>, text: &str) -> String {
-    let (method, path) = (request.method(), String::from_utf8_lossy(request.raw_path()));
-    format!("the handler of {method} {path} {text}")
 }
 
 /// The fault of a handler that returns an interim status (1xx).

@@ -204,6 +204,11 @@ impl Routes {
         first
     }
 
+    /// How many handlers have taken longer than they may, and have not returned.
+    pub(crate) fn late_handlers(&self) -> usize {
+        self.around.as_ref().map_or(0, |around| around.late_handlers())
+    }
+
     /// How an encoded slash is handled before a route is found.
     pub(crate) fn encoded_slash(&self) -> EncodedSlash {
         if self.encoded_slashes {
@@ -306,7 +311,7 @@ impl Routes {
 
 /// The redirect from the path of a nested router whose root is a folder, to the same with a slash.
 fn with_slash_at(scope: usize) -> Declared {
-    let endpoint = Endpoint { handler: Box::new(|request| with_slash(request)), index: 0, scope };
+    let endpoint = Endpoint { handler: Arc::new(|request| with_slash(request)), index: 0, scope };
     Declared { method: Some(Method::GET), pattern: "/".into(), folder: false, endpoint }
 }
 

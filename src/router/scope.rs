@@ -1,21 +1,22 @@
 //! What routers have around their routes: layers, limits and fallbacks, each for one router within another. Also finds the router
 //! that a path belongs to which no route has. Knows paths and handlers. `routes` holds it, `call` calls through it.
 
-use std::io::{self, Read};
 use std::sync::Arc;
 
 use ::http::StatusCode;
 
 use super::answer::Answer;
 use super::endpoint::Endpoint;
+use super::held::hold;
+use super::timed;
 use super::tree::Methods;
 use crate::http::into_response::not_served;
 use crate::http::layer::{Layer, Next};
 use crate::http::request::Request;
-use crate::http::response::{Payload, Response};
+use crate::http::response::Response;
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
-use crate::limits::route::{Permit, RouteLimits};
+use crate::limits::route::{HandlerTimeout, RouteLimits};
 
 const BUSY: Refusal = Refusal::over(
     Limit::Concurrent,
@@ -31,6 +32,9 @@ pub(crate) trait Around: Send + Sync {
 
     /// Runs what is inside, within the layers and limits of this scope.
     fn run(&self, scope: u32, inside: Inside<'_>, request: &mut Request<'_>) -> Result<Response, Refusal>;
+
+    /// How many handlers have taken longer than they may, and have not returned.
+    fn late_handlers(&self) -> usize;
 
     /// What is called for a request without a handler: `None` if nothing is, so that the answer can be given at once.
     fn unserved(&self, answer: Answer, path: &str, methods: Option<&Methods>) -> Option<Unserved<'_>>;
@@ -85,7 +89,7 @@ impl Scope {
             own_limits: RouteLimits::default(),
             limits: RouteLimits::default(),
             fallback: None,
-            unserved: Endpoint { handler: Box::new(|_| not_served()), index, scope: 0 },
+            unserved: Endpoint { handler: Arc::new(|_| not_served()), index, scope: 0 },
         }
     }
 }
@@ -111,8 +115,16 @@ impl Around for Scopes {
             return Err(Refusal::BODY_TOO_LARGE);
         }
         let permits = limits.enter().ok_or(BUSY)?;
-        let response = Next::new(layers, &*endpoint.handler).run(request);
-        Ok(if permits.is_empty() { response } else { hold(permits, response) })
+        if let Some(timeout) = &limits.handler_timeout {
+            return timed::call(timeout, permits, layers, endpoint, request);
+        }
+        Ok(hold(permits, Next::new(layers, &*endpoint.handler).run(request)))
+    }
+
+    fn late_handlers(&self) -> usize {
+        // The others have that of a router around them.
+        let own = self.0.iter().filter_map(|scope| scope.own_limits.handler_timeout.as_ref());
+        own.map(HandlerTimeout::late).sum()
     }
 
     fn unserved(&self, answer: Answer, path: &str, methods: Option<&Methods>) -> Option<Unserved<'_>> {
@@ -147,22 +159,6 @@ impl Around for Scopes {
     fn into_scopes(self: Box<Self>) -> Vec<Scope> {
         self.0
     }
-}
-
-/// Keeps the places of a request until its response is made; those of a streamed one until it is sent.
-fn hold(permits: Vec<Permit>, mut response: Response) -> Response {
-    struct Held(Box<dyn Read + Send>, #[allow(dead_code)] Vec<Permit>);
-
-    impl Read for Held {
-        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-            self.0.read(out)
-        }
-    }
-
-    if let Payload::Reader { reader, length } = response.body {
-        response.body = Payload::Reader { reader: Box::new(Held(reader, permits)), length };
-    }
-    response
 }
 
 /// Finds the limits that hold in each scope.

@@ -12,7 +12,9 @@ use super::deadline::Deadline;
 use super::scheduler::Scheduler;
 use crate::calendar;
 use crate::handler_call;
+use crate::http::pending::Work;
 use crate::http::response_head::{kept_for, Common};
+use crate::limits::body_memory::Share;
 use crate::limits::limit::Limit;
 
 pub(crate) struct Buffers<'s> {
@@ -26,12 +28,23 @@ pub(crate) struct Buffers<'s> {
     pub scratch: Vec<u8>,
     /// The program's values in the request whose response is about to leave, for its `on_response`.
     pub values: Extensions,
+    /// What the worker does once the connection of this turn is parked.
+    pub work: Option<Box<WorkLeft>>,
     /// Requests that may still be answered in this turn.
     pub requests_left: u32,
     pub clock: Clock,
     pub common: Common,
     /// Until when the date in `common` is right, counted from the clock's start.
     common_until: Duration,
+}
+
+/// Work that begins when its connection is parked, so that another thread can answer the client meanwhile.
+pub(crate) struct WorkLeft {
+    pub work: Work,
+    /// The connection's key.
+    pub key: usize,
+    /// Counts the request's body until the work is done.
+    pub memory: Option<Share>,
 }
 
 /// How much is read from a response's reader at a time. A piece with its chunk framing fits into a TLS record, and four of them
@@ -52,6 +65,7 @@ impl<'s> Buffers<'s> {
             scheduler,
             me,
             values: Extensions::new(),
+            work: None,
             requests_left: 0,
             clock,
             // Made when they are first needed.

@@ -53,6 +53,7 @@ impl StandIn {
             most_connections: 0,
             workers: 0,
             most_workers: 0,
+            late_handlers: 0,
             is_draining: self.stopping.has_begun(),
         }
     }
@@ -192,6 +193,7 @@ impl Handle {
             most_connections: shared.connections,
             workers,
             most_workers,
+            late_handlers: shared.router.routes.late_handlers(),
             is_draining: shared.is_draining(),
         }
     }

@@ -37,6 +37,9 @@ pub struct Health {
     /// How many workers there may be: [`Limits::workers`](crate::Limits::workers) and
     /// [`Limits::reserve_workers`](crate::Limits::reserve_workers) together.
     pub most_workers: usize,
+    /// Handlers that have taken longer than their [`handler_timeout`](crate::Router::handler_timeout), and have not returned. Each
+    /// holds a worker.
+    pub late_handlers: usize,
     /// Whether the server was asked to stop.
     pub is_draining: bool,
 }
@@ -129,14 +132,16 @@ impl Drop for RedirectRuns {
 
 impl Health {
     /// The worst severity: an error for a certificate that clients refuse or that could not be used, and for a redirect that
-    /// has failed; a warning for a certificate that expires soon, and for a failed renewal or reload. `None` and notes are
-    /// good.
+    /// has failed; a warning for a certificate that expires soon, for a failed renewal or reload, and for a late handler. `None`
+    /// and notes are good.
     pub fn worst(&self) -> Option<Severity> {
         let of_identities = self.identities.iter().flat_map(IdentityHealth::severities);
         let of_clients = self.clients_failure.iter().map(|_| Severity::Warning);
         let is_down = self.redirect == RedirectHealth::Down && !self.is_draining;
         let is_error = is_down || !self.missing.is_empty();
-        of_identities.chain(of_clients).chain(is_error.then_some(Severity::Error)).max()
+        let of_handlers = (self.late_handlers > 0).then_some(Severity::Warning);
+        let of_server = of_handlers.into_iter().chain(is_error.then_some(Severity::Error));
+        of_identities.chain(of_clients).chain(of_server).max()
     }
 
     /// The health as JSON. Members keep their meaning as long as `schema` is `lockgate.health/1`. Members may be added.
@@ -151,7 +156,7 @@ impl Health {
     /// | `clients_failure` | `at` and `error`, or null |
     /// | `redirect` | `off`, `waiting`, `running` or `down` |
     /// | `connections` | `open` and `most` |
-    /// | `workers` | `busy` and `most` |
+    /// | `workers` | `busy` and `most`, and how many of the busy ones are `late` |
     /// | `draining` | whether it has been told to stop |
     pub fn to_json(&self) -> Value {
         let status = match self.worst() {
@@ -174,7 +179,7 @@ impl Health {
             "clients_failure": self.clients_failure.as_ref().map(IdentityFailure::to_json),
             "redirect": redirect,
             "connections": {"open": self.connections, "most": self.most_connections},
-            "workers": {"busy": self.workers, "most": self.most_workers},
+            "workers": {"busy": self.workers, "most": self.most_workers, "late": self.late_handlers},
             "draining": self.is_draining,
         })
     }
@@ -265,6 +270,7 @@ mod tests {
             most_connections: 2,
             workers: 3,
             most_workers: 4,
+            late_handlers: 0,
             is_draining: false,
         }
     }
@@ -280,6 +286,8 @@ mod tests {
         assert_eq!(clients.to_json()["clients_failure"]["error"], "it is on purpose");
         let pair = MissingIdentity { certificate: "c.pem".into(), key: "k.pem".into(), failure };
         assert_eq!(Health { missing: vec![pair], ..health() }.to_json()["status"], "error");
+        let late = Health { late_handlers: 2, ..health() }.to_json();
+        assert_eq!((&late["status"], &late["workers"]["late"]), (&json!("warning"), &json!(2)));
         let down = Health { redirect: RedirectHealth::Down, ..health() };
         assert_eq!(down.to_json()["status"], "error");
         assert_eq!(Health { is_draining: true, ..down }.to_json()["status"], "good");

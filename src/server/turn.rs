@@ -102,6 +102,14 @@ pub(crate) trait TakeTurn: Sized {
 
     /// Does what can be done without waiting. Does not panic.
     fn take_turn(ready: Ready<Self>, buffers: &mut Self::Buffers<'_>, handlers: Handlers) -> Outcome<Self>;
+
+    /// Whether the turn has left work for its worker, to be done once the connection is where its outcome says.
+    fn has_left_work(_: &Self::Buffers<'_>) -> bool {
+        false
+    }
+
+    /// Does that work, which may block. Does not panic.
+    fn do_left_work(_: &mut Self::Buffers<'_>) {}
 }
 
 /// Where a connection goes after its turn.

@@ -395,6 +395,11 @@ fn work<S: Service>(service: &Arc<S>, me: usize) {
             let outcome = S::Held::take_turn(ready, &mut buffers, Handlers::Call);
             pace.turn();
             places = put_back(service, outcome, Some(me));
+            if S::Held::has_left_work(&buffers) {
+                drop(places);
+                S::Held::do_left_work(&mut buffers);
+                places = poller.lock();
+            }
         } else if !places.watching {
             let clock = S::clock(&mut buffers);
             pace.rest(clock.look());

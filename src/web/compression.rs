@@ -128,8 +128,8 @@ impl Compression {
                 }
             },
             // What is not sent yet would wait in the encoder.
-            Payload::Live(body) => {
-                response.body = Payload::Live(body);
+            body @ (Payload::Live(_) | Payload::Pending(_)) => {
+                response.body = body;
                 return response;
             }
             #[cfg(feature = "upgrade")]
@@ -161,7 +161,7 @@ impl Compression {
             "repr-digest",
         ];
         is_of_status
-            && !matches!(response.body, Payload::Live(_))
+            && !matches!(response.body, Payload::Live(_) | Payload::Pending(_))
             && response.body.length().map_or(true, |length| length >= self.min_bytes)
             && response.header(CONTENT_TYPE.as_str()).is_some_and(|value| is_compressible(value.as_bytes()))
             && !forbids.into_iter().any(has)

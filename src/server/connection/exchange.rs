@@ -15,6 +15,7 @@ use super::link::{Caller, Link, Serves};
 use super::log_lines::{self, Record};
 use super::next::{sending, Next};
 use super::on_response;
+use super::pending::Pending;
 use super::request::{self, Circumstances, Decision, Instead, Route, Unread, NOT_LET_IN, READERS_BUSY};
 use super::response::{self, After, Written};
 use super::step::Turn;
@@ -29,7 +30,7 @@ use crate::http::origin::Sender;
 use crate::http::params::{OnRoute, Params};
 use crate::http::request::Request;
 use crate::http::request_head::{Found, Line};
-use crate::http::response::Response;
+use crate::http::response::{Payload, PendingResponse, Response};
 use crate::http::response_head::{write_head, Exchange, Persistence};
 use crate::http::seen::Fields;
 use crate::http::Refusal;
@@ -37,6 +38,7 @@ use crate::router;
 use crate::router::routes::Matched;
 use crate::server::buffers::Buffers;
 use crate::server::clock::Millis;
+use crate::server::deadline::Deadline;
 use crate::server::turn::Handlers;
 
 /// Responses to pipelined requests are sent together, up to this many bytes.
@@ -211,13 +213,7 @@ fn call(
 /// Drops the program's values in a request, or keeps them for its `on_response`.
 #[inline(never)]
 fn end_values(request: &mut Request<'_>, buffers: &mut Buffers<'_>) {
-    let values = std::mem::take(request.extensions_mut());
-    if buffers.context.on_response.is_some() {
-        buffers.values = values;
-        return;
-    }
-    // They may panic, like the handler. The faults tell what went wrong.
-    let _: Option<()> = handler_call::run("a panic in a handler", || drop(values));
+    on_response::keep_values(std::mem::take(request.extensions_mut()), buffers);
 }
 
 #[cold]
@@ -237,6 +233,9 @@ fn respond<S: Stream>(
     buffers: &mut Buffers<'_>,
 ) -> io::Result<Next> {
     let Buffers { context, .. } = *buffers;
+    if let Payload::Pending(response) = response.body {
+        return Ok(begin_pending(link, response, asked, persistence, record, buffers));
+    }
     if response.status.is_informational() {
         #[cfg(feature = "upgrade")]
         if response.switches() {
@@ -275,6 +274,45 @@ fn respond<S: Stream>(
             return respond(link, READERS_BUSY.into_response(), asked, persistence, record, buffers);
         }
     })
+}
+
+#[cold]
+#[inline(never)]
+fn begin_pending<S: Stream>(
+    link: &Link<S>,
+    response: Box<dyn PendingResponse>,
+    asked: &Asked<'_>,
+    persistence: Persistence,
+    record: Option<Box<Record>>,
+    buffers: &mut Buffers<'_>,
+) -> Next {
+    let Asked { head, fields, line } = asked;
+    let held = Held::new(Asked { head, fields, line: line.clone() });
+    Next::Pending(Pending::begin(response, held, persistence, record, link.key, buffers))
+}
+
+/// Answers a request if its response has come meanwhile.
+#[inline(never)]
+pub(crate) fn answer_pending<S: Stream>(
+    link: &mut Link<S>,
+    pending: &mut Pending,
+    turn: &mut Turn<'_, '_>,
+) -> io::Result<Next> {
+    let Turn { since, buffers, .. } = turn;
+    if link.transport.has_hung_up() && link.transport.is_broken() {
+        return Ok(Next::Close);
+    }
+    let response = match pending.poll(link.peer, buffers) {
+        None => {
+            link.deadline = Deadline::own(pending.due);
+            return Ok(Next::Wait);
+        }
+        Some(response) => response,
+    };
+    let record = pending.record.take();
+    let next = respond(link, response, &pending.held.asked(), pending.persistence, record, buffers)?;
+    *since = buffers.millis();
+    Ok(next)
 }
 
 /// The answer for a handler that returns an interim status (1xx).
@@ -347,6 +385,9 @@ pub(crate) fn answer_collected<S: Stream>(
             let persistence = request::persistence(&asked.line, input.unread().len());
             let next = answer(link, &asked, Cow::Owned(body), route, persistence, buffers)?;
             *since = buffers.millis();
+            if let Some(left) = &mut buffers.work {
+                left.memory = Some(collecting.memory);
+            }
             Ok(next)
         }
     }

@@ -74,6 +74,10 @@ impl Serving for Serves<'_> {
     fn service(&self) -> &dyn Any {
         self.scheduler.service()
     }
+
+    fn waits_for_responses(&self) -> bool {
+        true
+    }
 }
 
 impl<S: Stream> Link<S> {

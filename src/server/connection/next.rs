@@ -2,6 +2,7 @@
 //! moves the connection to the stage that it names.
 
 use super::collecting::Collecting;
+use super::pending::Pending;
 use super::response::{After, Sending};
 #[cfg(feature = "upgrade")]
 use super::upgraded::{self, Upgraded};
@@ -14,6 +15,8 @@ pub(crate) enum Next {
     Head,
     /// It collects the body of this one.
     Body(Box<Collecting>),
+    /// It waits for the response.
+    Pending(Box<Pending>),
     Sending(Box<Sending>),
     /// It speaks another protocol.
     #[cfg(feature = "upgrade")]

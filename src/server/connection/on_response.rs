@@ -1,12 +1,13 @@
 //! Passes each response to the program's functions before its head is written, if there are any. Knows what is known of the request,
 //! and no transport. `exchange` calls it.
 
-use ::http::Method;
+use ::http::{Extensions, Method};
 
 use super::asked::Told;
 use super::link::Caller;
 use super::log_lines;
 use super::request::READERS_BUSY;
+use crate::handler_call;
 use crate::http::content::Content;
 use crate::http::into_response::IntoResponse;
 use crate::http::response::{Payload, Response};
@@ -29,6 +30,16 @@ pub(crate) fn pass_answer(
         *response = READERS_BUSY.into_response();
     }
     pass(functions, caller, (told, fields), response, buffers);
+}
+
+/// Keeps the program's values in a request for its functions, or drops them.
+pub(crate) fn keep_values(values: Extensions, buffers: &mut Buffers<'_>) {
+    if buffers.context.on_response.is_some() {
+        buffers.values = values;
+        return;
+    }
+    // They may panic, like the handler. The faults tell what went wrong.
+    let _: Option<()> = handler_call::run("a panic in a handler", || drop(values));
 }
 
 /// Whether the response's reader will be read.

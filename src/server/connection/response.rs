@@ -80,7 +80,7 @@ pub(crate) fn write_body(
         (Framing::None | Framing::Length(0), _) => Some(&[][..]),
         (_, Payload::Bytes(bytes)) => Some(&bytes[..]),
         (_, Payload::Static(bytes)) => Some(*bytes),
-        (_, Payload::Reader { .. } | Payload::Live(_)) => None,
+        (_, Payload::Reader { .. } | Payload::Live(_) | Payload::Pending(_)) => None,
         // Without its 101 nothing takes the connection over.
         #[cfg(feature = "upgrade")]
         (_, Payload::Upgrade(_)) => Some(&[][..]),
@@ -104,6 +104,8 @@ pub(crate) fn write_body(
         Payload::Live(body) => Source::Live(Live::begin(body, head.framing, key, buffers)),
         #[cfg(feature = "upgrade")]
         Payload::Upgrade(_) => Source::Nothing,
+        // It was waited for.
+        Payload::Pending(_) => Source::Nothing,
     };
     Written::Begun(Box::new(Sending::new(source, after, record)))
 }

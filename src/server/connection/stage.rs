@@ -8,6 +8,7 @@ use super::collecting::Collecting;
 use super::head::Head;
 use super::lingering::Lingering;
 use super::link::Link;
+use super::pending::Pending;
 use super::response::Sending;
 use super::transport::Stream;
 #[cfg(feature = "upgrade")]
@@ -26,6 +27,8 @@ pub(crate) enum Stage {
     Body(Box<Collecting>),
     /// The rest of the body of an answered request.
     Unwanted(Box<Reader>),
+    /// The response comes later.
+    Pending(Box<Pending>),
     Sending(Box<Sending>),
     Linger(Lingering),
     #[cfg(feature = "upgrade")]
@@ -54,6 +57,7 @@ impl Stage {
             (Stage::Handshake { .. } | Stage::Head(_), None) => Idle::Since(now),
             (Stage::Unwanted(_) | Stage::Linger(_), _) => Idle::Since(now),
             (Stage::Body(collecting), _) => collecting.idle(limits.body_min_rate),
+            (Stage::Pending(_), _) => Idle::No,
             (Stage::Sending(sending), _) => sending.idle(now, limits.write_min_rate),
             #[cfg(feature = "upgrade")]
             (Stage::Upgraded(upgraded), _) => upgraded.idle(now, limits.write_min_rate),
@@ -83,7 +87,7 @@ impl Stage {
         match self {
             Stage::Head(head) if !head.has_begun => InAStop::Closes,
             Stage::Handshake { .. } | Stage::Head(_) | Stage::Linger(_) => InAStop::Hurries,
-            Stage::Body(_) | Stage::Unwanted(_) | Stage::Sending(_) => InAStop::Finishes,
+            Stage::Body(_) | Stage::Unwanted(_) | Stage::Pending(_) | Stage::Sending(_) => InAStop::Finishes,
             #[cfg(feature = "upgrade")]
             Stage::Upgraded(_) => InAStop::Finishes,
         }
@@ -94,7 +98,11 @@ impl Stage {
         match self {
             Stage::Sending(sending) => sending.closes(),
             Stage::Linger(_) => true,
-            Stage::Handshake { .. } | Stage::Head(_) | Stage::Body(_) | Stage::Unwanted(_) => false,
+            Stage::Handshake { .. }
+            | Stage::Head(_)
+            | Stage::Body(_)
+            | Stage::Unwanted(_)
+            | Stage::Pending(_) => false,
             #[cfg(feature = "upgrade")]
             Stage::Upgraded(_) => false,
         }

@@ -18,6 +18,7 @@ use super::lingering::{Lingered, Lingering};
 use super::link::Link;
 use super::log_lines;
 use super::next::Next;
+use super::pending;
 use super::request;
 use super::response::{After, Sending, Sent};
 use super::stage::{InAStop, Stage};
@@ -202,6 +203,10 @@ impl<S: Stream> Connection<S> {
             }
             Stage::Body(_) => self.collect_body(turn),
             Stage::Unwanted(_) => self.read_past_body(turn),
+            Stage::Pending(pending) => {
+                let next = exchange::answer_pending(&mut self.link, pending, turn)?;
+                self.go_to(next, turn.buffers)
+            }
             Stage::Sending(_) => self.send(turn),
             Stage::Linger(_) => self.linger(turn.buffers),
             #[cfg(feature = "upgrade")]
@@ -309,6 +314,11 @@ impl<S: Stream> Connection<S> {
                 self.link.deadline = collecting.reader.first_deadline();
                 self.stage = Stage::Body(collecting);
             }
+            Next::Pending(pending) => {
+                self.link.deadline = Deadline::own(pending.due);
+                self.stage = Stage::Pending(pending);
+                return self.wait(buffers);
+            }
             Next::OtherWorker(collected) => {
                 if let Some(collecting) = collected {
                     self.stage = Stage::Body(collecting);
@@ -401,6 +411,8 @@ impl<S: Stream> Connection<S> {
                 let next = exchange::refuse(&mut self.link, request::HEAD_LATE, told, buffers);
                 return self.go_to(next, buffers);
             }
+            // The clock has gone on since it was polled.
+            Stage::Pending(pending) => return self.go_to(Next::Pending(pending), buffers),
             Stage::Head(_) | Stage::Unwanted(_) => self.link.say_goodbye(),
             #[cfg(feature = "upgrade")]
             Stage::Upgraded(_) => {}
@@ -433,6 +445,15 @@ impl<S: Stream> Connection<S> {
 
 impl<S: Stream> TakeTurn for Box<Connection<S>> {
     type Buffers<'s> = (Input, Buffers<'s>);
+
+    #[inline]
+    fn has_left_work((_, buffers): &(Input, Buffers<'_>)) -> bool {
+        buffers.work.is_some()
+    }
+
+    fn do_left_work((_, buffers): &mut (Input, Buffers<'_>)) {
+        pending::do_work(buffers);
+    }
 
     /// A panic in the turn ends this connection and nothing else.
     fn take_turn(
