@@ -107,7 +107,7 @@ fn what_is_in_time_is_answered_as_without_the_limit() {
         let head = client.try_reply(Shape::HeadOnly).unwrap();
         assert_eq!((head.status, head.field("content-length")), (200, Some("300000")));
     }
-    assert_eq!(await_lines(2, |line| line.contains("/panics panicked at")).len(), 2);
+    assert_eq!(await_lines(2, |line| line.contains("GET /panics panicked at")).len(), 2);
 }
 
 #[test]
@@ -454,7 +454,7 @@ fn a_late_handlers_body_is_counted_until_it_returns() {
     let router = Router::new().post("/", length).merge(router);
     let serving = serve_within(router, |limits: &mut Limits| {
         limits.body_buffer_bytes = 1 << 20;
-        limits.body_memory_bytes = 3 << 19;
+        limits.body_memory_bytes = 3 << 20;
     });
     let body = noise(1 << 20);
     let mut client = serving.connect();

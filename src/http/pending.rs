@@ -2,9 +2,8 @@
 //! a thread until the response is there or its time is up. Knows no socket and no thread. `router/timed` makes such responses, and
 //! `server/connection/pending` waits for them.
 
+use std::any::Any;
 use std::time::Duration;
-
-use super::origin::Serving;
 
 /// How a response is waited for.
 pub(crate) struct Begun {
@@ -23,7 +22,8 @@ pub(crate) struct Work {
 
 /// What the server lends to [`Work`].
 pub(crate) struct Lent<'l> {
-    pub server: &'l dyn Serving,
+    /// The server, for who knows its type.
+    pub service: &'l dyn Any,
     /// Takes what went wrong: its kind, and the log's line.
     pub fault: &'l mut dyn FnMut(&'static str, String),
 }

@@ -19,6 +19,8 @@ use crate::http::response::{PendingResponse, Polled, Response};
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
 use crate::limits::route::{HandlerTimeout, Permit};
+#[cfg(feature = "tls-parameters")]
+use crate::tls::TlsParameters;
 use crate::wake_list::Waker;
 
 const LATE: Refusal = Refusal::over(
@@ -52,7 +54,12 @@ pub(super) fn call(
     };
     let slot = Arc::new(Slot::default());
     let (layers, handler) = (layers.to_vec(), endpoint.handler.clone());
-    let handling = Handling { slot: slot.clone(), timeout: timeout.clone() };
+    let handling = Handling {
+        slot: slot.clone(),
+        timeout: timeout.clone(),
+        #[cfg(feature = "tls-parameters")]
+        tls: request.tls(),
+    };
     let work = move |lent: Lent<'_>| {
         handling.run(detached, permits, lent, |request| Next::new(&layers, &*handler).run(request));
     };
@@ -118,6 +125,8 @@ impl Slot {
 struct Handling {
     slot: Arc<Slot>,
     timeout: HandlerTimeout,
+    #[cfg(feature = "tls-parameters")]
+    tls: Option<TlsParameters>,
 }
 
 impl Handling {
@@ -126,13 +135,13 @@ impl Handling {
         self,
         mut detached: Detached,
         permits: Vec<Permit>,
-        Lent { server, fault }: Lent<'_>,
+        Lent { service, fault }: Lent<'_>,
         run: impl FnOnce(&mut Request<'_>) -> Response,
     ) {
         if !self.slot.is_awaited() {
             return;
         }
-        let server = Watched { server, slot: &self.slot };
+        let server = Watched { service, handling: &self };
         let mut request = detached.request(&server);
         let response = hold(permits, run(&mut request));
         for Fault { what, text } in handler_call::faults() {
@@ -203,17 +212,22 @@ impl Drop for Timed {
 
 /// The server, for a handler whose client may have been answered already.
 struct Watched<'w> {
-    server: &'w dyn Serving,
-    slot: &'w Slot,
+    service: &'w dyn Any,
+    handling: &'w Handling,
 }
 
 impl Serving for Watched<'_> {
     fn client_is_gone(&self) -> bool {
         // The connection's key may be another's by now, so the server is not asked.
-        !self.slot.is_awaited()
+        !self.handling.slot.is_awaited()
+    }
+
+    #[cfg(feature = "tls-parameters")]
+    fn tls(&self) -> Option<TlsParameters> {
+        self.handling.tls
     }
 
     fn service(&self) -> &dyn Any {
-        self.server.service()
+        self.service
     }
 }

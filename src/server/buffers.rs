@@ -41,8 +41,6 @@ pub(crate) struct Buffers<'s> {
 /// Work that begins when its connection is parked, so that another thread can answer the client meanwhile.
 pub(crate) struct WorkLeft {
     pub work: Work,
-    /// The connection's key.
-    pub key: usize,
     /// Counts the request's body until the work is done.
     pub memory: Option<Share>,
 }

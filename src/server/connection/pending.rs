@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use ::http::{Extensions, StatusCode};
 
 use super::asked::Held;
-use super::link::Serves;
 use super::log_lines::{self, Record};
 use super::on_response;
 use crate::handler_call;
@@ -40,7 +39,7 @@ impl Pending {
         buffers: &mut Buffers<'_>,
     ) -> Box<Pending> {
         let Begun { wait, work } = response.begin(Waker { list: buffers.scheduler.wake_list(), key });
-        buffers.work = work.map(|work| Box::new(WorkLeft { work, key, memory: None }));
+        buffers.work = work.map(|work| Box::new(WorkLeft { work, memory: None }));
         let due = buffers.after(wait);
         let values = std::mem::take(&mut buffers.values);
         Box::new(Pending { response, held, persistence, record, values, due })
@@ -97,15 +96,14 @@ impl Drop for Pending {
 #[inline(never)]
 pub(crate) fn do_work(buffers: &mut Buffers<'_>) {
     let Some(left) = buffers.work.take() else { return };
-    let WorkLeft { work, key, memory } = *left;
+    let WorkLeft { work, memory } = *left;
     let handler = Some(work.handler);
     let began = buffers.look();
     buffers.enter_handler(handler);
-    let server = Serves { scheduler: buffers.scheduler, key };
+    let service = buffers.scheduler.service();
     let fault = &mut |what, line| buffers.context.log_fault(what, buffers.now(), format_args!("{line}"));
     // The work reports what went wrong in the handler.
-    let _: Option<()> =
-        handler_call::run("a panic in a handler", || (work.run)(Lent { server: &server, fault }));
+    let _: Option<()> = handler_call::run("a panic in a handler", || (work.run)(Lent { service, fault }));
     let took = buffers.look().saturating_sub(began);
     buffers.leave_handler(handler, took);
     drop(memory);
