@@ -35,8 +35,8 @@ help:
 	@echo 'make sizes      sizes of the command, the command with serve alone and the smallest embedding example, with their limits'
 	@echo 'make packaging  checks the recipes for Yocto, Buildroot and OpenWrt in examples/packaging: some seconds'
 	@echo 'make msrv       builds and tests with Rust 1.78 and 1.85, and offline from vendored sources'
-	@echo 'make cross      builds for armv7, aarch64, i686 and s390x, and tests there, under qemu where this processor cannot; half an'
-	@echo '                hour; NAMES="armv7" for less; sizes and memory of the command for each'
+	@echo 'make cross      builds for armv7, aarch64, i686, musl and s390x, and tests there, under qemu where this processor cannot;'
+	@echo '                an hour; NAMES="armv7" for less; sizes and memory of the command for each; PART=sizes'
 	@echo 'make tls-quality   testssl.sh and sslyze against the built server, compared with lockgate check: some minutes'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make board      a virtual board with a 32-bit ARM processor and 64 MiB of memory (qemu, a kernel of Debian): lockgate as'
@@ -109,11 +109,13 @@ packaging:
 msrv:
 	@tests/msrv.sh
 
-# Which processors, for `make cross`: armv7 aarch64 i686 s390x, or all of them.
+# Which processors, for `make cross`: armv7 aarch64 i686 musl s390x, or all of them.
 NAMES ?=
+# `sizes` alone, or `short` as CI runs it.
+PART ?= full
 
 cross:
-	@tests/cross.sh full $(NAMES)
+	@tests/cross.sh $(PART) $(NAMES)
 
 tls-quality:
 	@tests/install.sh testssl=testssl.sh python3=python3 nginx=nginx-light
@@ -129,17 +131,18 @@ soak:
 	cargo test --release --features cli --test drill -- --full soak
 
 # lockgate for the board is the release build of `make cross`. Times are those of an emulated processor. BOARD_PROFILE=demo
-# BOARD_FEATURES=serve builds it sooner, for the same behaviour with other figures.
+# BOARD_FEATURES=serve builds it sooner, for the same behaviour with other figures. BOARD_STEPS=short is one boot alone.
 BOARD_TARGET := armv7-unknown-linux-gnueabihf
 BOARD_PROFILE ?= release
 BOARD_FEATURES ?= cli
+BOARD_STEPS ?= all
 
 board:
 	rustc=$$(tests/toolchain.sh 1.85 $(BOARD_TARGET)) && \
 	    RUSTC=$$rustc cargo build --profile $(BOARD_PROFILE) --features $(BOARD_FEATURES) --bin lockgate \
 	    --target $(BOARD_TARGET) --target-dir '$(TARGET)/cross'
 	board=$$(tests/board/make.sh '$(TARGET)/cross/$(BOARD_TARGET)/$(BOARD_PROFILE)/lockgate') && \
-	    BOARD=$$board cargo test --features cli --test board
+	    BOARD=$$board cargo test --features cli --test board -- $(BOARD_STEPS)
 
 fuzz:
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz

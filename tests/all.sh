@@ -71,6 +71,13 @@ post_quantum() {
     cargo clippy "${with[@]}" --all-targets -- -D warnings &&
         cargo test "${with[@]}" --lib --test post_quantum --test check_net --test handshakes 2>&1 | tee -a "$log"
 }
+other_processor() { tests/cross.sh short 2>&1 | tee -a "$log"; }
+# With the command that other_processor has built, and with what tests() has.
+board() {
+    local folder
+    folder=$(tests/board/make.sh "$target/cross/armv7-unknown-linux-gnueabihf/debug/lockgate") &&
+        BOARD=$folder cargo test --quiet --features cli,compression --test board -- short 2>&1 | tee -a "$log"
+}
 # The benchmark is a workspace of its own. One test of it starts lockgate's example and
 # what was written like it with others.
 benchmark() {
@@ -100,8 +107,8 @@ quick() {
     check 'recipes for firmware' tests/packaging.sh
 }
 
-# `make board` and `make cross` are not among these: they take 8 minutes of CPU and half an hour, most of it in an emulator, and
-# what they test is hardly ever touched.
+# Of `make board` and `make cross` only a short form is among these: they take 8 minutes of CPU and an hour, most of it in an
+# emulator, and what they test is hardly ever touched.
 slow() {
     tests/install.sh curl=curl openssl=openssl python3=python3 nginx=nginx-light testssl=testssl.sh valgrind=valgrind \
         chromium=chromium certutil=libnss3-tools
@@ -113,6 +120,12 @@ slow() {
         check 'the oldest compilers' tests/msrv.sh
     else
         leave_out 'the oldest compilers: needs Rust 1.78 and 1.85; tests/toolchain.sh says why they cannot be had'
+    fi
+    if tests/toolchain.sh 1.85 armv7-unknown-linux-gnueabihf >/dev/null; then
+        check 'a 32-bit ARM processor, in short' other_processor
+        check 'a virtual board, one boot' board
+    else
+        leave_out 'a 32-bit ARM processor, and a board with one: needs Rust 1.85 for it; tests/toolchain.sh says why it cannot be had'
     fi
     check 'TLS quality' tls_quality
     check 'drills, in short' drills

@@ -1,28 +1,37 @@
 #!/usr/bin/env bash
-# Builds lockgate for other processors and tests it there: tests/cross.sh short|full [NAME…], with the names armv7, aarch64,
-# i686 and s390x, or all of them. The tests are built for the other processor. armv7, aarch64 and s390x run under qemu's user
-# emulation; i686 is run by an x86-64 processor itself, against the real kernel. Programs that the tests talk to, such as curl
-# and openssl, are this machine's own.
+# Builds lockgate for other processors and tests it there: tests/cross.sh short|full|sizes [NAME…], with the names armv7, aarch64,
+# i686, musl and s390x, or all of them. The tests are built for the other processor. armv7, aarch64 and s390x run under qemu's user
+# emulation; i686 is run by an x86-64 processor itself, against the real kernel, and so is musl, which is x86-64 with the other
+# libc. Programs that the tests talk to, such as curl and openssl, are this machine's own.
 #
 # full   builds the whole command too, as a release, and says how large it is; then the unit tests and the tests of the wire,
 #        limits, reload, device and stop. s390x, which is big-endian, runs the unit tests.
-# short  what CI runs: armv7 and i686, with the unit tests and the tests of the wire and of the stop.
+# sizes  says how large the programs of `make sizes` are.
+# short  what CI runs: armv7, with those unit tests in which the size of a number, its bytes or the time could matter
+#        (rooms_in_short), and the command, which must answer a verified request.
 #
-# tests/cross-left-out.txt names the tests that cannot run so, and why. The compiler is that of tests/toolchain.sh.
+# tests/cross-left-out.txt names the tests that cannot run so, and why. The compiler is that of tests/toolchain.sh, for musl the
+# installed one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { echo 'usage: tests/cross.sh short|full [armv7|aarch64|i686|s390x]…' >&2; exit 64; }
+usage() { echo 'usage: tests/cross.sh short|full|sizes [armv7|aarch64|i686|musl|s390x]…' >&2; exit 64; }
 part=${1:-}
 shift || true
 case $part in
-short) names=(armv7 i686) ;;
-full) names=(armv7 aarch64 i686 s390x) ;;
+short) names=(armv7) ;;
+full) names=(armv7 aarch64 i686 musl s390x) ;;
+sizes) names=(armv7 aarch64 musl) ;;
 *) usage ;;
 esac
 [ $# -eq 0 ] || names=("$@")
 
-version=${CROSS_RUST:-1.85}
+# Where numbers have other sizes or another order of bytes, or where the time or the memory is counted. The short form tests these
+# parts alone, and leaves out what tries very many inputs, because an emulator is slow.
+rooms_in_short='accept|calendar|device|escape|http|limits|live|log_limiter|router|server::(buffers|clock|deadline|pace|rate|schedule|scheduler|timers)|tls|url|wake_list|web'
+many_inputs='::properties::|damaged|no_text_is_a_panic|the_pointer_leads_to'
+# Each crate of lockgate is compiled once.
+export CARGO_INCREMENTAL=0
 mkdir -p "${CARGO_TARGET_DIR:-target}/cross"
 builds=$(cd "${CARGO_TARGET_DIR:-target}/cross" && pwd)
 results=$builds/results.txt
@@ -31,15 +40,16 @@ status=0
 
 # Sets target, libc (where the target's libraries are) and emulator, which is empty when this processor runs the programs.
 describe() {
-    libc='' emulator=''
+    libc='' emulator='' version=${CROSS_RUST:-1.85}
     case $1 in
     armv7) target=armv7-unknown-linux-gnueabihf libc=/usr/arm-linux-gnueabihf emulator=qemu-arm-static ;;
     aarch64) target=aarch64-unknown-linux-gnu libc=/usr/aarch64-linux-gnu emulator=qemu-aarch64-static ;;
     s390x) target=s390x-unknown-linux-gnu libc=/usr/s390x-linux-gnu emulator=qemu-s390x-static ;;
     i686) target=i686-unknown-linux-gnu ;;
+    musl) target=$(uname -m)-unknown-linux-musl version=installed ;;
     *) usage ;;
     esac
-    if [ "$target" = "$(uname -m)-unknown-linux-gnu" ] || { [ "$1" = i686 ] && [ "$(uname -m)" = x86_64 ]; }; then
+    if [ "$1" = musl ] || [ "$target" = "$(uname -m)-unknown-linux-gnu" ] || { [ "$1" = i686 ] && [ "$(uname -m)" = x86_64 ]; }; then
         emulator=''
     elif [ -z "$emulator" ]; then
         echo "$1 is not run on this machine: its own processor is not of x86-64" >&2
@@ -50,9 +60,11 @@ describe() {
 # The programs to test on that processor, for cargo.
 programs() {
     echo --lib
-    [ "$1" != s390x ] || return 0
-    echo --test wire --test stop
-    [ "$part" = short ] || echo --test limits --test reload --test device
+    case $part-$1 in
+    short-*) echo --test stop ;;
+    full-s390x) ;;
+    full-*) echo --test wire --test stop --test limits --test reload --test device ;;
+    esac
 }
 
 # In the place of the command, a script that starts it under the emulator: the tests start it by its path. Where they give it
@@ -83,7 +95,7 @@ left_out() {
 
 # run NAME PROGRAM FILE: runs the tests of a program, without those that are left out.
 run() {
-    local name=$1 program=$2 file=$3 runner=() skipped=() test output
+    local name=$1 program=$2 file=$3 runner=() skipped=() only=() test output start=$SECONDS
     [ -z "$emulator" ] || runner=("$emulator" -L "$libc")
     local known
     known=$("${runner[@]}" "$file" --list | sed -n 's/: test$//p')
@@ -94,16 +106,50 @@ run() {
         fi
         skipped+=(--skip "$test")
     done < <(left_out "$name" "$program")
+    [ "$part" = full ] || mapfile -t only < <(grep -E "^($rooms_in_short)::" <<<"$known" | grep -vE "$many_inputs")
     # As cargo says it, so that tests/all.sh lists it with the results of the other tests.
     echo "     Running $program on $name"
     output=$builds/output.txt
-    "${runner[@]}" "$file" --exact "${skipped[@]}" 2>&1 | tee "$output" | grep -vE '^test .* \.\.\. ok$|^$|^running ' || true
+    "${runner[@]}" "$file" --exact "${skipped[@]}" "${only[@]}" 2>&1 | tee "$output" | grep -vE '^test .* \.\.\. ok$|^$|^running ' || true
     local summary
     summary=$(sed -n 's/^test result: //p' "$output")
     if ! grep -q '^ok\.' <<<"$summary"; then
         status=1
     fi
-    echo "$name: $program: ${summary:-ended without a result}; left out by name: $((${#skipped[@]} / 2))" >>"$results"
+    echo "$name: $program: ${summary:-ended without a result}; left out by name: $((${#skipped[@]} / 2)); $((SECONDS - start)) s" >>"$results"
+}
+
+# answers NAME: the command serves as a device, and curl verifies its answer with the CA that it has made.
+answers() {
+    local state=$builds/$target/state port='' answer='' server
+    rm -rf "$state" && mkdir "$state"
+    echo "     Running the command on $1"
+    "$command" serve --device --state "$state" --https 127.0.0.1:0 --http off >"$state/out" 2>"$state/log" &
+    server=$!
+    while kill -0 "$server" 2>/dev/null; do
+        port=$(sed -n 's,.* running on https://localhost:\([0-9]*\).*,\1,p' "$state/out")
+        [ -z "$port" ] || break
+        sleep 0.1
+    done
+    answer=$(curl --silent --show-error --noproxy '*' --cacert "$state/ca.pem" "https://localhost:$port/api/data") || true
+    kill "$server" 2>/dev/null || true
+    if wait "$server" && [ "$answer" = '{"message":"Secure data over HTTPS"}' ]; then
+        echo "$1: the command makes its certificate, answers a verified request and stops" >>"$results"
+    else
+        echo "$1: the command did not answer, but: $answer; $(tail -n 3 "$state/log")" >>"$results"
+        status=1
+    fi
+}
+
+# sizes NAME: the command with serve alone, the whole one and the smallest program. The first two have the same path.
+sizes() {
+    local programs=$builds/$target
+    cargo build --quiet --release --target "$target" --target-dir "$builds" --features serve
+    echo "$1: lockgate with serve alone: $(stat -c %s "$programs/release/lockgate") bytes" >>"$results"
+    cargo build --quiet --release "${cargo[@]}"
+    echo "$1: lockgate with cli: $(stat -c %s "$programs/release/lockgate") bytes" >>"$results"
+    cargo build --quiet --profile small --example smallest --target "$target" --target-dir "$builds"
+    echo "$1: smallest: $(stat -c %s "$programs/small/examples/smallest") bytes" >>"$results"
 }
 
 for name in "${names[@]}"; do
@@ -114,7 +160,11 @@ for name in "${names[@]}"; do
         continue
     fi
     export RUSTC
-    cargo=(--target "$target" --target-dir "$builds" --features cli)
+    cargo=(--target "$target" --target-dir "$builds" --features "$([ "$part" = short ] && echo serve || echo cli)")
+    if [ "$part" = sizes ]; then
+        sizes "$name"
+        continue
+    fi
     if [ "$part" = full ] && [ "$name" != s390x ]; then
         cargo build --quiet --release "${cargo[@]}"
         echo "$name: the whole command: $(stat -c %s "$builds/$target/release/lockgate") bytes" >>"$results"
@@ -127,12 +177,13 @@ for name in "${names[@]}"; do
     built=$(cargo test --no-run "${cargo[@]}" --config profile.dev.debug=0 --config profile.dev.package.ring.opt-level=3 \
         $(programs "$name") 2>&1 | tee /dev/stderr | sed -nE 's/^ +Executable (unittests )?([^ ]+) \((.*)\)$/\2 \3/p')
     command=$builds/$target/debug/lockgate
-    [ ! -e "$command" ] || stand_in
+    [ "$name" = musl ] || [ ! -e "$command" ] || stand_in
     while read -r source file; do
         program=$(basename "$source" .rs)
         [ "$program" != main ] || program=$(basename "$(dirname "$source")")
         run "$name" "$program" "$file"
     done <<<"$built"
+    [ "$part" = full ] || answers "$name"
     put_back
 done
 

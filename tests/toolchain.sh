@@ -10,6 +10,9 @@
 # folder, and installs no compiler. Elsewhere it asks rustup for that version. Linkers, the targets' libc and qemu are
 # installed with apt-get where that is possible (tests/install.sh).
 #
+# The version "installed" is the compiler that is there, and rustup brings the standard libraries: that is how those for musl come,
+# which Debian has not.
+#
 # The folder is toolchains/ in cargo's target folder, or LOCKGATE_TOOLCHAINS; a second call does nothing. 0.4 GB each for
 # the compiler, 0.1 to 0.2 GB for a target. It exits with 69 when a part cannot be had, and says which and why.
 set -euo pipefail
@@ -50,6 +53,9 @@ tools() {
     *) return 1 ;;
     esac
 }
+
+# A target whose programs have musl in them, which Rust brings. Only C code needs a compiler that knows it.
+is_musl() { [[ $1 = *-linux-musl* ]]; }
 
 # apt NAME COMMAND…: runs an apt-get or apt-cache command for that processor. Lists and downloads are in a folder of their
 # own, so that it needs no root, and the lists of this machine stay as they are.
@@ -137,6 +143,12 @@ needs() { cannot "$1 needs $2; on Debian: apt-get install $3"; }
 linker_of() {
     local names prefix libc
     [ "$1" != "$host" ] || return 0
+    if is_musl "$1"; then
+        [ "${1%%-*}" = "${host%%-*}" ] || cannot "no C compiler is known for $1"
+        tests/install.sh musl-gcc=musl-tools
+        command -v musl-gcc >/dev/null || needs "$1" 'a C compiler' musl-tools
+        return 0
+    fi
     read -r prefix libc < <(tools "$1") || cannot "no linker is known for $1"
     local packages=(gcc-${prefix} "libc6-dev-$libc-cross")
     if ! command -v "$prefix-gcc" >/dev/null || [ ! -e "/usr/$prefix/include/stdio.h" ]; then
@@ -153,6 +165,16 @@ linker_of() {
         tests/install.sh qemu-arm-static=qemu-user-static
     fi
 }
+
+if [ "$version" = installed ]; then
+    command -v rustup >/dev/null || cannot 'there is no rustup to bring standard libraries for the installed compiler'
+    for target; do
+        rustup target add "$target" >&2 || cannot "rustup has no standard library of the installed compiler for $target"
+        linker_of "$target"
+    done
+    rustup which rustc
+    exit
+fi
 
 if [ ! -e "$folder/bin/rustc" ]; then
     mkdir -p "$folder/bin"

@@ -71,7 +71,8 @@ rm -rf "$root" && mkdir -p "$root"/{bin,dev,etc,lib,modules,proc,state,sys}
 cp tests/board/init.sh "$root/init"
 cp tests/board/lockgate.toml "$root/etc/"
 cp "$folder"/modules/* "$root/modules/"
-cp "$folder/busybox" "$program" "$root/bin/"
+cp "$folder/busybox" "$root/bin/"
+arm-linux-gnueabihf-strip -o "$root/bin/lockgate" "$program"
 arm-linux-gnueabihf-gcc -static -s -O2 -D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64 -o "$root/bin/set_clock" tests/board/set_clock.c
 for library in $(arm-linux-gnueabihf-readelf -d "$program" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p') ld-linux-armhf.so.3; do
     cp "/usr/arm-linux-gnueabihf/lib/$library" "$root/lib/"
