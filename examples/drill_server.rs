@@ -60,6 +60,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .get("/promises/less", |_| Response::reader_with_length(io::repeat(b'x').take(100_000), 1_000))
         .get("/fails", |_| Response::reader(io::repeat(b'x').take(100_000).chain(Fails)))
         .get("/panics", |_| Response::reader(io::repeat(b'x').take(100_000).chain(Panics)));
+    #[cfg(feature = "websocket")]
+    let router = router
+        .websocket("/socket", |_| Ok(lockgate::Socket::on_message(|socket, message| socket.send(message))));
     let server = Server::builder(router)
         .https("127.0.0.1:0")
         .identity(Identity::from_pem_files(certificate, key)?)

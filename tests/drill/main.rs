@@ -14,6 +14,7 @@ mod reload;
 mod resets;
 mod scarcity;
 mod server;
+mod sockets;
 mod stop;
 mod subscribers;
 
@@ -45,7 +46,7 @@ pub struct Verdict {
 /// A drill by its name.
 type Drill = (&'static str, fn(Size) -> Verdict);
 
-const DRILLS: [Drill; 25] = [
+const DRILLS: [Drill; 26] = [
     ("silent clients", |size| crowd::drill(&[crowd::Kind::Silent], size)),
     ("half a ClientHello", |size| crowd::drill(&[crowd::Kind::HalfHello], size)),
     ("a head in drips", |size| crowd::drill(&[crowd::Kind::DrippingHead], size)),
@@ -58,6 +59,7 @@ const DRILLS: [Drill; 25] = [
     ("subscribers beside requests", subscribers::many),
     ("subscribers that do not read", subscribers::stuck),
     ("subscribers that come and go", subscribers::come_and_go),
+    ("idle WebSockets", sockets::idle),
     ("resets", resets::drill),
     ("no descriptors left", scarcity::descriptors),
     ("blocking handlers", scarcity::blocking),
