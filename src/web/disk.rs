@@ -42,6 +42,8 @@ const FIRST_CREDIBLE: i64 = 631_152_000;
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub content: Content,
+    /// The state in which it was opened. None for a file of the program.
+    pub stamp: Option<Stamp>,
     /// None when nothing is known that would change with the content.
     pub etag: Option<HeaderValue>,
     /// `Last-Modified`, in seconds since 1970.
@@ -55,13 +57,13 @@ pub(crate) fn load(file: File, metadata: &Metadata, now: SystemTime) -> io::Resu
     let stamp = Stamp::of(metadata);
     let length = metadata.len();
     let (modified, written) = (stamp.date(now), stamp.modified.0);
+    let loaded = |content, etag| Loaded { content, stamp: Some(stamp), etag, modified, written };
     let is_settled = stamp.is_settled(now);
     if length > HASHED_BYTES {
-        let etag = is_settled.then(|| stamp.tag());
-        return Ok(Loaded { content: Content::File { file, length }, etag, modified, written });
+        return Ok(loaded(Content::File { file, length }, is_settled.then(|| stamp.tag())));
     }
     if let Some(etag) = is_settled.then(|| kept(&stamp)).flatten() {
-        return Ok(Loaded { content: Content::File { file, length }, etag: Some(etag), modified, written });
+        return Ok(loaded(Content::File { file, length }, Some(etag)));
     }
     let (content, etag) = if length <= READ_AT_ONCE_BYTES {
         let bytes = read_up_to(&file, length)?;
@@ -75,12 +77,18 @@ pub(crate) fn load(file: File, metadata: &Metadata, now: SystemTime) -> io::Resu
     if is_settled && content.length() == length {
         keep(stamp, &etag);
     }
-    Ok(Loaded { content, etag: Some(etag), modified, written })
+    Ok(loaded(content, Some(etag)))
+}
+
+/// What is known of a file in this state without opening it, if a change would show: its tag and its date.
+pub(crate) fn known(stamp: &Stamp, now: SystemTime) -> Option<(HeaderValue, Option<i64>)> {
+    let etag = if stamp.length > HASHED_BYTES { Some(stamp.tag()) } else { kept(stamp) };
+    stamp.is_settled(now).then_some((etag?, stamp.date(now)))
 }
 
 /// What tells one state of a file from another, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Stamp {
+pub(crate) struct Stamp {
     device: u64,
     inode: u64,
     length: u64,
@@ -91,7 +99,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(metadata: &Metadata) -> Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> Stamp {
         Stamp {
             device: metadata.dev(),
             inode: metadata.ino(),

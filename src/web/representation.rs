@@ -45,11 +45,7 @@ impl Representation {
             Validators { etag: self.etag.as_ref().map(HeaderValue::as_bytes), modified: self.modified };
         match validators.evaluate(request) {
             Outcome::Proceed => {}
-            // RFC 9110 §15.4.5: what a cache updates, and nothing about content that is not sent.
-            Outcome::NotModified => {
-                let fields = self.shared_fields();
-                return response(StatusCode::NOT_MODIFIED, None, fields, Payload::Static(b""));
-            }
+            Outcome::NotModified => return self.not_modified(),
             Outcome::Failed => return failed(),
         }
         let length = self.content.length();
@@ -61,6 +57,18 @@ impl Representation {
             Selection::Unsatisfiable => unsatisfiable(length, self.varies),
             Selection::Parts(parts) => self.partial(&parts, length),
         }
+    }
+
+    /// The 304, if the client has this state. The content is not needed for it.
+    pub(crate) fn if_unchanged(&self, request: &Request<'_>) -> Option<Response> {
+        let validators =
+            Validators { etag: self.etag.as_ref().map(HeaderValue::as_bytes), modified: self.modified };
+        (validators.evaluate(request) == Outcome::NotModified).then(|| self.not_modified())
+    }
+
+    /// RFC 9110 §15.4.5: what a cache updates, and nothing about content that is not sent.
+    fn not_modified(&self) -> Response {
+        response(StatusCode::NOT_MODIFIED, None, self.shared_fields(), Payload::Static(b""))
     }
 
     /// What `Range` selects. RFC 9110 §14.2 defines it for GET alone.

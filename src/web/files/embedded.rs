@@ -46,7 +46,13 @@ impl Embedded {
         };
         let file = &self.files[at];
         let etag = Some(file.etag.get_or_init(|| tag::of_bytes(file.bytes)).clone());
-        Found::File(Loaded { content: Content::Static(file.bytes), etag, modified: None, written: 0 })
+        Found::File(Loaded {
+            content: Content::Static(file.bytes),
+            stamp: None,
+            etag,
+            modified: None,
+            written: 0,
+        })
     }
 
     /// What is in a folder; `None` when there is no such folder.

@@ -9,6 +9,7 @@ mod path;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use ::http::header::{ALLOW, RETRY_AFTER};
 use ::http::{HeaderValue, Method, StatusCode};
@@ -17,6 +18,7 @@ use self::embedded::Embedded;
 use self::folder::Folder;
 use self::found::Found;
 use super::accept_encoding::{Accepted, Coding};
+use super::content::Content;
 use super::content_type;
 use super::disk::Loaded;
 use super::representation::{Representation, IMMUTABLE, NO_CACHE};
@@ -265,6 +267,10 @@ impl Files {
 
     /// For a path without a slash at its end.
     fn file(&self, request: &Request<'_>, name: &str) -> Result<Option<Response>, StatusCode> {
+        let unchanged = self.unchanged(request, name);
+        if unchanged.is_some() {
+            return Ok(unchanged);
+        }
         match self.find(name)? {
             Found::File(file) => self.send(request, name, file).map(Some),
             Found::Folder => {
@@ -279,6 +285,10 @@ impl Files {
     /// For a path with a slash at its end.
     fn folder(&self, request: &Request<'_>, name: &str) -> Result<Option<Response>, StatusCode> {
         let page = path::joined(name, self.index);
+        let unchanged = self.unchanged(request, &page);
+        if unchanged.is_some() {
+            return Ok(unchanged);
+        }
         match self.find(&page)? {
             Found::File(file) => self.send(request, &page, file).map(Some),
             Found::Folder | Found::Nothing if self.listing => {
@@ -311,19 +321,50 @@ impl Files {
         }
     }
 
+    /// The 304 for a client that has a file of the folder as it is. Which of several forms of a file a client has is not known
+    /// without looking at all of them, so those are looked at.
+    fn unchanged(&self, request: &Request<'_>, name: &str) -> Option<Response> {
+        let Source::Folder(folder) = &self.source else { return None };
+        if self.precompressed || !is_conditional(request) {
+            return None;
+        }
+        let (etag, modified) = folder.unchanged(name, SystemTime::now())?;
+        let loaded =
+            Loaded { content: Content::Static(b""), stamp: None, etag: Some(etag), modified, written: 0 };
+        self.representation(name, self.media_type_of(name), loaded).if_unchanged(request)
+    }
+
     /// The answer with a file that was found, or with a compressed form of it.
     fn send(&self, request: &Request<'_>, name: &str, file: Loaded) -> Result<Response, StatusCode> {
-        let media_type = self.known_type(name).unwrap_or_else(|| content_type::of(name));
+        let media_type = self.media_type_of(name);
         let varies = self.precompressed && content_type::is_compressible(media_type.as_bytes());
         let coded = if varies { self.coded(request, name, &file)? } else { None };
         let (coding, file) = coded.map_or((None, file), |(coding, coded)| (Some(coding), coded));
+        let stamp = file.stamp;
+        let representation = Representation { coding, varies, ..self.representation(name, media_type, file) };
+        let answer = representation.answer(request);
+        if let (Source::Folder(folder), Some(stamp), StatusCode::NOT_MODIFIED) =
+            (&self.source, stamp, answer.status())
+        {
+            // It will be asked about again.
+            if coding.is_none() {
+                folder.remember(name, stamp);
+            }
+        }
+        Ok(answer)
+    }
+
+    /// A file as it is, whether or not there are other forms of it.
+    fn representation(&self, name: &str, media_type: HeaderValue, file: Loaded) -> Representation {
         let is_immutable =
             path::has_hash(name) || self.immutable.iter().any(|folder| name.starts_with(folder.as_str()));
         let Loaded { content, etag, modified, .. } = file;
         let cache_control = if is_immutable { IMMUTABLE } else { NO_CACHE };
-        let representation =
-            Representation { content, etag, modified, media_type, coding, cache_control, varies };
-        Ok(representation.answer(request))
+        Representation { content, etag, modified, media_type, coding: None, cache_control, varies: false }
+    }
+
+    fn media_type_of(&self, name: &str) -> HeaderValue {
+        self.known_type(name).unwrap_or_else(|| content_type::of(name))
     }
 
     /// The compressed form that the client likes best.
@@ -350,6 +391,11 @@ impl Files {
         own.map(|(_, value)| value.clone())
             .or_else(|| content_type::known(name).map(HeaderValue::from_static))
     }
+}
+
+/// Whether a client may have the file already.
+fn is_conditional(request: &Request<'_>) -> bool {
+    ["if-none-match", "if-modified-since"].into_iter().any(|name| request.field_lines(name).next().is_some())
 }
 
 /// Whether a browser asks for a page to show, rather than for a script, an image or data.
