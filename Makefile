@@ -75,6 +75,7 @@ test-all: test
 
 bench: bench-programs
 	@tests/install.sh nginx=nginx-light haproxy=haproxy caddy=caddy lighttpd=lighttpd-mod-openssl node=nodejs npm=npm
+	@test -e /usr/lib/nginx/modules/ngx_nchan_module.so || tests/install.sh nchan=libnginx-mod-nchan
 	-npm install --silent --no-audit --no-fund --prefix '$(TARGET)/bench/express' express@5
 	'$(TARGET)/bench/build/release/driver' $(BENCH)
 

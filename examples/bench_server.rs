@@ -1,7 +1,7 @@
 //! The server that is measured: `bench_server PORT CERT KEY`. Everything is as lockgate's defaults have it, unless
 //! `BENCH_WORKERS` says how many workers there are: so many, and no reserve. With `BENCH_FOLDER` it also serves the files of that
 //! folder, and takes uploads into it. It is built with the feature `post-quantum`, which clients that do not offer that key
-//! exchange do not notice, and with `compression`.
+//! exchange do not notice, and with `compression`. `GET /api/events` subscribes to what `POST /api/publish` sends.
 
 use std::fs;
 use std::io;
@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use lockgate::web::Files;
 use lockgate::{
-    Error, HeaderName, HeaderValue, Identity, IntoResponse, Limits, Request, Response, Router, Server,
-    StatusCode,
+    Error, Event, Feed, HeaderName, HeaderValue, Identity, IntoResponse, Limits, Request, Response, Router,
+    Server, StatusCode,
 };
 use serde_json::{json, Value};
 
@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: bench_server PORT CERT KEY".into());
     };
     let large: &'static str = "x".repeat(1024 * 1024).leak();
+    let feed = Feed::new();
     let router = Router::new()
         // A fixed text, as the servers give that it is compared with.
         .get("/api/data", |_| data())
@@ -38,6 +39,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let value: Value = request.json()?;
             Ok(Response::json(&json!({"members": value.as_object().map_or(0, |object| object.len())})))
         })
+        .get("/api/events", feed.handler())
+        .post("/api/publish", move |request: &mut Request| -> Result<StatusCode, Error> {
+            feed.send(Event::new(request.text()?));
+            Ok(StatusCode::NO_CONTENT)
+        })
         .get("/block", |_| {
             thread::sleep(Duration::from_millis(1));
             data()
@@ -48,6 +54,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => router,
     };
     let mut limits = Limits::default();
+    // As many idle connections and subscribers as are measured, and those that ask beside them.
+    limits.connections = 16_384;
     if folder.is_some() {
         limits.body_bytes = 32 << 20;
     }

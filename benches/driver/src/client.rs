@@ -72,6 +72,8 @@ pub fn name() -> ServerName<'static> {
 pub struct Response {
     head: Vec<u8>,
     body: Body,
+    /// Whether the body may go on until the connection ends (RFC 9112 §6.3), as a stream does.
+    is_stream: bool,
 }
 
 /// What is still to come.
@@ -95,20 +97,30 @@ enum Chunk {
 }
 
 impl Response {
+    /// A response whose body may go on until the connection ends.
+    pub fn stream() -> Response {
+        Response { is_stream: true, ..Response::default() }
+    }
+
     /// Takes bytes; returns how many of them belong to this response, and whether it is complete. An error is an error, and so is
     /// a response without a length and without chunks.
     pub fn take(&mut self, bytes: &[u8]) -> Outcome<(usize, bool)> {
         self.take_into(bytes, &mut None)
     }
 
+    /// Whether the head has come whole, and the body has not.
+    pub fn has_begun(&self) -> bool {
+        !matches!(self.body, Body::Unknown)
+    }
+
     /// As `take`, and keeps the content of the body.
-    fn take_into(&mut self, bytes: &[u8], kept: &mut Option<Vec<u8>>) -> Outcome<(usize, bool)> {
+    pub fn take_into(&mut self, bytes: &[u8], kept: &mut Option<Vec<u8>>) -> Outcome<(usize, bool)> {
         let mut taken = 0;
         if let Body::Unknown = self.body {
             // Most heads arrive whole, and are not copied.
             if self.head.is_empty() {
                 match find_end(bytes, 0) {
-                    Some(end) => (taken, self.body) = (end, body_of(&bytes[..end])?),
+                    Some(end) => (taken, self.body) = (end, body_of(&bytes[..end], self.is_stream)?),
                     None => {
                         self.head.extend_from_slice(bytes);
                         return Ok((bytes.len(), false));
@@ -120,7 +132,7 @@ impl Response {
                 let Some(end) = find_end(&self.head, before.saturating_sub(3)) else {
                     return Ok((bytes.len(), false));
                 };
-                (taken, self.body) = (end - before, body_of(&self.head[..end])?);
+                (taken, self.body) = (end - before, body_of(&self.head[..end], self.is_stream)?);
                 self.head.clear();
             }
         }
@@ -192,7 +204,7 @@ fn find_end(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// The body that a head speaks of.
-fn body_of(head: &[u8]) -> Outcome<Body> {
+fn body_of(head: &[u8], is_stream: bool) -> Outcome<Body> {
     let is_good = [&b"HTTP/1.1 20"[..], b"HTTP/1.1 304 "].iter().any(|start| head.starts_with(start));
     if !is_good {
         let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
@@ -207,6 +219,7 @@ fn body_of(head: &[u8]) -> Outcome<Body> {
     }
     match field(head, "transfer-encoding") {
         Some("chunked") => Ok(Body::Chunks(Chunk::Size { size: 0, digits: 0 })),
+        None if is_stream => Ok(Body::Length(usize::MAX)),
         _ => Err("a response without Content-Length and without chunks".into()),
     }
 }
@@ -240,10 +253,21 @@ impl Client {
         Ok(Client { stream: StreamOwned::new(connection, socket) })
     }
 
+    /// Sends a request whose response somebody else reads.
+    pub fn begin(mut self, request: &[u8]) -> Outcome<(ClientConnection, TcpStream)> {
+        self.send(request)?;
+        let (tls, tcp) = self.stream.into_parts();
+        Ok((tls, tcp))
+    }
+
+    fn send(&mut self, request: &[u8]) -> Outcome<()> {
+        self.stream.write_all(request)?;
+        Ok(self.stream.flush()?)
+    }
+
     /// Sends a request, and reads its response to the end.
     pub fn ask(&mut self, request: &[u8]) -> Outcome<Answer> {
-        self.stream.write_all(request)?;
-        self.stream.flush()?;
+        self.send(request)?;
         let mut response = Response::default();
         let (mut all, mut body) = (Vec::new(), Some(Vec::new()));
         let mut piece = [0; 16 * 1024];

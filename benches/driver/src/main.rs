@@ -4,6 +4,7 @@
 
 mod chart;
 mod client;
+mod events;
 mod histogram;
 mod idle;
 mod load;
@@ -34,7 +35,7 @@ use client::{Client, KeyExchange};
 use operations::Operation;
 use process::Process;
 use results::{Results, Section};
-use servers::{Place, Server};
+use servers::{Place, Server, Serves};
 
 pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -42,6 +43,12 @@ pub type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const START: Duration = Duration::from_secs(15);
 /// How often a server is started in each round, to measure its start.
 const STARTS: usize = 5;
+/// How old files are before they are asked for, as those of a device are: the tag of one that has just been written is made anew
+/// for each request.
+const SETTLED: Duration = Duration::from_secs(4);
+/// How many clients subscribe to events, and in a quick run.
+const SUBSCRIBERS: usize = 10_000;
+const SUBSCRIBERS_QUICK: usize = 1_000;
 const STEPS: [usize; 3] = [100, 1_000, 10_000];
 
 struct Plan {
@@ -52,7 +59,10 @@ struct Plan {
     steps: &'static [usize],
     /// Which of the sections without load are measured.
     idle: bool,
+    events: bool,
     start: bool,
+    /// How many clients subscribe to events.
+    subscribers: usize,
     update_readme: bool,
 }
 
@@ -78,9 +88,11 @@ fn main() -> Outcome<()> {
     write_private(&place.certificate, made.cert.pem().as_bytes())?;
     write_private(&place.key, made.signing_key.serialize_pem().as_bytes())?;
     operations::make_files(&place.work)?;
+    let files_made = Instant::now();
 
     let mut bench = Bench {
         place,
+        files_made,
         certificate: made.cert.der().clone(),
         results: Results::default(),
         suites: BTreeMap::new(),
@@ -100,7 +112,9 @@ impl Plan {
             operations: operations::all(),
             steps: &STEPS,
             idle: true,
+            events: true,
             start: true,
+            subscribers: SUBSCRIBERS,
             update_readme: false,
         };
         let mut arguments = std::env::args().skip(1);
@@ -111,6 +125,7 @@ impl Plan {
                     plan.time = Duration::from_millis(700);
                     plan.servers = vec![Server::Lockgate, Server::Floor, Server::Hyper, Server::Nginx];
                     plan.steps = &STEPS[..2];
+                    plan.subscribers = SUBSCRIBERS_QUICK;
                 }
                 "--rounds" => plan.rounds = value()?.parse()?,
                 "--seconds" => plan.time = Duration::from_secs_f64(value()?.parse()?),
@@ -127,8 +142,10 @@ impl Plan {
                     let names: Vec<&str> = value.split(',').collect();
                     plan.operations.retain(|operation| names.contains(&operation.name));
                     plan.idle = names.contains(&"idle");
+                    plan.events = names.contains(&"events");
                     plan.start = names.contains(&"start");
-                    let found = plan.operations.len() + usize::from(plan.idle) + usize::from(plan.start);
+                    let found = plan.operations.len()
+                        + [plan.idle, plan.events, plan.start].map(usize::from).iter().sum::<usize>();
                     if found != names.len() {
                         return Err(format!("--only {value}: not all of them are known here").into());
                     }
@@ -166,6 +183,11 @@ impl Plan {
             figures: idle::figures(self.steps),
         });
         sections.push(Section {
+            name: "events".into(),
+            title: format!("an event of 200 bytes a second to {} subscribers", self.subscribers),
+            figures: events::figures(),
+        });
+        sections.push(Section {
             name: "start".into(),
             title: "from the start to the first answer".into(),
             figures: vec![named("start_ms", "ms"), named("memory_kib", "memory then, KiB")],
@@ -185,6 +207,8 @@ impl Plan {
 
 struct Bench {
     place: Place,
+    /// When the files were made that are served.
+    files_made: Instant,
     certificate: CertificateDer<'static>,
     results: Results,
     /// The cipher suite that each server has chosen.
@@ -228,6 +252,16 @@ impl Bench {
                     Err(error) => self.fail("idle", server, &*error),
                 }
             }
+            for &server in servers.iter().filter(|_| plan.events) {
+                if let Some(reason) = server.has_no_part_in_events() {
+                    self.note("events", server, reason);
+                    continue;
+                }
+                match self.events(server, plan) {
+                    Ok(line) => eprintln!("round {round}: {:<18} {:<10} {line}", "events", server.name()),
+                    Err(error) => self.fail("events", server, &*error),
+                }
+            }
             for &server in servers.iter().filter(|_| plan.start) {
                 if let Err(error) = self.starts(server) {
                     self.fail("start", server, &*error);
@@ -249,7 +283,10 @@ impl Bench {
     }
 
     fn load(&mut self, server: Server, operation: &Operation, plan: &Plan) -> Outcome<String> {
-        let running = self.start(server)?;
+        if operation.is_of_files() {
+            thread::sleep((self.files_made + SETTLED).saturating_duration_since(Instant::now()));
+        }
+        let running = self.start(server, Serves::Requests)?;
         let config = client::tls(&self.certificate, operation.job.key_exchange, Resumption::disabled())?;
         let mut client = Client::connect(running.port, &config)?;
         let mut answer = client.ask(operation.one_request())?;
@@ -283,19 +320,32 @@ impl Bench {
     }
 
     fn idle(&mut self, server: Server, plan: &Plan) -> Outcome<String> {
-        let running = self.start(server)?;
+        let running = self.start(server, Serves::Requests)?;
         let figures = idle::run(plan.steps, running.port, &self.certificate, &running.process, plan.time)?;
+        Ok(self.add("idle", server, figures))
+    }
+
+    fn events(&mut self, server: Server, plan: &Plan) -> Outcome<String> {
+        let running = self.start(server, Serves::Events)?;
+        let events = plan.time.as_secs().max(1);
+        let (certificate, process) = (&self.certificate, &running.process);
+        let figures = events::run(plan.subscribers, events, running.port, certificate, process)?;
+        Ok(self.add("events", server, figures))
+    }
+
+    /// Keeps figures, and returns them as a line.
+    fn add(&mut self, section: &str, server: Server, figures: Vec<(String, f64)>) -> String {
         let mut line = Vec::new();
         for (figure, value) in figures {
             line.push(format!("{figure} {}", results::number(value)));
-            self.results.add("idle", &figure, server, value);
+            self.results.add(section, &figure, server, value);
         }
-        Ok(line.join("  "))
+        line.join("  ")
     }
 
     fn starts(&mut self, server: Server) -> Outcome<()> {
         for _ in 0..STARTS {
-            let running = self.start(server)?;
+            let running = self.start(server, Serves::Requests)?;
             self.results.add("start", "start_ms", server, running.started_in.as_secs_f64() * 1e3);
             self.results.add("start", "memory_kib", server, running.process.memory_kib()? as f64);
         }
@@ -318,10 +368,10 @@ impl Bench {
     }
 
     /// Starts the server at a free port and waits for its first answer, which is checked.
-    fn start(&self, server: Server) -> Outcome<Running> {
+    fn start(&self, server: Server, serves: Serves) -> Outcome<Running> {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let config = client::tls(&self.certificate, KeyExchange::X25519, Resumption::disabled())?;
-        let mut command = server.command(&self.place, port)?;
+        let mut command = server.command(&self.place, port, serves)?;
         let began = Instant::now();
         let mut process = Process::start(&mut command)?;
         loop {

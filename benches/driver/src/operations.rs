@@ -162,6 +162,11 @@ fn of(name: &'static str, title: &'static str, request: Vec<u8>, connections: us
 }
 
 impl Operation {
+    /// Whether it asks for a file of the disk.
+    pub fn is_of_files(&self) -> bool {
+        matches!(self.name, FILE | NOT_MODIFIED)
+    }
+
     /// One request of the operation, for the check before the run.
     pub fn one_request(&self) -> &[u8] {
         &self.job.request[..self.job.request.len() / self.job.requests]
@@ -206,7 +211,7 @@ fn with_gzip(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: gzip\r\n\r\n").into_bytes()
 }
 
-fn post(path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
+pub fn post(path: &str, kind: &str, body: &[u8]) -> Vec<u8> {
     send("POST", path, kind, body)
 }
 

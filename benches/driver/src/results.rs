@@ -37,7 +37,7 @@ enum Against {
 }
 
 /// Section, figure, the comparison, and the maximum of the ratio, or of the value without a comparison.
-const TARGETS: [(&str, &str, Against, f64); 29] = [
+const TARGETS: [(&str, &str, Against, f64); 32] = [
     ("keep_alive_8", "cpu_us", Against::BestPeer, 0.95),
     ("keep_alive_8", "cpu_us", Against::Server(Server::Floor), 1.10),
     ("keep_alive_64", "cpu_us", Against::BestPeer, 0.95),
@@ -60,6 +60,9 @@ const TARGETS: [(&str, &str, Against, f64); 29] = [
     ("not_modified", "cpu_us", Against::BestPeer, 1.0),
     ("gzip_json", "cpu_us", Against::BestPeer, 1.0),
     ("upload_20mib", "cpu_us", Against::BestPeer, 1.0),
+    ("events", "cpu_us", Against::BestPeer, 1.0),
+    ("events", "cpu_us", Against::Server(Server::Floor), 1.3),
+    ("events", "kib_each", Against::Nothing, 10.0),
     ("idle", "kib_each_10000", Against::Nothing, 9.0),
     ("idle", "threads", Against::Nothing, 5.0),
     ("idle", "busy_us_10000", Against::BestPeer, 1.0),

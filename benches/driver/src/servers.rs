@@ -25,6 +25,19 @@ pub struct Place {
     pub cores: usize,
 }
 
+/// What a server is started for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Serves {
+    Requests,
+    Events,
+}
+
+/// The module for nginx that sends events, where Debian has it.
+const NCHAN: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
+const NCHAN_EVENTS: &str = "
+        location = /api/events { nchan_subscriber eventsource; nchan_channel_id feed; nchan_subscriber_first_message newest; }
+        location = /api/publish { nchan_publisher; nchan_channel_id feed; }";
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Server {
     Lockgate,
@@ -101,6 +114,16 @@ impl Server {
         }
     }
 
+    /// Why the server is left out of the measurement of events, if it is.
+    pub fn has_no_part_in_events(self) -> Option<&'static str> {
+        match self {
+            Server::Lockgate | Server::Floor | Server::Axum => None,
+            Server::Nginx if !Path::new(NCHAN).is_file() => Some("nchan is not there"),
+            Server::Nginx => None,
+            _ => Some("is not measured with events"),
+        }
+    }
+
     /// The program's file, if it is there.
     pub fn program(self, place: &Place) -> Option<PathBuf> {
         let path = match self {
@@ -143,16 +166,23 @@ impl Server {
     }
 
     /// The command that serves at `port` until it is ended.
-    pub fn command(self, place: &Place, port: u16) -> Outcome<Command> {
-        let program = self.program(place).ok_or("the program is not there")?;
+    pub fn command(self, place: &Place, port: u16, serves: Serves) -> Outcome<Command> {
+        let mut program = self.program(place).ok_or("the program is not there")?;
+        if (self, serves) == (Server::Floor, Serves::Events) {
+            program = place.programs.join("floor_events");
+        }
         let mut command = Command::new(program);
         command.current_dir(&place.work);
         let (certificate, key) = (place.certificate.display(), place.key.display());
         let (work, cores) = (place.work.display(), place.cores);
         match self {
             Server::Nginx => {
+                let (module, events) = match serves {
+                    Serves::Requests => (String::new(), ""),
+                    Serves::Events => (format!("load_module {NCHAN}; "), NCHAN_EVENTS),
+                };
                 let text = format!(
-                    "daemon off; worker_processes {cores}; worker_rlimit_nofile 20000; error_log /dev/null; pid {work}/nginx.pid;
+                    "{module}daemon off; worker_processes {cores}; worker_rlimit_nofile 20000; error_log /dev/null; pid {work}/nginx.pid;
 events {{ worker_connections 16384; }}
 http {{
     access_log off; sendfile on; open_file_cache max=100; default_type application/json;
@@ -168,6 +198,7 @@ http {{
         location /files/ {{ root {work}; }}
         location = /report.json {{ root {work}; gzip on; }}
         location /uploads/ {{ root {work}; dav_methods PUT; }}
+        {events}
     }}
 }}
 ",

@@ -29,6 +29,9 @@ pub const BLOCK: Duration = Duration::from_millis(1);
 /// Longer than the measurement of idle connections.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(600);
 
+/// How many events are kept for subscribers that are behind: as many as lockgate keeps.
+pub const BACKLOG: usize = 1024;
+
 /// How much of an upload is written at a time, in bytes: as lockgate does it.
 pub const PIECE_BYTES: usize = 64 * 1024;
 

@@ -1,5 +1,6 @@
 //! axum under axum-server with rustls.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::thread;
 
@@ -7,16 +8,19 @@ use axum::body::{Body, Bytes};
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::StatusCode;
+use axum::response::sse::{Event, Sse};
 use axum::response::IntoResponse;
 use axum::routing::{get, post, put};
 use axum::Router;
 use axum_server::tls_rustls::RustlsConfig;
-use futures_util::StreamExt;
+use futures_util::{stream, Stream, StreamExt};
 use peers::Outcome;
 use ring::digest::{Context, SHA256};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::runtime;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Sender;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::services::ServeDir;
 
@@ -29,8 +33,18 @@ fn main() -> Outcome<()> {
     let page = peers::content("files/page.html")?;
     let report = peers::content("report.json")?;
     let compression = CompressionLayer::new().quality(CompressionLevel::Precise(1));
+    let events = Sender::new(peers::BACKLOG);
+    let feed = events.clone();
     let router =
         Router::new()
+            .route("/api/events", get(move || async move { subscribe(&feed) }))
+            .route(
+                "/api/publish",
+                post(|data: String| async move {
+                    // It fails when nobody is there.
+                    let _ = events.send(Event::default().data(data));
+                }),
+            )
             .route("/report.json", get(move || async move { json(report) }).layer(compression))
             .route("/embedded/page.html", get(move || async move { ([(CONTENT_TYPE, "text/html")], page) }))
             .nest_service("/files", ServeDir::new(peers::folder()?.join("files")))
@@ -61,6 +75,20 @@ fn main() -> Outcome<()> {
 
 fn json(body: impl IntoResponse) -> impl IntoResponse {
     ([(CONTENT_TYPE, peers::JSON)], body)
+}
+
+/// The events from now on.
+fn subscribe(feed: &Sender<Event>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let events = stream::unfold(feed.subscribe(), |mut events| async {
+        loop {
+            match events.recv().await {
+                Ok(event) => return Some((Ok(event), events)),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    });
+    Sse::new(events)
 }
 
 /// Streamed into a file of another name, hashed on its way, written to the disk, and renamed: as lockgate does it.
