@@ -1,7 +1,8 @@
 //! The server that is measured: `bench_server PORT CERT KEY`. Everything is as lockgate's defaults have it, unless
-//! `BENCH_WORKERS` says how many workers there are: so many, and no reserve. With `BENCH_FOLDER` it also serves the files of that
-//! folder, and takes uploads into it. It is built with the feature `post-quantum`, which clients that do not offer that key
-//! exchange do not notice, and with `compression`. `GET /api/events` subscribes to what `POST /api/publish` sends.
+//! `BENCH_WORKERS` says how many workers there are: so many, and no reserve. `GET /api/events` subscribes to what `POST
+//! /api/publish` sends. With `BENCH_FOLDER` it also serves the files of that folder, takes uploads into it, and compresses, at
+//! gzip's level 1 or at `BENCH_GZIP_LEVEL`. It is built with the feature `post-quantum`, which clients that do not offer that key
+//! exchange do not notice, and with `compression`.
 
 use std::fs;
 use std::io;
@@ -92,7 +93,8 @@ fn with_files(router: Router, folder: &Path) -> io::Result<Router> {
     #[cfg(feature = "compression")]
     let router = {
         let report: &'static [u8] = fs::read(folder.join("report.json"))?.leak();
-        let compression = lockgate::web::Compression::new().level(1);
+        let level = std::env::var("BENCH_GZIP_LEVEL").ok().and_then(|level| level.parse().ok());
+        let compression = lockgate::web::Compression::new().level(level.unwrap_or(1));
         router.get("/report.json", move |request: &mut Request| {
             let response = Response::bytes(report).with_header("content-type", "application/json");
             compression.apply(request, response)

@@ -331,6 +331,16 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_may_go_on_until_its_connection_ends() {
+        let mut stream = Response::stream();
+        for (piece, has_begun) in [("HTTP/1.1 200 OK\r\n", false), ("\r\n", true), (": hi\n\n", true)] {
+            assert_eq!(stream.take(piece.as_bytes()).unwrap(), (piece.len(), false));
+            assert_eq!(stream.has_begun(), has_begun);
+        }
+        assert!(Response::stream().take(b"HTTP/1.1 403 Forbidden\r\n\r\n").is_err());
+    }
+
+    #[test]
     fn an_error_is_not_counted() {
         for head in ["503 Busy\r\nContent-Length: 0", "200 OK", "200 OK\r\nTransfer-Encoding: gzip"] {
             assert!(Response::default().take(format!("HTTP/1.1 {head}\r\n\r\n").as_bytes()).is_err());

@@ -410,7 +410,9 @@ impl Bench {
         fs::write(out.join("results.json"), json)?;
 
         let mut text = machine::text(machine);
-        text += &self.suites_text();
+        if !self.suites.is_empty() {
+            text += &self.suites_text();
+        }
         text += &format!("\n### What was to be reached\n\n{}", self.results.targets(&plan.servers));
         for section in &sections {
             let table = self.results.table(section, &plan.servers);
