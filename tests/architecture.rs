@@ -219,7 +219,7 @@ fn rooms_know_only_whom_they_may_know() {
                 "crate::web",
                 "crate::command",
             ],
-            &["std::net::SocketAddr"],
+            &["std::net::SocketAddr", "crate::tls::parameters"],
         ),
         (
             "tls",
