@@ -35,8 +35,8 @@ help:
 	@echo 'make sizes      sizes of the command, the command with serve alone and the smallest embedding example, with their limits'
 	@echo 'make packaging  checks the recipes for Yocto, Buildroot and OpenWrt in examples/packaging: some seconds'
 	@echo 'make msrv       builds and tests with Rust 1.78 and 1.85, and offline from vendored sources'
-	@echo 'make cross      builds for armv7, aarch64, i686, musl and s390x, and tests there, under qemu where this processor cannot;'
-	@echo '                an hour; NAMES="armv7" for less; sizes and memory of the command for each; PART=sizes'
+	@echo 'make cross      builds for armv7, aarch64, i686 and s390x, and tests there, under qemu where this processor cannot;'
+	@echo '                an hour; NAMES="armv7" for less, or musl; sizes and memory of the command for each; PART=sizes'
 	@echo 'make tls-quality   testssl.sh and sslyze against the built server, compared with lockgate check: some minutes'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
 	@echo 'make board      a virtual board with a 32-bit ARM processor and 64 MiB of memory (qemu, a kernel of Debian): lockgate as'
@@ -110,7 +110,7 @@ packaging:
 msrv:
 	@tests/msrv.sh
 
-# Which processors, for `make cross`: armv7 aarch64 i686 musl s390x, or all of them.
+# Which processors, for `make cross`: armv7 aarch64 i686 s390x musl, or all but musl.
 NAMES ?=
 # `sizes` alone, or `short` as CI runs it.
 PART ?= full
