@@ -107,8 +107,8 @@ quick() {
     check 'recipes for firmware' tests/packaging.sh
 }
 
-# Of `make board` and `make cross` only a short form is among these: they take 8 minutes of CPU and an hour, most of it in an
-# emulator, and what they test is hardly ever touched.
+# Of `make board` and `make cross` only a short form is among these: they take some 8 minutes of CPU and an hour, for release
+# builds and in an emulator, and what they test is hardly ever touched. The short forms take some 5 minutes of CPU.
 slow() {
     tests/install.sh curl=curl openssl=openssl python3=python3 nginx=nginx-light testssl=testssl.sh valgrind=valgrind \
         chromium=chromium certutil=libnss3-tools

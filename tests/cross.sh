@@ -173,9 +173,10 @@ for name in "${names[@]}"; do
     fi
     # Without lines of the sources in backtraces, which take a quarter of the time to build. Optimized code of ring's makes
     # the emulated handshakes five times as quick.
+    # Not tee /dev/stderr, which empties the file that standard error may be.
     # programs prints words. shellcheck disable=SC2046
     built=$(cargo test --no-run "${cargo[@]}" --config profile.dev.debug=0 --config profile.dev.package.ring.opt-level=3 \
-        $(programs "$name") 2>&1 | tee /dev/stderr | sed -nE 's/^ +Executable (unittests )?([^ ]+) \((.*)\)$/\2 \3/p')
+        $(programs "$name") 2>&1 | tee >(cat >&2) | sed -nE 's/^ +Executable (unittests )?([^ ]+) \((.*)\)$/\2 \3/p')
     command=$builds/$target/debug/lockgate
     [ "$name" = musl ] || [ ! -e "$command" ] || stand_in
     while read -r source file; do
