@@ -125,6 +125,8 @@ fn a_server_serves_the_device_identity_until_the_certificate_comes_and_answers_c
         let answer = ask(path);
         assert!(answer.starts_with("HTTP/1.1 404 ") && !answer.contains("location"), "{answer}");
     }
+    let answer = ask("/.well-known/device");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("in clear"), "{answer}");
     assert!(ask("/").starts_with("HTTP/1.1 301 "));
     serving.stop();
 

@@ -449,6 +449,11 @@ fn what_is_read_into_memory_has_a_limit_of_its_own() {
     assert_eq!(status(text(MIB + 1).text().unwrap_err()), 413);
     assert_eq!(json(2 * MIB).json_up_to::<u8>(2 * MIB as u64).unwrap(), 1);
     assert_eq!(status(json(11).json_up_to::<u8>(10).unwrap_err()), 413);
+    assert_eq!(
+        form(2 * MIB).form_up_to::<BTreeMap<String, String>>(2 * MIB as u64).unwrap()["a"].len(),
+        2 * MIB - 2
+    );
+    assert_eq!(status(form(11).form_up_to::<Value>(10).unwrap_err()), 413);
     assert_eq!(text(2 * MIB).text_up_to(u64::MAX).unwrap().len(), 2 * MIB);
 }
 

@@ -20,7 +20,8 @@ pub enum BodyFault {
     /// The body is larger than what [`Request::json`](crate::Request::json), [`text`](crate::Request::text) or
     /// [`form`](crate::Request::form) reads into memory: 413.
     TooLargeForText {
-        /// The limit, in bytes: 1 MiB, or that of [`json_up_to`](crate::Request::json_up_to).
+        /// The limit, in bytes: 1 MiB, or that of [`json_up_to`](crate::Request::json_up_to),
+        /// [`text_up_to`](crate::Request::text_up_to) or [`form_up_to`](crate::Request::form_up_to).
         limit: u64,
     },
     /// The memory for bodies ([`Limits::body_memory_bytes`](crate::Limits::body_memory_bytes)) is taken: 503 with `Retry-After`.
@@ -72,11 +73,7 @@ impl fmt::Display for Raw<'_, BodyFault> {
                 write!(f, "the body is larger than the {limit} bytes accepted here")
             }
             BodyFault::TooLargeForText { limit } => {
-                write!(
-                    f,
-                    "the body is larger than the {limit} bytes that are read into memory here; json_up_to and text_up_to take \
-                     another limit"
-                )
+                write!(f, "the body is larger than the {limit} bytes that may be sent as text here")
             }
             BodyFault::MemoryBusy => f.write_str("too many bodies are being received; try again"),
             BodyFault::TimedOut { limit } => {

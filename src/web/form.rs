@@ -23,16 +23,16 @@ use crate::http::target::query_pairs;
 
 const MEDIA_TYPE: &str = "application/x-www-form-urlencoded";
 
-/// The largest form, in bytes, unless [`Limits::body_bytes`](crate::Limits::body_bytes) is less.
-const MOST_BYTES: u64 = 1 << 20;
+/// The largest form, in bytes, unless the handler or [`Limits::body_bytes`](crate::Limits::body_bytes) says something else.
+pub(super) const MOST_BODY_BYTES: u64 = 1 << 20;
 /// The most fields of a form.
 const MOST_FIELDS: usize = 1000;
 /// The most characters of a field's name, and of what is wrong with it, that a client is told.
 const MOST_OF_NAME: usize = 80;
 const MOST_CHARACTERS: usize = 300;
 
-pub(super) fn read<T: DeserializeOwned>(request: &mut Request<'_>) -> Result<T, Error> {
-    let bytes = body(request)?;
+pub(super) fn read<T: DeserializeOwned>(request: &mut Request<'_>, most: u64) -> Result<T, Error> {
+    let bytes = body(request, most)?;
     let fields = fields(&bytes).ok_or(FormFault::TooMuch { what: "fields", limit: MOST_FIELDS })?;
     deserialize(fields).map_err(Fault::of_form)
 }
@@ -46,8 +46,8 @@ pub(super) fn read_query<T: DeserializeOwned>(request: &Request<'_>) -> Result<T
     deserialize(fields).map_err(Fault::of_query)
 }
 
-/// The body of a request that says that it is a form.
-fn body<'r>(request: &'r mut Request<'_>) -> Result<Cow<'r, [u8]>, Error> {
+/// The body of a request that says that it is a form, if it has at most so many bytes.
+fn body<'r>(request: &'r mut Request<'_>, most: u64) -> Result<Cow<'r, [u8]>, Error> {
     match media_type::of(request) {
         Some(media_type) if media_type.is("application", "x-www-form-urlencoded") => {
             if !media_type.is_utf8 {
@@ -57,7 +57,7 @@ fn body<'r>(request: &'r mut Request<'_>) -> Result<Cow<'r, [u8]>, Error> {
         _ => return Err(FormFault::MediaType(MEDIA_TYPE).into()),
     }
     request.check_content_coding()?;
-    request.rest_of_body(MOST_BYTES)
+    request.rest_of_body(most)
 }
 
 type Fields<'f> = BTreeMap<Cow<'f, str>, Values<'f>>;

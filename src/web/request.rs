@@ -172,7 +172,7 @@ impl Request<'_> {
     ///
     /// # Errors
     /// [`Error::Body`]: 415 when `Content-Type` names another charset, 400 when the body is not UTF-8, 413 over 1 MiB, and the
-    /// errors of [`bytes`](Request::bytes).
+    /// errors of [`bytes`](Request::bytes). [`text_up_to`](Request::text_up_to) has another limit.
     pub fn text(&mut self) -> Result<String, Error> {
         text::read(self, text::MOST_BODY_BYTES)
     }
@@ -296,9 +296,18 @@ impl Request<'_> {
     /// # Errors
     /// [`Error::Answer`]: 415 when `Content-Type` is another, is missing, or names another charset than UTF-8; 413 with more
     /// than 1,000 fields; 422 when the form is not what the type asks for, with a pointer to the field in `errors` where it is
-    /// known. [`Error::Body`] as [`bytes`](Request::bytes), 413 over 1 MiB, and 503 as for [`json`](Request::json).
+    /// known. [`Error::Body`] as [`bytes`](Request::bytes), 413 over 1 MiB ([`form_up_to`](Request::form_up_to) has another limit), and 503 as for [`json`](Request::json).
     pub fn form<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
-        form::read(self)
+        form::read(self, form::MOST_BODY_BYTES)
+    }
+
+    /// As [`form`](Request::form), for a body of up to `most` bytes in place of 1 MiB. What the server or the
+    /// [router](crate::Router::body_bytes) takes at most holds too, and so do the 1,000 fields.
+    ///
+    /// # Errors
+    /// Those of [`form`](Request::form).
+    pub fn form_up_to<T: DeserializeOwned>(&mut self, most: u64) -> Result<T, Error> {
+        form::read(self, most)
     }
 
     /// The value of the cookie of this name that a [`Cookie`](super::Cookie) has set: its name begins with `__Host-`, which is put

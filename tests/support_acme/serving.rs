@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lockgate::{Acme, Handle, Identity, IdentityEvent, Router, Running, Server};
+use lockgate::{Acme, Handle, Identity, IdentityEvent, Request, Router, Running, Server};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConnection, StreamOwned};
 
@@ -27,6 +27,8 @@ impl Serving {
             .identity(Identity::acme(acme).unwrap())
             .https(format!("127.0.0.1:{https}"))
             .redirect_http(format!("127.0.0.1:{http}"))
+            // Its paths are around those of challenges.
+            .http_router(Router::new().get("/.well-known/{*path}", |_: &mut Request| "in clear"))
             .on_identity_event(move |event| {
                 let told = match event {
                     IdentityEvent::Renewed { identity } => Ok((*identity).clone()),
