@@ -200,7 +200,7 @@ mod tests {
                 symlink("../b", root.join("a")).unwrap();
             },
             |root| {
-                fs::set_permissions(root.join("a/file"), fs::Permissions::from_mode(0)).unwrap();
+                fs::set_permissions(root.join("a/file"), fs::Permissions::from_mode(0o000)).unwrap();
             },
         ];
         for (at, change) in changes.iter().enumerate() {
