@@ -27,6 +27,12 @@ pub fn event(input: &[u8]) {
     crate::live::properties::hold(input);
 }
 
+/// See `live::socket`.
+#[cfg(feature = "websocket")]
+pub fn socket(input: &[u8]) {
+    crate::live::socket_properties::hold(input);
+}
+
 /// See `web::json`.
 pub fn json(input: &[u8]) {
     crate::web::json::properties::hold(input);

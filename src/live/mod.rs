@@ -19,3 +19,5 @@ pub use socket::{Closed, Message, SendError, Socket, SocketBuilder, SocketHandsh
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use event::properties;
+#[cfg(all(any(test, fuzzing), feature = "websocket"))]
+pub(crate) use socket::properties as socket_properties;

@@ -101,6 +101,10 @@ impl Reader {
                 self.left -= piece.len() as u64;
                 self.pass(piece, answers)
             };
+            if let (Event::Message(message), Some(memory)) = (&event, &mut self.memory) {
+                // What it was made of is not needed any more.
+                memory.shrink(message.as_bytes().len().saturating_sub(FREE_BYTES));
+            }
             if event != Event::Nothing {
                 return (taken, event);
             }

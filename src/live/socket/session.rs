@@ -265,3 +265,338 @@ impl Drop for Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::super::peer::{
+        closing, frame, header, Ended, Peer, Told, BINARY, CLOSE, FIN, PING, PONG, TEXT,
+    };
+    use super::super::socket::SendError;
+    use super::*;
+
+    fn text(payload: &str) -> Vec<u8> {
+        frame(FIN | TEXT, payload.as_bytes())
+    }
+
+    /// A session whose handler does this, its socket, and where its end is told.
+    fn session(
+        change: impl FnOnce(SocketBuilder) -> SocketBuilder,
+        handler: impl FnMut(&Socket, Message) + Send + 'static,
+    ) -> (Peer, Socket, Told) {
+        let (tell, socket) = channel();
+        let told = Told::default();
+        let builder = Socket::on_message(handler).on_open(move |socket| tell.send(socket.clone()).unwrap());
+        let mut peer = Peer::of(told.watch(change(builder)));
+        peer.settle();
+        (peer, socket.recv().unwrap(), told)
+    }
+
+    fn echo(change: impl FnOnce(SocketBuilder) -> SocketBuilder) -> (Peer, Socket, Told) {
+        session(change, |socket, message| socket.send(message))
+    }
+
+    /// The only frame that was sent is a close with this code.
+    fn closed_with(peer: &mut Peer) -> u16 {
+        let frames = peer.take_frames();
+        assert_eq!(frames.len(), 1, "{frames:?}");
+        assert_eq!(frames[0].0, FIN | CLOSE);
+        u16::from_be_bytes([frames[0].1[0], frames[0].1[1]])
+    }
+
+    fn millis(time: u64) -> u64 {
+        Duration::from_secs(time).as_millis() as u64
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_refused_at_its_header_before_its_payload_comes() {
+        for (name, bytes, code) in [
+            ("no mask", vec![FIN | TEXT, 5], 1002),
+            ("no mask, empty", vec![FIN | TEXT, 0], 1002),
+            ("a reserved bit", header(FIN | TEXT | 0x40, 70_000), 1002),
+            ("a long ping", header(FIN | PING, 126), 1002),
+            ("a ping of 2^63 - 1", header(FIN | PING, u64::MAX >> 1), 1002),
+            ("a fragmented ping", header(PING, 5), 1002),
+            ("a long close", header(FIN | CLOSE, 65_536), 1002),
+            ("a large frame", header(FIN | BINARY, 1_001), 1009),
+            ("the largest", header(FIN | BINARY, u64::MAX >> 1), 1009),
+            ("with the highest bit", header(FIN | BINARY, u64::MAX), 1009),
+            // On 32 bits only its lower half is left.
+            ("more than 32 bits", header(FIN | TEXT, (1 << 32) + 5), 1009),
+        ] {
+            let (mut peer, _, told) = echo(|builder| builder.message_bytes(2_000).frame_bytes(1_000));
+            peer.send(&bytes);
+            assert_eq!((closed_with(&mut peer), peer.ended), (code, Ended::Whole), "{name}");
+            assert_eq!(told.code(), Some(code), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_bounded_with_all_its_fragments() {
+        let limits = |builder: SocketBuilder| builder.message_bytes(2_000).frame_bytes(1_000);
+        let (piece, last) = (vec![b'a'; 1_000], frame(FIN, b""));
+        let (mut peer, ..) = echo(limits);
+        peer.send(&frame(TEXT, &piece));
+        peer.send(&frame(0, &piece));
+        peer.send(&last);
+        assert_eq!(peer.take_frames(), [(FIN | TEXT, vec![b'a'; 2_000])]);
+        peer.send(&frame(TEXT, &piece));
+        peer.send(&frame(0, &piece));
+        peer.send(&header(FIN, 1));
+        assert_eq!(closed_with(&mut peer), 1009);
+        // Nor do fragments without a byte add up to anything.
+        let (mut peer, ..) = echo(limits);
+        peer.send(&frame(TEXT, b""));
+        (0..10_000).for_each(|_| peer.send(&frame(0, b"")));
+        peer.send(&last);
+        assert_eq!(peer.take_frames(), [(FIN | TEXT, vec![])]);
+    }
+
+    #[test]
+    fn large_messages_share_the_memory_for_bodies_and_give_it_back() {
+        let budget = Arc::new(Budget::new(100_000));
+        let begun = || {
+            let (mut peer, socket, _) = echo(|builder| builder);
+            peer.count_in(&budget);
+            (peer, socket)
+        };
+        let left = |bytes| budget.share().cover(bytes);
+        let (mut one, _) = begun();
+        let (mut other, _) = begun();
+        one.send(&header(FIN | BINARY, 50_000));
+        assert!(left(10_000) && !left(20_000), "the frame and the message made of it");
+        other.send(&header(FIN | BINARY, 50_000));
+        assert_eq!(closed_with(&mut other), 1013);
+        // What each connection has anyway is not counted.
+        let (mut third, _) = begun();
+        third.send(&frame(FIN | BINARY, &[1; 8_000]));
+        assert_eq!(third.take_frames().len(), 1);
+        one.leave();
+        assert!(left(100_000));
+        third.send(&frame(FIN | BINARY, &[1; 50_000]));
+        assert_eq!(third.take_frames().len(), 1);
+        assert!(left(100_000), "once it is handled and sent");
+    }
+
+    #[test]
+    fn a_message_waits_for_a_worker_and_those_behind_it_too() {
+        let (mut peer, ..) = echo(|builder| builder);
+        peer.call.may_block = false;
+        peer.send(&[text("a"), text("b"), frame(FIN | PING, b"p")].concat());
+        assert_eq!((peer.then, peer.take_frames()), (Then::Worker, vec![]));
+        peer.settle();
+        assert_eq!((peer.then, peer.take_frames()), (Then::Worker, vec![]));
+        peer.call.may_block = true;
+        peer.settle();
+        let frames = peer.take_frames();
+        assert_eq!(frames.iter().map(|(_, payload)| &payload[..]).collect::<Vec<_>>(), [b"a", b"b", b"p"]);
+        // What needs no worker does not wait for one.
+        peer.call.may_block = false;
+        peer.send(&frame(FIN | PING, b"q"));
+        assert_eq!(peer.take_frames(), [(FIN | PONG, b"q".to_vec())]);
+    }
+
+    #[test]
+    fn a_panic_of_a_function_ends_with_1011_and_no_other_function_is_called() {
+        let (mut peer, socket, told) = session(|builder| builder, |_, _| panic!("as the test wants it"));
+        peer.send(&[text("a"), text("b")].concat());
+        assert_eq!((closed_with(&mut peer), told.code()), (1011, Some(1011)));
+        assert_eq!(handler_call::faults().len(), 1);
+        assert_eq!(socket.try_send("c"), Err(SendError::Closed("c".into())));
+        let mut peer = Peer::of(Socket::on_message(|_, _| unreachable!()).on_open(|_| panic!("at once")));
+        peer.send(&text("a"));
+        assert_eq!((closed_with(&mut peer), handler_call::faults().len()), (1011, 1));
+        let mut peer = Peer::of(Socket::on_message(|_, _| {}).on_close(|_, _| panic!("at the end")));
+        peer.settle();
+        peer.leave();
+        assert_eq!(handler_call::faults().len(), 1);
+    }
+
+    #[test]
+    fn a_silent_client_gets_a_ping_and_is_cut_without_an_answer() {
+        let (mut peer, _, told) = echo(|builder| builder.ping_every(Duration::from_secs(30)));
+        assert_eq!(peer.then, Then::Wait(millis(30)));
+        peer.call.now = millis(30);
+        peer.settle();
+        assert_eq!((peer.take_frames(), peer.then), (vec![(FIN | PING, vec![])], Then::Wait(millis(60))));
+        peer.call.now = millis(59);
+        peer.send(&frame(FIN | PONG, b""));
+        assert_eq!(peer.then, Then::Wait(millis(89)));
+        // Whatever it sends shows that it is there.
+        peer.call.now = millis(80);
+        peer.send(&text("a")[..3]);
+        assert_eq!(peer.then, Then::Wait(millis(110)));
+        for now in [110, 140] {
+            peer.call.now = millis(now);
+            peer.settle();
+        }
+        assert_eq!((peer.ended, peer.take_frames().len()), (Ended::Cut(NO_ANSWER), 1));
+        assert_eq!(told.code(), Some(1006));
+    }
+
+    #[test]
+    fn nothing_is_read_from_a_client_that_does_not_take_what_was_sent() {
+        let (mut peer, socket, _) = echo(|builder| builder.backlog(3));
+        peer.call.room = 0;
+        peer.send(&text("a"));
+        assert!(matches!(peer.then, Then::Wait(_)));
+        assert!(peer.unread() > 0 && peer.take_frames().is_empty());
+        socket.send("1");
+        socket.send("2");
+        peer.settle();
+        assert_eq!((peer.ended, socket.waiting_bytes()), (Ended::Not, 2 * (3 + 64)));
+        peer.call.room = 1;
+        peer.settle();
+        let frames = peer.take_frames();
+        assert_eq!(frames.iter().map(|(_, payload)| &payload[..]).collect::<Vec<_>>(), [b"1", b"2", b"a"]);
+        assert_eq!((peer.unread(), socket.waiting_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_client_that_is_too_slow_is_cut_by_send_and_not_by_try_send() {
+        let (mut peer, socket, told) = echo(|builder| builder.backlog(3));
+        peer.call.room = 0;
+        (0..3).for_each(|_| socket.send("x"));
+        assert_eq!(socket.try_send("y"), Err(SendError::Full("y".into())));
+        peer.settle();
+        assert_eq!(peer.ended, Ended::Not);
+        socket.send("z");
+        peer.settle();
+        assert_eq!((peer.ended, told.code()), (Ended::Cut(TOO_SLOW), Some(1006)));
+        socket.send("after the end");
+        assert_eq!((socket.waiting_bytes(), socket.is_open()), (0, false));
+        // By bytes as well. One message may be larger than all.
+        let (_peer, socket, _) = echo(|builder| builder.backlog_bytes(1_000));
+        assert_eq!(socket.try_send("x".repeat(5_000)), Ok(()));
+        assert!(matches!(socket.try_send("y"), Err(SendError::Full(_))));
+    }
+
+    #[test]
+    fn what_waits_to_be_sent_is_bounded_by_the_memory_that_all_share() {
+        let budget = Arc::new(Budget::new(100_000));
+        let (mut peer, socket, _) = echo(|builder| builder.backlog_bytes(1_000_000));
+        peer.count_in(&budget);
+        let bytes = |count: usize| vec![7; count];
+        assert_eq!(socket.try_send(bytes(60_000)), Ok(()));
+        assert!(matches!(socket.try_send(bytes(60_000)), Err(SendError::Full(_))));
+        peer.settle();
+        assert_eq!(socket.try_send(bytes(60_000)), Ok(()), "the first one is sent");
+        peer.leave();
+        assert!(budget.share().cover(100_000));
+    }
+
+    #[test]
+    fn a_control_frame_stands_between_frames_and_never_within_one() {
+        let (mut peer, socket, _) = echo(|builder| builder);
+        socket.send("long".repeat(1_000));
+        socket.send("next");
+        peer.call.room = 100;
+        peer.send(&frame(FIN | PING, b"p"));
+        let frames = peer.take_frames();
+        assert_eq!(
+            frames.iter().map(|(first, _)| *first).collect::<Vec<_>>(),
+            [FIN | TEXT, FIN | TEXT, FIN | PONG]
+        );
+        // A ping of the server's own, while a frame is half sent.
+        socket.send("long".repeat(1_000));
+        peer.call.room = 100;
+        peer.turn();
+        peer.call.now = millis(30);
+        peer.settle();
+        assert_eq!(
+            peer.take_frames().iter().map(|(first, _)| *first).collect::<Vec<_>>(),
+            [FIN | TEXT, FIN | PING]
+        );
+    }
+
+    #[test]
+    fn the_programs_close_comes_after_its_messages_and_waits_for_the_answer() {
+        let close = |peer: &mut Peer| peer.send(&frame(FIN | CLOSE, &closing(4001, "yes")));
+        let (mut peer, socket, told) = echo(|builder| builder);
+        socket.send("last");
+        socket.close(4001, "enough");
+        socket.close(1000, "too late");
+        assert!(!socket.is_open());
+        socket.send("too late");
+        // What comes meanwhile is dropped.
+        peer.send(&[text("a"), frame(FIN | PING, b"p")].concat());
+        let frames = peer.take_frames();
+        assert_eq!(frames, [(FIN | TEXT, b"last".to_vec()), (FIN | CLOSE, closing(4001, "enough"))]);
+        assert_eq!((peer.ended, peer.then), (Ended::Not, Then::Wait(CLOSE_WAIT)));
+        close(&mut peer);
+        assert_eq!((peer.ended, told.code(), peer.take_frames()), (Ended::Whole, Some(4001), vec![]));
+        // A client that does not answer is not waited for, however much it sends.
+        let (mut peer, socket, told) = echo(|builder| builder);
+        socket.close(1000, "");
+        peer.settle();
+        assert_eq!(closed_with(&mut peer), 1000);
+        peer.call.now = CLOSE_WAIT - 1;
+        peer.send(&text("a"));
+        assert_eq!(peer.ended, Ended::Not);
+        peer.call.now = CLOSE_WAIT;
+        peer.send(&text("a"));
+        assert_eq!((peer.ended, told.code()), (Ended::Whole, Some(1006)));
+        // Nor is one that breaks a rule then told so.
+        let (mut peer, socket, _) = echo(|builder| builder);
+        socket.close(1000, "");
+        peer.settle();
+        peer.send(&[FIN | TEXT, 1]);
+        assert_eq!((closed_with(&mut peer), peer.ended), (1000, Ended::Whole));
+    }
+
+    #[test]
+    fn a_code_that_must_not_be_sent_is_not_and_a_reason_is_cut_between_characters() {
+        for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000] {
+            let (mut peer, socket, _) = echo(|builder| builder);
+            socket.close(code, "");
+            peer.settle();
+            assert_eq!(closed_with(&mut peer), 1011, "{code}");
+        }
+        let (mut peer, socket, _) = echo(|builder| builder);
+        socket.close(3000, "ü".repeat(100));
+        peer.settle();
+        assert_eq!(peer.take_frames(), [(FIN | CLOSE, closing(3000, &"ü".repeat(61)))]);
+    }
+
+    #[test]
+    fn a_stop_closes_with_1001_and_waits_no_longer_than_a_second() {
+        let (mut peer, _, told) = echo(|builder| builder);
+        peer.call.is_stopping = true;
+        peer.settle();
+        assert_eq!((closed_with(&mut peer), peer.then), (1001, Then::Wait(STOP_WAIT)));
+        peer.send(&frame(FIN | CLOSE, &closing(1001, "")));
+        assert_eq!((peer.ended, told.code()), (Ended::Whole, Some(1001)));
+        let (mut peer, ..) = echo(|builder| builder);
+        peer.call.is_stopping = true;
+        peer.call.room = 0;
+        peer.settle();
+        peer.call.now = STOP_WAIT;
+        peer.settle();
+        assert_eq!(peer.ended, Ended::Whole, "also when the client takes nothing");
+    }
+
+    #[test]
+    fn a_client_that_goes_without_a_word_is_told_as_1006() {
+        for said in [&b""[..], &text("a")[..4], &frame(TEXT, b"a")] {
+            let (mut peer, _, told) = echo(|builder| builder);
+            peer.send(said);
+            peer.call.is_last = true;
+            peer.settle();
+            assert_eq!((peer.ended, told.code()), (Ended::Whole, Some(1006)));
+        }
+        // What it has said before is handled.
+        let (mut peer, ..) = echo(|builder| builder);
+        peer.call.is_last = true;
+        peer.send(&[text("a"), text("b")].concat());
+        assert_eq!((peer.take_frames().len(), peer.ended), (2, Ended::Whole));
+    }
+
+    #[test]
+    fn a_close_without_a_code_is_answered_without_one() {
+        let (mut peer, _, told) = echo(|builder| builder);
+        peer.send(&frame(FIN | CLOSE, b""));
+        assert_eq!((peer.take_frames(), told.code()), (vec![(FIN | CLOSE, vec![])], Some(1005)));
+    }
+}
