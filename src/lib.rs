@@ -164,6 +164,8 @@ pub use limits::Limits;
 #[cfg(feature = "websocket")]
 pub use live::{Closed, Message, SendError, Socket, SocketBuilder, SocketHandshake};
 pub use live::{Event, Feed, FeedBuilder, FeedLog, Published};
+#[cfg(feature = "upgrade")]
+pub use live::{UpgradedStream, Upgrades};
 pub use redirect::HttpCredentials;
 pub use router::openapi::{OpenApi, Operation};
 pub use router::{Route, Router};

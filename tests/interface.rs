@@ -42,6 +42,17 @@ fn what_a_server_is_made_of_can_be_shared_between_threads() {
     is_shared::<lockgate::web::SecurityFields>();
     #[cfg(feature = "compression")]
     is_shared::<lockgate::web::Compression>();
+    #[cfg(feature = "websocket")]
+    {
+        is_shared::<lockgate::Socket>();
+        is_shared::<lockgate::SocketHandshake>();
+        is_shared::<lockgate::Upgrades>();
+        is_sent::<lockgate::SocketBuilder>();
+        is_sent::<lockgate::UpgradedStream>();
+        is_compared::<lockgate::Closed>();
+        is_compared::<lockgate::Message>();
+        is_an_error::<lockgate::SendError>();
+    }
     // A response's reader is one thread's at a time, and so is a server that is about to run.
     is_sent::<Response>();
     is_sent::<ResponseBody>();

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Mutex;
@@ -11,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use lockgate::{
-    Closed, HeaderValue, Limits, Next, Request, Response, Router, Server, Socket, SocketHandshake,
+    Closed, HeaderValue, Limits, Next, Request, Response, Router, Server, Socket, SocketHandshake, Upgrades,
 };
 
 use support::{
@@ -427,4 +428,114 @@ fn rules_are_kept_over_tls_as_well() {
     }
     assert_eq!(talk.take(), Ok((PONG, vec![])));
     assert_eq!(talk.text(), "€");
+}
+
+/// A router that sends each byte back at `/lines`, in another protocol.
+fn lines(upgrades: &Upgrades) -> Router {
+    let upgrades = upgrades.clone();
+    Router::new().get("/quick", |_: &mut Request| "quick").get("/lines", move |_: &mut Request| {
+        upgrades.response("lines", |stream| {
+            let mut piece = [0; 4096];
+            while let Ok(read @ 1..) = stream.read(&mut piece) {
+                assert!(!piece.starts_with(b"trap"), "as the test wants it");
+                if stream.write_all(&piece[..read]).is_err() {
+                    return;
+                }
+            }
+            let _ = stream.write_all(if stream.is_stopping() { b"stopped" } else { b"ended" });
+        })
+    })
+}
+
+const LINES: &str = "GET /lines HTTP/1.1\r\nHost: localhost\r\nUpgrade: lines\r\nConnection: Upgrade\r\n\r\n";
+
+fn open_lines(serving: &Serving) -> Client {
+    let mut client = serving.connect();
+    client.send([LINES.as_bytes(), b"early"].concat());
+    let head = String::from_utf8(client.take_until(b"\r\n\r\n").unwrap()).unwrap();
+    assert_eq!(head, "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: lines\r\n\r\n");
+    assert_eq!(client.take(5).unwrap(), b"early");
+    client
+}
+
+#[test]
+fn another_protocol_has_a_stream_that_blocks_and_ends_with_its_function() {
+    let serving = serve(lines(&Upgrades::new(8)));
+    let mut client = open_lines(&serving);
+    // More than its buffers hold, in both directions at once.
+    let bytes = support::noise(300_000);
+    for piece in bytes.chunks(30_000) {
+        client.send(piece);
+        assert_eq!(client.take(piece.len()).unwrap(), piece);
+    }
+    client.tcp().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.take(5).unwrap(), b"ended");
+    assert_eq!(client.take(1), Err(End::Goodbye));
+}
+
+#[test]
+fn the_threads_of_other_protocols_are_bounded_and_given_back() {
+    let serving = serve(lines(&Upgrades::new(2)));
+    let one = open_lines(&serving);
+    let _other = open_lines(&serving);
+    let busy = || {
+        let mut client = serving.connect();
+        client.send(LINES);
+        client.take_until(b"\r\n\r\n").unwrap().starts_with(b"HTTP/1.1 503 ")
+    };
+    assert!(busy());
+    assert_eq!(serving.get("/quick").body, b"quick");
+    assert_eq!(serving.get("/lines").status, 503);
+    drop(one);
+    while busy() {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn another_protocol_ends_with_the_server_and_with_its_own_faults() {
+    let serving = serve(lines(&Upgrades::new(8)));
+    let mut trapped = open_lines(&serving);
+    trapped.send("trap");
+    assert_eq!(trapped.take(1), Err(End::Cut));
+    let lines = await_lines(1, |line| line.contains("an upgraded connection panicked at"));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let mut client = open_lines(&serving);
+    serving.handle.stop();
+    assert_eq!(client.take(7).unwrap(), b"stopped");
+    assert_eq!(client.take(1), Err(End::Goodbye));
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_stream_of_another_protocol_has_time_limits() {
+    let (tell, told) = channel();
+    let tell = Mutex::new(tell);
+    let router = Router::new().get("/lines", move |_: &mut Request| {
+        let tell: Sender<_> = tell.lock().unwrap().clone();
+        Response::upgrade("lines", move |stream| {
+            stream.set_read_timeout(Some(Duration::from_millis(50)));
+            let mut byte = [0; 5];
+            stream.read_exact(&mut byte).unwrap();
+            stream.write_all(&byte).unwrap();
+            tell.send(stream.read(&mut byte).unwrap_err().kind()).unwrap();
+            stream.set_write_timeout(Some(Duration::from_millis(50)));
+            let late = loop {
+                if let Err(error) = stream.write(&[0; 10_000]) {
+                    break error.kind();
+                }
+            };
+            tell.send(late).unwrap();
+            stream.set_write_timeout(None);
+            // Until the server cuts the client.
+            while stream.write(&[0; 10_000]).is_ok() {}
+            tell.send(stream.read(&mut byte).unwrap_err().kind()).unwrap();
+        })
+    });
+    let serving = serve_within(router, |limits| limits.write_timeout = Duration::from_millis(500));
+    let client = open_lines(&serving);
+    assert_eq!(next(&told), ErrorKind::TimedOut);
+    assert_eq!(next(&told), ErrorKind::TimedOut);
+    assert_eq!(next(&told), ErrorKind::ConnectionAborted);
+    client.assert_limit_named("write_timeout");
 }

@@ -459,7 +459,7 @@ impl<'a> Request<'a> {
         &self.origin
     }
 
-    #[cfg(feature = "upgrade")]
+    #[cfg(feature = "websocket")]
     pub(crate) fn line(&self) -> &Line {
         &self.line
     }

@@ -51,6 +51,7 @@ pub(crate) enum Then {
     /// milliseconds since the server's start.
     Wait(u64),
     /// Code of the program that may block is to be called.
+    #[cfg_attr(not(feature = "websocket"), allow(dead_code))]
     Worker,
     /// The connection ends when all bytes are sent.
     End,

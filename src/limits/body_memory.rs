@@ -45,7 +45,7 @@ impl Share {
     }
 
     /// Gives back what goes beyond `bytes`.
-    #[cfg(feature = "upgrade")]
+    #[cfg(feature = "websocket")]
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let less = self.taken.saturating_sub(bytes);
         if less > 0 {

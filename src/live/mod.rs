@@ -1,6 +1,7 @@
-//! Live connections: streams of events (server-sent events, WHATWG HTML §9.2) to any number of clients, on the threads that are
-//! there anyway. Knows requests, responses and the contract for bodies that have bytes later (`http/live_body`); no socket, no
-//! thread and no server. Programs call it.
+//! Live connections on the threads that are there anyway: streams of events (server-sent events, WHATWG HTML §9.2) to any number of
+//! clients, and WebSockets (RFC 6455); and other protocols, each on a thread of its own (`tunnel`). Knows requests, responses, and
+//! the contracts for bodies that have bytes later (`http/live_body`) and for what takes a connection over (`http/upgrade`); no
+//! connection and no server. Programs call it.
 
 mod backlog;
 mod event;
@@ -10,12 +11,16 @@ mod shared;
 #[cfg(feature = "websocket")]
 mod socket;
 mod subscription;
+#[cfg(feature = "upgrade")]
+mod tunnel;
 
 pub use event::{Event, Published};
 pub use feed::{Feed, FeedBuilder};
 pub use log_feed::FeedLog;
 #[cfg(feature = "websocket")]
 pub use socket::{Closed, Message, SendError, Socket, SocketBuilder, SocketHandshake};
+#[cfg(feature = "upgrade")]
+pub use tunnel::{UpgradedStream, Upgrades};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use event::properties;

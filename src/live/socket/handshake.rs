@@ -238,3 +238,169 @@ fn is_key(key: &[u8]) -> bool {
 fn accept_key(key: &[u8]) -> String {
     encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat()).as_ref())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::socket::Socket;
+    use super::*;
+
+    /// RFC 6455 §1.3.
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    fn hello() -> Vec<(&'static str, &'static str)> {
+        vec![
+            ("host", "device.lan:8443"),
+            ("upgrade", "websocket"),
+            ("connection", "Upgrade"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", KEY),
+        ]
+    }
+
+    /// A good handshake but for these fields: another value, or none.
+    fn but(changes: &[(&'static str, Option<&'static str>)]) -> Vec<(&'static str, &'static str)> {
+        let mut fields = hello();
+        for (name, value) in changes {
+            fields.retain(|(known, _)| known != name);
+            fields.extend(value.map(|value| (*name, value)));
+        }
+        fields
+    }
+
+    fn router(handshake: SocketHandshake) -> Router {
+        Router::new().websocket_with("/socket", handshake, |_| Ok(Socket::on_message(|_, _| {})))
+    }
+
+    fn answer(handshake: &SocketHandshake, method: Method, fields: &[(&str, &str)]) -> Response {
+        let request = Request::new(method, "/socket");
+        let request = fields.iter().fold(request, |request, (name, value)| request.with_header(name, value));
+        router(handshake.clone()).call(&mut { request })
+    }
+
+    #[test]
+    fn a_handshake_is_answered_with_its_key_and_a_wrong_one_is_refused() {
+        let open = SocketHandshake::new();
+        let response = answer(&open, Method::GET, &hello());
+        assert_eq!(response.status(), 101);
+        assert_eq!(response.header("sec-websocket-accept").unwrap(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(response.header("upgrade").unwrap(), "websocket");
+        assert!(response.header("sec-websocket-protocol").is_none());
+        let some = Some;
+        for (fields, status) in [
+            (but(&[("upgrade", some("h2c, WebSocket"))]), 101),
+            (but(&[("connection", some("keep-alive, UPGRADE"))]), 101),
+            (but(&[("sec-websocket-extensions", some("permessage-deflate"))]), 101),
+            (but(&[("upgrade", None)]), 426),
+            (but(&[("upgrade", some("websockets"))]), 426),
+            (but(&[("upgrade", some("websocket/13"))]), 426),
+            (but(&[("connection", None)]), 400),
+            (but(&[("connection", some("close"))]), 400),
+            (but(&[("sec-websocket-version", None)]), 426),
+            (but(&[("sec-websocket-version", some("8"))]), 426),
+            (but(&[("sec-websocket-version", some("13, 8"))]), 426),
+            (but(&[("sec-websocket-key", None)]), 400),
+            (but(&[("sec-websocket-key", some(""))]), 400),
+            (but(&[("sec-websocket-key", some("dGhlIHNhbXBsZSBub25jZQ"))]), 400),
+            (but(&[("sec-websocket-key", some("dGhlIHNhbXBsZSBub25jZR=="))]), 400),
+            (but(&[("sec-websocket-key", some("dGhlIHNhbXBsZSBub25jZ==="))]), 400),
+            (but(&[("sec-websocket-key", some("dGhlIHNhbXBsZSBub25jZSE="))]), 400),
+            ([hello(), vec![("sec-websocket-key", KEY)]].concat(), 400),
+            ([hello(), vec![("sec-websocket-version", "13")]].concat(), 426),
+        ] {
+            let response = answer(&open, Method::GET, &fields);
+            assert_eq!(response.status(), status, "{fields:?}");
+            if status == 426 {
+                assert_eq!(response.header("sec-websocket-version").unwrap(), "13");
+                assert_eq!(response.header("upgrade").unwrap(), "websocket");
+            }
+            assert!(response.header("sec-websocket-extensions").is_none());
+        }
+        for (method, allowed) in [(Method::HEAD, "GET"), (Method::POST, "GET, HEAD, OPTIONS")] {
+            let response = answer(&open, method, &hello());
+            assert_eq!(
+                (response.status(), response.header("allow").unwrap()),
+                (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static(allowed))
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_opens_it_only_from_the_servers_own_origin_or_a_named_one() {
+        let own = SocketHandshake::new();
+        let named = SocketHandshake::new().origins(["https://app.example", "https://b.example:444"]).unwrap();
+        let any = SocketHandshake::new().any_origin();
+        for (origin, by_own, by_named) in [
+            ("https://device.lan:8443", 101, 101),
+            ("https://DEVICE.lan:8443", 101, 101),
+            ("https://device.lan", 403, 403),
+            ("https://device.lan:443", 403, 403),
+            ("http://device.lan:8443", 403, 403),
+            ("https://device.lan:8443.evil.example", 403, 403),
+            ("https://evil.example", 403, 403),
+            ("https://app.example", 403, 101),
+            ("https://app.example:443", 403, 403),
+            ("http://app.example", 403, 403),
+            ("https://b.example:444", 403, 101),
+            ("https://b.example", 403, 403),
+            ("null", 403, 403),
+            ("", 403, 403),
+        ] {
+            let fields = but(&[("origin", Some(origin))]);
+            assert_eq!(answer(&own, Method::GET, &fields).status(), by_own, "{origin}");
+            assert_eq!(answer(&named, Method::GET, &fields).status(), by_named, "{origin}");
+            assert_eq!(answer(&any, Method::GET, &fields).status(), 101, "{origin}");
+        }
+        let twice = [hello(), vec![("origin", "https://device.lan:8443"); 2]].concat();
+        assert_eq!(answer(&own, Method::GET, &twice).status(), 403);
+        assert_eq!(answer(&any, Method::GET, &twice).status(), 101);
+        // Without the default port in both, or in one.
+        for (host, origin) in
+            [("a.lan", "https://a.lan"), ("a.lan:443", "https://a.lan"), ("[::1]:7", "https://[::1]:7")]
+        {
+            let fields = but(&[("host", Some(host)), ("origin", Some(origin))]);
+            assert_eq!(answer(&own, Method::GET, &fields).status(), 101, "{host}");
+        }
+        assert!(SocketHandshake::new().origins(["null"]).is_err());
+        assert!(SocketHandshake::new().origins(["https://app.example/"]).is_err());
+    }
+
+    #[test]
+    fn the_programs_first_subprotocol_that_the_client_offers_is_chosen() {
+        let chosen = |names: &[&str], offers: &'static [&'static str]| {
+            let mut fields = hello();
+            fields.extend(offers.iter().map(|offer| ("sec-websocket-protocol", *offer)));
+            let handshake = SocketHandshake::new().subprotocols(names.iter().copied());
+            let response = answer(&handshake, Method::GET, &fields);
+            assert_eq!(response.status(), 101);
+            response.header("sec-websocket-protocol").map(|name| name.to_str().unwrap().to_string())
+        };
+        assert_eq!(chosen(&["b", "a"], &["a, b"]).as_deref(), Some("b"));
+        assert_eq!(chosen(&["b", "a"], &["x", "y ,a"]).as_deref(), Some("a"));
+        assert_eq!(chosen(&["b"], &["B", "bb", "a b"]), None);
+        assert_eq!(chosen(&[], &["a"]), None);
+        assert_eq!(chosen(&["a"], &[]), None);
+    }
+
+    #[test]
+    fn the_functions_refusal_is_the_answer_and_it_is_not_called_for_a_wrong_handshake() {
+        let router = Router::new().websocket("/rooms/{room}", |request| {
+            let room: u8 = request.param_as("room")?;
+            match room {
+                0 => Err(Response::text("full").with_status(StatusCode::CONFLICT)),
+                1 => panic!("it is called"),
+                _ => Ok(Socket::on_message(|_, _| {})),
+            }
+        });
+        let status = |path: &str, fields: &[(&str, &str)]| {
+            let request = fields
+                .iter()
+                .fold(Request::get(path), |request, (name, value)| request.with_header(name, value));
+            router.call(&mut { request }).status().as_u16()
+        };
+        assert_eq!(status("/rooms/7", &hello()), 101);
+        assert_eq!(status("/rooms/0", &hello()), 409);
+        assert_eq!(status("/rooms/x", &hello()), 404);
+        assert_eq!(status("/rooms/1", &but(&[("origin", Some("https://evil.example"))])), 403);
+        assert_eq!(status("/rooms/1", &[]), 426);
+    }
+}

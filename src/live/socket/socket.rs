@@ -31,7 +31,7 @@ use crate::handler_call;
 ///
 /// A WebSocket is a connection that waits in the server like an idle one: it holds no thread. Its functions run on the server's
 /// workers, one at a time and in the order of the messages. They may block, as other handlers do; meanwhile nothing is read from
-/// this client. A panic in one of them ends the WebSocket with 1011, and the log has a line.
+/// this client, and what is sent to it waits. A panic in one of them ends the WebSocket with 1011, and the log has a line.
 ///
 /// Sending never waits. What the client has not taken yet waits in memory, within bounds: see [`SocketBuilder::backlog`]. A
 /// client that takes nothing for [`Limits::write_timeout`](crate::Limits::write_timeout) is cut, and nothing is read from a client

@@ -252,3 +252,244 @@ impl Upgrade for Over {
         Did { taken: 0, then: Then::End }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::{Arc, Mutex};
+
+    use super::super::testing::{End, Talk, World};
+    use super::*;
+    use crate::http::request::Request;
+    use crate::{HeaderValue, Router};
+
+    /// What a protocol does at its calls, and what it was called with.
+    #[derive(Default)]
+    struct Script {
+        does: VecDeque<(&'static str, Then)>,
+        got: String,
+        calls: Vec<Call>,
+        waker: Option<Waker>,
+        takes_nothing: bool,
+        is_dropped: bool,
+    }
+
+    #[derive(Clone, Default)]
+    struct Protocol(Arc<Mutex<Script>>);
+
+    impl Protocol {
+        fn does(&self, text: &'static str, then: Then) -> &Protocol {
+            self.0.lock().unwrap().does.push_back((text, then));
+            self
+        }
+
+        fn got(&self) -> String {
+            std::mem::take(&mut self.0.lock().unwrap().got)
+        }
+
+        fn calls(&self) -> Vec<Call> {
+            std::mem::take(&mut self.0.lock().unwrap().calls)
+        }
+
+        fn is_dropped(&self) -> bool {
+            self.0.lock().unwrap().is_dropped
+        }
+    }
+
+    struct Scripted(Protocol);
+
+    impl Upgrade for Scripted {
+        fn begin(&mut self, waker: Waker, _: &Arc<crate::limits::body_memory::Budget>) {
+            self.0 .0.lock().unwrap().waker = Some(waker);
+        }
+
+        fn go_on(&mut self, input: &[u8], out: &mut Vec<u8>, call: Call) -> Did {
+            let mut script = self.0 .0.lock().unwrap();
+            script.calls.push(call);
+            let taken = if script.takes_nothing { 0 } else { input.len() };
+            script.got.push_str(&String::from_utf8_lossy(&input[..taken]));
+            if call.room == 0 {
+                return Did { taken, then: Then::Wait(u64::MAX) };
+            }
+            let (text, then) = script.does.pop_front().unwrap_or(("", Then::Wait(u64::MAX)));
+            out.extend_from_slice(text.as_bytes());
+            Did { taken, then }
+        }
+    }
+
+    impl Drop for Scripted {
+        fn drop(&mut self) {
+            self.0 .0.lock().unwrap().is_dropped = true;
+        }
+    }
+
+    fn world(protocol: &Protocol) -> World {
+        let protocol = protocol.clone();
+        let switch = move |_: &mut Request<'_>| {
+            let mut response = Response::new(StatusCode::SWITCHING_PROTOCOLS)
+                .with_field(UPGRADE, HeaderValue::from_static("other"));
+            response.body = Payload::Upgrade(Box::new(Scripted(protocol.clone())));
+            response
+        };
+        World::new(
+            Router::new()
+                .get("/quick", |_: &mut Request<'_>| "quick")
+                .get("/other", switch.clone())
+                .post("/other", switch),
+        )
+    }
+
+    const ASK: &str = "GET /other HTTP/1.1\r\nHost: a\r\nUpgrade: other\r\nConnection: upgrade\r\n\r\n";
+
+    fn open(protocol: &Protocol) -> (World, Talk) {
+        let world = world(protocol);
+        let mut talk = world.open();
+        let (end, heard) = talk.ask(ASK);
+        assert!(matches!(end, End::Parked(None, Idle::Moving { bytes: 0, .. })), "{end:?}");
+        assert_eq!(
+            heard,
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n"
+        );
+        protocol.calls();
+        (world, talk)
+    }
+
+    #[test]
+    fn what_comes_behind_the_head_is_the_protocols_and_what_was_asked_before_it_is_answered_first() {
+        let protocol = Protocol::default();
+        let mut talk = world(&protocol).open();
+        let (_, heard) =
+            talk.ask(format!("GET /quick HTTP/1.1\r\nHost: a\r\n\r\n{ASK}GET /quick HTTP/1.1\r\n"));
+        let (first, second) = heard.split_once("quick").unwrap();
+        assert!(first.starts_with("HTTP/1.1 200 OK\r\n") && second.starts_with("HTTP/1.1 101 "), "{heard}");
+        assert_eq!(protocol.got(), "GET /quick HTTP/1.1\r\n");
+        protocol.does("answer", Then::Wait(u64::MAX));
+        assert_eq!(talk.ask("more").1, "answer");
+        assert_eq!(protocol.got(), "more");
+    }
+
+    #[test]
+    fn nothing_is_switched_that_was_not_asked_for() {
+        let protocol = Protocol::default();
+        let ask = |text: &str| world(&protocol).open().ask(text).1;
+        for (text, answer) in [
+            ("GET /other HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 426 "),
+            ("GET /other HTTP/1.1\r\nHost: a\r\nUpgrade: other\r\n\r\n", "HTTP/1.1 426 "),
+            ("GET /other HTTP/1.1\r\nHost: a\r\nUpgrade: another\r\nConnection: upgrade\r\n\r\n", "HTTP/1.1 426 "),
+            ("GET /other HTTP/1.0\r\nUpgrade: other\r\nConnection: upgrade\r\n\r\n", "HTTP/1.1 400 "),
+            (
+                "POST /other HTTP/1.1\r\nHost: a\r\nUpgrade: other\r\nConnection: upgrade\r\nContent-Length: 1\r\n\r\nx",
+                "HTTP/1.1 400 ",
+            ),
+            (
+                "POST /other HTTP/1.1\r\nHost: a\r\nUpgrade: other\r\nConnection: upgrade\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                "HTTP/1.1 400 ",
+            ),
+        ] {
+            let heard = ask(text);
+            assert!(heard.starts_with(answer), "{text}: {heard}");
+            assert_eq!(heard.contains("\r\nupgrade: other\r\n"), answer.contains("426"), "{heard}");
+        }
+        assert!(protocol.calls().is_empty());
+        // Others are ignored (RFC 9110 §7.8).
+        assert!(ask("GET /quick HTTP/1.1\r\nHost: a\r\nUpgrade: other\r\nConnection: upgrade\r\n\r\n")
+            .starts_with("HTTP/1.1 200 "));
+    }
+
+    #[test]
+    fn nothing_is_read_from_a_client_that_takes_nothing_and_it_is_cut_by_the_limit() {
+        let protocol = Protocol::default();
+        let (world, mut talk) = open(&protocol);
+        talk.takes(10);
+        protocol.does("", Then::Wait(u64::MAX)).does("0123456789012345678901234567890", Then::Wait(u64::MAX));
+        let (end, _) = talk.ask("one");
+        assert!(matches!(end, End::Parked(Some(Limit::WriteTimeout), _)), "{end:?}");
+        let (end, _) = talk.ask("two");
+        assert!(matches!(end, End::Parked(Some(Limit::WriteTimeout), _)), "{end:?}");
+        assert_eq!(protocol.got(), "one");
+        assert_eq!(protocol.calls().last().map(|call| call.room), Some(0));
+        talk.takes(None);
+        let end = talk.settle();
+        assert!(matches!(end, End::Parked(None, _)), "{end:?}");
+        assert_eq!((protocol.got().as_str(), talk.hear().len()), ("two", 31));
+        talk.takes(10);
+        protocol.does("0123456789012345678901234567890", Then::Wait(u64::MAX));
+        talk.ask("three");
+        assert_eq!(talk.expire_after(world.shared.limits.write_timeout), End::Closed);
+        assert!(protocol.is_dropped());
+    }
+
+    #[test]
+    fn what_the_protocol_does_not_take_is_kept_for_it_and_nothing_more_is_read() {
+        let protocol = Protocol::default();
+        let (_world, mut talk) = open(&protocol);
+        protocol.0.lock().unwrap().takes_nothing = true;
+        talk.ask("one ");
+        talk.ask("two");
+        assert_eq!(protocol.got(), "");
+        protocol.0.lock().unwrap().takes_nothing = false;
+        talk.settle();
+        assert_eq!(protocol.got(), "one two");
+    }
+
+    #[test]
+    fn code_that_may_block_is_left_to_a_worker_and_others_get_their_turn_between_much_work() {
+        let protocol = Protocol::default();
+        let (_world, mut talk) = open(&protocol);
+        talk.handlers = Handlers::Defer;
+        protocol.does("", Then::Worker);
+        talk.say("x");
+        assert_eq!(talk.turn(), End::Queued);
+        assert!(protocol.calls().iter().all(|call| !call.may_block));
+        talk.handlers = Handlers::Call;
+        (0..200).for_each(|_| {
+            protocol.does("", Then::More);
+        });
+        assert_eq!(talk.turn(), End::Again);
+        assert!(protocol.calls().iter().all(|call| call.may_block));
+        assert!(matches!(talk.settle(), End::Parked(..)));
+    }
+
+    #[test]
+    fn it_is_called_at_its_time_at_the_clients_end_and_when_the_server_stops() {
+        let protocol = Protocol::default();
+        let (world, mut talk) = open(&protocol);
+        let now = talk.buffers.millis();
+        protocol.does("", Then::Wait(now + 30_000));
+        talk.ask("x");
+        protocol.calls();
+        protocol.does("ping", Then::Wait(u64::MAX));
+        let end = talk.expire_after(Duration::from_secs(31));
+        assert!(matches!(end, End::Parked(None, _)), "{end:?}");
+        assert_eq!((talk.hear().as_str(), protocol.calls()[0].now >= now + 30_000), ("ping", true));
+        talk.close();
+        talk.settle();
+        let calls = protocol.calls();
+        assert_eq!(calls.iter().map(|call| call.is_last).collect::<Vec<_>>(), [false, true]);
+        world.drain();
+        protocol.does("bye", Then::End);
+        talk.settle();
+        assert!(protocol.calls()[0].is_stopping && talk.has_ended() && protocol.is_dropped());
+        assert_eq!(talk.hear(), "bye");
+    }
+
+    #[test]
+    fn a_cut_a_fault_and_the_end_of_the_server_end_it() {
+        for then in [Then::Cut("the test wants it"), Then::End] {
+            let protocol = Protocol::default();
+            let (_world, mut talk) = open(&protocol);
+            protocol.does("", then);
+            let (end, _) = talk.ask("x");
+            assert_eq!((end == End::Closed, talk.has_ended()), (then != Then::End, then == Then::End));
+            assert!(protocol.is_dropped());
+        }
+        let protocol = Protocol::default();
+        let (world, mut talk) = open(&protocol);
+        world.stop();
+        assert_eq!((talk.settle(), protocol.is_dropped()), (End::Closed, true));
+        let protocol = Protocol::default();
+        let (_world, mut talk) = open(&protocol);
+        talk.break_off();
+        assert_eq!((talk.settle(), protocol.is_dropped()), (End::Closed, true));
+    }
+}
