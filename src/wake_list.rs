@@ -94,8 +94,7 @@ impl WakeList {
     }
 
     /// Marks this connection, and wakes the poller for it.
-    #[cfg(feature = "upgrade")]
-    pub(crate) fn call(&self, key: usize) {
+    fn call(&self, key: usize) {
         let mut marked = self.lock();
         marked.keys.insert(key);
         let is_news = !std::mem::replace(&mut marked.is_told, true);
@@ -152,11 +151,7 @@ pub(crate) struct Waker {
 impl Waker {
     /// Gives the connection a turn.
     pub(crate) fn wake(&self) {
-        let mut keys = KeySet::default();
-        keys.insert(self.key);
-        if self.list.mark(&mut keys) {
-            self.list.wake();
-        }
+        self.list.call(self.key);
     }
 }
 

@@ -199,8 +199,8 @@ impl Pipe {
         }
         let waker = state.waker.clone();
         drop(state);
-        if let Some(Waker { list, key }) = waker {
-            list.call(key);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 

@@ -209,7 +209,7 @@ fn wake(mut state: MutexGuard<'_, State>) {
     }
     let waker = state.waker.clone();
     drop(state);
-    if let Some(Waker { list, key }) = waker {
-        list.call(key);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
