@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::frames::{self, Event, Reader, AWAY, FAULT};
 use super::message::{Closed, Message};
 use super::outbox::Outbox;
-use super::socket::{OnClose, OnOpen, Shared, Socket, SocketBuilder};
+use super::socket::{OnClose, OnMessage, OnOpen, Shared, Socket, SocketBuilder};
 use crate::handler_call;
 use crate::http::upgrade::{Call, Did, Then, Upgrade};
 use crate::limits::body_memory::Budget;
@@ -25,7 +25,7 @@ const NO_ANSWER: &str = "a client has not answered a ping on its WebSocket";
 
 pub(super) struct Session {
     socket: Socket,
-    on_message: Box<dyn FnMut(&Socket, Message) + Send>,
+    on_message: OnMessage,
     on_open: Option<OnOpen>,
     on_close: Option<OnClose>,
     /// In milliseconds.

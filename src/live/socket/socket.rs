@@ -163,12 +163,13 @@ impl std::error::Error for SendError {}
 
 /// What a program wants of a WebSocket: its functions and its limits. [`Socket::on_message`] makes it.
 pub struct SocketBuilder {
-    pub(super) on_message: Box<dyn FnMut(&Socket, Message) + Send>,
+    pub(super) on_message: OnMessage,
     pub(super) on_open: Option<OnOpen>,
     pub(super) on_close: Option<OnClose>,
     pub(super) settings: Settings,
 }
 
+pub(super) type OnMessage = Box<dyn FnMut(&Socket, Message) + Send>;
 pub(super) type OnOpen = Box<dyn FnOnce(&Socket) + Send>;
 pub(super) type OnClose = Box<dyn FnOnce(&Socket, Closed) + Send>;
 
