@@ -12,6 +12,12 @@ pub fn chunked(input: &[u8]) {
     crate::http::chunked::properties::hold(input);
 }
 
+/// See `http::incoming_response`.
+#[cfg(feature = "proxy")]
+pub fn response(input: &[u8]) {
+    crate::http::incoming_response::properties::hold(input);
+}
+
 /// See `http::target`.
 pub fn target(input: &[u8]) {
     crate::http::target::properties::hold(input);

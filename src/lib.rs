@@ -128,6 +128,8 @@ mod live;
 #[doc = include_str!("live/guide.md")]
 pub mod live_connections {}
 mod log_limiter;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod redirect;
 mod regular_file;
 mod router;
@@ -135,7 +137,7 @@ mod router;
 pub mod scan;
 mod server;
 mod tls;
-#[cfg(any(feature = "acme", feature = "check"))]
+#[cfg(any(feature = "acme", feature = "check", feature = "proxy"))]
 mod url;
 mod wake_list;
 pub mod web;
@@ -166,6 +168,8 @@ pub use live::{Closed, Message, SendError, Socket, SocketBuilder, SocketHandshak
 pub use live::{Event, Feed, FeedBuilder, FeedLog, Published};
 #[cfg(feature = "upgrade")]
 pub use live::{UpgradedStream, Upgrades};
+#[cfg(feature = "proxy")]
+pub use proxy::Proxy;
 pub use redirect::HttpCredentials;
 pub use router::openapi::{OpenApi, Operation};
 pub use router::{Route, Router};

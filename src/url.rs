@@ -106,6 +106,7 @@ impl Url {
     }
 
     /// The absolute URL of a reference in a message from this URL (RFC 3986 §5.2, RFC 9110 §10.2.2). It is not checked.
+    #[cfg(any(feature = "acme", feature = "check"))]
     fn resolve(&self, reference: &str) -> Result<String, &'static str> {
         let reference = reference.split('#').next().unwrap_or_default();
         if reference.is_empty() {
@@ -199,7 +200,7 @@ impl Host {
     }
 
     /// The host as a resolver takes it: an IPv6 address without its brackets.
-    #[cfg(feature = "acme")]
+    #[cfg(any(feature = "acme", feature = "proxy"))]
     pub(crate) fn bare(&self) -> String {
         match self {
             Host::Name(name) => name.clone(),
@@ -229,11 +230,13 @@ impl fmt::Display for Host {
 }
 
 /// The path, and the query with its question mark.
+#[cfg(any(feature = "acme", feature = "check"))]
 fn split_query(target: &str) -> (&str, &str) {
     target.split_at(target.find('?').unwrap_or(target.len()))
 }
 
 /// A path that begins with a slash, without its dot segments (RFC 3986 §5.2.4).
+#[cfg(any(feature = "acme", feature = "check"))]
 fn without_dots(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut segments = path.split('/').skip(1).peekable();

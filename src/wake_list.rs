@@ -2,8 +2,25 @@
 //! in one set, and the poller is woken once for all of them. The set has a bit for each key, so it is bounded by the number of
 //! connections, however often they are marked. Knows no connection; `server/poller` takes the marked keys, and the bodies of
 //! `http/live_body` mark them.
+//!
+//! A response may also need a socket of its own, on the side of its client's: `proxy` lets the same poller watch it here.
 
+#[cfg(feature = "proxy")]
+use std::io;
+#[cfg(feature = "proxy")]
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+#[cfg(feature = "proxy")]
+use mio::{unix::SourceFd, Interest};
+use mio::{Registry, Token};
+
+/// A token from here on is not the key of a connection whose own socket has an event: it is the poller's waker, or, without this
+/// bit, the key of a connection that has a further socket.
+pub(crate) const SIDE: usize = 1 << (usize::BITS - 1);
+
+/// What wakes the poller for marked connections.
+pub(crate) const WAKER: Token = Token(usize::MAX);
 
 /// A set of keys of connections.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -66,6 +83,8 @@ impl KeySet {
 pub(crate) struct WakeList {
     marked: Mutex<Marked>,
     poller: mio::Waker,
+    /// What is watched.
+    pub(crate) registry: Registry,
 }
 
 #[derive(Debug, Default)]
@@ -78,8 +97,35 @@ struct Marked {
 }
 
 impl WakeList {
-    pub(crate) fn new(poller: mio::Waker) -> WakeList {
-        WakeList { marked: Mutex::default(), poller }
+    pub(crate) fn new(poller: mio::Waker, registry: Registry) -> WakeList {
+        WakeList { marked: Mutex::default(), poller, registry }
+    }
+
+    /// Watches a further socket of the connection with this key. An event there gives the connection a turn, once. `before` says
+    /// whether it is watched already, for another key or for something else. A socket that closes is not watched any more.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn watch(
+        &self,
+        socket: RawFd,
+        key: usize,
+        interest: SideInterest,
+        before: bool,
+    ) -> io::Result<()> {
+        let interest = match interest {
+            SideInterest::Readable => Interest::READABLE,
+            SideInterest::Both => Interest::READABLE | Interest::WRITABLE,
+        };
+        let (mut socket, token) = (SourceFd(&socket), Token(key | SIDE));
+        match before {
+            true => self.registry.reregister(&mut socket, token, interest),
+            false => self.registry.register(&mut socket, token, interest),
+        }
+    }
+
+    /// Watches a socket no more.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn forget(&self, socket: RawFd) -> io::Result<()> {
+        self.registry.deregister(&mut SourceFd(&socket))
     }
 
     fn lock(&self) -> MutexGuard<'_, Marked> {
@@ -140,6 +186,15 @@ impl WakeList {
     }
 }
 
+/// What a further socket is watched for.
+#[cfg(feature = "proxy")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SideInterest {
+    Readable,
+    /// Also for room to write.
+    Both,
+}
+
 /// What a connection's body needs to tell that it has more to send.
 #[derive(Debug, Clone)]
 pub(crate) struct Waker {
@@ -165,7 +220,8 @@ mod tests {
     fn list() -> (mio::Poll, WakeList) {
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
-        (poll, WakeList::new(waker))
+        let registry = poll.registry().try_clone().unwrap();
+        (poll, WakeList::new(waker, registry))
     }
 
     fn set(keys: impl IntoIterator<Item = usize>) -> KeySet {

@@ -52,14 +52,10 @@ tls_quality() { cargo test --quiet --release --features cli --test tls_quality -
 # The parts of the library and of the command, each without the others.
 parts() {
     local features
-<<<<<<< HEAD
-    for features in device acme check scan compression tls-parameters post-quantum; do
-=======
-    for features in device acme check scan compression upgrade websocket post-quantum; do
->>>>>>> 766fef1 (Hand connections to other protocols on threads of their own, and try handshakes and upgrades without a socket)
+    for features in device acme check proxy scan compression tls-parameters upgrade websocket post-quantum; do
         cargo clippy --quiet --lib --features "$features" -- -D warnings || return
     done
-    for features in serve serve,acme serve,check serve,scan; do
+    for features in serve serve,acme serve,check serve,proxy serve,scan; do
         cargo clippy --quiet --lib --bins --features "$features" -- -D warnings || return
         cargo test --quiet --features "$features" --bin lockgate 2>&1 | tee -a "$log" || return
     done

@@ -113,6 +113,82 @@ fn a_closed_stdout_does_not_end_it() {
     server.stop();
 }
 
+/// Answers each request of one connection with its first line and what it says of the client.
+#[cfg(feature = "proxy")]
+fn backend() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for tcp in listener.incoming() {
+            let mut tcp = tcp.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                if io::Read::read(&mut tcp, &mut byte).unwrap() == 0 {
+                    break;
+                }
+                head.push(byte[0]);
+            }
+            let head = String::from_utf8(head).unwrap();
+            let said =
+                |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("-").to_string();
+            let body =
+                format!("{}; {}; {}", said("GET "), said("x-forwarded-for: "), said("x-forwarded-proto: "));
+            write!(
+                tcp,
+                "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+#[cfg(feature = "proxy")]
+#[test]
+fn serve_passes_requests_on_to_the_server_that_it_is_told_of() {
+    let authority = Authority::new();
+    let pair = authority.pair("a");
+    let mut server = Server::serve(&pair, &["--to", &backend()]);
+    let mut client = Client::connect(server.https_port(), &authority.certificate());
+    for _ in 0..2 {
+        client.send("GET /a?b HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n");
+        let (head, body) = client.response();
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert_eq!(body, "/a?b HTTP/1.1; 127.0.0.1; https");
+    }
+    server.stop();
+}
+
+#[cfg(feature = "proxy")]
+#[test]
+fn a_backend_that_cannot_be_one_is_refused_before_the_start_and_in_a_file_by_the_check() {
+    let authority = Authority::new();
+    let pair = authority.pair("a");
+    for (to, words) in [
+        ("127.0.0.1:3000", "http://HOST:PORT"),
+        ("https://127.0.0.1:3000", "plain port"),
+        ("http://127.0.0.1:3000/api", "without a path"),
+    ] {
+        let line = [&serve_line(&pair)[..], &["--to", to]].concat();
+        let (code, said, error) = outcome(lockgate(&line), b"");
+        assert_eq!((code, &*said), (2, ""), "{error}");
+        assert!(error.contains("--to: ") && error.contains(words), "{error}");
+    }
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("lockgate.toml");
+    let checked = |to: &str| {
+        let (cert, key) = (text(&pair.cert), text(&pair.key));
+        fs::write(&file, format!("cert = \"{cert}\"\nkey = \"{key}\"\nhttp = \"off\"\nhttps = \"127.0.0.1:0\"\nto = \"{to}\"\n")).unwrap();
+        outcome(lockgate(&["check", "--config", text(&file)]), b"")
+    };
+    let (code, said, _) = checked("http://127.0.0.1:3000/api");
+    assert!(code == 2 && said.contains("--to: "), "{code} {said}");
+    let (_, said, error) = checked("http://127.0.0.1:3000");
+    assert!(!said.contains("--to"), "{said} {error}");
+}
+
 // The demo's certificates.
 
 #[test]

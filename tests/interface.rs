@@ -40,6 +40,8 @@ fn what_a_server_is_made_of_can_be_shared_between_threads() {
     is_shared::<lockgate::web::FetchMetadata>();
     is_shared::<lockgate::web::Files>();
     is_shared::<lockgate::web::SecurityFields>();
+    #[cfg(feature = "proxy")]
+    is_shared::<lockgate::Proxy>();
     #[cfg(feature = "compression")]
     is_shared::<lockgate::web::Compression>();
     #[cfg(feature = "websocket")]

@@ -93,6 +93,8 @@ pub(super) struct Arguments {
     pub credential_headers: Vec<String>,
     pub field_names: FieldNames,
     pub tls_record_bytes: Option<usize>,
+    /// The server behind this one that answers requests.
+    pub to: Option<String>,
     pub limits: Limits,
     /// The authorities that a check trusts beside the public ones.
     pub ca: Option<PathBuf>,
@@ -143,6 +145,7 @@ impl Default for Arguments {
             credential_headers: Vec::new(),
             field_names: FieldNames::default(),
             tls_record_bytes: None,
+            to: None,
             limits: Limits::default(),
             ca: None,
             http_port: Some(80),

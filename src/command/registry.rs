@@ -69,6 +69,13 @@ static PARTS: &[Part] = &[
         usage_code: Code::UsageOfReport,
     },
     Part {
+        feature: "proxy",
+        is_built: cfg!(feature = "proxy"),
+        commands: &["serve"],
+        options: &["to"],
+        usage_code: Code::Usage,
+    },
+    Part {
         feature: "scan",
         is_built: cfg!(feature = "scan"),
         commands: &["check"],

@@ -29,7 +29,12 @@ pub(super) static SPEC: Spec = Spec {
     } else {
         "Serves with a certificate of your own, or of the device's own authority."
     },
-    text: &[HELP, if cfg!(feature = "acme") { HELP_ON_AUTHORITIES } else { "" }, HELP_ON_PORTS],
+    text: &[
+        HELP,
+        if cfg!(feature = "proxy") { HELP_ON_BACKENDS } else { "" },
+        if cfg!(feature = "acme") { HELP_ON_AUTHORITIES } else { "" },
+        HELP_ON_PORTS,
+    ],
     operands: Operands::None,
     options: &[
         Table {
@@ -39,6 +44,8 @@ pub(super) static SPEC: Spec = Spec {
                 &[&shared::CONFIG, &shared::CERT, &shared::KEY],
                 shared::CLIENTS,
                 shared::IDENTITY,
+                #[cfg(feature = "proxy")]
+                shared::ANSWERS,
                 shared::WIRE,
                 options::COMMON,
             ],
@@ -80,6 +87,12 @@ A device that the internet can reach gets a certificate that every client trusts
       --state /var/lib/gateway --https 443
 ";
 
+const HELP_ON_BACKENDS: &str = "
+A program that speaks plain HTTP, on port 3000 of this machine, is served over HTTPS:
+
+  lockgate serve --cert cert.pem --key key.pem --to http://127.0.0.1:3000
+";
+
 const HELP_ON_PORTS: &str = "
 Ports below 1024 need a permission that users do not have. It can be given to the program:
   sudo setcap cap_net_bind_service=+ep $(command -v lockgate)
@@ -89,13 +102,14 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     check(arguments)?;
     serving::check_client_options(arguments)?;
     serving::check_redirect_options(arguments)?;
+    let router = serving::router_of(arguments)?;
     let signals = Signals::catch()?;
     let server = match arguments.certs.len() {
-        0 | 1 => serving::open(arguments, serving::router(), identities(arguments)?, arguments.http)?,
+        0 | 1 => serving::open(arguments, router, identities(arguments)?, arguments.http)?,
         // Of several pairs, the server takes those that can be used.
         _ => {
             let pairs = arguments.certs.iter().zip(&arguments.keys);
-            let builder = serving::builder(arguments, serving::router(), arguments.http);
+            let builder = serving::builder(arguments, router, arguments.http);
             pairs.fold(builder, |builder, (cert, key)| builder.add_pem_files(cert, key)).bind()?
         }
     };
@@ -108,7 +122,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         let trust = format!("lockgate cert ca --state {}", shell_word(state));
         format!(
             "{}\nHow clients come to trust this device: {trust}",
-            serving::try_it(&state.join("ca.pem"), port)
+            serving::try_it(arguments, &state.join("ca.pem"), port)
         )
     });
     let state = arguments.state.as_ref().filter(|_| arguments.acme.directory.is_some());

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use lockgate::internal::shell_word;
 use lockgate::{ClientAuth, Identity, Request, Response, Router, Server, ServerBuilder};
+#[cfg(feature = "proxy")]
+use lockgate::{Error, Proxy};
 use serde_json::json;
 
 use super::arguments::{Arguments, ClientDemand};
@@ -14,9 +16,10 @@ use super::terminal::say;
 use super::value::Listen;
 
 /// A line to paste, for a client that trusts this authority for one request.
-pub(super) fn try_it(ca: &Path, port: u16) -> String {
+pub(super) fn try_it(arguments: &Arguments, ca: &Path, port: u16) -> String {
     let ca = shell_word(ca);
-    format!("Try it: curl --cacert {ca} https://localhost:{port}/api/data")
+    let path = if arguments.to.is_some() { "/" } else { "/api/data" };
+    format!("Try it: curl --cacert {ca} https://localhost:{port}{path}")
 }
 
 /// Options that say where redirects lead need the port that redirects.
@@ -74,6 +77,20 @@ pub(super) fn open(
         builder = builder.identity(default);
     }
     identities.fold(builder, |builder, further| builder.add_identity(further)).bind()
+}
+
+/// What the server of `serve` answers.
+pub(super) fn router_of(arguments: &Arguments) -> Result<Router, Failure> {
+    #[cfg(feature = "proxy")]
+    if let Some(to) = &arguments.to {
+        let proxy = Proxy::to(to).map_err(|error| match error {
+            Error::Setting { fault, .. } => Failure::usage(format!("--to: {fault}")),
+            error => error.into(),
+        })?;
+        return Ok(Router::new().fallback(proxy.handler()));
+    }
+    let _ = arguments;
+    Ok(router())
 }
 
 /// The server of these routes, without identities.

@@ -24,6 +24,16 @@ pub(crate) enum Found {
     End(usize),
 }
 
+/// What was decoded in its place.
+#[cfg(feature = "proxy")]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Decoded {
+    /// How many bytes of data there are.
+    pub data: usize,
+    /// If the body has ended: how many of the bytes come after it.
+    pub rest: Option<usize>,
+}
+
 /// The decoder of one chunked body.
 #[derive(Debug)]
 pub(crate) struct Decoder {
@@ -138,6 +148,26 @@ impl Decoder {
         Ok(if self.is_ended() { Found::End(input.len()) } else { Found::More })
     }
 
+    /// Decodes all of `bytes`: their data stand at their front afterwards.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn decode_in_place(&mut self, bytes: &mut [u8]) -> Result<Decoded, BodyFault> {
+        let (mut at, mut data) = (0, 0);
+        while at < bytes.len() {
+            match self.next(&bytes[at..])? {
+                Found::Data(range) => {
+                    let found = at + range.start..at + range.end;
+                    self.take(range.len());
+                    at = found.end;
+                    bytes.copy_within(found, data);
+                    data += range.len();
+                }
+                Found::More => break,
+                Found::End(length) => return Ok(Decoded { data, rest: Some(bytes.len() - at - length) }),
+            }
+        }
+        Ok(Decoded { data, rest: self.is_ended().then_some(0) })
+    }
+
     /// Notes that `length` bytes of the data last found were taken.
     pub(crate) fn take(&mut self, length: usize) {
         if let State::Data { left } = self.state {
@@ -242,6 +272,27 @@ mod tests {
                 assert!(decode(input.as_bytes(), step).is_err(), "{:?}", &input[..input.len().min(40)]);
             }
         }
+    }
+
+    #[cfg(feature = "proxy")]
+    #[test]
+    fn what_is_decoded_in_its_place_is_the_same_at_every_split() {
+        let input = b"4\r\nWiki\r\n6;a=b\r\npedia \r\n0\r\nX: y\r\n\r\nGET";
+        for step in 1..=input.len() {
+            let (mut decoder, mut data, mut after) = (Decoder::new(), Vec::new(), None);
+            for piece in input.chunks(step) {
+                let mut piece = piece.to_vec();
+                if let Some(after) = &mut after {
+                    *after += piece.len();
+                    continue;
+                }
+                let decoded = decoder.decode_in_place(&mut piece).unwrap();
+                data.extend_from_slice(&piece[..decoded.data]);
+                after = decoded.rest;
+            }
+            assert_eq!((&*data, after), (&b"Wikipedia "[..], Some(3)), "step {step}");
+        }
+        assert!(Decoder::new().decode_in_place(&mut b"x\r\n".to_vec()).is_err());
     }
 
     #[test]

@@ -10,6 +10,11 @@ pub(crate) trait LiveBody: Send {
     /// Called once, before the first [`give`](LiveBody::give). The waker tells the server to ask for bytes.
     fn begin(&mut self, waker: Waker);
 
+    /// The length of all that it gives, in bytes, if it knows that. It then gives exactly so much, or is cut.
+    fn length(&self) -> Option<u64> {
+        None
+    }
+
     /// Gives the next bytes. Never waits.
     fn give(&mut self, out: &mut [u8], call: Call) -> Given;
 }

@@ -1,6 +1,8 @@
 //! The wire, as bytes: what a request says, what a response looks like, and where each ends. No socket, no thread,
 //! no TLS; the server and the redirect call it.
 
+#[cfg(feature = "proxy")]
+pub(crate) mod as_read;
 pub(crate) mod body;
 pub(crate) mod chunked;
 pub(crate) mod clear_credentials;
@@ -9,6 +11,8 @@ pub(crate) mod detached;
 mod error_problem;
 pub(crate) mod folder;
 pub(crate) mod handler;
+#[cfg(feature = "proxy")]
+pub(crate) mod incoming_response;
 pub(crate) mod into_response;
 pub(crate) mod layer;
 pub(crate) mod live_body;

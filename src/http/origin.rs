@@ -32,6 +32,12 @@ pub(crate) trait Serving {
     /// The server, for who knows its type.
     fn service(&self) -> &dyn Any;
 
+    /// Whether the request has come over plain HTTP.
+    #[cfg(feature = "proxy")]
+    fn is_in_clear(&self) -> bool {
+        false
+    }
+
     /// Whether a response may come later than its handler returns: [`Response::pending`](super::response::Response::pending).
     fn waits_for_responses(&self) -> bool {
         false
@@ -49,6 +55,11 @@ impl Origin<'_> {
     /// Of a request made by hand, whose client is there.
     pub(super) fn made() -> Self {
         Origin::Made { client_is_gone: false, server: OnceCell::new() }
+    }
+
+    #[cfg(feature = "proxy")]
+    pub(crate) fn is_in_clear(&self) -> bool {
+        matches!(self, Origin::Server(server) if server.is_in_clear())
     }
 
     pub(crate) fn waits_for_responses(&self) -> bool {

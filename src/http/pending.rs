@@ -11,6 +11,9 @@ pub(crate) struct Begun {
     pub wait: Duration,
     /// What this worker does next, once the connection waits.
     pub work: Option<Work>,
+    /// Whether it is given up when the client has closed its sending side, as a client does that leaves. Such a client may also
+    /// wait for its answer.
+    pub ends_with_client: bool,
 }
 
 /// Work of a worker between two turns. It may block like a handler.

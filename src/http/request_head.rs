@@ -407,7 +407,7 @@ impl Framing {
 }
 
 /// Decimal digits only, and few enough that they cannot overflow (RFC 9110 §8.6).
-fn content_length(value: &[u8]) -> Option<u64> {
+pub(super) fn content_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }

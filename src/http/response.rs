@@ -67,6 +67,9 @@ pub(crate) trait PendingResponse: Send {
     /// Called once, before the first [`poll`](PendingResponse::poll). The waker tells the server to poll, from any thread.
     fn begin(&mut self, waker: Waker) -> Begun;
 
+    /// Gets the fields that the layers around its handler have set, for the response that comes later.
+    fn surround(&mut self, _fields: Option<Box<HeaderMap>>) {}
+
     /// Gives the response, if it is there. Never waits.
     fn poll(&mut self, call: PendingCall) -> Polled;
 }
@@ -88,7 +91,8 @@ impl Payload {
             Payload::Bytes(bytes) => Some(bytes.len() as u64),
             Payload::Static(bytes) => Some(bytes.len() as u64),
             Payload::Reader { length, .. } => *length,
-            Payload::Live(_) | Payload::Pending(_) => None,
+            Payload::Live(body) => body.length(),
+            Payload::Pending(_) => None,
             #[cfg(feature = "upgrade")]
             Payload::Upgrade(_) => Some(0),
         }

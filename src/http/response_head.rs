@@ -201,6 +201,10 @@ fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
         {
             continue;
         }
+        // A response that the server is to add nothing to, such as a backend's, has the field without a value.
+        if value.is_empty() && *name == X_CONTENT_TYPE_OPTIONS {
+            continue;
+        }
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());
@@ -259,6 +263,13 @@ mod tests {
         let written =
             write_head(&mut out, response, exchange, &Common::new(imf_fixdate(784_111_777), Some(54)));
         (String::from_utf8(out).unwrap(), written)
+    }
+
+    #[test]
+    fn an_empty_x_content_type_options_says_that_nothing_is_to_be_added_and_is_not_sent() {
+        let response = Response::text("a").with_header("x-content-type-options", "").with_header("x-own", "");
+        let (head, _) = head(&response, Method::GET, Version::Http11, true);
+        assert!(!head.contains("x-content-type-options") && head.contains("x-own: \r\n"), "{head}");
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn drop_outside(response: Response, values: Extensions) {
 impl PendingResponse for Timed {
     fn begin(&mut self, waker: Waker) -> Begun {
         self.slot.lock().waker = Some(waker);
-        Begun { wait: self.timeout.most, work: self.work.take() }
+        Begun { wait: self.timeout.most, work: self.work.take(), ends_with_client: false }
     }
 
     fn poll(&mut self, call: Call) -> Polled {

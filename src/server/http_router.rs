@@ -32,6 +32,11 @@ impl Serving for OfServer {
         false
     }
 
+    #[cfg(feature = "proxy")]
+    fn is_in_clear(&self) -> bool {
+        true
+    }
+
     fn service(&self) -> &dyn Any {
         match self.0.get() {
             Some(shared) => shared,

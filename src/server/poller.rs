@@ -10,19 +10,16 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Registry, Token, Waker};
+use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::clock::{whole_millis, Clock, Millis};
 use super::places::{Parked, Places, BATCH};
 use super::turn::{Parking, Signals};
-use crate::wake_list::WakeList;
-
-const WAKER: Token = Token(usize::MAX);
+use crate::wake_list::{WakeList, SIDE, WAKER};
 
 pub(crate) struct Poller<C> {
     start: Instant,
     poll: Mutex<Watch>,
-    registry: Registry,
     /// Connections that others have woken, such as those whose bodies have more to send.
     pub(crate) wake_list: Arc<WakeList>,
     places: Mutex<Places<C>>,
@@ -43,8 +40,7 @@ impl<C: Parked> Poller<C> {
         Ok(Poller {
             start: Instant::now(),
             poll: Mutex::new(Watch { poll, events: Events::with_capacity(BATCH) }),
-            registry,
-            wake_list: Arc::new(WakeList::new(waker)),
+            wake_list: Arc::new(WakeList::new(waker, registry)),
             places: Mutex::new(Places::new(permits, readers)),
             changed: Condvar::new(),
         })
@@ -71,7 +67,8 @@ impl<C: Parked> Poller<C> {
     {
         let descriptor = connection.as_raw_fd();
         let key = self.lock().admit(connection, parking);
-        let listened = self.registry.register(&mut SourceFd(&descriptor), Token(key), Interest::READABLE);
+        let listened =
+            self.wake_list.registry.register(&mut SourceFd(&descriptor), Token(key), Interest::READABLE);
         if listened.is_err() {
             let taken = self.lock().take_back(key);
             drop(taken);
@@ -95,7 +92,7 @@ impl<C: Parked> Poller<C> {
     /// Also listens for room to write, from now on. An event that comes before the connection is parked is kept for it.
     pub(crate) fn listen_for_writable(&self, key: usize, descriptor: RawFd) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.registry.reregister(&mut SourceFd(&descriptor), Token(key), interest)
+        self.wake_list.registry.reregister(&mut SourceFd(&descriptor), Token(key), interest)
     }
 
     /// Waits at most `limit` for connections to become ready, and moves them to the ready queue. The caller has set `watching`,
@@ -124,7 +121,12 @@ impl<C: Parked> Poller<C> {
         let mut places = self.lock();
         places.watching = false;
         for event in events.iter() {
-            if event.token() == WAKER {
+            if event.token().0 >= SIDE {
+                if event.token() != WAKER {
+                    // It says nothing about the connection's own socket, so the connection looks at both.
+                    places.signal(event.token().0 & !SIDE, Signals::READABLE, now, &mut awaited);
+                    continue;
+                }
                 // It may wake the poller again, and no system call is made under the lock. Few are taken at a time, so that others
                 // do not wait for all of them.
                 drop(places);
@@ -336,6 +338,31 @@ mod tests {
         poller.listen_for_writable(0, descriptor).unwrap();
         let ready = watch(&poller, None).take_ready().unwrap();
         assert!(matches!(ready.reason, Reason::Signals(Signals { writable: true, readable: false, .. })));
+    }
+
+    #[cfg(feature = "proxy")]
+    #[test]
+    fn a_further_socket_of_a_connection_gives_it_a_turn_and_says_nothing_of_its_own() {
+        use crate::wake_list::SideInterest;
+
+        let poller = poller();
+        let _other = admit(&poller, FAR);
+        let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+        poller.wake_list.watch(near.as_raw_fd(), 0, SideInterest::Readable, false).unwrap();
+        assert!(watch(&poller, Some(Duration::from_millis(1))).take_ready().is_none());
+        far.write_all(b"x").unwrap();
+        let ready = watch(&poller, None).take_ready().unwrap();
+        assert_eq!(ready.reason, Reason::Signals(Signals::READABLE));
+        // Its end is not that of the client.
+        let mut places = poller.lock();
+        let _ = places.settle(Outcome::Park(ready.connection, parking(FAR)), &mut None);
+        drop(places);
+        drop(far);
+        let mut places = watch(&poller, None);
+        assert_eq!(places.take_ready().unwrap().reason, Reason::Signals(Signals::READABLE));
+        assert!(!places.is_gone(0));
+        drop(places);
+        poller.wake_list.forget(near.as_raw_fd()).unwrap();
     }
 
     #[test]

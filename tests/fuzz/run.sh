@@ -18,7 +18,7 @@ if [ "$sanitizer" = address ]; then
 fi
 build=${CARGO_TARGET_DIR:-target}/fuzz
 options=(--fuzz-dir tests/fuzz --sanitizer "$sanitizer" --target-dir "$build")
-[ "$#" -gt 0 ] || set -- head chunked target router range if_none_match accept_encoding json multipart event socket pem certificate post_quantum connection
+[ "$#" -gt 0 ] || set -- head response chunked target router range if_none_match accept_encoding json multipart event socket pem certificate post_quantum connection
 
 if ! cargo fuzz build "${options[@]}"; then
     echo 'the fuzz targets do not build (libFuzzer needs a C++ compiler, c++)' >&2

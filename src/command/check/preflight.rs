@@ -50,7 +50,8 @@ fn of(arguments: &Arguments) -> Result<Preflight, Failure> {
     }
     let together = serve::check(arguments)
         .and_then(|()| serving::check_client_options(arguments))
-        .and_then(|()| serving::check_redirect_options(arguments));
+        .and_then(|()| serving::check_redirect_options(arguments))
+        .and_then(|()| serving::router_of(arguments).map(drop));
     if let Err(failure) = together {
         // On the command line alone it is a mistake in typing; in a file it is what the check was asked about.
         return match arguments.config {

@@ -92,7 +92,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         (Err(error), _) => return Err(error.into()),
     };
     let port = server.local_addr().port();
-    let mut advice = serving::try_it(&certificates.ca, port);
+    let mut advice = serving::try_it(arguments, &certificates.ca, port);
     if cfg!(feature = "demo-page") {
         let ca = escape::path(&certificates.ca);
         advice += &format!("\nOr in a browser: https://localhost:{port}/ (it warns until it trusts {ca})");

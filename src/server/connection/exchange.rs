@@ -233,8 +233,9 @@ fn respond<S: Stream>(
     buffers: &mut Buffers<'_>,
 ) -> io::Result<Next> {
     let Buffers { context, .. } = *buffers;
-    if let Payload::Pending(response) = response.body {
-        return Ok(begin_pending(link, response, asked, persistence, record, buffers));
+    if let Payload::Pending(mut pending) = response.body {
+        pending.surround(response.fields);
+        return Ok(begin_pending(link, pending, asked, persistence, record, buffers));
     }
     if response.status.is_informational() {
         #[cfg(feature = "upgrade")]
@@ -299,7 +300,7 @@ pub(crate) fn answer_pending<S: Stream>(
     turn: &mut Turn<'_, '_>,
 ) -> io::Result<Next> {
     let Turn { since, buffers, .. } = turn;
-    if link.transport.has_hung_up() && link.transport.is_broken() {
+    if link.transport.has_hung_up() && (pending.ends_with_client || link.transport.is_broken()) {
         return Ok(Next::Close);
     }
     let response = match pending.poll(link.peer, buffers) {

@@ -26,6 +26,8 @@ pub(crate) struct Pending {
     values: Extensions,
     /// When it is polled although it has not woken its connection.
     pub due: Millis,
+    /// Whether it is waited for no longer when the client has closed its sending side.
+    pub ends_with_client: bool,
 }
 
 impl Pending {
@@ -38,11 +40,12 @@ impl Pending {
         key: usize,
         buffers: &mut Buffers<'_>,
     ) -> Box<Pending> {
-        let Begun { wait, work } = response.begin(Waker { list: buffers.scheduler.wake_list(), key });
+        let Begun { wait, work, ends_with_client } =
+            response.begin(Waker { list: buffers.scheduler.wake_list(), key });
         buffers.work = work.map(|work| Box::new(WorkLeft { work, memory: None }));
         let due = buffers.after(wait);
         let values = std::mem::take(&mut buffers.values);
-        Box::new(Pending { response, held, persistence, record, values, due })
+        Box::new(Pending { response, held, persistence, record, values, due, ends_with_client })
     }
 
     /// Asks for the response to this client. `None` if it is still to come.
@@ -153,7 +156,7 @@ mod tests {
 
     impl PendingResponse for Scripted {
         fn begin(&mut self, _: Waker) -> Begun {
-            Begun { wait: SECOND, work: None }
+            Begun { wait: SECOND, work: None, ends_with_client: false }
         }
 
         fn poll(&mut self, call: Call) -> Polled {
