@@ -57,7 +57,7 @@ const NO_MEMORY: Refusal = Refusal::new(
 /// let router = Router::new()
 ///     .get("/state", |_: &mut lockgate::Request| "on")
 ///     .nest("/api", Router::new().fallback(proxy.handler()));
-/// # router.check()?;
+/// # router.check().unwrap();
 /// # Ok::<(), lockgate::Error>(())
 /// ```
 ///
