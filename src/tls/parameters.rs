@@ -98,9 +98,8 @@ impl TlsParameters {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tls-parameters"))]
 mod tests {
-    #![cfg(feature = "tls-parameters")]
 
     use super::super::provider;
     use super::*;

@@ -158,7 +158,9 @@ fn list() -> Arc<WakeList> {
     // A test fails without it.
     let poll = mio::Poll::new().unwrap();
     // As above.
-    Arc::new(WakeList::new(mio::Waker::new(poll.registry(), mio::Token(0)).unwrap()))
+    let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+    // As above.
+    Arc::new(WakeList::new(waker, poll.registry().try_clone().unwrap()))
 }
 
 /// Where a session's `on_close` tells how it ended.

@@ -190,7 +190,7 @@ fn call(
     let sender = Sender { peer, client, server: &server };
     let mut request = Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, sender);
     request.set_params(Params {
-        route: call.route().map_or(OnRoute::None, |route| OnRoute::Borrowed(route)),
+        route: call.route().map_or(OnRoute::None, OnRoute::Borrowed),
         values,
     });
     let began = buffers.look();
