@@ -1,5 +1,6 @@
 //! A response as a handler makes it: a status, fields and a body. The server writes it to the wire.
 
+use std::any::Any;
 use std::cell::OnceCell;
 use std::fmt;
 use std::io::{self, Read};
@@ -69,6 +70,11 @@ pub(crate) trait PendingResponse: Send {
 
     /// Gets the fields that the layers around its handler have set, for the response that comes later.
     fn surround(&mut self, _fields: Option<Box<HeaderMap>>) {}
+
+    /// The server's part in it, for who knows its type. `None` for the features that the server itself knows.
+    fn server_part(&self) -> Option<&'static (dyn Any + Send + Sync)> {
+        None
+    }
 
     /// Gives the response, if it is there. Never waits.
     fn poll(&mut self, call: PendingCall) -> Polled;

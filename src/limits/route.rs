@@ -1,6 +1,7 @@
 //! The limits that a router has for its routes, in the place of the server's or beside them. Knows numbers and times. The router
 //! keeps them, and the server asks for them once it knows the route.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,12 +37,14 @@ impl RouteLimits {
 #[derive(Debug, Clone)]
 pub(crate) struct HandlerTimeout {
     pub most: Duration,
+    /// The server's part in it, for who knows its type.
+    pub server_part: &'static (dyn Any + Send + Sync),
     late: Arc<AtomicUsize>,
 }
 
 impl HandlerTimeout {
-    pub(crate) fn new(most: Duration) -> HandlerTimeout {
-        HandlerTimeout { most, late: Arc::default() }
+    pub(crate) fn new(most: Duration, server_part: &'static (dyn Any + Send + Sync)) -> HandlerTimeout {
+        HandlerTimeout { most, server_part, late: Arc::default() }
     }
 
     pub(crate) fn late(&self) -> usize {

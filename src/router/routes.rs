@@ -111,7 +111,7 @@ impl Routes {
     }
 
     /// Changes the limits of all routes in the router.
-    pub(super) fn limit(&mut self, change: impl FnOnce(&mut RouteLimits)) {
+    pub(crate) fn limit(&mut self, change: impl FnOnce(&mut RouteLimits)) {
         change(&mut self.own().own_limits);
         scope::settle_limits(self.scopes());
     }

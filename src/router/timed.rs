@@ -172,6 +172,10 @@ fn drop_outside(response: Response, values: Extensions) {
 }
 
 impl PendingResponse for Timed {
+    fn server_part(&self) -> Option<&'static (dyn Any + Send + Sync)> {
+        Some(self.timeout.server_part)
+    }
+
     fn begin(&mut self, waker: Waker) -> Begun {
         self.slot.lock().waker = Some(waker);
         Begun { wait: self.timeout.most, work: self.work.take(), ends_with_client: false }

@@ -12,7 +12,6 @@ use super::deadline::Deadline;
 use super::scheduler::Scheduler;
 use crate::calendar;
 use crate::handler_call;
-use crate::http::pending::Work;
 use crate::http::response_head::{kept_for, Common};
 use crate::limits::body_memory::Share;
 use crate::limits::limit::Limit;
@@ -29,7 +28,7 @@ pub(crate) struct Buffers<'s> {
     /// The program's values in the request whose response is about to leave, for its `on_response`.
     pub values: Extensions,
     /// What the worker does once the connection of this turn is parked.
-    pub work: Option<Box<WorkLeft>>,
+    pub work: Option<Box<dyn LeftWork>>,
     /// Requests that may still be answered in this turn.
     pub requests_left: u32,
     pub clock: Clock,
@@ -39,10 +38,12 @@ pub(crate) struct Buffers<'s> {
 }
 
 /// Work that begins when its connection is parked, so that another thread can answer the client meanwhile.
-pub(crate) struct WorkLeft {
-    pub work: Work,
+pub(crate) trait LeftWork {
     /// Counts the request's body until the work is done.
-    pub memory: Option<Share>,
+    fn cover(&mut self, memory: Share);
+
+    /// May block like a handler. Does not panic.
+    fn run(self: Box<Self>, buffers: &mut Buffers<'_>);
 }
 
 /// How much is read from a response's reader at a time. A piece with its chunk framing fits into a TLS record, and four of them

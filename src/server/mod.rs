@@ -41,6 +41,7 @@ mod stopping;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+mod timeout;
 mod timers;
 mod turn;
 mod workers;

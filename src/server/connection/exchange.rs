@@ -15,7 +15,9 @@ use super::link::{Caller, Link, Serves};
 use super::log_lines::{self, Record};
 use super::next::{sending, Next};
 use super::on_response;
-use super::pending::Pending;
+#[cfg(feature = "proxy")]
+use super::pending;
+use super::pending::{Answer, Part, Side, Waits};
 use super::request::{self, Circumstances, Decision, Instead, Route, Unread, NOT_LET_IN, READERS_BUSY};
 use super::response::{self, After, Written};
 use super::step::Turn;
@@ -189,10 +191,7 @@ fn call(
     let server = Serves { scheduler: buffers.scheduler, key, tls };
     let sender = Sender { peer, client, server: &server };
     let mut request = Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, sender);
-    request.set_params(Params {
-        route: call.route().map_or(OnRoute::None, OnRoute::Borrowed),
-        values,
-    });
+    request.set_params(Params { route: call.route().map_or(OnRoute::None, OnRoute::Borrowed), values });
     let began = buffers.look();
     buffers.enter_handler(Some(call.index()));
     let response = call.run(&mut request, |refusal| {
@@ -280,38 +279,50 @@ fn respond<S: Stream>(
 #[cold]
 #[inline(never)]
 fn begin_pending<S: Stream>(
-    link: &Link<S>,
+    link: &mut Link<S>,
     response: Box<dyn PendingResponse>,
     asked: &Asked<'_>,
     persistence: Persistence,
     record: Option<Box<Record>>,
     buffers: &mut Buffers<'_>,
 ) -> Next {
-    let Asked { head, fields, line } = asked;
-    let held = Held::new(Asked { head, fields, line: line.clone() });
-    Next::Pending(Pending::begin(response, held, persistence, record, link.key, buffers))
+    let part = response.server_part().and_then(|part| part.downcast_ref::<Part>());
+    #[cfg(feature = "proxy")]
+    let part = part.or(Some(&pending::PART));
+    match part {
+        Some(part) => {
+            let (pending, due) = (part.begin)(response, asked, persistence, record, link.key, buffers);
+            link.deadline = Deadline::own(due);
+            Next::Pending(pending)
+        }
+        None => Next::Close,
+    }
 }
 
 /// Answers a request if its response has come meanwhile.
+#[cold]
 #[inline(never)]
 pub(crate) fn answer_pending<S: Stream>(
     link: &mut Link<S>,
-    pending: &mut Pending,
+    pending: &mut dyn Waits,
     turn: &mut Turn<'_, '_>,
 ) -> io::Result<Next> {
     let Turn { since, buffers, .. } = turn;
-    if link.transport.has_hung_up() && (pending.ends_with_client || link.transport.is_broken()) {
-        return Ok(Next::Close);
-    }
-    let response = match pending.poll(link.peer, buffers) {
-        None => {
-            link.deadline = Deadline::own(pending.due);
+    let side = match link.transport.has_hung_up() {
+        false => Side::Open,
+        true if link.transport.is_broken() => Side::Broken,
+        true => Side::Closed,
+    };
+    let response = match pending.poll(link.peer, side, buffers) {
+        Answer::Now(response) => response,
+        Answer::Later(due) => {
+            link.deadline = Deadline::own(due);
             return Ok(Next::Wait);
         }
-        Some(response) => response,
+        Answer::Never => return Ok(Next::Close),
     };
-    let record = pending.record.take();
-    let next = respond(link, response, &pending.held.asked(), pending.persistence, record, buffers)?;
+    let (asked, persistence, record) = pending.request();
+    let next = respond(link, response, &asked, persistence, record, buffers)?;
     *since = buffers.millis();
     Ok(next)
 }
@@ -386,8 +397,8 @@ pub(crate) fn answer_collected<S: Stream>(
             let persistence = request::persistence(&asked.line, input.unread().len());
             let next = answer(link, &asked, Cow::Owned(body), route, persistence, buffers)?;
             *since = buffers.millis();
-            if let Some(left) = &mut buffers.work {
-                left.memory = Some(collecting.memory);
+            if let Some(work) = &mut buffers.work {
+                work.cover(collecting.memory);
             }
             Ok(next)
         }

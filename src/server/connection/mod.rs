@@ -14,7 +14,7 @@ pub(super) mod live;
 pub(super) mod log_lines;
 pub(super) mod next;
 pub(super) mod on_response;
-mod pending;
+pub(super) mod pending;
 mod request;
 pub(super) mod response;
 pub(super) mod stage;

@@ -2,7 +2,7 @@
 //! moves the connection to the stage that it names.
 
 use super::collecting::Collecting;
-use super::pending::Pending;
+use super::pending::Waits;
 use super::response::{After, Sending};
 #[cfg(feature = "upgrade")]
 use super::upgraded::{self, Upgraded};
@@ -16,7 +16,7 @@ pub(crate) enum Next {
     /// It collects the body of this one.
     Body(Box<Collecting>),
     /// It waits for the response.
-    Pending(Box<Pending>),
+    Pending(Box<dyn Waits>),
     Sending(Box<Sending>),
     /// It speaks another protocol.
     #[cfg(feature = "upgrade")]

@@ -5,51 +5,100 @@ use std::net::SocketAddr;
 
 use ::http::{Extensions, StatusCode};
 
-use super::asked::Held;
+use super::asked::{Asked, Held};
 use super::log_lines::{self, Record};
 use super::on_response;
 use crate::handler_call;
 use crate::http::into_response::IntoResponse;
-use crate::http::pending::{Begun, Call, Lent};
+use crate::http::pending::{Begun, Call, Lent, Work};
 use crate::http::response::{PendingResponse, Polled, Response};
 use crate::http::response_head::Persistence;
-use crate::server::buffers::{Buffers, WorkLeft};
+use crate::limits::body_memory::Share;
+use crate::server::buffers::{Buffers, LeftWork};
 use crate::server::clock::{whole_millis, Millis};
 use crate::wake_list::Waker;
 
-pub(crate) struct Pending {
+/// The server's part in responses that come later. Only what makes such a response knows it, so a program without any does not link
+/// it.
+pub(crate) struct Part {
+    /// Begins to wait for a response, until the returned time at first. Work for it is left in the buffers. `usize` is the
+    /// connection's key.
+    pub begin: Begin,
+}
+
+type Begin = fn(
+    Box<dyn PendingResponse>,
+    &Asked<'_>,
+    Persistence,
+    Option<Box<Record>>,
+    usize,
+    &mut Buffers<'_>,
+) -> (Box<dyn Waits>, Millis);
+
+pub(crate) static PART: Part = Part { begin };
+
+/// A request that waits for its response. Only [`Pending`] implements it.
+pub(crate) trait Waits: Send {
+    /// Asks for the response to this client.
+    fn poll(&mut self, peer: SocketAddr, side: Side, buffers: &mut Buffers<'_>) -> Answer;
+
+    /// The request, whose response is there.
+    fn request(&mut self) -> (Asked<'_>, Persistence, Option<Box<Record>>);
+}
+
+/// The client's side of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Open,
+    /// It sends nothing more.
+    Closed,
+    Broken,
+}
+
+pub(crate) enum Answer {
+    Now(Response),
+    /// It is asked for again at this time, or when it has woken the connection.
+    Later(Millis),
+    /// The client does not wait for it.
+    Never,
+}
+
+struct Pending {
     response: Box<dyn PendingResponse>,
-    pub held: Held,
-    pub persistence: Persistence,
-    pub record: Option<Box<Record>>,
+    held: Held,
+    persistence: Persistence,
+    record: Option<Box<Record>>,
     /// The program's values in the request, for its `on_response`.
     values: Extensions,
     /// When it is polled although it has not woken its connection.
-    pub due: Millis,
+    due: Millis,
     /// Whether it is waited for no longer when the client has closed its sending side.
-    pub ends_with_client: bool,
+    ends_with_client: bool,
 }
 
-impl Pending {
-    /// Begins to wait for a response. Work for it is left in the buffers. `key` is the connection's.
-    pub(crate) fn begin(
-        mut response: Box<dyn PendingResponse>,
-        held: Held,
-        persistence: Persistence,
-        record: Option<Box<Record>>,
-        key: usize,
-        buffers: &mut Buffers<'_>,
-    ) -> Box<Pending> {
-        let Begun { wait, work, ends_with_client } =
-            response.begin(Waker { list: buffers.scheduler.wake_list(), key });
-        buffers.work = work.map(|work| Box::new(WorkLeft { work, memory: None }));
-        let due = buffers.after(wait);
-        let values = std::mem::take(&mut buffers.values);
-        Box::new(Pending { response, held, persistence, record, values, due, ends_with_client })
-    }
+fn begin(
+    mut response: Box<dyn PendingResponse>,
+    asked: &Asked<'_>,
+    persistence: Persistence,
+    record: Option<Box<Record>>,
+    key: usize,
+    buffers: &mut Buffers<'_>,
+) -> (Box<dyn Waits>, Millis) {
+    let Begun { wait, work, ends_with_client } =
+        response.begin(Waker { list: buffers.scheduler.wake_list(), key });
+    buffers.work = work.map(|work| -> Box<dyn LeftWork> { Box::new(WorkOfHandler { work, memory: None }) });
+    let due = buffers.after(wait);
+    let values = std::mem::take(&mut buffers.values);
+    let Asked { head, fields, line } = asked;
+    let held = Held::new(Asked { head, fields, line: line.clone() });
+    (Box::new(Pending { response, held, persistence, record, values, due, ends_with_client }), due)
+}
 
-    /// Asks for the response to this client. `None` if it is still to come.
-    pub(crate) fn poll(&mut self, peer: SocketAddr, buffers: &mut Buffers<'_>) -> Option<Response> {
+impl Waits for Pending {
+    fn poll(&mut self, peer: SocketAddr, side: Side, buffers: &mut Buffers<'_>) -> Answer {
+        if side == Side::Broken || side == Side::Closed && self.ends_with_client {
+            return Answer::Never;
+        }
         let now = buffers.millis();
         let call = match self.due <= now {
             true => Call::Due,
@@ -62,20 +111,27 @@ impl Pending {
         match self.response.poll(call) {
             Polled::Wait(time) => {
                 self.due = self.due.min(now.saturating_add(whole_millis(time).max(1)));
-                None
+                Answer::Later(self.due)
             }
             Polled::Made(response, values) => {
                 self.pass_values(values, buffers);
-                Some(response)
+                Answer::Now(response)
             }
             Polled::Refused(refusal) => {
                 self.pass_values(Extensions::new(), buffers);
                 log_lines::refusal(peer, refusal, buffers);
-                Some(refusal.into_response())
+                Answer::Now(refusal.into_response())
             }
         }
     }
 
+    fn request(&mut self) -> (Asked<'_>, Persistence, Option<Box<Record>>) {
+        let record = self.record.take();
+        (self.held.asked(), self.persistence, record)
+    }
+}
+
+impl Pending {
     /// Keeps the program's values for its `on_response`: these, or those that the request has left.
     fn pass_values(&mut self, values: Extensions, buffers: &mut Buffers<'_>) {
         let values = if values.is_empty() { std::mem::take(&mut self.values) } else { values };
@@ -94,26 +150,35 @@ impl Drop for Pending {
     }
 }
 
-/// Does the work that a turn has left. Its connection is parked, or closed already.
-#[cold]
-#[inline(never)]
-pub(crate) fn do_work(buffers: &mut Buffers<'_>) {
-    let Some(left) = buffers.work.take() else { return };
-    let WorkLeft { work, memory } = *left;
-    let handler = Some(work.handler);
-    let began = buffers.look();
-    buffers.enter_handler(handler);
-    let service = buffers.scheduler.service();
-    let fault = &mut |what, line| buffers.context.log_fault(what, buffers.now(), format_args!("{line}"));
-    // The work reports what went wrong in the handler.
-    let _: Option<()> = handler_call::run("a panic in a handler", || (work.run)(Lent { service, fault }));
-    let took = buffers.look().saturating_sub(began);
-    buffers.leave_handler(handler, took);
-    drop(memory);
+/// A handler's work for a response that comes later.
+struct WorkOfHandler {
+    work: Work,
+    memory: Option<Share>,
+}
+
+impl LeftWork for WorkOfHandler {
+    fn cover(&mut self, memory: Share) {
+        self.memory = Some(memory);
+    }
+
+    fn run(self: Box<Self>, buffers: &mut Buffers<'_>) {
+        let WorkOfHandler { work, memory } = *self;
+        let handler = Some(work.handler);
+        let began = buffers.look();
+        buffers.enter_handler(handler);
+        let service = buffers.scheduler.service();
+        let fault = &mut |what, line| buffers.context.log_fault(what, buffers.now(), format_args!("{line}"));
+        // The work reports what went wrong in the handler.
+        let _: Option<()> = handler_call::run("a panic in a handler", || (work.run)(Lent { service, fault }));
+        let took = buffers.look().saturating_sub(began);
+        buffers.leave_handler(handler, took);
+        drop(memory);
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::any::Any;
     use std::cell::RefCell;
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
@@ -124,6 +189,10 @@ mod tests {
     use crate::http::request::Request;
     use crate::server::turn::Idle;
     use crate::Router;
+
+    fn do_work(buffers: &mut Buffers<'_>) {
+        buffers.work.take().unwrap().run(buffers);
+    }
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -155,6 +224,10 @@ mod tests {
     struct Scripted(Later);
 
     impl PendingResponse for Scripted {
+        fn server_part(&self) -> Option<&'static (dyn Any + Send + Sync)> {
+            Some(&PART)
+        }
+
         fn begin(&mut self, _: Waker) -> Begun {
             Begun { wait: SECOND, work: None, ends_with_client: false }
         }

@@ -18,7 +18,6 @@ use super::lingering::{Lingered, Lingering};
 use super::link::Link;
 use super::log_lines;
 use super::next::Next;
-use super::pending;
 use super::request;
 use super::response::{After, Sending, Sent};
 use super::stage::{InAStop, Stage};
@@ -204,7 +203,7 @@ impl<S: Stream> Connection<S> {
             Stage::Body(_) => self.collect_body(turn),
             Stage::Unwanted(_) => self.read_past_body(turn),
             Stage::Pending(pending) => {
-                let next = exchange::answer_pending(&mut self.link, pending, turn)?;
+                let next = exchange::answer_pending(&mut self.link, &mut **pending, turn)?;
                 self.go_to(next, turn.buffers)
             }
             Stage::Sending(_) => self.send(turn),
@@ -315,7 +314,6 @@ impl<S: Stream> Connection<S> {
                 self.stage = Stage::Body(collecting);
             }
             Next::Pending(pending) => {
-                self.link.deadline = Deadline::own(pending.due);
                 self.stage = Stage::Pending(pending);
                 return self.wait(buffers);
             }
@@ -412,7 +410,10 @@ impl<S: Stream> Connection<S> {
                 return self.go_to(next, buffers);
             }
             // The clock has gone on since it was polled.
-            Stage::Pending(pending) => return self.go_to(Next::Pending(pending), buffers),
+            Stage::Pending(pending) => {
+                self.stage = Stage::Pending(pending);
+                return Ok(Continue(()));
+            }
             Stage::Head(_) | Stage::Unwanted(_) => self.link.say_goodbye(),
             #[cfg(feature = "upgrade")]
             Stage::Upgraded(_) => {}
@@ -452,7 +453,9 @@ impl<S: Stream> TakeTurn for Box<Connection<S>> {
     }
 
     fn do_left_work((_, buffers): &mut (Input, Buffers<'_>)) {
-        pending::do_work(buffers);
+        if let Some(work) = buffers.work.take() {
+            work.run(buffers);
+        }
     }
 
     /// A panic in the turn ends this connection and nothing else.
