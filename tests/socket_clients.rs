@@ -188,7 +188,7 @@ fn curl_publishes_an_event_and_reads_those_of_a_name() {
     let mut reads = reads.args(["-D", "/dev/stderr", &live.url("/api/events?name=a")]);
     reads = reads.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut reads = Ends(reads.spawn().unwrap());
-    // Subscribed is who has the response's head.
+    // A client is subscribed once it has the response's head.
     let mut head = BufReader::new(reads.0.stderr.take().unwrap()).lines();
     assert_eq!(head.next().unwrap().unwrap(), "HTTP/1.1 200 OK");
     assert!(head.any(|line| line.unwrap().is_empty()));

@@ -514,10 +514,10 @@ fn a_stream_of_another_protocol_has_time_limits() {
     let router = Router::new().get("/lines", move |_: &mut Request| {
         let tell: Sender<_> = tell.lock().unwrap().clone();
         Response::upgrade("lines", move |stream| {
-            stream.set_read_timeout(Some(Duration::from_millis(50)));
             let mut byte = [0; 5];
             stream.read_exact(&mut byte).unwrap();
             stream.write_all(&byte).unwrap();
+            stream.set_read_timeout(Some(Duration::from_millis(50)));
             tell.send(stream.read(&mut byte).unwrap_err().kind()).unwrap();
             stream.set_write_timeout(Some(Duration::from_millis(50)));
             let late = loop {
