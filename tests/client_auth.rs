@@ -151,6 +151,25 @@ impl Connection {
     }
 }
 
+#[cfg(feature = "websocket")]
+impl Connection {
+    fn take_until(&mut self, end: &[u8]) {
+        let mut taken = Vec::new();
+        while !taken.ends_with(end) {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte).unwrap();
+            taken.extend(byte);
+        }
+    }
+
+    /// What comes before the connection's end, clean or not.
+    fn rest(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let _ = self.stream.read_to_end(&mut rest);
+        rest
+    }
+}
+
 /// One request on a connection of its own must be refused in the handshake, by this alert and with these words in the log.
 #[track_caller]
 fn assert_refused(serving: &Serving, config: &Arc<ClientConfig>, alert: AlertDescription, words: &str) {
@@ -276,6 +295,56 @@ fn who_is_revoked_comes_in_neither_by_a_ticket_nor_by_an_open_connection() {
         assert_eq!(again.get(), Ok((200, names_of("good", &good))));
         assert_eq!(again.kind(), HandshakeKind::Full, "{version:?}");
     }
+}
+
+#[cfg(feature = "websocket")]
+#[test]
+fn who_is_revoked_keeps_neither_a_websocket_nor_a_feed() {
+    use lockgate::{Event, Feed, Socket};
+
+    let clients = Authority::new();
+    let (bad, good) = (clients.client("bad"), clients.client("good"));
+    let crl = clients.crl("crl", &[], DAY);
+    let feed = Feed::new();
+    let router = Router::new()
+        .get("/feed", feed.handler())
+        .websocket("/socket", |_| Ok(Socket::on_message(|socket, message| socket.send(message))));
+    let builder = Server::builder(router).identity(identity());
+    let serving = serve_as(builder.client_auth(ClientAuth::required(&clients.ca).crl(&crl)));
+    let open = |pair: &Pair, path: &str, fields: &str| {
+        let mut connection = Connection::new(&serving, &config(&TLS13, Some(pair)));
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        connection.stream.write_all(request.as_bytes()).unwrap();
+        connection.take_until(b"\r\n\r\n");
+        connection
+    };
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let [mut bad_socket, mut good_socket] = [&bad, &good].map(|pair| open(pair, "/socket", upgrade));
+    let [mut bad_feed, mut good_feed] = [&bad, &good].map(|pair| open(pair, "/feed", ""));
+    // "a", with a mask of zeros.
+    let (message, answer) = (b"\x81\x81\0\0\0\0a", b"\x81\x01a");
+    for socket in [&mut bad_socket, &mut good_socket] {
+        socket.stream.write_all(message).unwrap();
+        socket.take_until(answer);
+    }
+    feed.send(Event::new("before"));
+    for feed in [&mut bad_feed, &mut good_feed] {
+        feed.take_until(b"data: before\n");
+        feed.take_until(b"\n\n\r\n");
+    }
+
+    clients.crl("crl", &[&bad], DAY);
+    serving.handle.reload().unwrap();
+    bad_socket.stream.write_all(message).unwrap();
+    assert_eq!(bad_socket.rest(), b"");
+    assert_eq!(bad_socket.refusal(), "its certificate is revoked");
+    feed.send(Event::new("after"));
+    assert_eq!(bad_feed.rest(), b"");
+    assert_eq!(bad_feed.refusal(), "its certificate is revoked");
+    good_feed.take_until(b"data: after\n");
+    good_socket.stream.write_all(message).unwrap();
+    good_socket.take_until(answer);
 }
 
 /// On a slow machine what lives so many seconds may be over before it is shown; then it has to live longer.

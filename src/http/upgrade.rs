@@ -7,20 +7,21 @@ use std::sync::Arc;
 use super::request_head::{BodyLength, Line, Version};
 use super::span::Field;
 use crate::limits::body_memory::Budget;
+use crate::limits::Limits;
 use crate::wake_list::Waker;
 
 /// A protocol on a connection that has switched to it.
 pub(crate) trait Upgrade: Send {
     /// Called once, before the first [`go_on`](Upgrade::go_on). The waker tells the server to call it again. What it keeps for
     /// longer than a call is counted in `memory`.
-    fn begin(&mut self, waker: Waker, memory: &Arc<Budget>);
+    fn begin(&mut self, waker: Waker, memory: &Arc<Budget>, limits: &Limits);
 
     /// Takes received bytes, and appends bytes to send, at most [`Call::room`]. Never waits, except in the program's code.
     fn go_on(&mut self, input: &[u8], out: &mut Vec<u8>, call: Call) -> Did;
 }
 
 /// Under which circumstances a protocol is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Call {
     /// The time since the server's start, in milliseconds.
     pub now: u64,
@@ -32,6 +33,12 @@ pub(crate) struct Call {
     pub is_stopping: bool,
     /// Whether code of the program may be called that can block.
     pub may_block: bool,
+    /// Whether it is not called any more: too many wait for it, or for too long.
+    pub is_overloaded: bool,
+    /// Whether the time of its last [`Then::Wait`] has come, and the client has sent nothing that is not in the input.
+    pub is_due: bool,
+    /// Whether the client has taken bytes since the last call that it had not taken for a while.
+    pub has_taken: bool,
 }
 
 /// What a protocol did.
@@ -48,7 +55,7 @@ pub(crate) enum Then {
     /// There is more to do now, once others have had their turn.
     More,
     /// Nothing, until bytes come, there is room for bytes, the protocol wakes its connection, or this time comes, in
-    /// milliseconds since the server's start.
+    /// milliseconds since the server's start. If it has come already, what the client has sent is read first.
     Wait(u64),
     /// Code of the program that may block is to be called.
     #[cfg_attr(not(feature = "websocket"), allow(dead_code))]

@@ -19,6 +19,7 @@ use crate::http::response::{Payload, Response};
 use crate::http::upgrade::{Call, Did, Then, Upgrade};
 use crate::http::Refusal;
 use crate::limits::body_memory::Budget;
+use crate::limits::Limits;
 use crate::wake_list::Waker;
 
 /// How many bytes wait for the thread, and how many for the client.
@@ -104,10 +105,11 @@ impl Response {
     /// HTTP/1.0 or with a body 400. At most 32 such threads run at a time in a program; beyond that the answer is 503
     /// ([`Upgrades`] has another bound). A name that HTTP does not allow gives a 500 and a line in the log.
     ///
-    /// A client that takes nothing for [`Limits::write_timeout`](crate::Limits::write_timeout) is cut. A silent one is not: set a
-    /// [read timeout](UpgradedStream::set_read_timeout). When the server stops, the stream is at its end for reading, and can still
-    /// be written until [`Limits::drain_timeout`](crate::Limits::drain_timeout). A panic in the function cuts the connection, and
-    /// the log has a line.
+    /// A client that takes nothing for [`Limits::write_timeout`](crate::Limits::write_timeout) is cut, and so is one that takes less
+    /// than [`Limits::write_min_rate`](crate::Limits::write_min_rate). A read of a silent one fails after
+    /// [`Limits::idle_timeout`](crate::Limits::idle_timeout), or after the [read timeout](UpgradedStream::set_read_timeout) of the
+    /// stream. When the server stops, the stream is at its end for reading, and can still be written until
+    /// [`Limits::drain_timeout`](crate::Limits::drain_timeout). A panic in the function cuts the connection, and the log has a line.
     pub fn upgrade(protocol: &str, serve: impl FnOnce(&mut UpgradedStream) + Send + 'static) -> Response {
         answer(protocol, Place::take(Owner::Default), Box::new(serve))
     }
@@ -229,7 +231,8 @@ pub struct UpgradedStream {
 }
 
 impl UpgradedStream {
-    /// After this time without a byte, a read fails with [`TimedOut`](ErrorKind::TimedOut). Defaults to none.
+    /// After this time without a byte, a read fails with [`TimedOut`](ErrorKind::TimedOut). `None` waits without end, so a client
+    /// that is gone without a sign then keeps its thread. Defaults to [`Limits::idle_timeout`](crate::Limits::idle_timeout).
     pub fn set_read_timeout(&mut self, time: Option<Duration>) {
         self.read_timeout = time;
     }
@@ -258,7 +261,7 @@ impl fmt::Debug for UpgradedStream {
 /// Returns what has come, and waits for something. 0 is the end: the client sends nothing more, or the server stops.
 impl Read for UpgradedStream {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let until = self.read_timeout.map(|time| Instant::now() + time);
+        let until = after(self.read_timeout);
         let mut state = self.pipe.lock();
         loop {
             if !state.received.is_empty() || out.is_empty() {
@@ -284,7 +287,7 @@ impl Read for UpgradedStream {
 /// Waits for room. What is written is sent at once, so `flush` does nothing.
 impl Write for UpgradedStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let until = self.write_timeout.map(|time| Instant::now() + time);
+        let until = after(self.write_timeout);
         let mut state = self.pipe.lock();
         loop {
             if state.is_gone {
@@ -305,6 +308,11 @@ impl Write for UpgradedStream {
     }
 }
 
+/// `None` for a time that never comes.
+fn after(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.and_then(|time| Instant::now().checked_add(time))
+}
+
 /// The connection's side.
 struct Tunnel {
     pipe: Arc<Pipe>,
@@ -312,13 +320,13 @@ struct Tunnel {
 }
 
 impl Upgrade for Tunnel {
-    fn begin(&mut self, waker: Waker, _: &Arc<Budget>) {
+    fn begin(&mut self, waker: Waker, _: &Arc<Budget>, limits: &Limits) {
         self.pipe.lock().waker = Some(waker);
         let Some((place, serve)) = self.begins.take() else { return };
-        let pipe = self.pipe.clone();
+        let (pipe, read_timeout) = (self.pipe.clone(), Some(limits.idle_timeout));
         let run = move || {
             let _place = place;
-            let mut stream = UpgradedStream { pipe: pipe.clone(), read_timeout: None, write_timeout: None };
+            let mut stream = UpgradedStream { pipe: pipe.clone(), read_timeout, write_timeout: None };
             // The faults tell what went wrong.
             let _: Option<()> = handler_call::run("a panic in an upgraded connection", || serve(&mut stream));
             let mut state = pipe.lock();
@@ -366,5 +374,43 @@ impl Drop for Tunnel {
         state.waker = None;
         drop(state);
         self.pipe.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::wake_list::WakeList;
+
+    #[test]
+    fn a_read_of_a_silent_client_fails_after_the_idle_timeout_and_without_end_only_on_request() {
+        let poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        let list = Arc::new(WakeList::new(waker, poll.registry().try_clone().unwrap()));
+        let limits = Limits { idle_timeout: Duration::from_millis(1), ..Limits::default() };
+        let (tell, told) = channel();
+        let mut response = Upgrades::new(1).response("silence", move |stream| {
+            assert_eq!(stream.read_timeout, Some(Duration::from_millis(1)));
+            let silent = stream.read(&mut [0]).map_err(|error| error.kind());
+            stream.set_read_timeout(Some(Duration::MAX));
+            stream.set_write_timeout(Some(Duration::MAX));
+            let written = stream.write(b"ready").map_err(|error| error.kind());
+            let read = stream.read(&mut [0]).map_err(|error| error.kind());
+            tell.send((silent, written, read)).unwrap();
+        });
+        let Payload::Upgrade(tunnel) = &mut response.body else { panic!("no upgrade") };
+        tunnel.begin(Waker { list, key: 0 }, &Arc::new(Budget::new(0)), &limits);
+        let mut call = Call { room: 100, ..Call::default() };
+        let mut out = Vec::new();
+        while out.is_empty() {
+            tunnel.go_on(b"", &mut out, call);
+            thread::yield_now();
+        }
+        call.is_last = true;
+        tunnel.go_on(b"x", &mut out, call);
+        let timed_out = Err(ErrorKind::TimedOut);
+        assert_eq!((told.recv().unwrap(), &out[..]), ((timed_out, Ok(5), Ok(1)), &b"ready"[..]));
     }
 }

@@ -8,6 +8,7 @@ use super::connection::{Connection, Read};
 use super::shared::InUse;
 use crate::http::upgrade::{Call, Did, Then, Upgrade};
 use crate::limits::body_memory::Budget;
+use crate::limits::Limits;
 use crate::wake_list::{SideInterest, Waker};
 
 /// The most that is read of the backend at a time, in bytes.
@@ -67,7 +68,7 @@ impl Tunnel {
 }
 
 impl Upgrade for Tunnel {
-    fn begin(&mut self, waker: Waker, _: &Arc<Budget>) {
+    fn begin(&mut self, waker: Waker, _: &Arc<Budget>, _: &Limits) {
         self.waker = Some(waker);
     }
 

@@ -16,9 +16,11 @@ use crate::limits::body_memory::Share;
 const HEADER_BYTES: usize = 14;
 /// The most bytes of a control frame's payload (RFC 6455 §5.5).
 pub(super) const CONTROL_BYTES: usize = 125;
+/// The bit of a control frame's opcode (RFC 6455 §5.2).
+const CONTROL: u8 = 8;
 /// How much is read into tungstenite's buffer at a time.
 const PIECE_BYTES: usize = 4 * 1024;
-/// What a message may take of the memory that each connection has anyway, in bytes.
+/// What a message that comes may take of the memory that each connection has anyway, in bytes.
 const FREE_BYTES: usize = 16 * 1024;
 
 /// Codes of RFC 6455 §7.4.1.
@@ -27,7 +29,7 @@ const PROTOCOL: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
 const TOO_LARGE: u16 = 1009;
 pub(super) const FAULT: u16 = 1011;
-const BUSY: u16 = 1013;
+pub(super) const BUSY: u16 = 1013;
 /// No code was given. Never sent.
 const NO_CODE: u16 = 1005;
 
@@ -39,8 +41,10 @@ pub(super) struct Reader {
     header_bytes: usize,
     /// How much of the frame's payload is still to come.
     left: u64,
-    /// The bytes of the unfinished message so far.
+    /// The bytes of the unfinished message so far, as its headers announce them.
     unfinished: Option<u64>,
+    /// How many of them have come.
+    received: u64,
     context: Option<Box<WebSocketContext>>,
     memory: Option<Share>,
 }
@@ -68,6 +72,7 @@ impl Reader {
             header_bytes: 0,
             left: 0,
             unfinished: None,
+            received: 0,
             context: None,
             memory: None,
         }
@@ -99,11 +104,17 @@ impl Reader {
                 let piece = &rest[..rest.len().min(usize::try_from(self.left).unwrap_or(usize::MAX))];
                 taken += piece.len();
                 self.left -= piece.len() as u64;
+                if self.header[0] & CONTROL == 0 {
+                    self.received += piece.len() as u64;
+                }
                 self.pass(piece, answers)
             };
             if let (Event::Message(message), Some(memory)) = (&event, &mut self.memory) {
                 // What it was made of is not needed any more.
                 memory.shrink(message.as_bytes().len().saturating_sub(FREE_BYTES));
+            }
+            if matches!(event, Event::Message(_)) {
+                self.received = 0;
             }
             if event != Event::Nothing {
                 return (taken, event);
@@ -197,9 +208,15 @@ impl Reader {
         event
     }
 
+    /// How many bytes of an unfinished message or frame have come, without headers and control frames.
+    pub(super) fn unfinished(&self) -> Option<u64> {
+        let is_between = self.left == 0 && self.header_bytes == 0 && self.unfinished.is_none();
+        (!is_between).then_some(self.received)
+    }
+
     /// Gives back what is not needed until more comes.
     pub(super) fn rest(&mut self) {
-        if self.left == 0 && self.header_bytes == 0 && self.unfinished.is_none() {
+        if self.unfinished().is_none() {
             self.context = None;
             if let Some(memory) = &mut self.memory {
                 memory.shrink(0);

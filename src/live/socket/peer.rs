@@ -8,6 +8,7 @@ use super::session::Session;
 use super::socket::{Socket, SocketBuilder};
 use crate::http::upgrade::{Call, Did, Then, Upgrade};
 use crate::limits::body_memory::Budget;
+use crate::limits::Limits;
 use crate::wake_list::{WakeList, Waker};
 
 pub(super) const TEXT: u8 = 1;
@@ -69,7 +70,7 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn of(builder: SocketBuilder) -> Peer {
-        let call = Call { now: 0, room: 16_000, is_last: false, is_stopping: false, may_block: true };
+        let call = Call { room: 16_000, may_block: true, ..Call::default() };
         let session = Some(Session::new(builder, None));
         let then = Then::More;
         Peer { session, call, unread: Vec::new(), out: Vec::new(), ended: Ended::Not, then }
@@ -89,13 +90,18 @@ impl Peer {
             assert!(taken <= self.unread.len() && self.out.len() - before <= self.call.room);
             self.unread.drain(..taken);
             self.then = then;
+            let was_due = std::mem::take(&mut self.call.is_due);
+            self.call.has_taken = false;
             match then {
                 Then::More => continue,
+                Then::Wait(until) if until <= self.call.now && !was_due => self.call.is_due = true,
                 Then::Wait(_) | Then::Worker => return,
                 Then::End => self.ended = Ended::Whole,
                 Then::Cut(why) => self.ended = Ended::Cut(why),
             }
-            self.session = None;
+            if !self.call.is_due {
+                self.session = None;
+            }
         }
     }
 
@@ -111,7 +117,7 @@ impl Peer {
     /// Counts what it keeps in this memory, and begins.
     pub(super) fn count_in(&mut self, budget: &Arc<Budget>) {
         if let Some(session) = &mut self.session {
-            session.begin(Waker { list: list(), key: 0 }, budget);
+            session.begin(Waker { list: list(), key: 0 }, budget, &Limits::default());
         }
     }
 

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use super::frames::{self, Event, Reader, AWAY, FAULT};
+use super::frames::{self, Event, Reader, AWAY, BUSY, FAULT};
 use super::message::{Closed, Message};
 use super::outbox::Outbox;
 use super::socket::{OnClose, OnMessage, OnOpen, Shared, Socket, SocketBuilder};
 use crate::handler_call;
 use crate::http::upgrade::{Call, Did, Then, Upgrade};
 use crate::limits::body_memory::Budget;
+use crate::limits::Limits;
 use crate::wake_list::Waker;
 
 /// How long a client has to answer a close, in milliseconds.
@@ -18,10 +19,14 @@ const CLOSE_WAIT: u64 = 5_000;
 const STOP_WAIT: u64 = 1_000;
 /// So many bytes of answers to control frames may wait before nothing more is read.
 const MOST_ANSWERS: usize = 1_024;
+/// So many bytes are still read after a time that ends the connection: what the client had sent before.
+const MOST_LATE: usize = 256 * 1024;
 
 const TOO_SLOW: &str =
     "a client does not take the messages of its WebSocket fast enough (SocketBuilder::backlog)";
 const NO_ANSWER: &str = "a client has not answered a ping on its WebSocket";
+const TOO_LATE: &str =
+    "a client has begun a message on its WebSocket and not sent it in time (Limits::body_timeout)";
 
 pub(super) struct Session {
     socket: Socket,
@@ -35,6 +40,7 @@ pub(super) struct Session {
     control: Vec<u8>,
     /// A message that waits for a worker.
     message: Option<Message>,
+    pace: MessagePace,
     phase: Phase,
     /// What `on_close` is told.
     closed: Closed,
@@ -43,6 +49,46 @@ pub(super) struct Session {
     is_pinged: bool,
     /// When the connection ends, whatever is missing.
     until: u64,
+    /// How many bytes were read after that, or after the time for a message.
+    late: usize,
+}
+
+/// Until when a message that has begun must be whole. All in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct MessagePace {
+    timeout: u64,
+    /// Bytes a second that prolong it.
+    min_rate: u64,
+    since: Option<u64>,
+    /// Since when nothing is read, because the client does not take what was sent.
+    paused: Option<u64>,
+}
+
+impl MessagePace {
+    fn new(limits: &Limits) -> MessagePace {
+        let timeout = limits.body_timeout.as_millis().try_into().unwrap_or(u64::MAX);
+        MessagePace { timeout, min_rate: limits.body_min_rate.max(1), since: None, paused: None }
+    }
+
+    /// Notes whether something can be read now. Time in which nothing is read does not count.
+    fn reads(&mut self, may_read: bool, now: u64) {
+        if !may_read {
+            self.paused.get_or_insert(now);
+        } else if let Some(paused) = self.paused.take() {
+            let pause = now.saturating_sub(paused);
+            self.since = self.since.map(|since| since.saturating_add(pause));
+        }
+    }
+
+    /// When the message has to be whole of which this many bytes have come.
+    fn deadline(&self, received: u64) -> u64 {
+        match (self.since, self.paused) {
+            (Some(since), None) => since
+                .saturating_add(self.timeout)
+                .saturating_add(received.saturating_mul(1_000) / self.min_rate),
+            _ => u64::MAX,
+        }
+    }
 }
 
 /// How far a WebSocket is.
@@ -69,11 +115,13 @@ impl Session {
             reader: Reader::new(settings.message_bytes, settings.frame_bytes),
             control: Vec::new(),
             message: None,
+            pace: MessagePace::new(&Limits::default()),
             phase: Phase::New,
             closed: Closed::new(Closed::ABNORMAL, ""),
             ping_at: 0,
             is_pinged: false,
             until: u64::MAX,
+            late: 0,
         }
     }
 
@@ -105,7 +153,7 @@ impl Session {
 
     fn open(&mut self, now: u64) {
         self.phase = Phase::Open;
-        self.ping_at = now.saturating_add(self.ping_every);
+        self.note_life(now);
         if let Some(hook) = self.on_open.take() {
             self.run(|session| hook(&session.socket));
         }
@@ -124,10 +172,17 @@ impl Session {
             self.outbox().close(Closed::new(AWAY, "the server stops"));
             self.until = call.now.saturating_add(STOP_WAIT);
         }
+        // What the client has sent in time is read first, but not without end.
+        if !call.is_due && self.late <= MOST_LATE {
+            return None;
+        }
         if self.until <= call.now {
             return Some(Then::End);
         }
-        if self.ping_at <= call.now && self.phase == Phase::Open {
+        if self.message_by() <= call.now {
+            return Some(Then::Cut(TOO_LATE));
+        }
+        if self.ping_at <= call.now && self.phase == Phase::Open && call.room > 0 {
             if self.is_pinged {
                 return Some(Then::Cut(NO_ANSWER));
             }
@@ -136,6 +191,17 @@ impl Session {
             self.ping_at = call.now.saturating_add(self.ping_every);
         }
         None
+    }
+
+    /// When the message that has begun has to be whole.
+    fn message_by(&self) -> u64 {
+        self.reader.unfinished().map_or(u64::MAX, |received| self.pace.deadline(received))
+    }
+
+    /// The client is there. It gets the next ping after a while.
+    fn note_life(&mut self, now: u64) {
+        self.is_pinged = false;
+        self.ping_at = now.saturating_add(self.ping_every);
     }
 
     /// Moves what is to be sent to `out`, as far as there is room.
@@ -168,18 +234,21 @@ impl Session {
         if self.control.len() > MOST_ANSWERS {
             return Did { taken: 0, then: Then::More };
         }
+        let is_late = self.until.min(self.message_by()) <= call.now;
         // After its own close the server answers nothing.
         let mut unsent = Vec::new();
         let is_closing = self.phase == Phase::Closing;
         let answers = if is_closing { &mut unsent } else { &mut self.control };
         let (taken, event) = self.reader.read(input, answers);
         if taken > 0 {
-            self.is_pinged = false;
-            self.ping_at = call.now.saturating_add(self.ping_every);
+            self.note_life(call.now);
+            self.late = if is_late { self.late + taken } else { 0 };
+            self.pace.since = self.reader.unfinished().and(self.pace.since.or(Some(call.now)));
         }
         match event {
             Event::Nothing => return Did { taken, then: self.rest(taken == input.len(), call) },
             Event::Message(_) if is_closing => {}
+            Event::Message(_) if call.is_overloaded => self.fail(Closed::new(BUSY, "busy")),
             Event::Message(message) if call.may_block => self.handle(message),
             Event::Message(message) => {
                 self.message = Some(message);
@@ -204,18 +273,26 @@ impl Session {
         {
             return Then::More;
         }
-        Then::Wait(self.until.min(if self.phase == Phase::Open { self.ping_at } else { u64::MAX }))
+        // A ping that cannot be sent is not waited for.
+        let pings = self.phase == Phase::Open && call.room > 0;
+        Then::Wait(self.until.min(self.message_by()).min(if pings { self.ping_at } else { u64::MAX }))
     }
 
     fn act(&mut self, input: &[u8], out: &mut Vec<u8>, call: Call) -> Did {
         let did = |then| Did { taken: 0, then };
+        self.pace.reads(call.room > 0, call.now);
+        if call.has_taken {
+            self.note_life(call.now);
+        }
         if self.phase == Phase::New || self.message.is_some() {
-            if !call.may_block {
-                return did(Then::Worker);
-            }
-            match self.message.take() {
-                Some(message) => self.handle(message),
-                None => self.open(call.now),
+            match (self.message.take(), call.may_block) {
+                _ if call.is_overloaded => self.fail(Closed::new(BUSY, "busy")),
+                (Some(message), true) => self.handle(message),
+                (None, true) => self.open(call.now),
+                (message, false) => {
+                    self.message = message;
+                    return did(Then::Worker);
+                }
             }
         }
         if let Some(then) = self.keep_time(call) {
@@ -244,7 +321,8 @@ impl Session {
 }
 
 impl Upgrade for Session {
-    fn begin(&mut self, waker: Waker, memory: &Arc<Budget>) {
+    fn begin(&mut self, waker: Waker, memory: &Arc<Budget>, limits: &Limits) {
+        self.pace = MessagePace::new(limits);
         self.reader.count_in(memory.share());
         self.outbox().begin(waker, memory.share());
     }
@@ -426,14 +504,138 @@ mod tests {
         assert_eq!(peer.then, Then::Wait(millis(89)));
         // Whatever it sends shows that it is there.
         peer.call.now = millis(80);
-        peer.send(&text("a")[..3]);
+        let pong = frame(FIN | PONG, b"");
+        peer.send(&pong[..3]);
         assert_eq!(peer.then, Then::Wait(millis(110)));
+        peer.send(&pong[3..]);
         for now in [110, 140] {
             peer.call.now = millis(now);
             peer.settle();
         }
         assert_eq!((peer.ended, peer.take_frames().len()), (Ended::Cut(NO_ANSWER), 1));
         assert_eq!(told.code(), Some(1006));
+    }
+
+    #[test]
+    fn a_client_that_cannot_be_read_is_not_asked_for_a_sign_of_life() {
+        let (mut peer, ..) = echo(|builder| builder.ping_every(Duration::from_secs(30)));
+        peer.call.room = 0;
+        for now in [10, 30, 60, 90] {
+            peer.call.now = millis(now);
+            peer.settle();
+            assert_eq!((peer.ended, peer.then), (Ended::Not, Then::Wait(u64::MAX)));
+        }
+        (peer.call.room, peer.call.has_taken, peer.call.now) = (16_000, true, millis(91));
+        peer.settle();
+        assert_eq!(
+            (peer.take_frames(), peer.then),
+            (vec![], Then::Wait(millis(121))),
+            "it has taken something"
+        );
+        // One that only takes, and whose pong stands behind what it has to take.
+        for now in [121, 151, 181, 211] {
+            peer.call.now = millis(now);
+            peer.settle();
+            (peer.call.has_taken, peer.call.now) = (true, millis(now + 1));
+            peer.settle();
+            peer.call.now = millis(now + 29);
+        }
+        assert_eq!((peer.ended, peer.take_frames().len()), (Ended::Not, 1));
+    }
+
+    #[test]
+    fn what_the_client_has_sent_in_time_is_read_before_it_is_too_late() {
+        let (mut peer, _, told) = echo(|builder| builder);
+        peer.call.now = millis(30);
+        peer.settle();
+        // The process stood still.
+        peer.call.now = millis(500);
+        peer.send(&frame(FIN | PONG, b""));
+        assert_eq!((peer.ended, peer.then), (Ended::Not, Then::Wait(millis(530))));
+        peer.call.is_stopping = true;
+        peer.settle();
+        peer.call.now = millis(600);
+        peer.send(&frame(FIN | CLOSE, &closing(1001, "")));
+        assert_eq!((peer.ended, told.code()), (Ended::Whole, Some(1001)));
+        // But not without end.
+        let (mut peer, socket, told) = echo(|builder| builder);
+        socket.close(1000, "");
+        peer.settle();
+        peer.call.now = millis(60);
+        peer.send(&[&frame(FIN | BINARY, &vec![0; MOST_LATE])[..], &frame(FIN | CLOSE, b"")].concat());
+        assert_eq!((peer.ended, told.code()), (Ended::Whole, Some(1006)));
+    }
+
+    #[test]
+    fn a_message_that_has_begun_has_to_come_in_time_like_a_body() {
+        // The defaults: 30 s, and 1 s more for each KiB.
+        let limits = Limits::default();
+        assert_eq!((limits.body_timeout.as_secs(), limits.body_min_rate), (30, 1_024));
+        let drips = |first: &[u8], drip: &dyn Fn() -> Vec<u8>| {
+            let (mut peer, ..) = echo(|builder| builder);
+            peer.send(first);
+            for second in 1..=600 {
+                peer.call.now = millis(second);
+                peer.send(&drip());
+                peer.settle();
+                if peer.ended != Ended::Not {
+                    return Some((second, peer.ended));
+                }
+            }
+            None
+        };
+        let cut = |second| Some((second, Ended::Cut(TOO_LATE)));
+        assert_eq!(drips(&header(FIN | BINARY, 1_000_000), &|| vec![1]), cut(31));
+        assert_eq!(drips(&header(FIN | BINARY, 1_000_000), &|| vec![1; 512]), cut(60));
+        assert_eq!(drips(&header(FIN | BINARY, 1_000_000), &|| vec![1; 1_100]), None);
+        // Control frames and empty fragments are not bytes of it.
+        assert_eq!(drips(&frame(TEXT, &[b'a'; 1_024]), &|| frame(FIN | PING, &[1; 125])), cut(31));
+        assert_eq!(drips(&frame(TEXT, b"a"), &|| frame(0, b"")), cut(30));
+        assert_eq!(drips(&[FIN | PING], &Vec::new), cut(30), "a part of a header");
+        // Each message has its own time.
+        assert_eq!(drips(&text("a"), &|| text("a")), None);
+    }
+
+    #[test]
+    fn time_in_which_nothing_is_read_does_not_count_for_a_message() {
+        let (mut peer, ..) = echo(|builder| builder);
+        peer.send(&frame(TEXT, b"a"));
+        peer.call.now = millis(20);
+        peer.call.room = 0;
+        peer.settle();
+        peer.call.now = millis(500);
+        peer.settle();
+        assert_eq!((peer.ended, peer.then), (Ended::Not, Then::Wait(u64::MAX)));
+        (peer.call.room, peer.call.has_taken) = (16_000, true);
+        peer.settle();
+        assert_eq!((peer.ended, peer.then), (Ended::Not, Then::Wait(millis(510))));
+        peer.call.now = millis(510);
+        peer.settle();
+        assert_eq!(peer.ended, Ended::Cut(TOO_LATE));
+    }
+
+    #[test]
+    fn a_message_that_waits_for_a_worker_too_long_ends_with_1013() {
+        let overloaded = |early: bool| {
+            let (mut peer, _, told) = echo(|builder| builder);
+            peer.call.may_block = false;
+            peer.call.is_overloaded = early;
+            peer.send(&text("a"));
+            peer.call.is_overloaded = true;
+            peer.settle();
+            assert_eq!((closed_with(&mut peer), peer.ended, told.code()), (1013, Ended::Whole, Some(1013)));
+        };
+        overloaded(false);
+        overloaded(true);
+        let mut peer = Peer::of(Socket::on_message(|_, _| {}).on_open(|_| unreachable!()));
+        (peer.call.may_block, peer.call.is_overloaded) = (false, true);
+        peer.settle();
+        assert_eq!((closed_with(&mut peer), peer.ended), (1013, Ended::Whole));
+        // What needs no worker goes on.
+        let (mut peer, ..) = echo(|builder| builder);
+        (peer.call.may_block, peer.call.is_overloaded) = (false, true);
+        peer.send(&frame(FIN | PING, b"p"));
+        assert_eq!((peer.take_frames().len(), peer.ended), (1, Ended::Not));
     }
 
     #[test]

@@ -34,16 +34,23 @@ use crate::handler_call;
 /// this client, and what is sent to it waits. A panic in one of them ends the WebSocket with 1011, and the log has a line.
 ///
 /// Sending never waits. What the client has not taken yet waits in memory, within bounds: see [`SocketBuilder::backlog`]. A
-/// client that takes nothing for [`Limits::write_timeout`](crate::Limits::write_timeout) is cut, and nothing is read from a client
-/// that does not take what was sent. Of all that waits, and of messages that come, what goes beyond 16 KiB for a connection is
-/// counted in [`Limits::body_memory_bytes`](crate::Limits::body_memory_bytes).
+/// client that takes nothing for [`Limits::write_timeout`](crate::Limits::write_timeout), or less than
+/// [`Limits::write_min_rate`](crate::Limits::write_min_rate), is cut, and nothing is read from a client that does not take what was
+/// sent. A message that has begun has to be whole within [`Limits::body_timeout`](crate::Limits::body_timeout), which its bytes
+/// prolong by [`Limits::body_min_rate`](crate::Limits::body_min_rate); else the client is cut. Of all that waits, and of a message
+/// that comes, what goes beyond 16 KiB each is counted in [`Limits::body_memory_bytes`](crate::Limits::body_memory_bytes).
+///
+/// [`Limits::requests_per_address`](crate::Limits::requests_per_address) counts the handshake and no messages: a handler that is
+/// costly has to count them itself. When [`Limits::connections`](crate::Limits::connections) are open and another comes, a
+/// WebSocket on which nothing is to be sent can be closed for it, after the idle connections.
 ///
 /// # The end
 ///
 /// The server answers pings, and sends pings of its own ([`SocketBuilder::ping_every`]). Its answer to a client's close has the
 /// client's code. A frame that breaks a rule of RFC 6455 ends the WebSocket with 1002 (an unmasked frame, a reserved bit or opcode,
 /// a control frame in fragments), text that is not UTF-8 with 1007, what is too large with 1009, and a message for which there is no
-/// memory now with 1013. When the server stops, each WebSocket is closed with 1001.
+/// memory now, or no worker within [`Limits::queue_timeout`](crate::Limits::queue_timeout), with 1013. When the server stops, each
+/// WebSocket is closed with 1001.
 ///
 /// The crate tungstenite logs the contents of messages at the level *trace*, with targets that begin with `tungstenite`.
 #[derive(Clone)]
@@ -235,7 +242,9 @@ impl SocketBuilder {
     }
 
     /// After this time without a byte from the client it gets a ping, and after as long again without an answer it is cut. It also
-    /// keeps proxies from closing the connection. Defaults to 30 s; at least 1 s.
+    /// keeps proxies from closing the connection. While the client does not take what was sent,
+    /// [`Limits::write_timeout`](crate::Limits::write_timeout) holds in its place; what it then takes is a sign of life too. Defaults
+    /// to 30 s; at least 1 s.
     pub fn ping_every(mut self, time: Duration) -> SocketBuilder {
         self.settings.ping_every = time.max(Duration::from_secs(1));
         self

@@ -1,7 +1,8 @@
 //! The client's certificate, and whether it is still accepted.
 //!
 //! A handshake checks the certificate once. A session that is resumed by a ticket begins without that check, and a connection
-//! may stay open for days. So the certificate is checked again before a request is answered, when the last check is too old.
+//! may stay open for days. So the certificate is checked again before a request is answered, and in each turn of an upgraded
+//! connection or a live response, when the last check is too old.
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use super::asked::Told;
+use super::link::Link;
 use super::live::{self, Live};
 use super::log_lines::Record;
 use super::transport::{Flushed, Stream, Transport};
@@ -152,7 +153,7 @@ pub(crate) struct Sending {
 /// The client's pace in taking a response. Only time in which the socket takes nothing counts, because a slow reader is not the
 /// client's fault.
 #[derive(Debug, Default)]
-struct Pace {
+pub(crate) struct Pace {
     /// How much the transport had sent at the last progress, and when that was.
     mark: u64,
     progress: Millis,
@@ -164,16 +165,23 @@ struct Pace {
 }
 
 impl Pace {
-    /// Notes how much was sent by now.
-    fn sent(&mut self, sent: u64, now: Millis) {
-        if sent != self.mark {
+    /// Starts to measure.
+    pub(crate) fn begin<S: Stream>(transport: &Transport<S>, now: Millis) -> Pace {
+        Pace { mark: transport.sent(), progress: now, ..Pace::default() }
+    }
+
+    /// Notes how much was sent by now. Returns whether the client, which took nothing before, has taken something.
+    pub(crate) fn sent(&mut self, sent: u64, now: Millis) -> bool {
+        let has_moved = sent != self.mark;
+        if has_moved {
             self.mark = sent;
             self.progress = now;
         }
+        has_moved && self.blocked.is_some()
     }
 
     /// Notes that the socket has taken everything.
-    fn flows(&mut self, now: Millis) {
+    pub(crate) fn flows(&mut self, now: Millis) {
         if self.blocked.is_some() {
             (self.waited, self.moved) = self.total(now);
             self.blocked = None;
@@ -181,8 +189,11 @@ impl Pace {
     }
 
     /// Notes that the socket takes nothing more.
-    fn is_blocked(&mut self, now: Millis) {
-        self.blocked.get_or_insert((now, self.mark));
+    pub(crate) fn is_blocked(&mut self, now: Millis) {
+        if self.blocked.is_none() {
+            self.blocked = Some((now, self.mark));
+            self.progress = now;
+        }
     }
 
     /// How long the server has waited for the client in all, and how much the client took in that time.
@@ -196,7 +207,7 @@ impl Pace {
     }
 
     /// When the client will have made no progress for too long, or taken less than `min_rate` bytes a second.
-    fn deadline(&self, now: Millis, timeout: Millis, min_rate: u64) -> Deadline {
+    pub(crate) fn deadline(&self, now: Millis, timeout: Millis, min_rate: u64) -> Deadline {
         let stall = self.progress.saturating_add(timeout);
         let (waited, moved) = self.total(now);
         let rate = now
@@ -208,6 +219,12 @@ impl Pace {
         } else {
             Deadline::of(Limit::WriteMinRate, rate)
         }
+    }
+
+    /// The connection's rank when the server needs room for another.
+    pub(crate) fn idle(&self, now: Millis, min_rate: u64) -> Idle {
+        let (waited, bytes) = self.total(now);
+        Idle::Moving { since: now.saturating_sub(waited), bytes, min_rate }
     }
 }
 
@@ -253,8 +270,7 @@ impl Sending {
 
     /// The connection's rank when the server needs room for another.
     pub(crate) fn idle(&self, now: Millis, min_rate: u64) -> Idle {
-        let (waited, bytes) = self.pace.total(now);
-        Idle::Moving { since: now.saturating_sub(waited), bytes, min_rate }
+        self.pace.idle(now, min_rate)
     }
 
     /// Whether this is the connection's last response.
@@ -264,19 +280,21 @@ impl Sending {
 
     /// Starts to measure the client's pace.
     pub(crate) fn begin<S: Stream>(&mut self, transport: &mut Transport<S>, now: Millis) {
-        self.pace = Pace { mark: transport.sent(), progress: now, ..Pace::default() };
+        self.pace = Pace::begin(transport, now);
         self.decrypted = transport.decrypted();
     }
 
-    /// Sends until the socket takes no more. `unread` is how many bytes of further requests are held meanwhile; `key` is the
-    /// connection's.
+    /// Sends until the socket takes no more. `unread` is how many bytes of further requests are held meanwhile.
     pub(crate) fn send<S: Stream>(
         &mut self,
-        key: usize,
+        link: &mut Link<S>,
         unread: usize,
-        transport: &mut Transport<S>,
         buffers: &mut Buffers<'_>,
     ) -> io::Result<Sent> {
+        if matches!(self.source, Source::Live(_)) && !link.is_still_let_in(buffers) {
+            return Ok(Sent::GivenUp);
+        }
+        let (key, transport) = (link.key, &mut link.transport);
         let mut next = live::Next::More;
         loop {
             // Bytes that an earlier turn could not send are sent first, alone.

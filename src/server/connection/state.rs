@@ -341,7 +341,7 @@ impl<S: Stream> Connection<S> {
     fn send(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let Turn { since, input, buffers, .. } = turn;
         let Stage::Sending(sending) = &mut self.stage else { return Ok(Continue(())) };
-        let sent = sending.send(self.link.key, input.unread().len(), &mut self.link.transport, buffers)?;
+        let sent = sending.send(&mut self.link, input.unread().len(), buffers)?;
         // The next request has not waited for a worker while this response was sent.
         *since = buffers.millis();
         match sent {

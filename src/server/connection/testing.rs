@@ -75,6 +75,13 @@ impl Read for Wire {
     }
 }
 
+impl Wire {
+    /// The client takes this many more bytes, or everything again.
+    pub(super) fn takes(&self, room: impl Into<Option<usize>>) {
+        self.0.borrow_mut().room = room.into();
+    }
+}
+
 impl Stream for Wire {
     fn send(&self, slices: &[IoSlice<'_>], _: SendFlags) -> io::Result<usize> {
         let mut cable = self.0.borrow_mut();
@@ -390,7 +397,13 @@ impl Talk {
 
     /// The client takes this many more bytes, or everything again.
     pub(super) fn takes(&mut self, room: impl Into<Option<usize>>) {
-        self.wire.0.borrow_mut().room = room.into();
+        self.wire.takes(room);
+    }
+
+    /// For what the client does in the middle of a turn.
+    #[cfg(feature = "upgrade")]
+    pub(super) fn wire(&self) -> Wire {
+        self.wire.clone()
     }
 
     /// Whether the server has said that it sends nothing more.

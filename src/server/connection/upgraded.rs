@@ -3,7 +3,7 @@
 //! decides with this file whether to switch, and `state` gives it turns.
 
 use std::io::{self, ErrorKind};
-use std::time::Duration;
+use std::sync::Arc;
 
 use ::http::header::UPGRADE;
 use ::http::StatusCode;
@@ -12,6 +12,7 @@ use super::asked::Asked;
 use super::link::Link;
 use super::log_lines::Record;
 use super::on_response;
+use super::response::Pace;
 use super::step::Turn;
 use super::transport::{Flushed, Stream, Transport};
 use crate::handler_call::{self, Fault};
@@ -21,7 +22,8 @@ use crate::http::response_head::write_switch;
 use crate::http::seen::Fields;
 use crate::http::upgrade::{can_switch, offers, Call, Did, Then, Upgrade};
 use crate::http::Refusal;
-use crate::limits::limit::Limit;
+use crate::limits::body_memory::Budget;
+use crate::limits::Limits;
 use crate::server::buffers::{Buffers, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::deadline::Deadline;
@@ -59,10 +61,10 @@ pub(crate) struct Upgraded {
     given: u64,
     /// The client sends nothing more.
     is_last: bool,
-    /// Since when the client takes nothing, and how much was sent by then; and when it took something last.
-    blocked: Option<(Millis, u64)>,
-    mark: u64,
-    progress: Millis,
+    /// The client's pace in taking what waits to be sent, since there was nothing.
+    pace: Pace,
+    /// The client has taken bytes that it had not taken for a while. The protocol does not know yet.
+    has_taken: bool,
 }
 
 /// What is sent instead if the request has not asked for it (RFC 9110 §7.8).
@@ -101,11 +103,11 @@ pub(crate) fn switch<S: Stream>(
         _ => Box::new(Over),
     };
     let waker = Waker { list: buffers.scheduler.wake_list(), key: link.key };
-    session.begin(waker, &buffers.context.body_memory);
+    session.begin(waker, &buffers.context.body_memory, &buffers.context.limits);
     // Later than the limit for a client that does not read, which the log names.
     link.transport.limit_silence(buffers.context.limits.write_timeout.saturating_mul(2));
-    let (mark, progress) = (link.transport.sent(), buffers.millis());
-    Box::new(Upgraded { session, record, given: 0, is_last: false, blocked: None, mark, progress })
+    let pace = Pace::begin(&link.transport, buffers.millis());
+    Box::new(Upgraded { session, record, given: 0, is_last: false, pace, has_taken: false })
 }
 
 /// Writes the access log's line also for a connection that is cut.
@@ -118,8 +120,7 @@ impl Drop for Upgraded {
 impl Upgraded {
     /// The connection's rank when the server needs room for another.
     pub(crate) fn idle(&self, now: Millis, min_rate: u64) -> Idle {
-        let (since, sent) = self.blocked.unwrap_or((now, self.mark));
-        Idle::Moving { since, bytes: self.mark - sent, min_rate }
+        self.pace.idle(now, min_rate)
     }
 
     /// Does what can be done without waiting. Other connections get their turn after some messages.
@@ -129,8 +130,9 @@ impl Upgraded {
         turn: &mut Turn<'_, '_>,
     ) -> io::Result<Next> {
         let Turn { handlers, input, buffers, .. } = turn;
+        let mut is_due = false;
         loop {
-            if buffers.context.is_stopped() {
+            if buffers.context.is_stopped() || !link.is_still_let_in(buffers) {
                 return Ok(Next::Close);
             }
             let flushed = self.flush(&mut link.transport, buffers)?;
@@ -140,6 +142,9 @@ impl Upgraded {
                 is_last: self.is_last,
                 is_stopping: buffers.context.is_draining(),
                 may_block: *handlers == Handlers::Call,
+                is_overloaded: *handlers == Handlers::Refuse,
+                is_due: std::mem::take(&mut is_due),
+                has_taken: std::mem::take(&mut self.has_taken),
             };
             let Did { taken, then } = self.call(input.unread(), call, buffers)?;
             input.consume(taken);
@@ -163,19 +168,35 @@ impl Upgraded {
                 }
                 Then::Wait(until) => {
                     let flushed = self.flush(&mut link.transport, buffers)?;
-                    let asked = Deadline::own(until.max(buffers.after(Duration::ZERO) + LEAST_WAIT));
+                    let (now, limits) = (buffers.millis(), &buffers.context.limits);
+                    let asked = Deadline::own(until.max(now.saturating_add(LEAST_WAIT)));
                     link.deadline = match flushed {
-                        Flushed::Blocked => self.taken_by(buffers).no_later_than(asked.at),
-                        Flushed::All => asked,
+                        // It was told that there is no room. No sign comes for what was taken meanwhile.
+                        Flushed::All if call.room == 0 => continue,
+                        Flushed::All => {
+                            self.pace = Pace::begin(&link.transport, now);
+                            asked
+                        }
+                        Flushed::Blocked => {
+                            let timeout = whole_millis(limits.write_timeout);
+                            self.pace.deadline(now, timeout, limits.write_min_rate).no_later_than(asked.at)
+                        }
                     };
                     // What the protocol has not taken waits for its sign, and what has not come cannot be read.
-                    if flushed == Flushed::Blocked || !input.is_empty() || self.is_last {
-                        return Ok(Next::Wait);
-                    }
-                    match link.transport.read(input.room()) {
+                    let may_read = flushed == Flushed::All && input.is_empty() && !self.is_last;
+                    let read = match may_read {
+                        true => link.transport.read(input.room()),
+                        false => Err(ErrorKind::WouldBlock.into()),
+                    };
+                    match read {
                         Ok(0) => self.is_last = true,
                         Ok(read) => input.filled(read),
-                        Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Next::Wait),
+                        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                            is_due = until <= now && !call.is_due && !link.transport.wants_another_turn();
+                            if !is_due {
+                                return Ok(Next::Wait);
+                            }
+                        }
                         Err(error) => return Err(error),
                     }
                 }
@@ -214,25 +235,12 @@ impl Upgraded {
         }
         let flushed = transport.flush()?;
         let now = buffers.millis();
-        if transport.sent() != self.mark {
-            self.mark = transport.sent();
-            self.progress = now;
-        }
+        self.has_taken |= self.pace.sent(transport.sent(), now);
         match flushed {
-            Flushed::All => self.blocked = None,
-            Flushed::Blocked if self.blocked.is_none() => {
-                self.blocked = Some((now, self.mark));
-                self.progress = now;
-            }
-            Flushed::Blocked => {}
+            Flushed::All => self.pace.flows(now),
+            Flushed::Blocked => self.pace.is_blocked(now),
         }
         Ok(flushed)
-    }
-
-    /// When the client will have taken nothing for too long.
-    fn taken_by(&self, buffers: &Buffers<'_>) -> Deadline {
-        let timeout = whole_millis(buffers.context.limits.write_timeout);
-        Deadline::of(Limit::WriteTimeout, self.progress.saturating_add(timeout))
     }
 
     fn write_record(&mut self, cut: &'static str) {
@@ -246,7 +254,7 @@ impl Upgraded {
 struct Over;
 
 impl Upgrade for Over {
-    fn begin(&mut self, _: Waker, _: &std::sync::Arc<crate::limits::body_memory::Budget>) {}
+    fn begin(&mut self, _: Waker, _: &Arc<Budget>, _: &Limits) {}
 
     fn go_on(&mut self, _: &[u8], _: &mut Vec<u8>, _: Call) -> Did {
         Did { taken: 0, then: Then::End }
@@ -255,12 +263,15 @@ impl Upgrade for Over {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::collections::VecDeque;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
+    use std::time::Duration;
 
-    use super::super::testing::{End, Talk, World};
+    use super::super::testing::{End, Talk, Wire, World};
     use super::*;
     use crate::http::request::Request;
+    use crate::limits::limit::Limit;
     use crate::{HeaderValue, Router};
 
     /// What a protocol does at its calls, and what it was called with.
@@ -296,10 +307,15 @@ mod tests {
         }
     }
 
+    thread_local! {
+        /// The client takes everything again as soon as the protocol has been told that it takes nothing.
+        static WIRE: RefCell<Option<Wire>> = const { RefCell::new(None) };
+    }
+
     struct Scripted(Protocol);
 
     impl Upgrade for Scripted {
-        fn begin(&mut self, waker: Waker, _: &Arc<crate::limits::body_memory::Budget>) {
+        fn begin(&mut self, waker: Waker, _: &Arc<Budget>, _: &Limits) {
             self.0 .0.lock().unwrap().waker = Some(waker);
         }
 
@@ -309,6 +325,9 @@ mod tests {
             let taken = if script.takes_nothing { 0 } else { input.len() };
             script.got.push_str(&String::from_utf8_lossy(&input[..taken]));
             if call.room == 0 {
+                if let Some(wire) = WIRE.take() {
+                    wire.takes(None);
+                }
                 return Did { taken, then: Then::Wait(u64::MAX) };
             }
             let (text, then) = script.does.pop_front().unwrap_or(("", Then::Wait(u64::MAX)));
@@ -420,6 +439,59 @@ mod tests {
     }
 
     #[test]
+    fn a_protocol_is_told_when_there_is_room_although_no_sign_of_it_comes() {
+        let protocol = Protocol::default();
+        let (_world, mut talk) = open(&protocol);
+        talk.takes(10);
+        protocol.does("0123456789012345678901234567890", Then::Wait(u64::MAX));
+        talk.settle();
+        assert_eq!((protocol.calls().len(), talk.hear().as_str()), (1, ""));
+        protocol.does("more", Then::Wait(u64::MAX));
+        WIRE.set(Some(talk.wire()));
+        assert!(matches!(talk.settle(), End::Parked(None, _)));
+        let calls = protocol.calls();
+        let rooms: Vec<_> = calls.iter().map(|call| (call.room > 0, call.has_taken)).collect();
+        assert_eq!(rooms, [(false, false), (true, true)]);
+        assert_eq!(talk.hear(), "0123456789012345678901234567890more");
+    }
+
+    #[test]
+    fn a_client_that_takes_a_byte_now_and_then_is_cut_as_too_slow() {
+        let protocol = Protocol::default();
+        let (_world, mut talk) = open(&protocol);
+        talk.takes(1);
+        protocol.does("0123456789012345678901234567890", Then::Wait(u64::MAX));
+        talk.settle();
+        let mut ends = Vec::new();
+        while ends.len() < 10 && talk.connection.is_some() {
+            talk.takes(1);
+            ends.push(talk.expire_after(Duration::from_secs(10)));
+        }
+        assert!(matches!(ends[0], End::Parked(Some(Limit::WriteMinRate), _)), "{ends:?}");
+        assert_eq!((ends.last(), ends.len()), (Some(&End::Closed), 4), "{ends:?}");
+    }
+
+    #[test]
+    fn what_has_come_is_read_before_the_protocol_hears_that_its_time_is_up() {
+        let protocol = Protocol::default();
+        let (_world, mut talk) = open(&protocol);
+        let due = talk.buffers.millis() + 30_000;
+        protocol.does("", Then::Wait(due));
+        talk.settle();
+        protocol.calls();
+        protocol.does("", Then::Wait(due));
+        talk.say("in time");
+        talk.expire_after(Duration::from_secs(31));
+        assert_eq!(
+            (protocol.calls().iter().filter(|call| call.is_due).count(), protocol.got().as_str()),
+            (0, "in time")
+        );
+        protocol.does("", Then::Wait(due)).does("", Then::Wait(due));
+        assert!(matches!(talk.settle(), End::Parked(..)));
+        assert_eq!(protocol.calls().iter().map(|call| call.is_due).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
     fn what_the_protocol_does_not_take_is_kept_for_it_and_nothing_more_is_read() {
         let protocol = Protocol::default();
         let (_world, mut talk) = open(&protocol);
@@ -441,6 +513,9 @@ mod tests {
         talk.say("x");
         assert_eq!(talk.turn(), End::Queued);
         assert!(protocol.calls().iter().all(|call| !call.may_block));
+        talk.handlers = Handlers::Refuse;
+        talk.settle();
+        assert!(protocol.calls().iter().all(|call| call.is_overloaded && !call.may_block));
         talk.handlers = Handlers::Call;
         (0..200).for_each(|_| {
             protocol.does("", Then::More);
