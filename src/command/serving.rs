@@ -63,8 +63,8 @@ pub(super) fn router() -> Router {
         .get("/api/data", |_: &mut Request| Response::json(&json!({"message": "Secure data over HTTPS"})))
 }
 
-/// Opens the server of these routes with these identities, the default first. It answers plain HTTP where `http` says, which may differ from
-/// what the arguments say.
+/// Opens the server of these routes with these identities, the default first. It answers plain HTTP where `http` says, which may
+/// differ from what the arguments say.
 pub(super) fn open(
     arguments: &Arguments,
     router: Router,

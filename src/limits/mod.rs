@@ -34,6 +34,7 @@ pub struct Limits {
     /// connection whose request head has taken the longest, if that is more than [`stall_timeout`](Limits::stall_timeout); else
     /// the kept-alive connection that is idle the longest; else, after the same time, the connection with the slowest body or
     /// response, if that is slower than [`body_min_rate`](Limits::body_min_rate) or [`write_min_rate`](Limits::write_min_rate).
+    /// A WebSocket, and a stream of events, on which nothing is to be sent counts as one that takes nothing.
     /// If there is no such connection, the new one is closed at once. The open-file limit (RLIMIT_NOFILE) can lower this
     /// number. Defaults to 10,000.
     pub connections: usize,
@@ -46,7 +47,7 @@ pub struct Limits {
     /// `false`.
     pub count_loopback: bool,
     /// Requests a second from one address. IPv6 addresses are counted by their /64, and by their /48 with ten times the limit.
-    /// A further request gets 429 with `Retry-After`. As many requests as are allowed in a second may come at once. Loopback
+    /// A further request gets 429 with `Retry-After`. Messages of a WebSocket are not counted, only its handshake. As many requests as are allowed in a second may come at once. Loopback
     /// addresses are counted only with [`count_loopback`](Limits::count_loopback). 0 means no limit. Defaults to 0; at most
     /// 1,000,000.
     pub requests_per_address: usize,

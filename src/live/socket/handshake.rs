@@ -87,8 +87,9 @@ impl SocketHandshake {
         self
     }
 
-    /// The subprotocols (RFC 6455 §1.9). The first of these that the client offers is chosen; [`Socket::subprotocol`](crate::Socket::subprotocol) tells which. Without a
-    /// common one there is none, and browsers then end the WebSocket.
+    /// The subprotocols (RFC 6455 §1.9). The first of these that the client offers is chosen;
+    /// [`Socket::subprotocol`](crate::Socket::subprotocol) tells which. Without a common one there is none, and browsers then end the
+    /// WebSocket.
     pub fn subprotocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> SocketHandshake {
         self.subprotocols = names.into_iter().map(Into::into).collect();
         self
