@@ -49,7 +49,7 @@ impl Router {
 
     /// How many requests are answered at a time by all routes of the router together. A further one gets 503 with `Retry-After`, and no
     /// handler and no layer is called. At least 1; without this, workers are the bound. A request counts while its handler and its
-    /// layers run, and one with a [streamed response](Response::reader) until that is sent. A subscriber of a [`Feed`](crate::Feed)
+    /// layers run, and one with a [streamed response](crate::Response::reader) until that is sent. A subscriber of a [`Feed`](crate::Feed)
     /// does not count: no thread waits for it.
     ///
     /// ```
