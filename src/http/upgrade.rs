@@ -3,21 +3,32 @@
 //! and no socket. `live` makes such protocols, and `server/connection/upgraded` runs them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::request_head::{BodyLength, Line, Version};
 use super::span::Field;
 use crate::limits::body_memory::Budget;
-use crate::limits::Limits;
 use crate::wake_list::Waker;
 
 /// A protocol on a connection that has switched to it.
 pub(crate) trait Upgrade: Send {
     /// Called once, before the first [`go_on`](Upgrade::go_on). The waker tells the server to call it again. What it keeps for
     /// longer than a call is counted in `memory`.
-    fn begin(&mut self, waker: Waker, memory: &Arc<Budget>, limits: &Limits);
+    fn begin(&mut self, waker: Waker, memory: &Arc<Budget>, times: Times);
 
     /// Takes received bytes, and appends bytes to send, at most [`Call::room`]. Never waits, except in the program's code.
     fn go_on(&mut self, input: &[u8], out: &mut Vec<u8>, call: Call) -> Did;
+}
+
+/// The server's limits for what a client sends, or does not send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// Without a byte.
+    pub idle: Duration,
+    /// For what the client has begun to send.
+    pub body: Duration,
+    /// Bytes a second that prolong it.
+    pub body_min_rate: u64,
 }
 
 /// Under which circumstances a protocol is called.

@@ -16,10 +16,9 @@ use ::http::{HeaderValue, StatusCode};
 use crate::handler_call::{self, Fault};
 use crate::http::into_response::IntoResponse;
 use crate::http::response::{Payload, Response};
-use crate::http::upgrade::{Call, Did, Then, Upgrade};
+use crate::http::upgrade::{Call, Did, Then, Times, Upgrade};
 use crate::http::Refusal;
 use crate::limits::body_memory::Budget;
-use crate::limits::Limits;
 use crate::wake_list::Waker;
 
 /// How many bytes wait for the thread, and how many for the client.
@@ -320,10 +319,10 @@ struct Tunnel {
 }
 
 impl Upgrade for Tunnel {
-    fn begin(&mut self, waker: Waker, _: &Arc<Budget>, limits: &Limits) {
+    fn begin(&mut self, waker: Waker, _: &Arc<Budget>, times: Times) {
         self.pipe.lock().waker = Some(waker);
         let Some((place, serve)) = self.begins.take() else { return };
-        let (pipe, read_timeout) = (self.pipe.clone(), Some(limits.idle_timeout));
+        let (pipe, read_timeout) = (self.pipe.clone(), Some(times.idle));
         let run = move || {
             let _place = place;
             let mut stream = UpgradedStream { pipe: pipe.clone(), read_timeout, write_timeout: None };
@@ -389,7 +388,7 @@ mod tests {
         let poll = mio::Poll::new().unwrap();
         let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
         let list = Arc::new(WakeList::new(waker, poll.registry().try_clone().unwrap()));
-        let limits = Limits { idle_timeout: Duration::from_millis(1), ..Limits::default() };
+        let times = Times { idle: Duration::from_millis(1), body: Duration::ZERO, body_min_rate: 1 };
         let (tell, told) = channel();
         let mut response = Upgrades::new(1).response("silence", move |stream| {
             assert_eq!(stream.read_timeout, Some(Duration::from_millis(1)));
@@ -401,7 +400,7 @@ mod tests {
             tell.send((silent, written, read)).unwrap();
         });
         let Payload::Upgrade(tunnel) = &mut response.body else { panic!("no upgrade") };
-        tunnel.begin(Waker { list, key: 0 }, &Arc::new(Budget::new(0)), &limits);
+        tunnel.begin(Waker { list, key: 0 }, &Arc::new(Budget::new(0)), times);
         let mut call = Call { room: 100, ..Call::default() };
         let mut out = Vec::new();
         while out.is_empty() {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use super::connection::{Connection, Read};
 use super::shared::InUse;
-use crate::http::upgrade::{Call, Did, Then, Upgrade};
+use crate::http::upgrade::{Call, Did, Then, Times, Upgrade};
 use crate::limits::body_memory::Budget;
-use crate::limits::Limits;
 use crate::wake_list::{SideInterest, Waker};
 
 /// The most that is read of the backend at a time, in bytes.
@@ -68,7 +67,7 @@ impl Tunnel {
 }
 
 impl Upgrade for Tunnel {
-    fn begin(&mut self, waker: Waker, _: &Arc<Budget>, _: &Limits) {
+    fn begin(&mut self, waker: Waker, _: &Arc<Budget>, _: Times) {
         self.waker = Some(waker);
     }
 

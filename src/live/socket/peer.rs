@@ -2,13 +2,13 @@
 //! sends.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::message::Closed;
 use super::session::Session;
 use super::socket::{Socket, SocketBuilder};
-use crate::http::upgrade::{Call, Did, Then, Upgrade};
+use crate::http::upgrade::{Call, Did, Then, Times, Upgrade};
 use crate::limits::body_memory::Budget;
-use crate::limits::Limits;
 use crate::wake_list::{WakeList, Waker};
 
 pub(super) const TEXT: u8 = 1;
@@ -24,6 +24,10 @@ pub(super) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ MASK[at % 4]));
     bytes
 }
+
+/// Those of a server by default.
+pub(super) const TIMES: Times =
+    Times { idle: Duration::from_secs(60), body: Duration::from_secs(30), body_min_rate: 1_024 };
 
 const MASK: [u8; 4] = [0x5a, 0x01, 0xc3, 0x00];
 
@@ -71,9 +75,10 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn of(builder: SocketBuilder) -> Peer {
         let call = Call { room: 16_000, may_block: true, ..Call::default() };
-        let session = Some(Session::new(builder, None));
+        let mut session = Session::new(builder, None);
+        session.keep_to(TIMES);
         let then = Then::More;
-        Peer { session, call, unread: Vec::new(), out: Vec::new(), ended: Ended::Not, then }
+        Peer { session: Some(session), call, unread: Vec::new(), out: Vec::new(), ended: Ended::Not, then }
     }
 
     /// Each message comes back.
@@ -117,7 +122,7 @@ impl Peer {
     /// Counts what it keeps in this memory, and begins.
     pub(super) fn count_in(&mut self, budget: &Arc<Budget>) {
         if let Some(session) = &mut self.session {
-            session.begin(Waker { list: list(), key: 0 }, budget, &Limits::default());
+            session.begin(Waker { list: list(), key: 0 }, budget, TIMES);
         }
     }
 

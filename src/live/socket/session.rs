@@ -8,9 +8,8 @@ use super::message::{Closed, Message};
 use super::outbox::Outbox;
 use super::socket::{OnClose, OnMessage, OnOpen, Shared, Socket, SocketBuilder};
 use crate::handler_call;
-use crate::http::upgrade::{Call, Did, Then, Upgrade};
+use crate::http::upgrade::{Call, Did, Then, Times, Upgrade};
 use crate::limits::body_memory::Budget;
-use crate::limits::Limits;
 use crate::wake_list::Waker;
 
 /// How long a client has to answer a close, in milliseconds.
@@ -65,9 +64,12 @@ struct MessagePace {
 }
 
 impl MessagePace {
-    fn new(limits: &Limits) -> MessagePace {
-        let timeout = limits.body_timeout.as_millis().try_into().unwrap_or(u64::MAX);
-        MessagePace { timeout, min_rate: limits.body_min_rate.max(1), since: None, paused: None }
+    /// None, before the connection begins.
+    const ENDLESS: MessagePace = MessagePace { timeout: u64::MAX, min_rate: 1, since: None, paused: None };
+
+    fn new(times: Times) -> MessagePace {
+        let timeout = times.body.as_millis().try_into().unwrap_or(u64::MAX);
+        MessagePace { timeout, min_rate: times.body_min_rate.max(1), ..MessagePace::ENDLESS }
     }
 
     /// Notes whether something can be read now. Time in which nothing is read does not count.
@@ -115,7 +117,7 @@ impl Session {
             reader: Reader::new(settings.message_bytes, settings.frame_bytes),
             control: Vec::new(),
             message: None,
-            pace: MessagePace::new(&Limits::default()),
+            pace: MessagePace::ENDLESS,
             phase: Phase::New,
             closed: Closed::new(Closed::ABNORMAL, ""),
             ping_at: 0,
@@ -123,6 +125,10 @@ impl Session {
             until: u64::MAX,
             late: 0,
         }
+    }
+
+    pub(super) fn keep_to(&mut self, times: Times) {
+        self.pace = MessagePace::new(times);
     }
 
     fn outbox(&self) -> &Outbox {
@@ -321,8 +327,8 @@ impl Session {
 }
 
 impl Upgrade for Session {
-    fn begin(&mut self, waker: Waker, memory: &Arc<Budget>, limits: &Limits) {
-        self.pace = MessagePace::new(limits);
+    fn begin(&mut self, waker: Waker, memory: &Arc<Budget>, times: Times) {
+        self.keep_to(times);
         self.reader.count_in(memory.share());
         self.outbox().begin(waker, memory.share());
     }
@@ -350,7 +356,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::peer::{
-        closing, frame, header, Ended, Peer, Told, BINARY, CLOSE, FIN, PING, PONG, TEXT,
+        closing, frame, header, Ended, Peer, Told, BINARY, CLOSE, FIN, PING, PONG, TEXT, TIMES,
     };
     use super::super::socket::SendError;
     use super::*;
@@ -569,8 +575,7 @@ mod tests {
     #[test]
     fn a_message_that_has_begun_has_to_come_in_time_like_a_body() {
         // The defaults: 30 s, and 1 s more for each KiB.
-        let limits = Limits::default();
-        assert_eq!((limits.body_timeout.as_secs(), limits.body_min_rate), (30, 1_024));
+        assert_eq!((TIMES.body.as_secs(), TIMES.body_min_rate), (30, 1_024));
         let drips = |first: &[u8], drip: &dyn Fn() -> Vec<u8>| {
             let (mut peer, ..) = echo(|builder| builder);
             peer.send(first);

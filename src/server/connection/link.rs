@@ -114,6 +114,11 @@ impl<S: Stream> Link<S> {
         self.client.is_none() || self.check_client(buffers)
     }
 
+    /// Whether a response is cut, because it may go on for days and its client is not accepted any more.
+    pub(crate) fn cuts(&mut self, is_live: bool, buffers: &Buffers<'_>) -> bool {
+        is_live && !self.is_still_let_in(buffers)
+    }
+
     #[inline(never)]
     fn check_client(&mut self, buffers: &Buffers<'_>) -> bool {
         let Some(client) = &mut self.client else { return true };

@@ -7,7 +7,6 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use super::asked::Told;
-use super::link::Link;
 use super::live::{self, Live};
 use super::log_lines::Record;
 use super::transport::{Flushed, Stream, Transport};
@@ -284,17 +283,20 @@ impl Sending {
         self.decrypted = transport.decrypted();
     }
 
-    /// Sends until the socket takes no more. `unread` is how many bytes of further requests are held meanwhile.
+    /// Whether its body has bytes later, maybe for days.
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self.source, Source::Live(_))
+    }
+
+    /// Sends until the socket takes no more. `unread` is how many bytes of further requests are held meanwhile; `key` is the
+    /// connection's.
     pub(crate) fn send<S: Stream>(
         &mut self,
-        link: &mut Link<S>,
+        key: usize,
         unread: usize,
+        transport: &mut Transport<S>,
         buffers: &mut Buffers<'_>,
     ) -> io::Result<Sent> {
-        if matches!(self.source, Source::Live(_)) && !link.is_still_let_in(buffers) {
-            return Ok(Sent::GivenUp);
-        }
-        let (key, transport) = (link.key, &mut link.transport);
         let mut next = live::Next::More;
         loop {
             // Bytes that an earlier turn could not send are sent first, alone.

@@ -206,6 +206,7 @@ impl<S: Stream> Connection<S> {
                 let next = exchange::answer_pending(&mut self.link, &mut **pending, turn)?;
                 self.go_to(next, turn.buffers)
             }
+            Stage::Sending(of) if self.link.cuts(of.is_live(), turn.buffers) => Ok(Break(Flow::Close)),
             Stage::Sending(_) => self.send(turn),
             Stage::Linger(_) => self.linger(turn.buffers),
             #[cfg(feature = "upgrade")]
@@ -341,7 +342,7 @@ impl<S: Stream> Connection<S> {
     fn send(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let Turn { since, input, buffers, .. } = turn;
         let Stage::Sending(sending) = &mut self.stage else { return Ok(Continue(())) };
-        let sent = sending.send(&mut self.link, input.unread().len(), buffers)?;
+        let sent = sending.send(self.link.key, input.unread().len(), &mut self.link.transport, buffers)?;
         // The next request has not waited for a worker while this response was sent.
         *since = buffers.millis();
         match sent {

@@ -20,10 +20,9 @@ use crate::http::into_response::IntoResponse;
 use crate::http::response::{Payload, Response};
 use crate::http::response_head::write_switch;
 use crate::http::seen::Fields;
-use crate::http::upgrade::{can_switch, offers, Call, Did, Then, Upgrade};
+use crate::http::upgrade::{can_switch, offers, Call, Did, Then, Times, Upgrade};
 use crate::http::Refusal;
 use crate::limits::body_memory::Budget;
-use crate::limits::Limits;
 use crate::server::buffers::{Buffers, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::deadline::Deadline;
@@ -103,7 +102,9 @@ pub(crate) fn switch<S: Stream>(
         _ => Box::new(Over),
     };
     let waker = Waker { list: buffers.scheduler.wake_list(), key: link.key };
-    session.begin(waker, &buffers.context.body_memory, &buffers.context.limits);
+    let limits = &buffers.context.limits;
+    let (idle, body, body_min_rate) = (limits.idle_timeout, limits.body_timeout, limits.body_min_rate);
+    session.begin(waker, &buffers.context.body_memory, Times { idle, body, body_min_rate });
     // Later than the limit for a client that does not read, which the log names.
     link.transport.limit_silence(buffers.context.limits.write_timeout.saturating_mul(2));
     let pace = Pace::begin(&link.transport, buffers.millis());
@@ -254,7 +255,7 @@ impl Upgraded {
 struct Over;
 
 impl Upgrade for Over {
-    fn begin(&mut self, _: Waker, _: &Arc<Budget>, _: &Limits) {}
+    fn begin(&mut self, _: Waker, _: &Arc<Budget>, _: Times) {}
 
     fn go_on(&mut self, _: &[u8], _: &mut Vec<u8>, _: Call) -> Did {
         Did { taken: 0, then: Then::End }
@@ -315,7 +316,7 @@ mod tests {
     struct Scripted(Protocol);
 
     impl Upgrade for Scripted {
-        fn begin(&mut self, waker: Waker, _: &Arc<Budget>, _: &Limits) {
+        fn begin(&mut self, waker: Waker, _: &Arc<Budget>, _: Times) {
             self.0 .0.lock().unwrap().waker = Some(waker);
         }
 
