@@ -140,6 +140,7 @@ impl WakeList {
     }
 
     /// Marks this connection, and wakes the poller for it.
+    #[cfg(any(feature = "handler-timeout", feature = "upgrade"))]
     fn call(&self, key: usize) {
         let mut marked = self.lock();
         marked.keys.insert(key);
@@ -203,6 +204,7 @@ pub(crate) struct Waker {
     pub key: usize,
 }
 
+#[cfg(any(feature = "handler-timeout", feature = "upgrade"))]
 impl Waker {
     /// Gives the connection a turn.
     pub(crate) fn wake(&self) {

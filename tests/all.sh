@@ -52,7 +52,7 @@ tls_quality() { cargo test --quiet --release --features cli --test tls_quality -
 # The parts of the library and of the command, each without the others.
 parts() {
     local features
-    for features in device acme check proxy scan compression tls-parameters upgrade websocket post-quantum; do
+    for features in device acme check handler-timeout proxy scan compression tls-parameters upgrade websocket post-quantum; do
         cargo clippy --quiet --lib --features "$features" -- -D warnings || return
     done
     for features in serve serve,acme serve,check serve,proxy serve,scan; do

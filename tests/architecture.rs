@@ -104,6 +104,7 @@ fn each_feature_adds_few_crates() {
         ("acme", MOST_FOR_ACME, &["webpki-roots", "rcgen"]),
         ("check", 1, &["webpki-roots"]),
         ("scan", 0, &[]),
+        ("handler-timeout", 0, &[]),
         ("proxy", 0, &[]),
         ("compression", 2, &["flate2", "zlib-rs"]),
         ("upgrade", 0, &[]),

@@ -1,5 +1,6 @@
 //! `Router::handler_timeout`: a client has its answer in time although the handler has not returned, and nothing of what a late
 //! handler does reaches the wire. The worker, the place and the memory come back when the handler returns.
+#![cfg(feature = "handler-timeout")]
 
 mod support;
 

@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod chunked;
 pub(crate) mod clear_credentials;
 pub(crate) mod content;
+#[cfg(feature = "handler-timeout")]
 pub(crate) mod detached;
 mod error_problem;
 pub(crate) mod folder;
@@ -18,6 +19,7 @@ pub(crate) mod layer;
 pub(crate) mod live_body;
 pub(crate) mod origin;
 pub(crate) mod params;
+#[cfg(feature = "handler-timeout")]
 pub(crate) mod pending;
 pub(crate) mod problem;
 pub(crate) mod request;

@@ -39,6 +39,7 @@ pub(crate) trait Serving {
     }
 
     /// Whether a response may come later than its handler returns: [`Response::pending`](super::response::Response::pending).
+    #[cfg(feature = "handler-timeout")]
     fn waits_for_responses(&self) -> bool {
         false
     }
@@ -62,6 +63,7 @@ impl Origin<'_> {
         matches!(self, Origin::Server(server) if server.is_in_clear())
     }
 
+    #[cfg(feature = "handler-timeout")]
     pub(crate) fn waits_for_responses(&self) -> bool {
         matches!(self, Origin::Server(server) if server.waits_for_responses())
     }

@@ -1,9 +1,41 @@
-//! How a response that comes later is waited for ([`PendingResponse`](super::response::PendingResponse)): its connection waits without
+//! How a response that comes later is waited for ([`PendingResponse`]): its connection waits without
 //! a thread until the response is there or its time is up. Knows no socket and no thread. `router/timed` makes such responses, and
 //! `server/connection/pending` waits for them.
 
 use std::any::Any;
 use std::time::Duration;
+
+use ::http::{Extensions, HeaderMap};
+
+use super::Refusal;
+use crate::wake_list::Waker;
+
+/// What makes a response, an `R`, later. It is dropped when nobody waits for the response any more: the client is gone, or the server ends.
+pub(crate) trait PendingResponse<R>: Send {
+    /// Called once, before the first [`poll`](PendingResponse::poll). The waker tells the server to poll, from any thread.
+    fn begin(&mut self, waker: Waker) -> Begun;
+
+    /// Gets the fields that the layers around its handler have set, for the response that comes later.
+    fn surround(&mut self, _fields: Option<Box<HeaderMap>>) {}
+
+    /// The server's part in it, for who knows its type. `None` for the features that the server itself knows.
+    fn server_part(&self) -> Option<&'static (dyn Any + Send + Sync)> {
+        None
+    }
+
+    /// Gives the response, if it is there. Never waits.
+    fn poll(&mut self, call: Call) -> Polled<R>;
+}
+
+/// What a poll gives.
+pub(crate) enum Polled<R> {
+    /// Nothing, until it wakes its connection. It is also polled after this time, or after an earlier one that still runs.
+    Wait(Duration),
+    /// The response, and the program's values in its request.
+    Made(R, Extensions),
+    /// The server refuses the request.
+    Refused(Refusal),
+}
 
 /// How a response is waited for.
 pub(crate) struct Begun {
@@ -36,7 +68,7 @@ pub(crate) struct Lent<'l> {
 pub(crate) enum Call {
     /// It may be there: it has woken its connection. Or the client has sent something, which is read later.
     Ready,
-    /// The time of [`Polled::Wait`](super::response::Polled::Wait), or of [`Begun`], is up.
+    /// The time of [`Polled::Wait`], or of [`Begun`], is up.
     Due,
     /// The server stops, and waits for the response.
     Stopping,

@@ -1,24 +1,21 @@
 //! A response as a handler makes it: a status, fields and a body. The server writes it to the wire.
 
-use std::any::Any;
 use std::cell::OnceCell;
 use std::fmt;
 use std::io::{self, Read};
-use std::time::Duration;
 
 use ::http::header::CONTENT_TYPE;
-use ::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_core::Serialize;
 
 use super::content::Content;
 use super::live_body::{Call, LiveBody, Then};
-use super::pending::{Begun, Call as PendingCall};
+#[cfg(feature = "handler-timeout")]
+use super::pending::PendingResponse;
 use super::problem::Problem;
 #[cfg(feature = "upgrade")]
 use super::upgrade::Upgrade;
-use super::Refusal;
 use crate::handler_call;
-use crate::wake_list::Waker;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -60,37 +57,21 @@ pub(crate) enum Payload {
     #[cfg(feature = "upgrade")]
     Upgrade(Box<dyn Upgrade>),
     /// The whole response comes later. What the program sets in this one is lost.
-    Pending(Box<dyn PendingResponse>),
-}
-
-/// What makes a response later. It is dropped when nobody waits for the response any more: the client is gone, or the server ends.
-pub(crate) trait PendingResponse: Send {
-    /// Called once, before the first [`poll`](PendingResponse::poll). The waker tells the server to poll, from any thread.
-    fn begin(&mut self, waker: Waker) -> Begun;
-
-    /// Gets the fields that the layers around its handler have set, for the response that comes later.
-    fn surround(&mut self, _fields: Option<Box<HeaderMap>>) {}
-
-    /// The server's part in it, for who knows its type. `None` for the features that the server itself knows.
-    fn server_part(&self) -> Option<&'static (dyn Any + Send + Sync)> {
-        None
-    }
-
-    /// Gives the response, if it is there. Never waits.
-    fn poll(&mut self, call: PendingCall) -> Polled;
-}
-
-/// What a poll gives.
-pub(crate) enum Polled {
-    /// Nothing, until it wakes its connection. It is also polled after this time, or after an earlier one that still runs.
-    Wait(Duration),
-    /// The response, and the program's values in its request.
-    Made(Response, Extensions),
-    /// The server refuses the request.
-    Refused(Refusal),
+    #[cfg(feature = "handler-timeout")]
+    Pending(Box<dyn PendingResponse<Response>>),
 }
 
 impl Payload {
+    /// Whether it has bytes only later.
+    #[cfg(feature = "compression")]
+    pub(crate) fn comes_later(&self) -> bool {
+        match self {
+            #[cfg(feature = "handler-timeout")]
+            Payload::Pending(_) => true,
+            body => matches!(body, Payload::Live(_)),
+        }
+    }
+
     /// The body's length in bytes, if it is known before it is sent.
     pub(crate) fn length(&self) -> Option<u64> {
         match self {
@@ -98,6 +79,7 @@ impl Payload {
             Payload::Static(bytes) => Some(bytes.len() as u64),
             Payload::Reader { length, .. } => *length,
             Payload::Live(body) => body.length(),
+            #[cfg(feature = "handler-timeout")]
             Payload::Pending(_) => None,
             #[cfg(feature = "upgrade")]
             Payload::Upgrade(_) => Some(0),
@@ -218,7 +200,8 @@ impl Response {
     }
 
     /// A response that comes later.
-    pub(crate) fn pending(response: impl PendingResponse + 'static) -> Response {
+    #[cfg(feature = "handler-timeout")]
+    pub(crate) fn pending(response: impl PendingResponse<Response> + 'static) -> Response {
         Response { body: Payload::Pending(Box::new(response)), ..Response::new(StatusCode::OK) }
     }
 
@@ -477,6 +460,7 @@ impl Read for ResponseBody {
                 *left -= taken as u64;
                 Ok(taken)
             }
+            #[cfg(feature = "handler-timeout")]
             Payload::Pending(_) => Err(io::ErrorKind::WouldBlock.into()),
             // A body that gives nothing because there is no room would be asked for ever.
             Payload::Live(_) if out.is_empty() => Ok(0),

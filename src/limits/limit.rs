@@ -31,6 +31,7 @@ pub(crate) enum Limit {
     /// [`Router::concurrent`](crate::Router::concurrent).
     Concurrent,
     /// [`Router::handler_timeout`](crate::Router::handler_timeout).
+    #[cfg(feature = "handler-timeout")]
     HandlerTimeout,
 }
 
@@ -63,6 +64,7 @@ impl Limit {
             Limit::StreamingBodies => "streaming_bodies",
             Limit::StreamingBodiesPerAddress => "streaming_bodies_per_address",
             Limit::Concurrent => "concurrent",
+            #[cfg(feature = "handler-timeout")]
             Limit::HandlerTimeout => "handler_timeout",
         }
     }

@@ -1,6 +1,8 @@
 //! Every bound of the server and its default, in one place.
 
 pub(crate) mod body_memory;
+#[cfg(feature = "handler-timeout")]
+pub(crate) mod handler_timeout;
 pub(crate) mod limit;
 pub(crate) mod lingering;
 #[cfg(any(feature = "check", feature = "serve"))]

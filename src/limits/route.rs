@@ -1,16 +1,19 @@
 //! The limits that a router has for its routes, in the place of the server's or beside them. Knows numbers and times. The router
 //! keeps them, and the server asks for them once it knows the route.
 
-use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
+
+#[cfg(feature = "handler-timeout")]
+use super::handler_timeout::HandlerTimeout;
 
 /// The limits of a router. A limit that is `None` is that of the router around it, or the server's.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RouteLimits {
     pub body_bytes: Option<u64>,
     pub body_timeout: Option<Duration>,
+    #[cfg(feature = "handler-timeout")]
     pub handler_timeout: Option<HandlerTimeout>,
     /// All of them hold.
     pub gates: Vec<Arc<Gate>>,
@@ -22,42 +25,23 @@ impl RouteLimits {
         RouteLimits {
             body_bytes: self.body_bytes.or(around.body_bytes),
             body_timeout: self.body_timeout.or(around.body_timeout),
+            #[cfg(feature = "handler-timeout")]
             handler_timeout: self.handler_timeout.clone().or_else(|| around.handler_timeout.clone()),
             gates: around.gates.iter().chain(&self.gates).cloned().collect(),
         }
     }
 
+    /// How many handlers of these routes are late.
+    pub(crate) fn late_handlers(&self) -> usize {
+        #[cfg(feature = "handler-timeout")]
+        return self.handler_timeout.as_ref().map_or(0, HandlerTimeout::late);
+        #[cfg(not(feature = "handler-timeout"))]
+        0
+    }
+
     /// Takes a place in each gate. `None` when one is full.
     pub(crate) fn enter(&self) -> Option<Vec<Permit>> {
         self.gates.iter().map(Gate::enter).collect()
-    }
-}
-
-/// How long handlers may take, and how many take longer at the moment.
-#[derive(Debug, Clone)]
-pub(crate) struct HandlerTimeout {
-    pub most: Duration,
-    /// The server's part in it, for who knows its type.
-    pub server_part: &'static (dyn Any + Send + Sync),
-    late: Arc<AtomicUsize>,
-}
-
-impl HandlerTimeout {
-    pub(crate) fn new(most: Duration, server_part: &'static (dyn Any + Send + Sync)) -> HandlerTimeout {
-        HandlerTimeout { most, server_part, late: Arc::default() }
-    }
-
-    pub(crate) fn late(&self) -> usize {
-        self.late.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn note_late(&self) {
-        self.late.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// A late handler has returned.
-    pub(crate) fn note_returned(&self) {
-        self.late.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

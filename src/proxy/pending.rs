@@ -6,8 +6,8 @@ use ::http::{Extensions, HeaderMap};
 
 use super::exchange::{Exchange, Progress};
 use super::response;
-use crate::http::pending::{Begun, Call};
-use crate::http::response::{PendingResponse, Polled, Response};
+use crate::http::pending::{Begun, Call, PendingResponse, Polled};
+use crate::http::response::Response;
 use crate::wake_list::Waker;
 
 /// An answer that a server waits for.
@@ -26,7 +26,7 @@ impl Awaited {
     }
 }
 
-impl PendingResponse for Awaited {
+impl PendingResponse<Response> for Awaited {
     /// Sends the request, so that the backend works while the client's connection is parked.
     fn begin(&mut self, waker: Waker) -> Begun {
         let now = Instant::now();
@@ -47,7 +47,7 @@ impl PendingResponse for Awaited {
         self.around = fields;
     }
 
-    fn poll(&mut self, _: Call) -> Polled {
+    fn poll(&mut self, _: Call) -> Polled<Response> {
         let progress = match (self.made.take(), &self.waker) {
             (Some(response), _) => Progress::Made(response),
             (None, Some(waker)) => self.exchange.advance(waker, Instant::now()),

@@ -210,9 +210,9 @@ impl Shared {
                 })?;
                 Ok(Cow::Owned(bytes))
             }
-            Payload::Live(_) | Payload::Pending(_) => Err(self.not_in_clear(request, "a stream")),
             #[cfg(feature = "upgrade")]
             Payload::Upgrade(_) => Err(self.not_in_clear(request, "another protocol")),
+            _ => Err(self.not_in_clear(request, "a stream")),
         }
     }
 

@@ -10,6 +10,7 @@ mod listed;
 pub(crate) mod openapi;
 pub(crate) mod routes;
 mod scope;
+#[cfg(feature = "handler-timeout")]
 mod timed;
 mod tree;
 

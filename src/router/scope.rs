@@ -8,6 +8,7 @@ use ::http::StatusCode;
 use super::answer::Answer;
 use super::endpoint::Endpoint;
 use super::held::hold;
+#[cfg(feature = "handler-timeout")]
 use super::timed;
 use super::tree::Methods;
 use crate::http::into_response::not_served;
@@ -16,7 +17,7 @@ use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
-use crate::limits::route::{HandlerTimeout, RouteLimits};
+use crate::limits::route::RouteLimits;
 
 const BUSY: Refusal = Refusal::over(
     Limit::Concurrent,
@@ -115,6 +116,7 @@ impl Around for Scopes {
             return Err(Refusal::BODY_TOO_LARGE);
         }
         let permits = limits.enter().ok_or(BUSY)?;
+        #[cfg(feature = "handler-timeout")]
         if let Some(timeout) = &limits.handler_timeout {
             return timed::call(timeout, permits, layers, endpoint, request);
         }
@@ -123,8 +125,7 @@ impl Around for Scopes {
 
     fn late_handlers(&self) -> usize {
         // The others have that of a router around them.
-        let own = self.0.iter().filter_map(|scope| scope.own_limits.handler_timeout.as_ref());
-        own.map(HandlerTimeout::late).sum()
+        self.0.iter().map(|scope| scope.own_limits.late_handlers()).sum()
     }
 
     fn unserved(&self, answer: Answer, path: &str, methods: Option<&Methods>) -> Option<Unserved<'_>> {

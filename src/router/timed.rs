@@ -13,12 +13,13 @@ use crate::handler_call::{self, Fault};
 use crate::http::detached::Detached;
 use crate::http::layer::{Layer, Next};
 use crate::http::origin::Serving;
-use crate::http::pending::{Begun, Call, Lent, Work};
+use crate::http::pending::{Begun, Call, Lent, PendingResponse, Polled, Work};
 use crate::http::request::Request;
-use crate::http::response::{PendingResponse, Polled, Response};
+use crate::http::response::Response;
 use crate::http::Refusal;
+use crate::limits::handler_timeout::HandlerTimeout;
 use crate::limits::limit::Limit;
-use crate::limits::route::{HandlerTimeout, Permit};
+use crate::limits::route::Permit;
 #[cfg(feature = "tls-parameters")]
 use crate::tls::TlsParameters;
 use crate::wake_list::Waker;
@@ -171,7 +172,7 @@ fn drop_outside(response: Response, values: Extensions) {
     let _: Option<()> = handler_call::run("a panic in a handler", || drop((response, values)));
 }
 
-impl PendingResponse for Timed {
+impl PendingResponse<Response> for Timed {
     fn server_part(&self) -> Option<&'static (dyn Any + Send + Sync)> {
         Some(self.timeout.server_part)
     }
@@ -181,7 +182,7 @@ impl PendingResponse for Timed {
         Begun { wait: self.timeout.most, work: self.work.take(), ends_with_client: false }
     }
 
-    fn poll(&mut self, call: Call) -> Polled {
+    fn poll(&mut self, call: Call) -> Polled<Response> {
         let mut state = self.slot.lock();
         match std::mem::replace(&mut state.result, Outcome::Unwanted) {
             Outcome::Made(response, values) => Polled::Made(response, values),

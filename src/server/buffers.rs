@@ -13,6 +13,7 @@ use super::scheduler::Scheduler;
 use crate::calendar;
 use crate::handler_call;
 use crate::http::response_head::{kept_for, Common};
+#[cfg(feature = "handler-timeout")]
 use crate::limits::body_memory::Share;
 use crate::limits::limit::Limit;
 
@@ -28,6 +29,7 @@ pub(crate) struct Buffers<'s> {
     /// The program's values in the request whose response is about to leave, for its `on_response`.
     pub values: Extensions,
     /// What the worker does once the connection of this turn is parked.
+    #[cfg(feature = "handler-timeout")]
     pub work: Option<Box<dyn LeftWork>>,
     /// Requests that may still be answered in this turn.
     pub requests_left: u32,
@@ -37,6 +39,7 @@ pub(crate) struct Buffers<'s> {
     common_until: Duration,
 }
 
+#[cfg(feature = "handler-timeout")]
 /// Work that begins when its connection is parked, so that another thread can answer the client meanwhile.
 pub(crate) trait LeftWork {
     /// Counts the request's body until the work is done.
@@ -64,12 +67,28 @@ impl<'s> Buffers<'s> {
             scheduler,
             me,
             values: Extensions::new(),
+            #[cfg(feature = "handler-timeout")]
             work: None,
             requests_left: 0,
             clock,
             // Made when they are first needed.
             common: Common::default(),
             common_until: Duration::ZERO,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has_left_work(&self) -> bool {
+        #[cfg(feature = "handler-timeout")]
+        return self.work.is_some();
+        #[cfg(not(feature = "handler-timeout"))]
+        false
+    }
+
+    pub(crate) fn do_left_work(&mut self) {
+        #[cfg(feature = "handler-timeout")]
+        if let Some(work) = self.work.take() {
+            work.run(self);
         }
     }
 

@@ -41,6 +41,7 @@ mod stopping;
 mod supervisor;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "handler-timeout")]
 mod timeout;
 mod timers;
 mod turn;

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use super::connection::pending::PART;
+use crate::limits::handler_timeout::HandlerTimeout;
 use crate::limits::limit::Limit;
-use crate::limits::route::HandlerTimeout;
 use crate::router::Router;
 
 impl Router {
     /// How long a handler and its layers may take, from 1 ms to 365 days. Without this they may take for ever. When the time is up the
-    /// client gets 503 with `Retry-After`, and its connection goes on with the next request.
+    /// client gets 503 with `Retry-After`, and its connection goes on with the next request. Only with the feature `handler-timeout`.
     ///
     /// ```
     /// use std::time::Duration;

@@ -127,14 +127,9 @@ impl Compression {
                     return response;
                 }
             },
-            // What is not sent yet would wait in the encoder.
-            body @ (Payload::Live(_) | Payload::Pending(_)) => {
+            // What is not there yet would wait in the encoder.
+            body => {
                 response.body = body;
-                return response;
-            }
-            #[cfg(feature = "upgrade")]
-            Payload::Upgrade(session) => {
-                response.body = Payload::Upgrade(session);
                 return response;
             }
         };
@@ -161,7 +156,7 @@ impl Compression {
             "repr-digest",
         ];
         is_of_status
-            && !matches!(response.body, Payload::Live(_) | Payload::Pending(_))
+            && !response.body.comes_later()
             && response.body.length().map_or(true, |length| length >= self.min_bytes)
             && response.header(CONTENT_TYPE.as_str()).is_some_and(|value| is_compressible(value.as_bytes()))
             && !forbids.into_iter().any(has)

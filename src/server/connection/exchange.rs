@@ -15,9 +15,8 @@ use super::link::{Caller, Link, Serves};
 use super::log_lines::{self, Record};
 use super::next::{sending, Next};
 use super::on_response;
-#[cfg(feature = "proxy")]
+#[cfg(feature = "handler-timeout")]
 use super::pending;
-use super::pending::{Answer, Part, Side, Waits};
 use super::request::{self, Circumstances, Decision, Instead, Route, Unread, NOT_LET_IN, READERS_BUSY};
 use super::response::{self, After, Written};
 use super::step::Turn;
@@ -32,7 +31,7 @@ use crate::http::origin::Sender;
 use crate::http::params::{OnRoute, Params};
 use crate::http::request::Request;
 use crate::http::request_head::{Found, Line};
-use crate::http::response::{Payload, PendingResponse, Response};
+use crate::http::response::Response;
 use crate::http::response_head::{write_head, Exchange, Persistence};
 use crate::http::seen::Fields;
 use crate::http::Refusal;
@@ -40,7 +39,6 @@ use crate::router;
 use crate::router::routes::Matched;
 use crate::server::buffers::Buffers;
 use crate::server::clock::Millis;
-use crate::server::deadline::Deadline;
 use crate::server::turn::Handlers;
 
 /// Responses to pipelined requests are sent together, up to this many bytes.
@@ -223,7 +221,7 @@ fn log_faults(request: &Request<'_>, buffers: &Buffers<'_>) {
 }
 
 /// Writes a response to the output: a small one whole, of a larger one the head.
-fn respond<S: Stream>(
+pub(super) fn respond<S: Stream>(
     link: &mut Link<S>,
     mut response: Response,
     asked: &Asked<'_>,
@@ -232,9 +230,9 @@ fn respond<S: Stream>(
     buffers: &mut Buffers<'_>,
 ) -> io::Result<Next> {
     let Buffers { context, .. } = *buffers;
-    if let Payload::Pending(mut pending) = response.body {
-        pending.surround(response.fields);
-        return Ok(begin_pending(link, pending, asked, persistence, record, buffers));
+    #[cfg(feature = "handler-timeout")]
+    if pending::is_for(&response) {
+        return Ok(pending::wait(link, &mut response, asked, persistence, record, buffers));
     }
     if response.status.is_informational() {
         #[cfg(feature = "upgrade")]
@@ -274,57 +272,6 @@ fn respond<S: Stream>(
             return respond(link, READERS_BUSY.into_response(), asked, persistence, record, buffers);
         }
     })
-}
-
-#[cold]
-#[inline(never)]
-fn begin_pending<S: Stream>(
-    link: &mut Link<S>,
-    response: Box<dyn PendingResponse>,
-    asked: &Asked<'_>,
-    persistence: Persistence,
-    record: Option<Box<Record>>,
-    buffers: &mut Buffers<'_>,
-) -> Next {
-    let part = response.server_part().and_then(|part| part.downcast_ref::<Part>());
-    #[cfg(feature = "proxy")]
-    let part = part.or(Some(&pending::PART));
-    match part {
-        Some(part) => {
-            let (pending, due) = (part.begin)(response, asked, persistence, record, link.key, buffers);
-            link.deadline = Deadline::own(due);
-            Next::Pending(pending)
-        }
-        None => Next::Close,
-    }
-}
-
-/// Answers a request if its response has come meanwhile.
-#[cold]
-#[inline(never)]
-pub(crate) fn answer_pending<S: Stream>(
-    link: &mut Link<S>,
-    pending: &mut dyn Waits,
-    turn: &mut Turn<'_, '_>,
-) -> io::Result<Next> {
-    let Turn { since, buffers, .. } = turn;
-    let side = match link.transport.has_hung_up() {
-        false => Side::Open,
-        true if link.transport.is_broken() => Side::Broken,
-        true => Side::Closed,
-    };
-    let response = match pending.poll(link.peer, side, buffers) {
-        Answer::Now(response) => response,
-        Answer::Later(due) => {
-            link.deadline = Deadline::own(due);
-            return Ok(Next::Wait);
-        }
-        Answer::Never => return Ok(Next::Close),
-    };
-    let (asked, persistence, record) = pending.request();
-    let next = respond(link, response, &asked, persistence, record, buffers)?;
-    *since = buffers.millis();
-    Ok(next)
 }
 
 /// The answer for a handler that returns an interim status (1xx).
@@ -397,6 +344,7 @@ pub(crate) fn answer_collected<S: Stream>(
             let persistence = request::persistence(&asked.line, input.unread().len());
             let next = answer(link, &asked, Cow::Owned(body), route, persistence, buffers)?;
             *since = buffers.millis();
+            #[cfg(feature = "handler-timeout")]
             if let Some(work) = &mut buffers.work {
                 work.cover(collecting.memory);
             }

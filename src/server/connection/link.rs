@@ -75,6 +75,7 @@ impl Serving for Serves<'_> {
         self.scheduler.service()
     }
 
+    #[cfg(feature = "handler-timeout")]
     fn waits_for_responses(&self) -> bool {
         true
     }

@@ -8,12 +8,14 @@ pub(super) mod exchange;
 pub(super) mod handshake;
 pub(super) mod head;
 pub(super) mod in_clear;
-pub(super) mod lingering;
+pub(super) mod later;
+mod lingering;
 pub(super) mod link;
 pub(super) mod live;
 pub(super) mod log_lines;
 pub(super) mod next;
 pub(super) mod on_response;
+#[cfg(feature = "handler-timeout")]
 pub(super) mod pending;
 mod request;
 pub(super) mod response;

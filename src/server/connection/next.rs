@@ -2,10 +2,18 @@
 //! moves the connection to the stage that it names.
 
 use super::collecting::Collecting;
-use super::pending::Waits;
+#[cfg(feature = "handler-timeout")]
+use super::pending::Waiting;
 use super::response::{After, Sending};
 #[cfg(feature = "upgrade")]
 use super::upgraded::{self, Upgraded};
+
+/// A request whose response comes later.
+#[cfg(feature = "handler-timeout")]
+pub(crate) type Later = Box<Waiting>;
+/// There is none.
+#[cfg(not(feature = "handler-timeout"))]
+pub(crate) type Later = std::convert::Infallible;
 
 /// What a connection does next.
 pub(crate) enum Next {
@@ -16,7 +24,8 @@ pub(crate) enum Next {
     /// It collects the body of this one.
     Body(Box<Collecting>),
     /// It waits for the response.
-    Pending(Box<dyn Waits>),
+    #[cfg_attr(not(feature = "handler-timeout"), allow(dead_code))]
+    Pending(Later),
     Sending(Box<Sending>),
     /// It speaks another protocol.
     #[cfg(feature = "upgrade")]

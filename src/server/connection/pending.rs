@@ -6,16 +6,20 @@ use std::net::SocketAddr;
 use ::http::{Extensions, StatusCode};
 
 use super::asked::{Asked, Held};
+use super::link::Link;
 use super::log_lines::{self, Record};
+use super::next::Next;
 use super::on_response;
+use super::transport::Stream;
 use crate::handler_call;
 use crate::http::into_response::IntoResponse;
-use crate::http::pending::{Begun, Call, Lent, Work};
-use crate::http::response::{PendingResponse, Polled, Response};
+use crate::http::pending::{Begun, Call, Lent, PendingResponse, Polled, Work};
+use crate::http::response::{Payload, Response};
 use crate::http::response_head::Persistence;
 use crate::limits::body_memory::Share;
 use crate::server::buffers::{Buffers, LeftWork};
 use crate::server::clock::{whole_millis, Millis};
+use crate::server::deadline::Deadline;
 use crate::wake_list::Waker;
 
 /// The server's part in responses that come later. Only what makes such a response knows it, so a program without any does not link
@@ -27,13 +31,13 @@ pub(crate) struct Part {
 }
 
 type Begin = fn(
-    Box<dyn PendingResponse>,
+    &mut Response,
     &Asked<'_>,
     Persistence,
     Option<Box<Record>>,
     usize,
     &mut Buffers<'_>,
-) -> (Box<dyn Waits>, Millis);
+) -> Option<(Box<Waiting>, Millis)>;
 
 pub(crate) static PART: Part = Part { begin };
 
@@ -45,6 +49,9 @@ pub(crate) trait Waits: Send {
     /// The request, whose response is there.
     fn request(&mut self) -> (Asked<'_>, Persistence, Option<Box<Record>>);
 }
+
+/// As large as one pointer in its box, so that no stage of a connection is larger for it.
+pub(crate) struct Waiting(pub Box<dyn Waits>);
 
 /// The client's side of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +71,7 @@ pub(crate) enum Answer {
 }
 
 struct Pending {
-    response: Box<dyn PendingResponse>,
+    response: Box<dyn PendingResponse<Response>>,
     held: Held,
     persistence: Persistence,
     record: Option<Box<Record>>,
@@ -76,22 +83,54 @@ struct Pending {
     ends_with_client: bool,
 }
 
+/// Whether this response is waited for.
+#[inline]
+pub(crate) fn is_for(response: &Response) -> bool {
+    matches!(response.body, Payload::Pending(_))
+}
+
+/// Waits for a response.
+#[cold]
+#[inline(never)]
+pub(crate) fn wait<S: Stream>(
+    link: &mut Link<S>,
+    response: &mut Response,
+    asked: &Asked<'_>,
+    persistence: Persistence,
+    record: Option<Box<Record>>,
+    buffers: &mut Buffers<'_>,
+) -> Next {
+    let Payload::Pending(pending) = &response.body else { return Next::Close };
+    let part = pending.server_part().and_then(|part| part.downcast_ref::<Part>());
+    #[cfg(feature = "proxy")]
+    let part = part.or(Some(&PART));
+    let begun = part.and_then(|part| (part.begin)(response, asked, persistence, record, link.key, buffers));
+    let Some((waiting, due)) = begun else { return Next::Close };
+    link.deadline = Deadline::own(due);
+    Next::Pending(waiting)
+}
+
 fn begin(
-    mut response: Box<dyn PendingResponse>,
+    response: &mut Response,
     asked: &Asked<'_>,
     persistence: Persistence,
     record: Option<Box<Record>>,
     key: usize,
     buffers: &mut Buffers<'_>,
-) -> (Box<dyn Waits>, Millis) {
+) -> Option<(Box<Waiting>, Millis)> {
+    let body = std::mem::replace(&mut response.body, Payload::Bytes(Vec::new()));
+    let Payload::Pending(mut pending) = body else { return None };
+    pending.surround(response.fields.take());
     let Begun { wait, work, ends_with_client } =
-        response.begin(Waker { list: buffers.scheduler.wake_list(), key });
+        pending.begin(Waker { list: buffers.scheduler.wake_list(), key });
     buffers.work = work.map(|work| -> Box<dyn LeftWork> { Box::new(WorkOfHandler { work, memory: None }) });
     let due = buffers.after(wait);
     let values = std::mem::take(&mut buffers.values);
     let Asked { head, fields, line } = asked;
     let held = Held::new(Asked { head, fields, line: line.clone() });
-    (Box::new(Pending { response, held, persistence, record, values, due, ends_with_client }), due)
+    let waits =
+        Box::new(Pending { response: pending, held, persistence, record, values, due, ends_with_client });
+    Some((Box::new(Waiting(waits)), due))
 }
 
 impl Waits for Pending {
@@ -199,7 +238,7 @@ mod tests {
     /// What a response gives at its polls, and the polls so far.
     #[derive(Default)]
     struct Script {
-        gives: VecDeque<Polled>,
+        gives: VecDeque<Polled<Response>>,
         calls: Vec<Call>,
         is_dropped: bool,
     }
@@ -208,7 +247,7 @@ mod tests {
     struct Later(Arc<Mutex<Script>>);
 
     impl Later {
-        fn gives(&self, polled: Polled) {
+        fn gives(&self, polled: Polled<Response>) {
             self.0.lock().unwrap().gives.push_back(polled);
         }
 
@@ -223,7 +262,7 @@ mod tests {
 
     struct Scripted(Later);
 
-    impl PendingResponse for Scripted {
+    impl PendingResponse<Response> for Scripted {
         fn server_part(&self) -> Option<&'static (dyn Any + Send + Sync)> {
             Some(&PART)
         }
@@ -232,7 +271,7 @@ mod tests {
             Begun { wait: SECOND, work: None, ends_with_client: false }
         }
 
-        fn poll(&mut self, call: Call) -> Polled {
+        fn poll(&mut self, call: Call) -> Polled<Response> {
             let mut script = self.0 .0.lock().unwrap();
             script.calls.push(call);
             script.gives.pop_front().unwrap_or(Polled::Wait(SECOND))
@@ -245,7 +284,7 @@ mod tests {
         }
     }
 
-    fn made(text: &str) -> Polled {
+    fn made(text: &str) -> Polled<Response> {
         Polled::Made(Response::text(text), Extensions::new())
     }
 

@@ -80,7 +80,9 @@ pub(crate) fn write_body(
         (Framing::None | Framing::Length(0), _) => Some(&[][..]),
         (_, Payload::Bytes(bytes)) => Some(&bytes[..]),
         (_, Payload::Static(bytes)) => Some(*bytes),
-        (_, Payload::Reader { .. } | Payload::Live(_) | Payload::Pending(_)) => None,
+        (_, Payload::Reader { .. } | Payload::Live(_)) => None,
+        #[cfg(feature = "handler-timeout")]
+        (_, Payload::Pending(_)) => None,
         // Without its 101 nothing takes the connection over.
         #[cfg(feature = "upgrade")]
         (_, Payload::Upgrade(_)) => Some(&[][..]),
@@ -105,6 +107,7 @@ pub(crate) fn write_body(
         #[cfg(feature = "upgrade")]
         Payload::Upgrade(_) => Source::Nothing,
         // It was waited for.
+        #[cfg(feature = "handler-timeout")]
         Payload::Pending(_) => Source::Nothing,
     };
     Written::Begun(Box::new(Sending::new(source, after, record)))

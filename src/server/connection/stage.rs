@@ -8,7 +8,7 @@ use super::collecting::Collecting;
 use super::head::Head;
 use super::lingering::Lingering;
 use super::link::Link;
-use super::pending::Waits;
+use super::next::Later;
 use super::response::Sending;
 use super::transport::Stream;
 #[cfg(feature = "upgrade")]
@@ -28,7 +28,7 @@ pub(crate) enum Stage {
     /// The rest of the body of an answered request.
     Unwanted(Box<Reader>),
     /// The response comes later.
-    Pending(Box<dyn Waits>),
+    Pending(Later),
     Sending(Box<Sending>),
     Linger(Lingering),
     #[cfg(feature = "upgrade")]

@@ -14,6 +14,7 @@ use super::collecting::{read_past, Collected, Passed};
 use super::exchange;
 use super::handshake::{self, Handshake};
 use super::head::Head;
+use super::later;
 use super::lingering::{Lingered, Lingering};
 use super::link::Link;
 use super::log_lines;
@@ -192,21 +193,21 @@ impl<S: Stream> Connection<S> {
     #[inline(always)]
     fn step(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         match &mut self.stage {
-            Stage::Head(head) => {
-                let next = exchange::go_on(&mut self.link, head, turn)?;
-                self.go_to(next, turn.buffers)
-            }
+            Stage::Head(head) => match exchange::go_on(&mut self.link, head, turn)? {
+                Next::Wait => self.wait(turn.buffers),
+                next => self.go_to(next, turn.buffers),
+            },
             Stage::Handshake { rules } => {
                 let rules = *rules;
                 self.shake_hands(rules, turn)
             }
             Stage::Body(_) => self.collect_body(turn),
             Stage::Unwanted(_) => self.read_past_body(turn),
-            Stage::Pending(pending) => {
-                let next = exchange::answer_pending(&mut self.link, &mut **pending, turn)?;
+            Stage::Sending(of) if self.link.cuts(of.is_live(), turn.buffers) => Ok(Break(Flow::Close)),
+            Stage::Pending(later) => {
+                let next = later::answer(&mut self.link, later, turn)?;
                 self.go_to(next, turn.buffers)
             }
-            Stage::Sending(of) if self.link.cuts(of.is_live(), turn.buffers) => Ok(Break(Flow::Close)),
             Stage::Sending(_) => self.send(turn),
             Stage::Linger(_) => self.linger(turn.buffers),
             #[cfg(feature = "upgrade")]
@@ -411,8 +412,8 @@ impl<S: Stream> Connection<S> {
                 return self.go_to(next, buffers);
             }
             // The clock has gone on since it was polled.
-            Stage::Pending(pending) => {
-                self.stage = Stage::Pending(pending);
+            later @ Stage::Pending(_) => {
+                self.stage = later;
                 return Ok(Continue(()));
             }
             Stage::Head(_) | Stage::Unwanted(_) => self.link.say_goodbye(),
@@ -450,13 +451,11 @@ impl<S: Stream> TakeTurn for Box<Connection<S>> {
 
     #[inline]
     fn has_left_work((_, buffers): &(Input, Buffers<'_>)) -> bool {
-        buffers.work.is_some()
+        buffers.has_left_work()
     }
 
     fn do_left_work((_, buffers): &mut (Input, Buffers<'_>)) {
-        if let Some(work) = buffers.work.take() {
-            work.run(buffers);
-        }
+        buffers.do_left_work();
     }
 
     /// A panic in the turn ends this connection and nothing else.
