@@ -72,12 +72,6 @@ post_quantum() {
         cargo test "${with[@]}" --lib --test post_quantum --test check_net --test handshakes 2>&1 | tee -a "$log"
 }
 other_processor() { tests/cross.sh short 2>&1 | tee -a "$log"; }
-# With the command that other_processor has built, and with what tests() has.
-board() {
-    local folder
-    folder=$(tests/board/make.sh "$target/cross/armv7-unknown-linux-gnueabihf/debug/lockgate") &&
-        BOARD=$folder cargo test --quiet --features cli,compression --test board -- short 2>&1 | tee -a "$log"
-}
 # The benchmark is a workspace of its own. One test of it starts lockgate's example and
 # what was written like it with others.
 benchmark() {
@@ -107,8 +101,8 @@ quick() {
     check 'recipes for firmware' tests/packaging.sh
 }
 
-# Of `make board` and `make cross` only a short form is among these: they take some 8 minutes of CPU and an hour, for release
-# builds and in an emulator, and what they test is hardly ever touched. The short forms take some 5 minutes of CPU.
+# Of `make cross` only a short form is among these, and `make board` is not: they take an hour and some 8 minutes of CPU, for
+# release builds and an emulator.
 slow() {
     tests/install.sh curl=curl openssl=openssl python3=python3 nginx=nginx-light testssl=testssl.sh valgrind=valgrind \
         chromium=chromium certutil=libnss3-tools
@@ -123,9 +117,8 @@ slow() {
     fi
     if tests/toolchain.sh 1.85 armv7-unknown-linux-gnueabihf >/dev/null; then
         check 'a 32-bit ARM processor, in short' other_processor
-        check 'a virtual board, one boot' board
     else
-        leave_out 'a 32-bit ARM processor, and a board with one: needs Rust 1.85 for it; tests/toolchain.sh says why it cannot be had'
+        leave_out 'a 32-bit ARM processor: needs Rust 1.85 for it; tests/toolchain.sh says why it cannot be had'
     fi
     check 'TLS quality' tls_quality
     check 'drills, in short' drills
