@@ -61,7 +61,8 @@ When port 80 cannot be had for plain HTTP, the demo takes port 8080.
 
 const HELP_ON_PAGE: &str = "
 A page at https://localhost:8443/ shows the load of this machine as it changes, what protects the
-connection, and an echo. The demo listens on all addresses, so the network sees them too, without a login.
+connection, and an echo. The demo listens on all addresses, so the network sees them too, without
+a login.
 ";
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {

@@ -232,7 +232,8 @@ pub(super) fn respond<S: Stream>(
     let Buffers { context, .. } = *buffers;
     #[cfg(feature = "handler-timeout")]
     if pending::is_for(&response) {
-        return Ok(pending::wait(link, &mut response, asked, persistence, record, buffers));
+        let waiting = pending::wait(link, &mut response, asked, persistence, record, buffers);
+        return Ok(waiting.map_or(Next::Close, Next::Pending));
     }
     if response.status.is_informational() {
         #[cfg(feature = "upgrade")]

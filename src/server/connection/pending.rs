@@ -8,7 +8,6 @@ use ::http::{Extensions, StatusCode};
 use super::asked::{Asked, Held};
 use super::link::Link;
 use super::log_lines::{self, Record};
-use super::next::Next;
 use super::on_response;
 use super::transport::Stream;
 use crate::handler_call;
@@ -89,7 +88,7 @@ pub(crate) fn is_for(response: &Response) -> bool {
     matches!(response.body, Payload::Pending(_))
 }
 
-/// Waits for a response.
+/// Waits for a response. `None` if nobody here can.
 #[cold]
 #[inline(never)]
 pub(crate) fn wait<S: Stream>(
@@ -99,15 +98,14 @@ pub(crate) fn wait<S: Stream>(
     persistence: Persistence,
     record: Option<Box<Record>>,
     buffers: &mut Buffers<'_>,
-) -> Next {
-    let Payload::Pending(pending) = &response.body else { return Next::Close };
+) -> Option<Box<Waiting>> {
+    let Payload::Pending(pending) = &response.body else { return None };
     let part = pending.server_part().and_then(|part| part.downcast_ref::<Part>());
     #[cfg(feature = "proxy")]
     let part = part.or(Some(&PART));
-    let begun = part.and_then(|part| (part.begin)(response, asked, persistence, record, link.key, buffers));
-    let Some((waiting, due)) = begun else { return Next::Close };
+    let (waiting, due) = (part?.begin)(response, asked, persistence, record, link.key, buffers)?;
     link.deadline = Deadline::own(due);
-    Next::Pending(waiting)
+    Some(waiting)
 }
 
 fn begin(

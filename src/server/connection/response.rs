@@ -80,12 +80,10 @@ pub(crate) fn write_body(
         (Framing::None | Framing::Length(0), _) => Some(&[][..]),
         (_, Payload::Bytes(bytes)) => Some(&bytes[..]),
         (_, Payload::Static(bytes)) => Some(*bytes),
-        (_, Payload::Reader { .. } | Payload::Live(_)) => None,
-        #[cfg(feature = "handler-timeout")]
-        (_, Payload::Pending(_)) => None,
         // Without its 101 nothing takes the connection over.
         #[cfg(feature = "upgrade")]
         (_, Payload::Upgrade(_)) => Some(&[][..]),
+        _ => None,
     };
     if let Some(bytes) = small.filter(|bytes| bytes.len() <= INLINE_BYTES) {
         buffers.output.extend_from_slice(bytes);
@@ -104,11 +102,9 @@ pub(crate) fn write_body(
             Source::Reader { reader, left: length, chunked: head.framing == Framing::Chunked }
         }
         Payload::Live(body) => Source::Live(Live::begin(body, head.framing, key, buffers)),
-        #[cfg(feature = "upgrade")]
-        Payload::Upgrade(_) => Source::Nothing,
-        // It was waited for.
-        #[cfg(feature = "handler-timeout")]
-        Payload::Pending(_) => Source::Nothing,
+        // What came later is there, or is no body.
+        #[cfg(any(feature = "handler-timeout", feature = "upgrade"))]
+        _ => Source::Nothing,
     };
     Written::Begun(Box::new(Sending::new(source, after, record)))
 }
