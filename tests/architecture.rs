@@ -403,9 +403,11 @@ fn some_rooms_know_only_a_few() {
             &[
                 "crate::calendar",
                 "crate::error",
+                "crate::escape",
                 "crate::handler_call",
                 "crate::http",
                 "crate::limits::body_memory",
+                "crate::log_limiter",
                 // A WebSocket is a route, and its pages' origins are told as for other layers.
                 "crate::router",
                 "crate::wake_list",

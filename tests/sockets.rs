@@ -222,7 +222,8 @@ fn a_handler_that_panics_ends_its_own_websocket() {
     let mut talk = Talk::open(&serving, "/trap");
     talk.send(TEXT, "now");
     assert_eq!(talk.close(), (1011, End::Goodbye));
-    assert!(!await_lines(1, |line| line.contains("as the test wants it")).is_empty());
+    let lines = await_lines(1, |line| line.contains("as the test wants it"));
+    assert!(lines[0].starts_with("the handler of a WebSocket panicked at "), "{lines:?}");
     other.send(TEXT, "still here");
     assert_eq!(other.text(), "still here");
 }
@@ -308,6 +309,8 @@ fn a_page_of_another_origin_is_refused_and_those_that_are_named_are_not() {
     ] {
         assert_eq!(status(path, &format!("Origin: {origin}\r\n")), expected, "{path} {origin}");
     }
+    let line = await_lines(1, |line| line.contains("a page of https://app.example may not open a WebSocket"));
+    assert!(line[0].starts_with("127.0.0.1:") && line[0].contains("SocketHandshake::origins"), "{line:?}");
     assert_eq!(status("/refused", ""), "409");
     let mut client = serving.connect();
     client.send(hello("/named", "Sec-WebSocket-Protocol: x, a\r\nSec-WebSocket-Protocol: b\r\n"));
@@ -422,6 +425,11 @@ fn rules_are_kept_over_tls_as_well() {
         talk.0.send(&bytes);
         assert_eq!(talk.close().0, code, "{bytes:?}");
     }
+    let lines = await_lines(1, |line| line.contains("a WebSocket is closed with 1009, because"));
+    assert!(
+        lines[0].starts_with("127.0.0.1:") && lines[0].contains("SocketBuilder::message_bytes"),
+        "{lines:?}"
+    );
     let mut talk = Talk::open(&serving, "/echo");
     for byte in [frame(0x01, b"\xe2\x82"), frame(PING, b""), frame(0x80, b"\xac")].concat() {
         talk.0.send([byte]);

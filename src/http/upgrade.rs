@@ -16,6 +16,11 @@ pub(crate) trait Upgrade: Send {
     /// longer than a call is counted in `memory`.
     fn begin(&mut self, waker: Waker, memory: &Arc<Budget>, times: Times);
 
+    /// What runs the program's code, as the log says when that fails.
+    fn told(&self) -> &'static str {
+        "an upgraded connection"
+    }
+
     /// Takes received bytes, and appends bytes to send, at most [`Call::room`]. Never waits, except in the program's code.
     fn go_on(&mut self, input: &[u8], out: &mut Vec<u8>, call: Call) -> Did;
 }
@@ -65,6 +70,9 @@ pub(crate) struct Did {
 pub(crate) enum Then {
     /// There is more to do now, once others have had their turn.
     More,
+    /// As `More`, and this is logged of the client.
+    #[cfg_attr(not(feature = "websocket"), allow(dead_code))]
+    Note(&'static str),
     /// Nothing, until bytes come, there is room for bytes, the protocol wakes its connection, or this time comes, in
     /// milliseconds since the server's start. If it has come already, what the client has sent is read first.
     Wait(u64),

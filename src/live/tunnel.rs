@@ -39,7 +39,8 @@ struct Threads {
     most: usize,
 }
 
-/// Bounds how many connections speak another protocol at a time, each on a thread of its own. Clones are the same bound.
+/// Bounds how many connections speak another protocol at a time, each on a thread of its own. Clones are the same bound. Only
+/// with the feature `upgrade`.
 #[derive(Clone)]
 pub struct Upgrades(Arc<Threads>);
 
@@ -79,7 +80,7 @@ impl fmt::Debug for Upgrades {
 
 impl Response {
     /// 101: the connection speaks another protocol from here on (RFC 9110 §7.8). The function runs on a thread of its own, and has
-    /// a stream that blocks. When it returns, what it has written is sent, and the connection ends.
+    /// a stream that blocks. When it returns, what it has written is sent, and the connection ends. Only with the feature `upgrade`.
     ///
     /// ```
     /// use std::io::{Read, Write};
@@ -222,7 +223,8 @@ impl Pipe {
     }
 }
 
-/// The stream of a connection that has switched to another protocol. It blocks. [`Response::upgrade`] gives it.
+/// The stream of a connection that has switched to another protocol. It blocks. [`Response::upgrade`] gives it. Only
+/// with the feature `upgrade`.
 pub struct UpgradedStream {
     pipe: Arc<Pipe>,
     read_timeout: Option<Duration>,

@@ -27,7 +27,7 @@ const FREE_BYTES: usize = 16 * 1024;
 pub(super) const AWAY: u16 = 1001;
 const PROTOCOL: u16 = 1002;
 const NOT_UTF8: u16 = 1007;
-const TOO_LARGE: u16 = 1009;
+pub(super) const TOO_LARGE: u16 = 1009;
 pub(super) const FAULT: u16 = 1011;
 pub(super) const BUSY: u16 = 1013;
 /// No code was given. Never sent.

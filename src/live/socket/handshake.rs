@@ -1,18 +1,23 @@
 //! The handshake of a WebSocket (RFC 6455 §4.2): whether a request may open one, and the answer. Knows requests and responses;
 //! `Router::websocket` stands here.
 
+use std::time::Instant;
+
 use ::http::header::{ALLOW, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE};
 use ::http::{HeaderValue, Method, StatusCode};
+use log::Level;
 use ring::digest::{digest, SHA1_FOR_LEGACY_USE_ONLY};
 
 use super::session::Session;
 use super::socket::SocketBuilder;
 use crate::error::Error;
+use crate::escape;
 use crate::http::into_response::IntoResponse;
 use crate::http::request::Request;
 use crate::http::response::{Payload, Response};
 use crate::http::upgrade::{can_switch, has_token, trimmed};
 use crate::http::Refusal;
+use crate::log_limiter::{LogLimiter, Sort};
 use crate::router::Router;
 use crate::web::digest::encode;
 use crate::web::origin::{is_own, Null, Origin, Origins};
@@ -40,7 +45,11 @@ const HAS_BODY: Refusal = Refusal::bad_request("a request for a WebSocket has no
 const OTHER_ORIGIN: Refusal =
     Refusal::new(StatusCode::FORBIDDEN, "pages of this origin may not open a WebSocket here");
 
-/// Who may open a WebSocket, and which subprotocols it has, for [`Router::websocket_with`].
+/// So many characters of an origin are logged.
+const MOST_OF_ORIGIN: usize = 200;
+
+/// Who may open a WebSocket, and which subprotocols it has, for [`Router::websocket_with`]. Only with the
+/// feature `websocket`.
 ///
 /// ```
 /// use lockgate::{Router, Socket, SocketHandshake};
@@ -145,10 +154,16 @@ impl SocketHandshake {
         &self,
         request: &mut Request<'_>,
         accept: &dyn Fn(&mut Request<'_>) -> Result<SocketBuilder, Response>,
+        refusals: &LogLimiter,
     ) -> Response {
         let key = match self.check(request) {
             Ok(key) => accept_key(key),
-            Err(refusal) => return refused(refusal),
+            Err(refusal) => {
+                if refusal.status == StatusCode::FORBIDDEN {
+                    note_origin(request, refusals);
+                }
+                return refused(refusal);
+            }
         };
         let builder = match accept(request) {
             Ok(builder) => builder,
@@ -168,30 +183,35 @@ impl SocketHandshake {
 
 impl Router {
     /// Opens a WebSocket (RFC 6455) for GET on this pattern. The function decides by the request: it returns what the program wants
-    /// of the WebSocket, or the response that refuses it. It has no body to read.
+    /// of the WebSocket, or the response that refuses it. It has no body to read. Only with the feature `websocket`.
     ///
     /// ```
-    /// use lockgate::{Error, Response, Router, Socket, StatusCode};
+    /// use lockgate::{IntoResponse, Request, Response, Router, Socket, SocketBuilder, StatusCode};
+    ///
+    /// fn room(request: &mut Request) -> Result<SocketBuilder, Response> {
+    ///     let room: u16 = request.param_as("room")?; // answers 404 when it is not such a number
+    ///     if room > 7 {
+    ///         return Err(StatusCode::FORBIDDEN.into_response());
+    ///     }
+    ///     Ok(Socket::on_message(move |socket, _| socket.send(format!("you are in room {room}"))))
+    /// }
     ///
     /// let router = Router::new()
     ///     .websocket("/api/echo", |_| Ok(Socket::on_message(|socket, message| socket.send(message))))
-    ///     .websocket("/api/rooms/{room}", |request| {
-    ///         let room: u16 = request.param_as("room")?; // answers 404 when it is not such a number
-    ///         if room > 7 {
-    ///             return Err(Response::new(StatusCode::NOT_FOUND));
-    ///         }
-    ///         Ok(Socket::on_message(move |socket, _| socket.send(format!("you are in room {room}"))))
-    ///     });
+    ///     .websocket("/api/rooms/{room}", room);
     /// # router.check().unwrap();
     /// ```
     ///
+    /// Other refusals become a [`Response`] by [`IntoResponse`](crate::IntoResponse): a [`Problem`](crate::Problem), say, or a status
+    /// as above. An [`Error`] becomes one by `?`.
+    ///
     /// Before the function is called, the server refuses what cannot open a WebSocket, with 400, 405, or 426 for another version
     /// than 13, and with 403 **pages of other origins**: browsers send cookies also with WebSockets that other pages open, and CORS
-    /// does not keep them from it. [`websocket_with`](Router::websocket_with) lets in pages of named origins. Programs send no
-    /// `Origin`, and are let in. Extensions, such as compression, are not negotiated.
+    /// does not keep them from it. [`websocket_with`](Router::websocket_with) lets in pages of named origins, and the log names an
+    /// origin that was refused. Programs send no `Origin`, and are let in. Extensions, such as compression, are not negotiated.
     ///
     /// The layers around the route run for the handshake. The access log's line comes at the end, with the bytes that were
-    /// sent and the time from the handshake on.
+    /// sent and the time from the handshake on. A `handler_timeout` of the router holds for the handshake, and not for messages.
     pub fn websocket(
         self,
         pattern: &str,
@@ -200,15 +220,36 @@ impl Router {
         self.websocket_with(pattern, SocketHandshake::new(), accept)
     }
 
-    /// As [`websocket`](Router::websocket), with other settings for its handshake.
+    /// As [`websocket`](Router::websocket), with other settings for its handshake. Only with the feature `websocket`.
     pub fn websocket_with(
         self,
         pattern: &str,
         handshake: SocketHandshake,
         accept: impl Fn(&mut Request<'_>) -> Result<SocketBuilder, Response> + Send + Sync + 'static,
     ) -> Router {
-        self.get(pattern, move |request: &mut Request<'_>| handshake.answer(request, &accept))
+        // Without a thread that waits for it, the sum of what was left out comes before the next line.
+        let refusals = LogLimiter::new(|| {});
+        self.get(pattern, move |request: &mut Request<'_>| handshake.answer(request, &accept, &refusals))
     }
+}
+
+/// Logs that a page was refused for its origin, which is foreign text.
+#[cold]
+fn note_origin(request: &Request<'_>, refusals: &LogLimiter) {
+    let sort = Sort { target: "lockgate::server", level: Level::Info, what: "the origin of a WebSocket" };
+    let peer = request.peer().map(|peer| format!("{peer}: ")).unwrap_or_default();
+    let origin = match Origin::of(request) {
+        Origin::One(origin) => origin,
+        _ => b"several origins",
+    };
+    refusals.write(
+        sort,
+        Instant::now(),
+        format_args!(
+            "{peer}403 a page of {} may not open a WebSocket (SocketHandshake::origins lets it)",
+            escape::bounded_of(origin, MOST_OF_ORIGIN)
+        ),
+    );
 }
 
 fn refused(refusal: Refusal) -> Response {

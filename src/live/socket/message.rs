@@ -1,6 +1,6 @@
 //! What goes over a WebSocket: messages, and how it ends. Plain values.
 
-/// A message of a WebSocket (RFC 6455 §5.6).
+/// A message of a WebSocket (RFC 6455 §5.6). Only with the feature `websocket`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Message {

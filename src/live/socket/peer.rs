@@ -98,7 +98,7 @@ impl Peer {
             let was_due = std::mem::take(&mut self.call.is_due);
             self.call.has_taken = false;
             match then {
-                Then::More => continue,
+                Then::More | Then::Note(_) => continue,
                 Then::Wait(until) if until <= self.call.now && !was_due => self.call.is_due = true,
                 Then::Wait(_) | Then::Worker => return,
                 Then::End => self.ended = Ended::Whole,

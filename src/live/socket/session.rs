@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::frames::{self, Event, Reader, AWAY, BUSY, FAULT};
+use super::frames::{self, Event, Reader, AWAY, BUSY, FAULT, TOO_LARGE};
 use super::message::{Closed, Message};
 use super::outbox::Outbox;
 use super::socket::{OnClose, OnMessage, OnOpen, Shared, Socket, SocketBuilder};
@@ -21,8 +21,9 @@ const MOST_ANSWERS: usize = 1_024;
 /// So many bytes are still read after a time that ends the connection: what the client had sent before.
 const MOST_LATE: usize = 256 * 1024;
 
-const TOO_SLOW: &str =
-    "a client does not take the messages of its WebSocket fast enough (SocketBuilder::backlog)";
+const TOO_SLOW: &str = "more waits to be sent to a WebSocket's client than it may (SocketBuilder::backlog)";
+const LARGE: &str =
+    "a WebSocket is closed with 1009, because a message is too large (SocketBuilder::message_bytes)";
 const NO_ANSWER: &str = "a client has not answered a ping on its WebSocket";
 const TOO_LATE: &str =
     "a client has begun a message on its WebSocket and not sent it in time (Limits::body_timeout)";
@@ -262,7 +263,13 @@ impl Session {
             }
             Event::Control => {}
             Event::Closed(closed) => self.finish(closed),
-            Event::Fault(closed) => self.fail(closed),
+            Event::Fault(closed) => {
+                let is_large = closed.code == TOO_LARGE;
+                self.fail(closed);
+                if is_large {
+                    return Did { taken, then: Then::Note(LARGE) };
+                }
+            }
         }
         Did { taken, then: Then::More }
     }
@@ -327,6 +334,10 @@ impl Session {
 }
 
 impl Upgrade for Session {
+    fn told(&self) -> &'static str {
+        "the handler of a WebSocket"
+    }
+
     fn begin(&mut self, waker: Waker, memory: &Arc<Budget>, times: Times) {
         self.keep_to(times);
         self.reader.count_in(memory.share());

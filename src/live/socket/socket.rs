@@ -10,7 +10,7 @@ use super::message::{Closed, Message};
 use super::outbox::{Outbox, Refused};
 use crate::handler_call;
 
-/// One end of a WebSocket. Clones are the same, and any thread may send through them.
+/// One end of a WebSocket. Clones are the same, and any thread may send through them. Only with the feature `websocket`.
 ///
 /// ```
 /// use lockgate::{Message, Router, Socket};
@@ -30,8 +30,9 @@ use crate::handler_call;
 /// # Threads and memory
 ///
 /// A WebSocket is a connection that waits in the server like an idle one: it holds no thread. Its functions run on the server's
-/// workers, one at a time and in the order of the messages. They may block, as other handlers do; meanwhile nothing is read from
-/// this client, and what is sent to it waits. A panic in one of them ends the WebSocket with 1011, and the log has a line.
+/// workers, one at a time and in the order of the messages. They may block, as other handlers do, and hold a worker then;
+/// meanwhile nothing is read from this client, and what is sent to it waits. A panic in one of them ends the WebSocket with
+/// 1011, and the log has a line.
 ///
 /// Sending never waits. What the client has not taken yet waits in memory, within bounds: see [`SocketBuilder::backlog`]. A
 /// client that takes nothing for [`Limits::write_timeout`](crate::Limits::write_timeout), or less than
@@ -52,7 +53,8 @@ use crate::handler_call;
 /// memory now, or no worker within [`Limits::queue_timeout`](crate::Limits::queue_timeout), with 1013. When the server stops, each
 /// WebSocket is closed with 1001.
 ///
-/// The crate tungstenite logs the contents of messages at the level *trace*, with targets that begin with `tungstenite`.
+/// The crate tungstenite logs the reasons of a client's closes at the level *debug*, and the contents of its messages at *trace*, with
+/// targets that begin with `tungstenite`.
 #[derive(Clone)]
 pub struct Socket {
     pub(super) shared: Arc<Shared>,
@@ -75,8 +77,11 @@ impl Socket {
         }
     }
 
-    /// Sends a message, after those that were sent before. Never waits. If it has no room
-    /// ([`SocketBuilder::backlog`]), the client is too slow, and is cut. After the end nothing is sent.
+    /// Sends a message, after those that were sent before. Never waits. If it has no room ([`SocketBuilder::backlog`]), the client is
+    /// cut. After the end nothing is sent.
+    ///
+    /// What goes to a client while a function of its WebSocket runs is sent when that returns. So a function can send at most as much
+    /// as may wait, however fast the client is.
     pub fn send(&self, message: impl Into<Message>) {
         let outbox = &self.shared.outbox;
         if outbox.push(encode(&message.into())) == Err(Refused::Full) {
@@ -84,10 +89,11 @@ impl Socket {
         }
     }
 
-    /// Sends a message, if there is room for it. Never waits, and cuts nobody.
+    /// Sends a message, if there is room for it. Never waits, and cuts nobody. A function of this WebSocket that waits for room waits
+    /// for ever: there is none before it returns. Send the rest from another thread, or in a later call.
     ///
     /// # Errors
-    /// [`SendError::Full`] while the client has not taken what was sent before, and [`SendError::Closed`] after the end. Both have
+    /// [`SendError::Full`] while what was sent before still waits, and [`SendError::Closed`] after the end. Both have
     /// the message.
     pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
@@ -160,7 +166,9 @@ pub enum SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            SendError::Full(_) => "the client has not taken enough of what was sent before",
+            SendError::Full(_) => {
+                "there is no room for the message, because what was sent before still waits"
+            }
             SendError::Closed(_) => "the WebSocket has ended",
         })
     }
@@ -168,7 +176,8 @@ impl fmt::Display for SendError {
 
 impl std::error::Error for SendError {}
 
-/// What a program wants of a WebSocket: its functions and its limits. [`Socket::on_message`] makes it.
+/// What a program wants of a WebSocket: its functions and its limits. [`Socket::on_message`] makes it, and
+/// [`Router::websocket`](crate::Router::websocket) takes it.
 pub struct SocketBuilder {
     pub(super) on_message: OnMessage,
     pub(super) on_open: Option<OnOpen>,
@@ -202,7 +211,8 @@ impl Default for Settings {
 }
 
 impl SocketBuilder {
-    /// Calls this once, before the first message, when the client can be sent to.
+    /// Calls this once, before the first message, when the client can be sent to. What it sends goes out when it returns, so it is at
+    /// most as much as may wait ([`backlog`](SocketBuilder::backlog)).
     pub fn on_open(mut self, hook: impl FnOnce(&Socket) + Send + 'static) -> SocketBuilder {
         self.on_open = Some(Box::new(hook));
         self
@@ -227,8 +237,8 @@ impl SocketBuilder {
         self
     }
 
-    /// How many messages may wait to be sent. [`Socket::send`] cuts a client that has not taken these before the next. Defaults to
-    /// 1,024.
+    /// How many messages may wait to be sent, and so how many a function of the WebSocket can send before it returns. [`Socket::send`]
+    /// cuts the client when there is one more. Defaults to 1,024.
     pub fn backlog(mut self, messages: usize) -> SocketBuilder {
         self.settings.backlog = messages;
         self

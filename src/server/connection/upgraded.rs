@@ -149,8 +149,12 @@ impl Upgraded {
             };
             let Did { taken, then } = self.call(input.unread(), call, buffers)?;
             input.consume(taken);
+            if let Then::Note(what) = then {
+                let (peer, now) = (link.peer, buffers.now());
+                buffers.context.log_refusal(what, now, format_args!("{peer}: {what}"));
+            }
             match then {
-                Then::More => {
+                Then::More | Then::Note(_) => {
                     let has_permit = buffers.context.workers.has_permit(buffers.me);
                     if buffers.requests_left == 0 || !has_permit || link.transport.wants_another_turn() {
                         return Ok(Next::Again);
@@ -218,7 +222,11 @@ impl Upgraded {
         self.given += (buffers.output.len() - before) as u64;
         if handler_call::went_wrong() {
             for Fault { what, text } in handler_call::faults() {
-                buffers.context.log_fault(what, buffers.now(), format_args!("an upgraded connection {text}"));
+                buffers.context.log_fault(
+                    what,
+                    buffers.now(),
+                    format_args!("{} {text}", self.session.told()),
+                );
             }
         }
         did.ok_or_else(|| ErrorKind::Other.into())
