@@ -1,6 +1,6 @@
 //! What the compiler says to somebody who is new to lockgate, for the mistakes that come first. Each file in tests/compile_fail
 //! has one: it must not compile, and it must compile once its lines that end in `//-` are gone and those behind `//+` are code, so
-//! what the message says is a way out.
+//! what the message says is a way out. A file with the line `//# websocket` needs that feature.
 //!
 //! The words of a compiler change with every version. With the one that `EXACT` names, all that it says is compared with what is
 //! stored beside the file (`.said`; `LOCKGATE_SAID=write` writes it again). With any other it must say what stands behind `//?`, and
@@ -22,7 +22,7 @@ const EXACT: &str = "rustc 1.95.";
 /// The first compiler for which the library has words of its own.
 const EXPLAINED: (u32, u32) = (1, 83);
 
-const FEATURES: [(&str, bool); 8] = [
+const FEATURES: [(&str, bool); 9] = [
     ("acme", cfg!(feature = "acme")),
     ("check", cfg!(feature = "check")),
     ("cli", cfg!(feature = "cli")),
@@ -31,6 +31,7 @@ const FEATURES: [(&str, bool); 8] = [
     ("post-quantum", cfg!(feature = "post-quantum")),
     ("scan", cfg!(feature = "scan")),
     ("serve", cfg!(feature = "serve")),
+    ("websocket", cfg!(feature = "websocket")),
 ];
 
 #[test]
@@ -44,6 +45,9 @@ fn a_beginners_mistake_is_explained_and_its_way_out_compiles() {
     let mut wrong = String::new();
     for case in cases {
         let text = fs::read_to_string(&case).unwrap();
+        if text.contains("\n//# websocket\n") && !cfg!(feature = "websocket") {
+            continue;
+        }
         let name = case.file_name().unwrap().to_str().unwrap();
         let said = compiler.compile(name, &text);
         if said.is_empty() {

@@ -26,6 +26,7 @@ explained! { 'r#since {
             `Json(value)` or a `serde_json::Value`, a `Problem`, `(StatusCode, any of these)`, or an `Option` or a `Result` of them",
     note = "for a type of your own implement `IntoResponse`, or wrap it: `Json(value)` if it implements `serde::Serialize`",
     note = "an error of another library gets a status: `.map_err(|error| Error::answer(StatusCode::INTERNAL_SERVER_ERROR, error))?`",
+    note = "a `SocketBuilder` is for `Router::websocket`: `.websocket(\"/path\", |_| Ok(Socket::on_message(…)))`",
     note = "an `async fn` returns a future, which is no response: leave `async` out, because a handler may block"
 }
 /// What a handler may return: a [`Response`], a [`StatusCode`], nothing (204), text, bytes, JSON ([`Json`] or
