@@ -1,12 +1,11 @@
-//! A server with live connections: `live PORT CERT KEY [--history N]`.
+//! A server with live connections, on 127.0.0.1 only: `live PORT CERT KEY [--history N]`. Everybody who reaches it may publish, and
+//! read its log.
 //!
 //! - `GET /api/events`: a stream of events. `?name=NAME` gives only events of this name.
 //! - `POST /api/publish?name=NAME&id=ID`: sends its body to all subscribers as an event; both parameters may be left out.
 //! - `/api/socket`: a WebSocket that sends each message back, with the feature `websocket`.
 //! - `GET /api/log`: the server's log, as it grows.
-//! - `GET /`: a page that shows the events.
-
-use std::fs;
+//! - `GET /`: a page that shows the events, and has an input for the echo.
 
 use lockgate::{Error, Event, Feed, Identity, Published, Request, Response, Router, Server, StatusCode};
 use log::LevelFilter;
@@ -15,14 +14,38 @@ use serde_json::json;
 const PAGE: &str = r#"<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
-<title>Events</title>
+<title>Live connections</title>
+<p>Events without a name and those named <code>reading</code>, or those of the name in the address: <code>?name=NAME</code></p>
 <ol id="events"></ol>
+<form id="say"><input name="text" value="Hello" required> <button>Send over the WebSocket</button></form>
+<ol id="answers"></ol>
 <script>
-const events = new EventSource("/api/events");
-events.onmessage = event => {
+const show = (list, text) => {
     const line = document.createElement("li");
-    line.textContent = event.lastEventId + ": " + event.data;
-    document.getElementById("events").append(line);
+    line.textContent = text;
+    document.getElementById(list).append(line);
+};
+
+const events = new EventSource("/api/events" + location.search);
+const take = event => {
+    const name = event.type === "message" ? "" : " " + event.type;
+    show("events", event.lastEventId + name + ": " + event.data);
+};
+// Events without a name are messages. A page names the others that it listens to.
+["message", "reading", new URLSearchParams(location.search).get("name")]
+    .filter((name, at, all) => name && all.indexOf(name) === at)
+    .forEach(name => events.addEventListener(name, take));
+
+let echo;
+function connect() {
+    echo = new WebSocket("wss://" + location.host + "/api/socket");
+    echo.onmessage = event => show("answers", event.data);
+    echo.onclose = () => setTimeout(connect, 1000 + 2000 * Math.random());
+}
+connect();
+document.getElementById("say").onsubmit = event => {
+    event.preventDefault();
+    if (echo.readyState === WebSocket.OPEN) echo.send(event.target.text.value);
 };
 </script>
 </html>
@@ -38,7 +61,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ => return Err(usage.into()),
     };
     let port: u16 = port.parse()?;
-    let identity = Identity::from_pem(&fs::read(certificate)?, &fs::read(key)?)?;
+    let identity = Identity::from_pem_files(certificate, key)?;
 
     let (log_feed, log) = Feed::from_log(LevelFilter::Info);
     log::set_boxed_logger(Box::new(log))?;
@@ -48,7 +71,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut limits = lockgate::Limits::default();
     limits.connections = 20_000;
     let server = Server::builder(router(feed, log_feed))
-        .https(format!("0.0.0.0:{port}"))
+        .https(format!("127.0.0.1:{port}"))
         .identity(identity)
         .limits(limits)
         .bind()?;

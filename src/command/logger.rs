@@ -61,7 +61,13 @@ pub(super) fn start(arguments: &Arguments) -> io::Result<()> {
     let mut filter = env_logger::Builder::new();
     match std::env::var("RUST_LOG") {
         Ok(directives) => filter.parse_filters(&directives),
-        Err(_) => filter.filter_level(level),
+        Err(_) => {
+            filter.filter_level(level);
+            // It logs what clients send.
+            #[cfg(feature = "demo-page")]
+            filter.filter_module("tungstenite", level.min(LevelFilter::Info));
+            &mut filter
+        }
     };
     let filter = filter.build();
     // As env_logger reads it.
