@@ -77,10 +77,13 @@
 //! connections). *info*: a request was refused or a connection cut by a limit, which the line names; a handshake failed, with
 //! what to do about it; starting to stop; and with [`ServerBuilder::access_log`] a line for each answer to a request, also for
 //! a refusal, with the target `lockgate::access`: method, path without the query, status, body bytes, microseconds, peer and
-//! TLS version. An unknown value is `-`, and `cut` stands at the end when the answer was not sent completely. The redirect's
-//! port has no access log. *debug*: other mistakes of clients below HTTP. Keys, credentials, queries and bodies are never
-//! logged. Foreign text is logged in one line. Its control characters, invisible characters and those that change the direction
-//! of writing are escaped: `\u{1b}`.
+//! TLS version. An unknown value is `-`, and `cut` stands at the end when the answer was not sent completely, so also for a
+//! stream that its client leaves. The redirect's port has no access log. *debug*: other mistakes of clients below HTTP.
+//! lockgate never logs keys, credentials, queries and bodies. Of its dependencies tungstenite (feature `websocket`) logs what
+//! WebSockets receive: the reasons of closes at *debug* and the contents of messages at *trace*, with targets that begin with
+//! `tungstenite`. So a program that logs at these levels leaves them out (`RUST_LOG=debug,tungstenite=info` for `env_logger`);
+//! the command does for `-v`. Foreign text is logged in one line. Its control characters, invisible characters and those that
+//! change the direction of writing are escaped: `\u{1b}`.
 //!
 //! Lines about clients that were refused or cut, and about handlers that panicked or failed, are bounded, so that nobody can
 //! fill a disk with them: 20 a minute of each kind (the limit that was met, the status, why a handshake failed, or the kind of

@@ -53,7 +53,11 @@ impl Server {
         run::run(&self.shared, self.acceptor, self.redirect, self.rounds)
     }
 
-    /// Serves on threads of its own.
+    /// Serves on threads of its own. The log does not tell the address: [`local_addr`](Server::local_addr) has the port that the system
+    /// has chosen for port 0, before this takes the server.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the listener's thread cannot be started.
     pub fn spawn(self) -> Result<Running, Error> {
         let handle = self.handle();
         let thread = thread::Builder::new()

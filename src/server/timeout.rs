@@ -31,15 +31,16 @@ impl Router {
     ///
     /// Nothing can end a handler from outside. A late one goes on, and keeps its worker, its place of
     /// [`concurrent`](Router::concurrent) and the memory of its body until it returns; what it returns is dropped. It finds
-    /// [`Request::client_is_gone`](crate::Request::client_is_gone) true. [`Health::late_handlers`](crate::Health::late_handlers) counts such handlers. When they hold all
-    /// workers, requests wait for [`Limits::queue_timeout`](crate::Limits::queue_timeout): so give what a handler waits for a timeout
-    /// too.
+    /// [`Request::client_is_gone`](crate::Request::client_is_gone) true. [`Health::late_handlers`](crate::Health::late_handlers) counts
+    /// such handlers. When they hold all workers, requests wait for [`Limits::queue_timeout`](crate::Limits::queue_timeout): so give what
+    /// a handler waits for a timeout too.
     ///
     /// - The 503 comes from the server, as all its refusals do: layers do not see it, and
     ///   [`ServerBuilder::on_response`](crate::ServerBuilder::on_response) does.
     /// - The time does not run while a request waits for a worker, and while a [streamed response](crate::Response::reader) is sent.
     /// - A request whose body is [larger than what is kept in memory](crate::Limits::body_buffer_bytes) is not limited, because its
     ///   handler reads from the connection. Its body has [`body_timeout`](Router::body_timeout).
+    /// - For a WebSocket (`Router::websocket`) it holds for the handshake, and not for its messages.
     /// - In [`Router::call`], and [over plain HTTP](crate::ServerBuilder::http_router), the 503 comes when the handler returns.
     ///
     /// A request with this limit costs a copy of its head, and one more turn of its connection. See
