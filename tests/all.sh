@@ -55,7 +55,9 @@ parts() {
     for features in device acme check handler-timeout proxy scan compression tls-parameters upgrade websocket post-quantum; do
         cargo clippy --quiet --lib --features "$features" -- -D warnings || return
     done
-    for features in serve serve,acme serve,check serve,proxy serve,scan; do
+    # It adds an option, which the tests with `cli` have.
+    cargo clippy --quiet --lib --bins --features serve,proxy -- -D warnings || return
+    for features in serve serve,acme serve,check serve,scan; do
         cargo clippy --quiet --lib --bins --features "$features" -- -D warnings || return
         cargo test --quiet --features "$features" --bin lockgate 2>&1 | tee -a "$log" || return
     done
@@ -133,7 +135,7 @@ slow() {
         check sizes make --no-print-directory sizes
     fi
     if has_component clippy clippy 'lints of the benchmark'; then check 'the benchmark' benchmark; fi
-    check 'fuzzing, 20 s a target' make --no-print-directory fuzz FUZZ_SECONDS=20
+    check 'fuzzing, 15 s a target' make --no-print-directory fuzz FUZZ_SECONDS=15
 }
 
 case $part in
