@@ -25,7 +25,7 @@ help:
 	@echo 'make test       formatting, lints, docs and all quick tests; the summary says what passed, how long each group took,'
 	@echo '                and what was left out'
 	@echo 'make test-slow  tests that need release builds and minutes: tls-quality, a short drill, msrv, instructions, sizes, the'
-	@echo '                tests of the benchmark, and fuzz for 20 s a target'
+	@echo '                tests of the benchmark, and fuzz for 15 s a target'
 	@echo 'make test-all   both, as CI runs them'
 	@echo 'make bench      compares lockgate with ten other servers: CPU per operation, latency, memory;'
 	@echo '                tables, JSON and charts go to target/bench; forty minutes'
