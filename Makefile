@@ -112,7 +112,7 @@ msrv:
 
 # Which processors, for `make cross`: armv7 aarch64 i686 s390x musl, or all but musl.
 NAMES ?=
-# `sizes` alone, or `short` as CI runs it.
+# `sizes` alone, or `short` as CI runs it. CROSS_RUST is the version of Rust: 1.85, for `sizes` and musl the installed one.
 PART ?= full
 
 cross:

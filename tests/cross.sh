@@ -6,12 +6,12 @@
 #
 # full   builds the whole command too, as a release, and says how large it is; then the unit tests and the tests of the wire,
 #        limits, reload, device and stop. s390x, which is big-endian, runs the unit tests.
-# sizes  says how large the programs of `make sizes` are.
+# sizes  says how large the programs of `make sizes` are, built by the installed compiler, as those of x86-64 are.
 # short  what CI runs: armv7, with those unit tests in which the size of a number, its bytes or the time could matter
 #        (rooms_in_short), and the command, which must answer a verified request.
 #
-# tests/cross-left-out.txt names the tests that cannot run so, and why. The compiler is that of tests/toolchain.sh, for musl the
-# installed one.
+# tests/cross-left-out.txt names the tests that cannot run so, and why. The compiler is Rust 1.85, which tests/toolchain.sh brings,
+# or what CROSS_RUST says; for musl it is the installed one, and CROSS_RUST=installed takes that everywhere.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,6 +41,7 @@ status=0
 # Sets target, libc (where the target's libraries are) and emulator, which is empty when this processor runs the programs.
 describe() {
     libc='' emulator='' version=${CROSS_RUST:-1.85}
+    [ "$part" != sizes ] || version=${CROSS_RUST:-installed}
     case $1 in
     armv7) target=armv7-unknown-linux-gnueabihf libc=/usr/arm-linux-gnueabihf emulator=qemu-arm-static ;;
     aarch64) target=aarch64-unknown-linux-gnu libc=/usr/aarch64-linux-gnu emulator=qemu-aarch64-static ;;
@@ -57,6 +58,18 @@ describe() {
     fi
 }
 
+# The prefix of the target's C compiler.
+tools() {
+    local prefix=${target/-unknown/}
+    echo "${prefix/armv7/arm}"
+}
+
+# Sets the linker. The compilers that tests/toolchain.sh unpacks know theirs, and with musl Rust's own linker is enough.
+set_linker() {
+    local variable=CARGO_TARGET_${target^^}_LINKER
+    [ "$version" != installed ] || [ "$1" = musl ] || export "${variable//-/_}=$(tools)-gcc"
+}
+
 # The programs to test on that processor, for cargo.
 programs() {
     echo --lib
@@ -70,9 +83,8 @@ programs() {
 # In the place of the command, a script that starts it under the emulator: the tests start it by its path. Where they give it
 # another time by faketime, it gets that from a library of its own processor.
 stand_in() {
-    local clock=$builds/$target/clock.so prefix=${target/-unknown/}
-    prefix=${prefix/armv7/arm}
-    "$prefix-gcc" -O1 -shared -fPIC -o "$clock" tests/cross_clock.c
+    local clock=$builds/$target/clock.so
+    "$(tools)-gcc" -O1 -shared -fPIC -o "$clock" tests/cross_clock.c
     mv "$command" "$command.elf"
     cat >"$command" <<END
 #!/bin/sh
@@ -141,16 +153,17 @@ answers() {
     fi
 }
 
-# sizes NAME: the command with serve alone, the whole one and the smallest program. The first two have the same path.
+# sizes NAME: the smallest program, the command with serve alone and the whole one. The last two have the same path.
 sizes() {
     local programs=$builds/$target
-    cargo build --quiet --release --target "$target" --target-dir "$builds" --features serve
-    echo "$1: lockgate with serve alone: $(stat -c %s "$programs/release/lockgate") bytes" >>"$results"
-    cargo build --quiet --release "${cargo[@]}"
-    echo "$1: lockgate with cli: $(stat -c %s "$programs/release/lockgate") bytes" >>"$results"
     cargo build --quiet --profile small --example smallest --target "$target" --target-dir "$builds"
-    echo "$1: smallest: $(stat -c %s "$programs/small/examples/smallest") bytes" >>"$results"
+    size "$1: smallest" "$programs/small/examples/smallest"
+    cargo build --quiet --release --target "$target" --target-dir "$builds" --features serve
+    size "$1: lockgate with serve alone" "$programs/release/lockgate"
+    cargo build --quiet --release "${cargo[@]}"
+    size "$1: lockgate with cli" "$programs/release/lockgate"
 }
+size() { echo "$1: $(stat -c %s "$2") bytes" | tee -a "$results"; }
 
 for name in "${names[@]}"; do
     describe "$name" || { echo "$name: left out" >>"$results"; continue; }
@@ -160,6 +173,7 @@ for name in "${names[@]}"; do
         continue
     fi
     export RUSTC
+    set_linker "$name"
     cargo=(--target "$target" --target-dir "$builds" --features "$([ "$part" = short ] && echo serve || echo cli)")
     if [ "$part" = sizes ]; then
         sizes "$name"

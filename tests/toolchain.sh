@@ -11,7 +11,7 @@
 # installed with apt-get where that is possible (tests/install.sh).
 #
 # The version "installed" is the compiler that is there, and rustup brings the standard libraries: that is how those for musl come,
-# which Debian has not.
+# which Debian has not. That compiler is not wrapped, so the caller tells cargo the linkers.
 #
 # The folder is toolchains/ in cargo's target folder, or LOCKGATE_TOOLCHAINS; a second call does nothing. 0.4 GB each for
 # the compiler, 0.1 to 0.2 GB for a target. It exits with 69 when a part cannot be had, and says which and why.
