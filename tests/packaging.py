@@ -1,6 +1,7 @@
 """The checks of tests/packaging.sh, which installs what they need. Each function is a check; its name is what holds."""
 
 import hashlib
+import json
 import os
 import pwd
 import re
@@ -18,6 +19,7 @@ PACKAGING = ROOT / "examples/packaging"
 YOCTO = PACKAGING / "yocto"
 BUILDROOT = PACKAGING / "buildroot"
 OPENWRT = PACKAGING / "openwrt/lockgate"
+DEBIAN = PACKAGING / "debian"
 LOCKGATE = Path(sys.argv[1]).resolve()
 TOOLS = Path(sys.executable).parent
 CARGO = tomllib.loads((ROOT / "Cargo.toml").read_text())
@@ -200,6 +202,63 @@ def shells_read_the_scripts():
     run("shellcheck", "--shell=sh", "--exclude=SC1008,SC2034,SC3043", procd)
 
 
+def the_scripts_of_the_packages_are_sound():
+    scripts = [DEBIAN / name for name in ["build.sh", "postinst", "prerm", "postrm"]]
+    scripts += [PACKAGING / "static.sh", PACKAGING / "container/build.sh"]
+    # What is in single quotes is for another shell; BUILDAH is several words.
+    run("shellcheck", "--exclude=SC2086,SC2016", *scripts)
+    for script in scripts:
+        assert os.access(script, os.X_OK), f"{script} cannot be run"
+
+
+def the_debian_package_has_what_it_names():
+    package = CARGO["package"]["metadata"]["deb"]
+    assets = {source: into for source, into, mode in package["assets"]}
+    for source in assets:
+        # What build.sh makes is in target.
+        assert source.startswith("target/") or list(ROOT.glob(source)), f"{source} is missing"
+    assert set(package["features"]) <= set(CARGO["features"])
+    settings = DEBIAN / "lockgate.toml"
+    into = assets[str(settings.relative_to(ROOT))]
+    assert package["conf-files"] == [f"/{into}lockgate.toml"]
+    unit = (PACKAGING / "systemd/lockgate.service").read_text()
+    exec_start = re.search(r"(?m)^ExecStart=/usr/bin/lockgate (.*)$", unit)[1]
+    assert exec_start == f"serve --config {package['conf-files'][0]}", exec_start
+    known = set(re.findall(r"(?m)^\s+(?:-\w, )?--([a-z-]+)", run(LOCKGATE, "serve", "--help")))
+    assert set(tomllib.loads(settings.read_text())) <= known
+    offered = re.findall(r"(?m)^#\s*([a-z-]+) = ", settings.read_text())
+    assert offered and set(offered) <= known, offered
+
+
+def the_container_starts_what_the_command_knows():
+    text = (PACKAGING / "container/Containerfile").read_text()
+    command = json.loads(re.search(r"(?m)^CMD (.*)$", text)[1])
+    known = set(re.findall(r"(?m)^\s+(?:-\w, )?(--[a-z-]+)", run(LOCKGATE, "serve", "--help")))
+    assert command[0] == "serve" and {word for word in command if word.startswith("-")} <= known, command
+    user = re.search(r"(?m)^USER (\d+):(\d+)$", text)
+    assert user and "0" not in user.groups(), "it runs as root"
+    assert f"--chown={user[1]}:{user[2]}" in text, "the state is somebody else's"
+    ports = set(re.search(r"(?m)^EXPOSE (.*)$", text)[1].split())
+    assert ports == {command[command.index(name) + 1] for name in ["--https", "--http"]}
+    assert all(int(port) >= 1024 for port in ports)
+
+
+def the_settings_in_the_readme_are_those_of_the_command():
+    blocks = re.findall(r"(?ms)^```toml\n(.*?)^```", (PACKAGING / "README.md").read_text())
+    assert blocks
+    text = (PACKAGING / "container/Containerfile").read_text()
+    command = json.loads(re.search(r"(?m)^CMD (.*)$", text)[1])
+    with tempfile.TemporaryDirectory() as place:
+        for block in blocks:
+            file = Path(place) / "lockgate.toml"
+            file.write_text(block)
+            run(LOCKGATE, "config", "show", "--config", file)
+            said = tomllib.loads(block)
+            # As the image's own command line, which they replace.
+            for name in ["https", "http", "public-port"]:
+                assert str(said[name]).split(":")[-1] == command[command.index(f"--{name}") + 1], name
+
+
 def systemd_takes_the_unit():
     if not shutil.which("systemd-analyze"):
         print("  left out: needs systemd-analyze")
@@ -313,6 +372,10 @@ CHECKS = [
     kconfig_reads_the_menu,
     openwrt_reads_the_package,
     shells_read_the_scripts,
+    the_scripts_of_the_packages_are_sound,
+    the_debian_package_has_what_it_names,
+    the_container_starts_what_the_command_knows,
+    the_settings_in_the_readme_are_those_of_the_command,
     systemd_takes_the_unit,
     every_option_in_the_files_is_one_of_the_command,
     the_init_script_starts_reloads_and_stops_the_command,
