@@ -15,7 +15,7 @@ STATE ?= $(TARGET)/device
 # Arguments for the benchmark: make bench BENCH="--rounds 5 --update-readme"
 BENCH ?=
 
-.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes msrv cross packaging tls-quality drill soak board fuzz coverage clean
+.PHONY: help run-demo run-device test test-slow test-all bench bench-quick bench-programs instructions sizes msrv cross packaging operations manual deb deb-test static container sbom release-checks tls-quality drill fleet soak board fuzz fuzz-programs coverage clean
 
 help:
 	@echo 'make run-demo   builds lockgate and serves https://localhost:8443, with a certificate made for it;'
@@ -34,11 +34,21 @@ help:
 	@echo 'make instructions  instructions a request under callgrind, against the budget in tests/instructions.txt'
 	@echo 'make sizes      sizes of the command, the command with serve alone and the smallest embedding example, with their limits'
 	@echo 'make packaging  checks the recipes for Yocto, Buildroot and OpenWrt in examples/packaging: some seconds'
+	@echo 'make operations checks the files for HAProxy and Kubernetes in examples/operations: some seconds'
+	@echo 'make manual     manual pages, and completions for bash, zsh and fish, in target/manual; each is read by its own readers'
+	@echo 'make deb        the Debian package, in target/debian; by cargo-deb, which is installed if it is missing'
+	@echo 'make deb-test   builds it, and installs, upgrades, removes and purges it in a clean Debian 12; needs root'
+	@echo 'make static     the command as a static program (musl);   make container   an image with it alone, by buildah'
+	@echo 'make sbom       CycloneDX of the released command, in target/lockgate.cdx.json'
+	@echo 'make release-checks   licences, bans and sources of all crates (deny.toml), the SBOM, the static program in an empty'
+	@echo '                folder and in its container; ADVISORY_DB=FOLDER with a copy of the advisory database for that too'
 	@echo 'make msrv       builds and tests with Rust 1.78 and 1.85, and offline from vendored sources'
 	@echo 'make cross      builds for armv7, aarch64, i686 and s390x, and tests there, under qemu where this processor cannot;'
 	@echo '                an hour; NAMES="armv7" for less, or musl; sizes and memory of the command for each; PART=sizes'
 	@echo 'make tls-quality   testssl.sh and sslyze against the built server, compared with lockgate check: some minutes'
 	@echo 'make drill      the built server under attack, load and loss: a line each, with figures; some minutes'
+	@echo 'make fleet      HAProxy in front of three of it: restarts, kill -9, a frozen node, certificates, ticket keys and a client CA'
+	@echo '                exchanged under load, clocks that differ; a line each, with figures; some minutes'
 	@echo 'make board      a virtual board with a 32-bit ARM processor and 64 MiB of memory (qemu, a kernel of Debian): lockgate as'
 	@echo '                its device, from the first boot over resets to 2040; figures of memory; minutes, most of them the build'
 	@echo 'make soak       ten minutes of mixed traffic, and whether memory, threads and descriptors stay flat'
@@ -86,7 +96,7 @@ bench-quick: bench-programs
 # The peers are a workspace of their own, so their dependencies are not lockgate's.
 bench-programs:
 	cargo build --release --features cli
-	cargo build --release --features post-quantum,compression --example bench_server
+	cargo build --release --features post-quantum,compression,proxy --example bench_server
 	cargo build --profile small --example smallest
 	cargo build --release --manifest-path benches/Cargo.toml --target-dir '$(TARGET)/bench/build'
 
@@ -107,6 +117,31 @@ sizes:
 packaging:
 	@tests/packaging.sh
 
+operations:
+	@tests/operations.sh
+
+manual:
+	@tests/manual.sh
+
+deb:
+	@examples/packaging/debian/build.sh
+
+deb-test:
+	@tests/deb.sh
+
+static:
+	@examples/packaging/static.sh
+
+container:
+	@examples/packaging/container/build.sh
+
+sbom:
+	@cargo cyclonedx --version >/dev/null 2>&1 || cargo install --locked --debug cargo-cyclonedx
+	@python3 examples/packaging/sbom.py '$(TARGET)/lockgate.cdx.json'
+
+release-checks:
+	@tests/release.sh
+
 msrv:
 	@tests/msrv.sh
 
@@ -118,14 +153,22 @@ PART ?= full
 cross:
 	@tests/cross.sh $(PART) $(NAMES)
 
+# The release build is what is looked at; what looks shares the build of `make test`.
 tls-quality:
 	@tests/install.sh testssl=testssl.sh python3=python3 nginx=nginx-light
 	@tests/install_sslyze.sh
-	cargo test --release --features cli --test tls_quality --test check_agreement
+	cargo build --release --features cli
+	LOCKGATE_BUILT='$(TARGET)/release' cargo test --features cli,compression --test tls_quality --test check_agreement
 
 drill:
 	cargo build --release --features cli --example drill_server
 	cargo test --release --features cli --test drill -- --full
+
+# The release build is what is looked at; what looks shares the build of `make test`.
+fleet:
+	@tests/install.sh haproxy=haproxy faketime=faketime
+	cargo build --release --features cli
+	LOCKGATE_BUILT='$(TARGET)/release' cargo test --features cli,compression --test drill -- --full fleet
 
 soak:
 	cargo build --release --features cli --example drill_server
@@ -145,9 +188,13 @@ board:
 	board=$$(tests/board/make.sh '$(TARGET)/cross/$(BOARD_TARGET)/$(BOARD_PROFILE)/lockgate') && \
 	    BOARD=$$board cargo test --features cli --test board -- $(BOARD_STEPS)
 
-fuzz:
-	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+# cargo-fuzz only starts other programs, so it is built quickly in place of well.
+fuzz-programs:
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked --debug cargo-fuzz
 	@tests/install.sh c++=g++
+	@tests/fuzz/run.sh --build
+
+fuzz: fuzz-programs
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run.sh
 
 # The folder or file for `make coverage`.

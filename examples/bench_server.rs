@@ -1,8 +1,9 @@
 //! The server that is measured: `bench_server PORT CERT KEY`. Everything is as lockgate's defaults have it, unless
 //! `BENCH_WORKERS` says how many workers there are: so many, and no reserve. `GET /api/events` subscribes to what `POST
 //! /api/publish` sends. With `BENCH_FOLDER` it also serves the files of that folder, takes uploads into it, and compresses, at
-//! gzip's level 1 or at `BENCH_GZIP_LEVEL`. It is built with the feature `post-quantum`, which clients that do not offer that key
-//! exchange do not notice, and with `compression`.
+//! gzip's level 1 or at `BENCH_GZIP_LEVEL`. With `BENCH_BACKEND`, a URL, it only passes everything on to the server there. It is
+//! built with the feature `post-quantum`, which clients that do not offer that key exchange do not notice, with `compression` and
+//! with `proxy`.
 
 use std::fs;
 use std::io;
@@ -20,6 +21,8 @@ use serde_json::{json, Value};
 /// The compiler makes it, so that no request looks the name up.
 const CONTENT_TYPE: HeaderName = HeaderName::from_static("content-type");
 const DATA: &str = r#"{"message":"Secure data over HTTPS"}"#;
+
+const MOST_CONNECTIONS: usize = 16_384;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -54,9 +57,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(folder) => with_files(router, Path::new(folder))?,
         None => router,
     };
+    #[cfg(feature = "proxy")]
+    let router = match std::env::var("BENCH_BACKEND") {
+        Ok(backend) => {
+            Router::new().fallback(lockgate::Proxy::to(&backend)?.at_a_time(MOST_CONNECTIONS).handler())
+        }
+        Err(_) => router,
+    };
     let mut limits = Limits::default();
     // As many idle connections and subscribers as are measured, and those that ask beside them.
-    limits.connections = 16_384;
+    limits.connections = MOST_CONNECTIONS;
     if folder.is_some() {
         limits.body_bytes = 32 << 20;
     }

@@ -13,13 +13,40 @@ use serde_json::json;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(certificate), Some(key)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: drill_server CERT KEY [connections=N]".into());
+        return Err("usage: drill_server CERT KEY [to=URL] [connections=N]".into());
     };
     let mut limits = Limits::default();
+    #[cfg(feature = "proxy")]
+    let mut proxy: Option<lockgate::Proxy> = None;
     for argument in arguments {
         match argument.split_once('=') {
             Some(("connections", number)) => limits.connections = number.parse()?,
             Some(("body_memory_bytes", number)) => limits.body_memory_bytes = number.parse()?,
+            Some(("body_bytes", number)) => limits.body_bytes = number.parse()?,
+            Some(("write_timeout_ms", number)) => {
+                limits.write_timeout = Duration::from_millis(number.parse()?)
+            }
+            #[cfg(feature = "proxy")]
+            Some(("to", url)) => {
+                proxy = Some(lockgate::Proxy::to(url)?);
+                // The drills of the proxy are about what a backend does, and not about a machine that is busy.
+                limits.queue_timeout = Duration::from_secs(15);
+            }
+            #[cfg(feature = "proxy")]
+            Some((name, number)) if proxy.is_some() => {
+                let number: u64 = number.parse()?;
+                let time = Duration::from_millis(number);
+                let set = |proxy: lockgate::Proxy| match name {
+                    "at_a_time" => Some(proxy.at_a_time(number as usize)),
+                    "queue" => Some(proxy.queue(number as usize)),
+                    "queue_timeout_ms" => Some(proxy.queue_timeout(time)),
+                    "answer_timeout_ms" => Some(proxy.answer_timeout(time)),
+                    "silence_timeout_ms" => Some(proxy.silence_timeout(time)),
+                    "any_certificate" => proxy.danger_accept_any_certificate().ok(),
+                    _ => None,
+                };
+                proxy = Some(proxy.and_then(set).ok_or_else(|| format!("unknown setting: {argument}"))?);
+            }
             _ => return Err(format!("unknown limit: {argument}").into()),
         }
     }
@@ -63,6 +90,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     #[cfg(feature = "websocket")]
     let router = router
         .websocket("/socket", |_| Ok(lockgate::Socket::on_message(|socket, message| socket.send(message))));
+    #[cfg(feature = "proxy")]
+    let router = match proxy {
+        Some(proxy) => {
+            let handler = proxy.handler();
+            let health = move |_: &mut Request| {
+                let health = proxy.health();
+                let in_flight: usize = health.targets.iter().map(|target| target.in_flight).sum();
+                format!("{in_flight} {}", health.waiting)
+            };
+            router.get("/proxy-health", health).fallback(handler)
+        }
+        None => router,
+    };
     let server = Server::builder(router)
         .https("127.0.0.1:0")
         .identity(Identity::from_pem_files(certificate, key)?)

@@ -113,6 +113,7 @@ impl fmt::Display for Escaped<'_> {
         }
         match self.bytes.len() - shown {
             0 => Ok(()),
+            1 => f.write_str("… (1 byte more)"),
             left => write!(f, "… ({left} bytes more)"),
         }
     }
@@ -253,11 +254,11 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_and_what_is_left_out_is_counted() {
         assert_eq!(bounded("abc", 3).to_string(), "abc");
-        assert_eq!(bounded("abcd", 3).to_string(), "abc… (1 bytes more)");
+        assert_eq!(bounded("abcd", 3).to_string(), "abc… (1 byte more)");
         assert_eq!(bounded("é\n🙂é", 2).to_string(), "é\\n… (6 bytes more)");
         assert_eq!(bounded("abc", 0).to_string(), "… (3 bytes more)");
         assert_eq!(bounded_of(b"a\xff\xfeb", 2).to_string(), "a\\xff… (2 bytes more)");
-        assert_eq!(bounded_of(b"a\xffbc", 3).to_string(), "a\\xffb… (1 bytes more)");
+        assert_eq!(bounded_of(b"a\xffbc", 3).to_string(), "a\\xffb… (1 byte more)");
         let endless = "\u{1b}".repeat(100_000);
         assert!(bounded(&endless, 100).to_string().len() < 1000);
     }

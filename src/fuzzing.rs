@@ -39,6 +39,12 @@ pub fn socket(input: &[u8]) {
     crate::live::socket_properties::hold(input);
 }
 
+/// See `operations::proxy_protocol`.
+#[cfg(feature = "operations")]
+pub fn proxy_header(input: &[u8]) {
+    crate::operations::proxy_protocol::properties::hold(input);
+}
+
 /// See `web::json`.
 pub fn json(input: &[u8]) {
     crate::web::json::properties::hold(input);

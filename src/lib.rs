@@ -85,6 +85,11 @@
 //! the command does for `-v`. Foreign text is logged in one line. Its control characters, invisible characters and those that
 //! change the direction of writing are escaped: `\u{1b}`.
 //!
+//! With the feature `operations` lines about requests bring their parts as fields (`kv` of the `log` crate), for loggers that write
+//! JSON or the like: `request_id`, and in the access log also `method`, `path`, `status`, `bytes`, `duration_us`, `peer`, `peer_port`,
+//! `tls`, `route` and `cut`. The README has a table of what each of them is. A logger that writes text alone has no cost of them.
+//! `Request::id` and `Seen::id` are the same id.
+//!
 //! Lines about clients that were refused or cut, and about handlers that panicked or failed, are bounded, so that nobody can
 //! fill a disk with them: 20 a minute of each kind (the limit that was met, the status, why a handshake failed, or the kind of
 //! fault), then one line that says how many more there were. The access log and the program's other faults are not bounded.
@@ -100,6 +105,11 @@ mod acme;
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
 mod backports;
+/// Behind a balancer or a proxy: whom to believe who a client is, and what then counts.
+///
+#[cfg(all(feature = "operations", any(doc, doctest)))]
+#[doc = include_str!("behind_a_proxy.md")]
+pub mod behind_a_proxy {}
 mod calendar;
 #[cfg(feature = "check")]
 pub mod check;
@@ -116,6 +126,11 @@ mod device;
 mod error;
 mod escape;
 mod finding;
+/// Several servers behind a balancer: when one machine is not enough.
+///
+#[cfg(all(any(doc, doctest), feature = "operations"))]
+#[doc = include_str!("operations/fleet.md")]
+pub mod fleet {}
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -131,6 +146,18 @@ mod live;
 #[doc = include_str!("live/guide.md")]
 pub mod live_connections {}
 mod log_limiter;
+/// What is counted, and how operators watch a server: readiness, Prometheus, alerts. With the feature `operations`.
+///
+#[cfg(all(feature = "operations", any(doc, doctest)))]
+#[doc = include_str!("operations/metrics.md")]
+pub mod metrics {
+    #[allow(unused_imports)]
+    use crate::{Handle, Limits, Metrics, ServerBuilder};
+}
+#[cfg(feature = "operations")]
+mod operations;
+#[cfg(feature = "proxy")]
+mod proxies;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod redirect;
@@ -139,6 +166,7 @@ mod router;
 #[cfg(feature = "scan")]
 pub mod scan;
 mod server;
+mod sort;
 mod tls;
 #[cfg(any(feature = "acme", feature = "check", feature = "proxy"))]
 mod url;
@@ -171,16 +199,36 @@ pub use live::{Closed, Message, SendError, Socket, SocketBuilder, SocketHandshak
 pub use live::{Event, Feed, FeedBuilder, FeedLog, Published};
 #[cfg(feature = "upgrade")]
 pub use live::{UpgradedStream, Upgrades};
+#[cfg(feature = "operations")]
+pub use operations::activation::PassedSockets;
+#[cfg(feature = "operations")]
+pub use operations::backend_metrics::{BackendMetrics, ProxyMetrics};
+#[cfg(feature = "operations")]
+pub use operations::cidr::{Cidr, CidrFault};
+#[cfg(feature = "operations")]
+pub use operations::forwarded::Forwarded;
+#[cfg(feature = "operations")]
+pub use operations::metrics::{
+    CertificateMetrics, DurationMetrics, HandshakeMetrics, Metrics, RefusalMetrics, RouteMetrics,
+};
+#[cfg(feature = "operations")]
+pub use operations::proxy_protocol::{ProxyHeader, ProxyHeaderFault, ProxyTls};
+#[cfg(feature = "operations")]
+pub use operations::request_id::RequestId;
 #[cfg(feature = "proxy")]
-pub use proxy::Proxy;
+pub use proxy::{AnswerTotals, FailureTotals, Proxied, Proxy, ProxyHealth, RefusedTotals, TargetHealth};
 pub use redirect::HttpCredentials;
 pub use router::openapi::{OpenApi, Operation};
 pub use router::{Route, Router};
 pub use server::bound::Server;
 pub use server::builder::ServerBuilder;
 pub use server::handle::{Handle, Running};
+#[cfg(all(feature = "operations", feature = "proxy"))]
+pub use server::health::BackendHealth;
 pub use server::health::{Health, IdentityFailure, IdentityHealth, MissingIdentity, RedirectHealth};
 pub use server::renewal::IdentityEvent;
+#[cfg(feature = "operations")]
+pub use tls::TicketKeys;
 #[cfg(feature = "tls-parameters")]
 pub use tls::TlsParameters;
 pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, IdentitySource};
@@ -191,13 +239,34 @@ pub use tls::{Certificate, Chain, ClientAuth, ClientIdentity, Expiry, Identity, 
 #[doc(hidden)]
 pub mod internal {
     pub use crate::calendar::signed_unix;
+    #[cfg(feature = "check")]
+    pub use crate::check::{hsts_protects, hsts_protects_by};
     pub use crate::device::draft::{is_ours, sync_directory, Draft, FileError};
     pub use crate::device::making::{check_issued, Ca, Key, Lifetime, MakeError};
     pub use crate::device::scope::Scope;
     pub use crate::finding::shell_word;
+    pub use crate::http::folder::with_slash;
+    #[cfg(feature = "proxy")]
+    pub use crate::http::hop_by_hop::is_hop_by_hop;
+    #[cfg(feature = "proxy")]
+    pub use crate::http::target::decoded_path;
+    #[cfg(feature = "operations")]
+    pub use crate::limits::check_limits;
     pub use crate::limits::memory::shortage_here;
+    #[cfg(feature = "operations")]
+    pub use crate::operations::local_listener::check_admin;
+    #[cfg(feature = "proxy")]
+    pub use crate::proxies::{look_at, memory_of};
+    #[cfg(feature = "proxy")]
+    pub use crate::proxy::backend_fault;
+    #[cfg(feature = "operations")]
+    pub use crate::server::handle::reload_after;
     pub use crate::tls::dns_name::{dns_name, DnsNameFault};
     pub use crate::tls::file::{report_mode, MAX_FILE_BYTES};
+    #[cfg(any(feature = "acme", feature = "check", feature = "proxy"))]
+    pub use crate::url::without_userinfo;
+    #[cfg(feature = "proxy")]
+    pub use crate::url::{host_and_port, is_host_field};
     /// Escaping of foreign text for terminals, logs and JSON.
     pub mod escape {
         pub use crate::escape::{bounded, bounded_of, hides, json, line, line_of, lines_of, path, shown};

@@ -1,7 +1,8 @@
 //! Opening a listening socket on the first available one of the addresses that a text names.
 //!
 //! Knows sockets and `error`, and nothing of what is served on them. `server` calls it for HTTPS and for the redirect, `acme`
-//! for the challenges when it obtains a certificate without a server, and `check` to find out whether a port is free.
+//! for the challenges when it obtains a certificate without a server, and `check` to find out whether a port is free. `operations`
+//! and the builder check sockets by it that others have opened.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -50,6 +51,26 @@ pub(crate) fn first_of(
         }
     }
     Err(failure)
+}
+
+/// Checks a socket that another program has opened, and returns its address.
+///
+/// # Errors
+/// What is wrong with it, as a clause.
+#[cfg(feature = "operations")]
+pub(crate) fn check_passed(listener: &TcpListener) -> Result<SocketAddr, &'static str> {
+    use rustix::net::{sockopt, SocketType};
+    let is_stream = sockopt::socket_type(listener).is_ok_and(|kind| kind == SocketType::STREAM);
+    // It fails for other families than IPv4 and IPv6.
+    match listener.local_addr() {
+        Ok(address) if is_stream => match sockopt::socket_acceptconn(listener) {
+            Ok(true) => Ok(address),
+            _ => Err("does not listen; with systemd, Accept=no belongs in its .socket unit"),
+        },
+        _ => Err(
+            "is not a TCP socket; with systemd, ListenStream= has to name a port, or an address and a port",
+        ),
+    }
 }
 
 /// The error for a name without an address.

@@ -26,8 +26,45 @@ pub(crate) struct Sort {
 pub(crate) struct LogLimiter {
     /// The open windows, by sort. A window opens with the first line of its sort.
     windows: Mutex<Vec<(Sort, Window)>>,
+    /// How often each kind of thing has happened, also where no line was written.
+    #[cfg(feature = "operations")]
+    totals: Mutex<Vec<(Counted, u64)>>,
+    #[cfg(feature = "operations")]
+    left_out: std::sync::atomic::AtomicU64,
     /// Called when lines begin to be left out: the listener's thread then calls [`settle`](LogLimiter::settle) when the window is over.
     wake: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What is counted under a name of its own.
+#[cfg(feature = "operations")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub sort: Sort,
+    pub about: About,
+}
+
+/// What a line tells of, for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum About {
+    /// A client was refused or cut.
+    Refusal,
+    /// The program's own code has failed.
+    Fault,
+    /// A handshake has failed.
+    Handshake,
+    /// Something that whoever runs the server should look at. Nobody was refused for it.
+    Notice,
+}
+
+impl About {
+    /// What lines of this level tell of, where nothing else is said.
+    pub(crate) fn of(level: Level) -> About {
+        match level {
+            Level::Error => About::Fault,
+            Level::Warn => About::Notice,
+            _ => About::Refusal,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -55,17 +92,84 @@ struct Summary {
 
 impl LogLimiter {
     pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> LogLimiter {
-        LogLimiter { windows: Mutex::default(), wake: Box::new(wake) }
+        LogLimiter {
+            windows: Mutex::default(),
+            #[cfg(feature = "operations")]
+            totals: Mutex::default(),
+            #[cfg(feature = "operations")]
+            left_out: std::sync::atomic::AtomicU64::new(0),
+            wake: Box::new(wake),
+        }
     }
 
-    /// Writes a line about a client, unless there were many of its sort lately.
+    /// Writes a line about a client, unless there were many of its sort lately. By its level it tells of a refusal, a notice or a
+    /// fault.
     pub(crate) fn write(&self, sort: Sort, now: Instant, line: fmt::Arguments<'_>) {
+        self.write_as(About::of(sort.level), sort, now, line);
+    }
+
+    /// The same where the level does not say what the line tells of.
+    #[inline]
+    pub(crate) fn write_as(&self, about: About, sort: Sort, now: Instant, line: fmt::Arguments<'_>) {
+        self.count(about, sort);
+        self.write_uncounted(sort, now, line);
+    }
+
+    /// Counts what has happened, where there is no line about it.
+    #[inline]
+    pub(crate) fn count(&self, about: About, sort: Sort) {
+        #[cfg(feature = "operations")]
+        {
+            let what = Counted { sort, about };
+            let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+            match totals.iter_mut().find(|(known, _)| *known == what) {
+                Some((_, total)) => *total += 1,
+                None => totals.push((what, 1)),
+            }
+        }
+        #[cfg(not(feature = "operations"))]
+        let _ = (about, sort);
+    }
+
+    /// How often each kind of thing has happened.
+    #[cfg(feature = "operations")]
+    pub(crate) fn totals(&self) -> Vec<(Counted, u64)> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many lines were left out.
+    #[cfg(feature = "operations")]
+    pub(crate) fn left_out(&self) -> u64 {
+        self.left_out.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn write_uncounted(&self, sort: Sort, now: Instant, line: fmt::Arguments<'_>) {
         if !log::log_enabled!(target: sort.target, sort.level) {
             return;
         }
         if let Entry::Written(summary) = self.enter(sort, now) {
             summary.iter().for_each(Summary::write);
             log::log!(target: sort.target, sort.level, "{line}");
+        }
+    }
+
+    /// Writes a line about the request of this id, unless there were many of its sort lately.
+    #[cfg(feature = "operations")]
+    pub(crate) fn write_about(
+        &self,
+        about: About,
+        sort: Sort,
+        now: Instant,
+        line: fmt::Arguments<'_>,
+        id: &dyn fmt::Display,
+    ) {
+        self.count(about, sort);
+        if !log::log_enabled!(target: sort.target, sort.level) {
+            return;
+        }
+        if let Entry::Written(summary) = self.enter(sort, now) {
+            summary.iter().for_each(Summary::write);
+            log::log!(target: sort.target, sort.level, request_id:% = id; "{line}");
         }
     }
 
@@ -100,6 +204,8 @@ impl LogLimiter {
             return Entry::Written(summary);
         }
         window.left_out += 1;
+        #[cfg(feature = "operations")]
+        self.left_out.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if window.left_out == 1 {
             drop(windows);
             (self.wake)();

@@ -200,7 +200,7 @@ impl Host {
     }
 
     /// The host as a resolver takes it: an IPv6 address without its brackets.
-    #[cfg(any(feature = "acme", feature = "proxy"))]
+    #[cfg(any(feature = "acme", all(feature = "serve", feature = "proxy")))]
     pub(crate) fn bare(&self) -> String {
         match self {
             Host::Name(name) => name.clone(),
@@ -227,6 +227,34 @@ impl fmt::Display for Host {
             Host::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
         }
     }
+}
+
+/// Where a user name and a password stand in a text that is to be a URL, or has one behind an equals sign. A password may hold what
+/// ends an authority, and the scheme may be missing.
+fn userinfo(text: &str) -> Option<std::ops::Range<usize>> {
+    let end = text.rfind('@')?;
+    let begin = match text[..end].find("://") {
+        Some(scheme) => {
+            let begin = scheme + "://".len();
+            let authority = text[begin..].split(['/', '?', '#']).next().unwrap_or_default();
+            let port = authority.rsplit(':').next().unwrap_or_default();
+            let has_port = port.len() < authority.len() && !authority.ends_with(']');
+            let is_inside =
+                authority.contains('@') || has_port && port.bytes().any(|byte| !byte.is_ascii_digit());
+            is_inside.then_some(begin)?
+        }
+        None => (text[..end].contains(':') && !text.contains("unix:")).then_some(0)?,
+    };
+    Some(begin..end)
+}
+
+/// A text that is to be a URL, as a message may show it: `***` for a user name and a password.
+pub fn without_userinfo(text: &str) -> String {
+    let mut shown = text.to_string();
+    if let Some(place) = userinfo(text) {
+        shown.replace_range(place, "***");
+    }
+    shown
 }
 
 /// The path, and the query with its question mark.
@@ -263,6 +291,19 @@ fn default_port(is_https: bool) -> u16 {
     } else {
         80
     }
+}
+
+/// The host, an IPv6 address without brackets, and the port of an `http` or `https` URL.
+#[cfg(all(feature = "serve", feature = "proxy"))]
+pub fn host_and_port(url: &str) -> Option<(String, u16)> {
+    Url::parse(url).ok().map(|url| (url.host.bare(), url.port))
+}
+
+/// Whether this is what `Host` may hold (RFC 9110 §7.2): a name or an address, with a port or without.
+#[cfg(feature = "proxy")]
+pub fn is_host_field(text: &str) -> bool {
+    let is_authority = text.is_ascii() && !text.contains(['/', '?', '#']) && !text.ends_with(':');
+    is_authority && Url::parse(&["http://", text].concat()).is_ok()
 }
 
 #[cfg(test)]
@@ -425,6 +466,34 @@ mod tests {
             &long,
         ] {
             assert!(Url::resolve_https("https://a/b", reference).is_err(), "{reference:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_name_and_a_password_are_not_shown() {
+        for (text, shown) in [
+            ("http://user:pa55@127.0.0.1:3000", "http://***@127.0.0.1:3000"),
+            ("http://user@a", "http://***@a"),
+            ("HTTP://u:pa55@a/b", "HTTP://***@a/b"),
+            // These are wrong URLs too, and their passwords are passwords still.
+            ("http://u:pa/55@a", "http://***@a"),
+            ("http://u:pa?55@a/x", "http://***@a/x"),
+            ("http://u:pa@55@a", "http://***@a"),
+            ("/api=http://u:pa55@a", "/api=http://***@a"),
+            ("u:pa55@a:3000", "***@a:3000"),
+        ] {
+            assert_eq!(without_userinfo(text), shown);
+        }
+        for text in [
+            "http://127.0.0.1:3000/@scope",
+            "http://[::1]/@scope",
+            "https://a/b?c=d@e",
+            "unix:/run/a@b.sock",
+            "/api=unix:/run/a@b.sock",
+            "a@b",
+            "",
+        ] {
+            assert_eq!(without_userinfo(text), text);
         }
     }
 

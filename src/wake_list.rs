@@ -3,13 +3,20 @@
 //! connections, however often they are marked. Knows no connection; `server/poller` takes the marked keys, and the bodies of
 //! `http/live_body` mark them.
 //!
-//! A response may also need a socket of its own, on the side of its client's: `proxy` lets the same poller watch it here.
+//! A response may also need a socket of its own, on the side of its client's: `proxy` lets the same poller watch it here, and close
+//! it when it was kept for too long.
 
 #[cfg(feature = "proxy")]
 use std::io;
 #[cfg(feature = "proxy")]
 use std::os::fd::RawFd;
+#[cfg(feature = "proxy")]
+use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "proxy")]
+use std::sync::Weak;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(feature = "proxy")]
+use std::time::Instant;
 
 #[cfg(feature = "proxy")]
 use mio::{unix::SourceFd, Interest};
@@ -85,6 +92,26 @@ pub(crate) struct WakeList {
     poller: mio::Waker,
     /// What is watched.
     pub(crate) registry: Registry,
+    #[cfg(feature = "proxy")]
+    idle: Idle,
+}
+
+/// What closes idle sockets, when it is due.
+#[cfg(feature = "proxy")]
+#[derive(Debug, Default)]
+struct Idle {
+    due: Mutex<Vec<(Instant, Weak<dyn ClosesIdle>)>>,
+    /// Whether there is any, so that a poller without it takes no lock.
+    is_some: AtomicBool,
+    /// Whether nobody calls what is due.
+    is_ignored: bool,
+}
+
+/// Holds sockets that are kept for later responses.
+#[cfg(feature = "proxy")]
+pub(crate) trait ClosesIdle: std::fmt::Debug + Send + Sync {
+    /// Closes those that were kept for too long. Returns when it is to be called again, unless there are none left.
+    fn close_idle(&self, now: Instant) -> Option<Instant>;
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +125,66 @@ struct Marked {
 
 impl WakeList {
     pub(crate) fn new(poller: mio::Waker, registry: Registry) -> WakeList {
-        WakeList { marked: Mutex::default(), poller, registry }
+        WakeList {
+            marked: Mutex::default(),
+            poller,
+            registry,
+            #[cfg(feature = "proxy")]
+            idle: Idle::default(),
+        }
+    }
+
+    /// The list of a poller that ends with one response: it closes no idle sockets.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn of_one_response(poller: mio::Waker, registry: Registry) -> WakeList {
+        WakeList { idle: Idle { is_ignored: true, ..Idle::default() }, ..WakeList::new(poller, registry) }
+    }
+
+    /// Whether [`close_idle_at`](WakeList::close_idle_at) leads to a call.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn closes_idle(&self) -> bool {
+        !self.idle.is_ignored
+    }
+
+    /// Lets the poller's thread call this at this time.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn close_idle_at(&self, at: Instant, of: Weak<dyn ClosesIdle>) {
+        let mut due = self.idle.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.push((at, of));
+        self.idle.is_some.store(true, Ordering::Relaxed);
+        drop(due);
+        // It may sleep for longer than that.
+        self.wake();
+    }
+
+    /// When [`close_idle`](WakeList::close_idle) is to be called.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn next_close(&self) -> Option<Instant> {
+        if !self.idle.is_some.load(Ordering::Relaxed) {
+            return None;
+        }
+        let due = self.idle.due.lock().unwrap_or_else(PoisonError::into_inner);
+        due.iter().map(|(at, _)| *at).min()
+    }
+
+    /// Closes the idle sockets that were kept for too long.
+    #[cfg(feature = "proxy")]
+    #[inline(never)]
+    pub(crate) fn close_idle(&self, now: Instant) {
+        let lock = || self.idle.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut called = Vec::new();
+        lock().retain(|(at, of)| {
+            if *at <= now {
+                called.push(of.clone());
+            }
+            *at > now
+        });
+        // Closing is a system call, which nobody waits for under the lock.
+        let again = |of: Weak<dyn ClosesIdle>| of.upgrade()?.close_idle(now).map(|at| (at, of));
+        let again: Vec<_> = called.into_iter().filter_map(again).collect();
+        let mut due = lock();
+        due.extend(again);
+        self.idle.is_some.store(!due.is_empty(), Ordering::Relaxed);
     }
 
     /// Watches a further socket of the connection with this key. An event there gives the connection a turn, once. `before` says
@@ -209,6 +295,29 @@ impl Waker {
     /// Gives the connection a turn.
     pub(crate) fn wake(&self) {
         self.list.call(self.key);
+    }
+}
+
+/// A connection that is woken once for all that other threads do until its next turn ends.
+#[cfg(feature = "upgrade")]
+#[derive(Debug, Default)]
+pub(crate) struct WakeOnce {
+    /// `None` before the connection begins, and when it is gone.
+    pub waker: Option<Waker>,
+    /// The connection has its turn, or was woken for one.
+    pub is_awake: bool,
+}
+
+#[cfg(feature = "upgrade")]
+impl WakeOnce {
+    /// Unlocks the state that has the connection, and wakes that unless it is awake.
+    pub(crate) fn wake<T>(mut state: MutexGuard<'_, T>, of: impl FnOnce(&mut T) -> &mut WakeOnce) {
+        let WakeOnce { waker, is_awake } = of(&mut state);
+        let waker = if std::mem::replace(is_awake, true) { None } else { waker.clone() };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 

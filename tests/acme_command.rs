@@ -5,11 +5,14 @@ mod support_command;
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{chown, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant, SystemTime};
 
 use rcgen::KeyPair;
+use rustls::pki_types::{pem::PemObject, CertificateDer};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -18,7 +21,11 @@ use support_acme::pebble::{Options, Pebble};
 use support_acme::stub::Stub;
 use support_command::client::Client;
 use support_command::clock::Clock;
-use support_command::{lockgate, outcome, text, Server};
+use support_command::peers::{leave_out, CURL, SETCAP, UNSHARE};
+use support_command::{lockgate, outcome, text, Server, SAFETY};
+
+/// The user without any permission (Debian: nobody).
+const NOBODY: u32 = 65_534;
 
 /// `lockgate WORDS … --acme …` for this authority.
 fn command(words: &[&str], pebble: &Pebble, state: &Path) -> Command {
@@ -150,12 +157,13 @@ fn what_is_said_of_an_authority_without_one_is_named() {
             "{code} {message}"
         );
     }
-    // In a file it is the same.
+    // In a file it is the same, with its line, and what is wrong is the file.
     let dir = TempDir::new().unwrap();
     let file = dir.path().join("lockgate.toml");
     fs::write(&file, "cert = [\"x\"]\nkey = [\"x\"]\nchallenge = \"tls-alpn-01\"\n").unwrap();
     let (code, _, message) = outcome(lockgate(&["serve", "--config", text(&file)]), b"");
-    assert!(code == 2 && message.contains("--challenge is for a certificate"), "{code} {message}");
+    let words = "lockgate.toml:3: challenge: --challenge is for a certificate";
+    assert!(code == 78 && message.contains(words), "{code} {message}");
 }
 
 #[test]
@@ -287,4 +295,149 @@ fn a_server_stops_while_its_authority_says_nothing() {
     let log = server.stop();
     assert!(!log.contains("it goes on at the next start"), "{log}");
     assert_eq!(status(state.path())["failures"], 0);
+}
+
+/// The commands of the guide at the top of the README.
+fn guide() -> Vec<String> {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let (_, section) = readme.split_once("## HTTPS for an API that runs already").unwrap();
+    let (_, block) = section.split_once("```sh\n").unwrap();
+    let (block, _) = block.split_once("```").unwrap();
+    block.lines().map(String::from).collect()
+}
+
+#[test]
+fn the_four_commands_of_the_readme_lead_to_a_certificate_that_renews_itself() {
+    const TEST: &str = "the_four_commands_of_the_readme_lead_to_a_certificate_that_renews_itself";
+    assert_eq!(guide().len(), 4);
+    // Ports 80 and 443 are free in a network of its own, and nothing else is reached from there.
+    let isolate = if rustix::process::geteuid().is_root() { "-n" } else { "-Urn" };
+    const SET_UP: &str = "ip link set lo up";
+    let Some(mut probe) = UNSHARE.command(TEST, &[isolate, "sh", "-c", SET_UP]) else { return };
+    if !probe.output().unwrap().status.success() {
+        return leave_out(&format!("{TEST}: needs a network of its own (unshare {isolate})"));
+    }
+    if SETCAP.command(TEST, &[]).is_none() || CURL.command(TEST, &[]).is_none() {
+        return;
+    }
+    let own = std::env::current_exe().unwrap();
+    let script = format!("{SET_UP} && exec \"$0\" \"$@\"");
+    let line = [isolate, "sh", "-c", &script, text(&own), "in_a_network_of_its_own", "--exact", "--ignored"];
+    let inside = UNSHARE.command(TEST, &[&line[..], &["--nocapture"]].concat()).unwrap().output().unwrap();
+    let said =
+        [inside.stdout, inside.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(inside.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// The part of the test before that runs in a network of its own.
+#[test]
+#[ignore = "the test of the four commands runs it"]
+fn in_a_network_of_its_own() {
+    let options = Options { http_port: Some(80), lifetime: Some(90 * 86_400), ..Options::default() };
+    let Some(pebble) = Pebble::start("the four commands", options) else { return };
+    // The API that runs already.
+    let api = TcpListener::bind("127.0.0.1:3000").unwrap();
+    std::thread::spawn(move || {
+        for peer in api.incoming() {
+            let mut peer = peer.unwrap();
+            let mut come = Vec::new();
+            let mut piece = [0; 1024];
+            while !come.ends_with(b"\r\n\r\n") {
+                match std::io::Read::read(&mut peer, &mut piece) {
+                    Ok(read) if read > 0 => come.extend_from_slice(&piece[..read]),
+                    _ => break,
+                }
+            }
+            let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"mine\": true}\n";
+            let _ = std::io::Write::write_all(&mut peer, answer.as_bytes());
+        }
+    });
+    // A user without any permission, where root can become one.
+    let home = TempDir::new().unwrap();
+    let is_root = rustix::process::geteuid().is_root();
+    let ca = home.path().join("pebble-ca.pem");
+    fs::copy(&pebble.authority.ca, &ca).unwrap();
+    fs::create_dir(home.path().join("bin")).unwrap();
+    fs::copy(env!("CARGO_BIN_EXE_lockgate"), home.path().join("bin/lockgate")).unwrap();
+    if is_root {
+        chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let path = std::env::var("PATH").unwrap();
+    let path = format!("{}:{path}:/usr/sbin:/sbin", text(&home.path().join("bin")));
+    let shell = |line: &str, as_user: bool| {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).env("PATH", &path).env("HOME", home.path()).env_remove("RUST_LOG");
+        if as_user && is_root {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    };
+    // What differs here from the guide is named: the first command builds what stands in PATH already, whoever asks for the ports is
+    // root, and the authority is one that nobody trusts.
+    let [install, allow, serve, check] = &guide()[..] else { panic!() };
+    assert_eq!(install, "cargo install lockgate --features cli");
+    let (code, _, error) = outcome(shell(allow.strip_prefix("sudo ").unwrap(), false), b"");
+    assert_eq!(code, 0, "{error}");
+    let authority = format!("--acme {} --acme-ca {}", pebble.directory(), text(&ca));
+    let serve = serve.replace("--acme letsencrypt", &authority);
+    assert!(serve.starts_with("lockgate serve --acme https://"), "{serve}");
+    let mut server = Server::spawn(shell(&format!("exec {serve}"), true));
+    assert_eq!((server.https_port(), server.http_port()), (443, 80));
+    server.stderr.expect("in use for new connections");
+    let root = home.path().join("root.pem");
+    fs::write(&root, lockgate::Certificate::from_der(&pebble.root(0)).unwrap().to_pem()).unwrap();
+
+    let check = format!("{check} --connect 127.0.0.1 --ca {}", text(&root));
+    let (code, said, error) = outcome(shell(&check, true), b"");
+    assert!(code < 2 && !said.contains("error:"), "{code} {said} {error}");
+    let resolve = "--resolve api.example.com:443:127.0.0.1 --resolve api.example.com:80:127.0.0.1";
+    let ask = |url: &str| {
+        let line = format!("curl --silent --show-error --location {resolve} --cacert {} {url}", text(&root));
+        let (code, said, error) = outcome(shell(&line, true), b"");
+        assert_eq!((code, &*said), (0, "{\"mine\": true}\n"), "{url}: {error}");
+    };
+    ask("https://api.example.com/");
+    ask("http://api.example.com/anything");
+    // It is told when it renews.
+    let (code, said, error) = outcome(shell("lockgate cert status --state ~/lockgate", true), b"");
+    assert!(
+        code == 0 && said.contains("certificate for api.example.com") && said.contains("renew"),
+        "{said} {error}"
+    );
+    // Its renewal comes, a moment after the next start. Time itself cannot be changed for a program with a capability: no library is
+    // loaded in front of its own (ld.so, secure-execution mode).
+    let shown = || {
+        let line = format!(
+            "openssl s_client -connect 127.0.0.1:443 -servername api.example.com -verify_hostname api.example.com \
+             -verify_return_error -CAfile {} -showcerts",
+            text(&root)
+        );
+        let (code, said, error) = outcome(shell(&line, true), b"");
+        assert_eq!(code, 0, "{said} {error}");
+        let begin = said.find("-----BEGIN CERTIFICATE-----").unwrap_or_else(|| panic!("{said} {error}"));
+        let der: CertificateDer<'_> = PemObject::from_pem_slice(&said.as_bytes()[begin..]).unwrap();
+        lockgate::Certificate::from_der(&der).unwrap().serial()
+    };
+    let first = shown();
+    let state = home.path().join("lockgate");
+    let began = Instant::now();
+    while lockgate::AcmeStatus::read(&state).unwrap().renew_at.is_none() {
+        assert!(began.elapsed() < SAFETY);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    server.stop();
+    let file = state.join("acme/renewal.json");
+    let mut book: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    (book["last_order"], book["plan"]["renew_at"]) = (0.into(), (now + 3).into());
+    fs::write(&file, book.to_string()).unwrap();
+    let mut server = Server::spawn(shell(&format!("exec {serve}"), true));
+    assert_eq!((server.https_port(), server.http_port()), (443, 80));
+    let log = server.stderr.expect("in use for new connections");
+    assert_ne!(shown(), first, "{log}");
+    ask("https://api.example.com/");
+    ask("http://api.example.com/anything");
+    assert_eq!(pebble.orders(), 2);
+    let log = server.stop();
+    assert!(!log.contains("device identity") && !log.contains("ERROR"), "{log}");
 }

@@ -44,7 +44,7 @@ fn a_good_pair_is_shown_and_ends_with_0() {
         "  issuer       CN=lockgate test authority\n",
         "  kind         a server or a client\n",
         "  names        localhost, 127.0.0.1, ::1\n",
-        " (89 of 90 days are left)\n",
+        " (89 of 90 days left)\n",
         "  key          ECDSA P-256\n",
         "  signature    ECDSA with SHA-256\n",
         "  key usage    digitalSignature\n",

@@ -186,6 +186,17 @@ fn assert_answered(serving: &Serving, config: &Arc<ClientConfig>, answer: &str) 
     assert_eq!(Connection::new(serving, config).get(), Ok((200, answer.to_string())));
 }
 
+/// A session whose client would not be accepted any more lets nobody in. With `operations` it is not even resumed.
+#[track_caller]
+fn assert_forgotten(connection: &mut Connection, alert: AlertDescription) {
+    let answer = connection.get().map(|(status, _)| status);
+    if cfg!(feature = "operations") {
+        assert_eq!(answer, Err(alert));
+    } else {
+        assert_eq!((answer, connection.kind()), (Ok(403), HandshakeKind::Resumed));
+    }
+}
+
 #[test]
 fn a_client_is_known_by_its_names_and_when_its_session_resumes_too() {
     let clients = Authority::new();
@@ -363,12 +374,80 @@ fn a_session_does_not_outlive_its_certificate() {
             }
             wait_until_after(ends);
             let mut resumed = Connection::new(&serving, &config);
-            let (status, _) = resumed.get().unwrap();
-            assert_eq!((status, resumed.kind()), (403, HandshakeKind::Resumed), "{version:?}");
+            assert_forgotten(&mut resumed, AlertDescription::CertificateExpired);
             assert!(resumed.refusal().contains("has expired"));
             break;
         }
     }
+}
+
+/// A client whose certificate is another one from time to time.
+#[cfg(feature = "operations")]
+#[derive(Debug)]
+struct Renews(Mutex<Arc<dyn rustls::client::ResolvesClientCert>>);
+
+#[cfg(feature = "operations")]
+impl rustls::client::ResolvesClientCert for Renews {
+    fn resolve(
+        &self,
+        hints: &[&[u8]],
+        schemes: &[rustls::SignatureScheme],
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        self.0.lock().unwrap().resolve(hints, schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(feature = "operations")]
+#[test]
+fn a_client_that_has_renewed_its_certificate_is_not_held_to_the_ticket_of_the_old_one() {
+    let clients = Authority::new();
+    let keys = clients.dir().join("keys");
+    fs::write(&keys, lockgate::TicketKeys::generate().unwrap().to_file_text()).unwrap();
+    let renewed = clients.client("renewed");
+    for lifetime in LIFETIMES {
+        let brief = clients.client_valid("brief", -DAY, lifetime as i64);
+        let ends = unix_now() + lifetime;
+        let mut met = Vec::new();
+        for builder in [server(), server().ticket_keys(&keys)] {
+            let serving = serve_as(builder.client_auth(ClientAuth::required(&clients.ca)));
+            let configs = VERSIONS.map(|version| {
+                let mut config = (*config(version, Some(&brief))).clone();
+                let own = Arc::new(Renews(Mutex::new(config.client_auth_cert_resolver.clone())));
+                config.client_auth_cert_resolver = own.clone();
+                (Arc::new(config), own)
+            });
+            met.push((serving, configs));
+        }
+        let kinds = || {
+            met.iter().flat_map(|(serving, configs)| {
+                configs.iter().map(move |(config, _)| {
+                    let mut connection = Connection::new(serving, config);
+                    connection.get().map(|(status, _)| (status, connection.kind()))
+                })
+            })
+        };
+        if kinds().any(|first| first.is_err()) {
+            continue;
+        }
+        assert!(kinds().all(|kind| !matches!(kind, Ok((_, HandshakeKind::Full)))), "no ticket");
+        for (_, configs) in &met {
+            for (_, own) in configs {
+                *own.0.lock().unwrap() = config(&TLS13, Some(&renewed)).client_auth_cert_resolver.clone();
+            }
+        }
+        wait_until_after(ends);
+        for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            for found in kinds() {
+                assert_eq!(found, Ok((200, expected)));
+            }
+        }
+        return;
+    }
+    panic!("this machine is too slow to show anything within {LIFETIMES:?} s");
 }
 
 #[test]
@@ -386,7 +465,7 @@ fn nobody_is_let_in_by_a_list_that_has_gone_out_of_date() {
         }
         wait_until_after(ends);
         let mut resumed = Connection::new(&serving, &config);
-        assert_eq!((resumed.get().unwrap().0, resumed.kind()), (403, HandshakeKind::Resumed));
+        assert_forgotten(&mut resumed, AlertDescription::UnknownCA);
         assert!(resumed.refusal().contains("is out of date"));
         let mut forgetful = (*config).clone();
         forgetful.resumption = Resumption::disabled();

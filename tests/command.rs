@@ -1,5 +1,8 @@
 //! What a user of the `lockgate` command sees: its output, its answers, its exit codes, its signals and its log.
 
+#[cfg(feature = "proxy")]
+#[path = "command/routes.rs"]
+mod routes;
 mod support_command;
 
 use std::fs;
@@ -129,6 +132,10 @@ fn backend() -> String {
                 }
                 head.push(byte[0]);
             }
+            // The server looks at its start whether somebody is here, and sends nothing.
+            if head.is_empty() {
+                continue;
+            }
             let head = String::from_utf8(head).unwrap();
             let said =
                 |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("-").to_string();
@@ -168,8 +175,9 @@ fn a_backend_that_cannot_be_one_is_refused_before_the_start_and_in_a_file_by_the
     let pair = authority.pair("a");
     for (to, words) in [
         ("127.0.0.1:3000", "http://HOST:PORT"),
-        ("https://127.0.0.1:3000", "plain port"),
+        ("https://127.0.0.1:3000", "--backend-ca FILE"),
         ("http://127.0.0.1:3000/api", "without a path"),
+        ("http://127.0.0.1:3000//", "without a path"),
     ] {
         let line = [&serve_line(&pair)[..], &["--to", to]].concat();
         let (code, said, error) = outcome(lockgate(&line), b"");
@@ -184,7 +192,7 @@ fn a_backend_that_cannot_be_one_is_refused_before_the_start_and_in_a_file_by_the
         outcome(lockgate(&["check", "--config", text(&file)]), b"")
     };
     let (code, said, _) = checked("http://127.0.0.1:3000/api");
-    assert!(code == 2 && said.contains("--to: "), "{code} {said}");
+    assert!(code == 2 && said.contains("lockgate.toml:5: to: "), "{code} {said}");
     let (_, said, error) = checked("http://127.0.0.1:3000");
     assert!(!said.contains("--to"), "{said} {error}");
 }
@@ -473,6 +481,16 @@ fn limits_that_ask_for_more_memory_than_there_is_are_warned_of() {
     ];
     assert!(words.iter().all(|words| line.contains(words)), "{line}");
     Client::connect(server.https_port(), &authority.certificate()).get();
+    // Requests at a server behind take memory too: 74 KiB each, and a body of 64 MiB.
+    let taken = |line: &str| -> u64 {
+        let number = line.split_once("lockgate takes ").unwrap().1;
+        number.split(' ').next().unwrap().parse().unwrap()
+    };
+    let behind = ["--to", "http://127.0.0.1:1", "--body-bytes", "64MiB"];
+    let limits = ["--connections", "8", "--body-memory-bytes", "1000000000MiB"];
+    let mut proxied = Server::serve(&pair, &[&limits[..], &behind].concat());
+    let more = proxied.stderr.expect("everything full");
+    assert!((32..=33).contains(&(taken(&more) - taken(&line))), "{line} {more}");
 }
 
 // Signals.
@@ -518,6 +536,22 @@ fn sigterm_and_sigint_answer_what_has_begun_and_end_with_0() {
     }
 }
 
+/// What a stop cuts is told in the log, and no failure: the help says so.
+#[test]
+fn a_stop_cuts_what_is_open_after_the_drain_timeout_and_ends_with_0() {
+    let authority = Authority::new();
+    let mut server = Server::serve(&authority.pair("a"), &["--drain-timeout=50ms", "--body-timeout=1000s"]);
+    let mut client = Client::connect(server.https_port(), &authority.certificate());
+    client.send(
+        "GET /api/data HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n",
+    );
+    client.expect_continue();
+    let log = server.stop();
+    assert!(log.contains("stopping; connections that were cut: 1 (limit drain_timeout)"), "{log}");
+    let (_, help, _) = outcome(lockgate(&["serve", "--help"]), b"");
+    assert!(help.contains("SIGTERM; what was open after drain-timeout was cut, as the log says"), "{help}");
+}
+
 #[test]
 fn a_second_signal_ends_it_at_once() {
     for (first, second) in [(Signal::TERM, Signal::TERM), (Signal::INT, Signal::TERM)] {
@@ -530,7 +564,7 @@ fn a_second_signal_ends_it_at_once() {
         );
         client.expect_continue();
         server.signal(first);
-        server.stderr.expect("stopping: 1 connections are open");
+        server.stderr.expect("stopping; open connections: 1");
         server.signal(second);
         let (status, log) = server.wait();
         assert_eq!(status.code(), Some(1), "{log}");

@@ -28,7 +28,7 @@ esac
 
 # Where numbers have other sizes or another order of bytes, or where the time or the memory is counted. The short form tests these
 # parts alone, and leaves out what tries very many inputs, because an emulator is slow.
-rooms_in_short='accept|calendar|device|escape|http|limits|live|log_limiter|router|server::(buffers|clock|deadline|pace|rate|schedule|scheduler|timers)|tls|url|wake_list|web'
+rooms_in_short='accept|calendar|device|escape|http|limits|live|log_limiter|operations|proxy|router|server::(buffers|clock|deadline|pace|rate|schedule|scheduler|timers)|tls|url|wake_list|web'
 many_inputs='::properties::|damaged|no_text_is_a_panic|the_pointer_leads_to'
 # Each crate of lockgate is compiled once.
 export CARGO_INCREMENTAL=0
@@ -85,12 +85,15 @@ programs() {
 stand_in() {
     local clock=$builds/$target/clock.so
     "$(tools)-gcc" -O1 -shared -fPIC -o "$clock" tests/cross_clock.c
+    # echo takes -E for an option of its own.
+    local preload=env
+    [ -z "$emulator" ] || preload=-E
     mv "$command" "$command.elf"
     cat >"$command" <<END
 #!/bin/sh
 clock=
 [ -z "\$LD_PRELOAD" ] || { unset LD_PRELOAD; clock=$clock; }
-exec ${emulator:+$emulator -L $libc} \${clock:+$([ -n "$emulator" ] && echo -E || echo env) LD_PRELOAD=\$clock} $command.elf "\$@"
+exec ${emulator:+$emulator -L $libc} \${clock:+$preload LD_PRELOAD=\$clock} $command.elf "\$@"
 END
     chmod +x "$command"
 }
@@ -174,7 +177,7 @@ for name in "${names[@]}"; do
     fi
     export RUSTC
     set_linker "$name"
-    cargo=(--target "$target" --target-dir "$builds" --features "$([ "$part" = short ] && echo serve || echo cli)")
+    cargo=(--target "$target" --target-dir "$builds" --features "$([ "$part" = short ] && echo serve,operations,proxy || echo cli)")
     if [ "$part" = sizes ]; then
         sizes "$name"
         continue

@@ -4,7 +4,8 @@
 COMMAND is a release build of lockgate. Under qemu's user emulation the memory of the process is mostly the emulator's own, so
 only the pages in the program's address space are counted: the emulator is told where to place that, and the system says how
 much of each region is resident. For a program that allocates 10 MiB on i686 this counts the same 10,156 KiB of heap as the
-processor itself shows. Pages of files are counted too, except in the figure of what only this process has (dirty).
+processor itself shows. Pages of files are counted too, except in the figure of what only this process has (anonymous). Dirty pages
+would not say that: those of a program that was just built are dirty as well, until the system has written the file.
 """
 
 import os
@@ -39,7 +40,7 @@ def resident(process, begin, end):
                 counted = begin <= int(region[1], 16) < end
             elif counted and line.startswith("Rss:"):
                 total += int(line.split()[1])
-            elif counted and line.startswith("Private_Dirty:"):
+            elif counted and line.startswith("Anonymous:"):
                 own += int(line.split()[1])
     return total, own
 

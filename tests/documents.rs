@@ -1,6 +1,6 @@
 //! The files, tests and make targets that the documents name exist.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -61,6 +61,47 @@ fn every_module_that_the_page_about_the_architecture_names_exists() {
     assert!(modules.len() > 20, "only {} modules are recognized", modules.len());
     let is_module = |word: &&str| is_there(&format!("src/{word}.rs")) || is_there(&format!("src/{word}"));
     none(modules.iter().filter(|word| !is_module(word)).map(|word| word.to_string()).collect());
+}
+
+/// The files of each folder below `src`, without their extension and without those that have tests alone.
+fn rooms(folder: &Path, name: &str, found: &mut BTreeMap<String, BTreeSet<String>>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let stem = path.file_stem().expect("a name").to_str().expect("a name").to_string();
+        if path.is_dir() {
+            rooms(&path, &format!("{name}{stem}/"), found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            let is_of_tests = stem == "tests" || stem.ends_with("_tests") || stem == "properties";
+            if !name.is_empty() && stem != "mod" && !is_of_tests {
+                found.entry(name.to_string()).or_default().insert(stem);
+            }
+        }
+    }
+    found.retain(|room, _| !room.contains("/tests/") && !room.contains("properties/"));
+}
+
+#[test]
+fn the_page_about_the_architecture_names_the_files_of_each_room() {
+    let mut there = BTreeMap::new();
+    rooms(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut there);
+    let text = read("src/architecture.md");
+    let (_, index) = text.split_once("# The files, room by room").expect("the index");
+    let (index, _) = index.split_once("\n# ").expect("its end");
+    let mut told = BTreeMap::new();
+    for bullet in index.split("\n- ").skip(1) {
+        let mut names = bullet.split('`').skip(1).step_by(2).map(String::from);
+        let room = names.next().expect("a room");
+        told.insert(room, names.collect::<BTreeSet<String>>());
+    }
+    assert!(there.len() > 30 && there["server/"].len() > 40, "{there:?}");
+    let mut wrong = Vec::new();
+    let none = BTreeSet::new();
+    for room in there.keys().chain(told.keys()).collect::<BTreeSet<_>>() {
+        let (there, told) = (there.get(room).unwrap_or(&none), told.get(room).unwrap_or(&none));
+        wrong.extend(there.difference(told).map(|file| format!("{room}{file} is not named")));
+        wrong.extend(told.difference(there).map(|file| format!("{room}{file} is not there")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -506,6 +506,18 @@ fn a_subscriber_that_takes_nothing_is_cut_by_the_limit_for_sending() {
     reads.expect([7]);
 }
 
+/// All of it is sent for the server, and only the system knows that the subscriber takes nothing.
+#[test]
+fn a_subscriber_that_takes_nothing_of_what_the_system_holds_is_cut_by_the_same_limit() {
+    let settings = Feed::builder().history_bytes(1 << 30);
+    let site = Site::serve_within(settings, |limits| limits.write_timeout = Duration::from_millis(500));
+    let stuck = site.subscribe();
+    rustix::net::sockopt::set_socket_recv_buffer_size(stuck.client.tcp(), 4096).unwrap();
+    site.feed.send(large(0));
+    assert_eq!(site.left(), 0);
+    stuck.client.wait_for_limit("write_timeout");
+}
+
 #[test]
 fn a_feed_of_the_latest_gives_a_slow_subscriber_the_newest_and_keeps_it() {
     let (site, mut slow, mut reads) =

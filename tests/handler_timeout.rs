@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use lockgate::{Error, Limits, Next, Request, Response, ResponseHead, Router, Seen, Server, StatusCode};
 
 use support::{await_lines, get, identity, lines, noise, post, serve, serve_as, serve_within};
-use support::{Client, End, Gate, Serving, Shape, NEVER, SAFETY};
+use support::{Client, Gate, Serving, Shape, NEVER, SAFETY};
 
 /// No handler of these tests returns so soon unless it is let go.
 const SOON: Duration = Duration::from_millis(40);
@@ -285,16 +285,22 @@ fn a_handler_learns_that_its_client_has_been_answered_or_is_gone() {
     becomes("all workers are back", || serving.handle.health().workers == 0);
 }
 
+/// A server with this limit, and a client whose request is in a handler that waits for the gate.
+fn held_within(timeout: Duration, limit: impl FnOnce(&mut Limits)) -> (Arc<Gate>, Serving, Client) {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let router = Router::new().get("/", move |_: &mut Request| held.pass()).handler_timeout(timeout);
+    let serving = serve_within(router, limit);
+    let mut client = serving.connect();
+    client.send(get("/"));
+    gate.wait_for(1);
+    (gate, serving, client)
+}
+
 #[test]
 fn a_client_that_has_only_closed_its_sending_side_gets_its_answer() {
     for (timeout, status) in [(SOON, 503), (NEVER, 204)] {
-        let gate = Gate::new();
-        let held = gate.clone();
-        let router = Router::new().get("/", move |_: &mut Request| held.pass()).handler_timeout(timeout);
-        let serving = serve(router);
-        let mut client = serving.connect();
-        client.send(get("/"));
-        gate.wait_for(1);
+        let (gate, _serving, mut client) = held_within(timeout, |_| {});
         client.leave();
         if status == 204 {
             gate.open();
@@ -307,13 +313,7 @@ fn a_client_that_has_only_closed_its_sending_side_gets_its_answer() {
 #[test]
 fn a_stop_waits_for_the_answer_and_for_the_time_limit() {
     for (timeout, status) in [(SOON, 503), (NEVER, 204)] {
-        let gate = Gate::new();
-        let held = gate.clone();
-        let router = Router::new().get("/", move |_: &mut Request| held.pass()).handler_timeout(timeout);
-        let serving = serve(router);
-        let mut client = serving.connect();
-        client.send(get("/"));
-        gate.wait_for(1);
+        let (gate, serving, mut client) = held_within(timeout, |_| {});
         serving.handle.stop();
         if status == 204 {
             gate.open();
@@ -327,16 +327,12 @@ fn a_stop_waits_for_the_answer_and_for_the_time_limit() {
 }
 
 #[test]
-fn a_stop_that_waits_no_longer_cuts_the_connection_of_a_handler() {
-    let gate = Gate::new();
-    let held = gate.clone();
-    let router = Router::new().get("/", move |_: &mut Request| held.pass()).handler_timeout(NEVER);
-    let serving = serve_within(router, |limits| limits.drain_timeout = SOON);
-    let mut client = serving.connect();
-    client.send(get("/"));
-    gate.wait_for(1);
+fn a_stop_that_waits_no_longer_refuses_the_request_of_a_handler() {
+    let (gate, serving, mut client) = held_within(NEVER, |limits| limits.drain_timeout = 10 * SOON);
     serving.handle.stop();
-    assert!(matches!(client.rest(), (rest, End::Cut | End::Reset | End::Goodbye) if rest.is_empty()));
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.closes(), reply.field("retry-after")), (503, true, Some("1")));
+    client.expect_goodbye();
     gate.open();
     // The stop says that it has cut a connection.
     let _ = serving.join();

@@ -34,6 +34,8 @@ fn what_a_server_is_made_of_can_be_shared_between_threads() {
     is_shared::<IdentityFault>();
     is_shared::<IdentityHealth>();
     is_shared::<Router>();
+    #[cfg(feature = "operations")]
+    is_compared::<lockgate::RequestId>();
     is_shared::<Running>();
     is_shared::<ServerBuilder>();
     is_shared::<lockgate::web::Cors>();
@@ -41,7 +43,26 @@ fn what_a_server_is_made_of_can_be_shared_between_threads() {
     is_shared::<lockgate::web::Files>();
     is_shared::<lockgate::web::SecurityFields>();
     #[cfg(feature = "proxy")]
-    is_shared::<lockgate::Proxy>();
+    {
+        is_shared::<lockgate::Proxy>();
+        is_shared::<lockgate::ProxyHealth>();
+        is_shared::<lockgate::TargetHealth>();
+        is_compared::<lockgate::AnswerTotals>();
+        is_compared::<lockgate::FailureTotals>();
+        is_compared::<lockgate::RefusedTotals>();
+    }
+    #[cfg(feature = "operations")]
+    {
+        is_shared::<lockgate::TicketKeys>();
+        is_shared::<lockgate::Metrics>();
+        is_compared::<lockgate::RouteMetrics>();
+        is_compared::<lockgate::DurationMetrics>();
+        is_compared::<lockgate::RefusalMetrics>();
+        is_compared::<lockgate::HandshakeMetrics>();
+        is_compared::<lockgate::CertificateMetrics>();
+        is_compared::<lockgate::BackendMetrics>();
+        is_compared::<lockgate::ProxyMetrics>();
+    }
     #[cfg(feature = "compression")]
     is_shared::<lockgate::web::Compression>();
     #[cfg(feature = "websocket")]

@@ -208,12 +208,15 @@ fn a_response_that_nobody_reads_is_cut() {
 /// answer has been read already; then it has none to close, and refuses at first.
 fn served_when_there_is_room(serving: &Serving) -> Client {
     let deadline = Instant::now() + SAFETY;
+    // It comes ever less often, because each refusal is a line of the log, which has 20 in a minute.
+    let mut pause = Duration::from_millis(5);
     while Instant::now() < deadline {
         if let Ok(mut client) = Client::connect(serving.address) {
             assert_eq!(client.get("/").status, 200);
             return client;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(pause);
+        pause *= 2;
     }
     panic!("no room is made");
 }
@@ -620,4 +623,123 @@ fn refusals_leave_a_few_lines_and_a_sum_however_many_they_are() {
     let sums =
         lines(|line| line.starts_with("… and 57 more in the last ") && line.ends_with(" (Bad Request)"));
     assert_eq!(sums.len(), 1, "{sums:?}");
+}
+
+#[cfg(feature = "operations")]
+mod replaced {
+    use super::*;
+
+    fn replace(serving: &Serving, change: impl FnOnce(&mut Limits)) -> Vec<&'static str> {
+        let mut limits = serving.handle.limits();
+        change(&mut limits);
+        serving.handle.replace_limits(limits).unwrap()
+    }
+
+    fn post_of(length: usize) -> Vec<u8> {
+        post("/", &vec![b'x'; length])
+    }
+
+    #[test]
+    fn an_open_connection_has_the_new_limits_at_its_next_request() {
+        let serving = within(|_| {});
+        let mut client = serving.connect();
+        client.send(post_of(100));
+        assert_eq!(client.reply().status, 200);
+        assert!(replace(&serving, |limits| {
+            limits.body_bytes = 99;
+            limits.idle_timeout = Duration::from_secs(10);
+        })
+        .is_empty());
+        client.send(post_of(99));
+        let reply = client.reply();
+        assert_eq!(
+            (reply.status, reply.fields.contains(&("keep-alive".into(), "timeout=9".into()))),
+            (200, true),
+            "{reply:?}"
+        );
+        client.send(post_of(100));
+        assert_eq!(client.reply().status, 413);
+        replace(&serving, |limits| limits.body_bytes = 100);
+        let mut client = serving.connect();
+        client.send(post_of(100));
+        assert_eq!(client.reply().status, 200);
+        replace(&serving, |limits| limits.head_fields = 1);
+        client.send("GET / HTTP/1.1\r\nHost: localhost\r\nA: b\r\n\r\n");
+        assert_eq!(client.reply().status, 431);
+    }
+
+    #[test]
+    fn a_rate_can_begin_and_end_and_addresses_are_counted_anew() {
+        let serving = within(|limits| limits.count_loopback = true);
+        let mut client = serving.connect();
+        let statuses = |client: &mut Client| {
+            client.send(get("/").repeat(9));
+            (0..9).map(|_| client.reply().status).collect::<Vec<u16>>()
+        };
+        assert_eq!(statuses(&mut client), [200; 9]);
+        replace(&serving, |limits| limits.requests_per_address = 1);
+        let refused = statuses(&mut client);
+        assert!(refused[0] == 200 && refused[1..].contains(&429), "{refused:?}");
+        replace(&serving, |limits| limits.requests_per_address = 1_000_000);
+        assert_eq!(statuses(&mut client), [200; 9]);
+        replace(&serving, |limits| limits.requests_per_address = 0);
+        assert_eq!(statuses(&mut client), [200; 9]);
+
+        replace(&serving, |limits| limits.connections_per_address = 1);
+        let further = TcpStream::connect(serving.address).unwrap();
+        further.set_read_timeout(Some(SAFETY)).unwrap();
+        assert!(matches!((&further).read(&mut [0]), Ok(0) | Err(_)), "one is open already");
+        client.send(get("/"));
+        assert_eq!(client.reply().status, 200, "and it stays");
+        replace(&serving, |limits| limits.count_loopback = false);
+        assert_eq!(serving.get("/").status, 200);
+    }
+
+    #[test]
+    fn a_smaller_number_of_connections_makes_further_ones_replace_others() {
+        let serving = within(|_| {});
+        let mut first = serving.connect();
+        first.send(get("/"));
+        assert_eq!(first.reply().status, 200);
+        replace(&serving, |limits| {
+            limits.connections = 1;
+            limits.stall_timeout = Duration::from_millis(1);
+        });
+        assert_eq!(serving.handle.health().most_connections, 1);
+        assert_eq!(serving.get("/").status, 200);
+        first.expect_goodbye();
+    }
+
+    #[test]
+    fn what_has_its_size_from_the_start_stays_and_is_named_and_a_wrong_limit_changes_nothing() {
+        let serving = within(|limits| limits.workers = 2);
+        let before = serving.handle.limits();
+        let stay = replace(&serving, |limits| {
+            limits.workers = 3;
+            limits.reserve_workers = 1;
+            limits.queue_requests = 1;
+            limits.queue_timeout = Duration::from_secs(9);
+            limits.head_bytes = 1_000;
+            limits.redirect_connections = 9;
+            limits.idle_timeout = Duration::from_secs(9);
+        });
+        let fixed = [
+            "redirect_connections",
+            "workers",
+            "reserve_workers",
+            "queue_requests",
+            "queue_timeout",
+            "head_bytes",
+        ];
+        assert_eq!(stay, fixed);
+        let now = serving.handle.limits();
+        let mut expected = before;
+        expected.idle_timeout = Duration::from_secs(9);
+        assert_eq!(format!("{now:?}"), format!("{expected:?}"));
+        let mut wrong = now.clone();
+        (wrong.head_fields, wrong.idle_timeout) = (257, SHORT);
+        let fault = serving.handle.replace_limits(wrong).unwrap_err().to_string();
+        assert!(fault.starts_with("head_fields: 257 is out of range"), "{fault}");
+        assert_eq!(format!("{:?}", serving.handle.limits()), format!("{now:?}"));
+    }
 }

@@ -411,6 +411,19 @@ fn a_client_that_takes_nothing_is_cut_by_the_limit_that_the_log_names() {
     talk.0.wait_for_limit("write_timeout");
 }
 
+/// All of it is sent for the server, and only the system knows that the client takes nothing.
+#[test]
+fn a_client_that_takes_nothing_of_what_the_system_holds_is_cut_by_the_same_limit() {
+    let (router, opened, ended) = told();
+    let serving =
+        serve_within(router, |limits: &mut Limits| limits.write_timeout = Duration::from_millis(500));
+    let talk = Talk::open(&serving, "/socket");
+    rustix::net::sockopt::set_socket_recv_buffer_size(talk.0.tcp(), 4096).unwrap();
+    next(&opened).try_send(vec![0; 200_000]).unwrap();
+    assert_eq!(next(&ended).code, 1006);
+    talk.0.wait_for_limit("write_timeout");
+}
+
 #[test]
 fn rules_are_kept_over_tls_as_well() {
     let serving = serve(echo());

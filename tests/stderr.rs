@@ -4,9 +4,10 @@
 mod support_command;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -28,10 +29,17 @@ fn serve(pair: &Pair) -> Command {
 }
 
 /// A server whose stderr is a pipe that nobody reads until the test does.
-fn serve_unread(pair: &Pair) -> (Server, File) {
-    let mut child = serve(pair).stderr(Stdio::piped()).spawn().unwrap();
+fn serve_unread(pair: &Pair, further: &[&str]) -> (Server, File) {
+    let mut child = serve(pair).args(further).stderr(Stdio::piped()).spawn().unwrap();
     let stderr = child.stderr.take().unwrap();
     (Server::watch(child), File::from(OwnedFd::from(stderr)))
+}
+
+/// What Prometheus would read at an admin listener.
+fn metrics_at(socket: &Path) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    io::read_to_string(stream).unwrap()
 }
 
 /// Asks so many times on a connection of its own. Each request must be answered.
@@ -65,8 +73,8 @@ fn told(log: &str) -> (usize, usize) {
             assert!(line.ends_with(" TLSv1.3"), "not a whole line: {line}");
             requests += 1;
         }
-        if let Some((before, _)) = line.split_once(" lines are missing here: stderr did not take them") {
-            missing += before.rsplit(' ').next().unwrap().parse::<usize>().unwrap();
+        if let Some((_, lines)) = line.split_once(" lines are missing here: stderr did not take ") {
+            missing += lines.parse::<usize>().unwrap();
         }
     }
     (requests, missing)
@@ -150,12 +158,18 @@ fn no_line_is_lost_at_a_stop_nor_at_a_second_signal() {
 #[test]
 fn a_full_pipe_stops_nobody_and_what_it_did_not_take_is_counted() {
     let authority = Authority::new();
-    let (mut server, stderr) = serve_unread(&authority.pair("a"));
+    let dir = tempfile::tempdir().unwrap();
+    let admin = dir.path().join("admin.sock");
+    let address = format!("unix:{}", admin.display());
+    let pair = authority.pair("a");
+    let (mut server, stderr) = serve_unread(&pair, &["--admin", &address]);
     let mut client = ask(&mut server, &authority, MANY);
     let log = read_until_told(&stderr, MANY);
     let (requests, missing) = told(&log);
     assert_eq!(requests + missing, MANY);
     assert!(missing > 0, "the pipe was not full");
+    let metrics = metrics_at(&admin);
+    assert!(metrics.contains(&format!("\nlockgate_log_lines_dropped_total {missing}\n")), "{metrics}");
     // With a reader, all goes on as before.
     ask_on(&mut client, 100);
     let log = read_until_told(&stderr, 100);
@@ -194,10 +208,20 @@ fn it_ends_also_when_nobody_reads_stderr() {
 #[test]
 fn a_reader_that_is_gone_ends_nothing() {
     let authority = Authority::new();
-    let (mut server, stderr) = serve_unread(&authority.pair("a"));
+    let (mut server, stderr) = serve_unread(&authority.pair("a"), &[]);
     let mut client = ask(&mut server, &authority, 100);
     drop(stderr);
     ask_on(&mut client, MANY);
+    server.stop();
+}
+
+#[test]
+fn a_full_disk_stops_nobody() {
+    let authority = Authority::new();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let child = serve(&authority.pair("a")).stderr(OwnedFd::from(full)).spawn().unwrap();
+    let mut server = Server::watch(child);
+    let _client = ask(&mut server, &authority, 100);
     server.stop();
 }
 

@@ -484,6 +484,16 @@ fn a_reader_that_panics_when_it_is_dropped_ends_neither_the_listener_nor_a_stop(
     while Client::connect(serving.address).map(|mut client| client.get("/quick").status).ok() != Some(200) {
         assert!(Instant::now() < deadline, "nobody is let in any more");
     }
+    let open = || loop {
+        // The place of the client before it may not be free yet.
+        let Ok(mut client) = Client::connect(serving.address) else {
+            assert!(Instant::now() < deadline, "nobody is let in any more");
+            continue;
+        };
+        client.send(get("/"));
+        client.take_until(b"\r\n\r\n").unwrap();
+        break client;
+    };
     let _held = (open(), open());
     serving.handle.stop();
     serving.join().unwrap();

@@ -14,7 +14,7 @@ use super::status::AcmeStatus;
 use super::{account, names};
 use crate::error::Error;
 use crate::tls::{file, pem};
-use crate::url::Url;
+use crate::url::{without_userinfo, Url};
 
 /// Let's Encrypt. Its terms of service are at <https://letsencrypt.org/repository/>.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -179,7 +179,7 @@ impl Acme {
     pub(super) fn check(&self) -> Result<Settings, Error> {
         let wrong = |setting, fault| Error::Setting { setting, fault };
         Url::parse_https(&self.directory).map_err(|what| {
-            let directory = &self.directory;
+            let directory = without_userinfo(&self.directory);
             wrong("acme", format!("{directory:?} {what}; give the URL of the authority's directory, letsencrypt or letsencrypt-staging"))
         })?;
         let names = names::parse_all(&self.names).map_err(|fault| wrong("name", fault))?;

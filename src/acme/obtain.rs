@@ -66,7 +66,11 @@ impl Acme {
             challenges: Some(answers),
             handlers: None,
             stop: stop.clone(),
+            #[cfg(feature = "operations")]
+            is_passed: false,
             log_limiter,
+            #[cfg(feature = "operations")]
+            proxy_from: Vec::new(),
         })?;
         let thread = thread::Builder::new()
             .name("lockgate-http".into())

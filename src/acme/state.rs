@@ -20,6 +20,7 @@ use crate::device::draft::{sync_directory, Draft, FileError};
 use crate::error::AcmeFault;
 use crate::escape;
 use crate::regular_file::{self, Links};
+use crate::sort::sort_by;
 
 /// The largest file that is read, in bytes. Files written here are much smaller.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -163,7 +164,7 @@ impl State {
                 accounts.push((directory, url));
             }
         }
-        accounts.sort();
+        sort_by(&mut accounts, Ord::cmp);
         Ok(accounts)
     }
 

@@ -71,11 +71,13 @@ use serde_json::Map;
 
 use crate::error::Error;
 use crate::tls::Identity;
-use crate::url::Url;
+use crate::url::{without_userinfo, Url};
 use client::{Asked, Client, Own};
 use line::Dialer;
 use run::Run;
 use trust::Roots;
+#[doc(hidden)]
+pub use trust::{hsts_protects, hsts_protects_by};
 
 /// The time limit of one phase of a connection: connecting, a handshake, an answer.
 const PHASE: Duration = Duration::from_secs(5);
@@ -171,7 +173,7 @@ impl Check {
     /// certificate cannot be used, the host has no address, or nothing accepts connections there. Anything that goes wrong
     /// with a server that accepts connections is a finding.
     pub fn run(&self) -> Result<Report, Error> {
-        let fault = |fault: String| Error::Check { what: self.url.clone(), fault };
+        let fault = |fault: String| Error::Check { what: without_userinfo(&self.url), fault };
         let url = Url::parse(&self.url).map_err(|what| {
             fault(format!("it {what}; give a URL such as https://device.local:8443/api/data"))
         })?;

@@ -153,8 +153,8 @@ impl Report {
     ///
     /// A preflight has other facts: `clock` (seconds since 1970-01-01 UTC), `certificates` (of each `file`, `subject`,
     /// `not_after`, `days_left`), `connections` (that the limits leave), `memory` (`ceiling_bytes`, `machine_bytes` or
-    /// null), and `listeners.https` and `listeners.http` (`free`, `taken`, `already served`, `not permitted`, `not of this
-    /// machine`, `fails`).
+    /// null), and `listeners.https`, `listeners.http` and `listeners.admin` (`free`, `taken`, `already served`, `not permitted`, `not of this
+    /// machine`, `fails`), and `backends` (of each `target`, the `status` that it answers with, or null, and what was `seen`, as a clause).
     ///
     /// A fact that the check could not find out is missing.
     pub fn to_json(&self) -> Value {

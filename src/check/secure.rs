@@ -71,6 +71,9 @@ fn ask_all(run: &mut Run<'_>, context: &Context<'_>, secured: Secured) -> Answer
         }
     };
     run.fact("https", "status", reply.status);
+    if matches!(reply.status, 502..=504) {
+        run.found(&rules::GATEWAY_ERROR, format!("GET {}: {}", url.path, reply.status));
+    }
     if context.asked.is_some_and(|asked| client_certificate::is_of_answer(run, asked, &reply)) {
         talk.end();
         return Answered::Away;

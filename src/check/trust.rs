@@ -8,10 +8,12 @@ use std::time::Duration;
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
 
+use crate::calendar::unix_now;
 use crate::error::IdentityFault;
 use crate::escape;
+use crate::hsts::{self, Effect};
 use crate::regular_file::{self, Links};
-use crate::tls::{authorities, provider};
+use crate::tls::{authorities, provider, Identity};
 use crate::url::Host;
 
 /// The files in which systems keep their trusted authorities: Debian and its derivatives, Red Hat, SUSE, Alpine and the
@@ -135,6 +137,27 @@ fn leads_to(chain: &[Vec<u8>], roots: &[TrustAnchor<'static>], now: i64) -> Resu
         .map_err(other)
 }
 
+/// Whether browsers that are told by this host to use HTTPS only (RFC 6797) are protected by it and not locked out: what these
+/// identities show for the host leads to an authority that they trust by default.
+pub fn hsts_protects(host: &str, identities: &[Identity]) -> bool {
+    hsts_protects_by(host, identities, webpki_roots::TLS_SERVER_ROOTS)
+}
+
+/// The same if browsers trust these authorities by default.
+pub fn hsts_protects_by(host: &str, identities: &[Identity], public: &[TrustAnchor<'static>]) -> bool {
+    protects(host, identities, public, unix_now())
+}
+
+fn protects(host: &str, identities: &[Identity], public: &[TrustAnchor<'static>], now: i64) -> bool {
+    // Another name than the certificate's is shown it too, and a browser does not take it.
+    let mut shown = identities.iter().filter(|identity| identity.is_valid_for(host)).peekable();
+    let is_trusted = |identity: &Identity| {
+        let chain: Vec<Vec<u8>> = identity.certified_key().cert.iter().map(|der| der.to_vec()).collect();
+        leads_to(&chain, public, now).is_ok()
+    };
+    hsts::best_effect(host) == Effect::Protects && shown.peek().is_some() && shown.all(is_trusted)
+}
+
 /// Whether a certificate is for this host; `None` when the certificate cannot be read.
 pub(super) fn is_for(own: &[u8], host: &Host) -> Option<bool> {
     let der = CertificateDer::from(own);
@@ -181,6 +204,33 @@ mod tests {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn hsts_protects_a_public_name_with_a_certificate_of_a_public_authority_and_no_other() {
+        let authority = authority();
+        let identity = |names: &[&str]| {
+            let key = KeyPair::generate().unwrap();
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let own = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+            Identity::from_pem(own.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap()
+        };
+        let public = anchor(authority.der());
+        let names = ["api.example.com", "gateway.local", "192.0.2.7", "*.example.net"];
+        let identities = [identity(&names)];
+        for (host, expected) in [
+            ("api.example.com", true),
+            ("API.Example.COM", true),
+            ("a.example.net", true),
+            ("other.example.com", false),
+            ("gateway.local", false),
+            ("192.0.2.7", false),
+            ("", false),
+        ] {
+            assert_eq!(protects(host, &identities, &public, NOW), expected, "{host}");
+            assert!(!protects(host, &identities, &[], NOW), "{host}");
+        }
+        assert!(!hsts_protects("api.example.com", &identities));
     }
 
     fn anchor(der: &CertificateDer<'_>) -> Vec<TrustAnchor<'static>> {

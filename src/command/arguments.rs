@@ -2,11 +2,21 @@
 //!
 //! A value that knows nothing of options and commands. The options write to it, and the commands read it.
 
+#[cfg(feature = "operations")]
+use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+#[cfg(feature = "operations")]
+use lockgate::Cidr;
 use lockgate::{FieldNames, HttpCredentials, Limits};
 
+#[cfg(feature = "operations")]
+use super::log_format::Format;
+#[cfg(any(feature = "operations", feature = "proxy"))]
+use super::place::Place;
+#[cfg(feature = "proxy")]
+use super::route::{Backends, Hsts, Route};
 use super::value::Listen;
 
 /// Whether clients must show a certificate.
@@ -60,6 +70,19 @@ impl FromAuthority {
     }
 }
 
+/// What reads the command line, the file and the environment again.
+#[cfg(feature = "operations")]
+pub(super) type Again = fn() -> Result<Box<Arguments>, String>;
+
+/// How others watch the server, and learn that it leaves.
+#[cfg(feature = "operations")]
+#[derive(Debug, Default, Clone)]
+pub(super) struct Watched {
+    pub admin: Option<String>,
+    pub anywhere: bool,
+    pub ready_grace: std::time::Duration,
+}
+
 /// All that a command line can say beside the command.
 // A build without a part of the command neither sets nor reads the fields of that part.
 #[cfg_attr(not(feature = "cli"), allow(dead_code))]
@@ -77,8 +100,19 @@ pub(super) struct Arguments {
     pub out: Option<PathBuf>,
     /// The file of settings that stand beside those of the command line.
     pub config: Option<PathBuf>,
+    /// Reads all of this again.
+    #[cfg(feature = "operations")]
+    pub again: Option<Again>,
+    /// All that was given, without what is overridden: what `config show` shows.
+    #[cfg(feature = "operations")]
+    pub shown: Vec<(&'static str, Option<OsString>, Place)>,
+    /// Variables of the environment that look like misspelled settings, as the log is to tell of them.
+    #[cfg(feature = "operations")]
+    pub misspelled: Vec<String>,
     /// What is wrong with the settings of a server that is checked before it serves.
     pub settings_fault: Option<String>,
+    /// The options say what would be served, and it is checked before it is.
+    pub is_to_be_served: bool,
     pub client_ca: Option<PathBuf>,
     pub client_auth: Option<ClientDemand>,
     pub client_crls: Vec<PathBuf>,
@@ -93,8 +127,32 @@ pub(super) struct Arguments {
     pub credential_headers: Vec<String>,
     pub field_names: FieldNames,
     pub tls_record_bytes: Option<usize>,
-    /// The server behind this one that answers requests.
-    pub to: Option<String>,
+    /// The keys of tickets that servers share.
+    #[cfg(feature = "operations")]
+    pub ticket_keys: Option<PathBuf>,
+    #[cfg(feature = "operations")]
+    pub watched: Watched,
+    /// The servers behind this one that answer requests which no route takes, and what holds for those of all routes.
+    #[cfg(feature = "proxy")]
+    pub backends: Backends,
+    #[cfg(feature = "proxy")]
+    pub routes: Vec<Route>,
+    /// The folder that answers them.
+    #[cfg(feature = "proxy")]
+    pub files: Option<PathBuf>,
+    /// Paths, and the JSON files that answer there.
+    #[cfg(feature = "proxy")]
+    pub answers: Vec<(String, PathBuf)>,
+    /// Where the options that name who answers were given; without one, on the command line.
+    #[cfg(feature = "proxy")]
+    pub places: Vec<(&'static str, Place)>,
+    #[cfg(feature = "proxy")]
+    pub hsts: Option<Hsts>,
+    /// The networks of those who speak the PROXY protocol, and of those whose `Forwarded` is believed.
+    #[cfg(feature = "operations")]
+    pub proxy_from: Vec<Cidr>,
+    #[cfg(feature = "operations")]
+    pub trust_forwarded: Vec<Cidr>,
     pub limits: Limits,
     /// The authorities that a check trusts beside the public ones.
     pub ca: Option<PathBuf>,
@@ -114,6 +172,11 @@ pub(super) struct Arguments {
     pub yes: bool,
     pub sarif: bool,
     pub json: bool,
+    #[cfg(feature = "operations")]
+    pub log_format: Format,
+    /// Which lines are logged, by target.
+    #[cfg(feature = "operations")]
+    pub log: Option<String>,
     /// How often -v was given, less how often -q was.
     pub verbosity: i8,
     pub help: bool,
@@ -130,7 +193,14 @@ impl Default for Arguments {
             names: Vec::new(),
             out: None,
             config: None,
+            #[cfg(feature = "operations")]
+            again: None,
+            #[cfg(feature = "operations")]
+            shown: Vec::new(),
+            #[cfg(feature = "operations")]
+            misspelled: Vec::new(),
             settings_fault: None,
+            is_to_be_served: false,
             client_ca: None,
             client_auth: None,
             client_crls: Vec::new(),
@@ -145,7 +215,26 @@ impl Default for Arguments {
             credential_headers: Vec::new(),
             field_names: FieldNames::default(),
             tls_record_bytes: None,
-            to: None,
+            #[cfg(feature = "operations")]
+            ticket_keys: None,
+            #[cfg(feature = "operations")]
+            watched: Watched::default(),
+            #[cfg(feature = "proxy")]
+            backends: Backends::with_defaults(),
+            #[cfg(feature = "proxy")]
+            routes: Vec::new(),
+            #[cfg(feature = "proxy")]
+            files: None,
+            #[cfg(feature = "proxy")]
+            answers: Vec::new(),
+            #[cfg(feature = "proxy")]
+            places: Vec::new(),
+            #[cfg(feature = "proxy")]
+            hsts: None,
+            #[cfg(feature = "operations")]
+            proxy_from: Vec::new(),
+            #[cfg(feature = "operations")]
+            trust_forwarded: Vec::new(),
             limits: Limits::default(),
             ca: None,
             http_port: Some(80),
@@ -158,6 +247,10 @@ impl Default for Arguments {
             yes: false,
             sarif: false,
             json: false,
+            #[cfg(feature = "operations")]
+            log_format: Format::Text,
+            #[cfg(feature = "operations")]
+            log: None,
             verbosity: 0,
             help: false,
         }

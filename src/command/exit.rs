@@ -25,7 +25,7 @@ pub(super) type Meaning = (u8, &'static str);
 
 /// The exit codes of the commands that serve.
 pub(super) const SERVING: &[Meaning] = &[
-    (0, "stopped by SIGINT or SIGTERM, with all requests answered"),
+    (0, "stopped by SIGINT or SIGTERM; what was open after drain-timeout was cut, as the log says"),
     (Code::Runtime as u8, "failed while it ran, or told to stop twice"),
     (Code::Usage as u8, "the command line is wrong"),
     (Code::PortInUse as u8, "another program has the port"),

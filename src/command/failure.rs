@@ -1,6 +1,7 @@
 //! The failure of a command: an exit code, and one line on stderr that says what is wrong and what would be right. Knows the
 //! library's errors, and the options that set what they are about. Every command returns it.
 
+use std::fmt;
 use std::process::ExitCode;
 
 use lockgate::internal::escape;
@@ -8,8 +9,9 @@ use lockgate::{AcmeFault, Error};
 use serde_json::json;
 
 use super::exit::Code;
-use super::logger::tell;
+use super::logger::tell_failure;
 use super::options;
+use super::place::Place;
 
 /// An exit code and a message for the user.
 #[derive(Debug)]
@@ -30,6 +32,19 @@ impl Failure {
         Failure::new(Code::Usage, message)
     }
 
+    /// The failure of a value that was given at this place.
+    pub(super) fn at(place: &Place, what: fmt::Arguments<'_>) -> Failure {
+        match place {
+            Place::CommandLine(spelling) => Failure::usage(format!("{spelling}{what}")),
+            Place::Environment(name) => {
+                Failure::new(Code::Configuration, format!("the environment's {name}{what}"))
+            }
+            Place::File { path, line, name } => {
+                Failure::new(Code::Configuration, format!("{}:{line}: {name}{what}", path.display()))
+            }
+        }
+    }
+
     /// The failure as JSON, for a program that reads stdout.
     pub(super) fn to_json(&self) -> String {
         let error = escape::line(&self.message).to_string();
@@ -38,7 +53,7 @@ impl Failure {
 
     /// Writes the message to stderr, in one line even when names in it hold line ends.
     pub(super) fn report(self) -> ExitCode {
-        tell(&format!("lockgate: {}", escape::line(&self.message)));
+        tell_failure(&self.message);
         ExitCode::from(self.code as u8)
     }
 }

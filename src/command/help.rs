@@ -15,6 +15,12 @@ const GENERAL_END: &str = "  \
       All options of a command, with their defaults, and its exit codes.
   lockgate --version
 
+";
+
+macro_rules! about_all {
+    ($on_hangup:literal) => {
+        concat!(
+            "\
 serve and demo serve GET /api/data over HTTPS, and answer plain HTTP with redirects to it.
 
 Try it:
@@ -24,13 +30,26 @@ Try it:
 
 SIGINT (Ctrl-C) and SIGTERM stop the server: it answers the requests that have begun. A second
 signal ends it at once. It reads certificates again when their files change, for new connections;
-SIGHUP makes it read them at once.
-";
+",
+            $on_hangup
+        )
+    };
+}
+
+/// About all commands together. The manual page has it too.
+pub(super) const ABOUT_ALL: &str = if cfg!(feature = "operations") {
+    about_all!(
+        "SIGHUP makes it read them and its settings at once. Limits change, other settings at a restart.\n"
+    )
+} else {
+    about_all!("SIGHUP makes it read them at once.\n")
+};
 
 pub(super) fn general(commands: Commands) -> String {
     let mut text = String::from("lockgate: an HTTPS server for small appliances.\n\n");
     summaries(commands.all.iter().copied(), &mut text);
     text.push_str(GENERAL_END);
+    text.push_str(ABOUT_ALL);
     // The codes of the commands that one starts with.
     exit_codes(SERVING, &mut text);
     text

@@ -19,6 +19,9 @@ const RESERVE: usize = 8 * 1024;
 /// How long a thread waits for room before its line is left out. It does so once until the next lines are taken: a reader
 /// who is only busy loses nothing, and one who has stopped costs each thread this time and no more.
 const PATIENCE: Duration = Duration::from_millis(50);
+/// In this time threads wait for room for no longer than [`PATIENCE`], all together: a reader who is slow, and takes lines again
+/// and again, does not set the server's pace.
+const PERIOD: Duration = Duration::from_secs(1);
 /// How long the end of the program waits for the reader of stderr.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// After a reader of a stderr that does not block (`O_NONBLOCK`) has taken nothing.
@@ -48,14 +51,43 @@ struct Lines {
     at_once: bool,
     /// The lines that had no room since lines were taken last.
     left_out: u64,
+    /// All lines that were left out or lost, since the start.
+    #[cfg(feature = "operations")]
+    dropped: u64,
     /// Whether a thread has waited for room in vain since then.
     is_stuck: bool,
+    patience: Patience,
     /// How often lines were taken, and how often they were written.
     taken: u64,
     written: u64,
     /// Whether the thread waits for news, and how many others wait for the thread: nobody else is notified.
     is_asleep: bool,
     waiting: u32,
+}
+
+/// The time that threads have waited for room in the present [`PERIOD`]. When several wait at once it counts once.
+#[derive(Default)]
+struct Patience {
+    began: Option<Instant>,
+    spent: Duration,
+    counted_until: Option<Instant>,
+}
+
+impl Patience {
+    /// How long a thread may wait from now on.
+    fn left(&mut self, now: Instant) -> Duration {
+        if self.began.map_or(true, |began| now.saturating_duration_since(began) >= PERIOD) {
+            (self.began, self.spent) = (Some(now), Duration::ZERO);
+        }
+        PATIENCE.saturating_sub(self.spent)
+    }
+
+    /// A thread has waited from then until now.
+    fn spend(&mut self, from: Instant, now: Instant) {
+        let from = self.counted_until.map_or(from, |counted| counted.max(from));
+        self.spent += now.saturating_duration_since(from);
+        self.counted_until = Some(now);
+    }
 }
 
 impl LogWriter {
@@ -74,19 +106,34 @@ impl LogWriter {
 
     /// Adds a line, which ends with LF. It is left out when stderr has taken nothing for so long that there is no room.
     pub(super) fn add(&self, line: &[u8], urgency: Urgency) {
+        self.add_with(b"", line, urgency);
+    }
+
+    /// As [`add`](LogWriter::add), with a few bytes before the line.
+    pub(super) fn add_with(&self, before: &[u8], line: &[u8], urgency: Urgency) {
         let mut lines = self.0.lock();
         if !lines.has_room(line, urgency) {
             lines = self.0.await_room(lines, line, urgency);
             if !lines.has_room(line, urgency) {
                 lines.left_out += 1;
+                #[cfg(feature = "operations")]
+                {
+                    lines.dropped += 1;
+                }
                 return;
             }
         }
-        let wakes = lines.add(line, urgency);
+        let wakes = (!before.is_empty() && lines.add(before, urgency)) | lines.add(line, urgency);
         drop(lines);
         if wakes {
             self.0.news.notify_one();
         }
+    }
+
+    /// How many lines were left out or lost since the start.
+    #[cfg(feature = "operations")]
+    pub(super) fn dropped(&self) -> u64 {
+        self.0.lock().dropped
     }
 
     /// Waits until the lines so far are written, for a second at most.
@@ -139,6 +186,10 @@ impl Shared {
                 // The notice is the last line, and what it told is still to be told.
                 let lost = unwritten.iter().filter(|byte| **byte == b'\n').count() as u64;
                 lines.left_out += lost + left_out - u64::from(left_out > 0);
+                #[cfg(feature = "operations")]
+                {
+                    lines.dropped += lost - u64::from(left_out > 0);
+                }
             }
             lines.written += 1;
             self.tell_progress(lines);
@@ -153,8 +204,15 @@ impl Shared {
         line: &[u8],
         urgency: Urgency,
     ) -> MutexGuard<'a, Lines> {
+        let mut lines = lines;
+        let began = Instant::now();
+        let left = lines.patience.left(began);
+        if left.is_zero() {
+            return lines;
+        }
         let mut lines =
-            self.await_progress(lines, PATIENCE, &|lines| lines.is_stuck || lines.has_room(line, urgency));
+            self.await_progress(lines, left, &|lines| lines.is_stuck || lines.has_room(line, urgency));
+        lines.patience.spend(began, Instant::now());
         lines.is_stuck = !lines.has_room(line, urgency);
         lines
     }
@@ -191,7 +249,10 @@ impl Lines {
             pending: Vec::with_capacity(ROOM),
             at_once: false,
             left_out: 0,
+            #[cfg(feature = "operations")]
+            dropped: 0,
             is_stuck: false,
+            patience: Patience::default(),
             taken: 0,
             written: 0,
             is_asleep: false,
@@ -286,6 +347,23 @@ mod tests {
     }
 
     #[test]
+    fn threads_wait_for_a_slow_reader_for_a_small_part_of_each_second_only() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut patience = Patience::default();
+        assert_eq!(patience.left(at(0)), PATIENCE);
+        patience.spend(at(0), at(20));
+        // Two that wait at the same time.
+        assert_eq!(patience.left(at(100)), Duration::from_millis(30));
+        patience.spend(at(100), at(110));
+        patience.spend(at(105), at(115));
+        assert_eq!(patience.left(at(200)), Duration::from_millis(15));
+        patience.spend(at(200), at(215));
+        assert_eq!(patience.left(at(999)), Duration::ZERO);
+        assert_eq!(patience.left(at(1000)), PATIENCE);
+    }
+
+    #[test]
     fn what_cannot_wait_goes_out_at_once_behind_what_came_before() {
         let now = Instant::now();
         let mut lines = lines();
@@ -366,6 +444,8 @@ mod tests {
         script.send(Ok(usize::MAX)).unwrap();
         writer.add(b"later\n", Urgency::AtOnce);
         assert_eq!(seen.recv().unwrap(), "later\n");
+        #[cfg(feature = "operations")]
+        assert_eq!(writer.dropped(), 100 - fit as u64);
     }
 
     #[test]
@@ -387,6 +467,8 @@ mod tests {
             [Err(ErrorKind::Interrupted), Err(ErrorKind::WouldBlock), Ok(1), Err(ErrorKind::BrokenPipe)];
         assert_eq!(send("e\n", &kinds), ["\n", "\n", "\n", "e\n3 are missing\n"]);
         assert_eq!(send("f\n", &[Ok(99)]), ["f\n4 are missing\n"]);
+        #[cfg(feature = "operations")]
+        assert_eq!(writer.dropped(), 4);
     }
 
     #[test]

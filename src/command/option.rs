@@ -99,6 +99,14 @@ impl Opt {
         }
     }
 
+    /// Returns whether a settings file may give its value as a number: seconds, bytes, a count or a port.
+    pub(super) fn takes_numbers(&self) -> bool {
+        matches!(
+            self.value_name(),
+            Some("N" | "SIZE" | "TIME" | "PORT" | "[ADDR:]PORT" | "[ADDR:]PORT|off" | "auto|off|SECONDS")
+        )
+    }
+
     /// The values that it accepts, for an error message.
     pub(super) fn accepted(&self) -> &'static str {
         match self.kind {
@@ -112,12 +120,16 @@ impl Opt {
 
     /// Its default, with the unit.
     pub(super) fn default(&self) -> Option<String> {
-        let mut limits = Limits::default();
+        self.shown_in(&mut Limits::default())
+    }
+
+    /// Its value in these limits, with the unit. Of another setting, its default.
+    pub(super) fn shown_in(&self, limits: &mut Limits) -> Option<String> {
         match self.kind {
-            Kind::Count(field) => Some(field(&mut limits).to_string()),
-            Kind::Size(field) => u64::try_from(*field(&mut limits)).ok().map(value::show_size),
-            Kind::LongSize(field) => Some(value::show_size(*field(&mut limits))),
-            Kind::Time(field) => Some(value::show_time(*field(&mut limits))),
+            Kind::Count(field) => Some(field(limits).to_string()),
+            Kind::Size(field) => u64::try_from(*field(limits)).ok().map(value::show_size),
+            Kind::LongSize(field) => Some(value::show_size(*field(limits))),
+            Kind::Time(field) => Some(value::show_time(*field(limits))),
             Kind::Value { default, .. } => default.map(String::from),
             Kind::Switch(_) | Kind::Flag(_) => None,
         }

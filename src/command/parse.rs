@@ -8,10 +8,16 @@ use std::path::Path;
 use lexopt::Arg;
 
 use super::arguments::Arguments;
-use super::config::{self, Given, Place};
+use super::config;
 use super::exit::Code;
 use super::failure::Failure;
+use super::given::Given;
+#[cfg(feature = "operations")]
+use super::log_format::Format;
+#[cfg(feature = "operations")]
+use super::logger::expect;
 use super::option::Opt;
+use super::place::Place;
 use super::spec::{listed, Commands, Operands, Settings, Spec};
 use super::suggest::meant;
 
@@ -108,7 +114,8 @@ fn arguments_of(
                 continue;
             }
         };
-        let Some(option) = command.options().find(|option| option.is_spelled(&spelling)) else {
+        let named = |command: &'static Spec| command.options().find(|option| option.is_spelled(&spelling));
+        let Some(option) = named(command).or_else(|| named(command.of_another()?)) else {
             return Err(no_option(commands, command, &spelling));
         };
         let value =
@@ -121,15 +128,35 @@ fn arguments_of(
         given.push(Given { option, value, place: Place::CommandLine(spelling) });
     }
     let is_given = |name: &str| given.iter().any(|given| given.option.name == name);
+    #[cfg(feature = "check")]
+    let not_own = {
+        let is_own = |given: &&Given| command.options().any(|option| option.name == given.option.name);
+        given.iter().find(|given| !is_own(given))
+    };
     match command.settings {
         // With an operand, such as the URL of `check`, the same options set up the check itself.
+        #[cfg(feature = "check")]
         Settings::Checked { of, when }
-            if arguments.operands.is_empty() && when.iter().any(|name| is_given(name)) =>
+            if arguments.operands.is_empty()
+                && (not_own.is_some() || when.iter().any(|name| is_given(name))) =>
         {
+            arguments.is_to_be_served = true;
             take_to_be_checked(commands, of, &mut arguments, given)?;
         }
+        #[cfg(feature = "check")]
+        Settings::Checked { of, .. } if not_own.is_some() => {
+            let name = not_own.map_or("", |given| given.option.name);
+            return Err(Failure::usage(format!(
+                "--{name} says what {} would do, before it is started; leave out the URL",
+                of.name
+            )));
+        }
+        #[cfg(feature = "operations")]
+        Settings::Shown { of } if !is_given("help") => {
+            take_all(&mut arguments, with_settings(commands, of, given)?)?;
+        }
         Settings::Own if !is_given("help") => {
-            take(&mut arguments, with_settings(commands, command, given)?)?;
+            take_all(&mut arguments, with_settings(commands, command, given)?)?;
         }
         _ => take(&mut arguments, given)?,
     }
@@ -145,14 +172,21 @@ fn arguments_of(
 
 /// Takes the options as the command `of` would, with the file and the environment. The check reports a fault in them, so it
 /// is kept for the report.
+#[cfg(feature = "check")]
 fn take_to_be_checked(
     commands: Commands,
     of: &'static Spec,
     arguments: &mut Arguments,
     given: Vec<Given>,
 ) -> Result<(), Failure> {
-    let on_the_line: Vec<Given> = given.clone();
-    let whole = with_settings(commands, of, given).and_then(|all| take(arguments, all));
+    // Where both commands have an option of this name, it is meant as the other one does.
+    let as_of = |given: Given| {
+        let option = of.options().find(|option| option.name == given.option.name).unwrap_or(given.option);
+        Given { option, ..given }
+    };
+    let given: Vec<Given> = given.into_iter().map(as_of).collect();
+    let on_the_line = given.clone();
+    let whole = with_settings(commands, of, given).and_then(|all| take_all(arguments, all));
     match whole {
         Err(failure) if failure.code == Code::Configuration => {
             arguments.settings_fault = Some(failure.message);
@@ -166,40 +200,61 @@ fn take_to_be_checked(
 fn with_settings(
     commands: Commands,
     command: &'static Spec,
-    given: Vec<Given>,
-) -> Result<Vec<Given>, Failure> {
+    mut given: Vec<Given>,
+) -> Result<config::Settings, Failure> {
     let is_config = |given: &&Given| given.option.name == "config";
-    let file = match given.iter().rfind(is_config) {
+    if !given.iter().any(|given| is_config(&given)) {
+        given.extend(config::file_from_environment(command));
+    }
+    let mut all = match given.iter().rfind(is_config) {
         Some(Given { value: Some(path), .. }) => config::from_file(commands, command, Path::new(path))?,
-        _ => Vec::new(),
+        _ => config::Settings::default(),
     };
     let environment = config::from_environment(commands, command, |name| std::env::var_os(name))?;
+    #[cfg(feature = "operations")]
+    {
+        all.misspelled = config::misspelled(command, std::env::vars_os().map(|(name, _)| name));
+    }
     // The strongest place gives all values of an option, also when the option repeats.
-    let mut all = file;
     for stronger in [environment, given] {
-        all.retain(|weaker| !stronger.iter().any(|given| given.option.name == weaker.option.name));
-        all.extend(stronger);
+        let has = |name: &str| stronger.iter().any(|given| given.option.name == name);
+        all.given.retain(|weaker| !has(weaker.option.name));
+        #[cfg(feature = "proxy")]
+        all.routes.retain(|_| !has("route"));
+        all.given.extend(stronger);
     }
     Ok(all)
 }
 
-/// Takes all given values. The error for a value that is not accepted names its place.
-fn take(arguments: &mut Arguments, given: Vec<Given>) -> Result<(), Failure> {
-    for Given { option, value, place } in given {
-        let Some(value) = value else {
-            option.turn_on(arguments);
-            continue;
-        };
-        let shown = value.to_string_lossy().into_owned();
-        option.take(arguments, value).ok_or_else(|| {
-            place.fault(format_args!(": {shown:?} is not accepted here; give {}", option.accepted()))
-        })?;
+/// Takes all that is given, with the tables of a file.
+fn take_all(arguments: &mut Arguments, all: config::Settings) -> Result<(), Failure> {
+    #[cfg(feature = "proxy")]
+    {
+        arguments.routes = all.routes;
     }
-    Ok(())
+    #[cfg(feature = "operations")]
+    {
+        arguments.misspelled = all.misspelled;
+        let shown = |given: &Given| (given.option.name, given.value.clone(), given.place.clone());
+        arguments.shown = all.given.iter().map(shown).collect();
+        let format = arguments.shown.iter().rfind(|(name, ..)| *name == "log-format");
+        let parsed = format.and_then(|(_, value, _)| Format::parse(value.as_ref()?.to_str()?));
+        if let Some(format) = parsed {
+            expect(format);
+        }
+    }
+    take(arguments, all.given)
+}
+
+/// Takes all given values.
+fn take(arguments: &mut Arguments, given: Vec<Given>) -> Result<(), Failure> {
+    given.into_iter().try_for_each(|given| given.take(arguments))
 }
 
 fn take_operand(command: &Spec, arguments: &mut Arguments, word: OsString) -> Result<(), Failure> {
     let shown = word.to_string_lossy();
+    #[cfg(any(feature = "acme", feature = "check", feature = "proxy"))]
+    let shown = lockgate::internal::without_userinfo(&shown);
     let usage = command.usage();
     match command.operands {
         Operands::None => Err(Failure::usage(format!(
@@ -222,7 +277,8 @@ fn take_operand(command: &Spec, arguments: &mut Arguments, word: OsString) -> Re
 /// The error for an unknown option: this build lacks it, another command has it, or no command does.
 fn no_option(commands: Commands, command: &Spec, spelling: &str) -> Failure {
     let name = spelling.trim_start_matches('-');
-    if let Some(why) = commands.option_not_built(command, name) {
+    let not_built = |command: &Spec| commands.option_not_built(command, name);
+    if let Some(why) = not_built(command).or_else(|| not_built(command.of_another()?)) {
         return Failure::usage(format!("{spelling}: {why}"));
     }
     let has_it = |other: &&&Spec| other.options().any(|option| option.is_spelled(spelling));

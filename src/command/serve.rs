@@ -3,6 +3,8 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "proxy")]
+use lockgate::internal::memory_of;
 use lockgate::internal::{shell_word, shortage_here};
 use lockgate::{Device, Identity};
 
@@ -34,6 +36,7 @@ pub(super) static SPEC: Spec = Spec {
         if cfg!(feature = "proxy") { HELP_ON_BACKENDS } else { "" },
         if cfg!(feature = "acme") { HELP_ON_AUTHORITIES } else { "" },
         HELP_ON_PORTS,
+        if cfg!(feature = "operations") { HELP_ON_SERVICES } else { "" },
     ],
     operands: Operands::None,
     options: &[
@@ -44,14 +47,32 @@ pub(super) static SPEC: Spec = Spec {
                 &[&shared::CONFIG, &shared::CERT, &shared::KEY],
                 shared::CLIENTS,
                 shared::IDENTITY,
-                #[cfg(feature = "proxy")]
-                shared::ANSWERS,
                 shared::WIRE,
+                #[cfg(feature = "operations")]
+                options::logs::LOGS,
                 options::COMMON,
             ],
         },
+        #[cfg(feature = "proxy")]
+        Table {
+            title: options::answers::TITLE,
+            note: options::answers::NOTE,
+            options: &[options::answers::ANSWERS],
+        },
         #[cfg(feature = "acme")]
         Table { title: options::authority::TITLE, note: "", options: &[options::authority::OBTAIN] },
+        #[cfg(feature = "operations")]
+        Table {
+            title: options::operations::TITLE,
+            note: "",
+            options: &[options::operations::TICKETS, options::operations::WATCHED],
+        },
+        #[cfg(feature = "operations")]
+        Table {
+            title: options::operations::BEHIND,
+            note: options::operations::BEHIND_NOTE,
+            options: &[options::operations::BALANCERS],
+        },
         Table { title: limits::TITLE, note: limits::NOTE, options: &[limits::LIMITS] },
     ],
     settings: Settings::Own,
@@ -88,9 +109,38 @@ A device that the internet can reach gets a certificate that every client trusts
 ";
 
 const HELP_ON_BACKENDS: &str = "
-A program that speaks plain HTTP, on port 3000 of this machine, is served over HTTPS:
+HTTPS in front of a program that speaks plain HTTP, here on port 3000 of this machine:
 
   lockgate serve --cert cert.pem --key key.pem --to http://127.0.0.1:3000
+  lockgate serve --acme letsencrypt --name api.example.com --accept-terms \\
+      --state /var/lib/lockgate --to http://127.0.0.1:3000
+
+Several programs, or files beside one, share the paths:
+
+  lockgate serve --device --state /var/lib/lockgate --files /usr/share/ui \\
+      --route /api/=unix:/run/app.sock
+
+The longest prefix wins, by whole segments: /api takes /api, /api/ and /api/x, never /apix. A
+path that a program may read as one of a longer route (/API, /api;x, //api) gets 400.
+
+  --route /api=http://127.0.0.1:3000     the program gets /api/x for /api/x, /api for /api
+  --route /api=http://127.0.0.1:3000/    the program gets /x for /api/x, and / for /api
+  --route /api/=http://127.0.0.1:3000    as without the slash; /api is redirected to /api/
+  --route /api/=http://127.0.0.1:3000/   the program gets /x for /api/x, and / for /api/
+
+In the file of --config a [[route]] table says the same, and has limits of its own:
+
+  [[route]]
+  path = \"/api\"
+  to = [\"http://127.0.0.1:3000\", \"http://127.0.0.1:3001\"]
+  methods = [\"GET\", \"POST\"]
+  body-bytes = \"16MiB\"
+
+Instead of to it may have files or answer; further keys are headers, body-timeout, concurrent, and
+those of the options about servers, from host to backend-queue-timeout. The fields in headers are
+added to every answer of the route; those that let caches keep it (Cache-Control) to no error.
+With methods, HEAD goes with GET, and the server answers OPTIONS itself (204), unless it is listed.
+lockgate check --config FILE asks each program whether it answers.
 ";
 
 const HELP_ON_PORTS: &str = "
@@ -98,23 +148,67 @@ Ports below 1024 need a permission that users do not have. It can be given to th
   sudo setcap cap_net_bind_service=+ep $(command -v lockgate)
 ";
 
+const HELP_ON_SERVICES: &str = "
+systemd can open the ports and pass them (a .socket unit for each, with FileDescriptorName=https or
+http): they come before --https and --http, and a restart refuses no client. Type=notify and
+WatchdogSec= are served too.
+";
+
 fn run(arguments: &Arguments) -> Result<(), Failure> {
     check(arguments)?;
-    serving::check_client_options(arguments)?;
-    serving::check_redirect_options(arguments)?;
-    let router = serving::router_of(arguments)?;
-    let signals = Signals::catch()?;
+    serving::check_together(arguments)?;
+    let answers = serving::answers(arguments)?;
+    // Before anything of this process takes the place of a socket.
+    #[cfg(feature = "operations")]
+    let passed = lockgate::PassedSockets::take()?;
+    let signals = Signals::catch(arguments)?;
+    #[cfg(feature = "operations")]
+    let builder = serving::passed(arguments, answers.router, passed).notify_service_manager();
+    #[cfg(not(feature = "operations"))]
+    let builder = serving::builder(arguments, answers.router, arguments.http);
+    #[cfg(feature = "proxy")]
+    let builder = match super::answers::fields::Fields::of(arguments) {
+        Some(fields) => builder.on_response(move |seen, response| fields.add_to(seen, response)),
+        None => builder,
+    };
+    #[cfg(all(feature = "proxy", feature = "operations"))]
+    let builder = super::answers::paths_of_proxies(arguments)
+        .iter()
+        .zip(&answers.proxies)
+        .fold(builder, |builder, (path, proxy)| builder.watch_proxy(path, proxy));
+    #[cfg(all(feature = "proxy", feature = "check"))]
+    let told = arguments.hsts.map(super::answers::hsts::Told::new);
+    #[cfg(all(feature = "proxy", feature = "check"))]
+    let builder = match told.clone() {
+        Some(told) => builder.on_response(move |seen, response| told.add_to(seen, response)),
+        None => builder,
+    };
     let server = match arguments.certs.len() {
-        0 | 1 => serving::open(arguments, router, identities(arguments)?, arguments.http)?,
+        0 | 1 => serving::with_identities(builder, identities(arguments)?).bind()?,
         // Of several pairs, the server takes those that can be used.
         _ => {
             let pairs = arguments.certs.iter().zip(&arguments.keys);
-            let builder = serving::builder(arguments, router, arguments.http);
             pairs.fold(builder, |builder, (cert, key)| builder.add_pem_files(cert, key)).bind()?
         }
     };
-    if let Some(shortage) = shortage_here(&arguments.limits, server.connections()) {
-        log::warn!("{shortage} (--connections)");
+    #[cfg(all(feature = "proxy", feature = "check"))]
+    if let Some(told) = told {
+        told.serve(server.handle());
+    }
+    #[cfg(feature = "proxy")]
+    let beside = |connections| memory_of(&answers.proxies, &arguments.limits, connections);
+    #[cfg(not(feature = "proxy"))]
+    let beside = |_| 0;
+    let shortage = shortage_here(&arguments.limits, server.connections(), &beside);
+    #[cfg(feature = "proxy")]
+    if super::answers::is_named(arguments) {
+        super::answers::start::tell(arguments, answers.proxies);
+    } else {
+        log::info!("GET /api/data is answered as an example; --to http://127.0.0.1:3000 passes requests on to a program of yours");
+    }
+    if let Some(shortage) = shortage {
+        // Users know the limits by their options.
+        log::warn!("{} (--connections)", shortage.replace('_', "-"));
     }
     let port = server.local_addr().port();
     let state = arguments.state.as_ref().filter(|_| arguments.device);
@@ -145,9 +239,10 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
         };
     }
     if let Some(option) = arguments.acme.without_authority() {
-        return Err(Failure::usage(format!(
+        let what = format!(
             "{option} is for a certificate from an authority elsewhere; give --acme URL too, or leave it out"
-        )));
+        );
+        return Err(serving::in_vain(arguments, option, what));
     }
     let wrong = match (arguments.device, &arguments.state) {
         (true, _) if certs + keys > 0 => {
@@ -169,12 +264,20 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
                 _ => "--cert FILE is missing",
             };
             format!(
-                "{missing}: a server needs a certificate and its private key; lockgate demo makes both, to try it with"
+                "{missing}: a server needs a certificate and its private key; give them, or {OWN_SOURCES}; lockgate demo makes \
+                 both, to try it with"
             )
         }
     };
     Err(Failure::usage(wrong))
 }
+
+/// The options for it, whole.
+const OWN_SOURCES: &str = if cfg!(feature = "acme") {
+    "--device --state DIR, or --acme URL --state DIR"
+} else {
+    "--device --state DIR"
+};
 
 /// What makes a server get its certificate itself.
 const OWN_IDENTITIES: &str = if cfg!(feature = "acme") { "--device or --acme URL" } else { "--device" };

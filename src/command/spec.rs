@@ -45,14 +45,16 @@ pub(super) enum Operands {
 }
 
 /// Whether a command also takes settings from a file and the environment.
-// A build without `check` checks no settings.
-#[cfg_attr(not(feature = "check"), allow(dead_code))]
 pub(super) enum Settings {
     /// Only the command line counts.
     None,
     /// The command's own options.
     Own,
+    /// The options of command `of`, which this command shows.
+    #[cfg(feature = "operations")]
+    Shown { of: &'static Spec },
     /// The options of command `of`, which this command checks when it has no operand and one of the options `when` is given.
+    #[cfg(feature = "check")]
     Checked { of: &'static Spec, when: &'static [&'static str] },
 }
 
@@ -62,7 +64,8 @@ pub(super) struct Part {
     pub is_built: bool,
     /// The commands that need it, or have options that need it.
     pub commands: &'static [&'static str],
-    pub options: &'static [&'static str],
+    /// With spaces between: a slice would take a word and a relocation of the program for each.
+    pub options: &'static str,
     /// The exit code when a command line names one of them.
     pub usage_code: Code,
 }
@@ -75,9 +78,30 @@ pub(super) struct Commands {
     pub parts: &'static [Part],
 }
 
+impl Part {
+    pub(super) fn options(&self) -> impl Iterator<Item = &'static str> {
+        self.options.split(' ')
+    }
+
+    fn has_option(&self, name: &str) -> bool {
+        self.options().any(|option| option == name)
+    }
+}
+
 impl Spec {
     pub(super) fn options(&self) -> impl Iterator<Item = &'static Opt> {
         self.options.iter().flat_map(Table::options)
+    }
+
+    /// The command whose settings this one checks or shows, with all its options.
+    pub(super) fn of_another(&self) -> Option<&'static Spec> {
+        match self.settings {
+            Settings::None | Settings::Own => None,
+            #[cfg(feature = "operations")]
+            Settings::Shown { of } => Some(of),
+            #[cfg(feature = "check")]
+            Settings::Checked { of, .. } => Some(of),
+        }
     }
 
     /// An example of its command line, as the help shows it.
@@ -114,14 +138,14 @@ impl Commands {
     /// The message for an option that the command has only in a build with more features; `None` for any other option.
     pub(super) fn option_not_built(self, command: &Spec, name: &str) -> Option<String> {
         let mut parts = self.missing().filter(|part| part.commands.contains(&command.name));
-        let part = parts.find(|part| part.options.contains(&name))?;
+        let part = parts.find(|part| part.has_option(name))?;
         Some(without(&[part.feature]))
     }
 
     /// The options that the command has only in a build with more features.
     pub(super) fn options_not_built(self, command: &'static Spec) -> impl Iterator<Item = &'static str> {
         let parts = self.missing().filter(|part| part.commands.contains(&command.name));
-        parts.flat_map(|part| part.options.iter().copied())
+        parts.flat_map(Part::options)
     }
 
     fn missing(self) -> impl Iterator<Item = &'static Part> {

@@ -3,15 +3,19 @@
 
 /// Asks whether one of `names` was meant, if one is close enough to `given`.
 pub(super) fn meant(given: &str, names: impl IntoIterator<Item = &'static str>, prefix: &str) -> String {
-    let closest = names
+    closest(given, names).map_or_else(String::new, |name| format!("; is {prefix}{name} meant?"))
+}
+
+/// The one of `names` that is closest to `given`, if one is close enough.
+pub(super) fn closest(given: &str, names: impl IntoIterator<Item = &'static str>) -> Option<&'static str> {
+    // No name is so long, and the distance takes the time of a square.
+    let given = Some(given).filter(|given| given.len() < 64)?;
+    names
         .into_iter()
         .map(|name| (distance(given, name), name))
         .min()
-        .filter(|&(distance, name)| distance <= 1 + name.len() / 5);
-    match closest {
-        Some((_, name)) => format!("; is {prefix}{name} meant?"),
-        None => String::new(),
-    }
+        .filter(|&(distance, name)| distance <= 1 + name.len() / 5)
+        .map(|(_, name)| name)
 }
 
 /// How many letters must be changed, left out or put in to make `a` of `b` (Levenshtein).

@@ -5,10 +5,16 @@
 //! the words of servers cannot steer a terminal, even when a report quotes them. Every command calls it.
 
 use std::io::{self, IsTerminal, Write};
+#[cfg(feature = "operations")]
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use lockgate::internal::escape;
 #[cfg(any(feature = "check", feature = "scan"))]
 use lockgate::Severity;
+
+/// The first error of stdout.
+static LOST: OnceLock<io::Error> = OnceLock::new();
 
 /// Whether colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +83,45 @@ pub(super) fn say(text: &str) {
     say_painted(&escape::lines_of(text.as_bytes()).to_string());
 }
 
+/// Whether what a server says is in its log.
+#[cfg(feature = "operations")]
+static IS_IN_LOG: AtomicBool = AtomicBool::new(false);
+
+/// Lets a server say what it says in its log, and nothing on stdout: what collects records reads both, and knows one form.
+#[cfg(feature = "operations")]
+pub(super) fn say_in_log() {
+    IS_IN_LOG.store(true, Ordering::Relaxed);
+}
+
+/// Writes text to stdout from a server. One whose stdout is a pipe that nobody reads is not held up by that: the log has the text.
+pub(super) fn say_while_serving(text: &str) {
+    #[cfg(feature = "operations")]
+    if IS_IN_LOG.load(Ordering::Relaxed) {
+        text.lines().for_each(|line| log::info!(target: "lockgate", "{line}"));
+        return;
+    }
+    #[cfg(feature = "operations")]
+    if !takes_more() {
+        log::warn!("stdout takes nothing, so this is told here: {}", escape::line(text));
+        return;
+    }
+    // Whatever reads stdout, or does not, is no reason to stop serving.
+    if let Err(error) = try_to_write(format!("{}\n", escape::lines_of(text.as_bytes())).as_bytes()) {
+        log::debug!("stdout is closed: {error}");
+    }
+}
+
+/// Whether stdout takes a piece of text without waiting for its reader. A pipe that says so has room for 4 KiB (`PIPE_BUF`).
+#[cfg(feature = "operations")]
+fn takes_more() -> bool {
+    use rustix::event::{poll, PollFd, PollFlags, Timespec};
+    const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    let stdout = io::stdout();
+    let mut asked = [PollFd::new(&stdout, PollFlags::OUT)];
+    // What cannot be asked is written to, and says itself what is wrong.
+    !matches!(poll(&mut asked, Some(&PATIENCE)), Ok(0))
+}
+
 /// Writes JSON to stdout, with what a terminal must not get as `\uXXXX`.
 pub(super) fn say_json(written: &str) {
     say_painted(&escape::json(written).to_string());
@@ -87,13 +132,25 @@ pub(super) fn say_painted(text: &str) {
     write(format!("{text}\n").as_bytes());
 }
 
-/// Writes bytes to stdout that need no escaping, after the lines of the log so far: both may go to one terminal. A closed pipe, which nobody reads, is no reason to stop serving.
+/// Writes bytes to stdout that need no escaping. What goes wrong is told at the end, by [`lost`].
 pub(super) fn write(bytes: &[u8]) {
+    if let Err(error) = try_to_write(bytes) {
+        // The first error is the one to be told.
+        let _ = LOST.set(error);
+    }
+}
+
+/// Why stdout has not taken all, if the user has to know. A reader who has closed its pipe, as `head` does, wants no more.
+pub(super) fn lost() -> Option<&'static io::Error> {
+    LOST.get().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)
+}
+
+/// Writes after the lines of the log so far: both may go to one terminal.
+fn try_to_write(bytes: &[u8]) -> io::Result<()> {
     log::logger().flush();
     let mut stdout = io::stdout().lock();
-    if let Err(error) = stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        log::debug!("stdout is closed: {error}");
-    }
+    stdout.write_all(bytes)?;
+    stdout.flush()
 }
 
 /// Breaks a text into lines of at most `width` columns, unless a word is longer. The first line begins at `column`, and the

@@ -343,7 +343,7 @@ fn every_part_that_may_be_missing_is_named_as_it_is() {
         let commands: Vec<_> = part.commands.iter().filter_map(|name| COMMANDS.named(name)).collect();
         let has =
             |name: &str| commands.iter().any(|command| command.options().any(|option| option.name == name));
-        for option in part.options {
+        for option in part.options() {
             assert_eq!(has(option), part.is_built, "{option} of {}", part.feature);
         }
         assert!(!part.is_built || commands.len() == part.commands.len(), "{}", part.feature);

@@ -64,6 +64,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
         "" => Some(number),
         "KiB" => number.checked_mul(1 << 10),
         "MiB" => number.checked_mul(1 << 20),
+        "GiB" => number.checked_mul(1 << 30),
         _ => None,
     }
 }
@@ -133,6 +134,7 @@ mod tests {
             ("100", Some(100)),
             ("64KiB", Some(65_536)),
             ("1MiB", Some(1_048_576)),
+            ("1GiB", Some(1 << 30)),
             ("", None),
             ("1KB", None),
             ("1kib", None),

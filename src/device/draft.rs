@@ -16,6 +16,8 @@ pub struct Draft {
     temporary: PathBuf,
     target: PathBuf,
     placed: bool,
+    #[cfg(all(feature = "operations", feature = "serve"))]
+    file: File,
 }
 
 /// A file that could not be read or written, and what the operating system said.
@@ -48,9 +50,33 @@ impl Draft {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(mode);
         let mut file = options.open(&temporary).map_err(failed)?;
-        let draft = Draft { temporary: temporary.clone(), target: target.to_path_buf(), placed: false };
+        let draft = Draft {
+            temporary: temporary.clone(),
+            target: target.to_path_buf(),
+            placed: false,
+            #[cfg(all(feature = "operations", feature = "serve"))]
+            file: file.try_clone().map_err(failed)?,
+        };
         file.write_all(contents).and_then(|()| file.sync_all()).map_err(failed)?;
         Ok(draft)
+    }
+
+    /// Gives the file to this owner and group, if it is another's, and then this mode: with the mode first, a group that is not
+    /// meant could read it until then. It is the file that was written, whatever its name leads to by now.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses it: only root may give a file to another user.
+    #[cfg(all(feature = "operations", feature = "serve"))]
+    pub fn give_to(&self, owner: u32, group: u32, mode: u32) -> Result<(), FileError> {
+        use std::os::unix::fs::{fchown, MetadataExt, PermissionsExt};
+        let given = self.file.metadata().and_then(|is| {
+            if (is.uid(), is.gid()) != (owner, group) {
+                fchown(&self.file, Some(owner), Some(group))?;
+            }
+            self.file.set_permissions(fs::Permissions::from_mode(mode))
+        });
+        given.map_err(|source| FileError::of(&self.target, source))
     }
 
     /// Removes the temporary file that a killed writer with this `id` has left.
@@ -104,9 +130,15 @@ impl Drop for Draft {
     }
 }
 
-/// The temporary name, in the same directory, because renaming works only within a file system.
+/// The temporary name, in the same directory, because renaming works only within a file system. It is the whole name of the file, so
+/// that no two files have the same, and says what the file is: `.pem` only for such a file.
 fn temporary(target: &Path, id: &str) -> PathBuf {
-    target.with_extension(format!("{id}.pem.tmp"))
+    if target.extension().is_some_and(|extension| extension == "pem") {
+        return target.with_extension(format!("{id}.pem.tmp"));
+    }
+    let mut name = target.as_os_str().to_os_string();
+    name.push(format!(".{id}.tmp"));
+    name.into()
 }
 
 /// Waits until the renames in this directory are on the disk.
@@ -162,6 +194,15 @@ mod tests {
         assert_eq!(mode & 0o7777, 0o600);
         drop(draft);
         assert_eq!(names(&dir), [""; 0]);
+    }
+
+    #[test]
+    fn a_draft_has_the_whole_name_of_its_file_and_no_other_kind() {
+        for (target, name) in
+            [("a/key.pem", "a/key.id.pem.tmp"), ("a/k", "a/k.id.tmp"), ("k.v1", "k.v1.id.tmp")]
+        {
+            assert_eq!(temporary(Path::new(target), "id"), Path::new(name));
+        }
     }
 
     #[test]

@@ -178,6 +178,8 @@ impl fmt::Display for Raw<'_, Error> {
             Error::Listen { listener, address, source } => {
                 write!(f, "cannot listen for {listener} on {address}: ")?;
                 match source.kind() {
+                    // A socket in a folder has no port.
+                    _ if cfg!(feature = "operations") && address.starts_with("unix:") => write!(f, "{source}"),
                     io::ErrorKind::AddrInUse => f.write_str("another program has this port; stop it, or choose another port"),
                     io::ErrorKind::PermissionDenied => f.write_str(
                         "this user may not open this port; choose one from 1024 up, or give the program CAP_NET_BIND_SERVICE",

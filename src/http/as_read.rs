@@ -1,7 +1,9 @@
 //! A request as it was read of the wire, for who passes it on. Knows requests. `proxy` asks.
 
+use super::body::Body;
+use super::passing::OnItsWay;
 use super::request::Request;
-use super::request_head::Version;
+use super::request_head::{BodyLength, Version};
 use super::span::Field;
 use super::upgrade;
 
@@ -19,6 +21,19 @@ pub(crate) fn authority<'r>(request: &'r Request<'_>) -> Option<(&'r str, Option
 /// Whether the request may ask for another protocol.
 pub(crate) fn can_switch(request: &Request<'_>) -> bool {
     upgrade::can_switch(&request.line)
+}
+
+/// Whether the body comes in chunks, so that its length is not known.
+pub(crate) fn is_chunked(request: &Request<'_>) -> bool {
+    request.line.body == BodyLength::Chunked
+}
+
+/// Takes the body over, if it is still on its way.
+pub(crate) fn body_on_its_way(request: &mut Request<'_>) -> Option<OnItsWay> {
+    match &mut request.body {
+        Body::Streaming(source) => source.pass_on(),
+        Body::Buffered { .. } => None,
+    }
 }
 
 pub(crate) fn is_http10(request: &Request<'_>) -> bool {

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 
+#[cfg(feature = "proxy")]
+use super::passing::OnItsWay;
 use crate::error::{BodyFault, Error};
 
 /// A request's body: in memory already, or still on its way.
@@ -15,6 +17,13 @@ pub(crate) enum Body<'a> {
 pub(crate) trait Source: Read {
     /// Counts what is kept of the body in memory, in bytes, until the handler returns. Returns false when there is no room for it.
     fn cover(&mut self, bytes: usize) -> bool;
+
+    /// Takes the body over for the response, which comes later and gets the rest ([`TakesBody`](super::passing::TakesBody)).
+    /// `None` if a part has been read.
+    #[cfg(feature = "proxy")]
+    fn pass_on(&mut self) -> Option<OnItsWay> {
+        None
+    }
 }
 
 /// How much of a body is read at a time, and memory taken for it at first, in bytes.

@@ -8,7 +8,7 @@ use crate::error::BodyFault;
 /// The longest size line in bytes, extensions included. Extensions are ignored here, and attacks have used them to waste CPU
 /// time.
 const SIZE_LINE_BYTES: u32 = 256;
-/// The most bytes of extensions in one body.
+/// The most bytes of extensions in one body of a request.
 const EXTENSION_BYTES: u32 = 16 * 1024;
 /// The most bytes of the trailer section, which is read and dropped (RFC 9112 §7.1.2).
 const TRAILER_BYTES: u32 = 4 * 1024;
@@ -36,6 +36,7 @@ pub(crate) struct Decoded {
 
 /// The decoder of one chunked body.
 #[derive(Debug)]
+#[cfg_attr(feature = "proxy", derive(Clone))]
 pub(crate) struct Decoder {
     state: State,
     extension_bytes: u32,
@@ -69,7 +70,21 @@ impl Decoder {
 
     /// Reads framing up to the next data, the end, or the end of `input`.
     pub(crate) fn next(&mut self, input: &[u8]) -> Result<Found, BodyFault> {
+        self.scan(input, |_| {})
+    }
+
+    /// The same. The bytes of trailer fields, whose number is bounded, go to `keep`: a name, a colon, a value and CRLF each.
+    #[inline(always)]
+    fn scan(&mut self, input: &[u8], mut keep: impl FnMut(u8)) -> Result<Found, BodyFault> {
         for (offset, &byte) in input.iter().enumerate() {
+            match self.state {
+                State::TrailerStart { .. } if byte == b'\r' => {}
+                State::TrailerStart { .. }
+                | State::TrailerName { .. }
+                | State::TrailerValue { .. }
+                | State::TrailerLineFeed { .. } => keep(byte),
+                _ => {}
+            }
             self.state = match self.state {
                 State::Data { left } => {
                     let available = (input.len() - offset) as u64;
@@ -148,15 +163,21 @@ impl Decoder {
         Ok(if self.is_ended() { Found::End(input.len()) } else { Found::More })
     }
 
-    /// Decodes all of `bytes`: their data stand at their front afterwards.
+    /// Decodes all of `bytes`: their data stand at their front afterwards. The lines of trailer fields go to `keep`. Each size line is
+    /// bounded, and all extensions together are not: a stream of chunks that are signed one by one may last for days.
     #[cfg(feature = "proxy")]
-    pub(crate) fn decode_in_place(&mut self, bytes: &mut [u8]) -> Result<Decoded, BodyFault> {
+    pub(crate) fn decode_in_place(
+        &mut self,
+        bytes: &mut [u8],
+        mut keep: impl FnMut(u8),
+    ) -> Result<Decoded, BodyFault> {
         let (mut at, mut data) = (0, 0);
         while at < bytes.len() {
-            match self.next(&bytes[at..])? {
+            match self.scan(&bytes[at..], &mut keep)? {
                 Found::Data(range) => {
                     let found = at + range.start..at + range.end;
                     self.take(range.len());
+                    self.extension_bytes = 0;
                     at = found.end;
                     bytes.copy_within(found, data);
                     data += range.len();
@@ -286,13 +307,25 @@ mod tests {
                     *after += piece.len();
                     continue;
                 }
-                let decoded = decoder.decode_in_place(&mut piece).unwrap();
+                let decoded = decoder.decode_in_place(&mut piece, |_| {}).unwrap();
                 data.extend_from_slice(&piece[..decoded.data]);
                 after = decoded.rest;
             }
             assert_eq!((&*data, after), (&b"Wikipedia "[..], Some(3)), "step {step}");
         }
-        assert!(Decoder::new().decode_in_place(&mut b"x\r\n".to_vec()).is_err());
+        assert!(Decoder::new().decode_in_place(&mut b"x\r\n".to_vec(), |_| {}).is_err());
+    }
+
+    #[cfg(feature = "proxy")]
+    #[test]
+    fn a_long_stream_in_its_place_may_have_an_extension_in_each_chunk_but_no_long_one() {
+        let mut decoder = Decoder::new();
+        for _ in 0..1_000 {
+            let mut chunk = format!("1;{}\r\nx\r\n", "e".repeat(200)).into_bytes();
+            assert_eq!(decoder.decode_in_place(&mut chunk, |_| {}).unwrap(), Decoded { data: 1, rest: None });
+        }
+        let mut long = format!("1;{}", "e".repeat(300)).into_bytes();
+        assert!(decoder.decode_in_place(&mut long, |_| {}).is_err());
     }
 
     #[test]

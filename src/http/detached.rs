@@ -12,6 +12,10 @@ use super::params::{OnRoute, Params};
 use super::request::Request;
 use super::request_head::Line;
 use super::span::Field;
+#[cfg(feature = "operations")]
+use crate::operations::in_front::InFront;
+#[cfg(feature = "operations")]
+use crate::operations::request_id::RequestId;
 use crate::tls::ClientIdentity;
 
 /// A request whose body is in memory, with copies of what the connection has of it.
@@ -26,6 +30,10 @@ pub(crate) struct Detached {
     peer: SocketAddr,
     client: Option<Arc<ClientIdentity>>,
     values: Extensions,
+    #[cfg(feature = "operations")]
+    in_front: Option<Arc<InFront>>,
+    #[cfg(feature = "operations")]
+    id: RequestId,
 }
 
 impl Detached {
@@ -49,6 +57,10 @@ impl Detached {
             peer,
             client: request.client.take(),
             values: std::mem::take(request.extensions_mut()),
+            #[cfg(feature = "operations")]
+            in_front: request.origin().in_front().cloned(),
+            #[cfg(feature = "operations")]
+            id: request.origin().id().clone(),
         })
     }
 
@@ -56,7 +68,15 @@ impl Detached {
     pub(crate) fn request<'r>(&'r mut self, server: &'r dyn Serving) -> Request<'r> {
         let bytes = Cow::Owned(std::mem::take(&mut self.body));
         let body = Body::Buffered { bytes, read: self.read };
-        let sender = Sender { peer: self.peer, client: self.client.take(), server };
+        let sender = Sender {
+            peer: self.peer,
+            client: self.client.take(),
+            server,
+            #[cfg(feature = "operations")]
+            id: &self.id,
+            #[cfg(feature = "operations")]
+            in_front: self.in_front.as_ref(),
+        };
         let path = Cow::Borrowed(&*self.path);
         let mut request = Request::from_wire(&self.head, &self.fields, self.line.clone(), path, body, sender);
         request.set_params(self.params.clone());
@@ -85,6 +105,8 @@ mod tests {
         let mut detached = Detached::of(&mut request).unwrap();
         assert!(request.bytes().unwrap().is_empty() && request.extensions().is_empty());
         let mut again = detached.request(&Nobody);
+        #[cfg(feature = "operations")]
+        assert_eq!(again.origin().id(), request.origin().id());
         assert_eq!((again.path(), again.query("c").as_deref()), ("/a b", Some("d")));
         assert_eq!((again.header("x-name"), again.peer()), (Some("e"), Some(client)));
         assert_eq!((again.route(), again.param("name")), (Some("/{name}"), Some("a b")));

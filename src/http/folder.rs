@@ -10,7 +10,7 @@ use super::response::Response;
 /// 307 to the same path with a slash, and the same query. The target is a relative reference that begins with `./`, so it never
 /// leads to another host, whatever the path is, and it is right behind a proxy with another prefix. A browser would keep a
 /// permanent redirect for ever, also when the folder becomes a file.
-pub(crate) fn with_slash(request: &Request<'_>) -> Response {
+pub fn with_slash(request: &Request<'_>) -> Response {
     let path = request.raw_path();
     let last = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let mut target = [b"./", last, b"/"].concat();

@@ -14,6 +14,8 @@ use crate::limits::MOST_FIELDS;
 
 /// The longest head that is read, in bytes. nginx takes 4 or 8 KiB, Go 1 MiB.
 pub(crate) const HEAD_BYTES: usize = 32 * 1024;
+/// The most interim responses (1xx) before the final one. Go takes 5, which servers with early hints have exceeded.
+const MOST_INTERIM: u32 = 32;
 
 /// How the end of the response's body is found (RFC 9112 §6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +34,7 @@ pub(crate) enum BodyLength {
 pub(crate) struct Head {
     pub status: StatusCode,
     pub body: BodyLength,
+    pub is_http10: bool,
     /// Whether the connection can be used again when the body has come whole.
     pub keep_alive: bool,
     /// How long the server keeps an idle connection, if it says so (RFC 2068 §19.7.1.1).
@@ -69,6 +72,14 @@ pub(crate) fn find(
         return Err(TOO_LARGE);
     }
     parse(&bytes[..end], method, fields).map(|head| Found::Whole(head, end))
+}
+
+/// What is wrong with the `count`th interim response, if nobody has asked for another protocol.
+pub(crate) fn interim_fault(status: StatusCode, count: u32) -> Option<&'static str> {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Some("changes the protocol, and nobody has asked for that");
+    }
+    (count > MOST_INTERIM).then_some("does not come behind 32 interim responses")
 }
 
 const TOO_LARGE: &str = "has a head of more than 32 KiB";
@@ -168,7 +179,7 @@ impl Framing {
         // Servers that send the body of a response that has none exist. It would be taken for the next response's beginning.
         let may_follow = has_none && (chunked || content_length.is_some_and(|length| length > 0));
         let keep_alive = keeps && !may_follow && body != BodyLength::UntilClose;
-        Ok(Head { status, body, keep_alive, kept_for })
+        Ok(Head { status, body, is_http10: version == Version::Http10, keep_alive, kept_for })
     }
 }
 

@@ -49,6 +49,11 @@ explained! { 'r#since {
 /// assert_eq!(router.call(&mut Request::get("/boiler")).into_bytes().unwrap(), "61.0 °C".as_bytes());
 /// ```
 pub trait IntoResponse {
+    /// Whether a handler that returns this is called before the request's body has come, because the response passes that on.
+    #[cfg(feature = "proxy")]
+    #[doc(hidden)]
+    const PASSES_BODY_ON: bool = false;
+
     /// Makes the response.
     fn into_response(self) -> Response;
 }

@@ -3,6 +3,10 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "proxy")]
+use super::passing::TakesBody;
+#[cfg(feature = "proxy")]
+use crate::limits::route::Permit;
 use crate::wake_list::Waker;
 
 /// What is sent as a response's body for as long as it goes on.
@@ -15,8 +19,32 @@ pub(crate) trait LiveBody: Send {
         None
     }
 
+    /// Whether it is a client's end of a feed, which lasts as long as the client wants.
+    #[cfg(feature = "operations")]
+    fn is_subscription(&self) -> bool {
+        false
+    }
+
     /// Gives the next bytes. Never waits.
     fn give(&mut self, out: &mut [u8], call: Call) -> Given;
+
+    /// Takes the places of its request among those that a router answers at a time. A body that counts keeps them until it is
+    /// dropped; others give them back.
+    #[cfg(feature = "proxy")]
+    fn hold(&mut self, _places: Vec<Permit>) {}
+
+    /// What takes the rest of the request's body, if that still comes. It sends what it has taken when it is asked for bytes.
+    #[cfg(feature = "proxy")]
+    fn taker(&mut self) -> Option<&mut dyn TakesBody> {
+        None
+    }
+
+    /// The trailer section behind its end (RFC 9112 §7.1.2), each line with its CRLF. Asked after [`Then::End`], and only if it is
+    /// sent in chunks.
+    #[cfg(feature = "proxy")]
+    fn trailers(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
 }
 
 /// Why a body is asked for bytes.

@@ -13,12 +13,16 @@ mod error_problem;
 pub(crate) mod folder;
 pub(crate) mod handler;
 #[cfg(feature = "proxy")]
+pub(crate) mod hop_by_hop;
+#[cfg(feature = "proxy")]
 pub(crate) mod incoming_response;
 pub(crate) mod into_response;
 pub(crate) mod layer;
 pub(crate) mod live_body;
 pub(crate) mod origin;
 pub(crate) mod params;
+#[cfg(feature = "proxy")]
+pub(crate) mod passing;
 #[cfg(feature = "handler-timeout")]
 pub(crate) mod pending;
 pub(crate) mod problem;

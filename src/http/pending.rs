@@ -7,10 +7,15 @@ use std::time::Duration;
 
 use ::http::{Extensions, HeaderMap};
 
+#[cfg(feature = "proxy")]
+use super::passing::TakesBody;
 use super::Refusal;
+#[cfg(feature = "proxy")]
+use crate::limits::route::Permit;
 use crate::wake_list::Waker;
 
-/// What makes a response, an `R`, later. It is dropped when nobody waits for the response any more: the client is gone, or the server ends.
+/// What makes a response, an `R`, later. It is dropped when nobody waits for the response any
+/// more: the client is gone, or the server ends.
 pub(crate) trait PendingResponse<R>: Send {
     /// Called once, before the first [`poll`](PendingResponse::poll). The waker tells the server to poll, from any thread.
     fn begin(&mut self, waker: Waker) -> Begun;
@@ -18,19 +23,27 @@ pub(crate) trait PendingResponse<R>: Send {
     /// Gets the fields that the layers around its handler have set, for the response that comes later.
     fn surround(&mut self, _fields: Option<Box<HeaderMap>>) {}
 
-    /// The server's part in it, for who knows its type. `None` for the features that the server itself knows.
-    fn server_part(&self) -> Option<&'static (dyn Any + Send + Sync)> {
-        None
-    }
-
     /// Gives the response, if it is there. Never waits.
     fn poll(&mut self, call: Call) -> Polled<R>;
+
+    /// Takes the places of its request among those that a router answers at a time, for itself and then for the response.
+    #[cfg(feature = "proxy")]
+    fn hold(&mut self, _places: Vec<Permit>) {}
+
+    /// What takes the rest of the request's body, if its handler has taken that over. It sends what it has taken when it is polled.
+    #[cfg(feature = "proxy")]
+    fn taker(&mut self) -> Option<&mut dyn TakesBody> {
+        None
+    }
 }
 
 /// What a poll gives.
 pub(crate) enum Polled<R> {
     /// Nothing, until it wakes its connection. It is also polled after this time, or after an earlier one that still runs.
     Wait(Duration),
+    /// An interim response (1xx), which is sent at once. It is polled again then.
+    #[cfg(feature = "proxy")]
+    Interim(R),
     /// The response, and the program's values in its request.
     Made(R, Extensions),
     /// The server refuses the request.

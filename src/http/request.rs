@@ -47,7 +47,7 @@ pub struct Request<'a> {
     pub(super) body: Body<'a>,
     peer: Option<SocketAddr>,
     pub(super) client: Option<Arc<ClientIdentity>>,
-    origin: Origin<'a>,
+    pub(crate) origin: Origin<'a>,
     extensions: Extensions,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Request<'a> {
         line: Line,
         path: Cow<'a, str>,
         body: Body<'a>,
-        Sender { peer, client, server }: Sender<'a>,
+        sender: Sender<'a>,
     ) -> Request<'a> {
         Request {
             head: Cow::Borrowed(head),
@@ -113,9 +113,9 @@ impl<'a> Request<'a> {
             params: Params::default(),
             headers: OnceCell::new(),
             body,
-            peer: Some(peer),
-            client,
-            origin: Origin::Server(server),
+            peer: Some(sender.peer),
+            origin: sender.origin(),
+            client: sender.client,
             extensions: Extensions::new(),
         }
     }
@@ -166,7 +166,7 @@ impl<'a> Request<'a> {
 
     /// Marks the client as gone, for a test: [`client_is_gone`](Request::client_is_gone) then returns `true`.
     pub fn with_client_gone(mut self) -> Self {
-        self.origin = Origin::Made { client_is_gone: true, server: OnceCell::new() };
+        self.origin.lose_client();
         self
     }
 
@@ -329,7 +329,7 @@ impl<'a> Request<'a> {
     /// ```
     #[cfg(feature = "tls-parameters")]
     pub fn tls(&self) -> Option<crate::tls::TlsParameters> {
-        let Origin::Server(server) = &self.origin else { return None };
+        let Origin::Server(server, ..) = &self.origin else { return None };
         server.tls()
     }
 
@@ -398,8 +398,8 @@ impl<'a> Request<'a> {
     /// client that has closed answers with a reset, and the reader is dropped.
     pub fn client_is_gone(&self) -> bool {
         match &self.origin {
-            Origin::Server(server) => server.client_is_gone(),
-            Origin::Made { client_is_gone, .. } => *client_is_gone,
+            Origin::Server(server, ..) => server.client_is_gone(),
+            Origin::Made(made) => made.client_is_gone,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS};
+use ::http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE, X_CONTENT_TYPE_OPTIONS};
 use ::http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::content::Content;
@@ -140,7 +140,9 @@ pub(crate) fn write_head(
     let has = |name| fields.is_some_and(|fields| fields.contains_key(name));
     // A browser that guesses the type could take a client's text in the body for a page of this origin, and run it.
     let nosniff = !bodiless && length != Some(0) && !has(X_CONTENT_TYPE_OPTIONS);
-    let says_how_long = persistence == Persistence::Idle && common.date > 0;
+    // It names the option for its own connection only (RFC 9110 §7.8, §15.5.22).
+    let wants_upgrade = cfg!(feature = "upgrade") && status == StatusCode::UPGRADE_REQUIRED && has(UPGRADE);
+    let says_how_long = persistence == Persistence::Idle && common.date > 0 && !wants_upgrade;
     let after_date = common.date + DATE_LINE_LENGTH;
     let from = if says_how_long { 0 } else { common.date };
     let to = if nosniff { common.lines.len() } else { after_date };
@@ -151,6 +153,12 @@ pub(crate) fn write_head(
         out.extend_from_slice(&common.lines[from..to]);
     }
     match (persistence, exchange.version) {
+        (Persistence::Close, Version::Http11) if wants_upgrade => {
+            out.extend_from_slice(b"connection: close, upgrade\r\n");
+        }
+        (Persistence::Idle | Persistence::Busy, Version::Http11) if wants_upgrade => {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+        }
         (Persistence::Close, _) => out.extend_from_slice(b"connection: close\r\n"),
         (_, Version::Http10) if !says_how_long => out.extend_from_slice(b"connection: keep-alive\r\n"),
         (Persistence::Idle | Persistence::Busy, _) => {}
@@ -165,12 +173,14 @@ pub(crate) fn write_head(
     Written { framing, persistence }
 }
 
-/// Appends the head of a 101, after which the connection speaks another protocol (RFC 9110 §15.2.2).
+/// Appends the head of an interim response (RFC 9110 §15.2). After a 101 the connection speaks another protocol.
 #[cfg(feature = "upgrade")]
-pub(crate) fn write_switch(out: &mut Vec<u8>, response: &Response, field_names: FieldNames) {
+pub(crate) fn write_interim(out: &mut Vec<u8>, response: &Response, field_names: FieldNames) {
     let start = out.len();
     write_status_line(out, response.status);
-    write_field(out, b"connection: ", b"upgrade");
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        write_field(out, b"connection: ", b"upgrade");
+    }
     if let Some(fields) = response.fields.as_deref() {
         write_fields(out, fields);
     }
@@ -212,8 +222,8 @@ fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
     }
 }
 
-/// Writes the names of a head's fields in title case. This is a separate pass, so that it costs nothing when it is off.
-fn title_case(head: &mut [u8]) {
+/// Writes the names of fields in title case, behind a first line. This is a separate pass, so that it costs nothing when it is off.
+pub(crate) fn title_case(head: &mut [u8]) {
     // Values hold neither CR nor LF, and the first line is not a field.
     for line in head.split_mut(|&byte| byte == b'\n').skip(1) {
         let mut begins = true;
@@ -270,6 +280,23 @@ mod tests {
         let response = Response::text("a").with_header("x-content-type-options", "").with_header("x-own", "");
         let (head, _) = head(&response, Method::GET, Version::Http11, true);
         assert!(!head.contains("x-content-type-options") && head.contains("x-own: \r\n"), "{head}");
+    }
+
+    #[cfg(feature = "upgrade")]
+    #[test]
+    fn a_426_names_upgrade_in_its_connection_field() {
+        let response = Response::new(StatusCode::UPGRADE_REQUIRED).with_header("upgrade", "websocket");
+        for (version, keep_alive, expected) in [
+            (Version::Http11, true, "upgrade"),
+            (Version::Http11, false, "close, upgrade"),
+            // It knows no upgrade.
+            (Version::Http10, true, "keep-alive"),
+            (Version::Http10, false, "close"),
+        ] {
+            let (head, _) = head(&response, Method::GET, version, keep_alive);
+            let said: Vec<_> = head.lines().filter_map(|line| line.strip_prefix("connection: ")).collect();
+            assert_eq!(said, [expected], "{head}");
+        }
     }
 
     #[test]

@@ -11,6 +11,14 @@ use super::request::Request;
 use super::request_head;
 use super::response::{checked, Response};
 use super::span::Field;
+#[cfg(feature = "operations")]
+use crate::operations::forwarded::Forwarded;
+#[cfg(feature = "operations")]
+use crate::operations::in_front::InFront;
+#[cfg(feature = "operations")]
+use crate::operations::proxy_protocol::ProxyHeader;
+#[cfg(feature = "operations")]
+use crate::operations::request_id::RequestId;
 use crate::tls::ClientIdentity;
 
 /// A request, as far as it is known when it is answered: for
@@ -24,6 +32,10 @@ pub struct Seen<'s> {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) client: Option<&'s ClientIdentity>,
     pub(crate) extensions: &'s Extensions,
+    #[cfg(feature = "operations")]
+    pub(crate) in_front: Option<&'s InFront>,
+    #[cfg(feature = "operations")]
+    pub(crate) id: &'s RequestId,
 }
 
 /// The route of a request.
@@ -73,6 +85,10 @@ impl<'s> Seen<'s> {
             peer: request.peer(),
             client: request.client(),
             extensions: request.extensions(),
+            #[cfg(feature = "operations")]
+            in_front: request.origin().in_front().map(|in_front| &**in_front),
+            #[cfg(feature = "operations")]
+            id: request.origin().id(),
         }
     }
 
@@ -117,6 +133,24 @@ impl<'s> Seen<'s> {
     /// The client's identity, from its verified certificate, as [`Request::client`](crate::Request::client).
     pub fn client(&self) -> Option<&'s ClientIdentity> {
         self.client
+    }
+
+    /// The id of the request, as [`Request::id`](crate::Request::id).
+    #[cfg(feature = "operations")]
+    pub fn id(&self) -> &'s RequestId {
+        self.id
+    }
+
+    /// What a balancer has said of the connection, as [`Request::proxy_header`](crate::Request::proxy_header).
+    #[cfg(feature = "operations")]
+    pub fn proxy_header(&self) -> Option<&'s ProxyHeader> {
+        self.in_front?.header.as_deref()
+    }
+
+    /// What trusted proxies have said of the client, as [`Request::forwarded`](crate::Request::forwarded).
+    #[cfg(feature = "operations")]
+    pub fn forwarded(&self) -> Option<&'s Forwarded> {
+        self.in_front?.forwarded.as_ref()
     }
 
     /// The values that the program has put into the request, as [`Request::extensions`](crate::Request::extensions). None for a

@@ -187,6 +187,12 @@ pub(crate) fn decode_path(raw: &[u8], slash: EncodedSlash) -> Result<Cow<'_, str
     decode_unusual(raw, slash)
 }
 
+/// The path as a router without encoded slashes matches it; `None` for one that it refuses.
+#[cfg(all(feature = "proxy", feature = "serve"))]
+pub fn decoded_path(raw: &str) -> Option<Cow<'_, str>> {
+    decode_path(raw.as_bytes(), EncodedSlash::Refused).ok()
+}
+
 fn plain(raw: &[u8]) -> Result<&str, Refusal> {
     std::str::from_utf8(raw).map_err(|_| Refusal::bad_request("the path is not ASCII"))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::request_head::{BodyLength, Line, Version};
 use super::span::Field;
+use crate::backports::Trim;
 use crate::limits::body_memory::Budget;
 use crate::wake_list::Waker;
 
@@ -19,6 +20,12 @@ pub(crate) trait Upgrade: Send {
     /// What runs the program's code, as the log says when that fails.
     fn told(&self) -> &'static str {
         "an upgraded connection"
+    }
+
+    /// Whether it is a WebSocket.
+    #[cfg(feature = "operations")]
+    fn is_websocket(&self) -> bool {
+        false
     }
 
     /// Takes received bytes, and appends bytes to send, at most [`Call::room`]. Never waits, except in the program's code.
@@ -100,19 +107,14 @@ pub(crate) fn offers(head: &[u8], fields: &[Field], protocol: &[u8]) -> bool {
     has_token(lines(b"upgrade"), protocol) && has_token(lines(b"connection"), b"upgrade")
 }
 
-/// Whether one of the members of a list is this token, whatever its case (RFC 9110 §5.6.1).
-pub(crate) fn has_token<'v>(mut lines: impl Iterator<Item = &'v [u8]>, token: &[u8]) -> bool {
-    lines.any(|line| {
-        line.split(|&byte| byte == b',').any(|member| trimmed(member).eq_ignore_ascii_case(token))
-    })
+/// The members of a list in the values of its fields, without the space around them (RFC 9110 §5.6.1).
+pub(crate) fn members<'v>(values: impl Iterator<Item = &'v [u8]>) -> impl Iterator<Item = &'v [u8]> {
+    values.flat_map(|value| value.split(|&byte| byte == b',')).map(Trim::trimmed)
 }
 
-/// Without spaces and tabs around it.
-pub(crate) fn trimmed(mut text: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = text {
-        text = rest;
-    }
-    text
+/// Whether one of the members of a list is this token, whatever its case.
+pub(crate) fn has_token<'v>(values: impl Iterator<Item = &'v [u8]>, token: &[u8]) -> bool {
+    members(values).any(|member| member.eq_ignore_ascii_case(token))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Budget {
     used: AtomicUsize,
-    most: usize,
+    most: AtomicUsize,
 }
 
 /// The share of one body. Dropping it gives the bytes back.
@@ -19,7 +19,19 @@ pub(crate) struct Share {
 
 impl Budget {
     pub(crate) fn new(most: usize) -> Budget {
-        Budget { used: AtomicUsize::new(0), most }
+        Budget { used: AtomicUsize::new(0), most: AtomicUsize::new(most) }
+    }
+
+    /// What holds from now on. Bodies that have more keep it.
+    #[cfg(feature = "operations")]
+    pub(crate) fn replace(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    /// How many bytes are taken, and how many there are.
+    #[cfg(feature = "operations")]
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        (self.used.load(Ordering::Relaxed), self.most.load(Ordering::Relaxed))
     }
 
     pub(crate) fn share(self: &Arc<Budget>) -> Share {
@@ -36,7 +48,7 @@ impl Share {
             return true;
         }
         let took = self.budget.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-            used.checked_add(more).filter(|used| *used <= self.budget.most)
+            used.checked_add(more).filter(|used| *used <= self.budget.most.load(Ordering::Relaxed))
         });
         if took.is_ok() {
             self.taken = bytes;

@@ -1,7 +1,6 @@
 //! The time that handlers have by their router, and how many take longer. Knows times and numbers. `limits/route` keeps it, and
 //! `router/timed` holds handlers to it.
 
-use std::any::Any;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +9,12 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub(crate) struct HandlerTimeout {
     pub most: Duration,
-    /// The server's part in it, for who knows its type.
-    pub server_part: &'static (dyn Any + Send + Sync),
     late: Arc<AtomicUsize>,
 }
 
 impl HandlerTimeout {
-    pub(crate) fn new(most: Duration, server_part: &'static (dyn Any + Send + Sync)) -> HandlerTimeout {
-        HandlerTimeout { most, server_part, late: Arc::default() }
+    pub(crate) fn new(most: Duration) -> HandlerTimeout {
+        HandlerTimeout { most, late: Arc::default() }
     }
 
     pub(crate) fn late(&self) -> usize {

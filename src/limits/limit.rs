@@ -36,6 +36,33 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
+    /// Those by which a client is refused or cut.
+    #[cfg(feature = "operations")]
+    pub(crate) const OF_CLIENTS: &'static [Limit] = &[
+        Limit::Connections,
+        Limit::ConnectionsPerAddress,
+        Limit::RequestsPerAddress,
+        Limit::ReserveWorkers,
+        Limit::QueueRequests,
+        Limit::QueueTimeout,
+        Limit::HandshakeTimeout,
+        Limit::HeadTimeout,
+        Limit::BodyTimeout,
+        Limit::BodyMinRate,
+        Limit::IdleTimeout,
+        Limit::WriteTimeout,
+        Limit::WriteMinRate,
+        Limit::HeadBytes,
+        Limit::HeadFields,
+        Limit::BodyBytes,
+        Limit::BodyMemoryBytes,
+        Limit::StreamingBodies,
+        Limit::StreamingBodiesPerAddress,
+        Limit::Concurrent,
+        #[cfg(feature = "handler-timeout")]
+        Limit::HandlerTimeout,
+    ];
+
     /// The name of the field or the method. The command's option and its line in a configuration file use hyphens instead of underscores.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -5,31 +5,47 @@ use std::fs::read_to_string;
 
 use super::Limits;
 
+/// What a server takes beside what its limits say, with so many connections, in bytes.
+pub(crate) type Beside<'b> = &'b dyn Fn(usize) -> u64;
+
 /// Says by how much, and which limits would fit, if a server with these limits and so many connections can come to take more
 /// memory than this machine has.
 #[cfg(feature = "serve")]
-pub fn shortage_here(limits: &Limits, connections: usize) -> Option<String> {
-    shortage(limits, connections, of_machine()?)
+pub fn shortage_here(limits: &Limits, connections: usize, beside: Beside<'_>) -> Option<String> {
+    shortage(limits, connections, beside, of_machine()?)
 }
 
 /// The same for a machine with this much memory, in bytes.
-pub(crate) fn shortage(limits: &Limits, connections: usize, memory: u64) -> Option<String> {
-    let ceiling = limits.memory_with(connections);
-    if ceiling <= memory {
+pub(crate) fn shortage(
+    limits: &Limits,
+    connections: usize,
+    beside: Beside<'_>,
+    memory: u64,
+) -> Option<String> {
+    let ceiling = |connections| limits.memory_with(connections).saturating_add(beside(connections));
+    if ceiling(connections) <= memory {
         return None;
     }
-    let without = limits.memory_with(0);
-    let each = limits.memory_with(1) - without;
-    let room = match memory.saturating_sub(without) / each {
+    // More connections never take less.
+    let (mut fit, mut too_many) = (0, connections);
+    while fit + 1 < too_many {
+        let middle = fit + (too_many - fit) / 2;
+        match ceiling(middle) <= memory {
+            true => fit = middle,
+            false => too_many = middle,
+        }
+    }
+    let room = match fit {
         0 => format!(
             "the other limits alone come to {} MiB, so lower body_memory_bytes, reserve_workers and redirect_connections too",
-            without >> 20
+            ceiling(0) >> 20
         ),
+        1 => "1 connection fits".to_string(),
         connections => format!("{connections} connections fit"),
     };
     Some(format!(
         "with {connections} connections and everything full lockgate takes {} MiB, and there are {} MiB: {room}",
-        ceiling >> 20,
+        ceiling(connections) >> 20,
         memory >> 20,
     ))
 }

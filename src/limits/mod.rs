@@ -94,11 +94,15 @@ pub struct Limits {
     /// Bounds the sending of a response in two ways: this long without progress, and this long in all, prolonged by the bytes
     /// that the client has taken, by [`write_min_rate`](Limits::write_min_rate). Beyond either the connection is cut. Only time
     /// in which the server waits for the client counts; time in which a reader returns nothing does not. Defaults to 30 s.
+    ///
+    /// Of a stream of events or a WebSocket the system may hold all that was sent. A client that has confirmed none of it for twice
+    /// this time is cut too, and the log names this limit.
     pub write_timeout: Duration,
     /// Bytes a second that prolong [`write_timeout`](Limits::write_timeout): at the default a client that has taken 60 KiB,
     /// while the server waited for it, has 60 s more. Defaults to 1,024; at least 1.
     pub write_min_rate: u64,
-    /// From the call to stop until the server ends, even if connections are still open. Defaults to 10 s.
+    /// From the call to stop until the server ends, even if connections are still open. Shortly before, requests that wait for a
+    /// `Proxy` or for a handler with a time limit get 503. Defaults to 10 s.
     pub drain_timeout: Duration,
 
     /// A request's head, in bytes, request line and last empty line included: 431, or 414 when the request line alone is
@@ -164,6 +168,12 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 pub(crate) fn timer_fault(value: Duration) -> Option<String> {
     let is_in_range = (Duration::from_millis(1)..=LONGEST).contains(&value);
     (!is_in_range).then(|| format!("{value:?} is out of range; it may be from 1 ms to 365 days"))
+}
+
+/// The first limit that is out of its range, for the command.
+#[cfg(all(feature = "operations", feature = "serve"))]
+pub fn check_limits(limits: &Limits) -> Result<(), Error> {
+    limits.check()
 }
 
 impl Limits {
@@ -236,7 +246,8 @@ impl Limits {
     /// including the threads that may replace workers inside readers whose clients are gone; 103 KiB for each connection (more
     /// when `head_bytes` is over 52 KiB); 10 KiB for each connection to the redirect; and
     /// [`body_memory_bytes`](Limits::body_memory_bytes). An idle connection takes 8 KiB. A
-    /// [router for plain HTTP](crate::ServerBuilder::http_router) takes 2 MiB more.
+    /// [router for plain HTTP](crate::ServerBuilder::http_router) takes 2 MiB more, and proxies what
+    /// `Proxy::memory_ceiling` says, with the feature `proxy`.
     ///
     /// ```
     /// let mut limits = lockgate::Limits::default();

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many connections or uploads each address has. An address without any is forgotten, so the map is never larger than their
@@ -10,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug)]
 pub(crate) struct PerAddress {
     counts: Counts,
-    most: usize,
-    count_loopback: bool,
+    most: AtomicUsize,
+    count_loopback: AtomicBool,
 }
 
 /// The place of a counted connection or upload. Dropping it gives the place back.
@@ -48,19 +49,28 @@ impl Network {
 
 impl PerAddress {
     pub(crate) fn new(most: usize, count_loopback: bool) -> PerAddress {
+        let (most, count_loopback) = (AtomicUsize::new(most), AtomicBool::new(count_loopback));
         PerAddress { counts: Arc::default(), most, count_loopback }
+    }
+
+    /// What holds from now on. Who has more keeps what it has.
+    #[cfg(feature = "operations")]
+    pub(crate) fn replace(&self, most: usize, count_loopback: bool) {
+        self.most.store(most, Ordering::Relaxed);
+        self.count_loopback.store(count_loopback, Ordering::Relaxed);
     }
 
     /// Takes a place for this address, unless the address or its site has reached its limit.
     pub(crate) fn admit(&self, address: IpAddr) -> Option<Admission> {
-        if address.is_loopback() && !self.count_loopback {
+        if address.is_loopback() && !self.count_loopback.load(Ordering::Relaxed) {
             return Some(Admission(None));
         }
         let (network, site) = Network::of(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let has = |network: &Network| counts.get(network).copied().unwrap_or_default();
-        let most_of_site = self.most.saturating_mul(SITE_FACTOR);
-        if has(&network) >= self.most || site.is_some_and(|site| has(&site) >= most_of_site) {
+        let most = self.most.load(Ordering::Relaxed);
+        let most_of_site = most.saturating_mul(SITE_FACTOR);
+        if has(&network) >= most || site.is_some_and(|site| has(&site) >= most_of_site) {
             return None;
         }
         for network in [Some(network), site].into_iter().flatten() {
@@ -68,6 +78,12 @@ impl PerAddress {
         }
         Some(Admission(Some((self.counts.clone(), address))))
     }
+}
+
+#[cfg(feature = "operations")]
+impl Admission {
+    /// Of a connection that is not counted, or not yet.
+    pub(crate) const UNCOUNTED: Admission = Admission(None);
 }
 
 impl Drop for Admission {

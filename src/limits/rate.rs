@@ -19,7 +19,7 @@ pub(crate) struct Rate {
     /// When a bucket will be empty again, in microseconds after `start`.
     empty_at: Box<[AtomicU64]>,
     /// What one request adds, in microseconds.
-    interval: u64,
+    interval: AtomicU64,
 }
 
 /// A bucket holds the requests of one second, so a refused client can succeed again within a second.
@@ -31,8 +31,15 @@ impl Rate {
             start: Instant::now(),
             hasher: RandomState::new(),
             empty_at: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
-            interval: FULL / per_second.clamp(1, FULL),
+            interval: AtomicU64::new(FULL / per_second.clamp(1, FULL)),
         }
+    }
+
+    /// What holds from now on; 0 for no limit.
+    #[cfg(feature = "operations")]
+    pub(crate) fn replace(&self, per_second: u64) {
+        let interval = if per_second == 0 { 0 } else { FULL / per_second.min(FULL) };
+        self.interval.store(interval, Ordering::Relaxed);
     }
 
     /// Counts a request of this address at this time. Returns whether it is allowed: both the network and its site must be
@@ -40,8 +47,12 @@ impl Rate {
     pub(crate) fn allows(&self, address: IpAddr, now: Instant) -> bool {
         let now = now.saturating_duration_since(self.start).as_micros() as u64;
         let (network, site) = Network::of(address);
-        self.pour(network, self.interval, now)
-            && site.map_or(true, |site| self.pour(site, (self.interval / SITE_FACTOR as u64).max(1), now))
+        let interval = self.interval.load(Ordering::Relaxed);
+        if cfg!(feature = "operations") && interval == 0 {
+            return true;
+        }
+        self.pour(network, interval, now)
+            && site.map_or(true, |site| self.pour(site, (interval / SITE_FACTOR as u64).max(1), now))
     }
 
     /// Adds `interval` to a bucket, if it has room for it.

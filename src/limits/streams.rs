@@ -9,7 +9,7 @@ use super::per_address::{Admission, PerAddress};
 /// The places for handlers that read large bodies.
 pub(crate) struct Streams {
     taken: AtomicUsize,
-    most: usize,
+    most: AtomicUsize,
     by_address: PerAddress,
 }
 
@@ -28,7 +28,14 @@ pub(crate) enum Full {
 
 impl Streams {
     pub(crate) fn new(most: usize, by_address: PerAddress) -> Streams {
-        Streams { taken: AtomicUsize::new(0), most, by_address }
+        Streams { taken: AtomicUsize::new(0), most: AtomicUsize::new(most), by_address }
+    }
+
+    /// What holds from now on. Handlers that are reading go on.
+    #[cfg(feature = "operations")]
+    pub(crate) fn replace(&self, most: usize, of_address: usize, count_loopback: bool) {
+        self.most.store(most, Ordering::Relaxed);
+        self.by_address.replace(of_address, count_loopback);
     }
 
     /// Takes a place for an upload from this address.
@@ -36,7 +43,7 @@ impl Streams {
         let admission = self.by_address.admit(address).ok_or(Full::OfAddress)?;
         self.taken
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
-                (taken < self.most).then_some(taken + 1)
+                (taken < self.most.load(Ordering::Relaxed)).then_some(taken + 1)
             })
             .map_err(|_| Full::OfAll)?;
         Ok(Place { streams: self, _admission: admission })

@@ -124,6 +124,11 @@ impl Subscription {
 }
 
 impl LiveBody for Subscription {
+    #[cfg(feature = "operations")]
+    fn is_subscription(&self) -> bool {
+        true
+    }
+
     fn begin(&mut self, waker: Waker) {
         self.feed.lock().come(&waker);
         self.waker = Some(waker);

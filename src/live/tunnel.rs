@@ -19,7 +19,7 @@ use crate::http::response::{Payload, Response};
 use crate::http::upgrade::{Call, Did, Then, Times, Upgrade};
 use crate::http::Refusal;
 use crate::limits::body_memory::Budget;
-use crate::wake_list::Waker;
+use crate::wake_list::{WakeOnce, Waker};
 
 /// How many bytes wait for the thread, and how many for the client.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -183,9 +183,7 @@ struct State {
     /// The thread has ended.
     is_over: bool,
     faults: Vec<Fault>,
-    waker: Option<Waker>,
-    /// The connection has its turn, or was woken for one.
-    is_awake: bool,
+    connection: WakeOnce,
 }
 
 impl Pipe {
@@ -194,16 +192,8 @@ impl Pipe {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the connection, unless it is awake.
-    fn wake(mut state: MutexGuard<'_, State>) {
-        if std::mem::replace(&mut state.is_awake, true) {
-            return;
-        }
-        let waker = state.waker.clone();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+    fn wake(state: MutexGuard<'_, State>) {
+        WakeOnce::wake(state, |state| &mut state.connection);
     }
 
     /// Waits for a change, at most until then.
@@ -322,7 +312,7 @@ struct Tunnel {
 
 impl Upgrade for Tunnel {
     fn begin(&mut self, waker: Waker, _: &Arc<Budget>, times: Times) {
-        self.pipe.lock().waker = Some(waker);
+        self.pipe.lock().connection.waker = Some(waker);
         let Some((place, serve)) = self.begins.take() else { return };
         let (pipe, read_timeout) = (self.pipe.clone(), Some(times.idle));
         let run = move || {
@@ -355,7 +345,7 @@ impl Upgrade for Tunnel {
             (_, true) if !faults.is_empty() => Then::Cut("the code of an upgraded connection failed"),
             (false, _) if call.room > 0 => Then::More,
             _ => {
-                state.is_awake = false;
+                state.connection.is_awake = false;
                 Then::Wait(u64::MAX)
             }
         };
@@ -372,7 +362,7 @@ impl Drop for Tunnel {
     fn drop(&mut self) {
         let mut state = self.pipe.lock();
         state.is_gone = true;
-        state.waker = None;
+        state.connection.waker = None;
         drop(state);
         self.pipe.changed.notify_all();
     }

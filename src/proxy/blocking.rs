@@ -24,14 +24,18 @@ impl Watch {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let woken = mio::Waker::new(&registry, Token(usize::MAX))?;
-        let waker = Waker { list: Arc::new(WakeList::new(woken, registry)), key: 0 };
+        let waker = Waker { list: Arc::new(WakeList::of_one_response(woken, registry)), key: 0 };
         Ok(Watch { poll, events: Events::with_capacity(8), waker })
     }
 
     fn wait(&mut self, limit: Duration) -> io::Result<()> {
         match self.poll.poll(&mut self.events, Some(limit)) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
-            _ => Ok(()),
+            _ => {
+                // So that it is woken again.
+                self.waker.list.take(1);
+                Ok(())
+            }
         }
     }
 }
@@ -46,6 +50,7 @@ pub(super) fn answer(mut exchange: Exchange) -> io::Result<Response> {
             Progress::Wait(until) => {
                 watch.wait(until.saturating_duration_since(now) + Duration::from_millis(1))?
             }
+            Progress::Interim(_) => {}
             Progress::Made(mut response) => {
                 response.body = match response.body {
                     Payload::Live(body) => {

@@ -3,10 +3,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::chosen::Chosen;
 use super::connection::{Connection, Read};
-use super::shared::InUse;
+use super::ejection::Kind;
+use super::outgoing::Outgoing;
+use super::trailers;
 use crate::http::chunked::Decoder;
 use crate::http::live_body::{Call, Given, LiveBody, Then};
+use crate::http::passing::TakesBody;
+use crate::limits::route::Permit;
 use crate::wake_list::{SideInterest, Waker};
 
 const CUT: &str = "the backend has ended its connection in the middle of the response";
@@ -15,29 +20,32 @@ const MALFORMED: &str = "the backend's response has broken chunks";
 
 /// How the rest of a body is framed.
 #[derive(Debug)]
-pub(super) enum Rest {
+pub(super) enum BodyFraming {
     Fixed(u64),
-    Chunked(Decoder),
+    /// With the lines of the trailer fields, if they are kept.
+    Chunked(Decoder, Option<Vec<u8>>),
     UntilClose,
 }
 
 /// A response's body on its way.
 pub(super) struct PassedOn {
     pub connection: Option<Connection>,
-    pub rest: Rest,
+    pub rest: BodyFraming,
     /// The length of the whole body, if the backend has told it.
     pub length: Option<u64>,
     /// What has come of it with its head: data, and whether it has ended.
     pub early: Early,
-    /// What is left of the request. A backend may answer before it has read all.
-    pub unsent: Vec<u8>,
+    /// What is left of the request. A backend may answer before it has read all, or before the client has sent all.
+    pub request: Outgoing,
     /// Whether the connection can be used again, and how long it is kept.
     pub again: Option<Option<Duration>>,
     /// How long the backend may send nothing.
     pub silence: Duration,
     pub heard: Instant,
     pub waker: Waker,
-    pub in_use: InUse,
+    pub chosen: Chosen,
+    /// What it holds of the client's router, until it is dropped.
+    pub places: Vec<Permit>,
 }
 
 /// What has come of a body with its head.
@@ -57,19 +65,29 @@ enum Step {
     Cut(&'static str),
 }
 
-impl Rest {
+impl BodyFraming {
+    /// Whether trailers have come, and are kept.
+    pub(super) fn has_trailers(&self) -> bool {
+        matches!(self, BodyFraming::Chunked(_, Some(trailers)) if !trailers.is_empty())
+    }
+
     /// Takes the data out of `bytes`, to its front. `None` if they break the framing. Otherwise how many bytes of data there are,
     /// and, if the body has ended, how many bytes follow it.
     pub(super) fn decode(&mut self, bytes: &mut [u8]) -> Option<(usize, Option<usize>)> {
         match self {
-            Rest::UntilClose => Some((bytes.len(), None)),
-            Rest::Fixed(left) => {
+            BodyFraming::UntilClose => Some((bytes.len(), None)),
+            BodyFraming::Fixed(left) => {
                 let data = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 *left -= data as u64;
                 Some((data, (*left == 0).then_some(bytes.len() - data)))
             }
-            Rest::Chunked(decoder) => {
-                let decoded = decoder.decode_in_place(bytes).ok()?;
+            BodyFraming::Chunked(decoder, trailers) => {
+                let keep = |byte| {
+                    if let Some(trailers) = trailers {
+                        trailers.push(byte);
+                    }
+                };
+                let decoded = decoder.decode_in_place(bytes, keep).ok()?;
                 Some((decoded.data, decoded.rest))
             }
         }
@@ -77,7 +95,7 @@ impl Rest {
 }
 
 impl PassedOn {
-    fn step(&mut self, out: &mut [u8]) -> Step {
+    fn step(&mut self, out: &mut [u8], now: Instant) -> Step {
         let early = &mut self.early;
         if early.given < early.data.len() {
             let rest = early.data.get(early.given..).unwrap_or_default();
@@ -98,12 +116,16 @@ impl PassedOn {
             return Step::Last(0);
         }
         let Some(connection) = &mut self.connection else { return Step::Cut(CUT) };
-        if !self.unsent.is_empty() {
-            match connection.send(&self.unsent) {
-                Ok(sent) => drop(self.unsent.drain(..sent)),
-                Err(_) => self.unsent = Vec::new(),
+        if self.request.has_unsent() {
+            match self.request.send(connection) {
+                Ok(0) => {}
+                Ok(_) => self.heard = now,
+                Err(_) => self.request.give_up(),
             }
-            let interest = if self.unsent.is_empty() { SideInterest::Readable } else { SideInterest::Both };
+            let interest = match self.request.has_unsent() {
+                true => SideInterest::Both,
+                false => SideInterest::Readable,
+            };
             if connection.watch(&self.waker, interest).is_err() {
                 return Step::Cut(CUT);
             }
@@ -112,8 +134,8 @@ impl PassedOn {
         }
         let most = match self.rest {
             // Never a byte of what follows the body.
-            Rest::Fixed(left) => usize::try_from(left).map_or(out.len(), |left| left.min(out.len())),
-            Rest::Chunked(_) | Rest::UntilClose => out.len(),
+            BodyFraming::Fixed(left) => usize::try_from(left).map_or(out.len(), |left| left.min(out.len())),
+            BodyFraming::Chunked(..) | BodyFraming::UntilClose => out.len(),
         };
         match connection.read(&mut out[..most]) {
             Ok(Read::Bytes(read)) => match self.rest.decode(&mut out[..read]) {
@@ -127,20 +149,46 @@ impl PassedOn {
                 None => Step::Cut(MALFORMED),
             },
             Ok(Read::Nothing) => Step::Nothing,
-            Ok(Read::End) if matches!(self.rest, Rest::UntilClose) => Step::Last(0),
+            Ok(Read::End) if matches!(self.rest, BodyFraming::UntilClose) => Step::Last(0),
             Ok(Read::End) | Err(_) => Step::Cut(CUT),
         }
+    }
+
+    /// The answer ends before its end. Of a backend that waits for the rest of its request, that says nothing: a client that sends it
+    /// too slowly, or not at all, makes the best one give up.
+    fn cut(&mut self, why: &'static str, now: Instant) -> Given {
+        self.connection = None;
+        if self.request.is_whole() || why == MALFORMED {
+            self.chosen.failed(Kind::Cut, now);
+        }
+        self.chosen.tell_of_cut("an answer of", why, now);
+        Given { bytes: 0, then: Then::Cut(why) }
     }
 
     /// The connection to the backend is not needed any more.
     fn finish(&mut self, now: Instant) {
         if let (Some(connection), Some(told)) = (self.connection.take(), self.again) {
-            self.in_use.shared().kept.put(connection, told, now);
+            self.chosen.kept().put(connection, told, now);
         }
+        self.chosen.completed();
     }
 }
 
 impl LiveBody for PassedOn {
+    fn trailers(&mut self) -> Vec<u8> {
+        match &mut self.rest {
+            BodyFraming::Chunked(_, Some(trailers)) => trailers::passed_on(trailers),
+            _ => Vec::new(),
+        }
+    }
+
+    fn taker(&mut self) -> Option<&mut dyn TakesBody> {
+        match self.request.goes_on() {
+            true => Some(&mut self.request),
+            false => None,
+        }
+    }
+
     fn begin(&mut self, _: Waker) {
         // The connection to the backend wakes the client's since the request was sent.
     }
@@ -149,9 +197,13 @@ impl LiveBody for PassedOn {
         self.length
     }
 
+    fn hold(&mut self, places: Vec<Permit>) {
+        self.places = places;
+    }
+
     fn give(&mut self, out: &mut [u8], call: Call) -> Given {
-        let step = self.step(out);
         let now = Instant::now();
+        let step = self.step(out, now);
         match step {
             Step::Data(bytes) => {
                 self.heard = now;
@@ -163,16 +215,12 @@ impl LiveBody for PassedOn {
             }
             Step::Nothing => {
                 let left = self.silence.saturating_sub(now.saturating_duration_since(self.heard));
-                let then = match call {
-                    Call::Due if left.is_zero() => Then::Cut(SILENT),
-                    _ => Then::Wait(left),
-                };
-                Given { bytes: 0, then }
+                match call {
+                    Call::Due if left.is_zero() => self.cut(SILENT, now),
+                    _ => Given { bytes: 0, then: Then::Wait(left) },
+                }
             }
-            Step::Cut(why) => {
-                self.connection = None;
-                Given { bytes: 0, then: Then::Cut(why) }
-            }
+            Step::Cut(why) => self.cut(why, now),
         }
     }
 }

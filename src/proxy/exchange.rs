@@ -1,68 +1,68 @@
 //! One request and its answer at a backend: connects, sends, and reads the answer's head, without ever waiting. What happens after
-//! a failure is decided by value ([`after`]). Knows the backend's connection, and no client's. `pending` lets a server wait for it,
+//! a failure is decided in `failure`. Knows the backend's connection, and no client's. `pending` lets a server wait for it,
 //! and `blocking` a thread.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use ::http::header::UPGRADE;
-use ::http::{HeaderValue, Method, StatusCode};
+use ::http::header::{CONTENT_TYPE, TRAILER, UPGRADE};
+use ::http::{HeaderMap, HeaderValue, StatusCode};
+#[cfg(not(feature = "operations"))]
+use log::Level;
 
-use super::body::{Early, PassedOn, Rest};
-use super::connection::{is_refused, Connection, Read};
+use super::asked::Asked;
+use super::body::{BodyFraming, Early, PassedOn};
+use super::chosen::{Chosen, Taken, Waiting};
+use super::connection::{Connection, Read};
+use super::ejection::{Answer, Kind, AGAIN};
+use super::failure::{after, Failure, Next, Tried};
 use super::kept::For;
+use super::outgoing::Outgoing;
 use super::response;
-use super::shared::InUse;
+use super::trailers;
 use super::tunnel::Tunnel;
 use crate::http::chunked::Decoder;
 use crate::http::incoming_response::{self, BodyLength, Found, Head};
-use crate::http::into_response::IntoResponse;
-use crate::http::problem::Problem;
+use crate::http::passing::TakesBody;
 use crate::http::response::{Payload, Response};
-use crate::limits::body_memory::Share;
+use crate::http::span::Field;
 use crate::wake_list::{SideInterest, Waker};
 
-/// How long a stream of events may be silent: a year.
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// How soon a backend that refuses connections is asked again.
-const AGAIN: Duration = Duration::from_millis(200);
+/// Stands for no limit where a time is needed: a year.
+const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// To how many further targets a request goes that was not sent.
+const MOST_TARGETS: u32 = 16;
 /// How much is read at a time while the head has not come whole, in bytes.
 const STEP_BYTES: usize = 8 * 1024;
-/// The most interim responses (1xx) before the final one. Go takes 5, which servers with early hints have exceeded.
-const MOST_INTERIM: u32 = 32;
+/// How long a client waits for `100 Continue` of a backend that says nothing: as long as curl waits for it.
+const CONTINUE_AFTER: Duration = Duration::from_secs(1);
 
 /// A request on its way to a backend.
 pub(super) struct Exchange {
-    in_use: InUse,
+    /// Its place at a target, once it has one.
+    chosen: Option<Chosen>,
+    waiting: Waiting,
     asked: Asked,
-    /// The head and the body.
-    request: Vec<u8>,
-    /// The memory that the request takes.
-    _memory: Share,
+    request: Outgoing,
     stage: Stage,
-    /// Whether it was sent, at least in part, and got no answer.
+    /// Whether the next connection is a new one, because one has ended without an answer.
+    needs_new: bool,
+    /// Whether a new connection has. A kept one may have been closed just before, and does not count.
     was_tried: bool,
-    /// When a backend that refuses connections is given up.
-    patient_until: Instant,
-}
-
-/// What matters of the client's request for the answer.
-pub(super) struct Asked {
-    pub method: Method,
-    /// The host, as `Host` says it.
-    pub authority: Option<String>,
-    /// Whether the client asks for a WebSocket.
-    pub wants_tunnel: bool,
+    /// How many targets it has gone to in vain.
+    gone: u32,
 }
 
 enum Stage {
+    /// A target is to be chosen, or waited for.
+    Choose,
     /// The next connection is to be taken from the kept ones if that is allowed, or else opened to this address.
     Connect {
         kept: bool,
         address: usize,
     },
-    /// Nobody listened. It is tried again then.
-    Refused {
+    /// The target accepts no more connections now. It is tried again then.
+    Busy {
         again: Instant,
     },
     Open(Box<Open>),
@@ -72,7 +72,12 @@ enum Stage {
 struct Open {
     connection: Connection,
     address: usize,
+    /// How many bytes were sent on it.
     sent: usize,
+    /// Whether it waits for more of the client's body. The backend's time begins anew then.
+    waits_for_client: bool,
+    /// When a client that waits for `100 Continue` is told so.
+    continues: Option<Instant>,
     /// What has come of the answer, and how much of it was searched for the head's end.
     come: Vec<u8>,
     searched: usize,
@@ -84,88 +89,50 @@ struct Open {
 pub(super) enum Progress {
     /// Nothing, until the connection wakes its waker, or this time.
     Wait(Instant),
+    /// An interim response (1xx), which the client gets at once.
+    Interim(Response),
     Made(Response),
 }
 
-/// Why there is no answer.
-#[derive(Debug)]
-enum Failure {
-    /// No connection. Nothing was sent.
-    Connect(io::Error),
-    ConnectTimeout,
-    /// The connection ended before an answer began.
-    Ended(Option<io::Error>),
-    /// The backend has begun an answer and not ended its head.
-    CutHead,
-    Malformed(&'static str),
-    Silent,
-    Own(&'static str),
-}
-
-/// What is known of a request that has failed.
-#[derive(Debug, Clone, Copy)]
-struct Tried {
-    is_safe: bool,
-    was_tried: bool,
-    /// How much of it was sent on this connection.
-    sent: usize,
-    /// Whether there are further addresses.
-    more_addresses: bool,
-    /// Whether there is time to wait for a backend that starts.
-    is_patient: bool,
-}
-
-/// What follows a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// The same once more, on a new connection.
-    Again,
-    OtherAddress,
-    /// Once more in a moment.
-    Wait,
-    GiveUp,
-}
-
-/// A request is sent again only if it is safe or nothing of it was sent, and once (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
-fn after(failure: &Failure, tried: Tried) -> Next {
-    match failure {
-        Failure::Connect(_) | Failure::ConnectTimeout if tried.more_addresses => Next::OtherAddress,
-        Failure::Connect(error) if is_refused(error) && tried.is_patient => Next::Wait,
-        Failure::Ended(_) if tried.sent == 0 || tried.is_safe => match tried.was_tried {
-            true => Next::GiveUp,
-            false => Next::Again,
-        },
-        _ => Next::GiveUp,
-    }
-}
-
 impl Exchange {
-    /// A request of these bytes.
-    pub(super) fn new(
-        in_use: InUse,
-        asked: Asked,
-        request: Vec<u8>,
-        memory: Share,
-        now: Instant,
-    ) -> Exchange {
-        let patient_until = now + in_use.shared().patience();
+    pub(super) fn new(waiting: Waiting, asked: Asked, request: Outgoing) -> Exchange {
         Exchange {
-            in_use,
+            chosen: None,
+            waiting,
             asked,
             request,
-            _memory: memory,
-            stage: Stage::Connect { kept: true, address: 0 },
+            stage: Stage::Choose,
+            needs_new: false,
             was_tried: false,
-            patient_until,
+            gone: 0,
+        }
+    }
+
+    /// What takes the rest of the request's body, if that comes later.
+    pub(super) fn taker(&mut self) -> Option<&mut dyn TakesBody> {
+        match self.request.goes_on() {
+            true => Some(&mut self.request),
+            false => None,
         }
     }
 
     /// Does what can be done without waiting. After a response was made it is not called again.
     pub(super) fn advance(&mut self, waker: &Waker, now: Instant) -> Progress {
         loop {
+            let chosen = self.chosen.as_ref();
             let failure = match &mut self.stage {
-                Stage::Refused { again } if now < *again => return Progress::Wait(*again),
-                Stage::Refused { .. } => {
+                Stage::Choose => match self.waiting.take(waker, now) {
+                    Taken::Target(chosen) => {
+                        self.chosen = Some(chosen);
+                        self.stage = Stage::Connect { kept: !self.needs_new, address: 0 };
+                        continue;
+                    }
+                    Taken::Wait(until) => return Progress::Wait(until),
+                    Taken::None(why) => return Progress::Made(self.give_up(&Failure::NoTarget(why), now)),
+                },
+                Stage::Busy { again } if now < *again => return Progress::Wait(*again),
+                // With the place that it has: others may wait for one.
+                Stage::Busy { .. } => {
                     self.stage = Stage::Connect { kept: false, address: 0 };
                     continue;
                 }
@@ -176,80 +143,170 @@ impl Exchange {
                             self.stage = Stage::Open(Box::new(open));
                             continue;
                         }
-                        Err(error) => (Failure::Connect(error), address, 0),
+                        Err(error) => (Failure::connect(error), address, 0, false),
                     }
                 }
-                Stage::Open(open) => match open.advance(&self.request, &self.asked, waker) {
+                Stage::Open(open) if open.waits_for_client => {
+                    open.waits_for_client = false;
+                    open.deadline = now + self.waiting.shared().settings.first_byte;
+                    continue;
+                }
+                Stage::Open(open) => match open.advance(&mut self.request, &self.asked, waker) {
+                    // The client has its own time for its body, and the backend waits for it too.
+                    Ok(Step::Wait) if open.sent > 0 && self.request.room() > 0 => {
+                        open.waits_for_client = true;
+                        match open.continues.filter(|_| self.request.expects_continue) {
+                            None => return Progress::Wait(now + NO_LIMIT),
+                            Some(at) if now < at => return Progress::Wait(at),
+                            Some(_) => return Progress::Interim(self.tell_to_continue()),
+                        }
+                    }
                     Ok(Step::Wait) if now >= open.deadline => {
                         let failure = match open.sent {
+                            0 if open.connection.shakes_hands() => Failure::HandshakeTimeout,
                             0 => Failure::ConnectTimeout,
                             _ => Failure::Silent,
                         };
-                        (failure, open.address, open.sent)
+                        (failure, open.address, open.sent, open.connection.is_kept)
                     }
                     Ok(Step::Wait) => return Progress::Wait(open.deadline),
                     Ok(Step::Sent) => {
-                        open.deadline = now + self.in_use.shared().settings.first_byte;
-                        self.in_use.shared().is_up();
+                        open.deadline = now + self.waiting.shared().settings.first_byte;
+                        if self.request.expects_continue {
+                            let is_old = chosen.is_some_and(Chosen::is_old);
+                            open.continues.get_or_insert(if is_old { now } else { now + CONTINUE_AFTER });
+                        }
                         continue;
                     }
-                    Ok(Step::Head(head, end)) => return Progress::Made(self.pass_on(head, end, waker, now)),
-                    Err(failure) => (failure, open.address, open.sent),
+                    Ok(Step::Interim(StatusCode::CONTINUE, _)) if self.request.expects_continue => {
+                        return Progress::Interim(self.tell_to_continue());
+                    }
+                    Ok(Step::Interim(StatusCode::CONTINUE, _)) => continue,
+                    Ok(Step::Interim(status, map)) => {
+                        let names = chosen.map(|chosen| self.asked.names(chosen));
+                        return Progress::Interim(response::interim(status, map, names));
+                    }
+                    Ok(Step::Head(head, fields, end)) => {
+                        return Progress::Made(self.pass_on(head, &fields, end, waker, now))
+                    }
+                    Err(failure) => (failure, open.address, open.sent, open.connection.is_kept),
                 },
             };
-            let (failure, address, sent) = failure;
-            let tried = Tried {
-                is_safe: self.asked.method.is_safe(),
-                was_tried: self.was_tried,
-                sent,
-                more_addresses: address + 1 < self.in_use.shared().target.addresses.len(),
-                is_patient: now < self.patient_until,
-            };
-            self.stage = match after(&failure, tried) {
-                Next::Again => {
-                    self.was_tried = true;
-                    Stage::Connect { kept: false, address: 0 }
-                }
-                Next::OtherAddress => Stage::Connect { kept: false, address: address + 1 },
-                Next::Wait => Stage::Refused { again: now + AGAIN },
-                Next::GiveUp => return Progress::Made(self.give_up(&failure, now)),
-            };
+            let (failure, address, sent, was_kept) = failure;
+            if let Some(next) = self.failed(&failure, address, sent, was_kept, now) {
+                self.stage = next;
+            } else {
+                return Progress::Made(self.give_up(&failure, now));
+            }
         }
     }
 
+    /// Where it goes on after a failure, unless it is given up.
+    fn failed(
+        &mut self,
+        failure: &Failure,
+        address: usize,
+        sent: usize,
+        was_kept: bool,
+        now: Instant,
+    ) -> Option<Stage> {
+        let chosen = self.chosen.as_ref()?;
+        let waits_until = match failure.is_for_now() {
+            true => self.waiting.room_deadline(),
+            false => self.waiting.restart_deadline(),
+        };
+        let tried = Tried {
+            is_safe: self.asked.method.is_safe(),
+            was_tried: self.was_tried,
+            was_kept,
+            is_whole: self.request.is_whole(),
+            is_replayable: self.request.is_replayable,
+            sent,
+            more_addresses: chosen.has_address(address + 1),
+            more_targets: self.gone < MOST_TARGETS && chosen.has_other(),
+            has_time_to_wait: now < waits_until,
+        };
+        let next = after(failure, tried);
+        if next == Next::OtherAddress {
+            return Some(Stage::Connect { kept: false, address: address + 1 });
+        }
+        if let Some(kind) = failure.kind(tried) {
+            chosen.failed_because(failure.reason(), kind, now);
+        }
+        if let Failure::Shortage(shortage) = failure {
+            self.waiting.shared().meet(*shortage, &chosen.target().name, now);
+        }
+        match next {
+            Next::GiveUp => {
+                // Only a request that was sent whole may be answered late.
+                let is_sent = matches!(failure, Failure::Silent) && tried.is_whole;
+                match std::mem::replace(&mut self.stage, Stage::Choose) {
+                    Stage::Open(open) if is_sent => chosen.await_late_answer(open.connection, now),
+                    _ => {}
+                }
+                return None;
+            }
+            // It keeps its place until it is asked again, so that those that wait do not find the same.
+            Next::WaitHere => return Some(Stage::Busy { again: waits_until.min(now + AGAIN) }),
+            Next::Again => {
+                self.needs_new = true;
+                self.was_tried |= !was_kept;
+            }
+            Next::OtherTarget | Next::OtherAddress | Next::Wait => self.gone += 1,
+        }
+        if let Some(chosen) = self.chosen.take() {
+            chosen.avoid(&mut self.waiting);
+        }
+        Some(Stage::Choose)
+    }
+
+    /// Tells the client once to send its body (RFC 9110 §10.1.1).
+    fn tell_to_continue(&mut self) -> Response {
+        self.request.expects_continue = false;
+        Response::new(StatusCode::CONTINUE)
+    }
+
     fn connect(&mut self, kept: bool, address: usize, waker: &Waker, now: Instant) -> io::Result<Open> {
-        let shared = self.in_use.shared();
+        let Some(chosen) = &self.chosen else { return Err(io::ErrorKind::NotFound.into()) };
         let wanted = if self.asked.method.is_safe() { For::Safe } else { For::Unsafe };
-        let taken = kept.then(|| shared.kept.take(waker, wanted, now)).flatten();
+        let taken = kept.then(|| chosen.kept().take(waker, wanted, now)).flatten();
         let connection = match taken {
             Some(kept) => kept,
-            None => match shared.target.addresses.get(address) {
-                Some(address) => Connection::open(address, now)?,
-                None => return Err(io::ErrorKind::AddrNotAvailable.into()),
-            },
+            None => chosen.open(address, now)?,
         };
-        let deadline = now + shared.settings.connect;
-        Ok(Open { connection, address, sent: 0, come: Vec::new(), searched: 0, interim: 0, deadline })
+        let deadline = now + chosen.shared().settings.connect;
+        self.request.begin_again();
+        if self.request.expects_continue && chosen.is_old() {
+            self.request.expect_nothing();
+        }
+        Ok(Open {
+            connection,
+            address,
+            sent: 0,
+            waits_for_client: false,
+            continues: None,
+            come: Vec::new(),
+            searched: 0,
+            interim: 0,
+            deadline,
+        })
     }
 
     /// Makes the response for the client of the backend's.
-    fn pass_on(&mut self, head: Head, end: usize, waker: &Waker, now: Instant) -> Response {
-        let taken = std::mem::replace(&mut self.stage, Stage::Connect { kept: false, address: 0 });
-        let Stage::Open(open) = taken else {
+    fn pass_on(&mut self, head: Head, fields: &[Field], end: usize, waker: &Waker, now: Instant) -> Response {
+        let taken = std::mem::replace(&mut self.stage, Stage::Choose);
+        let (Stage::Open(open), Some(mut chosen)) = (taken, self.chosen.take()) else {
             return self.give_up(&Failure::Own("its connection is lost"), now);
         };
-        let Open { connection, sent, come, .. } = *open;
-        let shared = self.in_use.shared().clone();
-        let mut fields = Vec::new();
-        // It was read once; what is kept of it until then is only whether it is right.
-        let read = incoming_response::find(&come, 0, &self.asked.method, &mut fields);
-        let rules = response::Rules {
-            asked: self.asked.authority.as_deref(),
-            backend: &shared.target.authority,
-            secure_cookies: shared.settings.secure_cookies,
-        };
-        let (Ok(_), Some(map)) = (read, response::fields(&come, &fields, rules)) else {
-            return self.give_up(&Failure::Malformed("has a field that cannot be passed on"), now);
+        let Open { connection, come, .. } = *open;
+        let shared = self.waiting.shared().clone();
+        let names = self.asked.names(&chosen);
+        // A client in clear refuses cookies that are for HTTPS.
+        let secure_cookies = shared.settings.secure_cookies && names.scheme == "https";
+        let (status, tell_of_cookies) = (head.status, &|| shared.tell_of_cookies());
+        let rules = response::Rules { names, secure_cookies, tell_of_cookies, status };
+        let Some(map) = response::fields(&come, fields, rules) else {
+            return self.malformed(chosen, "has a field that cannot be passed on", now);
         };
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             let is_websocket = fields.iter().any(|field| {
@@ -257,110 +314,95 @@ impl Exchange {
                     && field.value.of(&come).eq_ignore_ascii_case(b"websocket")
             });
             if !is_websocket {
-                return self
-                    .give_up(&Failure::Malformed("changes to a protocol that nobody has asked for"), now);
+                return self.malformed(chosen, "changes to a protocol that nobody has asked for", now);
             }
+            chosen.answered(&head, Answer::Endless, now);
             let early = come.get(end..).unwrap_or_default().to_vec();
             let mut answer = Response::new(head.status);
             *answer.headers_mut() = map;
             answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-            answer.body = Payload::Upgrade(Box::new(Tunnel::new(connection, early, self.in_use.clone())));
+            answer.body =
+                Payload::Upgrade(Box::new(Tunnel::new(connection, early, chosen, shared.settings.tunnel)));
             return answer;
         }
-        let is_events = map
-            .get(::http::header::CONTENT_TYPE)
-            .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"));
+        let is_events = map.get(CONTENT_TYPE).is_some_and(|value| response::is_events(value.as_bytes()));
         let mut answer = Response::new(head.status);
         *answer.headers_mut() = map;
         let (mut rest, length) = match head.body {
             BodyLength::None { told } => {
-                let is_all = come.len() == end && sent == self.request.len();
+                let is_all = come.len() == end && self.request.keeps_connection();
                 if head.keep_alive && is_all {
-                    shared.kept.put(connection, head.kept_for, now);
+                    chosen.kept().put(connection, head.kept_for, now);
                 }
+                chosen.answered(&head, Answer::Bounded, now);
+                chosen.completed();
                 answer.body = Payload::Reader { reader: Box::new(io::empty()), length: told };
                 return answer;
             }
-            BodyLength::Fixed(length) => (Rest::Fixed(length), Some(length)),
-            BodyLength::Chunked => (Rest::Chunked(Decoder::new()), None),
-            BodyLength::UntilClose => (Rest::UntilClose, None),
+            BodyLength::Fixed(length) => (BodyFraming::Fixed(length), Some(length)),
+            BodyLength::Chunked if self.asked.wants_trailers => {
+                let is_it =
+                    |field: &&Field| field.name.of(&come).eq_ignore_ascii_case(TRAILER.as_str().as_bytes());
+                let announced = fields.iter().filter(is_it).map(|field| field.value.of(&come));
+                trailers::announce(announced, answer.headers_mut());
+                (BodyFraming::Chunked(Decoder::new(), Some(Vec::new())), None)
+            }
+            BodyLength::Chunked => (BodyFraming::Chunked(Decoder::new(), None), None),
+            BodyLength::UntilClose => (BodyFraming::UntilClose, None),
         };
         let mut early = come.get(end..).unwrap_or_default().to_vec();
         let Some((data, after)) = rest.decode(&mut early) else {
-            return self.give_up(&Failure::Malformed("has broken chunks"), now);
+            return self.malformed(chosen, "has broken chunks", now);
         };
+        let ends = if is_events { Answer::Endless } else { Answer::Bounded };
+        chosen.answered(&head, ends, now);
         early.truncate(data);
         // A body of no bytes has ended although nothing of it has come.
         let has_ended = after.is_some() || length == Some(0);
-        let unsent = self.request.get(sent..).unwrap_or_default().to_vec();
-        let again =
-            (head.keep_alive && after.unwrap_or(0) == 0 && unsent.is_empty()).then_some(head.kept_for);
-        if has_ended && unsent.is_empty() {
+        let is_good = head.keep_alive && after.unwrap_or(0) == 0 && self.request.keeps_connection();
+        let again = is_good.then_some(head.kept_for);
+        if has_ended && !rest.has_trailers() {
             if let Some(told) = again {
-                shared.kept.put(connection, told, now);
+                chosen.kept().put(connection, told, now);
             }
+            chosen.completed();
             answer.body = Payload::Bytes(early);
             return answer;
         }
-        let silence = if is_events { FOR_EVER } else { shared.settings.between_bytes };
+        let silence = if is_events { NO_LIMIT } else { shared.settings.between_bytes };
         answer.body = Payload::Live(Box::new(PassedOn {
             connection: Some(connection),
             rest,
             length,
             early: Early { data: early, given: 0, has_ended },
-            unsent,
+            request: self.request.leave(),
             again,
             silence,
             heard: now,
             waker: waker.clone(),
-            in_use: self.in_use.clone(),
+            chosen,
+            places: Vec::new(),
         }));
         answer
     }
 
+    /// Gives up because of the answer.
+    fn malformed(&mut self, chosen: Chosen, fault: &'static str, now: Instant) -> Response {
+        chosen.failed(Kind::Malformed, now);
+        self.chosen = Some(chosen);
+        self.give_up(&Failure::Malformed(fault), now)
+    }
+
     /// The answer instead of the backend's, and the log's line.
     fn give_up(&mut self, failure: &Failure, now: Instant) -> Response {
-        let shared = self.in_use.shared();
-        let (status, detail) = match failure {
-            Failure::Connect(error) => {
-                if is_refused(error) {
-                    shared.is_down();
-                }
-                (StatusCode::BAD_GATEWAY, "The server behind this one cannot be reached.")
-            }
-            Failure::ConnectTimeout => {
-                (StatusCode::GATEWAY_TIMEOUT, "The server behind this one does not accept connections.")
-            }
-            Failure::Silent => {
-                (StatusCode::GATEWAY_TIMEOUT, "The server behind this one has not answered in time.")
-            }
-            Failure::Ended(_) | Failure::CutHead => (
-                StatusCode::BAD_GATEWAY,
-                "The server behind this one has ended the connection without an answer.",
-            ),
-            Failure::Malformed(_) => (
-                StatusCode::BAD_GATEWAY,
-                "The server behind this one has given an answer that is not right HTTP.",
-            ),
-            Failure::Own(_) => (StatusCode::BAD_GATEWAY, "The server behind this one cannot be asked."),
-        };
-        let why = match failure {
-            Failure::Connect(error) => format!("it cannot be reached: {error}"),
-            Failure::ConnectTimeout => format!("no connection within {:?}", shared.settings.connect),
-            Failure::Silent => format!("no answer within {:?}", shared.settings.first_byte),
-            Failure::Ended(None) => "it has closed the connection without an answer".to_string(),
-            Failure::Ended(Some(error)) => format!("the connection has broken without an answer: {error}"),
-            Failure::CutHead => "it has ended the connection within the head of its answer".to_string(),
-            Failure::Malformed(fault) => format!("its answer {fault}"),
-            Failure::Own(fault) => (*fault).to_string(),
-        };
-        let name = &shared.target.name;
-        shared.log(now, format_args!("the backend {name} has given no answer: {why}"));
-        let mut answer = Problem::new(status).detail(detail).into_response();
-        if status == StatusCode::BAD_GATEWAY && matches!(failure, Failure::Connect(_)) {
-            answer = answer.with_field(::http::header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let shared = self.waiting.shared();
+        if let Some(line) = failure.line(self.chosen.as_ref(), shared) {
+            #[cfg(feature = "operations")]
+            shared.targets.log_about(&self.asked.id, "no answer of a backend", now, format_args!("{line}"));
+            #[cfg(not(feature = "operations"))]
+            shared.targets.log(Level::Error, "no answer of a backend", now, format_args!("{line}"));
         }
-        answer
+        failure.answer(self.asked.shows, shared.targets.are_several())
     }
 }
 
@@ -369,40 +411,47 @@ enum Step {
     Wait,
     /// Bytes of the request were sent: the backend takes it.
     Sent,
-    /// The head of the final response, which ends at this offset of what has come.
-    Head(Head, usize),
+    /// An interim response with its fields.
+    Interim(StatusCode, HeaderMap),
+    /// The head of the final response with its fields, which ends at this offset of what has come.
+    Head(Head, Vec<Field>, usize),
 }
 
 impl Open {
-    fn advance(&mut self, request: &[u8], asked: &Asked, waker: &Waker) -> Result<Step, Failure> {
-        let unsent = request.get(self.sent..).unwrap_or_default();
+    fn advance(&mut self, request: &mut Outgoing, asked: &Asked, waker: &Waker) -> Result<Step, Failure> {
         let mut broken = None;
-        if !unsent.is_empty() {
-            match self.connection.send(unsent) {
+        if request.has_unsent() {
+            match request.send(&mut self.connection) {
                 Ok(0) => {}
                 Ok(sent) => {
                     self.sent += sent;
                     return Ok(Step::Sent);
                 }
-                Err(error) if self.sent == 0 && !self.connection.is_kept => {
-                    return Err(Failure::Connect(error))
-                }
-                // It may have answered before it has read all.
-                Err(error) => broken = Some(error),
+                // It may have answered before it has read all. What has come before anything was sent is no answer.
+                Err(error) if self.sent > 0 => broken = Some(error),
+                Err(error) if self.connection.is_kept => return Err(Failure::Ended(Some(error))),
+                Err(error) => return Err(Failure::connect(error)),
             }
         }
-        let is_whole = self.sent == request.len();
-        let interest = if is_whole || broken.is_some() { SideInterest::Readable } else { SideInterest::Both };
-        self.connection.watch(waker, interest).map_err(|error| Failure::Ended(Some(error)))?;
+        let interest = match request.has_unsent() && broken.is_none() {
+            true => SideInterest::Both,
+            false => SideInterest::Readable,
+        };
+        self.connection.watch(waker, interest).map_err(Failure::broken)?;
         if self.sent == 0 && broken.is_none() {
             return Ok(Step::Wait);
         }
-        match self.read_head(asked)? {
-            Step::Wait => match broken {
-                Some(error) => Err(Failure::Ended(Some(error))),
-                None => Ok(Step::Wait),
-            },
-            step => Ok(step),
+        match (self.read_head(asked)?, broken) {
+            (Step::Wait, Some(error)) => Err(self.ended(Some(error))),
+            (step, _) => Ok(step),
+        }
+    }
+
+    /// The backend has ended the connection. Once some of an answer has come, it had the request.
+    fn ended(&self, error: Option<io::Error>) -> Failure {
+        match self.come.is_empty() && self.interim == 0 {
+            true => Failure::Ended(error),
+            false => Failure::CutHead,
         }
     }
 
@@ -410,38 +459,34 @@ impl Open {
         let mut piece = [0; STEP_BYTES];
         let mut fields = Vec::new();
         loop {
+            if !self.come.is_empty() {
+                match incoming_response::find(&self.come, self.searched, &asked.method, &mut fields) {
+                    Err(fault) => return Err(Failure::Malformed(fault)),
+                    Ok(Found::Part(searched)) => self.searched = searched,
+                    Ok(Found::Whole(head, end)) if head.status.is_informational() => {
+                        self.interim += 1;
+                        if head.status == StatusCode::SWITCHING_PROTOCOLS && asked.wants_tunnel {
+                            return Ok(Step::Head(head, fields, end));
+                        }
+                        if let Some(fault) = incoming_response::interim_fault(head.status, self.interim) {
+                            return Err(Failure::Malformed(fault));
+                        }
+                        let map = response::interim_fields(&self.come, &fields);
+                        self.come.drain(..end);
+                        self.searched = 0;
+                        return match map {
+                            Some(map) => Ok(Step::Interim(head.status, map)),
+                            None => Err(Failure::Malformed("has a field that cannot be passed on")),
+                        };
+                    }
+                    Ok(Found::Whole(head, end)) => return Ok(Step::Head(head, fields, end)),
+                }
+            }
             match self.connection.read(&mut piece) {
                 Ok(Read::Bytes(read)) => self.come.extend_from_slice(&piece[..read]),
                 Ok(Read::Nothing) => return Ok(Step::Wait),
-                Ok(Read::End) if self.come.is_empty() => return Err(Failure::Ended(None)),
-                Err(error) if self.come.is_empty() => return Err(Failure::Ended(Some(error))),
-                Ok(Read::End) | Err(_) => return Err(Failure::CutHead),
-            }
-            while !self.come.is_empty() {
-                match incoming_response::find(&self.come, self.searched, &asked.method, &mut fields) {
-                    Err(fault) => return Err(Failure::Malformed(fault)),
-                    Ok(Found::Part(searched)) => {
-                        self.searched = searched;
-                        break;
-                    }
-                    Ok(Found::Whole(head, end)) if head.status.is_informational() => {
-                        self.interim += 1;
-                        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                            if asked.wants_tunnel {
-                                return Ok(Step::Head(head, end));
-                            }
-                            return Err(Failure::Malformed(
-                                "changes the protocol, and nobody has asked for that",
-                            ));
-                        }
-                        if self.interim > MOST_INTERIM {
-                            return Err(Failure::Malformed("does not come behind 32 interim responses"));
-                        }
-                        self.come.drain(..end);
-                        self.searched = 0;
-                    }
-                    Ok(Found::Whole(head, end)) => return Ok(Step::Head(head, end)),
-                }
+                Ok(Read::End) => return Err(self.ended(None)),
+                Err(error) => return Err(self.ended(Some(error))),
             }
         }
     }
@@ -449,40 +494,92 @@ impl Open {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::net::TcpListener;
+    use std::os::fd::OwnedFd;
+    use std::sync::Arc;
+
+    use super::super::connection::Secure;
+    use super::super::outgoing;
+    use super::super::shared::{Settings, Shared};
+    use super::super::target::{Address, Target};
     use super::*;
+    use crate::wake_list::WakeList;
+
+    /// A connection that breaks when something is sent, and holds an answer that nobody has asked for.
+    #[derive(Debug)]
+    struct Unasked {
+        is_sent: bool,
+    }
+
+    impl Secure for Unasked {
+        fn send(&mut self, _: &OwnedFd, _: &[u8]) -> io::Result<usize> {
+            self.is_sent = true;
+            Err(ErrorKind::BrokenPipe.into())
+        }
+
+        fn read(&mut self, _: &OwnedFd, out: &mut [u8]) -> io::Result<Read> {
+            if !self.is_sent {
+                return Ok(Read::Nothing);
+            }
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+            out[..answer.len()].copy_from_slice(answer);
+            Ok(Read::Bytes(answer.len()))
+        }
+
+        fn finish(&mut self, _: &OwnedFd) -> io::Result<bool> {
+            Ok(true)
+        }
+
+        fn has_unsent(&self) -> bool {
+            false
+        }
+    }
 
     #[test]
-    fn a_request_is_sent_again_only_if_it_is_safe_or_nothing_of_it_was_sent_and_once() {
-        let refused = || Failure::Connect(io::ErrorKind::ConnectionRefused.into());
-        let unreachable = || Failure::Connect(io::ErrorKind::Unsupported.into());
-        let reset = || Failure::Ended(Some(io::ErrorKind::ConnectionReset.into()));
-        let none =
-            Tried { is_safe: false, was_tried: false, sent: 0, more_addresses: false, is_patient: false };
-        let safe = Tried { is_safe: true, sent: 9, ..none };
-        let sent = Tried { sent: 1, ..none };
-        for (failure, tried, expected) in [
-            (Failure::Ended(None), none, Next::Again),
-            (reset(), none, Next::Again),
-            (Failure::Ended(None), sent, Next::GiveUp),
-            (reset(), sent, Next::GiveUp),
-            (Failure::Ended(None), safe, Next::Again),
-            (reset(), safe, Next::Again),
-            (Failure::Ended(None), Tried { was_tried: true, ..safe }, Next::GiveUp),
-            (reset(), Tried { was_tried: true, ..none }, Next::GiveUp),
-            // Part of an answer has come, or the time is up: once is enough.
-            (Failure::CutHead, safe, Next::GiveUp),
-            (Failure::Malformed(""), safe, Next::GiveUp),
-            (Failure::Silent, safe, Next::GiveUp),
-            // Without a connection nothing was sent.
-            (refused(), none, Next::GiveUp),
-            (refused(), Tried { is_patient: true, ..none }, Next::Wait),
-            (refused(), Tried { is_patient: true, was_tried: true, ..safe }, Next::Wait),
-            (unreachable(), Tried { is_patient: true, ..none }, Next::GiveUp),
-            (refused(), Tried { more_addresses: true, is_patient: true, ..none }, Next::OtherAddress),
-            (Failure::ConnectTimeout, Tried { more_addresses: true, ..none }, Next::OtherAddress),
-            (Failure::ConnectTimeout, Tried { is_patient: true, ..none }, Next::GiveUp),
-        ] {
-            assert_eq!(after(&failure, tried), expected, "{failure:?} {tried:?}");
-        }
+    fn what_a_kept_connection_holds_before_anything_is_sent_is_no_answer_to_the_request() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let target = Target::parse(&format!("http://{address}")).unwrap();
+        let shared = Arc::new(Shared::new(vec![target], Settings::default()));
+        let now = Instant::now();
+        let connection = Connection::open(&Address::Internet(address), now).unwrap();
+        listener.accept().unwrap();
+        let kept = connection.secured(Box::new(Unasked { is_sent: false }));
+        shared.targets.state(0).kept.put(kept, None, now);
+
+        let mut poll = mio::Poll::new().unwrap();
+        let woken = mio::Waker::new(poll.registry(), mio::Token(usize::MAX)).unwrap();
+        let list = Arc::new(WakeList::new(woken, poll.registry().try_clone().unwrap()));
+        let waker = Waker { list, key: 7 };
+        // Not safe, so that it would not be sent twice.
+        let asked = Asked {
+            method: ::http::Method::POST,
+            scheme: "https",
+            authority: None,
+            wants_tunnel: false,
+            wants_trailers: false,
+            shows: super::super::error_page::Shows::Problem,
+            #[cfg(feature = "operations")]
+            id: crate::operations::request_id::RequestId::of_connection(),
+        };
+        let head = b"POST / HTTP/1.1\r\n\r\n".to_vec();
+        let request = Outgoing::new(head, outgoing::BodyToCome::Nothing, b"", false, shared.memory.share());
+        let mut exchange = Exchange::new(Waiting::new(shared.clone(), false, now), asked, request);
+        let advanced = exchange.advance(&waker, now);
+        assert!(matches!(advanced, Progress::Wait(_)), "it was taken for the answer");
+        // It goes on on a new connection.
+        let (mut backend, _) = listener.accept().unwrap();
+        backend.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood").unwrap();
+        let mut events = mio::Events::with_capacity(8);
+        let response = loop {
+            match exchange.advance(&waker, Instant::now()) {
+                Progress::Made(response) => break response,
+                _ => poll.poll(&mut events, None).unwrap(),
+            }
+        };
+        let Payload::Bytes(body) = response.body else { panic!("the body comes later") };
+        assert_eq!(body, b"good");
+        assert_eq!(shared.targets.health().targets[0].failures_in_a_row, 0);
     }
 }

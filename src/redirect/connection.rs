@@ -15,6 +15,8 @@ use crate::http::request_head::{empty_line, scan, too_large, Scan};
 use crate::http::Refusal;
 use crate::limits::limit::Limit;
 use crate::limits::lingering::LINGER_BYTES;
+#[cfg(feature = "operations")]
+use crate::operations::proxy_protocol::{self, ProxyHeaderFault, Reading};
 
 /// The first byte of a TLS record that holds a ClientHello (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -37,9 +39,15 @@ pub(super) struct Connection {
     pub deadline: Instant,
     number: usize,
     state: State,
+    /// Whether a PROXY header has come.
+    #[cfg(feature = "operations")]
+    has_header: bool,
 }
 
 enum State {
+    /// The PROXY header comes first.
+    #[cfg(feature = "operations")]
+    Header(Reading),
     Head {
         buffer: Vec<u8>,
         scanned: usize,
@@ -71,6 +79,11 @@ pub(super) enum Reason {
     Done,
     ClientLeft,
     TlsHello,
+    /// The PROXY header that has to come has a fault, or one has come that may not.
+    #[cfg(feature = "operations")]
+    ProxyHeader(Option<ProxyHeaderFault>),
+    #[cfg(feature = "operations")]
+    SecondProxyHeader,
     StillSending,
     Failed(io::Error),
 }
@@ -84,13 +97,54 @@ enum Received {
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, peer: SocketAddr, deadline: Instant, number: usize) -> Connection {
-        Connection { stream, peer, deadline, number, state: State::Head { buffer: Vec::new(), scanned: 0 } }
+        Connection {
+            stream,
+            peer,
+            deadline,
+            number,
+            state: State::Head { buffer: Vec::new(), scanned: 0 },
+            #[cfg(feature = "operations")]
+            has_header: false,
+        }
+    }
+
+    /// Lets it begin with a PROXY header.
+    #[cfg(feature = "operations")]
+    pub(super) fn expect_header(&mut self) {
+        self.state = State::Header(Reading::default());
+    }
+
+    /// Whether a part of the header has come, and the rest has not.
+    #[cfg(feature = "operations")]
+    pub(super) fn awaits_header(&self) -> bool {
+        matches!(&self.state, State::Header(reading) if !reading.is_empty())
     }
 
     /// Continues until the socket would block, as edge-triggered readiness requires. `scratch` is for reading.
     pub(super) fn advance(&mut self, answering: &mut Answering, scratch: &mut [u8]) -> Progress {
         loop {
             let step = match &mut self.state {
+                #[cfg(feature = "operations")]
+                State::Header(reading) => match (&self.stream).read(reading.room()) {
+                    Ok(0) if reading.is_empty() => return Progress::Ended(Reason::ClientLeft),
+                    Ok(0) => return Progress::Ended(Reason::ProxyHeader(Some(ProxyHeaderFault::Short))),
+                    Ok(count) => match reading.filled(count) {
+                        Ok(proxy_protocol::Progress::Part) => continue,
+                        Ok(proxy_protocol::Progress::Whole(header)) => {
+                            let source = header.and_then(|header| header.source());
+                            self.peer = source.unwrap_or(self.peer);
+                            self.state = State::Head { buffer: Vec::new(), scanned: 0 };
+                            self.has_header = true;
+                            continue;
+                        }
+                        Err(fault) => return Progress::Ended(Reason::ProxyHeader(Some(fault))),
+                    },
+                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        return Progress::Waits(Interest::READABLE)
+                    }
+                    Err(error) => return Progress::Ended(Reason::Failed(error)),
+                },
                 State::Head { buffer, scanned } => match (&self.stream).read(scratch) {
                     Ok(0) if buffer.is_empty() => return Progress::Ended(Reason::ClientLeft),
                     Ok(0) => Ok(answering.refuse(self.peer, buffer, CUT_SHORT)),
@@ -99,6 +153,13 @@ impl Connection {
                         let room = most.saturating_sub(buffer.len());
                         let (kept, beyond) = scratch[..count].split_at(count.min(room));
                         buffer.extend_from_slice(kept);
+                        #[cfg(feature = "operations")]
+                        if proxy_protocol::foreign(buffer).is_some() {
+                            return Progress::Ended(match self.has_header {
+                                true => Reason::SecondProxyHeader,
+                                false => Reason::ProxyHeader(None),
+                            });
+                        }
                         match receive(buffer, scanned, most) {
                             Ok(Received::Part) => continue,
                             Ok(Received::Tls) => return Progress::Ended(Reason::TlsHello),
@@ -169,13 +230,18 @@ impl Connection {
     pub(super) fn unanswered(&self) -> &[u8] {
         match &self.state {
             State::Head { buffer, .. } if buffer.first() != Some(&TLS_HANDSHAKE) => buffer,
-            State::Head { .. } | State::Waiting(_) | State::Answer { .. } | State::Linger { .. } => &[],
+            _ => &[],
         }
     }
 
     /// Whether nothing has been answered yet.
     pub(super) fn is_unanswered(&self) -> bool {
-        matches!(self.state, State::Head { .. })
+        match self.state {
+            State::Head { .. } => true,
+            #[cfg(feature = "operations")]
+            State::Header(_) => true,
+            State::Waiting(_) | State::Answer { .. } | State::Linger { .. } => false,
+        }
     }
 
     /// Takes the answer of a handler of the program. Returns false when the connection does not wait for it.
@@ -198,7 +264,7 @@ impl Connection {
                 answering.refuse(self.peer, buffer, TIMED_OUT)
             }
             State::Waiting(asked) => answering.refuse_asked(self.peer, asked, NOT_IN_TIME),
-            State::Head { .. } | State::Answer { .. } | State::Linger { .. } => return,
+            _ => return,
         };
         let told = (&self.stream).write(&reply.bytes).and_then(|_| self.stream.shutdown(Shutdown::Write));
         if let Err(error) = told {

@@ -162,7 +162,15 @@ impl Shared {
     /// Calls the handler, and writes its answer as bytes.
     fn make(&self, job: &Job) -> Result<Made, Refusal> {
         let Job { head, line, fields, peer, .. } = job;
-        let sender = origin::Sender { peer: *peer, client: None, server: &*self.program.server };
+        let sender = origin::Sender {
+            peer: *peer,
+            client: None,
+            server: &*self.program.server,
+            #[cfg(feature = "operations")]
+            id: &crate::operations::request_id::RequestId::of_connection(),
+            #[cfg(feature = "operations")]
+            in_front: None,
+        };
         let body = Body::Buffered { bytes: Cow::Borrowed(&[]), read: 0 };
         let mut request = Request::from_wire(head, fields, line.clone(), Cow::Borrowed(""), body, sender);
         let response = (self.program.answer)(&mut request);

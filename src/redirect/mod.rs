@@ -30,7 +30,13 @@ use crate::accept::{self, Meaning, Rest};
 use crate::error::Error;
 use crate::limits::limit::Limit;
 use crate::limits::lingering::LINGER;
-use crate::log_limiter::LogLimiter;
+use crate::log_limiter::{About, LogLimiter, Sort};
+#[cfg(feature = "operations")]
+use crate::operations::cidr::Cidr;
+#[cfg(feature = "operations")]
+use crate::operations::in_front::NOT_ALLOWED;
+#[cfg(feature = "operations")]
+use crate::operations::proxy_protocol::{ProxyHeaderFault, EXPECTED, UNEXPECTED};
 
 use answer::{IsOwn, Rules};
 use answering::{Answering, TARGET};
@@ -68,7 +74,13 @@ pub(crate) struct Opening {
     pub handlers: Option<StartHandlers>,
     /// To stop the redirect, set this and then wake the waker.
     pub stop: Arc<AtomicBool>,
+    /// The listener stays open elsewhere: what has not been accepted is for the next process.
+    #[cfg(feature = "operations")]
+    pub is_passed: bool,
     pub log_limiter: Arc<LogLimiter>,
+    /// Connections from these networks begin with a PROXY header.
+    #[cfg(feature = "operations")]
+    pub proxy_from: Vec<Cidr>,
 }
 
 /// Takes over a bound listener.
@@ -81,6 +93,8 @@ pub(crate) fn open(opening: Opening) -> Result<(Serve, Arc<Waker>), Error> {
 struct Redirect {
     /// `None` once it is stopping.
     listener: Option<TcpListener>,
+    #[cfg(feature = "operations")]
+    is_passed: bool,
     poll: Poll,
     stop: Arc<AtomicBool>,
     answering: Answering,
@@ -94,6 +108,8 @@ struct Redirect {
     next_number: usize,
     accepting: Accepting,
     rest: Rest,
+    #[cfg(feature = "operations")]
+    proxy_from: Vec<Cidr>,
 }
 
 /// When to accept next.
@@ -109,7 +125,9 @@ enum Accepting {
 
 impl Redirect {
     fn new(opening: Opening) -> Result<(Redirect, Arc<Waker>), Error> {
-        let Opening { listener, settings, is_own, challenges, handlers, stop, log_limiter } = opening;
+        #[cfg(feature = "operations")]
+        let is_passed = opening.is_passed;
+        let Opening { listener, settings, is_own, challenges, handlers, stop, log_limiter, .. } = opening;
         let rules = Rules::new(&settings)?;
         let lifetime = settings.head_timeout.min(LIFETIME);
         let (poll, waker) = prepare(&listener)
@@ -117,6 +135,8 @@ impl Redirect {
         let waker = Arc::new(waker);
         let redirect = Redirect {
             listener: Some(listener),
+            #[cfg(feature = "operations")]
+            is_passed,
             poll,
             stop,
             answering: Answering {
@@ -136,6 +156,8 @@ impl Redirect {
             next_number: 0,
             accepting: Accepting::OnEvent,
             rest: Rest::default(),
+            #[cfg(feature = "operations")]
+            proxy_from: opening.proxy_from,
         };
         Ok((redirect, waker))
     }
@@ -211,9 +233,9 @@ impl Redirect {
                     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
                     self.rest.succeed();
                     if let Err(error) = self.admit(stream, peer, now) {
-                        self.answering.log(
-                            Level::Warn,
-                            "not watched",
+                        self.answering.log_limiter.write_as(
+                            About::Refusal,
+                            Sort { target: TARGET, level: Level::Warn, what: "not watched" },
                             now,
                             format_args!("{peer}: closed, because it cannot be watched: {error}"),
                         );
@@ -264,7 +286,13 @@ impl Redirect {
         self.next_number += 1;
         let deadline = now + self.lifetime;
         self.deadlines.insert((deadline, number));
-        self.open.insert(number, Connection::new(stream, peer, deadline, number));
+        #[cfg_attr(not(feature = "operations"), allow(unused_mut))]
+        let mut connection = Connection::new(stream, peer, deadline, number);
+        #[cfg(feature = "operations")]
+        if self.proxy_from.iter().any(|network| network.contains(peer.ip())) {
+            connection.expect_header();
+        }
+        self.open.insert(number, connection);
         Ok(())
     }
 
@@ -316,6 +344,11 @@ impl Redirect {
                 return;
             }
             self.deadlines.pop_first();
+            #[cfg(feature = "operations")]
+            if self.open.get(&number).is_some_and(Connection::awaits_header) {
+                self.end(number, &Reason::ProxyHeader(Some(ProxyHeaderFault::Short)));
+                continue;
+            }
             if let Some(mut connection) = self.open.remove(&number) {
                 connection.expire(&mut self.answering);
                 log::debug!(target: TARGET, "{}: closed, its time was over", connection.peer);
@@ -326,6 +359,10 @@ impl Redirect {
     fn wind_down(&mut self, scratch: &mut [u8]) {
         let now = Instant::now();
         // For the clients in the queue the connection is already established, so they should get an answer.
+        #[cfg(feature = "operations")]
+        if self.is_passed {
+            self.listener = None;
+        }
         self.accept(now);
         self.listener = None;
         self.accepting = Accepting::OnEvent;
@@ -355,6 +392,36 @@ impl Redirect {
                     WHAT,
                     Instant::now(),
                     format_args!("{peer}: closed, it speaks {WHAT}: give it https:// with port {port}"),
+                );
+            }
+            #[cfg(feature = "operations")]
+            Reason::ProxyHeader(fault) => {
+                const WHAT: &str = "no PROXY header";
+                let (limiter, now) = (&self.answering, Instant::now());
+                match fault {
+                    Some(fault) => {
+                        limiter.log(
+                            Level::Info,
+                            WHAT,
+                            now,
+                            format_args!("{peer}: closed, {fault}; {EXPECTED}"),
+                        );
+                    }
+                    None => limiter.log(
+                        Level::Info,
+                        NOT_ALLOWED,
+                        now,
+                        format_args!("{peer}: closed, {UNEXPECTED}"),
+                    ),
+                }
+            }
+            #[cfg(feature = "operations")]
+            Reason::SecondProxyHeader => {
+                self.answering.log(
+                    Level::Info,
+                    "no PROXY header",
+                    Instant::now(),
+                    format_args!("{peer}: closed, a second PROXY header has come behind the first"),
                 );
             }
             Reason::StillSending => {

@@ -50,7 +50,11 @@ impl Running {
             challenges: None,
             handlers: None,
             stop: stop.clone(),
+            #[cfg(feature = "operations")]
+            is_passed: false,
             log_limiter,
+            #[cfg(feature = "operations")]
+            proxy_from: Vec::new(),
         })
         .unwrap();
         redirect.lifetime = lifetime;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::answer::Answer;
-use super::endpoint::Endpoint;
+use super::endpoint::{Called, Endpoint};
 use super::scope::{Around, Inside};
 use super::tree::Methods;
 use crate::http::params::Route;
@@ -38,10 +38,25 @@ impl<'r> Call<'r> {
         self.answer.is_some()
     }
 
+    /// When its handler is called.
+    pub(crate) fn called(&self) -> Called {
+        #[cfg(feature = "proxy")]
+        return self.endpoint.handler.called;
+        #[cfg(not(feature = "proxy"))]
+        Called::WithBody
+    }
+
     /// The route of the path, if one has it.
     #[inline(always)]
     pub(crate) fn route(&self) -> Option<&'r Arc<Route>> {
         self.methods.map(|methods| &methods.route)
+    }
+
+    /// The same for a log. A fallback is on one too: all that it answers.
+    #[cfg(feature = "operations")]
+    pub(crate) fn logged_route(&self) -> Option<&'r Arc<Route>> {
+        let is_fallback = self.methods.is_none() && self.answer.is_none();
+        self.route().or_else(|| self.around.filter(|_| is_fallback)?.fallback(self.endpoint.index))
     }
 
     /// The limits of its router, if that has any.

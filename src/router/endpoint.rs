@@ -12,11 +12,43 @@ use crate::http::request::Request;
 use crate::http::response::Response;
 
 /// A handler of any type. Work that goes on while its connection waits shares it.
-pub(super) type Stored = Arc<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
+type Function = Arc<dyn Fn(&mut Request<'_>) -> Response + Send + Sync>;
+
+/// A handler, and when it is called.
+pub(super) struct Stored {
+    pub(super) function: Function,
+    #[cfg(feature = "proxy")]
+    pub(super) called: Called,
+}
+
+/// When a handler is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Called {
+    /// When the request's body has come, or is known to be too large for that.
+    WithBody,
+    /// When the head has come. Its response passes the body on.
+    #[cfg_attr(not(feature = "proxy"), allow(dead_code))]
+    BeforeBody,
+}
+
+impl Stored {
+    pub(super) fn new(function: impl Fn(&mut Request<'_>) -> Response + Send + Sync + 'static) -> Stored {
+        Stored {
+            function: Arc::new(function),
+            #[cfg(feature = "proxy")]
+            called: Called::WithBody,
+        }
+    }
+}
 
 /// Stores a handler: it is called, and what it returns becomes a response.
 pub(super) fn handler<R: IntoResponse>(handler: impl Handler<R>) -> Stored {
-    Arc::new(move |request| handler(request).into_response())
+    let stored = Stored::new(move |request| handler(request).into_response());
+    #[cfg(feature = "proxy")]
+    if R::PASSES_BODY_ON {
+        return Stored { called: Called::BeforeBody, ..stored };
+    }
+    stored
 }
 
 /// A handler and its number within its router.
@@ -33,7 +65,7 @@ impl Endpoint {
     /// [`faults`](handler_call::faults) say what went wrong.
     #[inline(always)]
     pub(super) fn call(&self, request: &mut Request<'_>) -> Response {
-        let response = handler_call::run("a panic in a handler", || (self.handler)(request));
+        let response = handler_call::run("a panic in a handler", || (self.handler.function)(request));
         response.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     }
 }

@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use crate::http::response::{Payload, Response};
 use crate::limits::route::Permit;
 
-/// Keeps the places of a request until its response is made; those of a streamed one until it is sent.
+/// Keeps the places of a request until its response is made; those of a streamed one until it is sent, and those of one that comes
+/// later until it has come, or for as long as it says.
 pub(super) fn hold(permits: Vec<Permit>, mut response: Response) -> Response {
     struct Held(Box<dyn Read + Send>, #[allow(dead_code)] Vec<Permit>);
 
@@ -18,8 +19,21 @@ pub(super) fn hold(permits: Vec<Permit>, mut response: Response) -> Response {
     if permits.is_empty() {
         return response;
     }
-    if let Payload::Reader { reader, length } = response.body {
-        response.body = Payload::Reader { reader: Box::new(Held(reader, permits)), length };
-    }
+    response.body = match response.body {
+        Payload::Reader { reader, length } => {
+            Payload::Reader { reader: Box::new(Held(reader, permits)), length }
+        }
+        #[cfg(feature = "proxy")]
+        Payload::Live(mut body) => {
+            body.hold(permits);
+            Payload::Live(body)
+        }
+        #[cfg(feature = "proxy")]
+        Payload::Pending(mut response) => {
+            response.hold(permits);
+            Payload::Pending(response)
+        }
+        body => body,
+    };
     response
 }

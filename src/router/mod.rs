@@ -3,7 +3,7 @@
 
 mod answer;
 pub(crate) mod call;
-mod endpoint;
+pub(crate) mod endpoint;
 mod held;
 mod limiting;
 mod listed;
@@ -150,9 +150,9 @@ impl Router {
     pub fn folder<R: IntoResponse>(mut self, prefix: &str, handler: impl Handler<R>) -> Router {
         let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
         if !prefix.is_empty() {
-            self.add(Some(Method::GET), prefix, Arc::new(|request| with_slash(request)));
+            self.add(Some(Method::GET), prefix, Stored::new(|request| with_slash(request)));
         }
-        let handler: Stored = Arc::new(move |request| handler(request).into_response());
+        let handler = Stored::new(move |request| handler(request).into_response());
         self.add_route(Some(Method::GET), &format!("{prefix}/{{*path}}"), true, handler);
         self
     }
@@ -273,9 +273,16 @@ impl Router {
     /// written: under `/api` it answers `/api`, and under `/api/` it answers `/api/`. A [`folder`](Router::folder) at `/` answers
     /// `/api/` and below, and redirects `/api` there.
     ///
+    /// Whatever becomes a router can be nested: with the feature `proxy` a `Proxy`, for a backend below the prefix.
+    ///
     /// A prefix that is no path of whole segments, such as `api`, `/` or `/{*rest}`, is a fault, which [`check`](Router::check)
     /// reports; so is a route that both routers have, or that has other parameter names than the same pattern before.
-    pub fn nest(mut self, prefix: &str, router: Router) -> Router {
+    pub fn nest(self, prefix: &str, router: impl Into<Router>) -> Router {
+        self.nest_router(prefix, router.into())
+    }
+
+    /// This method is not generic, so that a program holds its code once.
+    fn nest_router(mut self, prefix: &str, router: Router) -> Router {
         match tree::check_prefix(prefix) {
             Ok(()) => self.absorb(Some(prefix), router),
             Err(fault) => self.note(&format!("nest {prefix}"), fault),
@@ -322,6 +329,12 @@ impl Router {
         router
     }
 
+    /// Keeps a fault of what answers in it, if it is the first.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn note_fault(&mut self, fault: Error) {
+        self.fault.get_or_insert(fault);
+    }
+
     /// Keeps the first fault.
     fn note(&mut self, route: &str, fault: &'static str) {
         self.fault.get_or_insert_with(|| Error::Route { route: route.to_string(), fault });
@@ -348,7 +361,7 @@ impl Router {
         self.routes.declared().into_iter().map(listed).collect()
     }
 
-    /// The first pattern that cannot be served, if there is one.
+    /// The first pattern that cannot be served, limit that is out of its range, or fault of a nested or merged `Proxy`.
     pub fn check(&self) -> Result<(), &Error> {
         match &self.fault {
             Some(fault) => Err(fault),

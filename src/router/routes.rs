@@ -19,6 +19,7 @@ use crate::http::span::Span;
 use crate::http::target::{self, EncodedSlash, ENCODED_SLASH, SLASH_MARK};
 use crate::http::Refusal;
 use crate::limits::route::RouteLimits;
+use crate::sort::sort_by;
 
 /// All routes of a router.
 #[derive(Default)]
@@ -74,8 +75,22 @@ impl Routes {
     pub(super) fn declared(&self) -> Vec<(Option<&Method>, &str)> {
         let mut routes = Vec::new();
         self.root.list(&mut routes);
-        routes.sort_by_key(|(index, ..)| *index);
+        sort_by(&mut routes, |one, other| one.0.cmp(&other.0));
         routes.into_iter().map(|(_, method, pattern)| (method, pattern)).collect()
+    }
+
+    /// The numbers of handlers with the patterns that they answer. A fallback answers all below its router's prefix.
+    #[cfg(feature = "operations")]
+    pub(crate) fn patterns(&self) -> Vec<(usize, String)> {
+        let mut routes = Vec::new();
+        self.root.list(&mut routes);
+        let mut patterns: Vec<_> =
+            routes.into_iter().map(|(index, _, pattern)| (index, pattern.to_string())).collect();
+        if let Some(around) = &self.around {
+            around.fallbacks(&mut patterns);
+        }
+        sort_by(&mut patterns, |one, other| one.0.cmp(&other.0));
+        patterns
     }
 
     /// How many numbers of handlers there are. All are below it.
@@ -111,9 +126,9 @@ impl Routes {
     }
 
     /// Changes the limits of all routes in the router.
-    pub(crate) fn limit(&mut self, change: impl FnOnce(&mut RouteLimits)) {
+    pub(super) fn limit(&mut self, change: impl FnOnce(&mut RouteLimits)) {
         change(&mut self.own().own_limits);
-        scope::settle_limits(self.scopes());
+        scope::settle_limits(self.scopes(), 0);
     }
 
     /// Sets what answers paths that no route has. An error is a clause.
@@ -137,7 +152,7 @@ impl Routes {
     ) {
         let mut routes = Vec::new();
         other.root.into_routes(&mut routes);
-        routes.sort_by_key(|declared| declared.endpoint.index);
+        sort_by(&mut routes, |one, other| one.endpoint.index.cmp(&other.endpoint.index));
         if let (Some(prefix), true) = (prefix, routes.iter().all(|declared| *declared.pattern != *"/")) {
             let folder =
                 routes.iter().find(|declared| declared.folder && declared.pattern.starts_with("/{*"));
@@ -200,7 +215,7 @@ impl Routes {
             }
             self.scopes().push(scope);
         }
-        scope::settle_limits(self.scopes());
+        scope::settle_limits(self.scopes(), first);
         first
     }
 
@@ -311,7 +326,7 @@ impl Routes {
 
 /// The redirect from the path of a nested router whose root is a folder, to the same with a slash.
 fn with_slash_at(scope: usize) -> Declared {
-    let endpoint = Endpoint { handler: Arc::new(|request| with_slash(request)), index: 0, scope };
+    let endpoint = Endpoint { handler: Stored::new(|request| with_slash(request)), index: 0, scope };
     Declared { method: Some(Method::GET), pattern: "/".into(), folder: false, endpoint }
 }
 

@@ -2,17 +2,21 @@
 //! that a path belongs to which no route has. Knows paths and handlers. `routes` holds it, `call` calls through it.
 
 use std::sync::Arc;
+#[cfg(feature = "operations")]
+use std::sync::OnceLock;
 
 use ::http::StatusCode;
 
 use super::answer::Answer;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Stored};
 use super::held::hold;
 #[cfg(feature = "handler-timeout")]
 use super::timed;
 use super::tree::Methods;
 use crate::http::into_response::not_served;
 use crate::http::layer::{Layer, Next};
+#[cfg(feature = "operations")]
+use crate::http::params::Route;
 use crate::http::request::Request;
 use crate::http::response::Response;
 use crate::http::Refusal;
@@ -33,6 +37,14 @@ pub(crate) trait Around: Send + Sync {
 
     /// Runs what is inside, within the layers and limits of this scope.
     fn run(&self, scope: u32, inside: Inside<'_>, request: &mut Request<'_>) -> Result<Response, Refusal>;
+
+    /// Adds the number of each fallback with what it answers.
+    #[cfg(feature = "operations")]
+    fn fallbacks(&self, patterns: &mut Vec<(usize, String)>);
+
+    /// What the fallback of this number answers.
+    #[cfg(feature = "operations")]
+    fn fallback(&self, index: usize) -> Option<&Arc<Route>>;
 
     /// How many handlers have taken longer than they may, and have not returned.
     fn late_handlers(&self) -> usize;
@@ -76,6 +88,9 @@ pub(crate) struct Scope {
     pub(super) limits: RouteLimits,
     /// What answers paths that no route has.
     pub(super) fallback: Option<Endpoint>,
+    /// What it answers, once that is asked. By then no router is nested in another one any more.
+    #[cfg(feature = "operations")]
+    fallback_route: OnceLock<Arc<Route>>,
     /// Has the number under which a server notes how long the layers take around a 404 or a 405.
     pub(super) unserved: Endpoint,
 }
@@ -90,12 +105,40 @@ impl Scope {
             own_limits: RouteLimits::default(),
             limits: RouteLimits::default(),
             fallback: None,
-            unserved: Endpoint { handler: Arc::new(|_| not_served()), index, scope: 0 },
+            #[cfg(feature = "operations")]
+            fallback_route: OnceLock::new(),
+            unserved: Endpoint { handler: Stored::new(|_| not_served()), index, scope: 0 },
         }
     }
 }
 
+#[cfg(feature = "operations")]
+impl Scope {
+    /// All below the prefix of the router.
+    fn fallback_route(&self) -> &Arc<Route> {
+        self.fallback_route.get_or_init(|| {
+            let prefix = self.prefix.as_deref().unwrap_or_default().trim_end_matches('/');
+            Arc::new(Route { pattern: [prefix, "/*"].concat().into(), names: Box::default() })
+        })
+    }
+}
+
 impl Around for Scopes {
+    #[cfg(feature = "operations")]
+    fn fallbacks(&self, patterns: &mut Vec<(usize, String)>) {
+        for scope in &self.0 {
+            if let Some(fallback) = &scope.fallback {
+                patterns.push((fallback.index, scope.fallback_route().pattern.to_string()));
+            }
+        }
+    }
+
+    #[cfg(feature = "operations")]
+    fn fallback(&self, index: usize) -> Option<&Arc<Route>> {
+        let is_it = |scope: &&Scope| scope.fallback.as_ref().is_some_and(|fallback| fallback.index == index);
+        self.0.iter().find(is_it).map(Scope::fallback_route)
+    }
+
     fn limits(&self, scope: u32) -> &RouteLimits {
         &self.0[scope as usize].limits
     }
@@ -120,7 +163,7 @@ impl Around for Scopes {
         if let Some(timeout) = &limits.handler_timeout {
             return timed::call(timeout, permits, layers, endpoint, request);
         }
-        Ok(hold(permits, Next::new(layers, &*endpoint.handler).run(request)))
+        Ok(hold(permits, Next::new(layers, &*endpoint.handler.function).run(request)))
     }
 
     fn late_handlers(&self) -> usize {
@@ -162,9 +205,9 @@ impl Around for Scopes {
     }
 }
 
-/// Finds the limits that hold in each scope.
-pub(super) fn settle_limits(scopes: &mut [Scope]) {
-    for at in 0..scopes.len() {
+/// Finds the limits that hold in each scope, from this one on.
+pub(super) fn settle_limits(scopes: &mut [Scope], from: usize) {
+    for at in from..scopes.len() {
         let (around, rest) = scopes.split_at_mut(at);
         let scope = &mut rest[0];
         let none = RouteLimits::default();
@@ -214,11 +257,11 @@ fn rank(prefix: &str, path: &str) -> Option<(usize, Vec<bool>)> {
 
 /// Whether the same paths have both prefixes.
 pub(super) fn are_alike(one: &str, other: &str) -> bool {
-    let shape = |prefix: &str| {
-        let segments = prefix.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment });
-        segments.map(String::from).collect::<Vec<_>>()
-    };
-    shape(one) == shape(other)
+    fn shape(prefix: &str) -> impl Iterator<Item = &str> {
+        prefix.split('/').map(|segment| if segment.starts_with('{') { "{}" } else { segment })
+    }
+    // Most have no parameters, and a program may have many.
+    one == other || (one.contains('{') && other.contains('{') && shape(one).eq(shape(other)))
 }
 
 /// What answers a path of this scope that no route has: the fallback of the scope, or of the next around it that has one.

@@ -39,7 +39,7 @@ pub(super) fn call(
     endpoint: &Endpoint,
     request: &mut Request<'_>,
 ) -> Result<Response, Refusal> {
-    let run = |request: &mut Request<'_>| Next::new(layers, &*endpoint.handler).run(request);
+    let run = |request: &mut Request<'_>| Next::new(layers, &*endpoint.handler.function).run(request);
     if !request.origin().waits_for_responses() {
         let began = Instant::now();
         let response = run(request);
@@ -54,7 +54,7 @@ pub(super) fn call(
         return Ok(hold(permits, run(request)));
     };
     let slot = Arc::new(Slot::default());
-    let (layers, handler) = (layers.to_vec(), endpoint.handler.clone());
+    let (layers, handler) = (layers.to_vec(), endpoint.handler.function.clone());
     let handling = Handling {
         slot: slot.clone(),
         timeout: timeout.clone(),
@@ -173,10 +173,6 @@ fn drop_outside(response: Response, values: Extensions) {
 }
 
 impl PendingResponse<Response> for Timed {
-    fn server_part(&self) -> Option<&'static (dyn Any + Send + Sync)> {
-        Some(self.timeout.server_part)
-    }
-
     fn begin(&mut self, waker: Waker) -> Begun {
         self.slot.lock().waker = Some(waker);
         Begun { wait: self.timeout.most, work: self.work.take(), ends_with_client: false }

@@ -98,6 +98,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use crate::sort::sort_by;
 use crate::Error;
 use allow::AllowFile;
 use languages::Language;
@@ -176,7 +177,7 @@ impl Scan {
                 can_be_rewritten: false,
             });
         }
-        report.skipped.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+        sort_by(&mut report.skipped, |one, other| one.path.cmp(&other.path));
         Ok(report)
     }
 
@@ -215,7 +216,7 @@ impl Scan {
             }
             all
         });
-        all.sort_unstable_by_key(|(index, _)| *index);
+        sort_by(&mut all, |one, other| one.0.cmp(&other.0));
         all.into_iter().map(|(_, looked_at)| looked_at).collect()
     }
 

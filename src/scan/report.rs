@@ -172,7 +172,7 @@ impl Report {
             .collect();
         let more = match self.more {
             0 => String::new(),
-            more => format!(", and {more} more that are not listed"),
+            more => format!(", and {more} more, not listed"),
         };
         let passed_over = self.passed_over();
         match (self.verdict(), counts.is_empty()) {

@@ -1,5 +1,6 @@
 //! The search in one file: it finds the words of the rules in one pass, and applies the rules to each.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use memchr::memchr_iter;
@@ -21,6 +22,7 @@ use super::rules::{idioms, insecure_lines_of_curlrc, Idiom};
 use super::tokens::Lexer;
 use crate::escape;
 use crate::finding::{Finding, Severity};
+use crate::sort::sort_by;
 
 /// The most findings and allow comments of one file; a file with more is data.
 const MOST_IN_A_FILE: usize = 1000;
@@ -65,7 +67,8 @@ impl Words {
                 _ => words.push((needle, Use::Idioms(vec![idiom]))),
             }
         }
-        words.sort_unstable_by_key(|(word, _)| (start_of(word), std::cmp::Reverse(word.len())));
+        let rank = |word: &[u8]| (start_of(word), Reverse(word.len()));
+        sort_by(&mut words, |one, other| rank(one.0).cmp(&rank(other.0)));
         let mut starts = vec![0; (usize::from(u16::MAX) + 1) / 64].into_boxed_slice();
         for start in words.iter().filter_map(|(word, _)| start_of(word)) {
             starts[usize::from(start / 64)] |= 1 << (start % 64);
@@ -185,7 +188,7 @@ pub(super) fn look_at(words: &Words, source: &Source<'_>) -> Found {
         let seen = Seen::new(finding, comment.offset + allow::MARK.len());
         found.findings.push(seen.at(source, comment.offset, comment.line, comment.column));
     }
-    found.findings.sort_by_key(|found| found.offset);
+    sort_by(&mut found.findings, |one, other| one.offset.cmp(&other.offset));
     found
 }
 

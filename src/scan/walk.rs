@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use super::ignored::{self, Ignored};
 use super::report::{Skip, Skipped};
 use super::tracked::Tracked;
+use crate::sort::sort_by;
 use crate::Error;
 
 /// More files than any tree of one program has.
@@ -168,7 +169,7 @@ impl Walk {
             let why = Skip::Unreadable(error.to_string());
             self.skipped.push(Skipped { path: relative(root, &path), why });
         }
-        entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+        sort_by(&mut entries, |one, other| one.0.cmp(&other.0));
         let has = |name: &str| entries.iter().any(|entry| entry.0 == name);
         self.ignored.enter(&whole, has(ignored::FILE), has(ignored::REPOSITORY));
         for (file, why) in self.ignored.not_applied.drain(..) {

@@ -20,6 +20,8 @@ pub struct Server {
     pub(super) acceptor: Acceptor,
     pub(super) redirect: Option<redirect::Serve>,
     pub(super) rounds: Rounds,
+    #[cfg(feature = "operations")]
+    pub(super) admin: Option<crate::operations::local_listener::LocalListener>,
     pub(super) shared: Arc<Shared>,
 }
 
@@ -34,9 +36,15 @@ impl Server {
         self.redirect_address
     }
 
+    /// The address of [`admin`](crate::ServerBuilder::admin), if it is one with a port. With the feature `operations`.
+    #[cfg(feature = "operations")]
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin.as_ref()?.address()
+    }
+
     /// How many connections may be open at a time: [`Limits::connections`](crate::Limits::connections), or fewer if the open-file limit requires it.
     pub fn connections(&self) -> usize {
-        self.shared.connections
+        self.shared.connections()
     }
 
     /// A handle to stop the server or change its certificate, from any thread.
@@ -50,7 +58,14 @@ impl Server {
     /// # Errors
     /// [`Error::Io`] when a thread cannot be started. Later faults are logged, and the server goes on.
     pub fn run(self) -> Result<(), Error> {
-        run::run(&self.shared, self.acceptor, self.redirect, self.rounds)
+        #[cfg(feature = "operations")]
+        let admin = super::watched::start(&self.shared, self.admin)?;
+        let outcome = run::run(&self.shared, self.acceptor, self.redirect, self.rounds);
+        #[cfg(feature = "operations")]
+        if let Some(admin) = admin {
+            admin.stop();
+        }
+        outcome
     }
 
     /// Serves on threads of its own. The log does not tell the address: [`local_addr`](Server::local_addr) has the port that the system

@@ -7,15 +7,21 @@ use std::sync::Arc;
 
 use super::agents;
 use super::bound::Server;
-use super::context::Context;
+use super::context::{self, Context};
+use super::identities;
 use super::listener::Acceptor;
+#[cfg(feature = "operations")]
+use super::live_limits::LiveLimits;
 use super::missing::{self, Missing};
 use super::on_response::{self, OnResponse};
+use super::open_files;
 use super::plain_http::{PlainHttp, Surroundings};
 use super::poller::Poller;
 use super::renewal::{AskForMissing, IdentityEvent, Listener, Renewal};
 use super::serve::sizes;
 use super::serve::Shared;
+#[cfg(feature = "operations")]
+use super::service::Service;
 use super::stopping::{self, Stopping};
 use super::workers::Workers;
 use crate::error::Error;
@@ -25,24 +31,23 @@ use crate::http::response_head::FieldNames;
 use crate::http::seen::{ResponseHead, Seen};
 use crate::limits::body_memory::Budget;
 use crate::limits::per_address::PerAddress;
-use crate::limits::rate::Rate;
 use crate::limits::streams::Streams;
 use crate::limits::Limits;
+#[cfg(not(feature = "operations"))]
 use crate::listen;
 use crate::log_limiter::LogLimiter;
+#[cfg(feature = "operations")]
+use crate::operations::in_front::Networks;
 use crate::redirect::HttpCredentials;
 use crate::router::Router;
 use crate::tls::agent;
-use crate::tls::{ClientAuth, Clients, Identity, Live, RECORD_BYTES};
-
-/// Enough for every name of an appliance. Each full handshake searches all of them.
-const MOST_FURTHER_IDENTITIES: usize = 1_000;
+use crate::tls::{ClientAuth, Clients, Identity, Live};
 
 /// The settings of a server; made by [`Server::builder`].
 pub struct ServerBuilder {
     router: Router,
     https: String,
-    plain: PlainHttp,
+    pub(super) plain: PlainHttp,
     identity: Option<Identity>,
     also: Vec<Identity>,
     also_pairs: Vec<(PathBuf, PathBuf)>,
@@ -55,6 +60,12 @@ pub struct ServerBuilder {
     field_names: FieldNames,
     on_response: Option<Box<dyn OnResponse>>,
     tls_record_bytes: Option<usize>,
+    #[cfg(feature = "operations")]
+    pub(super) service: Service,
+    #[cfg(feature = "operations")]
+    pub(super) watched: super::watched::Settings,
+    #[cfg(feature = "operations")]
+    pub(super) networks: Networks,
 }
 
 impl Server {
@@ -75,6 +86,12 @@ impl Server {
             field_names: FieldNames::default(),
             on_response: None,
             tls_record_bytes: None,
+            #[cfg(feature = "operations")]
+            service: Service::default(),
+            #[cfg(feature = "operations")]
+            watched: super::watched::Settings::default(),
+            #[cfg(feature = "operations")]
+            networks: Networks::default(),
         }
     }
 }
@@ -319,7 +336,7 @@ impl ServerBuilder {
     ///
     /// # Errors
     /// [`Error::Route`] for a route that cannot be served, [`Error::Setting`] for a limit out of its range, a missing identity
-    /// or an invalid address, [`Error::Identity`] for a file of [`client_auth`](ServerBuilder::client_auth) that cannot be
+    /// or an invalid address, and for ticket keys that cannot be used, [`Error::Identity`] for a file of [`client_auth`](ServerBuilder::client_auth) that cannot be
     /// used, and for the first of [`add_pem_files`](ServerBuilder::add_pem_files) when there is no other certificate,
     /// [`Error::Listen`] for an address that is not available.
     pub fn bind(mut self) -> Result<Server, Error> {
@@ -328,29 +345,16 @@ impl ServerBuilder {
         }
         self.plain.check()?;
         self.limits.check()?;
-        self.check_record_bytes()?;
         handler_call::install_hook();
-        let connections = self.fit_open_files();
-        let also = self.also.len() + self.also_pairs.len();
-        if also > MOST_FURTHER_IDENTITIES {
-            let fault = format!(
-                "at most {MOST_FURTHER_IDENTITIES} are served; put several names into one certificate"
-            );
-            return Err(Error::Setting { setting: "add_identity", fault });
-        }
-        let (ask, (pairs, missing, failed)) = match self.with_pairs {
+        #[cfg(feature = "operations")]
+        let asked = self.limits.clone();
+        let connections = open_files::fit(&mut self.limits, self.plain.address().is_some());
+        identities::check_number(self.also.len() + self.also_pairs.len())?;
+        let (ask, loaded) = match self.with_pairs {
             Some((load, ask)) => (Some(ask), load(std::mem::take(&mut self.also_pairs))),
             None => (None, (Vec::new(), Missing::default(), None)),
         };
-        let identities: Vec<_> =
-            self.identity.take().into_iter().chain(self.also.drain(..)).chain(pairs).collect();
-        if identities.is_empty() {
-            return Err(failed.unwrap_or_else(|| Error::Setting {
-                setting: "identity",
-                fault: "a server needs a certificate and its key: .identity(Identity::from_pem_files(…)?)"
-                    .into(),
-            }));
-        }
+        let (identities, missing) = identities::gather(self.identity.take(), &mut self.also, loaded)?;
         let clients = self.client_auth.take().map(Clients::load).transpose()?;
         let surroundings = agent::Surroundings {
             plain_http: self.plain.address().is_some(),
@@ -358,12 +362,24 @@ impl ServerBuilder {
         };
         agents::check(&identities, surroundings)?;
         let tls = Arc::new(Live::new(identities, clients)?.with_record_bytes(self.tls_record_bytes)?);
+        #[cfg(feature = "operations")]
+        self.service.share_keys(&tls)?;
         let (renewal, rounds) = Renewal::new(tls.clone(), (missing, ask), self.listener.take())
             .map_err(|source| Error::Io { doing: "preparing to look after certificates", source })?;
 
         let credential_names = CredentialNames::new(&self.plain.credential_headers)?;
+        #[cfg(not(feature = "operations"))]
         let (listener, address) = listen::open("HTTPS", "https", &self.https)?;
+        #[cfg(feature = "operations")]
+        let (listener, address, is_passed) = self.service.listener(&self.https)?;
+        #[cfg(not(feature = "operations"))]
         let acceptor = Acceptor::new(listener)?;
+        #[cfg(feature = "operations")]
+        let mut acceptor = Acceptor::new(listener)?;
+        #[cfg(feature = "operations")]
+        {
+            acceptor.is_passed = is_passed;
+        }
         let listening = acceptor.waker.clone();
         let log_limiter = Arc::new(LogLimiter::new(move || stopping::wake(&listening)));
         let redirect = self.plain.open(&Surroundings {
@@ -373,24 +389,35 @@ impl ServerBuilder {
             field_names: self.field_names,
             tls: &tls,
             log_limiter: &log_limiter,
+            #[cfg(feature = "operations")]
+            proxy_from: &self.networks.proxy_protocol,
         })?;
+        #[cfg(feature = "operations")]
+        let admin = self.watched.open()?;
         let sizes = sizes(&self.limits);
         let poller = Poller::new(sizes.permits, sizes.readers)
             .map_err(|source| Error::Io { doing: "preparing to wait for connections", source })?;
         let context = Context {
             connections,
             workers: Workers::new(sizes, self.router.routes.handlers()),
+            #[cfg(feature = "operations")]
+            counts: self.watched.counts(
+                sizes.most + sizes.readers,
+                self.router.routes.handlers(),
+                &log_limiter,
+            ),
             per_address: PerAddress::new(self.limits.connections_per_address, self.limits.count_loopback),
-            rate: match self.limits.requests_per_address {
-                0 => None,
-                per_second => Some(Rate::new(per_second as u64)),
-            },
+            rate: context::rate(&self.limits),
+            #[cfg(feature = "operations")]
+            live_limits: LiveLimits::new(asked, connections),
             body_memory: Arc::new(Budget::new(self.limits.body_memory_bytes)),
             streams: Streams::new(
                 self.limits.streaming_bodies,
                 PerAddress::new(self.limits.streaming_bodies_per_address, self.limits.count_loopback),
             ),
             log_limiter,
+            #[cfg(feature = "operations")]
+            networks: self.networks,
             limits: self.limits,
             router: self.router,
             tls,
@@ -399,45 +426,27 @@ impl ServerBuilder {
             credential_names,
             field_names: self.field_names,
             on_response: self.on_response,
+            #[cfg(feature = "operations")]
+            notify: self.service.notify(address),
+            #[cfg(feature = "operations")]
+            stopping: Stopping::new(acceptor.waker.clone(), redirect.stop)
+                .with_grace(self.watched.ready_grace),
+            #[cfg(not(feature = "operations"))]
             stopping: Stopping::new(acceptor.waker.clone(), redirect.stop),
             stopped: AtomicBool::new(false),
         };
         let shared = Arc::new(Shared { context, poller });
         redirect.of.is(&shared);
         let (redirect_address, redirect) = (redirect.address, redirect.serve);
-        Ok(Server { address, redirect_address, acceptor, redirect, rounds, shared })
-    }
-
-    fn check_record_bytes(&self) -> Result<(), Error> {
-        match self.tls_record_bytes {
-            Some(bytes) if !RECORD_BYTES.contains(&bytes) => Err(Error::Setting {
-                setting: "tls_record_bytes",
-                fault: format!(
-                    "{bytes} is out of range; give the most bytes of a TLS record, from {} to {}",
-                    RECORD_BYTES.start(),
-                    RECORD_BYTES.end()
-                ),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Raises the soft open-file limit to the hard one. Returns how many HTTPS connections fit into it, and reduces the
-    /// redirect's connections if needed.
-    fn fit_open_files(&mut self) -> usize {
-        use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
-        let now = getrlimit(Resource::Nofile);
-        let raised = Rlimit { current: now.maximum, maximum: now.maximum };
-        let limit = match setrlimit(Resource::Nofile, raised) {
-            Ok(()) => now.maximum,
-            Err(_) => now.current,
-        };
-        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let (redirects, connections) = self.limits.within_open_files(limit, self.plain.address().is_some());
-        self.limits.redirect_connections = redirects;
-        if connections < self.limits.connections {
-            log::info!("the open-file limit leaves room for {connections} connections (limit connections)");
-        }
-        connections
+        Ok(Server {
+            address,
+            redirect_address,
+            acceptor,
+            redirect,
+            rounds,
+            #[cfg(feature = "operations")]
+            admin,
+            shared,
+        })
     }
 }

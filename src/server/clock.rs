@@ -12,19 +12,38 @@ pub(crate) struct Clock {
     start: Instant,
     elapsed: Duration,
     millis: Millis,
+    /// What each reading finds, where a test says how time passes.
+    #[cfg(test)]
+    set_to: Option<Duration>,
 }
 
 impl Clock {
     /// A clock that counts from `start`, as if it had been read then.
     pub(crate) fn since(start: Instant) -> Clock {
-        Clock { start, elapsed: Duration::ZERO, millis: 0 }
+        Clock {
+            start,
+            elapsed: Duration::ZERO,
+            millis: 0,
+            #[cfg(test)]
+            set_to: None,
+        }
     }
 
     /// Reads the system's clock. Returns the time since the start.
     pub(crate) fn look(&mut self) -> Duration {
         self.elapsed = self.start.elapsed();
+        #[cfg(test)]
+        if let Some(elapsed) = self.set_to {
+            self.elapsed = elapsed;
+        }
         self.millis = whole_millis(self.elapsed);
         self.elapsed
+    }
+
+    /// From now on, time passes only by further calls of this.
+    #[cfg(test)]
+    pub(crate) fn pass(&mut self, time: Duration) {
+        self.set_to = Some(self.set_to.unwrap_or(self.elapsed) + time);
     }
 
     /// The time at the last reading.

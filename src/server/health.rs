@@ -25,6 +25,15 @@ pub struct Health {
     /// Why the files of [`ClientAuth`](crate::ClientAuth) could not be read again, if the last attempt failed. The server then
     /// uses their older contents.
     pub clients_failure: Option<IdentityFailure>,
+    /// Why the file of [`ticket_keys`](crate::ServerBuilder::ticket_keys) could not be read again, if the last attempt failed. The
+    /// server then uses its older keys.
+    #[cfg(feature = "operations")]
+    pub ticket_keys_failure: Option<IdentityFailure>,
+    /// The targets of the proxies that [`watch_proxy`](crate::ServerBuilder::watch_proxy) has named, in the order in which they were
+    /// given. With the features `operations` and `proxy`. Whether the server is [ready](crate::Handle::is_ready) does not follow from
+    /// them.
+    #[cfg(all(feature = "operations", feature = "proxy"))]
+    pub backends: Vec<BackendHealth>,
     /// Whether plain HTTP is answered with redirects.
     pub redirect: RedirectHealth,
     /// HTTPS connections that are open.
@@ -84,6 +93,20 @@ pub struct IdentityFailure {
     pub error: String,
 }
 
+/// The health of one target of a proxy. With the features `operations` and `proxy`. [`Proxy::health`](crate::Proxy::health) tells
+/// more.
+#[cfg(all(feature = "operations", feature = "proxy"))]
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BackendHealth {
+    /// The name that the proxy was given.
+    pub proxy: String,
+    /// The target, as it was given to [`Proxy::to`](crate::Proxy::to) or [`Proxy::and_to`](crate::Proxy::and_to).
+    pub name: String,
+    /// Until when it gets no requests, if it is ejected, as [`TargetHealth::ejected_until`](crate::TargetHealth::ejected_until).
+    pub ejected_until: Option<SystemTime>,
+}
+
 /// The state of the redirect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -132,11 +155,16 @@ impl Drop for RedirectRuns {
 
 impl Health {
     /// The worst severity: an error for a certificate that clients refuse or that could not be used, and for a redirect that
-    /// has failed; a warning for a certificate that expires soon, for a failed renewal or reload, and for a late handler. `None`
-    /// and notes are good.
+    /// has failed; a warning for a certificate that expires soon, for a failed renewal or reload, for a late handler, and while
+    /// a watched backend is ejected. `None` and notes are good.
     pub fn worst(&self) -> Option<Severity> {
         let of_identities = self.identities.iter().flat_map(IdentityHealth::severities);
         let of_clients = self.clients_failure.iter().map(|_| Severity::Warning);
+        #[cfg(feature = "operations")]
+        let of_clients = of_clients.chain(self.ticket_keys_failure.iter().map(|_| Severity::Warning));
+        #[cfg(all(feature = "operations", feature = "proxy"))]
+        let of_clients = of_clients
+            .chain(self.backends.iter().filter(|one| one.ejected_until.is_some()).map(|_| Severity::Warning));
         let is_down = self.redirect == RedirectHealth::Down && !self.is_draining;
         let is_error = is_down || !self.missing.is_empty();
         let of_handlers = (self.late_handlers > 0).then_some(Severity::Warning);
@@ -154,6 +182,8 @@ impl Health {
     /// | `identities` | of each `dns_names`, `not_before`, `not_after`, `seconds_left`, `expiry` (`distant`, `due`, `imminent`, `expired`), `findings` (`id`, `severity`, `place`, `seen`, `fix`), `failure` (`at` and `error`, or null) |
     /// | `missing` | of each pair that could not be used `certificate`, `key` (paths), `at` and `error` |
     /// | `clients_failure` | `at` and `error`, or null |
+    /// | `ticket_keys_failure` | `at` and `error`, or null; with the feature `operations` |
+    /// | `backends` | of each target of a watched proxy `proxy`, `name`, `used` (false while it is ejected) and `ejected_until` (or null); with the features `operations` and `proxy` |
     /// | `redirect` | `off`, `waiting`, `running` or `down` |
     /// | `connections` | `open` and `most` |
     /// | `workers` | `busy` and `most`, and how many of the busy ones are `late` |
@@ -170,7 +200,8 @@ impl Health {
             RedirectHealth::Running => "running",
             RedirectHealth::Down => "down",
         };
-        json!({
+        #[cfg_attr(not(feature = "operations"), allow(unused_mut))]
+        let mut health = json!({
             "schema": "lockgate.health/1",
             "at": unix(self.at),
             "status": status,
@@ -181,7 +212,17 @@ impl Health {
             "connections": {"open": self.connections, "most": self.most_connections},
             "workers": {"busy": self.workers, "most": self.most_workers, "late": self.late_handlers},
             "draining": self.is_draining,
-        })
+        });
+        #[cfg(feature = "operations")]
+        {
+            health["ticket_keys_failure"] =
+                self.ticket_keys_failure.as_ref().map(IdentityFailure::to_json).into();
+        }
+        #[cfg(all(feature = "operations", feature = "proxy"))]
+        {
+            health["backends"] = self.backends.iter().map(BackendHealth::to_json).collect();
+        }
+        health
     }
 }
 
@@ -234,6 +275,30 @@ impl IdentityHealth {
     }
 }
 
+#[cfg(all(feature = "operations", feature = "proxy"))]
+impl BackendHealth {
+    /// The targets of these proxies.
+    pub(super) fn of(proxies: &[(String, crate::Proxy)]) -> Vec<BackendHealth> {
+        let mut backends = Vec::new();
+        for (proxy, of) in proxies {
+            for target in of.health().targets {
+                let (name, ejected_until) = (target.name, target.ejected_until);
+                backends.push(BackendHealth { proxy: proxy.clone(), name, ejected_until });
+            }
+        }
+        backends
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "proxy": self.proxy,
+            "name": self.name,
+            "used": self.ejected_until.is_none(),
+            "ejected_until": self.ejected_until.map(unix),
+        })
+    }
+}
+
 impl MissingIdentity {
     fn to_json(&self) -> Value {
         json!({
@@ -265,6 +330,10 @@ mod tests {
             identities: Vec::new(),
             missing: Vec::new(),
             clients_failure: None,
+            #[cfg(feature = "operations")]
+            ticket_keys_failure: None,
+            #[cfg(all(feature = "operations", feature = "proxy"))]
+            backends: Vec::new(),
             redirect: RedirectHealth::Off,
             connections: 1,
             most_connections: 2,
@@ -288,6 +357,22 @@ mod tests {
         assert_eq!(Health { missing: vec![pair], ..health() }.to_json()["status"], "error");
         let late = Health { late_handlers: 2, ..health() }.to_json();
         assert_eq!((&late["status"], &late["workers"]["late"]), (&json!("warning"), &json!(2)));
+        #[cfg(all(feature = "operations", feature = "proxy"))]
+        {
+            let one = |until| BackendHealth { proxy: "p".into(), name: "n".into(), ejected_until: until };
+            let backends =
+                vec![one(None), one(Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(7)))];
+            assert_eq!(Health { backends: backends[..1].to_vec(), ..health() }.worst(), None);
+            let ejected = Health { backends, ..health() }.to_json();
+            assert_eq!(ejected["status"], "warning");
+            assert_eq!(
+                ejected["backends"],
+                json!([
+                    {"proxy": "p", "name": "n", "used": true, "ejected_until": null},
+                    {"proxy": "p", "name": "n", "used": false, "ejected_until": 7},
+                ])
+            );
+        }
         let down = Health { redirect: RedirectHealth::Down, ..health() };
         assert_eq!(down.to_json()["status"], "error");
         assert_eq!(Health { is_draining: true, ..down }.to_json()["status"], "good");

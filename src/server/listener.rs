@@ -13,6 +13,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::net::sockopt::set_tcp_nodelay;
 
 use super::clock::Millis;
+use super::connection::link::Link;
 use super::connection::state::Connection;
 use super::connection::transport::Transport;
 use super::deadline::Deadline;
@@ -24,9 +25,13 @@ use crate::limits::limit::Limit;
 use crate::limits::per_address::Admission;
 use crate::listen::BACKLOG;
 use crate::log_limiter::Sort;
+#[cfg(feature = "operations")]
+use crate::operations::in_front::HeaderOf;
 
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
+/// The kind of the log lines about an accept that has failed.
+pub(crate) const ACCEPTING_FAILED: &str = "accepting failed";
 /// The pause after a failed wait. Waiting should never fail; the pause prevents a busy loop.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -36,6 +41,9 @@ pub(crate) struct Acceptor {
     listener: TcpListener,
     poll: Poll,
     pub(crate) waker: Arc<Waker>,
+    /// The socket stays open elsewhere: what has not been accepted is for the next process.
+    #[cfg(feature = "operations")]
+    pub(crate) is_passed: bool,
 }
 
 impl Acceptor {
@@ -50,25 +58,40 @@ impl Acceptor {
         };
         let (poll, waker) =
             open().map_err(|source| Error::Io { doing: "preparing to accept connections", source })?;
-        Ok(Acceptor { listener, poll, waker: Arc::new(waker) })
+        Ok(Acceptor {
+            listener,
+            poll,
+            waker: Arc::new(waker),
+            #[cfg(feature = "operations")]
+            is_passed: false,
+        })
     }
 
-    /// Accepts until the server is to stop. Then accepts the connections that have already come, and closes the listener.
+    /// Accepts until the server is to stop. Then accepts the connections that have already come, and closes the listener. Those at a
+    /// passed socket stay there: the next process serves them whole, and this one would close those that have not asked yet.
     pub(crate) fn run(mut self, shared: &Arc<Shared>) {
         let mut events = Events::with_capacity(2);
         let mut rest = Rest::default();
         loop {
             let stopping = shared.is_draining();
+            #[cfg(feature = "operations")]
+            if stopping && self.is_passed {
+                return;
+            }
             // When to accept again although nothing wakes the thread.
             let accept_after = match self.accept_all(shared, stopping) {
                 Ok(waiting) => {
                     rest.succeed();
+                    #[cfg(feature = "operations")]
+                    shared.counts.note_accepting(true);
                     (waiting == Waiting::Maybe).then_some(Duration::ZERO)
                 }
                 Err(error) => {
+                    #[cfg(feature = "operations")]
+                    shared.counts.note_accepting(false);
                     if rest.is_over() {
                         let sort =
-                            Sort { target: "lockgate::server", level: Level::Warn, what: "accepting failed" };
+                            Sort { target: "lockgate::server", level: Level::Warn, what: ACCEPTING_FAILED };
                         shared.log_limiter.write(
                             sort,
                             Instant::now(),
@@ -84,6 +107,9 @@ impl Acceptor {
             // This thread writes the log's summaries, because it has the least work.
             let sums = shared.log_limiter.settle(Instant::now());
             let deadline = shared.poller.until_unwatched_deadline(Instant::now());
+            #[cfg(feature = "operations")]
+            let accept_after =
+                [accept_after, shared.stopping.leave(Instant::now())].into_iter().flatten().min();
             let timeout = [accept_after, sums, deadline].into_iter().flatten().min();
             if let Err(error) = self.poll.poll(&mut events, timeout) {
                 if error.kind() != ErrorKind::Interrupted {
@@ -110,7 +136,7 @@ impl Acceptor {
             match Meaning::of(&error) {
                 Meaning::NobodyWaits => return Ok(Waiting::Nobody),
                 Meaning::AboutOne => log::debug!("a connection was lost: {error}"),
-                Meaning::Scarce => match shared.poller.make_room(shared.limits.stall_timeout) {
+                Meaning::Scarce => match shared.poller.make_room(shared.limits_now().stall_timeout) {
                     Some(connection) => connection.close_for_another(shared),
                     None => return Err(error),
                 },
@@ -132,15 +158,17 @@ enum Waiting {
 fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let now = Instant::now();
-    let Some(admission) = shared.per_address.admit(peer.ip()) else {
+    #[cfg(feature = "operations")]
+    shared.counts.accept();
+    let Some(admission) = admission(shared, peer) else {
         let limit = Limit::ConnectionsPerAddress;
         let why = "closed, too many connections from its address";
         shared.log_refusal(limit.name(), now, format_args!("{peer}: {why} (limit {limit})"));
         return;
     };
-    if shared.poller.lock().open >= shared.connections {
+    if shared.poller.lock().open >= shared.connections() {
         let limit = Limit::Connections;
-        match shared.poller.make_room(shared.limits.stall_timeout) {
+        match shared.poller.make_room(shared.limits_now().stall_timeout) {
             Some(connection) => {
                 let peer = connection.peer();
                 shared.log_refusal(
@@ -165,6 +193,15 @@ fn admit(shared: &Arc<Shared>, tcp: TcpStream, peer: SocketAddr) {
     }
 }
 
+/// The place of a connection among those of its address. One that begins with a PROXY header gets it when that has named the client.
+fn admission(shared: &Shared, peer: SocketAddr) -> Option<Admission> {
+    #[cfg(feature = "operations")]
+    if shared.networks.speaks_proxy(peer.ip()) {
+        return Some(Admission::UNCOUNTED);
+    }
+    shared.per_address.admit(peer.ip())
+}
+
 fn begin(
     shared: &Arc<Shared>,
     tcp: TcpStream,
@@ -176,9 +213,15 @@ fn begin(
     let rules = shared.tls.rules();
     let transport = Transport::new(tcp, shared.tls.config())?;
     let now = shared.poller.millis(now);
-    let at = now + shared.limits.handshake_timeout.as_millis() as Millis;
+    let at = now + shared.limits_now().handshake_timeout.as_millis() as Millis;
     let deadline = Deadline::of(Limit::HandshakeTimeout, at);
-    let connection = Connection::new(peer, transport, rules, now, deadline, admission);
+    #[cfg_attr(not(feature = "operations"), allow(unused_mut))]
+    let mut link = Link::new(peer, transport, deadline, admission);
+    #[cfg(feature = "operations")]
+    if shared.networks.speaks_proxy(peer.ip()) {
+        link.header = HeaderOf::awaited();
+    }
+    let connection = Connection::new(link, rules, now);
     shared.poller.admit(Box::new(connection), Parking { now, deadline: at, idle: Idle::Head(now) })
 }
 

@@ -11,7 +11,13 @@ use log::Level;
 use crate::handler_call::{self, Fault};
 use crate::http::response::Response;
 use crate::http::seen::{Fields, ResponseHead, Seen, SeenRoute};
+#[cfg(feature = "operations")]
+use crate::log_limiter::About;
 use crate::log_limiter::{LogLimiter, Sort};
+#[cfg(feature = "operations")]
+use crate::operations::in_front::InFront;
+#[cfg(feature = "operations")]
+use crate::operations::request_id::RequestId;
 use crate::router::routes::Routes;
 use crate::tls::ClientIdentity;
 
@@ -39,6 +45,10 @@ pub(crate) struct Passing<'r> {
     pub routes: &'r Routes,
     pub log_limiter: &'r LogLimiter,
     pub now: Instant,
+    #[cfg(feature = "operations")]
+    pub in_front: Option<&'r InFront>,
+    #[cfg(feature = "operations")]
+    pub id: &'r RequestId,
 }
 
 /// Makes an empty list of functions.
@@ -55,10 +65,24 @@ impl OnResponse for Functions {
     }
 
     fn pass(&self, passing: Passing<'_>, response: &mut Response) {
-        let Passing { method, path, fields, peer, client, values, routes, log_limiter, now } = passing;
+        #[cfg(feature = "operations")]
+        let id = passing.id;
+        let Passing { method, path, fields, peer, client, values, routes, log_limiter, now, .. } = passing;
         let find = || routes.route(path?);
         let route = SeenRoute::Find(&find);
-        let seen = Seen { method, path, route, fields, peer: Some(peer), client, extensions: &values };
+        let seen = Seen {
+            method,
+            path,
+            route,
+            fields,
+            peer: Some(peer),
+            client,
+            extensions: &values,
+            #[cfg(feature = "operations")]
+            in_front: passing.in_front,
+            #[cfg(feature = "operations")]
+            id,
+        };
         for change in &self.0 {
             let before = response.copy_of_head();
             let call = || change(&seen, &mut ResponseHead::of(response));
@@ -74,7 +98,11 @@ impl OnResponse for Functions {
             let path = path.map_or("-".into(), String::from_utf8_lossy);
             for Fault { what, text } in handler_call::faults() {
                 let sort = Sort { target: "lockgate::server", level: Level::Error, what };
-                log_limiter.write(sort, now, format_args!("on_response for {method} {path} {text}"));
+                #[cfg(feature = "operations")]
+                let write = |line| log_limiter.write_about(About::Fault, sort, now, line, id);
+                #[cfg(not(feature = "operations"))]
+                let write = |line| log_limiter.write(sort, now, line);
+                write(format_args!("on_response for {method} {path} {text}"));
             }
         }
     }

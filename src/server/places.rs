@@ -59,6 +59,12 @@ struct Slot<C> {
     idle: Idle,
 }
 
+impl<C> Slot<C> {
+    fn parked_until(&self) -> Option<Millis> {
+        matches!(self.place, Place::Parked(_)).then_some(self.deadline)
+    }
+}
+
 /// The data under the poller's lock. The permits are here too, because a worker is called exactly when there is work here for
 /// it; this file does not use them otherwise.
 pub(crate) struct Places<C> {
@@ -112,6 +118,17 @@ impl<C: Parked> Places<C> {
         }
     }
 
+    /// Tells of the connections in some places from this one on, `None` for one that is away. Returns where to go on.
+    #[cfg(feature = "operations")]
+    pub(crate) fn survey(&self, from: usize, tell: &mut dyn FnMut(Option<&C>)) -> Option<usize> {
+        self.slots.iter().skip(from).take(BATCH).for_each(|slot| match &slot.place {
+            Place::Free => {}
+            Place::Parked(connection) | Place::AwaitsReader(connection) => tell(Some(connection)),
+            _ => tell(None),
+        });
+        Some(from + BATCH).filter(|next| *next < self.slots.len())
+    }
+
     /// Whether connections are ready while the watcher sleeps, so that it must be woken.
     pub(crate) fn is_overlooked(&self) -> bool {
         self.watching && (!self.ready.is_empty() || !self.queue.is_empty())
@@ -145,7 +162,8 @@ impl<C: Parked> Places<C> {
 
     /// Begins a watch. Returns the first deadline.
     pub(crate) fn begin_watch(&mut self) -> Option<Millis> {
-        let next = self.timers.first().map(|(at, _)| at);
+        let slots = &self.slots;
+        let next = self.timers.first_needed(|key| slots.get(key).and_then(Slot::parked_until));
         self.watch_ends = next.unwrap_or(Millis::MAX);
         self.watches = self.watches.wrapping_add(1);
         next
@@ -373,13 +391,10 @@ impl<C: Parked> Places<C> {
     #[inline(never)]
     fn come_up(&mut self, key: usize, now: Millis) {
         self.timers.remove(key);
-        let Some(slot) = self.slots.get(key) else { return };
-        if !matches!(slot.place, Place::Parked(_)) {
-            // Parking again brings the entry back.
-            return;
-        }
-        if slot.deadline > now {
-            self.timers.no_later_than(key, slot.deadline);
+        // Parking again brings the entry back.
+        let Some(deadline) = self.slots.get(key).and_then(Slot::parked_until) else { return };
+        if deadline > now {
+            self.timers.no_later_than(key, deadline);
         } else if let Some(connection) = self.take_parked(key) {
             self.ready.push_back(Ready { connection, reason: Reason::Expired, since: now });
         }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use super::agents;
 use super::http_router::{self, OfServer};
+#[cfg(feature = "operations")]
+use super::service::passed;
 use super::stopping::StopRedirect;
 use crate::error::Error;
 use crate::http::response_head::FieldNames;
@@ -14,6 +16,8 @@ use crate::http::target::EncodedSlash;
 use crate::limits::Limits;
 use crate::listen;
 use crate::log_limiter::LogLimiter;
+#[cfg(feature = "operations")]
+use crate::operations::cidr::Cidr;
 use crate::redirect::{self, HttpCredentials, StartHandlers};
 use crate::router::Router;
 use crate::tls::Live;
@@ -23,6 +27,9 @@ use crate::tls::Live;
 pub(crate) struct PlainHttp {
     /// The address of the redirect, and [`PlainHttp::open_at`]. A program without a redirect does not link it.
     redirect: Option<(String, OpenAt)>,
+    /// A socket that was opened elsewhere.
+    #[cfg(feature = "operations")]
+    passed: Option<std::net::TcpListener>,
     router: Option<(Router, JoinRouter)>,
     pub public_name: Option<String>,
     pub public_port: Option<u16>,
@@ -43,6 +50,8 @@ pub(crate) struct Surroundings<'s> {
     pub field_names: FieldNames,
     pub tls: &'s Arc<Live>,
     pub log_limiter: &'s Arc<LogLimiter>,
+    #[cfg(feature = "operations")]
+    pub proxy_from: &'s [Cidr],
 }
 
 /// An open redirect.
@@ -58,6 +67,12 @@ pub(crate) struct Opened {
 impl PlainHttp {
     pub(super) fn set_redirect(&mut self, address: String) {
         self.redirect = Some((address, PlainHttp::open_at));
+    }
+
+    #[cfg(feature = "operations")]
+    pub(super) fn set_listener(&mut self, listener: std::net::TcpListener) {
+        self.redirect = Some((String::new(), PlainHttp::open_at));
+        self.passed = Some(listener);
     }
 
     /// The address of the redirect, if there is to be one.
@@ -90,6 +105,14 @@ impl PlainHttp {
     }
 
     fn open_at(mut self, address: &str, surroundings: &Surroundings<'_>) -> Result<Opened, Error> {
+        #[cfg(feature = "operations")]
+        let is_passed = self.passed.is_some();
+        #[cfg(feature = "operations")]
+        let (listener, address) = match self.passed.take() {
+            Some(listener) => passed(listener, "redirect_listener")?,
+            None => listen::open("HTTP", "redirect_http", address)?,
+        };
+        #[cfg(not(feature = "operations"))]
         let (listener, address) = listen::open("HTTP", "redirect_http", address)?;
         let Surroundings { field_names, tls, log_limiter, .. } = *surroundings;
         let of = OfServer::default();
@@ -105,7 +128,11 @@ impl PlainHttp {
             challenges: agents::challenges(&tls.current().identities),
             handlers,
             stop: stop.clone(),
+            #[cfg(feature = "operations")]
+            is_passed,
             log_limiter: log_limiter.clone(),
+            #[cfg(feature = "operations")]
+            proxy_from: surroundings.proxy_from.to_vec(),
         };
         let (serve, waker) = redirect::open(opening)?;
         let stop = Some(StopRedirect { stop, waker, state: Arc::default() });

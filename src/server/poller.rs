@@ -109,6 +109,13 @@ impl<C: Parked> Poller<C> {
         // A millisecond more, so that the deadline has passed when the wait ends.
         let until_deadline = next.map(|at| Duration::from_millis(at.saturating_sub(now) + 1));
         let timeout = until_deadline.into_iter().chain(limit).min();
+        #[cfg(feature = "proxy")]
+        let close_at = self.wake_list.next_close();
+        #[cfg(feature = "proxy")]
+        let timeout = match close_at {
+            Some(at) => timeout.into_iter().chain([at.saturating_duration_since(clock.now())]).min(),
+            None => timeout,
+        };
         let mut watch = self.poll.lock().unwrap_or_else(PoisonError::into_inner);
         let Watch { poll, events } = &mut *watch;
         if let Err(error) = poll.poll(events, timeout) {
@@ -116,6 +123,10 @@ impl<C: Parked> Poller<C> {
             watch_failed(&error);
         }
         clock.look();
+        #[cfg(feature = "proxy")]
+        if close_at.is_some_and(|at| at <= clock.now()) {
+            self.wake_list.close_idle(clock.now());
+        }
         let now = clock.millis();
         let mut awaited = Vec::new();
         let mut places = self.lock();
@@ -123,8 +134,7 @@ impl<C: Parked> Poller<C> {
         for event in events.iter() {
             if event.token().0 >= SIDE {
                 if event.token() != WAKER {
-                    // It says nothing about the connection's own socket, so the connection looks at both.
-                    places.signal(event.token().0 & !SIDE, Signals::READABLE, now, &mut awaited);
+                    places.signal(event.token().0 & !SIDE, Signals::SIDE, now, &mut awaited);
                     continue;
                 }
                 // It may wake the poller again, and no system call is made under the lock. Few are taken at a time, so that others
@@ -352,14 +362,14 @@ mod tests {
         assert!(watch(&poller, Some(Duration::from_millis(1))).take_ready().is_none());
         far.write_all(b"x").unwrap();
         let ready = watch(&poller, None).take_ready().unwrap();
-        assert_eq!(ready.reason, Reason::Signals(Signals::READABLE));
+        assert_eq!(ready.reason, Reason::Signals(Signals::SIDE));
         // Its end is not that of the client.
         let mut places = poller.lock();
         let _ = places.settle(Outcome::Park(ready.connection, parking(FAR)), &mut None);
         drop(places);
         drop(far);
         let mut places = watch(&poller, None);
-        assert_eq!(places.take_ready().unwrap().reason, Reason::Signals(Signals::READABLE));
+        assert_eq!(places.take_ready().unwrap().reason, Reason::Signals(Signals::SIDE));
         assert!(!places.is_gone(0));
         drop(places);
         poller.wake_list.forget(near.as_raw_fd()).unwrap();

@@ -16,10 +16,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use mio::Waker;
 
+use super::failures::Failures;
 use super::file_watcher::Watch;
 use super::health::{IdentityFailure, MissingIdentity};
 use super::missing::Missing;
 use super::schedule::{Schedule, LONGEST_REST};
+#[cfg(feature = "operations")]
+use super::ticket_keys::{self, TicketKeysRounds, TICKET_KEYS_STAY};
 use crate::error::Error;
 use crate::escape;
 use crate::tls::{Clients, Expiry, Identity, Live, Origin, Serving, Stamp};
@@ -74,7 +77,7 @@ pub(crate) struct Renewal {
     /// Held while identities are replaced.
     exchange: Mutex<()>,
     /// The last failure of each subject that has not succeeded since.
-    failures: Mutex<Vec<(Subject, IdentityFailure)>>,
+    failures: Failures<Subject>,
     missing: Missing,
     ask: Option<AskForMissing>,
 }
@@ -88,6 +91,9 @@ pub(super) enum Subject {
     Renewal(usize),
     /// The files of client authentication.
     Clients,
+    /// The file of ticket keys that servers share.
+    #[cfg(feature = "operations")]
+    TicketKeys,
 }
 
 /// The state of the renewal's thread alone.
@@ -99,6 +105,8 @@ pub(crate) struct Rounds {
     missing: Schedule,
     /// The schedule for the rules for clients, if there are any.
     clients: Option<Schedule>,
+    #[cfg(feature = "operations")]
+    ticket_keys: TicketKeysRounds,
 }
 
 impl Renewal {
@@ -113,13 +121,24 @@ impl Renewal {
         let schedules = serving.identities.iter().map(|_| Schedule::new(Instant::now())).collect();
         let clients = serving.clients.as_ref().map(|_| Schedule::new(Instant::now()));
         let (waker, stopped, exchange) = (watch.waker(), AtomicBool::new(false), Mutex::new(()));
-        let failures = Mutex::default();
+        let failures = Failures::default();
         let mut schedule = Schedule::new(Instant::now());
         if !missing.is_empty() {
             schedule.failed(missing.stamp(), Instant::now());
         }
         let renewal = Arc::new(Renewal { live, listener, waker, stopped, exchange, failures, missing, ask });
-        Ok((renewal.clone(), Rounds { renewal, watch, schedules, missing: schedule, clients }))
+        Ok((
+            renewal.clone(),
+            Rounds {
+                renewal,
+                watch,
+                schedules,
+                missing: schedule,
+                clients,
+                #[cfg(feature = "operations")]
+                ticket_keys: TicketKeysRounds::new(Instant::now()),
+            },
+        ))
     }
 
     /// Loads every identity again, on the calling thread. Logs all failures and returns the first.
@@ -137,6 +156,11 @@ impl Renewal {
         }
         if let Err(error) = self.read_clients_again() {
             log::error!("{CLIENTS_STAY}: {error}");
+            failed.get_or_insert(error);
+        }
+        #[cfg(feature = "operations")]
+        if let Err(error) = self.read_ticket_keys_again() {
+            log::error!("{TICKET_KEYS_STAY}: {}", ticket_keys::words(&error));
             failed.get_or_insert(error);
         }
         self.wake();
@@ -183,18 +207,19 @@ impl Renewal {
         failed.map_or(Ok(()), Err)
     }
 
+    /// How many attempts have failed.
+    #[cfg(feature = "operations")]
+    pub(super) fn failed(&self) -> u64 {
+        self.failures.total()
+    }
+
     /// The failure of the last attempt, if it failed.
     pub(super) fn failure(&self, subject: Subject) -> Option<IdentityFailure> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.iter().find(|(of, _)| *of == subject).map(|(_, failure)| failure.clone())
+        self.failures.of(subject)
     }
 
     fn note(&self, subject: Subject, outcome: &Result<(), Error>) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.retain(|(of, _)| *of != subject);
-        if let Err(error) = outcome {
-            failures.push((subject, IdentityFailure::now(error)));
-        }
+        self.failures.note(subject, outcome.as_ref().err());
     }
 
     /// Loads one identity again from its source, and serves with it.
@@ -256,13 +281,19 @@ impl Renewal {
         Ok(())
     }
 
+    /// Reads the file of ticket keys again, and uses them.
+    #[cfg(feature = "operations")]
+    fn read_ticket_keys_again(&self) -> Result<(), Error> {
+        let _one_at_a_time = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = ticket_keys::read_again(&self.live);
+        self.note(Subject::TicketKeys, &outcome);
+        outcome
+    }
+
     /// Reports that an agent could not renew an identity.
     pub(super) fn tell_failure(&self, index: usize, error: &Error, retry_in: Duration) {
         let subject = Subject::Renewal(index);
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.retain(|(of, _)| *of != subject);
-        failures.push((subject, IdentityFailure::now(error)));
-        drop(failures);
+        self.failures.note(subject, Some(error));
         if let Some(identity) = self.live.current().identities.get(index) {
             self.tell(&IdentityEvent::Failed { identity, error, retry_in });
         }
@@ -301,7 +332,10 @@ impl Rounds {
         let files = |serving: &Serving| -> Vec<PathBuf> {
             let identities = serving.identities.iter().filter_map(Identity::origin).map(Origin::files);
             let missing = renewal.missing.files();
-            identities.chain(serving.clients.as_ref().map(Clients::files)).flatten().chain(missing).collect()
+            let all = identities.chain(serving.clients.as_ref().map(Clients::files)).flatten().chain(missing);
+            #[cfg(feature = "operations")]
+            let all = all.chain(serving.shared_keys().map(|shared| shared.path().clone()));
+            all.collect()
         };
         // The watch is set first, so that a change during the checks is not missed.
         self.watch.set(&files(&self.renewal.live.current()));
@@ -314,6 +348,11 @@ impl Rounds {
             rest = rest.min(self.look_after(index, now, clock));
         }
         rest = rest.min(self.look_after_clients(now, clock));
+        #[cfg(feature = "operations")]
+        {
+            let read_again = || renewal.read_ticket_keys_again();
+            rest = rest.min(self.ticket_keys.round(&renewal.live, &read_again, now, clock));
+        }
         if !self.watch.sees_changes() && !files(&self.renewal.live.current()).is_empty() {
             rest = rest.min(REST_WITHOUT_EVENTS);
         }
@@ -424,7 +463,8 @@ fn days(left: Duration) -> String {
     match left.as_secs() {
         seconds if seconds >= 2 * DAY => format!("{} days", seconds / DAY),
         seconds if seconds >= 2 * 3600 => format!("{} hours", seconds / 3600),
-        seconds => format!("{} minutes", seconds / 60),
+        seconds if seconds >= 2 * 60 => format!("{} minutes", seconds / 60),
+        _ => "less than two minutes".to_string(),
     }
 }
 

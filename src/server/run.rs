@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::limits::limit::Limit;
 use crate::redirect;
 
-/// How long the end waits for threads that should end at once.
+/// How long the end waits for threads, and for clients that get a last response, which should end at once.
 const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Runs the server on the calling thread: starts the other threads, accepts until it is to stop, drains, and ends.
@@ -52,17 +52,38 @@ pub(crate) fn run(
         error
     })?;
 
+    #[cfg(feature = "operations")]
+    let watchdog = super::watchdog::start(shared).map_err(|error| {
+        agents.stop();
+        end(shared);
+        starting(error)
+    })?;
+    #[cfg(feature = "operations")]
+    {
+        shared.notify.serves();
+        shared.counts.start();
+    }
+
     acceptor.run(shared);
 
     agents.stop();
     let began = Instant::now();
-    let until = began + shared.limits.drain_timeout;
-    log::info!("stopping: {} connections are open", shared.poller.lock().open);
+    let until = began + shared.limits_now().drain_timeout;
+    log::info!("stopping; open connections: {}", shared.poller.lock().open);
+    #[cfg(feature = "operations")]
+    {
+        let open = shared.poller.lock().open;
+        shared.notify.stops(open, shared.limits_now().drain_timeout);
+    }
     shared.poller.drain(shared.poller.millis(began));
+    #[cfg(feature = "handler-timeout")]
+    give_up(shared, until);
     let left = shared.poller.wait_empty(until);
     if left > 0 {
-        log::warn!("stopping: {left} connections were cut (limit {})", Limit::DrainTimeout);
+        log::warn!("stopping; connections that were cut: {left} (limit {})", Limit::DrainTimeout);
     }
+    #[cfg(feature = "operations")]
+    drop(watchdog);
     end(shared);
     match redirect.map(JoinHandle::join) {
         None | Some(Ok(Ok(()))) => {}
@@ -73,6 +94,16 @@ pub(crate) fn run(
     agents.wait();
     log::info!("stopped");
     Ok(())
+}
+
+/// Shortly before the end of a stop, lets the requests be refused whose responses have not come.
+#[cfg(feature = "handler-timeout")]
+fn give_up(shared: &Shared, until: Instant) {
+    let last = (shared.limits_now().drain_timeout / 10).min(LAST_WAIT);
+    if shared.poller.wait_empty(until - last) > 0 {
+        shared.stopping.give_up();
+        shared.poller.drain(shared.poller.millis(Instant::now()));
+    }
 }
 
 /// Ends the workers, the supervisor, and every open connection.
@@ -90,7 +121,10 @@ fn wait_for_workers(shared: &Shared, until: Instant) {
     while state.permits.alive > 0 {
         let now = Instant::now();
         if now >= until {
-            log::warn!("stopping: {} handlers have not returned and are left behind", state.permits.alive);
+            log::warn!(
+                "stopping; handlers that have not returned and are left behind: {}",
+                state.permits.alive
+            );
             return;
         }
         let waited = shared.poller.changed.wait_timeout(state, until - now);

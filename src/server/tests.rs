@@ -58,7 +58,11 @@ fn refused(builder: ServerBuilder) -> String {
 }
 
 /// A client that trusts this identity and nothing else.
-fn connect(address: SocketAddr, trusted: &Identity) -> StreamOwned<ClientConnection, TcpStream> {
+pub(super) fn connect(address: SocketAddr, trusted: &Identity) -> StreamOwned<ClientConnection, TcpStream> {
+    over(TcpStream::connect(address).unwrap(), trusted)
+}
+
+pub(super) fn over(tcp: TcpStream, trusted: &Identity) -> StreamOwned<ClientConnection, TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(trusted.certified_key().cert[0].clone()).unwrap();
     let config = ClientConfig::builder_with_provider(provider())
@@ -67,7 +71,7 @@ fn connect(address: SocketAddr, trusted: &Identity) -> StreamOwned<ClientConnect
         .with_root_certificates(roots)
         .with_no_client_auth();
     let client = ClientConnection::new(Arc::new(config), ServerName::try_from("localhost").unwrap()).unwrap();
-    StreamOwned::new(client, TcpStream::connect(address).unwrap())
+    StreamOwned::new(client, tcp)
 }
 
 fn ask(mut stream: impl Read + Write, request: &str) -> String {

@@ -1,8 +1,13 @@
 //! Finds the next deadline of all connections: a heap with at most one entry per connection. Moving a deadline later costs
-//! nothing: its entry is checked again when it comes up. Knows only times and keys.
+//! nothing: its entry is checked again when it comes up, or when it is the first and much too early. Knows only times and keys.
 
 /// Not in the heap.
 const ABSENT: u32 = u32::MAX;
+/// How many milliseconds an entry may be too early and still wake the watcher. A kept connection whose deadline moves with each
+/// request is moved in the heap at most once in such a time.
+const EARLY: u64 = 1000;
+/// How many entries are moved at a time, because others wait meanwhile.
+const MOVED: usize = 1024;
 
 /// A binary heap, earliest first, that knows each key's position.
 #[derive(Debug, Default)]
@@ -17,14 +22,16 @@ impl Timers {
         if self.positions.len() <= key {
             self.positions.resize(key + 1, ABSENT);
         }
-        let first_before = self.first();
+        let first_before;
         match self.positions[key] {
             ABSENT => {
+                first_before = self.first();
                 self.heap.push((at, key as u32));
                 self.positions[key] = self.heap.len() as u32 - 1;
                 self.rise(self.heap.len() - 1);
             }
             position if self.heap[position as usize].0 > at => {
+                first_before = self.first();
                 self.heap[position as usize].0 = at;
                 self.rise(position as usize);
             }
@@ -36,6 +43,21 @@ impl Timers {
     /// The earliest entry.
     pub(crate) fn first(&self) -> Option<(u64, usize)> {
         self.heap.first().map(|&(at, key)| (at, key as usize))
+    }
+
+    /// The time of the earliest entry, after those that are much too early have been moved. `deadline` tells until when a key
+    /// waits now, if it does. Thousands of idle connections would else wake the watcher one by one, for nothing.
+    pub(crate) fn first_needed(&mut self, deadline: impl Fn(usize) -> Option<u64>) -> Option<u64> {
+        let mut left = MOVED;
+        while let Some((at, key)) = self.first() {
+            match deadline(key) {
+                Some(later) if later.saturating_sub(at) >= EARLY && left > 0 => self.heap[0].0 = later,
+                _ => return Some(at),
+            }
+            self.sink(0);
+            left -= 1;
+        }
+        None
     }
 
     pub(crate) fn remove(&mut self, key: usize) {
@@ -106,6 +128,31 @@ mod tests {
         assert_eq!(timers.first(), Some((50, 3)));
         timers.remove(3);
         assert_eq!(timers.first(), None);
+    }
+
+    #[test]
+    fn entries_that_are_much_too_early_are_moved_before_anybody_waits_for_them() {
+        let mut timers = Timers::default();
+        for key in 0..3 * MOVED {
+            timers.no_later_than(key, key as u64);
+        }
+        // All of them wait for long, and some thousand are moved at a time.
+        let far = 10 * EARLY;
+        assert_eq!(timers.first_needed(|_| Some(far)), Some(MOVED as u64));
+        assert_eq!(timers.first_needed(|_| Some(far)), Some(2 * MOVED as u64));
+        assert_eq!(timers.first_needed(|_| Some(far)), Some(far));
+        // What is only a little too early stays, and so does what does not wait at all.
+        assert_eq!(timers.first_needed(|_| Some(far + EARLY - 1)), Some(far));
+        assert_eq!(timers.first_needed(|_| None), Some(far));
+        for _ in 0..3 {
+            assert_eq!(timers.first_needed(|key| Some(far + EARLY * key as u64)), Some(far));
+        }
+        assert_eq!(timers.first().map(|(_, key)| key), Some(0));
+        (0..3 * MOVED).for_each(|key| timers.remove(key));
+        assert_eq!(timers.first_needed(|_| Some(far)), None);
+        // Some wait without an end.
+        timers.no_later_than(0, u64::MAX);
+        assert_eq!(timers.first_needed(|_| Some(u64::MAX)), Some(u64::MAX));
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) const READABLE: Signals =
         Signals { readable: true, writable: false, hung_up: false, gone: false };
+    /// A further socket of the connection has something for it. Like room to write, that says nothing of what can be read.
+    pub(crate) const SIDE: Signals = Signals { readable: false, writable: true, hung_up: false, gone: false };
 
     pub(crate) fn any(self) -> bool {
         self.readable || self.writable || self.hung_up
@@ -37,6 +39,16 @@ pub(crate) enum Reason {
     Signals(Signals),
     /// Its deadline has passed.
     Expired,
+}
+
+impl Reason {
+    /// What has to be looked at.
+    pub(crate) fn signals(self) -> Signals {
+        match self {
+            Reason::Signals(signals) => signals,
+            Reason::Expired => Signals::READABLE,
+        }
+    }
 }
 
 /// What a turn does with a request that needs its handler.

@@ -247,8 +247,15 @@ impl Chain {
     }
 }
 
+/// The certificates of the file with authorities at this path.
+#[cfg(feature = "proxy")]
+pub(crate) fn authorities_in_file(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let contents = file::read(path)?;
+    authorities(&contents).map_err(|fault| Error::identity(path.to_path_buf(), fault))
+}
+
 /// The certificates of a file with authorities.
-#[cfg(feature = "check")]
+#[cfg(any(feature = "check", feature = "proxy"))]
 pub(crate) fn authorities(contents: &[u8]) -> Result<Vec<CertificateDer<'static>>, IdentityFault> {
     let found = pem::read(contents)?;
     if found.certificates.is_empty() {

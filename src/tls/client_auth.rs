@@ -16,6 +16,8 @@ use rustls::RootCertStore;
 
 use super::revocation::{self, Due, RevocationList};
 use super::stamp::{Stamp, MOST_FILES};
+#[cfg(feature = "operations")]
+use super::ticket_scope::Digest;
 use super::wanted::{self, Wanted};
 use super::x509::Facts;
 use super::{der, file, pem, provider, refused, Expiry, Refused};
@@ -51,7 +53,8 @@ const MOST_REVOCATION_LISTS: usize = MOST_FILES - 1;
 /// The files are read when the server binds, and again when they change and at [`Handle::reload`](crate::Handle::reload); if
 /// they cannot be used then, the old ones stay in use. A client is checked again before its next request if its session was
 /// resumed by a ticket, or if its connection is older than the files or than a minute. It gets 403 if it would not be accepted
-/// any more.
+/// any more. With the feature `operations`, a ticket resumes no session of a client that would not be accepted any more: it has
+/// to show a certificate again, and so one that it has renewed meanwhile counts at once.
 #[derive(Clone)]
 pub struct ClientAuth {
     demand: Demand,
@@ -62,8 +65,15 @@ pub struct ClientAuth {
     load_at: fn(&ClientAuth, i64) -> Result<Loaded, Error>,
 }
 
-/// The verifier of clients, and the dates of the list that must be replaced first.
-type Loaded = (Arc<dyn ClientCertVerifier>, Option<Due>);
+/// What the files say.
+struct Loaded {
+    verifier: Arc<dyn ClientCertVerifier>,
+    /// The dates of the list that must be replaced first.
+    first_due: Option<Due>,
+    /// Of all that decides which clients are accepted.
+    #[cfg(feature = "operations")]
+    digest: [u8; 32],
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Demand {
@@ -117,6 +127,8 @@ impl ClientAuth {
         }
 
         let first_due = lists.iter().map(|list| list.due).min_by_key(|due| due.next_update);
+        #[cfg(feature = "operations")]
+        let digest = self.digest(&authorities, &lists);
 
         let unusable =
             |what: String| Error::identity(self.authorities.clone(), IdentityFault::Malformed(what));
@@ -132,7 +144,26 @@ impl ClientAuth {
             Demand::Optional => builder.allow_unauthenticated(),
         };
         let verifier = builder.build().map_err(|error| unusable(error.to_string()))?;
-        Ok((verifier, first_due))
+        Ok(Loaded {
+            verifier,
+            first_due,
+            #[cfg(feature = "operations")]
+            digest,
+        })
+    }
+
+    /// Of the demand and of what is in the files. Their order does not count.
+    #[cfg(feature = "operations")]
+    fn digest(&self, authorities: &[CertificateDer<'static>], lists: &[RevocationList]) -> [u8; 32] {
+        let mut authorities: Vec<&[u8]> = authorities.iter().map(|der| &der[..]).collect();
+        let mut lists: Vec<&[u8]> = lists.iter().map(|list| &list.der[..]).collect();
+        authorities.sort_unstable();
+        lists.sort_unstable();
+        let mut digest = Digest::new("rules for clients");
+        digest.add(if self.demand == Demand::Required { b"required" } else { b"optional" });
+        digest.add(&(authorities.len() as u64).to_be_bytes());
+        authorities.into_iter().chain(lists).for_each(|der| digest.add(der));
+        digest.finish()
     }
 }
 
@@ -154,6 +185,9 @@ pub(crate) struct Clients {
     stamp: Stamp,
     pub(super) verifier: Arc<dyn ClientCertVerifier>,
     first_due: Option<Due>,
+    /// Of all that decides which clients are accepted.
+    #[cfg(feature = "operations")]
+    pub(super) digest: [u8; 32],
 }
 
 impl Clients {
@@ -166,8 +200,15 @@ impl Clients {
             return Err(Error::Setting { setting: "client_auth", fault });
         }
         let stamp = Stamp::of(&auth.files());
-        let (verifier, first_due) = (auth.load_at)(&auth, unix_now())?;
-        Ok(Clients { auth, stamp, verifier, first_due })
+        let loaded = (auth.load_at)(&auth, unix_now())?;
+        Ok(Clients {
+            auth,
+            stamp,
+            verifier: loaded.verifier,
+            first_due: loaded.first_due,
+            #[cfg(feature = "operations")]
+            digest: loaded.digest,
+        })
     }
 
     /// Whether a client without a certificate is refused.
@@ -332,9 +373,9 @@ mod tests {
     fn good_files_load_and_say_whether_a_certificate_is_required() {
         let (one, two) = (authority("one"), authority("two"));
         let files = Files::new(one.pem() + &two.pem()).crl(list(&one).0).crl(list(&two).1);
-        assert!(files.auth.load_at(NOW).unwrap().0.client_auth_mandatory());
+        assert!(files.auth.load_at(NOW).unwrap().verifier.client_auth_mandatory());
         let optional = ClientAuth { demand: Demand::Optional, ..files.auth.clone() };
-        let verifier = optional.load_at(NOW).unwrap().0;
+        let verifier = optional.load_at(NOW).unwrap().verifier;
         assert!(verifier.offer_client_auth() && !verifier.client_auth_mandatory());
         let names: Vec<_> =
             files.auth.files().iter().map(|file| file.file_name().unwrap().to_owned()).collect();
@@ -442,7 +483,7 @@ mod tests {
     fn the_end_of_the_list_that_ends_first_is_told_before_it_hurts() {
         let (one, two) = (authority("one"), authority("two"));
         let mut files = Files::new(one.pem() + &two.pem());
-        let due = |files: &Files| files.auth.load_at(NOW).unwrap().1;
+        let due = |files: &Files| files.auth.load_at(NOW).unwrap().first_due;
         assert!(due(&files).is_none());
         files = files.crl(list_until(&one, 2040).0).crl(list_until(&two, 2030).0);
         let due = due(&files).unwrap();

@@ -18,6 +18,9 @@ use crate::error::{Error, IdentityFault};
 #[derive(Clone)]
 pub struct ClientIdentity {
     der: Vec<u8>,
+    /// The certificates that the client has sent behind its own.
+    #[cfg(feature = "proxy")]
+    chain: Vec<Vec<u8>>,
     /// `None` when it cannot be read.
     certificate: OnceLock<Option<Certificate>>,
 }
@@ -30,15 +33,36 @@ impl ClientIdentity {
     /// [`Error::Identity`] when there is no certificate in it, or it cannot be read.
     pub fn from_pem(certificate: &[u8]) -> Result<ClientIdentity, Error> {
         let fault = |fault| Error::identity(None, fault);
-        let first = pem::read(certificate).map_err(fault)?.certificates.into_iter().next();
-        let der = first.ok_or_else(|| fault(IdentityFault::NoCertificate))?;
+        let mut all = pem::read(certificate).map_err(fault)?.certificates.into_iter();
+        let der = all.next().ok_or_else(|| fault(IdentityFault::NoCertificate))?;
         let certificate = Certificate::from_der(&der)?;
-        Ok(ClientIdentity { der: der.to_vec(), certificate: Some(certificate).into() })
+        Ok(ClientIdentity {
+            der: der.to_vec(),
+            #[cfg(feature = "proxy")]
+            chain: all.map(|der| der.to_vec()).collect(),
+            certificate: Some(certificate).into(),
+        })
     }
 
     /// From a certificate that was verified.
     pub(crate) fn new(certificate: &[u8]) -> ClientIdentity {
-        ClientIdentity { der: certificate.to_vec(), certificate: OnceLock::new() }
+        ClientIdentity {
+            der: certificate.to_vec(),
+            #[cfg(feature = "proxy")]
+            chain: Vec::new(),
+            certificate: OnceLock::new(),
+        }
+    }
+
+    /// With the certificates that the client has sent behind its own.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn with_chain<'c>(self, chain: impl Iterator<Item = &'c [u8]>) -> ClientIdentity {
+        ClientIdentity { chain: chain.map(<[u8]>::to_vec).collect(), ..self }
+    }
+
+    #[cfg(feature = "proxy")]
+    pub(crate) fn chain(&self) -> impl Iterator<Item = &[u8]> {
+        self.chain.iter().map(Vec::as_slice)
     }
 
     /// The common name of the certificate's subject; when there are several, the last, which is the most specific. Older

@@ -64,6 +64,12 @@ impl LooseMode {
         }
     }
 
+    /// As [`seen`](LooseMode::seen), of a file of ticket keys.
+    #[cfg(feature = "operations")]
+    pub(crate) fn seen_of_ticket_keys(self) -> String {
+        self.seen().replace("this private key", "these ticket keys")
+    }
+
     /// The command that closes the file to others and keeps it readable for this program.
     pub(crate) fn fix(self, path: &Path) -> String {
         let file = shell_word(path);
@@ -84,7 +90,7 @@ impl LooseMode {
 }
 
 /// Warns when others than its owner may read or write a private key's file. Ignores a file that cannot be opened.
-#[cfg(feature = "device")]
+#[cfg(any(feature = "device", feature = "proxy"))]
 pub fn report_mode(key: &Path) {
     if let Some(loose) = loose_mode_of(key) {
         log::warn!("{}", loose.warning(key));

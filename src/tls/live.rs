@@ -11,13 +11,20 @@ use rustls::pki_types::CertificateDer;
 use rustls::ServerConfig;
 
 use super::resolver::Resolver;
-use super::server_config::server_config;
+use super::server_config::{server_config, RECORD_BYTES};
+#[cfg(feature = "operations")]
+use super::ticket_keys::SharedKeys;
+#[cfg(feature = "operations")]
+use super::ticket_scope::Scope;
 use super::{Clients, Identity, Refused};
 use crate::error::Error;
 
 /// The identities and the rustls configuration for new connections. They are replaced as a whole, so that tickets from the old
 /// configuration do not resume sessions under the new one: no session may continue under a certificate whose key was stolen,
 /// and a revoked client must not come back with its ticket.
+///
+/// With shared keys of tickets (`ticket_keys`), a session continues under a renewed certificate with the same names of the same
+/// authority, because other servers cannot tell it from one that they had. Rules for clients end all sessions as before.
 #[derive(Debug)]
 pub(crate) struct Live {
     current: RwLock<Arc<Serving>>,
@@ -32,8 +39,17 @@ pub(crate) struct Serving {
     pub(crate) identities: Vec<Identity>,
     /// The rules for clients' certificates. `None` when clients are not asked for one.
     pub(crate) clients: Option<Clients>,
+    tuning: Tuning,
+}
+
+/// What stays when the identities and the rules for clients are replaced.
+#[derive(Clone, Default)]
+struct Tuning {
     /// The largest record in bytes. `None` for the maximum of TLS.
     record_bytes: Option<usize>,
+    /// The keys of tickets that servers share. `None` for keys of this server alone.
+    #[cfg(feature = "operations")]
+    shared_keys: Option<Arc<SharedKeys>>,
 }
 
 impl Live {
@@ -43,22 +59,50 @@ impl Live {
     ///
     /// [`Error::Io`] when the operating system has no random numbers for the keys of the session tickets.
     pub(crate) fn new(identities: Vec<Identity>, clients: Option<Clients>) -> Result<Live, Error> {
-        let serving = Arc::new(Serving::new(identities, clients, None)?);
+        let serving = Arc::new(Serving::new(identities, clients, Tuning::default())?);
         Ok(Live { current: RwLock::new(serving), rules: AtomicU64::new(0) })
     }
 
-    /// Limits records to `most` bytes, a number within [`RECORD_BYTES`].
+    /// Limits records to `most` bytes.
     ///
     /// # Errors
     ///
-    /// Those of [`new`](Live::new).
+    /// Those of [`new`](Live::new), and [`Error::Setting`] for a number that is not within [`RECORD_BYTES`].
     pub(crate) fn with_record_bytes(self, most: Option<usize>) -> Result<Live, Error> {
-        if most.is_none() {
-            return Ok(self);
+        match most {
+            None => return Ok(self),
+            Some(bytes) if !RECORD_BYTES.contains(&bytes) => {
+                return Err(Error::Setting {
+                    setting: "tls_record_bytes",
+                    fault: format!(
+                        "{bytes} is out of range; give the most bytes of a TLS record, from {} to {}",
+                        RECORD_BYTES.start(),
+                        RECORD_BYTES.end()
+                    ),
+                });
+            }
+            Some(_) => {}
         }
-        let Serving { identities, clients, .. } = &*self.current();
-        let serving = Arc::new(Serving::new(identities.clone(), clients.clone(), most)?);
+        let Serving { identities, clients, tuning, .. } = &*self.current();
+        // It has more than this only with a feature.
+        #[allow(clippy::needless_update)]
+        let tuning = Tuning { record_bytes: most, ..tuning.clone() };
+        let serving = Arc::new(Serving::new(identities.clone(), clients.clone(), tuning)?);
         Ok(Live { current: RwLock::new(serving), ..self })
+    }
+
+    /// Encrypts tickets with these keys, from the next handshake on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Live::new); then nothing has changed.
+    #[cfg(feature = "operations")]
+    pub(crate) fn replace_shared_keys(&self, keys: SharedKeys) -> Result<(), Error> {
+        let current = self.current();
+        let tuning = Tuning { shared_keys: Some(Arc::new(keys)), ..current.tuning.clone() };
+        let serving = Arc::new(Serving::new(current.identities.clone(), current.clients.clone(), tuning)?);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = serving;
+        Ok(())
     }
 
     pub(crate) fn current(&self) -> Arc<Serving> {
@@ -77,7 +121,7 @@ impl Live {
     /// Those of [`new`](Live::new); then nothing has changed.
     pub(crate) fn replace(&self, identities: Vec<Identity>) -> Result<(), Error> {
         let current = self.current();
-        let serving = Arc::new(Serving::new(identities, current.clients.clone(), current.record_bytes)?);
+        let serving = Arc::new(Serving::new(identities, current.clients.clone(), current.tuning.clone())?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = serving;
         Ok(())
     }
@@ -90,7 +134,7 @@ impl Live {
     pub(crate) fn replace_clients(&self, clients: Clients) -> Result<(), Error> {
         let current = self.current();
         let serving =
-            Arc::new(Serving::new(current.identities.clone(), Some(clients), current.record_bytes)?);
+            Arc::new(Serving::new(current.identities.clone(), Some(clients), current.tuning.clone())?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = serving;
         self.rules.fetch_add(1, Ordering::Release);
         Ok(())
@@ -109,9 +153,9 @@ impl Live {
     /// Stores identities that were loaded again but have the same chains as those in use.
     pub(crate) fn note(&self, identities: Vec<Identity>) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let (config, clients, record_bytes) =
-            (current.config.clone(), current.clients.clone(), current.record_bytes);
-        *current = Arc::new(Serving { config, identities, clients, record_bytes });
+        let (config, clients, tuning) =
+            (current.config.clone(), current.clients.clone(), current.tuning.clone());
+        *current = Arc::new(Serving { config, identities, clients, tuning });
     }
 }
 
@@ -125,13 +169,24 @@ impl fmt::Debug for Serving {
 }
 
 impl Serving {
-    fn new(
-        identities: Vec<Identity>,
-        clients: Option<Clients>,
-        record_bytes: Option<usize>,
-    ) -> Result<Serving, Error> {
-        let config = server_config(Resolver::new(identities.clone()), clients.as_ref(), record_bytes)?;
-        Ok(Serving { config, identities, clients, record_bytes })
+    fn new(identities: Vec<Identity>, clients: Option<Clients>, tuning: Tuning) -> Result<Serving, Error> {
+        let config = server_config(
+            Resolver::new(identities.clone()),
+            clients.as_ref(),
+            tuning.record_bytes,
+            #[cfg(feature = "operations")]
+            tuning.shared_keys.as_ref().map(|shared| {
+                let rules = clients.as_ref().map(|clients| &clients.digest);
+                shared.keys.ticketer(&Scope::of(&identities, rules))
+            }),
+        )?;
+        Ok(Serving { config, identities, clients, tuning })
+    }
+
+    /// The keys of tickets that servers share, if there are any.
+    #[cfg(feature = "operations")]
+    pub(crate) fn shared_keys(&self) -> Option<&Arc<SharedKeys>> {
+        self.tuning.shared_keys.as_ref()
     }
 
     /// Whether one of the certificates is for this host, by [`Identity::is_valid_for`].

@@ -5,7 +5,7 @@
 //! a private key gets into an error, a log line or `Debug`.
 
 use std::path::{Path, PathBuf};
-#[cfg(feature = "check")]
+#[cfg(any(feature = "check", feature = "proxy"))]
 use std::sync::Arc;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -58,7 +58,7 @@ impl Identity {
     }
 
     /// A client's certificate and key, for a server that asks for them. Nothing is logged.
-    #[cfg(feature = "check")]
+    #[cfg(any(feature = "check", feature = "proxy"))]
     pub(crate) fn of_client(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Error> {
         let (certificate_pem, key_pem) = (file::read(certificate)?, file::read(key)?);
         let certificate = Part { file: Some(certificate), pem: &certificate_pem };

@@ -12,6 +12,8 @@ mod chain;
 mod client_auth;
 mod client_identity;
 mod client_refusal;
+#[cfg(feature = "operations")]
+mod client_tickets;
 pub(crate) mod der;
 pub(crate) mod dns_name;
 pub(crate) mod file;
@@ -30,6 +32,10 @@ mod resolver;
 mod revocation;
 mod server_config;
 mod stamp;
+#[cfg(feature = "operations")]
+mod ticket_keys;
+#[cfg(feature = "operations")]
+mod ticket_scope;
 mod validity;
 mod wanted;
 pub(crate) mod x509;
@@ -37,12 +43,14 @@ pub(crate) mod x509;
 pub use certificate::Certificate;
 #[cfg(feature = "check")]
 pub(crate) use chain::authorities;
+#[cfg(feature = "proxy")]
+pub(crate) use chain::authorities_in_file;
 pub use chain::Chain;
 pub use client_auth::ClientAuth;
 pub(crate) use client_auth::Clients;
 pub use client_identity::ClientIdentity;
 pub(crate) use client_refusal::{refused, Refused};
-#[cfg(all(feature = "check", feature = "device"))]
+#[cfg(all(feature = "check", any(feature = "device", feature = "operations")))]
 pub(crate) use file::loose_mode_of;
 #[cfg(feature = "check")]
 pub(crate) use findings::rules as certificate_rules;
@@ -54,8 +62,11 @@ pub(crate) use parameters::Agreed;
 #[cfg(feature = "tls-parameters")]
 pub use parameters::TlsParameters;
 pub(crate) use resolver::ALPN_CHALLENGE;
-pub(crate) use server_config::RECORD_BYTES;
 pub(crate) use stamp::Stamp;
+#[cfg(feature = "operations")]
+pub(crate) use ticket_keys::SharedKeys;
+#[cfg(feature = "operations")]
+pub use ticket_keys::TicketKeys;
 #[cfg(feature = "check")]
 pub(crate) use validity::is_plausible;
 #[cfg(any(test, fuzzing))]

@@ -9,9 +9,13 @@ use std::sync::Arc;
 
 use rustls::crypto::ring::Ticketer;
 use rustls::crypto::CryptoProvider;
+#[cfg(feature = "operations")]
+use rustls::server::ProducesTickets;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{CipherSuite, ServerConfig, SupportedCipherSuite};
 
+#[cfg(feature = "operations")]
+use super::client_tickets::ClientTickets;
 use super::resolver::{Resolver, ALPN_CHALLENGE};
 use super::{provider, Clients};
 use crate::error::Error;
@@ -39,6 +43,7 @@ pub(super) fn server_config(
     resolver: Resolver,
     clients: Option<&Clients>,
     record_bytes: Option<usize>,
+    #[cfg(feature = "operations")] shared: Option<Arc<dyn ProducesTickets>>,
 ) -> Result<Arc<ServerConfig>, Error> {
     let answers_challenges = resolver.answers_challenges();
     let failed =
@@ -68,9 +73,17 @@ pub(super) fn server_config(
         record_bytes.map(|most| most.saturating_sub(RECORD_OVERHEAD) + COUNTED_BY_RUSTLS);
     // The server's order counts, as TLS testers recommend.
     config.ignore_client_order = true;
-    // A ticket stores the session at the client, encrypted under a key that rotates every 6 hours. So resumption, which saves a
-    // weak CPU the signature, needs no memory on the server.
-    config.ticketer = Ticketer::new().map_err(failed)?;
+    // A ticket stores the session at the client, encrypted under a key that rotates every 6 hours, or that servers share. So
+    // resumption, which saves a weak CPU the signature, needs no memory on the server.
+    #[cfg(feature = "operations")]
+    let shared = shared.map_or_else(Ticketer::new, Ok);
+    #[cfg(not(feature = "operations"))]
+    let shared = Ticketer::new();
+    config.ticketer = shared.map_err(failed)?;
+    #[cfg(feature = "operations")]
+    if let Some(clients) = clients.cloned() {
+        config.ticketer = Arc::new(ClientTickets { tickets: config.ticketer, clients });
+    }
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // One ticket is enough, because no API client needs two at once. Without a ticket the first request of a client that does
     // not set TCP_NODELAY would take about 45 ms longer.

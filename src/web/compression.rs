@@ -228,7 +228,7 @@ impl Stream {
             if read == 0 && *left > 0 {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    format!("it ended {left} bytes before the length that was promised"),
+                    format!("it ended before the length that was promised; missing bytes: {left}"),
                 ));
             }
             *left -= read as u64;

@@ -88,14 +88,20 @@ impl<'r> Origin<'r> {
     }
 }
 
-/// Whether this is the origin that the request was sent to. The page and the server have the same scheme, or a page in plain
+/// Whether this is the origin that the request was sent to, or that a trusted proxy says it was sent to: a page cannot add such a
+/// field to a request that it may make without asking first. The page and the server have the same scheme, or a page in plain
 /// HTTP, which anybody on the way can write, would be this server's own.
 pub(crate) fn is_own(origin: &[u8], request: &Request<'_>) -> bool {
-    let (Some(authority), Some(host)) = (origin.strip_prefix(b"https://"), request.header("host")) else {
-        return false;
+    let Some(authority) = origin.strip_prefix(b"https://") else { return false };
+    let is = |host: &str| {
+        let host = host.strip_suffix(":443").or_else(|| host.strip_suffix(':')).unwrap_or(host);
+        !host.is_empty() && authority.eq_ignore_ascii_case(host.as_bytes())
     };
-    let host = host.strip_suffix(":443").or_else(|| host.strip_suffix(':')).unwrap_or(host);
-    !host.is_empty() && authority.eq_ignore_ascii_case(host.as_bytes())
+    #[cfg(feature = "operations")]
+    if request.forwarded().and_then(|forwarded| forwarded.host()).is_some_and(is) {
+        return true;
+    }
+    request.header("host").is_some_and(is)
 }
 
 /// The setting's error for an origin or a name that cannot be.

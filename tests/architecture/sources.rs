@@ -99,6 +99,15 @@ fn collect(dir: &Path, names: &mut Vec<PathBuf>) {
 }
 
 impl File {
+    /// What stands before a word, in its line or else in the line before.
+    pub fn text_before(&self, word: &str, line: usize) -> &str {
+        let before = self.lines[line - 1].split(word).next().unwrap().trim();
+        match before {
+            "" => self.lines[line.saturating_sub(2)].trim(),
+            before => before,
+        }
+    }
+
     /// Also returns the names of its modules that are for tests only and stand in files of their own.
     fn read(path: &Path) -> (File, Vec<String>) {
         let name = path.strip_prefix(root_of_project()).unwrap().to_str().unwrap().to_string();

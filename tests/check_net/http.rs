@@ -72,6 +72,11 @@ fn each_fault_of_the_answer_is_found_alone() {
         (&["no-answer"], |_| Answer { bytes: Vec::new(), closes: true }),
         // A server that only answers 404 is secure all the same.
         (&[], |r| answer(r, "404 Not Found", "", "")),
+        (&[], |r| answer(r, "500 Internal Server Error", "", "")),
+        // The server is, and the API behind it is not there.
+        (&["gateway-error"], |r| answer(r, "502 Bad Gateway", "", "")),
+        (&["gateway-error"], |r| answer(r, "503 Service Unavailable", "", "")),
+        (&["gateway-error"], |r| answer(r, "504 Gateway Timeout", "", "")),
     ];
     for (index, (expected, handler)) in cases.iter().enumerate() {
         assert_eq!(beside(&over_https(&root, *handler)), *expected, "case {index}");

@@ -133,6 +133,14 @@ impl Running {
     }
 }
 
+/// Whether a text holds this, and not as a part of a longer number: a port of the test may be 38443.
+fn holds(text: &str, what: &str) -> bool {
+    text.match_indices(what).any(|(at, _)| {
+        let digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+        !(digit(at) && at > 0 && digit(at - 1) || digit(at + what.len()))
+    })
+}
+
 pub fn beside(report: &Report) -> Vec<&'static str> {
     assert!(report.connections() <= 48, "{}", report.connections());
     must_hold(JSON_SCHEMA, &report.to_json());
@@ -140,7 +148,7 @@ pub fn beside(report: &Report) -> Vec<&'static str> {
         // The remedy has no placeholder for a known value.
         let fix = finding.fix();
         for left in ["HOST", "check URL", "8443", "PORT", "listen 80;", "--http 80"] {
-            assert!(!fix.contains(left), "{}: {left}: {fix}", finding.id());
+            assert!(!holds(fix, left), "{}: {left}: {fix}", finding.id());
         }
     }
     let mut ids: Vec<_> =

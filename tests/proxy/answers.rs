@@ -4,7 +4,17 @@ use std::sync::Arc;
 
 use super::backend::{ok, say, Act, Backend, A_MOMENT};
 use super::in_front_of;
-use super::support::{chunked, get, noise, Client, End, Gate, Shape};
+use super::support::{chunked, get, noise, Client, End, Gate, Reply, Shape};
+
+/// The next response that is not interim.
+pub fn final_reply(client: &mut Client) -> Reply {
+    loop {
+        let reply = client.reply();
+        if reply.status >= 200 {
+            return reply;
+        }
+    }
+}
 
 #[test]
 fn each_kind_of_answer_reaches_the_client_whole_and_the_connections_are_kept_where_that_is_safe() {
@@ -40,7 +50,8 @@ fn each_kind_of_answer_reaches_the_client_whole_and_the_connections_are_kept_whe
         let serving = in_front_of(&backend);
         let mut client = serving.connect();
         for _ in 0..2 {
-            let reply = client.get("/");
+            client.send(get("/"));
+            let reply = final_reply(&mut client);
             assert!(reply.body == expected, "{head:?}: {} bytes", reply.body.len());
             let status = head.rsplit("HTTP/1.").next().unwrap();
             assert_eq!(reply.status.to_string(), status[2..5], "{head:?}");
@@ -157,6 +168,38 @@ fn redirects_to_the_backend_itself_lead_to_https_and_cookies_are_for_https_only(
     let reply = in_front_of(&backend).get("/");
     assert_eq!(reply.field("location"), Some("https://localhost/login"));
     assert_eq!(reply.field("set-cookie"), Some("a=b; Secure"));
+}
+
+#[test]
+fn no_name_of_the_backend_reaches_the_client_in_a_url_of_its_answer() {
+    let backend = Backend::new(|_, seen| {
+        // As programs do that build their URLs of what they are told.
+        let own = format!("https://{}", seen.fields("host")[0]);
+        say(format!(
+            "HTTP/1.1 103 Early Hints\r\nLink: <{own}/a.css>; rel=preload\r\n\r\n\
+             HTTP/1.1 201 Created\r\nLocation: http://app.internal:80/1\r\nContent-Location: {own}/1\r\nRefresh: 5; url={own}/2\r\n\
+             Link: <{own}/?page=2>; rel=next, <https://cdn.example/a>; rel=preload\r\nSet-Cookie: a=b; Domain=app.internal\r\n\
+             Content-Length: 0\r\n\r\n"
+        ))
+    });
+    let serving = super::in_front_with(&backend, |proxy| proxy.host("app.internal"));
+    let mut client = serving.connect();
+    client.send("GET / HTTP/1.1\r\nHost: device.example:8443\r\n\r\n");
+    let hints = client.reply();
+    assert_eq!(
+        (hints.status, hints.field("link")),
+        (103, Some("<https://device.example:8443/a.css>; rel=preload"))
+    );
+    let reply = client.reply();
+    for (name, expected) in [
+        ("location", "https://device.example:8443/1"),
+        ("content-location", "https://device.example:8443/1"),
+        ("refresh", "5; url=https://device.example:8443/2"),
+        ("link", "<https://device.example:8443/?page=2>; rel=next, <https://cdn.example/a>; rel=preload"),
+        ("set-cookie", "a=b; Secure"),
+    ] {
+        assert_eq!(reply.field(name), Some(expected));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub struct Seen {
     pub connection: usize,
     pub head: String,
     pub body: Vec<u8>,
+    /// The lines of its trailers.
+    pub trailers: String,
 }
 
 impl Seen {
@@ -56,6 +59,8 @@ pub fn ok(body: impl AsRef<[u8]>) -> Vec<Act> {
 #[derive(Default)]
 struct State {
     seen: Vec<Seen>,
+    /// What has come of requests whose end has not.
+    halves: Vec<Vec<u8>>,
     connections: usize,
     open: usize,
 }
@@ -63,6 +68,13 @@ struct State {
 pub struct Backend {
     pub address: SocketAddr,
     state: Arc<(Mutex<State>, Condvar)>,
+}
+
+/// An address at which nothing listens, of a host of its own. At 127.0.0.1 another test or a client could take the port meanwhile.
+pub fn free_address() -> SocketAddr {
+    static LAST: AtomicU16 = AtomicU16::new(0);
+    let [high, low] = LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    TcpListener::bind(SocketAddr::from(([127, 1, high, low], 0))).unwrap().local_addr().unwrap()
 }
 
 impl Backend {
@@ -88,8 +100,12 @@ impl Backend {
                 state.open += 1;
                 drop(state);
                 thread::spawn(move || {
-                    let _ = serve(tcp, number, &*script, &shared);
-                    shared.0.lock().unwrap().open -= 1;
+                    let mut come = Vec::new();
+                    let _ = serve(tcp, number, &mut come, &*script, &shared);
+                    let mut state = shared.0.lock().unwrap();
+                    state.halves.extend((!come.is_empty()).then_some(come));
+                    state.open -= 1;
+                    drop(state);
                     shared.1.notify_all();
                 });
             }
@@ -104,6 +120,16 @@ impl Backend {
     /// What was read so far.
     pub fn seen(&self) -> Vec<Seen> {
         self.state.0.lock().unwrap().seen.clone()
+    }
+
+    /// What was read since it was so much.
+    pub fn seen_from(&self, from: usize) -> Vec<Seen> {
+        self.state.0.lock().unwrap().seen[from..].to_vec()
+    }
+
+    /// What has come of requests that were not ended.
+    pub fn halves(&self) -> Vec<Vec<u8>> {
+        self.state.0.lock().unwrap().halves.clone()
     }
 
     pub fn connections(&self) -> usize {
@@ -122,13 +148,13 @@ impl Backend {
 fn serve(
     mut tcp: TcpStream,
     connection: usize,
+    come: &mut Vec<u8>,
     script: &(dyn Fn(usize, &Seen) -> Vec<Act> + Send + Sync),
     shared: &(Mutex<State>, Condvar),
 ) -> io::Result<()> {
     tcp.set_nodelay(true)?;
-    let mut come = Vec::new();
     for number in 0.. {
-        let Some(seen) = read(&mut tcp, connection, &mut come)? else { return Ok(()) };
+        let Some(seen) = read(&mut tcp, connection, come)? else { return Ok(()) };
         let acts = script(number, &seen);
         shared.0.lock().unwrap().seen.push(seen);
         for act in acts {
@@ -170,28 +196,56 @@ fn read(tcp: &mut TcpStream, connection: usize, come: &mut Vec<u8>) -> io::Resul
         come.extend_from_slice(&piece[..read]);
         io::Result::Ok(read > 0)
     };
-    let end = loop {
-        if let Some(at) = come.windows(4).position(|window| window == b"\r\n\r\n") {
-            break at + 4;
+    loop {
+        if let Some((seen, end)) = whole(come, connection) {
+            come.drain(..end);
+            return Ok(Some(seen));
         }
-        if !more(come)? {
-            assert!(come.is_empty(), "half a request: {:?}", String::from_utf8_lossy(come));
-            return Ok(None);
-        }
-    };
-    let head = String::from_utf8(come.drain(..end).collect()).unwrap();
-    let mut seen = Seen { connection, head, body: Vec::new() };
-    assert_eq!(seen.fields("transfer-encoding"), [] as [&str; 0]);
-    let lengths = seen.fields("content-length");
-    assert!(lengths.len() <= 1, "{}", seen.head);
-    let length = lengths.first().map_or(0, |length| length.parse().unwrap());
-    while come.len() < length {
         if !more(come)? {
             return Ok(None);
         }
     }
-    seen.body = come.drain(..length).collect();
-    Ok(Some(seen))
+}
+
+/// A whole request at the front of these bytes, and where it ends. What the proxy writes is read as strictly as can be.
+fn whole(come: &[u8], connection: usize) -> Option<(Seen, usize)> {
+    let end = find(come, b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&come[..end]).into_owned();
+    let mut seen = Seen { connection, head, body: Vec::new(), trailers: String::new() };
+    let (lengths, codings) = (seen.fields("content-length"), seen.fields("transfer-encoding"));
+    assert!(lengths.len() + codings.len() <= 1, "framed twice: {}", seen.head);
+    if codings.is_empty() {
+        let length = lengths.first().map_or(0, |length| length.parse().unwrap());
+        seen.body = come[end..].get(..length)?.to_vec();
+        return Some((seen, end + length));
+    }
+    assert_eq!(codings, ["chunked"]);
+    let mut at = end;
+    loop {
+        let line = find(&come[at..], b"\r\n")?;
+        let size = std::str::from_utf8(&come[at..at + line]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap_or_else(|_| panic!("a chunk of {size:?}"));
+        at += line + 2;
+        if size == 0 {
+            break;
+        }
+        seen.body.extend_from_slice(come[at..].get(..size)?);
+        assert_eq!(come[at + size..].get(..2)?, b"\r\n");
+        at += size + 2;
+    }
+    loop {
+        let line = find(&come[at..], b"\r\n")?;
+        let trailer = std::str::from_utf8(&come[at..at + line]).unwrap();
+        at += line + 2;
+        if trailer.is_empty() {
+            return Some((seen, at));
+        }
+        seen.trailers.push_str(&format!("{trailer}\r\n"));
+    }
+}
+
+fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+    bytes.windows(mark.len()).position(|window| window == mark)
 }
 
 /// Long enough that a test notices what should not come, and short enough to wait for.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use lockgate::{Limits, Proxy, Router};
 
-use super::backend::{ok, say, Act, Backend};
+use super::answers::final_reply;
+use super::backend::{free_address, ok, say, Act, Backend};
 use super::support::{await_lines, get, post, serve, serve_within, Gate, SAFETY};
 use super::{in_front_of, in_front_with};
 
@@ -37,7 +38,8 @@ fn an_answer_that_is_no_right_answer_becomes_a_502_and_its_connection_is_not_use
         });
         let serving = in_front_of(&backend);
         let mut client = serving.connect();
-        let reply = client.get("/bad");
+        client.send(get("/bad"));
+        let reply = final_reply(&mut client);
         assert_eq!(reply.status, 502, "{answer:.60?}");
         reply.problem();
         assert_eq!(client.get("/good").text(), "good", "{answer:.60?}");
@@ -117,22 +119,42 @@ fn a_request_that_is_not_safe_is_never_sent_twice_and_a_safe_one_at_most_twice()
         }
     }
     // Not after a part of the answer has come.
-    let backend = Backend::new(|_, _| [say("HTTP/1.1 200 OK\r\nA"), vec![Act::Close]].concat());
-    assert_eq!(in_front_of(&backend).get("/").status, 502);
-    assert_eq!(backend.seen().len(), 1);
+    let hint = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    for part in ["HTTP/1.1 200 OK\r\nA", "HTTP/1.1 102 Processing\r\n\r\n", hint] {
+        let backend = Backend::new(move |_, _| [say(part), vec![Act::Close]].concat());
+        let serving = in_front_of(&backend);
+        let mut client = serving.connect();
+        client.send(get("/"));
+        assert_eq!(final_reply(&mut client).status, 502);
+        assert_eq!(backend.seen().len(), 1, "{part:?}");
+    }
+}
+
+#[test]
+fn a_safe_request_that_was_lost_with_a_kept_connection_survives_one_more_loss() {
+    // As while a backend ends: the kept connection, and then one that has waited in its queue.
+    for end in [Act::Close, Act::Reset] {
+        let backend = Backend::new(move |number, seen| match (seen.connection, number) {
+            (0, 0) | (2, _) => ok("yes"),
+            _ => vec![end.clone()],
+        });
+        let serving = in_front_of(&backend);
+        let mut client = serving.connect();
+        assert_eq!(client.get("/").text(), "yes");
+        assert_eq!(client.get("/").text(), "yes");
+        assert_eq!((backend.connections(), backend.seen().len()), (3, 4));
+    }
 }
 
 #[test]
 fn a_backend_that_is_not_there_is_waited_for_once_and_taken_when_it_comes() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = free_address();
     let serving = serve(Router::new().fallback(Proxy::to(&format!("http://{address}")).unwrap().handler()));
     let mut client = serving.connect();
     let reply = client.get("/");
     assert_eq!((reply.status, reply.field("retry-after")), (502, Some("1")));
     reply.problem();
-    // Known to be down: at once, and said in the log.
+    // Known to be down: not waited for, and said in the log.
     assert_eq!(client.get("/").status, 502);
     let named = |line: &str| line.contains(&address.to_string()) && line.contains("cannot be reached");
     assert!(!await_lines(1, named).is_empty());
@@ -143,9 +165,7 @@ fn a_backend_that_is_not_there_is_waited_for_once_and_taken_when_it_comes() {
 
 #[test]
 fn a_backend_that_starts_again_is_waited_for() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    let address = free_address();
     let serving = serve(Router::new().fallback(Proxy::to(&format!("http://{address}")).unwrap().handler()));
     let mut client = serving.connect();
     client.send(post("/", b"body"));
@@ -267,7 +287,11 @@ fn whatever_a_backend_does_a_client_gets_its_own_answer_or_an_error_and_nobody_e
             3 => [say(format!("{begun}{chunk}")), vec![Act::Close]].concat(),
             4 => [say(format!("{begun}{chunk}")), vec![Act::Reset]].concat(),
             5 => say("garbage\r\n\r\n"),
-            6 => [ok(&path), say("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nothers")].concat(),
+            // At once: what comes later than the next request nobody can tell from its answer.
+            6 => say(format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{path}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nothers",
+                path.len()
+            )),
             7 => [ok(&path), vec![Act::Close]].concat(),
             8 => say(format!("HTTP/1.1 100 Continue\r\n\r\n{begun}{chunk}0\r\n\r\n")),
             9 => [say(format!("HTTP/1.1 200 OK\r\n\r\n{path}")), vec![Act::Close]].concat(),
@@ -322,7 +346,7 @@ fn requests_beyond_the_bound_are_told_to_come_again() {
     let gate = Gate::new();
     let held = gate.clone();
     let backend = Backend::new(move |_, _| [vec![Act::Wait(held.clone())], ok("yes")].concat());
-    let serving = in_front_with(&backend, |proxy| proxy.at_a_time(2));
+    let serving = in_front_with(&backend, |proxy| proxy.at_a_time(2).queue(0));
     let mut clients = [serving.connect(), serving.connect()];
     clients.iter_mut().for_each(|client| client.send(get("/")));
     gate.wait_for(2);

@@ -2,37 +2,14 @@
 //! fields of the connection and what HTTPS changes.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use lockgate::{Proxy, Router};
 
-use super::peers_of_tests::{Peer, NGINX, NODE, PYTHON};
-use super::support::{connect_plain, serve, Shape, SAFETY};
-
-const NODE_SERVER: &str = r#"
-    const http = require('http');
-    http.createServer((request, response) => {
-        const pieces = [];
-        request.on('data', piece => pieces.push(piece));
-        request.on('end', () => {
-            const length = Buffer.concat(pieces).length;
-            response.setHeader('Content-Type', 'text/plain');
-            switch (request.url) {
-                case '/empty': response.writeHead(204); return response.end();
-                case '/cached': response.writeHead(304, {ETag: '"1"'}); return response.end();
-                case '/moved': response.writeHead(302, {Location: '/new'}); return response.end('moved');
-                case '/cookies': response.setHeader('Set-Cookie', ['a=b; Secure', 'c=d; Secure']); break;
-                case '/hints': response.writeEarlyHints({link: '</a>; rel=preload'}); break;
-                case '/pieces': response.write('a'.repeat(1000)); response.write('b'.repeat(200000)); return response.end('c');
-                case '/fault': response.writeHead(500); return response.end('fault');
-            }
-            response.end(`${request.method} ${request.url} ${length}`);
-        });
-    }).listen(0, '127.0.0.1', function () { console.log(this.address().port); });
-"#;
+use super::peers_of_tests::PYTHON;
+use super::support::{connect_plain, serve, Shape};
 
 /// Of Python's own server, in the version of HTTP that is the argument, and with chunks for it if that is 1.1.
 const PYTHON_SERVER: &str = r#"
@@ -99,24 +76,29 @@ print(server.server_port, flush=True)
 server.serve_forever()
 "#;
 
-/// A program that is ended with the test.
-struct Running(Child);
+/// A program that is ended with the test, and what it says after its port.
+pub struct Running {
+    pub child: Child,
+    pub said: Option<BufReader<ChildStdout>>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
 /// Starts a server that says its port.
-fn start(test: &str, peer: &Peer, arguments: &[&str]) -> Option<(Running, SocketAddr)> {
-    let mut child = peer.command(test, arguments)?.stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    let mut said = BufReader::new(child.stdout.take().unwrap());
-    let running = Running(child);
+pub fn start(mut command: Command) -> (Running, SocketAddr) {
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (mut said, mut line) = (BufReader::new(child.stdout.take().unwrap()), String::new());
+    let mut running = Running { child, said: None };
     said.read_line(&mut line).unwrap();
-    Some((running, ([127, 0, 0, 1], line.trim().parse().unwrap()).into()))
+    running.said = Some(said);
+    let port = line.trim().parse().unwrap_or_else(|_| panic!("no port: {line:?}"));
+    (running, ([127, 0, 0, 1], port).into())
 }
 
 /// What of an answer concerns the client of a proxy.
@@ -127,8 +109,8 @@ struct Answer {
     body: Vec<u8>,
 }
 
-/// Of one connection, of one moment, or of the framing.
-const NOT_COMPARED: [&str; 5] = ["connection", "keep-alive", "transfer-encoding", "content-length", "date"];
+/// Of one connection (RFC 9110 §7.6.1), or of one moment.
+const NOT_COMPARED: [&str; 4] = ["connection", "keep-alive", "transfer-encoding", "date"];
 
 fn answer(status: u16, all: &[(String, String)], body: Vec<u8>) -> Answer {
     let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -158,7 +140,12 @@ fn directly(address: SocketAddr, method: &str, path: &str, fields: &str, body: &
             pairs.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_string())).collect();
         let is_chunked = fields.iter().any(|(name, _)| name == "transfer-encoding");
         let is_empty = method == "HEAD" || matches!(status, 204 | 304);
-        let body = if is_chunked && !is_empty { unchunked(rest) } else { rest.to_vec() };
+        // waitress sends the last chunk of an answer to HEAD: that is no body.
+        let body = match (is_empty, is_chunked) {
+            (true, _) => Vec::new(),
+            (false, true) => unchunked(rest),
+            (false, false) => rest.to_vec(),
+        };
         return answer(status, &fields, body);
     }
 }
@@ -177,22 +164,37 @@ fn unchunked(mut coded: &[u8]) -> Vec<u8> {
 }
 
 fn request(method: &str, path: &str, fields: &str, body: &[u8]) -> Vec<u8> {
-    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let has_none = body.is_empty() || fields.contains("Transfer-Encoding");
+    let length = if has_none { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
     [format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{fields}{length}\r\n").as_bytes(), body].concat()
 }
 
 /// Asks both ways, all over one connection of the client.
-fn compare(address: SocketAddr, requests: &[(&str, &str, &str, &[u8])]) {
+pub fn compare(address: SocketAddr, requests: &[(&str, &str, &str, &[u8])]) {
     let proxy = Proxy::to(&format!("http://{address}")).unwrap();
     let serving = serve(Router::new().fallback(proxy.handler()));
     let mut client = serving.connect();
-    for round in 0..4 {
+    for round in 0..2 {
         for (method, path, fields, body) in requests {
-            let expected = directly(address, method, path, fields, body);
+            let mut expected = directly(address, method, path, fields, body);
             client.send(request(method, path, fields, body));
             let shape = if *method == "HEAD" { Shape::HeadOnly } else { Shape::WithBody };
-            let reply = client.try_reply(shape).unwrap();
-            let found = answer(reply.status, &reply.fields, reply.body);
+            let mut reply = client.try_reply(shape).unwrap();
+            // Interim responses come before the final one, as they do directly.
+            while reply.status < 200 {
+                reply = client.try_reply(shape).unwrap();
+            }
+            if reply.closes() {
+                // Answered before its large body was read: the rest is not worth reading.
+                assert!(body.len() > 64 * 1024, "{method} {path}");
+                client = serving.connect();
+            }
+            let mut found = answer(reply.status, &reply.fields, reply.body);
+            // The framing may be another on each connection; 204 and 304 have none (RFC 9110 §8.6).
+            let lengths = [&mut found, &mut expected].map(|answer| answer.fields.remove("content-length"));
+            if let [Some(found), Some(expected)] = lengths {
+                assert_eq!(found, expected, "{method} {path}");
+            }
             assert!(found == expected, "{round} {method} {path}: {found:.400?} {expected:.400?}");
         }
     }
@@ -215,28 +217,19 @@ const REQUESTS: &[(&str, &str, &str, &[u8])] = &[
 ];
 
 #[test]
-fn node_answers_through_the_proxy_as_it_answers_directly() {
-    let Some((_running, address)) = start("node behind the proxy", &NODE, &["-e", NODE_SERVER]) else {
-        return;
-    };
-    compare(address, REQUESTS);
-    compare(address, &[("GET", "/hints", "", b"")]);
-}
-
-#[test]
 fn pythons_server_answers_through_the_proxy_as_it_answers_directly() {
     for version in ["HTTP/1.0", "HTTP/1.1"] {
         let arguments = ["-c", PYTHON_SERVER, version];
-        let Some((_running, address)) = start("python behind the proxy", &PYTHON, &arguments) else { return };
+        let Some(python) = PYTHON.command("python behind the proxy", &arguments) else { return };
+        let (_running, address) = start(python);
         compare(address, REQUESTS);
     }
 }
 
 #[test]
 fn a_program_behind_wsgi_sees_the_client_that_the_proxy_tells_of_and_not_what_the_client_says() {
-    let Some((_running, address)) = start("wsgi behind the proxy", &PYTHON, &["-c", WSGI_SERVER]) else {
-        return;
-    };
+    let Some(python) = PYTHON.command("wsgi behind the proxy", &["-c", WSGI_SERVER]) else { return };
+    let (_running, address) = start(python);
     compare(address, &[("GET", "/", "", b""), ("POST", "/a", "", b"body"), ("GET", "/pieces", "", b"")]);
     let proxy = Proxy::to(&format!("http://{address}")).unwrap();
     let serving = serve(Router::new().fallback(proxy.handler()));
@@ -245,50 +238,4 @@ fn a_program_behind_wsgi_sees_the_client_that_the_proxy_tells_of_and_not_what_th
         "GET /who HTTP/1.1\r\nHost: localhost\r\nX_Forwarded_For: 10.0.0.1\r\nX-Forwarded_Proto: http\r\nX_Real_IP: 10.0.0.2\r\n\r\n",
     );
     assert_eq!(client.reply().text(), "127.0.0.1 https - localhost");
-}
-
-#[test]
-fn nginx_answers_through_the_proxy_as_it_answers_directly() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path();
-    fs::create_dir(at.join("www")).unwrap();
-    fs::write(at.join("www/file.txt"), "0123456789".repeat(20_000)).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let root = at.display();
-    let configuration = format!(
-        "daemon off; master_process off; pid {root}/pid; error_log {root}/error.log; events {{}}\n\
-         http {{ access_log off; client_body_temp_path {root}/body; proxy_temp_path {root}/proxy; fastcgi_temp_path {root}/f;\n\
-         uwsgi_temp_path {root}/u; scgi_temp_path {root}/s; gzip on; gzip_types text/plain; gzip_proxied any; default_type text/plain;\n\
-         server {{ listen 127.0.0.1:{port}; root {root}/www; location /moved {{ return 301 /file.txt; }}\n\
-         location /self {{ absolute_redirect on; return 301 http://localhost/file.txt; }} }} }}\n"
-    );
-    fs::write(at.join("nginx.conf"), configuration).unwrap();
-    let path = at.join("nginx.conf");
-    let command =
-        NGINX.command("nginx behind the proxy", &["-p", at.to_str().unwrap(), "-c", path.to_str().unwrap()]);
-    let Some(mut command): Option<Command> = command else { return };
-    let _running = Running(command.stderr(Stdio::null()).spawn().unwrap());
-    let address: SocketAddr = ([127, 0, 0, 1], port).into();
-    let deadline = std::time::Instant::now() + SAFETY;
-    while TcpStream::connect(address).is_err() {
-        assert!(std::time::Instant::now() < deadline, "nginx does not listen");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    compare(
-        address,
-        &[
-            ("GET", "/file.txt", "", b""),
-            ("HEAD", "/file.txt", "", b""),
-            ("GET", "/file.txt", "Range: bytes=10-19\r\n", b""),
-            ("GET", "/file.txt", "Range: bytes=3-\r\n", b""),
-            ("GET", "/file.txt", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT\r\n", b""),
-            ("GET", "/file.txt", "Accept-Encoding: gzip\r\n", b""),
-            ("GET", "/none", "", b""),
-            ("GET", "/moved", "", b""),
-            ("POST", "/file.txt", "", b"body"),
-        ],
-    );
-    let proxy = Proxy::to(&format!("http://{address}")).unwrap();
-    let reply = serve(Router::new().fallback(proxy.handler())).get("/self");
-    assert_eq!(reply.field("location"), Some("https://localhost/file.txt"));
 }

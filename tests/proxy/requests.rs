@@ -4,7 +4,7 @@ use std::io::Write;
 
 use lockgate::{Proxy, Request, Router, Server};
 
-use super::backend::{ok, Backend};
+use super::backend::{ok, say, Backend};
 use super::support::{connect_plain, get, identity, noise, post, serve, serve_as, Client};
 use super::{in_front_of, in_front_with};
 
@@ -26,8 +26,16 @@ fn a_request_reaches_the_backend_as_it_was_meant_with_what_the_proxy_says_of_the
     };
     assert_eq!((reply.status, reply.text()), (200, "yes"));
     let [seen] = &*backend.seen() else { panic!("one request") };
+    let mut head = seen.head.to_ascii_lowercase();
+    if cfg!(feature = "operations") {
+        let at = head.find("x-request-id: ").expect("the id of the request");
+        let field = head.split_off(at);
+        let (id, rest) = field.split_once("\r\n").expect("the end of the field");
+        assert_eq!(id.len(), "x-request-id: ".len() + 32, "{id}");
+        head += rest;
+    }
     assert_eq!(
-        seen.head.to_ascii_lowercase(),
+        head,
         "patch /a%20b/c?d=e&f http/1.1\r\nhost: api.example:8443\r\nx-own: 1\r\nx-own: 2\r\ncontent-length: 4\r\n\
          x-forwarded-for: 127.0.0.1\r\nforwarded: for=127.0.0.1;host=\"api.example:8443\";proto=https\r\n\
          x-forwarded-proto: https\r\nx-forwarded-host: api.example:8443\r\nvia: 1.1 lockgate\r\n\r\n"
@@ -143,6 +151,22 @@ fn a_request_over_plain_http_is_passed_on_as_one() {
     let answer = std::io::read_to_string(plain).unwrap();
     assert!(answer.ends_with("http for=127.0.0.1;host=localhost;proto=http"), "{answer}");
     assert!(serving.get("/public").text().starts_with("https "));
+}
+
+#[test]
+fn an_answer_over_plain_http_leads_to_plain_http_and_its_cookies_are_not_for_https_only() {
+    let backend = Backend::new(|_, seen| {
+        let url = format!("http://{}/login", seen.fields("host")[0]);
+        say(format!("HTTP/1.1 302 Found\r\nLocation: {url}\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"))
+    });
+    let proxy = Proxy::to(&backend.url()).unwrap().host("app.internal");
+    let router = || Router::new().get("/public", proxy.handler());
+    let serving = serve_as(Server::builder(router()).identity(identity()).http_router(router()));
+    let mut plain = connect_plain(serving.redirect).unwrap();
+    plain.write_all(b"GET /public HTTP/1.1\r\nHost: a.example:8080\r\nConnection: close\r\n\r\n").unwrap();
+    let answer = std::io::read_to_string(plain).unwrap();
+    assert!(answer.contains("location: http://a.example:8080/login\r\n"), "{answer}");
+    assert!(answer.contains("set-cookie: a=b\r\n"), "{answer}");
 }
 
 #[test]

@@ -42,6 +42,10 @@ pub struct Options<'a> {
     pub environment: &'a [(&'a str, &'a str)],
     /// The key identifier and the HMAC key of the one external account.
     pub external_account: Option<(&'a str, &'a str)>,
+    /// Where challenges are answered by HTTP; a free port if nothing is said.
+    pub http_port: Option<u16>,
+    /// How long its certificates last, in seconds; five years if nothing is said.
+    pub lifetime: Option<u64>,
 }
 
 impl Pebble {
@@ -52,6 +56,7 @@ impl Pebble {
         let dir = TempDir::new().unwrap();
         let [port, management, http_port, tls_port, dns, dns_management] =
             std::array::from_fn(|_| free_port());
+        let http_port = options.http_port.unwrap_or(http_port);
         let mut config = json!({"pebble": {
             "listenAddress": format!("127.0.0.1:{port}"),
             "managementListenAddress": format!("127.0.0.1:{management}"),
@@ -64,6 +69,9 @@ impl Pebble {
         }});
         if let Some((kid, key)) = options.external_account {
             config["pebble"]["externalAccountMACKeys"] = json!({ kid: key });
+        }
+        if let Some(seconds) = options.lifetime {
+            config["pebble"]["certificateValidityPeriod"] = json!(seconds);
         }
         let file = dir.path().join("config.json");
         fs::write(&file, config.to_string()).unwrap();

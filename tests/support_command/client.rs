@@ -4,9 +4,11 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::certificates::Pair;
 use super::SAFETY;
 
 /// A TLS connection to a port of the loopback.
@@ -17,17 +19,46 @@ pub struct Client {
 impl Client {
     /// Connects, and performs the handshake, which must succeed with this authority trusted.
     pub fn connect(port: u16, authority: &CertificateDer<'static>) -> Client {
+        Client::behind(tcp(port), b"", authority)
+    }
+
+    /// Over a connection that is there.
+    pub fn over(tcp: TcpStream, authority: &CertificateDer<'static>) -> Client {
+        Client::behind(tcp, b"", authority)
+    }
+
+    /// The same with these bytes in front of the first ones of TLS, all of them at once.
+    pub fn behind(tcp: TcpStream, before: &[u8], authority: &CertificateDer<'static>) -> Client {
+        Client::with(tcp, before, authority, None)
+    }
+
+    /// The same with a certificate of its own, if it has one.
+    pub fn with(
+        mut tcp: TcpStream,
+        before: &[u8],
+        authority: &CertificateDer<'static>,
+        own: Option<&Pair>,
+    ) -> Client {
         let mut roots = RootCertStore::empty();
         roots.add(authority.clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match own {
+            Some(pair) => {
+                let key = PrivateKeyDer::from_pem_file(&pair.key).unwrap();
+                config.with_client_auth_cert(vec![pair.der.clone()], key).unwrap()
+            }
+            None => config.with_no_client_auth(),
+        };
         let name = ServerName::try_from("localhost").unwrap();
-        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        let mut stream = StreamOwned::new(connection, tcp(port));
+        let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut first = before.to_vec();
+        connection.write_tls(&mut first).unwrap();
+        tcp.write_all(&first).unwrap();
+        let mut stream = StreamOwned::new(connection, tcp);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).unwrap();
         }

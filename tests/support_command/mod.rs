@@ -27,9 +27,17 @@ pub const SAFETY: Duration = Duration::from_secs(60);
 
 pub const BODY: &str = r#"{"message":"Secure data over HTTPS"}"#;
 
-/// The command, not started yet, with an environment that does not depend on who runs the tests.
+/// The command, not started yet, with an environment that does not depend on who runs the tests. It is the one that was built for
+/// this test, or that in the folder `LOCKGATE_BUILT`: so tests that are built in a moment can look at a release build.
 pub fn lockgate(arguments: &[&str]) -> Command {
-    of_program(env!("CARGO_BIN_EXE_lockgate"), arguments)
+    match std::env::var_os("LOCKGATE_BUILT") {
+        Some(folder) => {
+            let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("lockgate");
+            assert!(program.exists(), "LOCKGATE_BUILT names a folder without {}", program.display());
+            of_program(program, arguments)
+        }
+        None => of_program(env!("CARGO_BIN_EXE_lockgate"), arguments),
+    }
 }
 
 pub fn of_program(program: impl AsRef<OsStr>, arguments: &[&str]) -> Command {
@@ -43,20 +51,26 @@ pub struct Server {
     child: Child,
     pub stdout: Lines,
     pub stderr: Lines,
+    /// Whether what it says is in its log, and not on stdout.
+    says_in_log: bool,
 }
 
 impl Server {
     /// Starts a command that serves; returns at once.
     pub fn spawn(mut command: Command) -> Server {
         let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        Server::watch(command.spawn().unwrap())
+        let formats = ["json", "logfmt", "--log-format=json", "--log-format=logfmt"];
+        let says_in_log = command.get_args().any(|word| formats.iter().any(|format| word == *format));
+        let mut server = Server::watch(command.spawn().unwrap());
+        server.says_in_log = says_in_log;
+        server
     }
 
     /// Watches a child whose stdout and stderr, if they are piped, become lines.
     pub fn watch(mut child: Child) -> Server {
         let stdout = Lines::of("stdout", child.stdout.take());
         let stderr = Lines::of("stderr", child.stderr.take());
-        Server { child, stdout, stderr }
+        Server { child, stdout, stderr, says_in_log: false }
     }
 
     /// `lockgate serve` on free ports of the loopback, with further arguments.
@@ -72,13 +86,19 @@ impl Server {
 
     /// The HTTPS port, once it says that it serves.
     pub fn https_port(&mut self) -> u16 {
-        port_at_end(&self.stdout.expect("HTTPS API server running on https://localhost:"))
+        port_of(&self.said("HTTPS API server running on https://localhost:"))
     }
 
     /// The port of the redirects; said after the HTTPS port.
     pub fn http_port(&mut self) -> u16 {
-        let line = self.stdout.expect("Redirecting http://localhost:");
-        port_at_end(line.split(" to ").next().unwrap())
+        port_of(&self.said("Redirecting http://localhost:"))
+    }
+
+    /// What it says behind these words, once it does.
+    #[track_caller]
+    pub fn said(&mut self, words: &str) -> String {
+        let lines = if self.says_in_log { &mut self.stderr } else { &mut self.stdout };
+        lines.expect(words).split_once(words).unwrap().1.to_string()
     }
 
     pub fn id(&self) -> u32 {
@@ -119,11 +139,10 @@ pub fn serve_line(pair: &certificates::Pair) -> [&str; 9] {
     ["serve", "--cert", cert, "--key", key, "--https", "127.0.0.1:0", "--http", "127.0.0.1:0"]
 }
 
-fn port_at_end(line: &str) -> u16 {
-    line.rsplit(':')
-        .next()
-        .and_then(|port| port.parse().ok())
-        .unwrap_or_else(|| panic!("no port in {line:?}"))
+/// The port that a text begins with.
+fn port_of(text: &str) -> u16 {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text[..end].parse().unwrap_or_else(|_| panic!("no port in {text:?}"))
 }
 
 /// A stream's lines, as they come.

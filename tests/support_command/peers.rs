@@ -14,17 +14,21 @@ pub struct Peer {
 }
 
 pub const CADDY: Peer = Peer { program: "caddy", package: "caddy" };
+pub const CC: Peer = Peer { program: "cc", package: "gcc" };
 pub const CERTUTIL: Peer = Peer { program: "certutil", package: "libnss3-tools" };
 const CHROMIUM: Peer = Peer { program: "chromium", package: "chromium" };
 pub const CURL: Peer = Peer { program: "curl", package: "curl" };
 pub const FAKETIME: Peer = Peer { program: "faketime", package: "faketime" };
 pub const GIT: Peer = Peer { program: "git", package: "git" };
+pub const GO: Peer = Peer { program: "go", package: "golang-go" };
+pub const GOACCESS: Peer = Peer { program: "goaccess", package: "goaccess" };
 pub const GNUTLS: Peer = Peer { program: "gnutls-cli", package: "gnutls-bin" };
 pub const HAPROXY: Peer = Peer { program: "haproxy", package: "haproxy" };
 pub const NGINX: Peer = Peer { program: "nginx", package: "nginx-light" };
 pub const NODE: Peer = Peer { program: "node", package: "nodejs" };
 pub const OPENSSL: Peer = Peer { program: "openssl", package: "openssl" };
 pub const PYTHON: Peer = Peer { program: "python3", package: "python3" };
+pub const SETCAP: Peer = Peer { program: "setcap", package: "libcap2-bin" };
 pub const TESTSSL: Peer = Peer { program: "testssl", package: "testssl.sh" };
 
 pub const UNSHARE: Peer = Peer { program: "unshare", package: "util-linux" };
@@ -78,7 +82,17 @@ pub fn redbot(test: &str, arguments: &[&str]) -> Option<Command> {
     python_with("redbot", test, &[&["-m", "redbot.cli"], arguments].concat())
 }
 
-/// openapi-spec-validator, the same way.
+/// promtool, from the folder that it is put into, or where it is installed.
+pub fn promtool(test: &str, arguments: &[&str]) -> Option<Command> {
+    let there = target().join("promtool/bin/promtool");
+    let program = Some(there).filter(|there| there.exists()).or_else(|| find("promtool"));
+    if program.is_none() {
+        miss(&format!("{test}: needs promtool ({})", script_for("promtool")));
+    }
+    program.map(|program| undisturbed(&program, arguments))
+}
+
+/// openapi-spec-validator, the same way as REDbot.
 pub fn openapi_validator(test: &str, arguments: &[&str]) -> Option<Command> {
     python_with("openapi", test, &[&["-m", "openapi_spec_validator"], arguments].concat())
 }
@@ -93,11 +107,25 @@ pub fn python_websockets(test: &str, arguments: &[&str]) -> Option<Command> {
     python_with("websockets", test, arguments)
 }
 
+/// Python with waitress, the same way.
+pub fn waitress(test: &str, arguments: &[&str]) -> Option<Command> {
+    python_with("waitress", test, arguments)
+}
+
 /// Node with ws, from the folder that it is installed into.
 pub fn node_ws(test: &str, arguments: &[&str]) -> Option<Command> {
-    let home = target().join("ws/node_modules");
-    if !home.join("ws").exists() {
-        miss(&format!("{test}: needs ws (tests/install_websockets.sh)"));
+    node_with("ws", test, arguments)
+}
+
+/// Node with Express, the same way.
+pub fn node_express(test: &str, arguments: &[&str]) -> Option<Command> {
+    node_with("express", test, arguments)
+}
+
+fn node_with(package: &str, test: &str, arguments: &[&str]) -> Option<Command> {
+    let home = target().join(package).join("node_modules");
+    if !home.join(package).exists() {
+        miss(&format!("{test}: needs {package} ({})", script_for(package)));
         return None;
     }
     let mut node = NODE.command(test, arguments)?;
@@ -108,10 +136,19 @@ pub fn node_ws(test: &str, arguments: &[&str]) -> Option<Command> {
 fn python_with(name: &str, test: &str, arguments: &[&str]) -> Option<Command> {
     let python = target().join(name).join("bin/python");
     if !python.exists() {
-        miss(&format!("{test}: needs {name} (tests/install_{name}.sh)"));
+        miss(&format!("{test}: needs {name} ({})", script_for(name)));
         return None;
     }
     Some(undisturbed(&python, arguments))
+}
+
+/// The script that installs it.
+fn script_for(name: &str) -> String {
+    match name {
+        "ws" => "tests/install_websockets.sh".to_string(),
+        "express" | "waitress" => "tests/install_backends.sh".to_string(),
+        name => format!("tests/install_{name}.sh"),
+    }
 }
 
 /// What a user has configured for a program is none of the test's business.

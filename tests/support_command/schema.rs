@@ -16,7 +16,8 @@ pub fn must_hold(schema: &str, value: &Value) {
     assert!(faults.is_empty(), "not as the schema says:\n{}\n{value:#}", faults.join("\n"));
 }
 
-fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
+/// All that is wrong with a value.
+pub fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (keyword, rule) in schema.as_object().expect("a schema is an object") {
         match keyword.as_str() {
@@ -41,6 +42,18 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> 
                 let is_out = |number: f64| if keyword == "minimum" { number < bound } else { number > bound };
                 if number.is_some_and(is_out) {
                     found.push(format!("{at}: {value} is beyond its {keyword}, {bound}"));
+                }
+            }
+            "minLength" => {
+                let least = rule.as_u64().unwrap() as usize;
+                if value.as_str().is_some_and(|text| text.chars().count() < least) {
+                    found.push(format!("{at}: shorter than {least}"));
+                }
+            }
+            "pattern" => {
+                let pattern: Vec<char> = rule.as_str().unwrap().chars().collect();
+                if value.as_str().is_some_and(|text| !matches_pattern(&pattern, text)) {
+                    found.push(format!("{at}: {value} is not as {rule}"));
                 }
             }
             "required" => {
@@ -109,6 +122,68 @@ fn faults(root: &Value, schema: &Value, value: &Value, at: &str) -> Vec<String> 
         }
     }
     found
+}
+
+/// Whether a text has this form: a regular expression of characters, classes with ranges, `.`, groups, `|`, `+` and `?`, which begins
+/// with `^`, and may end with `$`.
+fn matches_pattern(pattern: &[char], text: &str) -> bool {
+    let text: Vec<char> = text.chars().collect();
+    let pattern = pattern.strip_prefix(&['^']).expect("a pattern begins with ^");
+    let (pattern, is_whole) = pattern.strip_suffix(&['$']).map_or((pattern, false), |inner| (inner, true));
+    let ends = ends_of_any(pattern, &text, &[0]);
+    ends.iter().any(|end| !is_whole || *end == text.len())
+}
+
+/// Where an alternative ends that begins at one of these places.
+fn ends_of_any(mut pattern: &[char], text: &[char], begins: &[usize]) -> Vec<usize> {
+    let (mut all, mut now) = (Vec::new(), begins.to_vec());
+    while let Some(first) = pattern.first() {
+        if *first == '|' {
+            all.append(&mut now);
+            now = begins.to_vec();
+            pattern = &pattern[1..];
+            continue;
+        }
+        let is_open = |depth: &mut i32, c: &char| {
+            *depth += i32::from(*c == '(') - i32::from(*c == ')');
+            Some(*depth > 0)
+        };
+        let length = match first {
+            '(' => pattern.iter().scan(0, is_open).position(|is_open| !is_open).unwrap() + 1,
+            '[' => pattern.iter().position(|c| *c == ']').unwrap() + 1,
+            _ => 1,
+        };
+        let (atom, rest) = pattern.split_at(length);
+        let one = |begins: &[usize]| match first {
+            '(' => ends_of_any(&atom[1..length - 1], text, begins),
+            _ => begins
+                .iter()
+                .filter(|at| text.get(**at).is_some_and(|c| is_one_of(atom, *c)))
+                .map(|at| at + 1)
+                .collect(),
+        };
+        let ends = one(&now);
+        now = match rest.first() {
+            Some('?') => [now, ends].concat(),
+            Some('+') => {
+                let (mut reached, mut last) = (ends.clone(), ends);
+                while !last.is_empty() {
+                    last = one(&last);
+                    reached.extend(&last);
+                }
+                reached
+            }
+            _ => ends,
+        };
+        pattern = rest.strip_prefix(&['?']).or_else(|| rest.strip_prefix(&['+'])).unwrap_or(rest);
+    }
+    [all, now].concat()
+}
+
+fn is_one_of(atom: &[char], c: char) -> bool {
+    let ['[', class @ .., ']'] = atom else { return matches!(atom, ['.']) || atom == [c] };
+    let is_in_range = |three: &[char]| three[1] == '-' && (three[0]..=three[2]).contains(&c);
+    class.contains(&c) || class.windows(3).any(is_in_range)
 }
 
 fn is_of(value: &Value, kind: &str) -> bool {

@@ -164,7 +164,7 @@ fn at_the_redirect() {
     each_row(
         |row| matches!(row.port, Port::Both | Port::Redirect),
         |row| {
-            for cut in [Cut::Whole, Cut::EachByte] {
+            for cut in cuts_in_clear(row) {
                 in_clear(&serving, serving.redirect, row, row.redirect_answers(), cut);
             }
         },
@@ -177,11 +177,19 @@ fn in_clear_at_the_port_of_https() {
     each_row(
         |row| row.port == Port::Clear,
         |row| {
-            for cut in [Cut::Whole, Cut::EachByte] {
+            for cut in cuts_in_clear(row) {
                 in_clear(&serving, serving.address, row, row.answers, cut);
             }
         },
     );
+}
+
+/// A PROXY header whose bytes come one by one is judged by the first ones, before it is known for what it is.
+fn cuts_in_clear(row: &Row) -> Vec<Cut> {
+    match cfg!(feature = "operations") && row.name.starts_with("PROXY protocol") {
+        true => vec![Cut::Whole],
+        false => vec![Cut::Whole, Cut::EachByte],
+    }
 }
 
 /// Tries all rows, also when one fails, and says which do.

@@ -207,7 +207,7 @@ impl Row {
 }
 
 impl Step {
-    fn bytes(&self) -> Option<&[u8]> {
+    pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Step::Send(bytes) => Some(bytes),
             _ => None,

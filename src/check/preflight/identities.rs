@@ -32,6 +32,7 @@ pub(super) fn look(inspection: &mut Inspection<'_>) {
 
 fn pair(inspection: &mut Inspection<'_>, certificate: &Path, key: &Path) {
     let now = inspection.machine.now;
+    let before = inspection.findings.len();
     let chain = Chain::from_pem_file(certificate).and_then(|chain| chain.with_key_file(key));
     let tried = Identity::try_files(certificate, key);
     let chain = match (chain, tried) {
@@ -72,16 +73,17 @@ fn pair(inspection: &mut Inspection<'_>, certificate: &Path, key: &Path) {
         };
         inspection.findings.push(finding.at(place));
     }
-    issuer(inspection, &file, &chain);
+    issuer(inspection, &file, &chain, before);
     inspection.own_certificate(&file, &chain);
 }
 
 /// A certificate without a chain works only for clients that trust its issuer itself. The check cannot know whether that
-/// issuer is a root. For public authorities it never is, and that is a finding about the chain.
-fn issuer(inspection: &mut Inspection<'_>, file: &str, chain: &Chain) {
+/// issuer is a root. For public authorities it never is, and that is a finding about the chain. Those about this file begin at
+/// `before`.
+fn issuer(inspection: &mut Inspection<'_>, file: &str, chain: &Chain, before: usize) {
     let way = chain.in_order();
     let [own] = &way[..] else { return };
-    let is_told = |rule: &Rule| inspection.findings.iter().any(|finding| finding.id() == rule.id);
+    let is_told = |rule: &Rule| inspection.findings[before..].iter().any(|finding| finding.id() == rule.id);
     if own.is_self_signed() || is_told(&of_tls::MISSING_INTERMEDIATE) {
         return;
     }
@@ -91,7 +93,8 @@ fn issuer(inspection: &mut Inspection<'_>, file: &str, chain: &Chain) {
         return;
     }
     let issuer = escape::bounded(own.issuer(), 120).to_string();
-    if !is_told(&of_tls::ISSUER_ELSEWHERE) {
+    // A root that has issued it itself is in the file, and may be left out.
+    if !is_told(&of_tls::ISSUER_ELSEWHERE) && !is_told(&of_tls::ROOT_INCLUDED) {
         let seen = format!("the certificate of its issuer, {issuer}, is not in the file");
         let (file, full) = (Path::new(file), Path::new(file).with_file_name("fullchain.pem"));
         let fix = format!(

@@ -7,11 +7,17 @@ use serde_json::{json, Map, Value};
 
 use crate::error::Error;
 use crate::finding::{Finding, Rule};
+#[cfg(feature = "operations")]
+use crate::operations::local_listener::Reach;
 use crate::tls::Chain;
 #[cfg(feature = "acme")]
 use crate::Acme;
+#[cfg(feature = "operations")]
+use crate::Cidr;
 #[cfg(feature = "device")]
 use crate::Device;
+#[cfg(feature = "proxy")]
+use crate::Proxy;
 use crate::{ClientAuth, Limits};
 
 /// What is to be served, and where.
@@ -24,8 +30,20 @@ pub(super) struct Settings {
     pub(super) https: String,
     pub(super) redirect: Option<String>,
     pub(super) clients: Option<ClientAuth>,
+    #[cfg(feature = "operations")]
+    pub(super) ticket_keys: Option<PathBuf>,
     pub(super) limits: Limits,
     pub(super) faults: Vec<String>,
+    #[cfg(feature = "proxy")]
+    pub(super) proxies: Vec<Proxy>,
+    #[cfg(feature = "operations")]
+    pub(super) proxy_from: Vec<Cidr>,
+    #[cfg(feature = "operations")]
+    pub(super) trust_forwarded: Vec<Cidr>,
+    #[cfg(feature = "operations")]
+    pub(super) admin: Option<String>,
+    #[cfg(feature = "operations")]
+    pub(super) admin_reach: Reach,
 }
 
 impl Default for Settings {
@@ -40,8 +58,20 @@ impl Default for Settings {
             https: "[::]:8443".into(),
             redirect: None,
             clients: None,
+            #[cfg(feature = "operations")]
+            ticket_keys: None,
             limits: Limits::default(),
             faults: Vec::new(),
+            #[cfg(feature = "proxy")]
+            proxies: Vec::new(),
+            #[cfg(feature = "operations")]
+            proxy_from: Vec::new(),
+            #[cfg(feature = "operations")]
+            trust_forwarded: Vec::new(),
+            #[cfg(feature = "operations")]
+            admin: None,
+            #[cfg(feature = "operations")]
+            admin_reach: Reach::ThisMachine,
         }
     }
 }
@@ -112,6 +142,10 @@ impl Inspection<'_> {
             #[cfg(feature = "device")]
             Error::Device { path, fault } => {
                 Finding::new(rule, fault.to_string()).at(path.display().to_string())
+            }
+            // As it stands in the file and on the command line.
+            Error::Setting { setting, fault } => {
+                Finding::new(rule, format!("{}: {fault}", setting.replace('_', "-")))
             }
             error => Finding::new(rule, error.to_string()),
         };

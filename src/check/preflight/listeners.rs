@@ -11,8 +11,12 @@ use super::super::client::Client;
 use super::super::line::Dialer;
 use super::super::rules;
 use super::inspection::Inspection;
+#[cfg(feature = "operations")]
+use crate::error::Error;
 use crate::finding::{Finding, Rule};
 use crate::listen;
+#[cfg(feature = "operations")]
+use crate::operations::local_listener::LocalListener;
 use crate::url::Host;
 
 /// The time limit for connecting to the program on the port, and for its handshake; it is on this machine.
@@ -45,6 +49,39 @@ pub(super) fn look(inspection: &mut Inspection<'_>) {
             }
         }
         _ => inspection.found(&rules::REDIRECT_OFF, "no port answers plain HTTP"),
+    }
+    #[cfg(feature = "operations")]
+    if let Some(address) = &settings.admin {
+        admin(inspection, address, is_itself);
+    }
+}
+
+/// The same with the listener for those who watch the server. It is opened last, as the server does.
+#[cfg(feature = "operations")]
+fn admin(inspection: &mut Inspection<'_>, address: &str, by_itself: bool) {
+    let settings = inspection.settings;
+    let own = addresses(address).unwrap_or_default();
+    for other in [Some(&settings.https), settings.redirect.as_ref()].into_iter().flatten() {
+        let others = addresses(other).unwrap_or_default();
+        if own.iter().any(|own| others.iter().any(|other| collides(*own, *other))) {
+            let seen = format!("admin: {address} is one port with {other}, which clients come to");
+            return inspection.found(&rules::SETTING_UNUSABLE, seen);
+        }
+    }
+    let opened = LocalListener::open(address, "admin", settings.admin_reach);
+    let (rule, state) = match &opened {
+        Ok(_) => return state_of(inspection, "admin", "free"),
+        Err(Error::Listen { source, .. }) if by_itself && source.kind() == ErrorKind::AddrInUse => {
+            return state_of(inspection, "admin", "already served");
+        }
+        // The rules about ports have fixes that a path does not have.
+        Err(Error::Listen { .. }) if address.starts_with("unix:") => (&rules::LISTENER_FAILS, "fails"),
+        Err(Error::Listen { source, .. }) => of_error(source.kind()),
+        Err(_) => (&rules::SETTING_UNUSABLE, "fails"),
+    };
+    state_of(inspection, "admin", state);
+    if let Err(error) = opened {
+        inspection.failed(rule, &error);
     }
 }
 

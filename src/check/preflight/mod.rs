@@ -1,9 +1,11 @@
 //! The check of a server's settings before it starts: certificates and keys, the state directory, client authorities,
 //! ports, the clock and limits. It reads everything in the way the server does, and writes nothing.
 //!
-//! Knows `tls`, and of the server only its limits. `identities` checks certificates, `state` the state directory, and
-//! `listeners` the ports. The command and embedding programs call it.
+//! Knows `tls`, and of the server only its limits. `identities` checks certificates, `state` the state directory,
+//! `listeners` the ports, and `backends` the servers that requests are passed on to. The command and embedding programs call it.
 
+#[cfg(feature = "proxy")]
+mod backends;
 mod identities;
 mod inspection;
 mod listeners;
@@ -20,14 +22,28 @@ use serde_json::{json, Map};
 
 use super::report::{Kind, Report};
 use super::rules;
+#[cfg(feature = "operations")]
+use crate::calendar::from_unix;
 use crate::calendar::iso8601_of;
 use crate::finding;
+#[cfg(feature = "operations")]
+use crate::finding::Finding;
 use crate::limits::memory;
+#[cfg(feature = "operations")]
+use crate::operations::local_listener::Reach;
+#[cfg(feature = "proxy")]
+use crate::proxies::{files_of, memory_of};
 use crate::tls::{built, is_plausible, Clients, Expiry};
+#[cfg(feature = "operations")]
+use crate::tls::{loose_mode_of, TicketKeys};
 #[cfg(feature = "acme")]
 use crate::Acme;
+#[cfg(feature = "operations")]
+use crate::Cidr;
 #[cfg(feature = "device")]
 use crate::Device;
+#[cfg(feature = "proxy")]
+use crate::Proxy;
 use crate::{ClientAuth, Limits};
 use inspection::{Inspection, Machine, Settings};
 
@@ -44,7 +60,8 @@ use inspection::{Inspection, Machine, Settings};
 /// ```
 ///
 /// Each port is opened and closed at once. When a port is taken, the check connects to it once, to see whether this server
-/// runs already. It writes nothing and uses no network.
+/// runs already. Backends of a proxy are asked for `HEAD /`. It writes nothing, but for the file of an admin listener's Unix socket,
+/// which is there for a moment, and uses no other network.
 pub struct Preflight {
     settings: Settings,
 }
@@ -99,9 +116,56 @@ impl Preflight {
         self
     }
 
+    /// The file of the keys of session tickets, as for [`ServerBuilder::ticket_keys`](crate::ServerBuilder::ticket_keys). With the
+    /// feature `operations`.
+    #[cfg(feature = "operations")]
+    pub fn ticket_keys(mut self, file: impl Into<PathBuf>) -> Preflight {
+        self.settings.ticket_keys = Some(file.into());
+        self
+    }
+
     /// The server's limits. Defaults to [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Preflight {
         self.settings.limits = limits;
+        self
+    }
+
+    /// A proxy that is to be served. May be called several times. Each of its backends is asked for `HEAD /`, which is safe (RFC 9110
+    /// §9.2.1), for at most 5 seconds: whether it is there, may be connected to, and
+    /// answers in HTTP. Over HTTPS the handshake is the one of requests, with their authorities and client certificate. With the
+    /// feature `proxy`.
+    #[cfg(feature = "proxy")]
+    pub fn proxy(mut self, proxy: Proxy) -> Preflight {
+        self.settings.proxies.push(proxy);
+        self
+    }
+
+    /// The networks of [`ServerBuilder::proxy_protocol_from`](crate::ServerBuilder::proxy_protocol_from).
+    #[cfg(feature = "operations")]
+    pub fn proxy_protocol_from(mut self, networks: impl IntoIterator<Item = Cidr>) -> Preflight {
+        self.settings.proxy_from.extend(networks);
+        self
+    }
+
+    /// The networks of [`ServerBuilder::trust_forwarded`](crate::ServerBuilder::trust_forwarded).
+    #[cfg(feature = "operations")]
+    pub fn trust_forwarded(mut self, networks: impl IntoIterator<Item = Cidr>) -> Preflight {
+        self.settings.trust_forwarded.extend(networks);
+        self
+    }
+
+    /// The address of the admin listener, as for [`ServerBuilder::admin`](crate::ServerBuilder::admin). The check opens and closes it
+    /// as it does the ports, so the file of a Unix socket is there for a moment. With the feature `operations`.
+    #[cfg(feature = "operations")]
+    pub fn admin(mut self, address: impl Into<String>) -> Preflight {
+        self.settings.admin = Some(address.into());
+        self
+    }
+
+    /// Lets other machines reach the admin listener, as [`ServerBuilder::admin_anywhere`](crate::ServerBuilder::admin_anywhere).
+    #[cfg(feature = "operations")]
+    pub fn admin_anywhere(mut self) -> Preflight {
+        self.settings.admin_reach = Reach::Anywhere;
         self
     }
 
@@ -137,8 +201,14 @@ impl Preflight {
             clock(&mut inspection);
             identities::look(&mut inspection);
             clients(&mut inspection);
+            #[cfg(feature = "operations")]
+            ticket_keys(&mut inspection);
+            #[cfg(feature = "operations")]
+            in_front(&mut inspection);
             limits(&mut inspection);
             listeners::look(&mut inspection);
+            #[cfg(feature = "proxy")]
+            backends::look(&mut inspection);
         }
         let mut findings = inspection.findings;
         finding::worst_first(&mut findings);
@@ -212,12 +282,58 @@ fn clients(inspection: &mut Inspection<'_>) {
     }
 }
 
+#[cfg(feature = "operations")]
+fn ticket_keys(inspection: &mut Inspection<'_>) {
+    let Some(file) = &inspection.settings.ticket_keys else { return };
+    let place = file.display().to_string();
+    let mut found = Vec::new();
+    match TicketKeys::read(file) {
+        Ok(keys) => {
+            let clock = from_unix(inspection.machine.now);
+            if let Some(days) = keys.days_if_old(clock).filter(|_| is_plausible(inspection.machine.now)) {
+                let seen = format!("the keys of session tickets were exchanged {days} days ago");
+                let fix = format!("lockgate ticket-keys rotate {}", finding::shell_word(file));
+                found.push(Finding::new(&rules::TICKET_KEYS_OLD, seen).fixed_by(fix));
+            }
+        }
+        Err(error) => {
+            // The finding names the setting.
+            let seen = match error {
+                crate::Error::Setting { fault, .. } => fault,
+                other => other.to_string(),
+            };
+            found.push(Finding::new(&rules::TICKET_KEYS_UNUSABLE, seen));
+        }
+    }
+    if let Some(loose) = loose_mode_of(file) {
+        found.push(
+            Finding::new(&rules::TICKET_KEYS_MODE, loose.seen_of_ticket_keys()).fixed_by(loose.fix(file)),
+        );
+    }
+    inspection.findings.extend(found.into_iter().map(|finding| finding.at(place.clone())));
+}
+
+#[cfg(feature = "operations")]
+fn in_front(inspection: &mut Inspection<'_>) {
+    let settings = inspection.settings;
+    for (option, networks) in
+        [("proxy-from", &settings.proxy_from), ("trust-forwarded", &settings.trust_forwarded)]
+    {
+        if let Some(network) = networks.iter().find(|network| network.prefix() == 0) {
+            inspection.found(
+                &rules::ANYBODY_IN_FRONT,
+                format!("{option} has {network}, so anybody may claim any address"),
+            );
+        }
+    }
+}
+
 fn limits(inspection: &mut Inspection<'_>) {
     let limits = &inspection.settings.limits;
     let faults = limits.faults();
     if !faults.is_empty() {
         for fault in faults {
-            inspection.found(&rules::LIMIT_OUT_OF_RANGE, fault.to_string());
+            inspection.failed(&rules::LIMIT_OUT_OF_RANGE, &fault);
         }
         return;
     }
@@ -228,15 +344,31 @@ fn limits(inspection: &mut Inspection<'_>) {
         let wanted = limits.connections;
         inspection.found(
             &rules::CONNECTIONS_CUT_DOWN,
-            format!("{files} open files leave room for {connections} connections of {wanted}"),
+            format!("{files} open files leave room for {connections} of {wanted} connections"),
         );
     }
+    #[cfg(feature = "proxy")]
+    {
+        let all = Limits { connections: usize::MAX, ..limits.clone() };
+        let (_, room) = all.within_open_files(files, inspection.settings.redirect.is_some());
+        let (left, most) = (room - connections, files_of(&inspection.settings.proxies, connections));
+        if left < most {
+            inspection.found(
+                &rules::CONNECTIONS_CUT_DOWN,
+                format!("beside {connections} connections, {files} open files leave room for {left} of {most} requests at backends"),
+            );
+        }
+    }
+    #[cfg(feature = "proxy")]
+    let beside = |connections| memory_of(&inspection.settings.proxies, limits, connections);
+    #[cfg(not(feature = "proxy"))]
+    let beside = |_| 0;
     let memory = inspection.machine.memory;
     inspection.facts.insert(
         "memory".into(),
-        json!({"ceiling_bytes": limits.memory_with(connections), "machine_bytes": memory}),
+        json!({"ceiling_bytes": limits.memory_with(connections) + beside(connections), "machine_bytes": memory}),
     );
-    match memory.map(|memory| memory::shortage(limits, connections, memory)) {
+    match memory.map(|memory| memory::shortage(limits, connections, &beside, memory)) {
         Some(Some(shortage)) => inspection.found(&rules::MEMORY_SHORT, shortage),
         Some(None) => {}
         None => inspection.unknown.push("how much memory this machine has".to_string()),

@@ -158,9 +158,33 @@ fn limits_open_files_and_memory() {
     };
     let wrong = limits(|limits| (limits.head_fields, limits.workers) = (257, 0));
     assert_eq!(ids(&wrong, &machine()), ["limit-out-of-range", "limit-out-of-range"]);
+    let report = limits(|limits| limits.drain_timeout = std::time::Duration::ZERO).run_on(&machine());
+    let seen = report.findings()[0].seen();
+    assert!(seen.starts_with("drain-timeout: 0ns is out of range"), "{seen}");
     let few = Machine { open_files: 1_024, ..machine() };
     assert_eq!(ids(&good(&dir), &few), ["connections-cut-down"]);
     assert_eq!(ids(&limits(|limits| limits.connections = 832), &few), [""; 0]);
+    #[cfg(feature = "proxy")]
+    {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let with_proxy = |connections: usize| {
+            let proxy = crate::Proxy::to(&url).unwrap().at_a_time(100);
+            let preflight = good(&dir).limits(Limits { connections, ..Limits::default() }).proxy(proxy);
+            let report = preflight.run_on(&few);
+            let found = report.findings().iter().filter(|finding| finding.id() == "connections-cut-down");
+            found.map(|finding| finding.seen().to_string()).collect::<Vec<_>>().join("; ")
+        };
+        // Nobody answers there, which is another finding.
+        drop(listener);
+        assert_eq!(with_proxy(732), "");
+        assert_eq!(
+            with_proxy(733),
+            "beside 733 connections, 1024 open files leave room for 99 of 100 requests at backends"
+        );
+        assert!(with_proxy(10_000).contains("leave room for 0 of 100 requests at backends"));
+        assert_eq!(with_proxy(50), "", "no more than there are connections");
+    }
     let small = Machine { memory: Some(256 << 20), ..machine() };
     assert_eq!(ids(&good(&dir), &small), ["memory-short"]);
     assert_eq!(ids(&limits(|limits| limits.connections = 500), &small), [""; 0]);
@@ -187,6 +211,21 @@ fn limits_open_files_and_memory() {
     let fit: usize = fit.unwrap_or_else(|| panic!("{said_of_device}"));
     assert!(said_of_device.ends_with(&format!("{fit} connections fit")), "{said_of_device}");
     assert_eq!((said(&device(fit), 45).as_str(), said(&device(fit + 1), 45).is_empty()), ("", false));
+    // A request at a backend takes 74 KiB more, and its body.
+    #[cfg(feature = "proxy")]
+    {
+        let proxied =
+            |connections| device(connections).proxy(crate::Proxy::to("http://127.0.0.1:1").unwrap());
+        let report =
+            |preflight: &Preflight| preflight.run_on(&machine()).to_json()["facts"]["memory"].clone();
+        let of = |preflight: &Preflight| report(preflight)["ceiling_bytes"].as_u64().unwrap();
+        assert_eq!(of(&proxied(10)) - of(&device(10)), 10 * (74 + 1024) * 1024);
+        let said = said(&proxied(fit), 45);
+        assert!(
+            said.contains("connections fit") && !said.ends_with(&format!("{fit} connections fit")),
+            "{said}"
+        );
+    }
     let unknown = good(&dir).run_on(&Machine { memory: None, ..machine() });
     assert_eq!((unknown.verdict(), unknown.unknown().len()), (Verdict::Clean, 1));
 }
@@ -223,7 +262,11 @@ fn a_server_that_runs_with_the_same_certificate_is_known_again() {
         .unwrap();
     let (https, http) = (server.local_addr().to_string(), server.redirect_addr().unwrap().to_string());
     let running = server.spawn().unwrap();
+    #[cfg(feature = "operations")]
+    let of_admin = TcpListener::bind("127.0.0.1:0").unwrap();
     let preflight = Preflight::new().pem_files(cert, key).https(&https).redirect_http(&http);
+    #[cfg(feature = "operations")]
+    let preflight = preflight.admin(of_admin.local_addr().unwrap().to_string());
     let report = preflight.run_on(&machine());
     let found: Vec<_> = report.findings().iter().map(Finding::id).collect();
     assert_eq!(found.iter().filter(|id| **id == "already-served").count(), 2, "{found:?}");
@@ -234,6 +277,39 @@ fn a_server_that_runs_with_the_same_certificate_is_known_again() {
     assert_eq!(found, ["port-taken"]);
     running.handle().stop();
     running.join().unwrap();
+}
+
+#[cfg(feature = "operations")]
+#[test]
+fn the_admin_listener_is_opened_as_the_server_opens_it() {
+    let dir = TempDir::new().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let with = |address: &str| good(&dir).admin(address).run_on(&machine());
+    let told = |address: &str| {
+        let report = with(address);
+        schema::must_hold(crate::check::JSON_SCHEMA, &report.to_json());
+        let found = &report.findings()[0];
+        (found.id(), found.seen().to_string(), report.to_json()["facts"]["listeners"]["admin"].to_string())
+    };
+    assert_eq!(ids(&good(&dir).admin("127.0.0.1:0"), &machine()), [""; 0]);
+    assert_eq!(with("127.0.0.1:0").to_json()["facts"]["listeners"]["admin"], "free");
+    let (id, seen, state) = told(&address);
+    assert_eq!((id, &*state), ("port-taken", "\"taken\""), "{seen}");
+    assert!(seen.contains("for the admin on") && seen.contains(&address), "{seen}");
+    let (id, seen, state) = told(&format!("unix:{}", dir.path().join("nowhere/admin.sock").display()));
+    assert_eq!((id, &*state), ("listener-fails", "\"fails\""), "{seen}");
+    assert!(seen.contains("/nowhere is not there; make it"), "{seen}");
+    assert_eq!(told("0.0.0.0:0").0, "setting-unusable");
+    assert_eq!(ids(&good(&dir).admin("0.0.0.0:0").admin_anywhere(), &machine()), [""; 0]);
+    // A socket that the check has made is gone again.
+    let path = dir.path().join("admin.sock");
+    assert_eq!(ids(&good(&dir).admin(format!("unix:{}", path.display())), &machine()), [""; 0]);
+    assert!(!path.exists());
+    drop(taken);
+    let both = good(&dir).https(&address).admin(&address);
+    let report = both.run_on(&machine());
+    assert!(report.findings()[0].seen().contains("is one port with"), "{:?}", report.findings());
 }
 
 #[test]
@@ -349,4 +425,82 @@ mod with_a_state {
         assert_eq!(ids(&alpn, &today()), ["redirect-off"]);
         assert_eq!(ids(&of(acme().accept_terms().contact("nobody")), &today()), ["setting-unusable"]);
     }
+}
+
+#[cfg(feature = "operations")]
+#[test]
+fn ticket_keys_are_read_as_the_server_does_it() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("ticket-keys");
+    let preflight = || good(&dir).ticket_keys(&file);
+    let seen = |preflight: &Preflight, id: &str| {
+        let report = preflight.run_on(&machine());
+        let finding = report.findings().iter().find(|finding| finding.id() == id).cloned().unwrap();
+        assert_eq!(finding.place(), file.to_str());
+        format!("{} {}", finding.seen(), finding.fix())
+    };
+    assert_eq!(ids(&preflight(), &machine()), ["ticket-keys-unusable"]);
+    assert!(seen(&preflight(), "ticket-keys-unusable").contains("there is no such file"));
+    let keys = crate::TicketKeys::generate().unwrap();
+    let exchanged = |days: i64| {
+        let rotated = crate::calendar::iso8601_of(NOW - days * DAY);
+        let now = crate::iso8601(keys.rotated_at().unwrap());
+        keys.to_file_text().replace(&now, &rotated)
+    };
+    write_private(&file, &exchanged(30));
+    assert_eq!(ids(&preflight(), &machine()), [""; 0]);
+    write_private(&file, &exchanged(40));
+    assert_eq!(ids(&preflight(), &machine()), ["ticket-keys-old"]);
+    let old = seen(&preflight(), "ticket-keys-old");
+    assert!(old.contains("40 days ago") && old.contains("lockgate ticket-keys rotate "), "{old}");
+    write_private(&file, &exchanged(0));
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(ids(&preflight(), &machine()), ["ticket-keys-open-to-others"]);
+    let open = seen(&preflight(), "ticket-keys-open-to-others");
+    assert!(open.contains("these ticket keys (mode 0644)") && open.contains("chmod 6"), "{open}");
+    write_private(&file, "version 1\n");
+    let damaged = seen(&preflight(), "ticket-keys-unusable");
+    assert!(damaged.starts_with(file.to_str().unwrap()), "{damaged}");
+}
+
+#[cfg(feature = "operations")]
+#[test]
+fn a_network_with_everybody_in_it_is_warned_of() {
+    let dir = TempDir::new().unwrap();
+    let network = |text: &str| text.parse::<Cidr>().unwrap();
+    for (everybody, few) in [("0.0.0.0/0", "10.0.0.0/8"), ("::/0", "fc00::/7")] {
+        let named = good(&dir).proxy_protocol_from([network(few)]).trust_forwarded([network(few)]);
+        assert!(!ids(&named, &machine()).contains(&"anybody-in-front"));
+        let proxies = good(&dir).proxy_protocol_from([network(few), network(everybody)]);
+        assert!(ids(&proxies, &machine()).contains(&"anybody-in-front"));
+        let trusted = good(&dir).trust_forwarded([network(everybody)]);
+        assert!(ids(&trusted, &machine()).contains(&"anybody-in-front"));
+    }
+}
+
+/// A note says that its issuer is there, and none that it is not.
+#[test]
+fn a_root_behind_its_own_certificate_is_told_once() {
+    let dir = TempDir::new().unwrap();
+    let issuer = authority();
+    let mut params = CertificateParams::new(["localhost".to_string()]).unwrap();
+    let at = |time: i64| rcgen::date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(time as u64);
+    (params.not_before, params.not_after) = (at(NOW - DAY), at(NOW + 90 * DAY));
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().unwrap();
+    let own = params.signed_by(&key, &issuer).unwrap().pem();
+    let [both, alone, of_both] = ["both.pem", "alone.pem", "key.pem"].map(|name| dir.path().join(name));
+    fs::write(&both, own.clone() + &issuer.pem()).unwrap();
+    fs::write(&alone, own).unwrap();
+    write_private(&of_both, &key.serialize_pem());
+    let with = Preflight::new().pem_files(&both, &of_both).https("127.0.0.1:0").redirect_http("127.0.0.1:0");
+    let all = |preflight: &Preflight| {
+        let report = preflight.run_on(&machine());
+        let found = report.findings().iter().filter(|finding| finding.id() != "redirect-port");
+        found.map(Finding::id).collect::<Vec<_>>()
+    };
+    assert_eq!(all(&with), ["root-included"]);
+    // What is told of one file is not told of another.
+    assert_eq!(all(&with.pem_files(&alone, &of_both)), ["root-included", "issuer-not-in-file"]);
 }

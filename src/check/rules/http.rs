@@ -35,7 +35,7 @@ lockgate: send no Content-Encoding of your own";
         why "An attacker on the way can keep a browser on http:// once it starts there.";
         about "The certificate comes from a public authority, and the answer has no Strict-Transport-Security field. Programs \
             other than browsers ignore that field.";
-        fix "lockgate: web::SecurityFields::new().hsts([\"NAME\"], Duration::from_secs(31_536_000))
+        fix "lockgate serve --hsts auto; in a program web::SecurityFields::new().hsts([\"NAME\"], Duration::from_secs(31_536_000))
 nginx: add_header Strict-Transport-Security max-age=31536000 always;
 Node: res.setHeader('Strict-Transport-Security', 'max-age=31536000')";
         see "RFC 6797 §6.1";
@@ -104,6 +104,14 @@ Node: end the response without a body when req.method is 'HEAD'; Express does it
         fix "lockgate: it answers HEAD from the GET handler
 Node: Express answers HEAD for app.get";
         see "RFC 9110 §9.1";
+    GATEWAY_ERROR: "gateway-error", Note;
+        why "The connection may be secure, and the API itself was not there: its program is down, too busy or too slow.";
+        about "GET was answered with 502, 503 or 504 (RFC 9110 §15.6), as a server in front of a program does that it cannot \
+            reach. All other findings are about that server.";
+        fix "lockgate: start the program of --to or --route; the log says why it was not reached, and lockgate check --config FILE \
+            asks it
+nginx: start the program of proxy_pass";
+        see "RFC 9110 §15.6";
     DATE_MISSING: "date-missing", Note;
         why "Caches need it, and clients can use it to notice a wrong clock.";
         about "The answer has no Date field, or one that is not a date.";

@@ -36,6 +36,28 @@ rules! {
         about "Less than a tenth of the time between thisUpdate and nextUpdate of a revocation list is left.";
         fix "get the current list from its authority, and fetch it regularly";
         see "RFC 5280 §5.1.2.5";
+    TICKET_KEYS_UNUSABLE: "ticket-keys-unusable", Error;
+        why "Without its keys a server cannot resume the sessions of the others; it does not start.";
+        about "The file was read as the server does it: it must have three keys, whole and different from each other.";
+        fix "lockgate ticket-keys new FILE (on one server; the others get a copy)";
+        see "lockgate::TicketKeys";
+    TICKET_KEYS_OLD: "ticket-keys-old", Warning;
+        why "Whoever gets a key can read all sessions of TLS 1.2 that it has encrypted; an exchange ends that.";
+        about "The file says that its keys were exchanged more than 30 days ago. Daily is usual.";
+        fix "lockgate ticket-keys rotate FILE (on one server; the others get a copy)";
+        see "RFC 5077 §5.5";
+    ANYBODY_IN_FRONT: "anybody-in-front", Warning;
+        why "Whoever can connect chooses the address that counts for limits, and that the log has.";
+        about "Those whom proxy-from and trust-forwarded name may say who their clients are. A network without a prefix, \
+            0.0.0.0/0 or ::/0, has everybody in it.";
+        fix "name the addresses of the balancers alone, such as proxy-from = [\"10.1.0.0/28\"]";
+        see "HAProxy's proxy-protocol.txt §5; RFC 7239 §8.1";
+    TICKET_KEYS_MODE: "ticket-keys-open-to-others", Warning;
+        why "Whoever reads the keys can read recorded sessions of TLS 1.2 that were resumed or could be, and can forge sessions: \
+            pose as a client with a certificate.";
+        about "The mode of the file lets users other than its owner read or write it. lockgate makes it with 0600.";
+        fix "let only its owner read it (chmod 600 FILE), or root's file its group (chmod 640 FILE)";
+        see "CWE-732";
     STATE_UNUSABLE: "state-unusable", Error;
         why "The device keeps its authority and certificate there; without it the device has another identity after \
             each start, or none.";
@@ -84,6 +106,70 @@ rules! {
             be missing while the machine starts.";
         fix "use [::] or 0.0.0.0 for all addresses, or one of: ip address";
         see "bind(2), EADDRNOTAVAIL";
+    BACKEND_DOWN: "backend-down", Warning;
+        why "Requests that are passed on to it get 502, for as long as nobody is there.";
+        about "A connection to it was opened as the server would open one. It is a warning, because the program may start later.";
+        fix "start the program, or correct its place
+ss -ltnpx (shows where programs listen)";
+        see "connect(2)";
+    BACKEND_FORBIDDEN: "backend-forbidden", Error;
+        why "Requests that are passed on to it get 502: this user may not open its socket.";
+        about "To connect to a socket in the file system, a user needs the right to write to it, and to pass all folders \
+            above it. The check must run as the user that the server runs as.";
+        fix "chgrp GROUP SOCKET; chmod 660 SOCKET (with a group that the server's user is in)";
+        see "unix(7)";
+    BACKEND_SILENT: "backend-silent", Warning;
+        why "Clients wait, and get 504 in the end.";
+        about "HEAD / was sent, over HTTPS behind a handshake, which is safe (RFC 9110 §9.2.1), and no answer came within 5 seconds.";
+        fix "look what the program waits for; answer-timeout says how long requests wait for it";
+        see "RFC 9110 §15.6.5";
+    BACKEND_SPEAKS_TLS: "backend-speaks-tls", Error;
+        why "It is asked in plain HTTP, and answers nothing that can be passed on.";
+        about "A ClientHello was answered by TLS, and HEAD / in plain HTTP by nothing but an error.";
+        fix "to = \"http://HOST:PORT\" with the port of its plain HTTP
+to = \"https://HOST:PORT\"";
+        see "RFC 8446 §5.1";
+    BACKEND_SPEAKS_PLAIN: "backend-speaks-plain", Error;
+        why "It is to be reached over TLS, and no handshake succeeds.";
+        about "A handshake was answered by something else than TLS, or by the end of the connection.";
+        fix "to = \"https://HOST:PORT\" with the port of its TLS
+to = \"http://HOST:PORT\"";
+        see "RFC 8446 §5.1";
+    BACKEND_NAME: "backend-wrong-name", Error;
+        why "A backend whose certificate is for another host gets nothing of a request; clients get 502.";
+        about "The handshake was the one that the server makes. No name in subjectAltName is the host of the URL in to; the common \
+            name does not count.";
+        fix "name the backend in to as its certificate does, or give it a certificate with that name";
+        see "RFC 9525 §6";
+    BACKEND_ISSUER: "backend-unknown-issuer", Error;
+        why "A backend whose certificate no known authority has signed gets nothing of a request; clients get 502.";
+        about "The handshake was the one that the server makes. No authority in the file of backend-ca has signed the certificate, \
+            or the backend does not send the intermediate certificates in between. The authorities of this machine do not count.";
+        fix "backend-ca = \"FILE\" with the authority of the backend's certificate; let the backend send its whole chain";
+        see "RFC 5280 §6.1";
+    BACKEND_DATES: "backend-certificate-dates", Error;
+        why "A backend whose certificate has expired or is not valid yet gets nothing of a request; clients get 502.";
+        about "The handshake was the one that the server makes, and the dates were compared with this machine's clock.";
+        fix "renew the backend's certificate, or set the clock that is wrong";
+        see "RFC 5280 §4.1.2.5";
+    BACKEND_CLIENT_CERT: "backend-wants-certificate", Error;
+        why "A backend that demands a client's certificate, and does not get a right one, answers no request.";
+        about "The backend has asked for a certificate in the handshake, and then refused by an alert, by the end of the connection, \
+            or, when it got none, by 400 or 403.";
+        fix "backend-cert = \"FILE\"\nbackend-key = \"FILE\" with a pair that the backend trusts";
+        see "RFC 8446 §4.3.2, §4.4.2.4";
+    BACKEND_TLS_FAILS: "backend-tls-fails", Error;
+        why "Without a handshake the backend gets nothing of a request; clients get 502.";
+        about "The handshake was the one that the server makes, with TLS 1.3 or 1.2, and it has failed for another reason than \
+            those of the other findings.";
+        fix "look into the backend's own log";
+        see "RFC 8446 §6.2";
+    BACKEND_NOT_HTTP: "backend-not-http", Error;
+        why "Requests that are passed on to it get 502.";
+        about "HEAD / was answered by something that does not begin with HTTP/1, by a head that is malformed or has no end, or by \
+            the end of the connection.";
+        fix "give the port at which the program speaks HTTP/1.1";
+        see "RFC 9112 §4";
     LISTENER_FAILS: "listener-fails", Error;
         why "A server that cannot listen cannot serve.";
         about "The address was opened and closed at once, and the system refused for another reason than those of the other \
@@ -110,8 +196,8 @@ http = \"[::]:80\"";
     CONNECTIONS_CUT_DOWN: "connections-cut-down", Warning;
         why "Fewer clients can be connected at a time than the setting says; longest-idle connections are closed earlier.";
         about "Each connection is an open file. The hard limit on open files (RLIMIT_NOFILE), less a part for the \
-            redirect and for other files, is lower than the limit connections. A service may have another limit than the \
-            shell that the check runs in.";
+            redirect and for other files, is lower than the limit connections. A request that is passed on to a backend takes \
+            one more file, and gets 503 without one. A service may have another limit than the shell that the check runs in.";
         fix "systemd: LimitNOFILE=16384
 or lower the limit: connections = N";
         see "getrlimit(2), RLIMIT_NOFILE";
@@ -119,7 +205,8 @@ or lower the limit: connections = N";
         why "With all buffers full the server would take more memory than the machine has, and the system would end it, or \
             another program.";
         about "The ceiling of lockgate's memory follows from its limits (SECURITY.md, Memory): 8 MiB, 176 KiB a worker, 31 KiB a \
-            connection and 72 KiB more while it is busy, and body_memory_bytes. It is compared with this machine's memory, or \
+            connection and 72 KiB more while it is busy, and body_memory_bytes; for each request at a server behind 74 KiB (134 over \
+            HTTPS), and 32 MiB for the bodies of each route to such servers. It is compared with this machine's memory, or \
             the part of it that this program may use (cgroup).";
         fix "connections = N\nand for a device with 64 MiB of memory: the limits in the documentation, lockgate::costs";
         see "SECURITY.md, Memory";

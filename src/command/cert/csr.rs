@@ -17,13 +17,13 @@ use rcgen::{
 
 use lockgate::Chain;
 
-use super::placing;
 use crate::command::arguments::Arguments;
 use crate::command::exit::{self, Code};
 use crate::command::failure::Failure;
 use crate::command::logger::tell;
 use crate::command::option::Table;
 use crate::command::options::{self, cert};
+use crate::command::placing;
 use crate::command::spec::{Operands, Settings, Spec};
 use crate::command::terminal::say;
 

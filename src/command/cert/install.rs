@@ -10,12 +10,12 @@ use lockgate::internal::{escape, shell_word, MAX_FILE_BYTES};
 use lockgate::{iso8601, Certificate, Chain, Error, Identity, IdentityFault};
 
 use super::csr::{not_written, Places};
-use super::placing;
 use crate::command::arguments::Arguments;
 use crate::command::exit::{self, Code};
 use crate::command::failure::Failure;
 use crate::command::option::Table;
 use crate::command::options::{self, cert};
+use crate::command::placing;
 use crate::command::spec::{Operands, Settings, Spec};
 use crate::command::terminal::say;
 

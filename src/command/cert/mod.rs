@@ -6,5 +6,4 @@ pub(super) mod csr;
 pub(super) mod install;
 #[cfg(feature = "acme")]
 pub(super) mod obtain;
-mod placing;
 pub(super) mod show;

@@ -135,7 +135,7 @@ fn facts(certificate: &Certificate, now: i64) -> Vec<(&'static str, String)> {
     let left = match ends - now {
         left if left < 0 => "expired".to_string(),
         _ if now < begins => "not valid yet".to_string(),
-        left => format!("{} of {life} days are left", left / DAY),
+        left => format!("{} of {life} days left", left / DAY),
     };
     let kind = match (certificate.is_ca(), certificate.is_self_signed()) {
         (true, true) => "an authority, its own issuer (a root)",

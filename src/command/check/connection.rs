@@ -40,9 +40,11 @@ code is 3 when the server turns away clients without one.
 Without a URL, and with --config, or --cert and --key, or --device and --state, it says what
 would be wrong if lockgate serve were started with the same, and with the same environment: files
 and their modes, certificates, the state directory, ports (each is opened and closed at once), the
-clock, limits. It writes nothing, and asks nothing of the network.
+clock, limits, and the servers of --to and --route, each of which is asked for HEAD /. It writes
+nothing, and asks nothing else of the network. It takes all options of lockgate serve for that.
 
   lockgate check --config lockgate.toml
+  lockgate check --device --state /var/lib/lockgate --to http://127.0.0.1:3000
   lockgate check --cert fullchain.pem --key privkey.pem --https 443 --http 80
 ";
 

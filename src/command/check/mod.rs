@@ -135,6 +135,9 @@ fn not_checked(arguments: &Arguments, failure: &Failure) -> String {
         "exit_code": failure.code as u8,
     });
     let (kind, member, subject) = match (arguments.operands.first(), &arguments.source) {
+        #[cfg(feature = "check")]
+        (Some(url), _) => ("url", "url", lockgate::internal::without_userinfo(&url.to_string_lossy()).into()),
+        #[cfg(not(feature = "check"))]
         (Some(url), _) => ("url", "url", url.to_string_lossy()),
         (None, Some(root)) => ("source", "root", root.to_string_lossy()),
         (None, None) => ("before", "subject", "the settings".into()),
@@ -154,8 +157,7 @@ fn look(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let is_of_source = arguments.fix || arguments.yes || arguments.sarif || !arguments.hosts.is_empty();
     let is_of_url = arguments.ca.is_some() || arguments.connect.is_some();
     let has_pair = !arguments.certs.is_empty() || !arguments.keys.is_empty();
-    let is_before =
-        arguments.config.is_some() || arguments.device || arguments.operands.is_empty() && has_pair;
+    let is_before = arguments.config.is_some() || arguments.device || arguments.is_to_be_served;
     if is_before {
         return match (&arguments.operands[..], &arguments.source) {
             _ if is_of_source || is_of_url => Err(usage(

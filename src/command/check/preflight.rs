@@ -48,17 +48,41 @@ fn of(arguments: &Arguments) -> Result<Preflight, Failure> {
     if let Some(clients) = serving::client_auth(arguments) {
         preflight = preflight.client_auth(clients);
     }
-    let together = serve::check(arguments)
-        .and_then(|()| serving::check_client_options(arguments))
-        .and_then(|()| serving::check_redirect_options(arguments))
-        .and_then(|()| serving::router_of(arguments).map(drop));
-    if let Err(failure) = together {
-        // On the command line alone it is a mistake in typing; in a file it is what the check was asked about.
-        return match arguments.config {
-            None => Err(Failure::new(Code::UsageOfReport, failure.message)),
-            Some(_) => Ok(pairs(arguments, preflight).setting_fault(failure.message)),
-        };
+    #[cfg(feature = "operations")]
+    if let Some(file) = &arguments.ticket_keys {
+        preflight = preflight.ticket_keys(file);
     }
+    #[cfg(feature = "operations")]
+    {
+        preflight = preflight
+            .proxy_protocol_from(arguments.proxy_from.iter().copied())
+            .trust_forwarded(arguments.trust_forwarded.iter().copied());
+        if let Some(address) = &arguments.watched.admin {
+            preflight = preflight.admin(address);
+        }
+        if arguments.watched.anywhere {
+            preflight = preflight.admin_anywhere();
+        }
+    }
+    let together = serve::check(arguments)
+        .and_then(|()| serving::check_together(arguments))
+        .and_then(|()| serving::answers(arguments));
+    let answers = match together {
+        Ok(answers) => answers,
+        // On the command line alone it is a mistake in typing; in a file it is what the check was asked about.
+        Err(failure) => {
+            return match arguments.config {
+                None => Err(Failure::new(Code::UsageOfReport, failure.message)),
+                Some(_) => Ok(pairs(arguments, preflight).setting_fault(failure.message)),
+            }
+        }
+    };
+    #[cfg(feature = "proxy")]
+    for proxy in answers.proxies {
+        preflight = preflight.proxy(proxy);
+    }
+    #[cfg(not(feature = "proxy"))]
+    let _ = answers;
     #[cfg(feature = "acme")]
     if arguments.acme.directory.is_some() {
         return Ok(match authority::of(arguments) {

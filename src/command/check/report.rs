@@ -102,6 +102,13 @@ fn life(days_left: i64) -> String {
     }
 }
 
+fn connections(count: u64) -> String {
+    match count {
+        1 => "1 connection".to_string(),
+        count => format!("{count} connections"),
+    }
+}
+
 /// What was seen, a line for each area.
 fn seen(report: &Report) -> Vec<(&'static str, String)> {
     let facts = report.facts();
@@ -109,7 +116,13 @@ fn seen(report: &Report) -> Vec<(&'static str, String)> {
     let text = |area: &str, name: &str| fact(area, name).and_then(Value::as_str).map(shown);
     let mut lines = Vec::new();
     if let Some(address) = facts.get("address").and_then(Value::as_str).map(shown) {
-        lines.push(("address", format!("{address}, {} connections", report.connections())));
+        lines.push(("address", format!("{address}, {}", connections(report.connections().into()))));
+    }
+    if let Some(backends) = facts.get("backends").and_then(Value::as_array) {
+        for backend in backends {
+            let text = |name: &str| backend.get(name).and_then(Value::as_str).map(shown).unwrap_or_default();
+            lines.push(("target", format!("{}: {}", text("target"), text("seen"))));
+        }
     }
     if let Some(certificates) = facts.get("certificates").and_then(Value::as_array) {
         for certificate in certificates {
@@ -124,11 +137,14 @@ fn seen(report: &Report) -> Vec<(&'static str, String)> {
             lines.push((area, format!("the port is {state}")));
         }
     }
+    if let Some(state) = text("listeners", "admin") {
+        lines.push(("admin", format!("its address is {state}")));
+    }
     if let Some(ceiling) = fact("memory", "ceiling_bytes").and_then(Value::as_u64) {
-        let connections = facts.get("connections").and_then(Value::as_u64).unwrap_or_default();
+        let connections = connections(facts.get("connections").and_then(Value::as_u64).unwrap_or_default());
         let of = fact("memory", "machine_bytes").and_then(Value::as_u64);
         let of = of.map_or_else(String::new, |of| format!(" of {} MiB", of >> 20));
-        lines.push(("limits", format!("{connections} connections; at most {} MiB{of}", ceiling >> 20)));
+        lines.push(("limits", format!("{connections}; at most {} MiB{of}", ceiling >> 20)));
     }
     if let Some(versions) = fact("tls", "versions").and_then(Value::as_object) {
         let mut accepted: Vec<&str> = versions
@@ -182,12 +198,19 @@ fn shown(text: &str) -> String {
     escape::bounded(text, 200).to_string()
 }
 
-/// A clause with a capital in front and a full stop behind.
+/// A clause with a capital in front and a full stop behind. What may be a name stays as it is: a file, a setting, a command.
 fn sentence(clause: &str) -> String {
-    let mut letters = clause.chars();
-    let first: String = letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
-    let end = if clause.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{first}{}{end}", letters.as_str())
+    const NAMES: [&str; 2] = ["lockgate", "systemd"];
+    let first = clause.split([' ', ',']).next().unwrap_or_default();
+    let is_word = first.bytes().all(|byte| byte.is_ascii_lowercase()) && !NAMES.contains(&first);
+    let mut sentence = clause.to_string();
+    if let Some(letter) = sentence.get_mut(..1).filter(|_| is_word) {
+        letter.make_ascii_uppercase();
+    }
+    if !clause.ends_with(['.', '!', '?']) {
+        sentence.push('.');
+    }
+    sentence
 }
 
 #[cfg(test)]
@@ -203,9 +226,26 @@ mod tests {
     }
 
     #[test]
+    fn one_connection_is_one() {
+        assert_eq!([0, 1, 2].map(connections), ["0 connections", "1 connection", "2 connections"]);
+    }
+
+    #[test]
     fn a_clause_becomes_a_sentence() {
         assert_eq!(sentence("it is so"), "It is so.");
         assert_eq!(sentence("Is it so?"), "Is it so?");
+        for name in [
+            "cert.pem: line 1 is no PEM",
+            "drain-timeout: 0ns is out of range",
+            "drain_timeout: 0ns is out of range",
+            "key: the file is empty",
+            "proxy-from has 0.0.0.0/0",
+            "lockgate is there",
+            "/run/a.pem cannot be read",
+            "æ is no word",
+        ] {
+            assert_eq!(sentence(name), format!("{name}."));
+        }
         assert_eq!(sentence(""), ".");
     }
 

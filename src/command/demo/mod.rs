@@ -21,7 +21,7 @@ use super::options::{self, limits, serving as shared};
 use super::serving;
 use super::signals::Signals;
 use super::spec::{Operands, Settings, Spec};
-use super::terminal::say;
+use super::terminal::say_while_serving as say;
 use super::value::Listen;
 
 /// The port that needs a permission, and the port to take when this user has none.
@@ -66,9 +66,8 @@ a login.
 ";
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    serving::check_client_options(arguments)?;
-    serving::check_redirect_options(arguments)?;
-    let signals = Signals::catch()?;
+    serving::check_together(arguments)?;
+    let signals = Signals::catch(arguments)?;
     let certificates = certs::ensure(&arguments.dir)
         .map_err(|error| Failure::new(Code::Configuration, error.to_string()))?;
     if let Freshness::Made { because } = &certificates.freshness {

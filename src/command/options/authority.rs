@@ -1,6 +1,8 @@
 //! The options about a certificate from an authority elsewhere (ACME, RFC 8555): for `serve`, and for the commands that
 //! obtain one without a server.
 
+use lockgate::internal::without_userinfo;
+
 use crate::command::arguments::Proof;
 use crate::command::option::{path, text, Kind, Opt};
 use crate::command::value::{self, Listen};
@@ -19,7 +21,11 @@ static ACME: Opt = Opt::new(
         name: "URL",
         accepted: "the https URL of an authority's directory, letsencrypt or letsencrypt-staging",
         default: None,
-        set: |arguments, value| text(value).map(|url| arguments.acme.directory = Some(url)),
+        set: |arguments, value| {
+            let url = text(value).filter(|url| without_userinfo(url) == *url)?;
+            arguments.acme.directory = Some(url);
+            Some(())
+        },
     },
 );
 

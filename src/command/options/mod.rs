@@ -3,12 +3,18 @@
 //!
 //! Knows the arguments that options write to, and no command. A command lists its options in its `Spec`.
 
+#[cfg(feature = "proxy")]
+pub(super) mod answers;
 #[cfg(feature = "acme")]
 pub(super) mod authority;
 pub(super) mod cert;
 #[cfg(feature = "check")]
 pub(super) mod check;
 pub(super) mod limits;
+#[cfg(feature = "operations")]
+pub(super) mod logs;
+#[cfg(feature = "operations")]
+pub(super) mod operations;
 pub(super) mod serving;
 #[cfg(feature = "scan")]
 pub(super) mod source;
@@ -68,6 +74,10 @@ pub(super) fn named_as_setting(setting: &str) -> Option<&'static Opt> {
         serving::WIRE,
         serving::IDENTITY,
         limits::LIMITS,
+        #[cfg(feature = "operations")]
+        operations::TICKETS,
+        #[cfg(feature = "operations")]
+        operations::WATCHED,
         #[cfg(feature = "acme")]
         authority::OBTAIN,
     ];

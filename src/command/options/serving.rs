@@ -25,28 +25,11 @@ pub(in crate::command) static WIRE: &[&Opt] = &[
 /// Where a server's certificate is from, and the names that it is for.
 pub(in crate::command) static IDENTITY: &[&Opt] = &[&DEVICE, &STATE, &NAME];
 
-/// Who answers.
-#[cfg(feature = "proxy")]
-pub(in crate::command) static ANSWERS: &[&Opt] = &[&TO];
-
-#[cfg(feature = "proxy")]
-static TO: Opt = Opt::new(
-    "to",
-    "The server that answers: all requests are passed on to it, in plain HTTP. Without it, GET \
-     /api/data is served.",
-    Kind::Value {
-        name: "URL",
-        accepted: "http://HOST:PORT, or unix: and the path of a socket",
-        default: None,
-        set: |arguments, value| text(value).map(|to| arguments.to = Some(to)),
-    },
-);
-
 pub(in crate::command) static CONFIG: Opt = Opt::new(
     "config",
     "A file with settings, as TOML: each option by its name without the dashes, such as \
      idle-timeout = \"20s\". Options given here come before it, and so does the environment \
-     (LOCKGATE_IDLE_TIMEOUT=20s).",
+     (LOCKGATE_IDLE_TIMEOUT=20s). LOCKGATE_CONFIG names the file too.",
     Kind::Value {
         name: "FILE",
         accepted: "the path of a TOML file",

@@ -60,7 +60,8 @@ fn read(input: &[u8], method: &Method, piece: &mut dyn FnMut(usize) -> usize) ->
                 }
                 let next = at.saturating_add(piece(at)).min(input.len());
                 let mut bytes = input[at..next].to_vec();
-                let decoded = decoder.decode_in_place(&mut bytes).map_err(|fault| fault.to_string())?;
+                let decoded =
+                    decoder.decode_in_place(&mut bytes, |_| {}).map_err(|fault| fault.to_string())?;
                 data.extend_from_slice(&bytes[..decoded.data]);
                 if let Some(rest) = decoded.rest {
                     break Body::Whole(data, next - rest);

@@ -131,13 +131,23 @@ fn parsed(head: &[u8]) {
     if let Ok(path) = target::decode_path(line.target.path.of(head), target::EncodedSlash::Refused) {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let body = Body::Buffered { bytes: (&[]).into(), read: 0 };
+        #[cfg(feature = "operations")]
+        let id = crate::operations::request_id::RequestId::of_connection();
         let request = Request::from_wire(
             head,
             &fields,
             line,
             path,
             body,
-            Sender { peer, client: None, server: &Nobody },
+            Sender {
+                peer,
+                client: None,
+                server: &Nobody,
+                #[cfg(feature = "operations")]
+                id: &id,
+                #[cfg(feature = "operations")]
+                in_front: None,
+            },
         );
         assert_eq!(request.headers().len(), fields.len());
     }

@@ -15,7 +15,7 @@ use crate::escape;
 use crate::http::into_response::IntoResponse;
 use crate::http::request::Request;
 use crate::http::response::{Payload, Response};
-use crate::http::upgrade::{can_switch, has_token, trimmed};
+use crate::http::upgrade::{can_switch, has_token, members};
 use crate::http::Refusal;
 use crate::log_limiter::{LogLimiter, Sort};
 use crate::router::Router;
@@ -143,8 +143,7 @@ impl SocketHandshake {
     /// The first of the program's subprotocols that the client offers.
     fn choose(&self, request: &Request<'_>) -> Option<&String> {
         let offers = |name: &&String| {
-            let mut lines = request.field_lines("sec-websocket-protocol");
-            lines.any(|line| line.split(|&byte| byte == b',').any(|one| trimmed(one) == name.as_bytes()))
+            members(request.field_lines("sec-websocket-protocol")).any(|member| member == name.as_bytes())
         };
         self.subprotocols.iter().find(offers)
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::message::Closed;
 use crate::limits::body_memory::Share;
-use crate::wake_list::Waker;
+use crate::wake_list::{WakeOnce, Waker};
 
 /// What a message takes beside its bytes, in bytes.
 const OVERHEAD: usize = 64;
@@ -32,9 +32,7 @@ struct State {
     /// How the connection is to be closed, when all is sent.
     closing: Option<Closed>,
     is_over: bool,
-    waker: Option<Waker>,
-    /// The connection has its turn, or was woken for one.
-    is_awake: bool,
+    connection: WakeOnce,
 }
 
 /// Why a message is not sent.
@@ -56,9 +54,8 @@ impl Outbox {
             has_overflowed: false,
             closing: None,
             is_over: false,
-            waker: None,
             // Before the connection begins there is nothing to wake.
-            is_awake: true,
+            connection: WakeOnce { waker: None, is_awake: true },
         };
         Outbox { state: Mutex::new(state), most_messages, most_bytes }
     }
@@ -70,7 +67,7 @@ impl Outbox {
 
     pub(super) fn begin(&self, waker: Waker, memory: Share) {
         let mut state = self.lock();
-        state.waker = Some(waker);
+        state.connection.waker = Some(waker);
         state.memory = Some(memory);
     }
 
@@ -99,7 +96,7 @@ impl Outbox {
         let mut state = self.lock();
         state.has_overflowed = true;
         // Also when the client takes nothing, so that no turn is due.
-        state.is_awake = false;
+        state.connection.is_awake = false;
         wake(state);
     }
 
@@ -123,7 +120,7 @@ impl Outbox {
 
     /// Begins a turn. Whatever is added in it wakes nobody.
     pub(super) fn attend(&self) {
-        self.lock().is_awake = true;
+        self.lock().connection.is_awake = true;
     }
 
     /// Ends a turn. Returns false when there is something to do. `is_closing` says whether the close was sent. While the client
@@ -134,7 +131,7 @@ impl Outbox {
         if state.has_overflowed || !is_blocked && (has_close || !state.frames.is_empty()) {
             return false;
         }
-        state.is_awake = is_blocked;
+        state.connection.is_awake = is_blocked;
         true
     }
 
@@ -198,18 +195,10 @@ impl Outbox {
         state.is_over = true;
         state.frames = VecDeque::new();
         (state.sent, state.bytes) = (0, 0);
-        (state.memory, state.waker) = (None, None);
+        (state.memory, state.connection.waker) = (None, None);
     }
 }
 
-/// Wakes the connection, unless it is awake.
-fn wake(mut state: MutexGuard<'_, State>) {
-    if std::mem::replace(&mut state.is_awake, true) {
-        return;
-    }
-    let waker = state.waker.clone();
-    drop(state);
-    if let Some(waker) = waker {
-        waker.wake();
-    }
+fn wake(state: MutexGuard<'_, State>) {
+    WakeOnce::wake(state, |state| &mut state.connection);
 }

@@ -338,6 +338,11 @@ impl Upgrade for Session {
         "the handler of a WebSocket"
     }
 
+    #[cfg(feature = "operations")]
+    fn is_websocket(&self) -> bool {
+        true
+    }
+
     fn begin(&mut self, waker: Waker, memory: &Arc<Budget>, times: Times) {
         self.keep_to(times);
         self.reader.count_in(memory.share());

@@ -137,6 +137,39 @@ fn a_merge_keeps_fallbacks_and_answers_with_those_of_what_is_merged() {
     assert_eq!(seen(&router, "/none"), "404");
 }
 
+/// The log names a fallback as the metrics do, also one that was merged into a router before that was nested.
+#[cfg(feature = "operations")]
+#[test]
+fn what_a_fallback_answers_is_a_route_for_the_log() {
+    let some = |name: &'static str| Router::new().get("/some", says(name)).with(way(name));
+    let with = |name: &'static str| some(name).fallback(says(name));
+    let merged = Router::new().get("/own", says("own")).merge(with("merged"));
+    let router =
+        Router::new().nest("/{a}/b", merged).nest("/slash/", with("slash")).nest("/none", some("none"));
+    router.check().unwrap();
+    let patterns = router.routes.patterns();
+    let routes = [
+        ("/x/b/some", Some("/{a}/b/some")),
+        ("/x/b/y", Some("/{a}/b/*")),
+        ("/slash/", Some("/slash/*")),
+        ("/none/some", Some("/none/some")),
+        // Its layers are called.
+        ("/none/x", None),
+    ];
+    for (path, expected) in routes {
+        let Found::Call(Matched { call, .. }) = router.routes.find(&Method::GET, path.as_bytes()) else {
+            panic!("{path}");
+        };
+        assert_eq!(call.logged_route().map(|route| &*route.pattern), expected, "{path}");
+        let counted = patterns.iter().find(|(index, _)| *index == call.index());
+        assert_eq!(counted.map(|(_, pattern)| &**pattern), expected, "{path}");
+    }
+    let Found::Call(Matched { call, .. }) = router.routes.find(&Method::POST, b"/none/some") else {
+        panic!()
+    };
+    assert_eq!(call.logged_route().map(|route| &*route.pattern), Some("/none/some"), "a 405 is on its route");
+}
+
 #[test]
 fn two_fallbacks_for_the_same_paths_are_a_fault() {
     let with = || Router::new().fallback(says("one"));

@@ -48,6 +48,12 @@ pub(crate) struct Reader {
     began: Millis,
     timeout: Duration,
     expectation: Expectation,
+    /// Since when nothing is read, because what takes the body takes no more. Never else.
+    #[cfg(feature = "proxy")]
+    paused: Millis,
+    /// How much of it was taken before nobody took the rest.
+    #[cfg(feature = "proxy")]
+    taken: u64,
 }
 
 /// How large a body may be, in bytes, and until when it must be complete after its head.
@@ -116,7 +122,18 @@ impl Reader {
             BodyLength::Fixed(left) => Framing::Fixed { left },
             BodyLength::Chunked => Framing::Chunked(Decoder::new()),
         };
-        Ok(Reader { framing, received: 0, most, began, timeout, expectation })
+        Ok(Reader {
+            framing,
+            received: 0,
+            most,
+            began,
+            timeout,
+            expectation,
+            #[cfg(feature = "proxy")]
+            paused: Millis::MAX,
+            #[cfg(feature = "proxy")]
+            taken: 0,
+        })
     }
 
     /// Passes the next data in `input` to `take`: at most `most` bytes.
@@ -192,6 +209,47 @@ impl Reader {
         }
     }
 
+    /// Whether the client still waits for `100 Continue`.
+    pub(crate) fn expectation(&self) -> Expectation {
+        self.expectation
+    }
+
+    /// Notes that nothing is read from now on. The client does not answer for this time.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn pause(&mut self, now: Millis) {
+        self.paused = self.paused.min(now);
+    }
+
+    /// Notes that the body is read again.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn resume(&mut self, now: Millis) {
+        self.began += now.saturating_sub(self.paused);
+        self.paused = Millis::MAX;
+    }
+
+    /// Notes that what has come was taken, and the rest maybe is not.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn leave_rest(&mut self) {
+        self.taken = self.received;
+    }
+
+    /// How much has come that nobody has taken.
+    pub(crate) fn received_in_vain(&self) -> u64 {
+        #[cfg(feature = "proxy")]
+        return self.received.saturating_sub(self.taken);
+        #[cfg(not(feature = "proxy"))]
+        self.received
+    }
+
+    /// The length of the whole body, in bytes, if the head has told it.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn length(&self) -> Option<u64> {
+        match &self.framing {
+            Framing::Fixed { left } => Some(self.received + left),
+            Framing::Chunked(_) => None,
+        }
+    }
+
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
@@ -215,6 +273,24 @@ impl Reader {
     /// The size of the body, as far as it is known.
     pub(crate) fn known_bytes(&self) -> u64 {
         self.received + self.straight_bytes()
+    }
+
+    /// Whether the rest of a body in chunks ends in these bytes, with no more data than this.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn ends_within(&self, bytes: &[u8], most: u64) -> bool {
+        let Framing::Chunked(decoder) = &self.framing else { return false };
+        let (mut decoder, mut rest, mut data) = (decoder.clone(), bytes, 0);
+        loop {
+            match decoder.next(rest) {
+                Ok(Found::Data(range)) => {
+                    decoder.take(range.len());
+                    data += range.len() as u64;
+                    rest = &rest[range.end..];
+                }
+                Ok(Found::End(_)) => return data <= most,
+                Ok(Found::More) | Err(_) => return false,
+            }
+        }
     }
 
     /// How many bytes can be read straight to their destination.
@@ -287,6 +363,23 @@ mod tests {
                 (reader(BodyLength::Chunked, most).unwrap(), input("6\r\nabcdef\r\n0\r\n\r\n"));
             let (_, end) = read(&mut reader, &mut input, 4);
             assert_eq!(end.is_ok(), is_within, "{end:?}");
+        }
+    }
+
+    #[cfg(feature = "proxy")]
+    #[test]
+    fn the_end_of_a_body_in_chunks_is_found_in_what_has_come() {
+        for (bytes, expected) in [
+            ("3\r\nabc\r\n0\r\n\r\n", true),
+            ("1\r\na\r\n2\r\nbc\r\n0\r\nA: b\r\n\r\nGET", true),
+            ("4\r\nabcd\r\n0\r\n\r\n", false),
+            ("3\r\nabc\r\n0\r\n\r", false),
+            ("3\r\nab", false),
+            ("", false),
+            ("x", false),
+        ] {
+            let reader = reader(BodyLength::Chunked, 9).unwrap();
+            assert_eq!(reader.ends_within(bytes.as_bytes(), 3), expected, "{bytes:?}");
         }
     }
 

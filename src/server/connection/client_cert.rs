@@ -24,7 +24,10 @@ impl Client {
     pub(crate) fn of<S: Stream>(transport: &Transport<S>, rules: u64, now: Millis) -> Option<Client> {
         let own = transport.client_chain().first()?;
         let checked = (!transport.is_resumed()).then_some((rules, now));
-        Some(Client { identity: Arc::new(ClientIdentity::new(own)), checked })
+        let identity = ClientIdentity::new(own);
+        #[cfg(feature = "proxy")]
+        let identity = identity.with_chain(transport.client_chain().iter().skip(1).map(|der| der.as_ref()));
+        Some(Client { identity: Arc::new(identity), checked })
     }
 
     /// Whether the client is still accepted.

@@ -13,6 +13,7 @@ use crate::error::BodyFault;
 use crate::http::Refusal;
 use crate::limits::body_memory::Share;
 use crate::limits::limit::Limit;
+use crate::router::endpoint::Called;
 use crate::server::buffers::Buffers;
 use crate::server::input::Input;
 use crate::server::turn::Idle;
@@ -29,6 +30,8 @@ pub(super) const MEMORY_BUSY: Refusal = Refusal::over(
 /// A request whose body is being collected.
 pub(crate) struct Collecting {
     pub held: Held,
+    /// When its handler is called.
+    pub called: Called,
     pub reader: Reader,
     /// The received part of the body, without framing.
     pub body: Vec<u8>,
@@ -40,16 +43,16 @@ pub(crate) struct Collecting {
 pub(crate) enum Collected {
     Part,
     Whole,
-    /// It is too large to be kept in memory.
-    Large,
+    /// The handler is called before the rest comes: it is too large to be kept in memory, or the handler passes it on.
+    Begun,
     Refused(Refusal),
     /// The client has closed the connection.
     CutOff,
 }
 
 impl Collecting {
-    pub(crate) fn new(held: Held, reader: Reader, memory: Share) -> Collecting {
-        Collecting { held, reader, body: Vec::new(), memory }
+    pub(crate) fn new(held: Held, called: Called, reader: Reader, memory: Share) -> Collecting {
+        Collecting { held, called, reader, body: Vec::new(), memory }
     }
 
     /// Collects the received bytes, until there are no more or the request can be answered.
@@ -60,19 +63,26 @@ impl Collecting {
         buffers: &mut Buffers<'_>,
     ) -> io::Result<Collected> {
         // How large it may be at all, the reader knows.
-        let kept = buffers.context.limits.body_buffer_bytes as u64;
+        let kept = buffers.limits().body_buffer_bytes as u64;
         loop {
             let collected = self.take_in(input, kept);
             if collected != Collected::Part {
                 return Ok(collected);
             }
-            buffers.output.extend_from_slice(self.reader.take_continue().unwrap_or_default());
+            if self.called == Called::WithBody {
+                buffers.output.extend_from_slice(self.reader.take_continue().unwrap_or_default());
+            }
             // If the socket does not take it now, it is sent when the body comes.
             let _: Flushed = transport.send_output(&mut buffers.output)?;
             match self.receive(transport, input) {
                 Ok(Received::Closed) => return Ok(Collected::CutOff),
                 Ok(Received::Data(_) | Received::Input) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Collected::Part),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Ok(match self.called {
+                        Called::WithBody => Collected::Part,
+                        Called::BeforeBody => Collected::Begun,
+                    });
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -96,7 +106,7 @@ impl Collecting {
             return Collected::Refused(MEMORY_BUSY);
         }
         if reader.known_bytes() > kept {
-            Collected::Large
+            Collected::Begun
         } else {
             collected
         }
@@ -125,7 +135,7 @@ impl Collecting {
 
 /// How far an unwanted body is read.
 #[derive(Debug)]
-pub(crate) enum Passed {
+pub(crate) enum ReadPast {
     Part,
     Whole,
     /// Reading the rest is not worth it.
@@ -142,24 +152,24 @@ pub(crate) fn read_past<S: Stream>(
     transport: &mut Transport<S>,
     input: &mut Input,
     buffers: &mut Buffers<'_>,
-) -> io::Result<Passed> {
-    let most = kept_bytes(&buffers.context.limits);
+) -> io::Result<ReadPast> {
+    let most = kept_bytes(buffers.limits());
     loop {
         let piece = reader.next(input, usize::MAX, |_| {});
         match piece {
-            _ if reader.received() > most => return Ok(Passed::GivenUp),
+            _ if reader.received_in_vain() > most => return Ok(ReadPast::GivenUp),
             Ok(Piece::Data(_)) => continue,
-            Ok(Piece::End) => return Ok(Passed::Whole),
-            Ok(Piece::Pending) if buffers.context.is_draining() => return Ok(Passed::GivenUp),
+            Ok(Piece::End) => return Ok(ReadPast::Whole),
+            Ok(Piece::Pending) if buffers.context.is_draining() => return Ok(ReadPast::GivenUp),
             Ok(Piece::Pending) => {}
-            Err(fault) => return Ok(Passed::Malformed(fault)),
+            Err(fault) => return Ok(ReadPast::Malformed(fault)),
         }
         // If the socket does not take it now, it is sent when the body comes.
         let _: Flushed = transport.send_output(&mut buffers.output)?;
         match reader.receive(transport, input, &mut buffers.scratch) {
-            Ok(Received::Closed) => return Ok(Passed::CutOff),
+            Ok(Received::Closed) => return Ok(ReadPast::CutOff),
             Ok(Received::Data(_) | Received::Input) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Passed::Part),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(ReadPast::Part),
             Err(error) => return Err(error),
         }
     }

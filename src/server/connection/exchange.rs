@@ -9,6 +9,8 @@ use std::ops::Range;
 use ::http::StatusCode;
 
 use super::asked::{Asked, Held, Told};
+#[cfg(feature = "proxy")]
+use super::body::Reader;
 use super::collecting::Collecting;
 use super::head::Head;
 use super::link::{Caller, Link, Serves};
@@ -20,7 +22,7 @@ use super::pending;
 use super::request::{self, Circumstances, Decision, Instead, Route, Unread, NOT_LET_IN, READERS_BUSY};
 use super::response::{self, After, Written};
 use super::step::Turn;
-use super::streaming::{Finished, Streaming};
+use super::streaming::{self, Finished, Streaming};
 use super::transport::{Flushed, Stream};
 #[cfg(feature = "upgrade")]
 use super::upgraded;
@@ -54,11 +56,11 @@ pub(crate) fn go_on<S: Stream>(
         let Turn { input, buffers, .. } = &mut *turn;
         if !input.is_empty() {
             let (unread, fields) = input.unread_and_fields();
-            match head.search.find(unread, &buffers.context.limits, fields) {
+            match head.search.find(unread, buffers.limits(), fields) {
                 Found::Nothing => {}
                 Found::Part => link.note_begun(head, buffers),
                 Found::Whole(at, line) => match serve(link, head, at, line, turn)? {
-                    Next::Head if link.unwanted.is_none() => {
+                    Next::Head if link.unread.is_none() => {
                         *head = Head::default();
                         link.await_request(turn.buffers);
                         continue;
@@ -105,15 +107,19 @@ fn serve<S: Stream>(
         return Ok(sending(After::KeepAlive));
     }
     buffers.requests_left -= 1;
+    #[cfg(feature = "operations")]
+    link.begin_request(buffers);
     let (unread, fields) = input.unread_and_fields();
     let (end, rest) = (at.end, &unread[at.end..]);
     let asked = Asked { head: &unread[at], fields, line };
+    #[cfg(feature = "operations")]
+    super::in_front::name_client(link, &asked, buffers);
     if !link.is_still_let_in(buffers) {
         return Ok(respond_and_close(link, NOT_LET_IN, asked.told(), buffers));
     }
     let (now, rate) = (buffers.millis(), link.count_request(head, buffers));
     let circumstances = Circumstances { waited: now.saturating_sub(*since), arrived: rest.len(), now, rate };
-    let body = match request::decide(&context.limits, &context.router, &asked, circumstances) {
+    let body = match request::decide(buffers.limits(), &context.router, &asked, circumstances) {
         Decision::Answer(body) => body,
         Decision::Instead(instead) => {
             let (next, used) = carry_out(link, instead, asked, rest, (*since, *handlers), buffers)?;
@@ -128,7 +134,7 @@ fn serve<S: Stream>(
         }
     };
     let found = context.router.routes.find(&asked.line.method, asked.raw_path());
-    let route = request::route(&context.limits, found, circumstances.waited, *handlers);
+    let route = request::route(buffers.limits(), found, circumstances.waited, *handlers);
     match &route {
         Route::OtherWorker => return Ok(Next::OtherWorker(None)),
         Route::Call(_) if link.has_left(*since, buffers) => return Ok(Next::Close),
@@ -151,17 +157,21 @@ fn answer<'h, S: Stream>(
     persistence: Persistence,
     buffers: &mut Buffers<'_>,
 ) -> io::Result<Next> {
-    let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
+    #[cfg_attr(not(feature = "operations"), allow(unused_mut))]
+    let mut record = Record::of(asked.told(), link.peer, &link.transport, buffers);
     let response = match route {
         Route::Call(matched) => {
+            #[cfg(feature = "operations")]
+            log_lines::note_route(&mut record, matched.call);
             if buffers.context.workers.expects_slow(matched.call.index()) {
                 // Earlier responses do not wait for a handler that is known to be slow.
                 let _: Flushed = link.transport.send_output(&mut buffers.output)?;
             }
             call(matched, asked, Body::Buffered { bytes: body, read: 0 }, link.caller(), buffers)
         }
-        Route::Response(response) => response,
+        Route::Response(response) => buffers.without_call(response),
         Route::Refused(refusal) => {
+            buffers.note_no_call();
             log_lines::refusal(link.peer, refusal, buffers);
             refusal.into_response()
         }
@@ -180,14 +190,24 @@ fn call(
     buffers: &mut Buffers<'_>,
 ) -> Response {
     let Matched { call, values, path } = matched;
-    let Caller { peer, key, tls, client } = caller;
+    let Caller { peer, key, tls, client, .. } = caller;
     // The compiler does not shorten the lifetime of the reader by itself.
     let body = match body {
         Body::Buffered { bytes, read } => Body::Buffered { bytes, read },
         Body::Streaming(reader) => Body::Streaming(reader),
     };
     let server = Serves { scheduler: buffers.scheduler, key, tls };
-    let sender = Sender { peer, client, server: &server };
+    #[cfg(feature = "operations")]
+    let id = buffers.id.clone();
+    let sender = Sender {
+        peer,
+        client,
+        server: &server,
+        #[cfg(feature = "operations")]
+        id: &id,
+        #[cfg(feature = "operations")]
+        in_front: caller.in_front.as_ref(),
+    };
     let mut request = Request::from_wire(asked.head, asked.fields, asked.line.clone(), path, body, sender);
     request.set_params(Params { route: call.route().map_or(OnRoute::None, OnRoute::Borrowed), values });
     let began = buffers.look();
@@ -201,6 +221,7 @@ fn call(
     }
     let took = buffers.look().saturating_sub(began);
     buffers.leave_handler(Some(call.index()), took);
+    buffers.note_call(call.index(), took);
     if handler_call::went_wrong() {
         log_faults(&request, buffers);
     }
@@ -216,7 +237,7 @@ fn end_values(request: &mut Request<'_>, buffers: &mut Buffers<'_>) {
 #[cold]
 fn log_faults(request: &Request<'_>, buffers: &Buffers<'_>) {
     for Fault { what, text } in handler_call::faults() {
-        buffers.context.log_fault(what, buffers.now(), format_args!("{}", router::told(request, &text)));
+        buffers.log_fault(what, format_args!("{}", router::told(request, &text)));
     }
 }
 
@@ -238,7 +259,7 @@ pub(super) fn respond<S: Stream>(
     if response.status.is_informational() {
         #[cfg(feature = "upgrade")]
         if response.switches() {
-            match upgraded::refusal(&response, asked, link.unwanted.is_some()) {
+            match upgraded::refusal(&response, asked, link.unread.is_some()) {
                 None => return Ok(upgraded::switch(link, response, asked, record, buffers).into()),
                 Some(instead) => return respond(link, instead, asked, persistence, record, buffers),
             }
@@ -251,7 +272,7 @@ pub(super) fn respond<S: Stream>(
     }
     // Requests that came before the stop are answered, pipelined ones too.
     let persistence = match persistence {
-        Persistence::Idle if context.is_draining() => Persistence::Close,
+        Persistence::Idle if context.stopping.closes_kept() => Persistence::Close,
         persistence => persistence,
     };
     let (method, version, field_names) = (&asked.line.method, asked.line.version, context.field_names);
@@ -278,9 +299,8 @@ pub(super) fn respond<S: Stream>(
 /// The answer for a handler that returns an interim status (1xx).
 #[cold]
 fn not_final(response: &Response, buffers: &Buffers<'_>) -> Response {
-    buffers.context.log_fault(
+    buffers.log_fault(
         "a status that is not final",
-        buffers.now(),
         format_args!("a handler {}", router::not_final(response.status)),
     );
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -306,18 +326,19 @@ fn carry_out<S: Stream>(
                 Route::OtherWorker => return Ok((Next::OtherWorker(None), 0)),
                 Route::Call(_) if link.has_left(since, buffers) => return Ok((Next::Close, 0)),
                 route => {
-                    link.unwanted = Some(Box::new(reader));
+                    link.unread = Some(Box::new(reader));
                     (0, route, persistence)
                 }
             }
         }
-        Instead::Collect(reader) => {
+        Instead::Collect(called, reader) => {
             let memory = buffers.context.body_memory.share();
-            return Ok((Next::Body(Box::new(Collecting::new(Held::new(asked), reader, memory))), 0));
+            return Ok((Next::Body(Box::new(Collecting::new(Held::new(asked), called, reader, memory))), 0));
         }
         Instead::AnswerUnread(response, Unread { reader, persistence }) => {
             let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
-            link.unwanted = Some(Box::new(reader));
+            buffers.note_no_call();
+            link.unread = Some(Box::new(reader));
             return Ok((respond(link, response, &asked, persistence, record, buffers)?, 0));
         }
         Instead::Refuse(refusal) => return Ok((refuse(link, refusal, asked.told(), buffers), 0)),
@@ -347,7 +368,7 @@ pub(crate) fn answer_collected<S: Stream>(
             *since = buffers.millis();
             #[cfg(feature = "handler-timeout")]
             if let Some(work) = &mut buffers.work {
-                work.cover(collecting.memory);
+                work.memory = Some(collecting.memory);
             }
             Ok(next)
         }
@@ -367,21 +388,22 @@ pub(crate) fn answer_streaming<S: Stream>(
         Route::Call(_) if link.has_left(*since, buffers) => return Ok(Next::Close),
         Route::Call(matched) => matched,
         Route::Response(response) => {
+            buffers.note_no_call();
             let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
             return respond(link, response, &asked, Persistence::Close, record, buffers);
         }
         Route::Refused(refusal) => return Ok(refuse(link, refusal, asked.told(), buffers)),
         Route::OtherWorker => return Ok(Next::OtherWorker(Some(collecting))),
     };
-    let _place = match context.streams.enter(link.peer.ip()) {
+    let place = match streaming::enter(&context.streams, link.counted_address(), collecting.called) {
         Ok(place) => place,
-        Err(full) => {
-            let refusal = request::refusal_of_stream(full);
-            return Ok(refuse(link, refusal, asked.told(), buffers));
-        }
+        Err(refusal) => return Ok(refuse(link, refusal, asked.told(), buffers)),
     };
     let _: Flushed = link.transport.send_output(&mut buffers.output)?;
-    let record = Record::of(asked.told(), link.peer, &link.transport, buffers);
+    #[cfg_attr(not(feature = "operations"), allow(unused_mut))]
+    let mut record = Record::of(asked.told(), link.peer, &link.transport, buffers);
+    #[cfg(feature = "operations")]
+    log_lines::note_route(&mut record, matched.call);
     let caller = link.caller();
     let mut streaming = Streaming {
         key: link.key,
@@ -394,8 +416,17 @@ pub(crate) fn answer_streaming<S: Stream>(
         input,
         fault: None,
         memory: collecting.memory,
+        place,
+        #[cfg(feature = "proxy")]
+        is_passed_on: false,
     };
     let response = call(matched, &asked, Body::Streaming(&mut streaming), caller, buffers);
+    #[cfg(feature = "proxy")]
+    if streaming.is_passed_on {
+        let reader = streaming.into_reader();
+        *since = buffers.millis();
+        return await_passed_on(link, response, &asked, reader, record, buffers);
+    }
     let finished = streaming.finish();
     if let Finished::Failed(refusal) = finished {
         log_lines::refusal(link.peer, refusal, buffers);
@@ -409,6 +440,25 @@ pub(crate) fn answer_streaming<S: Stream>(
     respond(link, response, &asked, persistence, record, buffers)
 }
 
+/// Waits for the response of a handler that has taken the body over. If it has given another one, the rest of the body is unread.
+#[cfg(feature = "proxy")]
+fn await_passed_on<S: Stream>(
+    link: &mut Link<S>,
+    mut response: Response,
+    asked: &Asked<'_>,
+    reader: Reader,
+    record: Option<Box<Record>>,
+    buffers: &mut Buffers<'_>,
+) -> io::Result<Next> {
+    if !pending::is_for(&response) {
+        return respond(link, response, asked, Persistence::Close, record, buffers);
+    }
+    link.unread = Some(Box::new(reader));
+    let persistence = request::persistence(&asked.line, 0);
+    let waiting = pending::wait(link, &mut response, asked, persistence, record, buffers);
+    Ok(waiting.map_or(Next::Close, Next::Pending))
+}
+
 /// Finds what answers a request whose work came at `since`.
 fn find_route<'s, 'h>(
     asked: &Asked<'h>,
@@ -418,7 +468,7 @@ fn find_route<'s, 'h>(
 ) -> Route<'s, 'h> {
     let context = buffers.context;
     let found = context.router.routes.find(&asked.line.method, asked.raw_path());
-    request::route(&context.limits, found, buffers.millis().saturating_sub(since), handlers)
+    request::route(buffers.limits(), found, buffers.millis().saturating_sub(since), handlers)
 }
 
 /// Refuses a request, and closes the connection, because the end of the request is unknown or not worth finding.

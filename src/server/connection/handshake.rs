@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 
 use super::client_cert::Client;
 use super::in_clear;
+#[cfg(feature = "operations")]
+use super::in_front::{self, HeaderRead};
 use super::link::Link;
 use super::log_lines;
 use super::transport::Stream;
@@ -31,9 +33,17 @@ pub(crate) fn go_on<S: Stream>(
     input: &mut Input,
     buffers: &mut Buffers<'_>,
 ) -> io::Result<Handshake> {
+    #[cfg(feature = "operations")]
+    if link.header.is_awaited() {
+        match in_front::read_header(link, buffers)? {
+            HeaderRead::Done => {}
+            HeaderRead::Waits => return Ok(Handshake::Waits),
+            HeaderRead::IsOver => return Ok(Handshake::IsOver),
+        }
+    }
     match link.transport.shake_hands(input.room()) {
         Ok(0) => {
-            if link.transport.is_handshaking() {
+            if link.transport.is_handshaking() && !link.is_balancers_own() {
                 log_lines::failed_handshake(link.peer, tls::LEFT, buffers);
             }
             link.say_goodbye();
@@ -56,6 +66,8 @@ pub(crate) fn go_on<S: Stream>(
         link.say_goodbye();
         return Ok(Handshake::IsOver);
     }
+    #[cfg(feature = "operations")]
+    buffers.context.counts.handshake(link.transport.tls_version(), link.transport.is_resumed());
     buffers.look();
     link.tls = link.transport.agreed();
     link.client = Client::of(&link.transport, rules, buffers.millis()).map(Box::new);

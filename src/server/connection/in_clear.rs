@@ -4,6 +4,8 @@
 use std::io;
 
 use super::asked::Told;
+#[cfg(feature = "operations")]
+use super::in_front;
 use super::link::Link;
 use super::log_lines::{self, Record};
 use super::response;
@@ -25,6 +27,11 @@ pub(crate) fn answer<S: Stream>(
     buffers: &mut Buffers<'_>,
 ) -> io::Result<Option<Box<CredentialScan>>> {
     let peer = link.peer;
+    let received = link.transport.take_foreign();
+    #[cfg(feature = "operations")]
+    if in_front::is_header(link, &received, buffers) {
+        return Ok(None);
+    }
     if !first_byte.is_ascii_alphabetic() {
         match first_byte {
             // The health checks of a load balancer begin so (PROXY protocol, version 2), and would be logged every second.
@@ -34,7 +41,6 @@ pub(crate) fn answer<S: Stream>(
         return Ok(None);
     }
     log_lines::refusal(peer, IN_CLEAR, buffers);
-    let received = link.transport.take_foreign();
     let mut found = Box::new(buffers.context.credential_names.scan(&received));
     log_lines::credentials(peer, &mut found, buffers);
     let record = Record::of(Told::Nothing, peer, &link.transport, buffers);

@@ -1,13 +1,18 @@
 //! Sends a body that has bytes later. While it has none, its connection is parked like an idle one, until the body wakes it.
 //! `response` calls it.
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
 use super::transport::{Stream, Transport};
-use crate::handler_call::{self, Fault};
+use crate::handler_call;
 use crate::http::live_body::{Call, Given, LiveBody, Then};
+#[cfg(feature = "proxy")]
+use crate::http::passing::TakesBody;
 use crate::http::response_head::{chunk_size_line, Framing};
+#[cfg(feature = "proxy")]
+use crate::http::response_head::{title_case, FieldNames};
 use crate::server::buffers::{Buffers, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
 use crate::wake_list::Waker;
@@ -21,6 +26,9 @@ pub(crate) struct Live {
     /// When the body is asked for bytes although it has not woken its connection.
     asked_at: Millis,
     has_begun: bool,
+    /// Whether the rest of the request's body goes to it.
+    #[cfg(feature = "proxy")]
+    pub takes_body: bool,
 }
 
 /// What follows the queued bytes.
@@ -41,7 +49,43 @@ impl Live {
         buffers: &Buffers<'_>,
     ) -> Live {
         body.begin(Waker { list: buffers.scheduler.wake_list(), key });
-        Live { body, chunked: framing == Framing::Chunked, asked_at: Millis::MAX, has_begun: false }
+        Live {
+            #[cfg(feature = "proxy")]
+            takes_body: body.taker().is_some(),
+            body,
+            chunked: framing == Framing::Chunked,
+            asked_at: Millis::MAX,
+            has_begun: false,
+        }
+    }
+
+    /// Whether it is a client's end of a feed.
+    #[cfg(feature = "operations")]
+    pub(crate) fn is_subscription(&self) -> bool {
+        self.body.is_subscription()
+    }
+
+    /// What takes the rest of the request's body.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn taker(&mut self) -> Option<&mut dyn TakesBody> {
+        self.body.taker()
+    }
+
+    /// The end of the chunks.
+    #[cfg_attr(not(feature = "proxy"), allow(unused_variables))]
+    fn last(&mut self, buffers: &Buffers<'_>) -> Cow<'static, [u8]> {
+        #[cfg(feature = "proxy")]
+        {
+            let trailers = self.body.trailers();
+            if !trailers.is_empty() {
+                let mut last = [b"0\r\n", &*trailers, b"\r\n"].concat();
+                if buffers.context.field_names == FieldNames::TitleCase {
+                    title_case(&mut last);
+                }
+                return Cow::Owned(last);
+            }
+        }
+        Cow::Borrowed(b"0\r\n\r\n")
     }
 
     /// Encrypts what the body gives now, as one piece. Returns how many bytes of the body it is.
@@ -51,13 +95,16 @@ impl Live {
         buffers: &mut Buffers<'_>,
     ) -> io::Result<(usize, Next)> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            // Later than the limit for a client that does not read, which the log names.
-            transport.limit_silence(buffers.context.limits.write_timeout.saturating_mul(2));
+            // When the system holds all that was sent, only the system knows whether the client takes it.
+            transport.limit_silence(buffers.limits().write_timeout.saturating_mul(2));
         }
         let now = buffers.millis();
+        // Only a backend's answer goes on in a stop.
+        const GOES_ON: bool = cfg!(feature = "proxy");
         let call = match self.asked_at <= now {
-            _ if buffers.context.is_draining() => Call::Stopping,
+            _ if !GOES_ON && buffers.context.is_draining() => Call::Stopping,
             true => Call::Due,
+            false if GOES_ON && buffers.context.is_draining() => Call::Stopping,
             false => Call::Ready,
         };
         // A body that gives nothing, however often it is woken, is still asked when its time is up.
@@ -65,28 +112,30 @@ impl Live {
             self.asked_at = Millis::MAX;
         }
         let Given { bytes, then } = self.ask(call, buffers)?;
+        if bytes > 0 {
+            self.asked_at = Millis::MAX;
+        }
         let next = match then {
             Then::More => Next::More,
+            // It still has to hear of the stop.
+            Then::Wait(_) if GOES_ON && call == Call::Due && buffers.context.is_draining() => Next::More,
             Then::Wait(time) => {
-                if bytes > 0 {
-                    self.asked_at = Millis::MAX;
-                }
                 let at = now.saturating_add(whole_millis(time.max(LEAST_WAIT)));
                 self.asked_at = self.asked_at.min(at);
                 Next::Wait(self.asked_at)
             }
             Then::End => Next::End,
             Then::Cut(why) => {
-                let now = buffers.now();
-                buffers.context.log_refusal(why, now, format_args!("a response was cut, because {why}"));
+                buffers.log_refusal(why, format_args!("a response was cut, because {why}"));
                 return Err(io::ErrorKind::Other.into());
             }
         };
         let Some(piece) = buffers.scratch.get(..bytes) else { return Err(io::ErrorKind::Other.into()) };
-        let last: &[u8] = if next == Next::End && self.chunked { b"0\r\n\r\n" } else { b"" };
+        let last =
+            if next == Next::End && self.chunked { self.last(buffers) } else { Cow::Borrowed(&b""[..]) };
         match (self.chunked, bytes) {
-            (_, 0) => transport.queue(last)?,
-            (true, _) => transport.queue_all(&[chunk_size_line(bytes).as_ref(), piece, b"\r\n", last])?,
+            (_, 0) => transport.queue(&last)?,
+            (true, _) => transport.queue_all(&[chunk_size_line(bytes).as_ref(), piece, b"\r\n", &last])?,
             (false, _) => transport.queue(piece)?,
         }
         Ok((bytes, next))
@@ -102,9 +151,7 @@ impl Live {
         });
         buffers.leave_handler(None, Duration::ZERO);
         if handler_call::went_wrong() {
-            for Fault { what, text } in handler_call::faults() {
-                buffers.context.log_fault(what, buffers.now(), format_args!("a live response {text}"));
-            }
+            buffers.log_faults(format_args!("a live response"));
         }
         given.ok_or_else(|| io::ErrorKind::Other.into())
     }
@@ -304,6 +351,26 @@ mod tests {
         body.gives("bye", Then::End);
         assert_eq!(talk.turn(), End::Closed);
         assert_eq!((body.calls(), talk.hear().as_str()), (vec![Call::Stopping], "3\r\nbye\r\n0\r\n\r\n"));
+    }
+
+    /// As a backend's answer does; no other body goes on in a stop.
+    #[cfg(feature = "proxy")]
+    #[test]
+    fn a_body_that_flows_in_a_stop_has_its_time_anew_and_one_that_does_not_hears_that_it_is_up() {
+        let body = Body::default();
+        let (world, mut talk) = open(&body);
+        world.drain();
+        for _ in 0..3 {
+            body.gives("more", Then::More).gives("", WAIT);
+            talk.pass(Duration::from_secs(10));
+            assert!(matches!(talk.settle(), End::Parked(None, _)));
+            assert_eq!((body.calls(), talk.hear().as_str()), (vec![Call::Stopping; 2], "4\r\nmore\r\n"));
+        }
+        assert!(matches!(talk.expire_after(Duration::from_secs(14)), End::Parked(None, _)));
+        assert_eq!(body.calls(), [Call::Stopping]);
+        talk.expire_after(Duration::from_secs(2));
+        assert!(matches!(talk.settle(), End::Parked(None, _)));
+        assert_eq!(body.calls()[..2], [Call::Due, Call::Stopping]);
     }
 
     #[test]

@@ -3,14 +3,14 @@
 
 use super::collecting::Collecting;
 #[cfg(feature = "handler-timeout")]
-use super::pending::Waiting;
+use super::pending::Pending;
 use super::response::{After, Sending};
 #[cfg(feature = "upgrade")]
 use super::upgraded::{self, Upgraded};
 
 /// A request whose response comes later.
 #[cfg(feature = "handler-timeout")]
-pub(crate) type Later = Box<Waiting>;
+pub(crate) type Later = Box<Pending>;
 /// There is none.
 #[cfg(not(feature = "handler-timeout"))]
 pub(crate) type Later = std::convert::Infallible;

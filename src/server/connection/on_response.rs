@@ -60,6 +60,8 @@ pub(crate) fn pass(
     buffers: &mut Buffers<'_>,
 ) {
     let (method, path) = told.method_and_path();
+    #[cfg(feature = "operations")]
+    let id = buffers.id.clone();
     let passing = Passing {
         method,
         path,
@@ -70,6 +72,10 @@ pub(crate) fn pass(
         routes: &buffers.context.router.routes,
         log_limiter: &buffers.context.log_limiter,
         now: buffers.now(),
+        #[cfg(feature = "operations")]
+        in_front: caller.in_front.as_deref(),
+        #[cfg(feature = "operations")]
+        id: &id,
     };
     let began = buffers.look();
     buffers.enter_handler(None);

@@ -1,6 +1,8 @@
 //! A response that comes later, and the request that waits for it. The connection is parked meanwhile, and what the client sends
-//! is not read. Also runs the work that makes such a response, once its connection is parked. `exchange` makes and answers it.
+//! is not read. `exchange` makes it, `later` answers it, and `buffers` has the work that makes such a response.
 
+#[cfg(feature = "proxy")]
+use std::io;
 use std::net::SocketAddr;
 
 use ::http::{Extensions, StatusCode};
@@ -9,48 +11,34 @@ use super::asked::{Asked, Held};
 use super::link::Link;
 use super::log_lines::{self, Record};
 use super::on_response;
+#[cfg(feature = "proxy")]
+use super::passing::{self, Passed};
+#[cfg(feature = "proxy")]
+use super::transport::Flushed;
 use super::transport::Stream;
-use crate::handler_call;
 use crate::http::into_response::IntoResponse;
-use crate::http::pending::{Begun, Call, Lent, PendingResponse, Polled, Work};
+use crate::http::pending::{Begun, Call, PendingResponse, Polled};
+#[cfg(feature = "proxy")]
+use crate::http::request_head::Version;
 use crate::http::response::{Payload, Response};
+#[cfg(feature = "proxy")]
+use crate::http::response_head::write_interim;
 use crate::http::response_head::Persistence;
-use crate::limits::body_memory::Share;
+use crate::http::Refusal;
+use crate::limits::limit::Limit;
 use crate::server::buffers::{Buffers, LeftWork};
 use crate::server::clock::{whole_millis, Millis};
 use crate::server::deadline::Deadline;
+#[cfg(feature = "proxy")]
+use crate::server::input::Input;
+use crate::server::turn::Idle;
 use crate::wake_list::Waker;
 
-/// The server's part in responses that come later. Only what makes such a response knows it, so a program without any does not link
-/// it.
-pub(crate) struct Part {
-    /// Begins to wait for a response, until the returned time at first. Work for it is left in the buffers. `usize` is the
-    /// connection's key.
-    pub begin: Begin,
-}
-
-type Begin = fn(
-    &mut Response,
-    &Asked<'_>,
-    Persistence,
-    Option<Box<Record>>,
-    usize,
-    &mut Buffers<'_>,
-) -> Option<(Box<Waiting>, Millis)>;
-
-pub(crate) static PART: Part = Part { begin };
-
-/// A request that waits for its response. Only [`Pending`] implements it.
-pub(crate) trait Waits: Send {
-    /// Asks for the response to this client.
-    fn poll(&mut self, peer: SocketAddr, side: Side, buffers: &mut Buffers<'_>) -> Answer;
-
-    /// The request, whose response is there.
-    fn request(&mut self) -> (Asked<'_>, Persistence, Option<Box<Record>>);
-}
-
-/// As large as one pointer in its box, so that no stage of a connection is larger for it.
-pub(crate) struct Waiting(pub Box<dyn Waits>);
+const STOPPING: Refusal = Refusal::over(
+    Limit::DrainTimeout,
+    StatusCode::SERVICE_UNAVAILABLE,
+    "the server stops, and the response has not come in time; try again",
+);
 
 /// The client's side of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,24 +51,47 @@ pub(crate) enum Side {
 
 pub(crate) enum Answer {
     Now(Response),
+    /// It is sent, and the response is asked for again.
+    #[cfg(feature = "proxy")]
+    Interim(Response),
     /// It is asked for again at this time, or when it has woken the connection.
     Later(Millis),
     /// The client does not wait for it.
     Never,
 }
 
-struct Pending {
+/// A request that waits for its response.
+pub(crate) struct Pending {
     response: Box<dyn PendingResponse<Response>>,
     held: Held,
     persistence: Persistence,
     record: Option<Box<Record>>,
+    /// The handler that is to answer, and since when. It counts as unanswered if this is dropped before.
+    #[cfg(feature = "operations")]
+    counted: Option<Counted>,
     /// The program's values in the request, for its `on_response`.
     values: Extensions,
     /// When it is polled although it has not woken its connection.
     due: Millis,
     /// Whether it is waited for no longer when the client has closed its sending side.
     ends_with_client: bool,
+    /// The rank when the server needs room: that of an upload, while the rest of the request's body is waited for.
+    #[cfg(feature = "proxy")]
+    rank: Rank,
 }
+
+#[cfg(feature = "proxy")]
+type Rank = Option<(Millis, u64)>;
+
+#[cfg(feature = "operations")]
+struct Counted {
+    counters: std::sync::Arc<crate::operations::counters::Counters>,
+    handler: usize,
+    began: std::time::Duration,
+}
+
+/// As nginx logs a request whose client has left.
+const CLIENT_LEFT: u16 = 499;
 
 /// Whether this response is waited for.
 #[inline]
@@ -88,7 +99,7 @@ pub(crate) fn is_for(response: &Response) -> bool {
     matches!(response.body, Payload::Pending(_))
 }
 
-/// Waits for a response. `None` if nobody here can.
+/// Waits for a response. Work for it is left in the buffers. `None` if it is there already.
 #[cold]
 #[inline(never)]
 pub(crate) fn wait<S: Stream>(
@@ -98,41 +109,40 @@ pub(crate) fn wait<S: Stream>(
     persistence: Persistence,
     record: Option<Box<Record>>,
     buffers: &mut Buffers<'_>,
-) -> Option<Box<Waiting>> {
-    let Payload::Pending(pending) = &response.body else { return None };
-    let part = pending.server_part().and_then(|part| part.downcast_ref::<Part>());
-    #[cfg(feature = "proxy")]
-    let part = part.or(Some(&PART));
-    let (waiting, due) = (part?.begin)(response, asked, persistence, record, link.key, buffers)?;
-    link.deadline = Deadline::own(due);
-    Some(waiting)
-}
-
-fn begin(
-    response: &mut Response,
-    asked: &Asked<'_>,
-    persistence: Persistence,
-    record: Option<Box<Record>>,
-    key: usize,
-    buffers: &mut Buffers<'_>,
-) -> Option<(Box<Waiting>, Millis)> {
+) -> Option<Box<Pending>> {
     let body = std::mem::replace(&mut response.body, Payload::Bytes(Vec::new()));
-    let Payload::Pending(mut pending) = body else { return None };
-    pending.surround(response.fields.take());
-    let Begun { wait, work, ends_with_client } =
-        pending.begin(Waker { list: buffers.scheduler.wake_list(), key });
-    buffers.work = work.map(|work| -> Box<dyn LeftWork> { Box::new(WorkOfHandler { work, memory: None }) });
+    let Payload::Pending(mut later) = body else { return None };
+    later.surround(response.fields.take());
+    let waker = Waker { list: buffers.scheduler.wake_list(), key: link.key };
+    let Begun { wait, work, ends_with_client } = later.begin(waker);
+    buffers.work = work.map(|work| LeftWork { work, memory: None });
     let due = buffers.after(wait);
+    link.deadline = Deadline::own(due);
     let values = std::mem::take(&mut buffers.values);
     let Asked { head, fields, line } = asked;
     let held = Held::new(Asked { head, fields, line: line.clone() });
-    let waits =
-        Box::new(Pending { response: pending, held, persistence, record, values, due, ends_with_client });
-    Some((Box::new(Waiting(waits)), due))
+    Some(Box::new(Pending {
+        response: later,
+        held,
+        persistence,
+        record,
+        #[cfg(feature = "operations")]
+        counted: Some(Counted {
+            counters: buffers.context.counts.counters.clone(),
+            handler: buffers.made_by.0,
+            began: buffers.clock.elapsed(),
+        }),
+        values,
+        due,
+        ends_with_client,
+        #[cfg(feature = "proxy")]
+        rank: None,
+    }))
 }
 
-impl Waits for Pending {
-    fn poll(&mut self, peer: SocketAddr, side: Side, buffers: &mut Buffers<'_>) -> Answer {
+impl Pending {
+    /// Asks for the response to this client.
+    pub(crate) fn poll(&mut self, peer: SocketAddr, side: Side, buffers: &mut Buffers<'_>) -> Answer {
         if side == Side::Broken || side == Side::Closed && self.ends_with_client {
             return Answer::Never;
         }
@@ -145,30 +155,90 @@ impl Waits for Pending {
         if call == Call::Due {
             self.due = Millis::MAX;
         }
-        match self.response.poll(call) {
+        let refusal = match self.response.poll(call) {
+            Polled::Wait(_) if buffers.context.stopping.has_given_up() => STOPPING,
             Polled::Wait(time) => {
                 self.due = self.due.min(now.saturating_add(whole_millis(time).max(1)));
-                Answer::Later(self.due)
+                return Answer::Later(self.due);
             }
+            #[cfg(feature = "proxy")]
+            Polled::Interim(response) => return Answer::Interim(response),
             Polled::Made(response, values) => {
                 self.pass_values(values, buffers);
-                Answer::Now(response)
+                return Answer::Now(response);
             }
-            Polled::Refused(refusal) => {
-                self.pass_values(Extensions::new(), buffers);
-                log_lines::refusal(peer, refusal, buffers);
-                Answer::Now(refusal.into_response())
-            }
-        }
+            Polled::Refused(refusal) => refusal,
+        };
+        self.pass_values(Extensions::new(), buffers);
+        log_lines::refusal(peer, refusal, buffers);
+        Answer::Now(refusal.into_response())
     }
 
-    fn request(&mut self) -> (Asked<'_>, Persistence, Option<Box<Record>>) {
+    /// The rank of its connection when the server needs room for another.
+    pub(crate) fn idle(&self, min_rate: u64) -> Idle {
+        #[cfg(feature = "proxy")]
+        if let Some((since, bytes)) = self.rank {
+            return Idle::Moving { since, bytes, min_rate };
+        }
+        let _ = min_rate;
+        Idle::No
+    }
+
+    /// Passes on what has come of the rest of the request's body.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn pass_body<S: Stream>(
+        &mut self,
+        link: &mut Link<S>,
+        input: &mut Input,
+        buffers: &mut Buffers<'_>,
+    ) -> io::Result<Passed> {
+        self.rank = None;
+        let Some(taker) = self.response.taker() else { return Ok(Passed::Waits(None)) };
+        let passed = passing::go_on(link, taker, input, buffers)?;
+        if let (Passed::Waits(Some(_)), Some(reader)) = (&passed, &link.unread) {
+            self.rank = Some((reader.began(), reader.received()));
+        }
+        Ok(passed)
+    }
+
+    /// Sends an interim response. A client of HTTP/1.0 knows none (RFC 9110 §15.2).
+    #[cfg(feature = "proxy")]
+    pub(crate) fn send_interim<S: Stream>(
+        &self,
+        link: &mut Link<S>,
+        response: &Response,
+        buffers: &mut Buffers<'_>,
+    ) -> io::Result<()> {
+        if response.status == StatusCode::CONTINUE {
+            if let Some(reader) = &mut link.unread {
+                // It is told once.
+                reader.take_continue();
+            }
+        }
+        // One that does not take what was sent before gets no hints either, so that they take no memory.
+        let takes_hints = response.status == StatusCode::CONTINUE || !link.transport.is_blocked();
+        if self.held.asked().line.version == Version::Http11 && takes_hints {
+            write_interim(&mut buffers.output, response, buffers.context.field_names);
+            let _: Flushed = link.transport.send_output(&mut buffers.output)?;
+        }
+        Ok(())
+    }
+
+    /// The request, whose response is there.
+    pub(crate) fn request(
+        &mut self,
+        buffers: &mut Buffers<'_>,
+    ) -> (Asked<'_>, Persistence, Option<Box<Record>>) {
+        #[cfg(feature = "operations")]
+        if let Some(Counted { handler, began, .. }) = self.counted.take() {
+            buffers.note_call(handler, buffers.clock.elapsed().saturating_sub(began));
+        }
+        #[cfg(not(feature = "operations"))]
+        let _ = buffers;
         let record = self.record.take();
         (self.held.asked(), self.persistence, record)
     }
-}
 
-impl Pending {
     /// Keeps the program's values for its `on_response`: these, or those that the request has left.
     fn pass_values(&mut self, values: Extensions, buffers: &mut Buffers<'_>) {
         let values = if values.is_empty() { std::mem::take(&mut self.values) } else { values };
@@ -179,43 +249,19 @@ impl Pending {
 /// A request that gets no answer, because its client is gone or the server ends, has its line in the access log too.
 impl Drop for Pending {
     fn drop(&mut self) {
+        #[cfg(feature = "operations")]
+        if let Some(Counted { counters, handler, .. }) = &self.counted {
+            counters.unanswered(*handler, CLIENT_LEFT);
+        }
         if let Some(mut record) = self.record.take() {
-            // As nginx writes it.
-            record.status = StatusCode::from_u16(499).unwrap_or_default();
+            record.status = StatusCode::from_u16(CLIENT_LEFT).unwrap_or_default();
             record.write(0, " cut");
         }
     }
 }
 
-/// A handler's work for a response that comes later.
-struct WorkOfHandler {
-    work: Work,
-    memory: Option<Share>,
-}
-
-impl LeftWork for WorkOfHandler {
-    fn cover(&mut self, memory: Share) {
-        self.memory = Some(memory);
-    }
-
-    fn run(self: Box<Self>, buffers: &mut Buffers<'_>) {
-        let WorkOfHandler { work, memory } = *self;
-        let handler = Some(work.handler);
-        let began = buffers.look();
-        buffers.enter_handler(handler);
-        let service = buffers.scheduler.service();
-        let fault = &mut |what, line| buffers.context.log_fault(what, buffers.now(), format_args!("{line}"));
-        // The work reports what went wrong in the handler.
-        let _: Option<()> = handler_call::run("a panic in a handler", || (work.run)(Lent { service, fault }));
-        let took = buffers.look().saturating_sub(began);
-        buffers.leave_handler(handler, took);
-        drop(memory);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::any::Any;
     use std::cell::RefCell;
     use std::collections::VecDeque;
     use std::sync::{Arc, Mutex};
@@ -228,7 +274,8 @@ mod tests {
     use crate::Router;
 
     fn do_work(buffers: &mut Buffers<'_>) {
-        buffers.work.take().unwrap().run(buffers);
+        assert!(buffers.has_left_work());
+        buffers.do_left_work();
     }
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -261,10 +308,6 @@ mod tests {
     struct Scripted(Later);
 
     impl PendingResponse<Response> for Scripted {
-        fn server_part(&self) -> Option<&'static (dyn Any + Send + Sync)> {
-            Some(&PART)
-        }
-
         fn begin(&mut self, _: Waker) -> Begun {
             Begun { wait: SECOND, work: None, ends_with_client: false }
         }
@@ -360,6 +403,26 @@ mod tests {
         let heard = talk.hear();
         assert!(heard.contains("connection: close\r\n") && heard.ends_with("bye"), "{heard}");
         assert_eq!(later.calls(), [Call::Stopping, Call::Stopping]);
+    }
+
+    #[test]
+    fn a_response_that_has_not_come_when_a_stop_ends_is_refused() {
+        let (world, later, mut talk) = open();
+        world.drain();
+        assert_eq!(talk.turn(), End::Parked(None, Idle::No));
+        world.give_up();
+        talk.settle();
+        let heard = talk.hear();
+        assert!(heard.starts_with("HTTP/1.1 503 "), "{heard}");
+        assert!(heard.contains("connection: close\r\n") && heard.contains("retry-after: 1\r\n"), "{heard}");
+        assert!(later.is_dropped());
+        // One that is there is sent.
+        let (world, later, mut talk) = open();
+        world.drain();
+        world.give_up();
+        later.gives(made("bye"));
+        talk.settle();
+        assert!(talk.hear().ends_with("bye"));
     }
 
     #[cfg(feature = "websocket")]

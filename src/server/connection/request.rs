@@ -14,6 +14,7 @@ use crate::http::Refusal;
 use crate::limits::limit::Limit;
 use crate::limits::streams::Full;
 use crate::limits::Limits;
+use crate::router::endpoint::Called;
 use crate::router::routes::{Found, Matched};
 use crate::router::Router;
 use crate::server::clock::Millis;
@@ -88,8 +89,8 @@ pub(crate) enum Decision {
 pub(crate) enum Instead {
     /// Its body, of this many bytes, is complete: refuse it, and keep the connection.
     AnswerRefused(usize, Refusal),
-    /// Collect its body first.
-    Collect(Reader),
+    /// Collect its body first, or what has come of it.
+    Collect(Called, Reader),
     /// Answer it without its body. If the connection is kept, the body is read and dropped.
     AnswerUnread(Response, Unread),
     /// No route serves it, and its layers have to be called, without its body. Else as before.
@@ -151,7 +152,6 @@ fn decide_before_the_body(
     asked: &Asked<'_>,
     Circumstances { waited, arrived, now, .. }: Circumstances,
 ) -> Instead {
-    let kept = kept_bytes(limits);
     let expectation =
         if asked.line.expects_continue && arrived == 0 { Expectation::Continue } else { Expectation::None };
     let found = router.routes.find(&asked.line.method, asked.raw_path());
@@ -166,30 +166,34 @@ fn decide_before_the_body(
     // If no handler will read the body, the client need not send it.
     match route(limits, found, waited, Handlers::Call) {
         Route::Call(matched) if matched.call.is_without_handler() => {
-            Instead::CallUnread(Unread::of(asked, reader, expectation, kept))
+            Instead::CallUnread(Unread::of(asked, reader, limits))
         }
-        Route::Call(_) | Route::OtherWorker => Instead::Collect(reader),
+        Route::Call(matched) => Instead::Collect(matched.call.called(), reader),
+        Route::OtherWorker => Instead::Collect(Called::WithBody, reader),
         Route::Refused(refusal) => Instead::Refuse(refusal),
-        Route::Response(response) => {
-            Instead::AnswerUnread(response, Unread::of(asked, reader, expectation, kept))
-        }
+        Route::Response(response) => Instead::AnswerUnread(response, Unread::of(asked, reader, limits)),
     }
 }
 
 impl Unread {
-    fn of(asked: &Asked<'_>, reader: Reader, expectation: Expectation, kept: u64) -> Unread {
-        // Reading past a large body costs more than a new connection. A client that waits for 100 Continue may or may not send
-        // the body (RFC 9110 §10.1.1).
-        let is_short = match asked.line.body {
-            BodyLength::Fixed(length) => length <= kept,
-            BodyLength::Chunked => true,
-        };
-        let persistence = if asked.line.keep_alive && is_short && expectation == Expectation::None {
-            Persistence::Idle
-        } else {
-            Persistence::Close
-        };
+    #[inline(never)]
+    fn of(asked: &Asked<'_>, reader: Reader, limits: &Limits) -> Unread {
+        let persistence = persistence_unread(&asked.line, &reader, limits);
         Unread { reader, persistence }
+    }
+}
+
+/// Whether the connection is kept after the response to a request whose body has not come whole.
+pub(crate) fn persistence_unread(line: &Line, reader: &Reader, limits: &Limits) -> Persistence {
+    // Reading past a large body costs more than a new connection. A client that waits for 100 Continue may or may not send
+    // the body (RFC 9110 §10.1.1).
+    let is_short = match line.body {
+        BodyLength::Fixed(_) => reader.straight_bytes() <= kept_bytes(limits),
+        BodyLength::Chunked => true,
+    };
+    match line.keep_alive && is_short && reader.expectation() == Expectation::None {
+        true => Persistence::Idle,
+        false => Persistence::Close,
     }
 }
 
@@ -284,7 +288,7 @@ mod tests {
         };
         match instead {
             Instead::AnswerRefused(body, refusal) => format!("answer {body} {}", refusal.status.as_u16()),
-            Instead::Collect(mut reader) => {
+            Instead::Collect(_, mut reader) => {
                 format!("collect {}", if reader.take_continue().is_some() { "after 100" } else { "" })
             }
             Instead::AnswerUnread(response, Unread { persistence, .. }) => {

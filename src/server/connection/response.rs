@@ -7,17 +7,21 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use super::asked::Told;
+use super::client_pace::Pace;
 use super::live::{self, Live};
 use super::log_lines::Record;
 use super::transport::{Flushed, Stream, Transport};
 use crate::escape;
 use crate::handler_call::{self, Fault};
+#[cfg(feature = "proxy")]
+use crate::http::passing::TakesBody;
 use crate::http::request_head::Version;
 use crate::http::response::{Payload, Response};
 use crate::http::response_head::{self, chunk_size_line, write_head, Exchange, Framing, Persistence};
-use crate::limits::limit::Limit;
 use crate::server::buffers::{Buffers, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
+#[cfg(feature = "operations")]
+use crate::server::counts::State;
 use crate::server::deadline::Deadline;
 use crate::server::places::Entry;
 use crate::server::scheduler::Scheduler;
@@ -87,11 +91,13 @@ pub(crate) fn write_body(
     };
     if let Some(bytes) = small.filter(|bytes| bytes.len() <= INLINE_BYTES) {
         buffers.output.extend_from_slice(bytes);
+        buffers.count_response(response.status);
         if let Some(record) = record {
             record.write(bytes.len() as u64, "");
         }
         return Written::Whole(after);
     }
+    let status = response.status;
     let source = match response.body {
         Payload::Bytes(bytes) => Source::Bytes(Cow::Owned(bytes)),
         Payload::Static(bytes) => Source::Bytes(Cow::Borrowed(bytes)),
@@ -106,6 +112,7 @@ pub(crate) fn write_body(
         #[cfg(any(feature = "handler-timeout", feature = "upgrade"))]
         _ => Source::Nothing,
     };
+    buffers.count_response(status);
     Written::Begun(Box::new(Sending::new(source, after, record)))
 }
 
@@ -123,6 +130,8 @@ pub(crate) fn write_refusal(
         field_names: buffers.context.field_names,
     };
     buffers.renew_common();
+    buffers.note_no_call();
+    buffers.count_response(response.status);
     let written = write_head(&mut buffers.output, response, exchange, &buffers.common);
     let mut length = 0;
     if let (Framing::Length(_), Payload::Bytes(bytes)) = (written.framing, &response.body) {
@@ -146,84 +155,6 @@ pub(crate) struct Sending {
     decrypted: usize,
     /// Whether the reader was slow at its last call.
     slow_reader: bool,
-}
-
-/// The client's pace in taking a response. Only time in which the socket takes nothing counts, because a slow reader is not the
-/// client's fault.
-#[derive(Debug, Default)]
-pub(crate) struct Pace {
-    /// How much the transport had sent at the last progress, and when that was.
-    mark: u64,
-    progress: Millis,
-    /// Since when the socket takes nothing, and how much was sent by then.
-    blocked: Option<(Millis, u64)>,
-    /// How long the socket took nothing before that, and how much was sent in that time.
-    waited: Millis,
-    moved: u64,
-}
-
-impl Pace {
-    /// Starts to measure.
-    pub(crate) fn begin<S: Stream>(transport: &Transport<S>, now: Millis) -> Pace {
-        Pace { mark: transport.sent(), progress: now, ..Pace::default() }
-    }
-
-    /// Notes how much was sent by now. Returns whether the client, which took nothing before, has taken something.
-    pub(crate) fn sent(&mut self, sent: u64, now: Millis) -> bool {
-        let has_moved = sent != self.mark;
-        if has_moved {
-            self.mark = sent;
-            self.progress = now;
-        }
-        has_moved && self.blocked.is_some()
-    }
-
-    /// Notes that the socket has taken everything.
-    pub(crate) fn flows(&mut self, now: Millis) {
-        if self.blocked.is_some() {
-            (self.waited, self.moved) = self.total(now);
-            self.blocked = None;
-        }
-    }
-
-    /// Notes that the socket takes nothing more.
-    pub(crate) fn is_blocked(&mut self, now: Millis) {
-        if self.blocked.is_none() {
-            self.blocked = Some((now, self.mark));
-            self.progress = now;
-        }
-    }
-
-    /// How long the server has waited for the client in all, and how much the client took in that time.
-    fn total(&self, now: Millis) -> (Millis, u64) {
-        match self.blocked {
-            Some((since, mark)) => {
-                (self.waited + now.saturating_sub(since), self.moved + self.mark.saturating_sub(mark))
-            }
-            None => (self.waited, self.moved),
-        }
-    }
-
-    /// When the client will have made no progress for too long, or taken less than `min_rate` bytes a second.
-    pub(crate) fn deadline(&self, now: Millis, timeout: Millis, min_rate: u64) -> Deadline {
-        let stall = self.progress.saturating_add(timeout);
-        let (waited, moved) = self.total(now);
-        let rate = now
-            .saturating_add(timeout)
-            .saturating_add(moved.saturating_mul(1_000) / min_rate.max(1))
-            .saturating_sub(waited);
-        if stall <= rate {
-            Deadline::of(Limit::WriteTimeout, stall)
-        } else {
-            Deadline::of(Limit::WriteMinRate, rate)
-        }
-    }
-
-    /// The connection's rank when the server needs room for another.
-    pub(crate) fn idle(&self, now: Millis, min_rate: u64) -> Idle {
-        let (waited, bytes) = self.total(now);
-        Idle::Moving { since: now.saturating_sub(waited), bytes, min_rate }
-    }
 }
 
 /// What is still to be sent.
@@ -282,9 +213,37 @@ impl Sending {
         self.decrypted = transport.decrypted();
     }
 
+    /// Whether the rest of the request's body goes to it.
+    pub(crate) fn takes_body(&self) -> bool {
+        #[cfg(feature = "proxy")]
+        if let Source::Live(live) = &self.source {
+            return live.takes_body;
+        }
+        false
+    }
+
+    /// What takes the rest of the request's body.
+    #[cfg(feature = "proxy")]
+    pub(crate) fn taker(&mut self) -> Option<&mut dyn TakesBody> {
+        match &mut self.source {
+            Source::Live(live) => live.taker(),
+            _ => None,
+        }
+    }
+
     /// Whether its body has bytes later, maybe for days.
     pub(crate) fn is_live(&self) -> bool {
         matches!(self.source, Source::Live(_))
+    }
+
+    /// What its connection waits for meanwhile.
+    #[cfg(feature = "operations")]
+    pub(crate) fn waits_for(&self) -> State {
+        match &self.source {
+            Source::Live(live) if live.is_subscription() => State::Feed,
+            Source::Live(_) => State::Live,
+            _ => State::Sending,
+        }
     }
 
     /// Sends until the socket takes no more. `unread` is how many bytes of further requests are held meanwhile; `key` is the
@@ -317,7 +276,8 @@ impl Sending {
                 }
                 if buffers.output.is_empty() && matches!(self.source, Source::Live(_)) {
                     if transport.has_hung_up() || buffers.context.is_stopped() {
-                        return Ok(Sent::GivenUp);
+                        let fault = if cfg!(feature = "upgrade") { transport.fault() } else { None };
+                        return fault.map_or(Ok(Sent::GivenUp), Err);
                     }
                     next = self.queue_live(transport, buffers)?;
                     if next == live::Next::More && !transport.wants_write() {
@@ -340,7 +300,7 @@ impl Sending {
                 self.pace.sent(transport.sent(), buffers.millis());
             }
             if flushed == Flushed::Blocked {
-                let limits = &buffers.context.limits;
+                let limits = buffers.limits();
                 let (now, timeout) = (buffers.millis(), whole_millis(limits.write_timeout));
                 self.pace.is_blocked(now);
                 return Ok(Sent::Waits(self.pace.deadline(now, timeout, limits.write_min_rate)));
@@ -415,7 +375,7 @@ impl Sending {
                             "a response's reader failed",
                             buffers.now(),
                             format_args!(
-                                "a response's reader ended {left} bytes before the length that was promised"
+                                "a response's reader ended before the length that was promised; missing bytes: {left}"
                             ),
                         );
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -469,15 +429,14 @@ fn read_piece(
     drop(inside);
     *slow = took >= SLOW_READER;
     for Fault { what, text } in faults {
-        buffers.context.log_fault(what, buffers.now(), format_args!("a response's reader {text}"));
+        buffers.log_fault(what, format_args!("a response's reader {text}"));
     }
     match result {
         Some(Ok(read)) if read <= most => Ok(read),
         // Bytes beyond the buffer's filled part may belong to another client.
         Some(Ok(read)) => {
-            buffers.context.log_fault(
+            buffers.log_fault(
                 "a response's reader failed",
-                buffers.now(),
                 format_args!(
                     "a response's reader says that it gave {read} bytes where it was asked for {most}"
                 ),
@@ -486,9 +445,8 @@ fn read_piece(
         }
         Some(Err(error)) => {
             let error = escape::shown(&error);
-            buffers.context.log_fault(
+            buffers.log_fault(
                 "a response's reader failed",
-                buffers.now(),
                 format_args!("a response's reader failed, and the connection was cut: {error}"),
             );
             Err(io::ErrorKind::Other.into())

@@ -6,6 +6,7 @@ use std::io;
 use super::body::Reader;
 use super::collecting::Collecting;
 use super::head::Head;
+use super::later;
 use super::lingering::Lingering;
 use super::link::Link;
 use super::next::Later;
@@ -15,6 +16,8 @@ use super::transport::Stream;
 use super::upgraded::Upgraded;
 use crate::limits::Limits;
 use crate::server::clock::{whole_millis, Millis};
+#[cfg(feature = "operations")]
+use crate::server::counts::State;
 use crate::server::turn::Idle;
 use crate::tls::{self, Failed};
 
@@ -57,7 +60,7 @@ impl Stage {
             (Stage::Handshake { .. } | Stage::Head(_), None) => Idle::Since(now),
             (Stage::Unwanted(_) | Stage::Linger(_), _) => Idle::Since(now),
             (Stage::Body(collecting), _) => collecting.idle(limits.body_min_rate),
-            (Stage::Pending(_), _) => Idle::No,
+            (Stage::Pending(later), _) => later::idle(later, limits),
             (Stage::Sending(sending), _) => sending.idle(now, limits.write_min_rate),
             #[cfg(feature = "upgrade")]
             (Stage::Upgraded(upgraded), _) => upgraded.idle(now, limits.write_min_rate),
@@ -77,15 +80,34 @@ impl Stage {
     /// The handshake that has failed by this error of a read. A client may refuse right after it (TLS 1.3).
     pub(crate) fn failed_handshake<S: Stream>(&self, link: &Link<S>, error: &io::Error) -> Option<Failed> {
         match self {
+            _ if link.is_balancers_own() => None,
             Stage::Handshake { .. } if link.transport.has_begun() => tls::failed_handshake(error),
             Stage::Head(head) if !link.served && !head.has_begun => tls::client_alert(error),
             _ => None,
         }
     }
 
-    pub(crate) fn in_a_stop(&self) -> InAStop {
+    /// What a connection waits for at this stage.
+    #[cfg(feature = "operations")]
+    pub(crate) fn waits_for(&self) -> State {
         match self {
-            Stage::Head(head) if !head.has_begun => InAStop::Closes,
+            Stage::Handshake { .. } => State::Handshake,
+            Stage::Head(head) if head.has_begun => State::Head,
+            Stage::Head(_) => State::Idle,
+            Stage::Body(_) | Stage::Unwanted(_) => State::Body,
+            Stage::Pending(_) => State::Pending,
+            Stage::Sending(sending) => sending.waits_for(),
+            Stage::Linger(_) => State::Closing,
+            #[cfg(feature = "upgrade")]
+            Stage::Upgraded(upgraded) => upgraded.waits_for(),
+        }
+    }
+
+    /// A client whose connection `is_fresh` is about to ask for the first time. It would not ask again over another connection, as one
+    /// does whose kept connection has ended.
+    pub(crate) fn in_a_stop(&self, is_fresh: bool) -> InAStop {
+        match self {
+            Stage::Head(head) if !head.has_begun && !is_fresh => InAStop::Closes,
             Stage::Handshake { .. } | Stage::Head(_) | Stage::Linger(_) => InAStop::Hurries,
             Stage::Body(_) | Stage::Unwanted(_) | Stage::Pending(_) | Stage::Sending(_) => InAStop::Finishes,
             #[cfg(feature = "upgrade")]
@@ -96,7 +118,7 @@ impl Stage {
     /// Whether the server ignores everything that the client still sends.
     pub(crate) fn is_ending(&self) -> bool {
         match self {
-            Stage::Sending(sending) => sending.closes(),
+            Stage::Sending(sending) => sending.closes() && !sending.takes_body(),
             Stage::Linger(_) => true,
             Stage::Handshake { .. }
             | Stage::Head(_)

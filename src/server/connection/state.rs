@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use super::asked::Told;
 use super::body::refusal_of;
-use super::collecting::{read_past, Collected, Passed};
+use super::collecting::{read_past, Collected, ReadPast};
 use super::exchange;
 use super::handshake::{self, Handshake};
 use super::head::Head;
+#[cfg(feature = "operations")]
+use super::in_front;
 use super::later;
 use super::lingering::{Lingered, Lingering};
 use super::link::Link;
@@ -23,15 +25,13 @@ use super::request;
 use super::response::{After, Sending, Sent};
 use super::stage::{InAStop, Stage};
 use super::step::{Flow, Step, Turn};
-use super::transport::{client_refused, Stream, Transport};
+use super::transport::{client_refused, Stream};
 use crate::handler_call;
 use crate::http::clear_credentials::CredentialScan;
 use crate::limits::limit::Limit;
-use crate::limits::per_address::Admission;
 use crate::server::buffers::Buffers;
 use crate::server::clock::Millis;
 use crate::server::context::Context;
-use crate::server::deadline::Deadline;
 use crate::server::input::Input;
 use crate::server::places::Parked;
 use crate::server::turn::{self, Handlers, Parking, Ready, Reason, Signals, TakeTurn};
@@ -43,34 +43,21 @@ const REQUESTS_PER_TURN: u32 = 64;
 
 pub(crate) struct Connection<S: Stream = TcpStream> {
     link: Link<S>,
-    stage: Stage,
+    pub(in crate::server) stage: Stage,
     accepted: Millis,
     /// Bytes that were read but could not be used yet.
     saved: Vec<u8>,
     listens_for_writable: bool,
-    _admission: Admission,
 }
 
 /// Where a connection goes after its turn.
 pub(crate) type Outcome<S = TcpStream> = turn::Outcome<Box<Connection<S>>>;
 
 impl<S: Stream> Connection<S> {
-    pub(crate) fn new(
-        peer: SocketAddr,
-        transport: Transport<S>,
-        rules: u64,
-        accepted: Millis,
-        deadline: Deadline,
-        admission: Admission,
-    ) -> Connection<S> {
-        Connection {
-            link: Link::new(peer, transport, deadline),
-            stage: Stage::Handshake { rules },
-            accepted,
-            saved: Vec::new(),
-            listens_for_writable: false,
-            _admission: admission,
-        }
+    /// One that begins now, under these rules for clients.
+    pub(crate) fn new(link: Link<S>, rules: u64, accepted: Millis) -> Connection<S> {
+        let (stage, saved) = (Stage::Handshake { rules }, Vec::new());
+        Connection { link, stage, accepted, saved, listens_for_writable: false }
     }
 
     pub(crate) fn peer(&self) -> SocketAddr {
@@ -121,7 +108,7 @@ impl<S: Stream> Connection<S> {
         let now = turn.buffers.millis();
         let fresh = Some(self.accepted).filter(|_| !self.link.served);
         let deadline = self.link.deadline.at;
-        let idle = self.stage.idle(fresh, deadline, now, &turn.buffers.context.limits);
+        let idle = self.stage.idle(fresh, deadline, now, turn.buffers.limits());
         Outcome::Park(self, Parking { now, deadline, idle })
     }
 
@@ -134,12 +121,9 @@ impl<S: Stream> Connection<S> {
             buffers.look();
         }
         buffers.output.clear();
-        buffers.requests_left = REQUESTS_PER_TURN;
+        self.link.begin_turn(REQUESTS_PER_TURN, buffers);
         turn.input.restore(&std::mem::take(&mut self.saved));
-        let signals = match reason {
-            Reason::Signals(signals) => signals,
-            Reason::Expired => Signals::READABLE,
-        };
+        let signals = reason.signals();
         self.link.transport.begin_turn(signals.readable, signals.hung_up);
     }
 
@@ -184,7 +168,10 @@ impl<S: Stream> Connection<S> {
         loop {
             step = match step {
                 Ok(Continue(())) => self.step(turn),
-                Ok(Break(flow)) => return flow,
+                Ok(Break(flow)) => {
+                    self.link.count_bytes(turn.buffers);
+                    return flow;
+                }
                 Err(error) => self.fail(&error, turn.buffers),
             };
         }
@@ -222,10 +209,10 @@ impl<S: Stream> Connection<S> {
     #[cold]
     fn fail(&mut self, error: &io::Error, buffers: &Buffers<'_>) -> Step {
         match client_refused(error) {
-            Some(why) => log_lines::refused_client(self.link.peer, &why, buffers),
+            Some(why) => log_lines::refused_handshake(self.link.peer, &why, buffers),
             None => {
                 let failed = self.stage.failed_handshake(&self.link, error);
-                log_lines::failed_read(self.link.peer, failed, error, buffers);
+                log_lines::failed_read(self.link.peer, &self.link.transport, failed, error, buffers);
             }
         }
         if error.kind() != ErrorKind::InvalidData || matches!(self.stage, Stage::Linger(_)) {
@@ -241,8 +228,7 @@ impl<S: Stream> Connection<S> {
         match handshake::go_on(&mut self.link, rules, input, buffers)? {
             Handshake::Done => {
                 self.stage = Stage::Head(Head::default());
-                self.link.deadline =
-                    buffers.deadline(Limit::HeadTimeout, buffers.context.limits.head_timeout);
+                self.link.deadline = buffers.deadline(Limit::HeadTimeout, buffers.limits().head_timeout);
             }
             Handshake::Waits => return self.wait(buffers),
             Handshake::IsOver => return Ok(Break(Flow::Close)),
@@ -259,12 +245,12 @@ impl<S: Stream> Connection<S> {
         let Turn { input, buffers, .. } = &mut *turn;
         let next = match collecting.collect(&mut self.link.transport, input, buffers)? {
             Collected::Part => {
-                self.link.deadline = collecting.reader.deadline(&buffers.context.limits);
+                self.link.deadline = collecting.reader.deadline(buffers.limits());
                 self.stage = Stage::Body(collecting);
                 return self.wait(buffers);
             }
             Collected::Whole => exchange::answer_collected(&mut self.link, collecting, turn)?,
-            Collected::Large => exchange::answer_streaming(&mut self.link, collecting, turn)?,
+            Collected::Begun => exchange::answer_streaming(&mut self.link, collecting, turn)?,
             Collected::Refused(refusal) => {
                 exchange::refuse(&mut self.link, refusal, collecting.held.told(), buffers)
             }
@@ -278,21 +264,21 @@ impl<S: Stream> Connection<S> {
         let Turn { input, buffers, .. } = turn;
         let Stage::Unwanted(reader) = &mut self.stage else { return Ok(Continue(())) };
         match read_past(reader, &mut self.link.transport, input, buffers)? {
-            Passed::Whole => {
+            ReadPast::Whole => {
                 self.begin_head(buffers);
                 Ok(Continue(()))
             }
-            Passed::Part => {
+            ReadPast::Part => {
                 self.link.deadline = reader.first_deadline();
                 self.wait(buffers)
             }
-            Passed::CutOff => self.close_within("body"),
-            Passed::Malformed(fault) => {
+            ReadPast::CutOff => self.close_within("body"),
+            ReadPast::Malformed(fault) => {
                 let peer = self.link.peer;
                 log::debug!("{peer}: closed, because the rest of a body is malformed: {fault}");
                 self.begin_sending(Box::new(Sending::of_output(After::Close)), buffers)
             }
-            Passed::GivenUp => self.begin_sending(Box::new(Sending::of_output(After::Close)), buffers),
+            ReadPast::GivenUp => self.begin_sending(Box::new(Sending::of_output(After::Close)), buffers),
         }
     }
 
@@ -315,6 +301,7 @@ impl<S: Stream> Connection<S> {
                 self.link.deadline = collecting.reader.first_deadline();
                 self.stage = Stage::Body(collecting);
             }
+            Next::Pending(pending) if self.link.unread.is_some() => self.stage = Stage::Pending(pending),
             Next::Pending(pending) => {
                 self.stage = Stage::Pending(pending);
                 return self.wait(buffers);
@@ -334,12 +321,11 @@ impl<S: Stream> Connection<S> {
 
     fn begin_sending(&mut self, mut sending: Box<Sending>, buffers: &Buffers<'_>) -> Step {
         sending.begin(&mut self.link.transport, buffers.millis());
-        self.link.deadline = buffers.deadline(Limit::WriteTimeout, buffers.context.limits.write_timeout);
+        self.link.deadline = buffers.deadline(Limit::WriteTimeout, buffers.limits().write_timeout);
         self.stage = Stage::Sending(sending);
         Ok(Continue(()))
     }
 
-    /// Sends until the socket takes no more.
     fn send(&mut self, turn: &mut Turn<'_, '_>) -> Step {
         let Turn { since, input, buffers, .. } = turn;
         let Stage::Sending(sending) = &mut self.stage else { return Ok(Continue(())) };
@@ -351,7 +337,9 @@ impl<S: Stream> Connection<S> {
             Sent::Whole(After::Close) => self.begin_linger(None, buffers),
             Sent::Waits(deadline) => {
                 self.link.deadline = deadline;
-                return self.wait(buffers);
+                if !later::passes_body(&mut self.link, sending, input, buffers)? {
+                    return self.wait(buffers);
+                }
             }
             Sent::MuchInThisTurn => return Ok(Break(Flow::Again)),
             Sent::NeedsWorker => return Ok(Break(Flow::Queue)),
@@ -365,9 +353,9 @@ impl<S: Stream> Connection<S> {
     fn begin_head(&mut self, buffers: &Buffers<'_>) {
         self.stage = Stage::Head(Head::default());
         self.link.await_request(buffers);
-        if let Some(reader) = self.link.unwanted.take() {
+        if let Some(reader) = self.link.unread.take() {
             self.stage = Stage::Unwanted(reader);
-            self.link.deadline = buffers.deadline(Limit::BodyTimeout, buffers.context.limits.body_timeout);
+            self.link.deadline = buffers.deadline(Limit::BodyTimeout, buffers.limits().body_timeout);
         }
     }
 
@@ -384,7 +372,8 @@ impl<S: Stream> Connection<S> {
 
     #[cold]
     fn wait_in_a_stop(&mut self, buffers: &Buffers<'_>) -> Step {
-        match self.stage.in_a_stop() {
+        let is_fresh = cfg!(feature = "operations") && !self.link.served;
+        match self.stage.in_a_stop(is_fresh) {
             InAStop::Closes => {
                 self.link.say_goodbye();
                 return Ok(Break(Flow::Close));
@@ -419,14 +408,17 @@ impl<S: Stream> Connection<S> {
             Stage::Head(_) | Stage::Unwanted(_) => self.link.say_goodbye(),
             #[cfg(feature = "upgrade")]
             Stage::Upgraded(_) => {}
+            #[cfg(feature = "operations")]
+            Stage::Handshake { .. } if in_front::header_is_late(&self.link, buffers) => {
+                return Ok(Break(Flow::Close));
+            }
             Stage::Handshake { .. } | Stage::Sending(_) | Stage::Linger(_) => {}
         }
         log_lines::expired(self.link.peer, self.link.deadline.limit, buffers);
         Ok(Break(Flow::Close))
     }
 
-    /// Ends a connection after its response: tells the client, and drops what it still sends, so that a reset does not destroy
-    /// the response.
+    /// Ends a connection after its response, and drops what the client still sends, so that no reset destroys the response.
     fn begin_linger(&mut self, in_clear: Option<Box<CredentialScan>>, buffers: &Buffers<'_>) {
         let (lingering, deadline) = Lingering::begin(&self.link, in_clear, buffers);
         self.link.deadline = deadline;

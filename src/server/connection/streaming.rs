@@ -2,16 +2,28 @@
 //! reads. While nothing comes, the handler's thread waits for a signal from the poller, and another worker takes its permit.
 
 use std::io::{self, ErrorKind, Read};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "proxy")]
+use super::body::Expectation;
 use super::body::{refusal_of, Piece, Reader, Received};
 use super::collecting::MEMORY_BUSY;
+use super::request::refusal_of_stream;
 use super::transport::{Flushed, Stream, Transport};
 use crate::error::BodyFault;
 use crate::http::body::Source;
+#[cfg(feature = "proxy")]
+use crate::http::passing::OnItsWay;
 use crate::http::Refusal;
 use crate::limits::body_memory::Share;
+#[cfg(feature = "proxy")]
+use crate::limits::streams;
+#[cfg(not(feature = "proxy"))]
+use crate::limits::streams::Place;
+use crate::limits::streams::Streams;
+use crate::router::endpoint::Called;
 use crate::server::context::Context;
 use crate::server::input::Input;
 use crate::server::scheduler::Scheduler;
@@ -30,6 +42,48 @@ pub(crate) struct Streaming<'a, S: Stream> {
     pub fault: Option<Refusal>,
     /// For what came early, and for what the handler keeps of the body.
     pub memory: Share,
+    /// Held for as long as the body is read.
+    #[cfg_attr(not(feature = "proxy"), allow(dead_code))]
+    pub place: Place<'a>,
+    /// The handler has taken the body over for its response.
+    #[cfg(feature = "proxy")]
+    pub is_passed_on: bool,
+}
+
+/// Takes a place among the handlers that read large bodies, if this one reads it when it is called.
+#[cfg(not(feature = "proxy"))]
+pub(crate) fn enter(streams: &Streams, address: IpAddr, _: Called) -> Result<Place<'_>, Refusal> {
+    streams.enter(address).map_err(refusal_of_stream)
+}
+
+/// Takes a place among the handlers that read large bodies, if this one reads it when it is called.
+#[cfg(feature = "proxy")]
+pub(crate) fn enter(streams: &Streams, address: IpAddr, called: Called) -> Result<Place<'_>, Refusal> {
+    let mut place = Place { streams, address, taken: None };
+    if called == Called::WithBody {
+        place.enter()?;
+    }
+    Ok(place)
+}
+
+/// The place of a handler among those that read large bodies. A handler that passes its body on needs one only if something around
+/// it reads the body.
+#[cfg(feature = "proxy")]
+pub(crate) struct Place<'a> {
+    streams: &'a Streams,
+    address: IpAddr,
+    taken: Option<streams::Place<'a>>,
+}
+
+#[cfg(feature = "proxy")]
+impl Place<'_> {
+    /// Takes the place, unless that is done.
+    fn enter(&mut self) -> Result<(), Refusal> {
+        if self.taken.is_none() {
+            self.taken = Some(self.streams.enter(self.address).map_err(refusal_of_stream)?);
+        }
+        Ok(())
+    }
 }
 
 /// How the reading of a body has ended.
@@ -50,6 +104,11 @@ impl<S: Stream> Streaming<'_, S> {
             None if has_read_early && self.reader.is_ended() => Finished::Whole,
             None => Finished::Part,
         }
+    }
+
+    #[cfg(feature = "proxy")]
+    pub(crate) fn into_reader(self) -> Reader {
+        self.reader
     }
 
     fn read_body(&mut self, out: &mut [u8]) -> io::Result<usize> {
@@ -93,9 +152,10 @@ impl<S: Stream> Streaming<'_, S> {
             self.transport.begin_turn(false, false);
             return Ok(());
         }
-        let limits = &self.context.limits;
+        let limits = self.context.limits_now();
         let now = Instant::now();
-        let deadline = self.reader.deadline(limits).at;
+        #[allow(clippy::needless_borrow)]
+        let deadline = self.reader.deadline(&limits).at;
         let left = Duration::from_millis(deadline.saturating_sub(self.scheduler.millis(now)));
         if left.is_zero() {
             return Err(self.reader.late().into());
@@ -122,12 +182,35 @@ impl<S: Stream> Source for Streaming<'_, S> {
         }
         covers
     }
+
+    #[cfg(feature = "proxy")]
+    fn pass_on(&mut self) -> Option<OnItsWay> {
+        let is_new =
+            self.early.position() == 0 && self.reader.received() == self.early.get_ref().len() as u64;
+        if self.is_passed_on || self.fault.is_some() || !is_new {
+            return None;
+        }
+        self.is_passed_on = true;
+        Some(OnItsWay {
+            come: std::mem::take(self.early.get_mut()),
+            length: self.reader.length(),
+            expects_continue: self.reader.expectation() == Expectation::Continue,
+        })
+    }
 }
 
 impl<S: Stream> Read for Streaming<'_, S> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if out.is_empty() {
             return Ok(0);
+        }
+        #[cfg(feature = "proxy")]
+        if self.is_passed_on {
+            return Err(BodyFault::Incomplete.into());
+        }
+        #[cfg(feature = "proxy")]
+        if self.fault.is_none() {
+            self.fault = self.place.enter().err();
         }
         if self.fault.is_some() {
             return Err(BodyFault::Incomplete.into());

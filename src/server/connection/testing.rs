@@ -9,12 +9,13 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::net::SendFlags;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
+use super::link::Link;
 use super::state::Connection;
 use super::step::Turn;
 use super::transport::{Stream, Transport};
@@ -24,13 +25,12 @@ use crate::http::response_head::FieldNames;
 use crate::limits::body_memory::Budget;
 use crate::limits::limit::Limit;
 use crate::limits::per_address::PerAddress;
-use crate::limits::rate::Rate;
 use crate::limits::streams::Streams;
 use crate::limits::Limits;
 use crate::log_limiter::LogLimiter;
 use crate::router::Router;
 use crate::server::buffers::Buffers;
-use crate::server::clock::{whole_millis, Clock, Millis};
+use crate::server::clock::{whole_millis, Millis};
 use crate::server::context::Context;
 use crate::server::deadline::Deadline;
 use crate::server::input::Input;
@@ -102,8 +102,8 @@ impl Stream for Wire {
         Ok(())
     }
 
-    fn is_broken(&self) -> bool {
-        self.0.borrow().is_broken
+    fn fault(&self) -> Option<io::Error> {
+        self.0.borrow().is_broken.then(|| ErrorKind::ConnectionReset.into())
     }
 }
 
@@ -157,14 +157,21 @@ impl World {
         let (renewal, _) = Renewal::new(tls.clone(), (Missing::default(), None), None).unwrap();
         let poller = Poller::new(limits.workers, limits.readers()).unwrap();
         let per_address = |most| PerAddress::new(most, limits.count_loopback);
+        let handlers = router.routes.handlers();
         let context = Context {
+            #[cfg(feature = "operations")]
+            counts: crate::server::counts::Counts::new(limits.workers + limits.reserve_workers, handlers),
             connections: limits.connections,
-            workers: Workers::new(sizes(&limits), router.routes.handlers()),
+            workers: Workers::new(sizes(&limits), handlers),
             per_address: per_address(limits.connections_per_address),
-            rate: Some(limits.requests_per_address as u64).filter(|most| *most > 0).map(Rate::new),
+            rate: crate::server::context::rate(&limits),
+            #[cfg(feature = "operations")]
+            live_limits: crate::server::live_limits::LiveLimits::new(limits.clone(), limits.connections),
             body_memory: Arc::new(Budget::new(limits.body_memory_bytes)),
             streams: Streams::new(limits.streaming_bodies, per_address(limits.streaming_bodies_per_address)),
             log_limiter: Arc::new(LogLimiter::new(|| {})),
+            #[cfg(feature = "operations")]
+            networks: Default::default(),
             limits,
             router,
             tls,
@@ -173,6 +180,8 @@ impl World {
             credential_names: CredentialNames::new(&[]).unwrap(),
             field_names: FieldNames::LowerCase,
             on_response: None,
+            #[cfg(feature = "operations")]
+            notify: crate::server::notify::Notify::default(),
             stopping: Stopping::default(),
             stopped: AtomicBool::new(false),
         };
@@ -181,8 +190,18 @@ impl World {
         World { shared: Box::leak(Box::new(Arc::new(shared))), trust: Arc::new(trust) }
     }
 
+    #[cfg(feature = "operations")]
+    pub(super) fn begin_second_half_of_grace(&self) {
+        self.shared.stopping.begin_second_half();
+    }
+
     pub(super) fn drain(&self) {
         self.shared.stopping.begin();
+    }
+
+    #[cfg(feature = "handler-timeout")]
+    pub(super) fn give_up(&self) {
+        self.shared.stopping.give_up();
     }
 
     pub(super) fn stop(&self) {
@@ -197,7 +216,8 @@ impl World {
             Transport::new(TcpStream::from(OwnedFd::from(end)), self.shared.tls.config()).unwrap();
         let peer = peer();
         let admission = self.shared.per_address.admit(peer.ip()).unwrap();
-        let connection = Connection::new(peer, transport, 0, 0, Deadline::own(Millis::MAX), admission);
+        let link = Link::new(peer, transport, Deadline::own(Millis::MAX), admission);
+        let connection = Connection::new(link, 0, 0);
         let parking = Parking { now: 1, deadline: 1_000_000, idle: Idle::No };
         let poller = &self.shared.poller;
         poller.admit(Box::new(connection), parking).unwrap();
@@ -214,16 +234,20 @@ impl World {
         let deadline = Deadline::of(Limit::HandshakeTimeout, whole_millis(limits.handshake_timeout));
         let admission = self.shared.per_address.admit(peer().ip()).unwrap();
         let rules = self.shared.tls.rules();
-        let mut connection = Box::new(Connection::new(peer(), transport, rules, 0, deadline, admission));
+        let link = Link::new(peer(), transport, deadline, admission);
+        let mut connection = Box::new(Connection::new(link, rules, 0));
         connection.set_key(self.key());
         connection.expect_no_events();
         let name = ServerName::try_from("localhost").unwrap();
+        let mut clock = self.shared.poller.clock();
+        // Otherwise a slow machine would be a slow client.
+        clock.pass(Duration::ZERO);
         Talk {
             connection: Some(connection),
             client: ClientConnection::new(self.trust.clone(), name).unwrap(),
             wire,
             input: Input::new(limits),
-            buffers: Buffers::new(&self.shared.context, self.shared, self.shared.poller.clock(), None),
+            buffers: Buffers::new(&self.shared.context, self.shared, clock, None),
             handlers: Handlers::Call,
             since: 0,
             heard: Vec::new(),
@@ -343,8 +367,7 @@ impl Talk {
 
     /// Lets this much time pass.
     pub(super) fn pass(&mut self, time: Duration) {
-        let elapsed = self.buffers.look();
-        self.buffers.clock = Clock::since(Instant::now() - elapsed - time);
+        self.buffers.clock.pass(time);
         self.buffers.look();
         self.since = self.buffers.millis();
     }

@@ -2,18 +2,17 @@
 //! of rustls.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::net::{send, sendmsg, SendAncillaryBuffer, SendFlags};
+use rustix::net::SendFlags;
 use rustls::pki_types::CertificateDer;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection, StreamOwned};
 
-use crate::tls::{self, Agreed, Refused};
-
-use crate::tls::ALPN_CHALLENGE;
+pub(crate) use super::stream::Stream;
+use crate::tls::{self, Agreed, Refused, ALPN_CHALLENGE};
 
 /// How often one turn may read the socket before other connections get theirs: 256 KiB of records.
 const READS_PER_TURN: u32 = 64;
@@ -30,51 +29,13 @@ pub(crate) enum Flushed {
     Blocked,
 }
 
-/// The non-blocking stream under a transport: a socket, or a stream in memory in tests.
-pub(crate) trait Stream: Read + AsRawFd + 'static {
-    /// Sends as much of these bytes as the stream takes. Returns how many it took.
-    fn send(&self, slices: &[io::IoSlice<'_>], flags: SendFlags) -> io::Result<usize>;
-
-    /// Closes the sending side.
-    fn shutdown_write(&self) -> io::Result<()>;
-
-    /// Whether the connection is reset, or broken in another way, as far as the system knows.
-    fn is_broken(&self) -> bool;
-
-    /// Lets the system break the connection when the peer has confirmed nothing that was sent for this long, if it can.
-    fn limit_silence(&self, _: Duration) {}
-}
-
-impl Stream for TcpStream {
-    #[inline]
-    fn send(&self, slices: &[io::IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
-        let sent = match slices {
-            [one] => send(self, one, flags)?,
-            _ => sendmsg(self, slices, &mut SendAncillaryBuffer::default(), flags)?,
-        };
-        Ok(sent)
-    }
-
-    fn shutdown_write(&self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
-    }
-
-    fn is_broken(&self) -> bool {
-        !matches!(self.take_error(), Ok(None))
-    }
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn limit_silence(&self, time: Duration) {
-        let millis = time.as_millis().try_into().unwrap_or(u32::MAX);
-        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(self, millis) {
-            log::debug!("the timeout of a connection could not be set: {error}");
-        }
-    }
-}
-
 /// A TLS connection over a stream that never blocks.
 pub(crate) struct Transport<S: Stream = TcpStream> {
     stream: StreamOwned<ServerConnection, Socket<S>>,
+    /// Whether the system breaks the connection when the client confirms nothing.
+    pub limits_silence: bool,
+    /// Whether all that was decrypted has been read, so that rustls is not asked for more at the beginning of each turn.
+    is_drained: bool,
 }
 
 /// A non-blocking stream that remembers whether another read can return anything.
@@ -90,6 +51,8 @@ struct Socket<S> {
     /// The first bytes, when they are not TLS.
     foreign: Vec<u8>,
     sent: u64,
+    #[cfg(feature = "operations")]
+    received: u64,
     /// Whether the bytes that TLS wants to send wait for the first response.
     holds_tickets: bool,
     /// The flags for sending.
@@ -124,11 +87,17 @@ impl<S: Stream> Transport<S> {
             first: First::Unseen,
             foreign: Vec::new(),
             sent: 0,
+            #[cfg(feature = "operations")]
+            received: 0,
             holds_tickets: false,
             // Some programs that embed the library do not ignore SIGPIPE.
             flags: SendFlags::NOSIGNAL,
         };
-        Ok(Transport { stream: StreamOwned::new(connection, socket) })
+        Ok(Transport {
+            stream: StreamOwned::new(connection, socket),
+            limits_silence: false,
+            is_drained: false,
+        })
     }
 
     /// Begins a turn, with what the events since the last turn told about reading.
@@ -155,13 +124,16 @@ impl<S: Stream> Transport<S> {
                 let _: Flushed = self.flush()?;
             }
             let StreamOwned { conn, sock } = &mut self.stream;
-            match conn.reader().read(out) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                result => return result,
+            if !self.is_drained {
+                match conn.reader().read(out) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => self.is_drained = true,
+                    result => return result,
+                }
             }
             if !sock.may_read() {
                 return Err(ErrorKind::WouldBlock.into());
             }
+            self.is_drained = false;
             if conn.read_tls(sock)? == 0 {
                 return Ok(0);
             }
@@ -237,6 +209,7 @@ impl<S: Stream> Transport<S> {
 
     /// How many bytes are decrypted but not read yet.
     pub(crate) fn decrypted(&mut self) -> usize {
+        self.is_drained = false;
         // Nothing new has come, so this call only returns the state. The next read reports errors.
         self.stream.conn.process_new_packets().map_or(0, |state| state.plaintext_bytes_to_read())
     }
@@ -262,11 +235,7 @@ impl<S: Stream> Transport<S> {
         let slices = stretches.map(io::IoSlice::new);
         // Without a buffer limit the writer takes everything.
         let taken = self.stream.conn.writer().write_vectored(&slices)?;
-        if taken == total {
-            Ok(())
-        } else {
-            Err(ErrorKind::WriteZero.into())
-        }
+        (taken == total).then_some(()).ok_or_else(|| ErrorKind::WriteZero.into())
     }
 
     /// Sends the queued bytes, as far as the socket takes them.
@@ -296,6 +265,12 @@ impl<S: Stream> Transport<S> {
     /// The bytes sent since the connection began, to measure progress.
     pub(crate) fn sent(&self) -> u64 {
         self.stream.sock.sent
+    }
+
+    /// The bytes received and sent since the connection began.
+    #[cfg(feature = "operations")]
+    pub(crate) fn transferred(&self) -> (u64, u64) {
+        (self.stream.sock.received, self.stream.sock.sent)
     }
 
     /// Queues the alert close_notify: nothing more will come (RFC 8446 §6.1).
@@ -333,6 +308,15 @@ impl<S: Stream> Transport<S> {
         }
     }
 
+    /// Reads bytes that come before TLS, and need not look so, as [`discard`](Transport::discard) does.
+    #[cfg(feature = "operations")]
+    pub(crate) fn read_before_tls(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.stream.sock.first = First::Tls;
+        let read = self.stream.sock.read(out);
+        self.stream.sock.first = First::Unseen;
+        read
+    }
+
     /// Takes the first bytes, when they do not begin a TLS handshake.
     pub(crate) fn take_foreign(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.stream.sock.foreign)
@@ -348,15 +332,22 @@ impl<S: Stream> Transport<S> {
         self.stream.conn.peer_certificates().unwrap_or_default()
     }
 
-    /// Whether the connection is reset, or broken in another way, as far as the system knows. Asks the system.
-    pub(crate) fn is_broken(&self) -> bool {
-        self.stream.sock.under.is_broken()
+    /// What has broken the connection, by a reset or in another way. Asks the system, which tells it once.
+    pub(crate) fn fault(&self) -> Option<io::Error> {
+        self.stream.sock.under.fault()
     }
 
     /// Lets the system break the connection when the client has confirmed nothing that was sent for this long. Otherwise a
     /// client whose network is gone, and to whom little is sent, would stay for a quarter of an hour (RFC 5482).
-    pub(crate) fn limit_silence(&self, time: Duration) {
+    pub(crate) fn limit_silence(&mut self, time: Duration) {
+        self.limits_silence = true;
         self.stream.sock.under.limit_silence(time);
+    }
+
+    /// Lets the system ask now and then whether the client is still there, also when nothing is sent to it (RFC 9293 §3.8.4).
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn keep_alive(&self) {
+        self.stream.sock.under.keep_alive();
     }
 
     /// Whether the client has closed its sending side.
@@ -402,6 +393,10 @@ impl<S: Stream> Read for Socket<S> {
         }
         let read = self.under.read(out).or_else(|error| self.read_again(error, out))?;
         self.reads_left -= 1;
+        #[cfg(feature = "operations")]
+        {
+            self.received += read as u64;
+        }
         self.readable = read == out.len() || self.hung_up;
         if self.first == First::Unseen {
             self.note_first(&out[..read])?;
@@ -601,7 +596,7 @@ mod tests {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[test]
     fn the_system_is_told_how_long_a_client_may_confirm_nothing() {
-        let ends = Ends::before_finished();
+        let mut ends = Ends::before_finished();
         ends.server.limit_silence(Duration::from_secs(30));
         let told = rustix::net::sockopt::tcp_user_timeout(&ends.server.stream.sock.under).unwrap();
         assert_eq!(told, 30_000);

@@ -9,22 +9,24 @@ use ::http::header::UPGRADE;
 use ::http::StatusCode;
 
 use super::asked::Asked;
+use super::client_pace::Pace;
 use super::link::Link;
 use super::log_lines::Record;
 use super::on_response;
-use super::response::Pace;
 use super::step::Turn;
 use super::transport::{Flushed, Stream, Transport};
-use crate::handler_call::{self, Fault};
+use crate::handler_call;
 use crate::http::into_response::IntoResponse;
 use crate::http::response::{Payload, Response};
-use crate::http::response_head::write_switch;
+use crate::http::response_head::write_interim;
 use crate::http::seen::Fields;
 use crate::http::upgrade::{can_switch, offers, Call, Did, Then, Times, Upgrade};
 use crate::http::Refusal;
 use crate::limits::body_memory::Budget;
 use crate::server::buffers::{Buffers, PIECE_BYTES};
 use crate::server::clock::{whole_millis, Millis};
+#[cfg(feature = "operations")]
+use crate::server::counts::State;
 use crate::server::deadline::Deadline;
 use crate::server::turn::{Handlers, Idle};
 use crate::wake_list::Waker;
@@ -83,7 +85,7 @@ pub(crate) fn refusal(response: &Response, asked: &Asked<'_>, is_unread: bool) -
 /// Passes a 101 to the program's functions, and writes it. Then its protocol begins.
 #[cold]
 pub(crate) fn switch<S: Stream>(
-    link: &Link<S>,
+    link: &mut Link<S>,
     mut response: Response,
     asked: &Asked<'_>,
     mut record: Option<Box<Record>>,
@@ -93,20 +95,22 @@ pub(crate) fn switch<S: Stream>(
         let known = (asked.told(), Fields::Read(asked.head, asked.fields));
         on_response::pass_answer(&**functions, &link.caller(), known, &mut response, buffers);
     }
-    write_switch(&mut buffers.output, &response, buffers.context.field_names);
+    write_interim(&mut buffers.output, &response, buffers.context.field_names);
     if let Some(record) = &mut record {
         record.status = response.status;
     }
+    buffers.count_response(response.status);
     let mut session = match response.body {
         Payload::Upgrade(session) => session,
         _ => Box::new(Over),
     };
     let waker = Waker { list: buffers.scheduler.wake_list(), key: link.key };
-    let limits = &buffers.context.limits;
+    let limits = buffers.limits();
     let (idle, body, body_min_rate) = (limits.idle_timeout, limits.body_timeout, limits.body_min_rate);
     session.begin(waker, &buffers.context.body_memory, Times { idle, body, body_min_rate });
-    // Later than the limit for a client that does not read, which the log names.
-    link.transport.limit_silence(buffers.context.limits.write_timeout.saturating_mul(2));
+    // When the system holds all that was sent, only the system knows whether the client takes it.
+    link.transport.limit_silence(buffers.limits().write_timeout.saturating_mul(2));
+    link.transport.keep_alive();
     let pace = Pace::begin(&link.transport, buffers.millis());
     Box::new(Upgraded { session, record, given: 0, is_last: false, pace, has_taken: false })
 }
@@ -119,6 +123,16 @@ impl Drop for Upgraded {
 }
 
 impl Upgraded {
+    /// What its connection waits for.
+    #[cfg(feature = "operations")]
+    pub(crate) fn waits_for(&self) -> State {
+        if self.session.is_websocket() {
+            State::WebSocket
+        } else {
+            State::Tunnel
+        }
+    }
+
     /// The connection's rank when the server needs room for another.
     pub(crate) fn idle(&self, now: Millis, min_rate: u64) -> Idle {
         self.pace.idle(now, min_rate)
@@ -150,8 +164,7 @@ impl Upgraded {
             let Did { taken, then } = self.call(input.unread(), call, buffers)?;
             input.consume(taken);
             if let Then::Note(what) = then {
-                let (peer, now) = (link.peer, buffers.now());
-                buffers.context.log_refusal(what, now, format_args!("{peer}: {what}"));
+                buffers.log_refusal(what, format_args!("{}: {what}", link.peer));
             }
             match then {
                 Then::More | Then::Note(_) => {
@@ -167,13 +180,12 @@ impl Upgraded {
                     return Ok(Next::End);
                 }
                 Then::Cut(why) => {
-                    let (peer, now) = (link.peer, buffers.now());
-                    buffers.context.log_refusal(why, now, format_args!("{peer}: cut, because {why}"));
+                    buffers.log_refusal(why, format_args!("{}: cut, because {why}", link.peer));
                     return Ok(Next::Close);
                 }
                 Then::Wait(until) => {
                     let flushed = self.flush(&mut link.transport, buffers)?;
-                    let (now, limits) = (buffers.millis(), &buffers.context.limits);
+                    let (now, limits) = (buffers.millis(), buffers.limits());
                     let asked = Deadline::own(until.max(now.saturating_add(LEAST_WAIT)));
                     link.deadline = match flushed {
                         // It was told that there is no room. No sign comes for what was taken meanwhile.
@@ -221,13 +233,7 @@ impl Upgraded {
         buffers.leave_handler(None, took);
         self.given += (buffers.output.len() - before) as u64;
         if handler_call::went_wrong() {
-            for Fault { what, text } in handler_call::faults() {
-                buffers.context.log_fault(
-                    what,
-                    buffers.now(),
-                    format_args!("{} {text}", self.session.told()),
-                );
-            }
+            buffers.log_faults(format_args!("{}", self.session.told()));
         }
         did.ok_or_else(|| ErrorKind::Other.into())
     }

@@ -139,4 +139,5 @@ fn what_is_left_is_said_in_days_hours_or_minutes() {
     assert_eq!(days(Duration::from_secs(200_000)), "2 days");
     assert_eq!(days(Duration::from_secs(100_000)), "27 hours");
     assert_eq!(days(Duration::from_secs(7_000)), "116 minutes");
+    assert_eq!(days(Duration::from_secs(119)), "less than two minutes");
 }

@@ -295,7 +295,7 @@ impl<'a> Check<'a> {
             return;
         }
         let (life, left) = (ends - begins, ends.saturating_sub(now));
-        let seen = format!("expires at {}, {} of {} days are left", iso8601_of(ends), left / DAY, life / DAY);
+        let seen = format!("expires at {}, {} of {} days left", iso8601_of(ends), left / DAY, life / DAY);
         if !is_judged {
             // Such a clock cannot tell how much is left.
         } else if left < life / 10 {

@@ -6,6 +6,7 @@ use ::http::HeaderValue;
 
 use super::found::{Found, Item};
 use super::path::is_served;
+use crate::sort::sort_by;
 use crate::web::content::Content;
 use crate::web::disk::Loaded;
 use crate::web::tag;
@@ -31,7 +32,7 @@ impl Embedded {
         let mut files: Vec<Entry> = entries.collect();
         // The sort is stable, and of two files with one path an archive's later one counts.
         files.reverse();
-        files.sort_by(|one, other| one.path.cmp(&other.path));
+        sort_by(&mut files, |one, other| one.path.cmp(&other.path));
         files.dedup_by(|one, other| one.path == other.path);
         Embedded { files }
     }

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::found::{Found, Item};
 use super::path::{is_plain, is_served};
 use crate::handler_call;
+use crate::sort::sort_by;
 use crate::web::disk::{self, Stamp};
 use crate::web::open_below::{is_absent, open, open_root};
 
@@ -97,7 +98,7 @@ impl Folder {
                 items.push(Item { is_file, name: name.to_string() });
             }
         }
-        items.sort();
+        sort_by(&mut items, Ord::cmp);
         Ok(Some(items))
     }
 

@@ -105,6 +105,8 @@ pub struct Files {
     precompressed: bool,
     immutable: Vec<String>,
     types: Vec<(String, HeaderValue)>,
+    /// Without a slash at its end.
+    prefix: String,
 }
 
 enum Source {
@@ -173,6 +175,7 @@ impl Files {
             precompressed,
             immutable: Vec::new(),
             types: Vec::new(),
+            prefix: String::new(),
         }
     }
 
@@ -217,6 +220,23 @@ impl Files {
         self
     }
 
+    /// Takes this prefix off the request's path, for a handler that no route has a parameter `path` for: a
+    /// [`fallback`](crate::Router::fallback) of a router that is nested there. A path without it gets 404.
+    ///
+    /// ```
+    /// use lockgate::web::Files;
+    /// use lockgate::{Request, Router};
+    ///
+    /// let files = Files::embedded(&[("index.html", b"<h1>Pump 7</h1>")]).strip_prefix("/ui");
+    /// let router = Router::new().nest("/ui", Router::new().fallback(files.handler()));
+    /// assert_eq!(router.call(&mut Request::get("/ui/")).into_bytes().unwrap(), b"<h1>Pump 7</h1>");
+    /// assert_eq!(router.call(&mut Request::get("/ui/none")).status(), 404);
+    /// ```
+    pub fn strip_prefix(mut self, prefix: &str) -> Files {
+        self.prefix = prefix.trim_end_matches('/').to_string();
+        self
+    }
+
     /// The handler for a route: [`Router::folder`](crate::Router::folder).
     pub fn handler(self) -> impl Fn(&mut Request<'_>) -> Response + Send + Sync + 'static {
         move |request| self.serve(request)
@@ -242,7 +262,11 @@ impl Files {
                 .into_response()
                 .with_field(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
-        let path = request.param("path").unwrap_or_else(|| request.path().trim_start_matches('/'));
+        let below = || {
+            request.path().strip_prefix(&*self.prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let path = request.param("path").or_else(|| below().map(|path| path.trim_start_matches('/')));
+        let Some(path) = path else { return not_served() };
         match self.answer(request, path) {
             Ok(answer) => answer.unwrap_or_else(not_served),
             Err(status) if status == StatusCode::SERVICE_UNAVAILABLE => {

@@ -89,7 +89,8 @@ fn request_lines() -> Vec<Row> {
             "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n\r\n",
             &[400],
             Closed,
-        ),
+        )
+        .at_redirect(super::ends::PROXY),
         row("a method with an at sign", "9110 §9.1", request("G@T /", ""), &[400], Closed),
         row("a method with a slash", "9110 §9.1", request("GET/1 /", ""), &[400], Closed),
         row("a method in quotes", "9110 §9.1", request("\"GET\" /", ""), &[400], Closed),
