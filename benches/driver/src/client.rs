@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use rustls::client::Resumption;
@@ -60,6 +61,27 @@ pub fn tls(
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = resumption;
     Ok(Arc::new(config))
+}
+
+/// How many threads open connections.
+const OPENERS: usize = 2;
+
+/// Opens that many connections.
+pub fn open<T: Send>(wanted: usize, one: impl Fn() -> Outcome<T> + Sync) -> Outcome<Vec<T>> {
+    let mut all = Vec::with_capacity(wanted);
+    thread::scope(|scope| {
+        let openers: Vec<_> = (0..OPENERS)
+            .map(|part| {
+                let count = wanted / OPENERS + usize::from(part < wanted % OPENERS);
+                let one = &one;
+                scope.spawn(move || (0..count).map(|_| one()).collect::<Outcome<Vec<T>>>())
+            })
+            .collect();
+        for opener in openers {
+            all.extend(opener.join().map_err(|_| "an opener panicked")??);
+        }
+        Ok(all)
+    })
 }
 
 pub fn name() -> ServerName<'static> {

@@ -19,7 +19,6 @@ use crate::operations;
 use crate::process::Process;
 use crate::Outcome;
 
-const OPENERS: usize = 2;
 /// The bytes of an event's data.
 const DATA_BYTES: usize = 200;
 /// From one event to the next.
@@ -56,7 +55,7 @@ pub fn run(
         Client::connect(port, &config)?.ask(&operations::get("/api/data"))?;
     }
     let base = server.memory_kib()?;
-    let mut table = open(subscribers, port, &config)?;
+    let mut table = client::open(subscribers, || subscribe(port, &config))?;
     let began = Instant::now();
     let (delivered, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
     let all = |event: u64| event * subscribers as u64;
@@ -112,24 +111,6 @@ pub fn figures() -> Vec<(String, String)> {
         ("threads", "threads"),
     ];
     all.map(|(name, title)| (name.to_string(), title.to_string())).to_vec()
-}
-
-fn open(wanted: usize, port: u16, config: &Arc<ClientConfig>) -> Outcome<Vec<Subscriber>> {
-    let mut all = Vec::with_capacity(wanted);
-    thread::scope(|scope| {
-        let openers: Vec<_> = (0..OPENERS)
-            .map(|part| {
-                let count = wanted / OPENERS + usize::from(part < wanted % OPENERS);
-                scope.spawn(move || {
-                    (0..count).map(|_| subscribe(port, config)).collect::<Outcome<Vec<Subscriber>>>()
-                })
-            })
-            .collect();
-        for opener in openers {
-            all.extend(opener.join().map_err(|_| "an opener panicked")??);
-        }
-        Ok(all)
-    })
 }
 
 /// Subscribes, and returns when the answer has begun.

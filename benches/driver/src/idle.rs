@@ -14,7 +14,6 @@ use crate::operations;
 use crate::process::Process;
 use crate::Outcome;
 
-const OPENERS: usize = 2;
 const NEWCOMERS: usize = 21;
 /// How many connections are busy beside the idle ones.
 const BUSY: &str = "keep_alive_8";
@@ -41,7 +40,7 @@ pub fn run(
     for &step in steps {
         let wanted = step - idle.len();
         let before = server.cpu()?;
-        open(&mut idle, wanted, port, &config)?;
+        idle.extend(client::open(wanted, || newcomer(port, &config))?);
         let opening = server.cpu()? - before;
         let held = server.memory_kib()?.saturating_sub(base);
         figures.push((format!("kib_each_{step}"), held as f64 / idle.len() as f64));
@@ -81,23 +80,6 @@ fn newcomer(port: u16, config: &Arc<ClientConfig>) -> Outcome<Client> {
     let mut client = Client::connect(port, config)?;
     client.ask(&request())?;
     Ok(client)
-}
-
-fn open(idle: &mut Vec<Client>, wanted: usize, port: u16, config: &Arc<ClientConfig>) -> Outcome<()> {
-    thread::scope(|scope| {
-        let openers: Vec<_> = (0..OPENERS)
-            .map(|part| {
-                let count = wanted / OPENERS + usize::from(part < wanted % OPENERS);
-                scope.spawn(move || {
-                    (0..count).map(|_| newcomer(port, config)).collect::<Outcome<Vec<Client>>>()
-                })
-            })
-            .collect();
-        for opener in openers {
-            idle.extend(opener.join().map_err(|_| "an opener panicked")??);
-        }
-        Ok(())
-    })
 }
 
 /// The names of the figures in order of importance, with a description of each.

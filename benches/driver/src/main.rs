@@ -5,6 +5,7 @@
 mod chart;
 mod client;
 mod events;
+mod front;
 mod histogram;
 mod idle;
 mod load;
@@ -13,6 +14,7 @@ mod operations;
 mod process;
 mod results;
 mod servers;
+mod tunnels;
 #[path = "../../../tests/support/x25519mlkem768.rs"]
 mod x25519mlkem768;
 
@@ -32,6 +34,7 @@ use rustls::pki_types::CertificateDer;
 use serde_json::Value;
 
 use client::{Client, KeyExchange};
+use front::Backend;
 use operations::Operation;
 use process::Process;
 use results::{Results, Section};
@@ -49,6 +52,8 @@ const SETTLED: Duration = Duration::from_secs(4);
 /// How many clients subscribe to events, and in a quick run.
 const SUBSCRIBERS: usize = 10_000;
 const SUBSCRIBERS_QUICK: usize = 1_000;
+/// How many tunnels there are in a quick run.
+const TUNNELS_QUICK: usize = 1_000;
 const STEPS: [usize; 3] = [100, 1_000, 10_000];
 
 struct Plan {
@@ -61,14 +66,18 @@ struct Plan {
     idle: bool,
     events: bool,
     start: bool,
+    tunnels: bool,
     /// How many clients subscribe to events.
     subscribers: usize,
+    /// How many tunnels there are through a server.
+    tunnel_count: usize,
     update_readme: bool,
 }
 
 fn main() -> Outcome<()> {
-    let plan = Plan::from_arguments()?;
+    // First, because the plan depends on it.
     raise_open_files();
+    let plan = Plan::from_arguments()?;
     let work = Work::new()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     // This program is in bench/build/release of cargo's target folder.
@@ -96,6 +105,7 @@ fn main() -> Outcome<()> {
         certificate: made.cert.der().clone(),
         results: Results::default(),
         suites: BTreeMap::new(),
+        backend: None,
     };
     // Before the run, so that its own load does not count.
     let machine = machine::describe(&bench.place, &plan.servers, plan.rounds, plan.time);
@@ -114,7 +124,9 @@ impl Plan {
             idle: true,
             events: true,
             start: true,
+            tunnels: true,
             subscribers: SUBSCRIBERS,
+            tunnel_count: tunnels::fitting(tunnels::MOST),
             update_readme: false,
         };
         let mut arguments = std::env::args().skip(1);
@@ -126,6 +138,7 @@ impl Plan {
                     plan.servers = vec![Server::Lockgate, Server::Floor, Server::Hyper, Server::Nginx];
                     plan.steps = &STEPS[..2];
                     plan.subscribers = SUBSCRIBERS_QUICK;
+                    plan.tunnel_count = tunnels::fitting(TUNNELS_QUICK);
                 }
                 "--rounds" => plan.rounds = value()?.parse()?,
                 "--seconds" => plan.time = Duration::from_secs_f64(value()?.parse()?),
@@ -144,8 +157,9 @@ impl Plan {
                     plan.idle = names.contains(&"idle");
                     plan.events = names.contains(&"events");
                     plan.start = names.contains(&"start");
-                    let found = plan.operations.len()
-                        + [plan.idle, plan.events, plan.start].map(usize::from).iter().sum::<usize>();
+                    plan.tunnels = names.contains(&"tunnels");
+                    let sections = [plan.idle, plan.events, plan.start, plan.tunnels];
+                    let found = plan.operations.len() + sections.map(usize::from).iter().sum::<usize>();
                     if found != names.len() {
                         return Err(format!("--only {value}: not all of them are known here").into());
                     }
@@ -188,6 +202,11 @@ impl Plan {
             figures: events::figures(),
         });
         sections.push(Section {
+            name: "tunnels".into(),
+            title: format!("in front of a backend: {} idle WebSockets", self.tunnel_count),
+            figures: tunnels::figures(),
+        });
+        sections.push(Section {
             name: "start".into(),
             title: "from the start to the first answer".into(),
             figures: vec![named("start_ms", "ms"), named("memory_kib", "memory then, KiB")],
@@ -213,6 +232,8 @@ struct Bench {
     results: Results,
     /// The cipher suite that each server has chosen.
     suites: BTreeMap<Server, &'static str>,
+    /// The backend that servers are measured in front of, once it runs.
+    backend: Option<Backend>,
 }
 
 /// A server that answers.
@@ -262,6 +283,16 @@ impl Bench {
                     Err(error) => self.fail("events", server, &*error),
                 }
             }
+            for &server in servers.iter().filter(|_| plan.tunnels) {
+                if let Some(reason) = front::has_no_part(server) {
+                    self.note("tunnels", server, reason);
+                    continue;
+                }
+                match self.tunnels(server, plan) {
+                    Ok(line) => eprintln!("round {round}: {:<18} {:<10} {line}", "tunnels", server.name()),
+                    Err(error) => self.fail("tunnels", server, &*error),
+                }
+            }
             for &server in servers.iter().filter(|_| plan.start) {
                 if let Err(error) = self.starts(server) {
                     self.fail("start", server, &*error);
@@ -286,7 +317,8 @@ impl Bench {
         if operation.is_of_files() {
             thread::sleep((self.files_made + SETTLED).saturating_duration_since(Instant::now()));
         }
-        let running = self.start(server, Serves::Requests)?;
+        let serves = if operation.is_in_front() { self.front()? } else { Serves::Requests };
+        let running = self.start(server, serves)?;
         let config = client::tls(&self.certificate, operation.job.key_exchange, Resumption::disabled())?;
         let mut client = Client::connect(running.port, &config)?;
         let mut answer = client.ask(operation.one_request())?;
@@ -333,6 +365,23 @@ impl Bench {
         Ok(self.add("events", server, figures))
     }
 
+    fn tunnels(&mut self, server: Server, plan: &Plan) -> Outcome<String> {
+        let serves = self.front()?;
+        let running = self.start(server, serves)?;
+        let (certificate, process) = (&self.certificate, &running.process);
+        let figures = tunnels::run(plan.tunnel_count, running.port, certificate, process, plan.time)?;
+        Ok(self.add("tunnels", server, figures))
+    }
+
+    /// In front of the backend, which is started for the first server.
+    fn front(&mut self) -> Outcome<Serves> {
+        let backend = match self.backend.take() {
+            Some(backend) => backend,
+            None => Backend::start(&self.place)?,
+        };
+        Ok(Serves::Front(self.backend.insert(backend).port))
+    }
+
     /// Keeps figures, and returns them as a line.
     fn add(&mut self, section: &str, server: Server, figures: Vec<(String, f64)>) -> String {
         let mut line = Vec::new();
@@ -369,7 +418,7 @@ impl Bench {
 
     /// Starts the server at a free port and waits for its first answer, which is checked.
     fn start(&self, server: Server, serves: Serves) -> Outcome<Running> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = free_port()?;
         let config = client::tls(&self.certificate, KeyExchange::X25519, Resumption::disabled())?;
         let mut command = server.command(&self.place, port, serves)?;
         let began = Instant::now();
@@ -449,6 +498,10 @@ fn update_readme(readme: &Path, tables: &str) -> Outcome<()> {
     let text = fs::read_to_string(readme)?;
     let (head, _) = text.split_once(MARK).ok_or("benches/README.md has lost its mark")?;
     Ok(fs::write(readme, format!("{head}{MARK}\n{tables}"))?)
+}
+
+pub fn free_port() -> Outcome<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// A directory of this run's own, removed at its end.

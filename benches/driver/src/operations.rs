@@ -43,6 +43,9 @@ pub const NOT_MODIFIED: &str = "not_modified";
 pub const GZIP: &str = "gzip_json";
 pub const UPLOAD: &str = "upload_20mib";
 
+/// What the names of operations begin with that are measured in front of a backend.
+const FRONT: &str = "front_";
+
 const MIB: usize = 1024 * 1024;
 
 pub fn all() -> Vec<Operation> {
@@ -61,6 +64,13 @@ pub fn all() -> Vec<Operation> {
     let upload = post("/len", "application/octet-stream", &[b'x'; MIB]);
     let upload = of("post_1mib", "POST of 1 MiB, 8 connections", upload, 8);
     let json = post("/json", "application/json", &json_2kib());
+    let front_large =
+        of("front_get_1mib", "in front of a backend: GET of 1 MiB, 8 connections", get("/large"), 8);
+    let front_upload = |name, title, bytes: usize, connections| {
+        let request = post("/len", "application/octet-stream", &vec![b'x'; bytes]);
+        let answer = Expected::Body(format!("{{\"length\":{bytes}}}").into());
+        Operation { answer, ..of(name, title, request, connections) }
+    };
     let json = of("post_json", "POST of 2 KiB of JSON, parsed and answered, 64 connections", json, 64);
     vec![
         of("keep_alive_8", "GET, 8 kept connections", data(), 8),
@@ -103,6 +113,16 @@ pub fn all() -> Vec<Operation> {
             answer: Expected::Saved,
             ..of(UPLOAD, "PUT of 20 MiB into a file, 4 connections", put("/uploads/image", &image()), 4)
         },
+        of("front_64", "in front of a backend: GET, 64 kept connections", data(), 64),
+        of("front_512", "in front of a backend: GET, 512 kept connections", data(), 512),
+        Operation { answer: Expected::Large, ..front_large },
+        front_upload(
+            "front_post_64kib",
+            "in front of a backend: POST of 64 KiB, 64 connections",
+            64 * 1024,
+            64,
+        ),
+        front_upload("front_post_1mib", "in front of a backend: POST of 1 MiB, 8 connections", MIB, 8),
     ]
 }
 
@@ -165,6 +185,11 @@ impl Operation {
     /// Whether it asks for a file of the disk.
     pub fn is_of_files(&self) -> bool {
         matches!(self.name, FILE | NOT_MODIFIED)
+    }
+
+    /// Whether it is measured in front of a backend.
+    pub fn is_in_front(&self) -> bool {
+        self.name.starts_with(FRONT)
     }
 
     /// One request of the operation, for the check before the run.

@@ -37,7 +37,7 @@ enum Against {
 }
 
 /// Section, figure, the comparison, and the maximum of the ratio, or of the value without a comparison.
-const TARGETS: [(&str, &str, Against, f64); 32] = [
+const TARGETS: [(&str, &str, Against, f64); 39] = [
     ("keep_alive_8", "cpu_us", Against::BestPeer, 0.95),
     ("keep_alive_8", "cpu_us", Against::Server(Server::Floor), 1.10),
     ("keep_alive_64", "cpu_us", Against::BestPeer, 0.95),
@@ -63,6 +63,13 @@ const TARGETS: [(&str, &str, Against, f64); 32] = [
     ("events", "cpu_us", Against::BestPeer, 1.0),
     ("events", "cpu_us", Against::Server(Server::Floor), 1.3),
     ("events", "kib_each", Against::Nothing, 10.0),
+    ("front_64", "cpu_us", Against::BestPeer, 1.0),
+    ("front_512", "cpu_us", Against::BestPeer, 1.0),
+    ("front_get_1mib", "cpu_us", Against::BestPeer, 1.0),
+    ("front_post_64kib", "cpu_us", Against::BestPeer, 1.0),
+    ("front_post_1mib", "cpu_us", Against::BestPeer, 1.0),
+    ("tunnels", "kib_each", Against::BestPeer, 1.0),
+    ("tunnels", "message_us", Against::BestPeer, 1.0),
     ("idle", "kib_each_10000", Against::Nothing, 9.0),
     ("idle", "threads", Against::Nothing, 5.0),
     ("idle", "busy_us_10000", Against::BestPeer, 1.0),

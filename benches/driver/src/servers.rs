@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::front;
 use crate::operations::{Operation, DATA, EMBEDDED, FILE, GZIP, NOT_MODIFIED, POST_QUANTUM, UPLOAD};
 use crate::Outcome;
 
@@ -30,6 +31,8 @@ pub struct Place {
 pub enum Serves {
     Requests,
     Events,
+    /// Passes everything on to the backend at this port.
+    Front(u16),
 }
 
 /// The module for nginx that sends events, where Debian has it.
@@ -89,6 +92,9 @@ impl Server {
         const CANNED: &str = "a canned answer only";
         const NO_PROGRAM: &str = "runs no program of the user's";
         const NO_FILES: &str = "is not measured with files";
+        if operation.is_in_front() {
+            return front::has_no_part(self);
+        }
         match (self, operation.name) {
             (
                 Server::Lockgate | Server::Axum | Server::Actix,
@@ -175,10 +181,17 @@ impl Server {
         command.current_dir(&place.work);
         let (certificate, key) = (place.certificate.display(), place.key.display());
         let (work, cores) = (place.work.display(), place.cores);
+        let front = match serves {
+            Serves::Front(backend) => {
+                command.env("BENCH_BACKEND", format!("http://127.0.0.1:{backend}"));
+                front::configuration(self, place, port, backend)?
+            }
+            Serves::Requests | Serves::Events => None,
+        };
         match self {
             Server::Nginx => {
                 let (module, events) = match serves {
-                    Serves::Requests => (String::new(), ""),
+                    Serves::Requests | Serves::Front(_) => (String::new(), ""),
                     Serves::Events => (format!("load_module {NCHAN}; "), NCHAN_EVENTS),
                 };
                 let text = format!(
@@ -203,12 +216,10 @@ http {{
 }}
 ",
                 );
-                let file = write(place, "nginx.conf", &text)?;
+                let file = front.map_or_else(|| write(place, "nginx.conf", &text), Ok)?;
                 command.arg("-p").arg(&place.work).args(["-e", "/dev/null", "-c"]).arg(file);
             }
             Server::Haproxy => {
-                let both = [fs::read(&place.certificate)?, fs::read(&place.key)?].concat();
-                let both = write(place, "haproxy.pem", &String::from_utf8(both)?)?;
                 let answer = DATA.replace('"', "\\\"");
                 let text = format!(
                     "global
@@ -226,9 +237,9 @@ frontend data
     http-request return status 200 content-type application/json string \"{answer}\" if {{ path /api/data }}
     http-request return status 404
 ",
-                    both.display()
+                    haproxy_pem(place)?.display()
                 );
-                let file = write(place, "haproxy.cfg", &text)?;
+                let file = front.map_or_else(|| write(place, "haproxy.cfg", &text), Ok)?;
                 command.arg("-db").arg("-q").arg("-f").arg(file);
             }
             Server::Caddy => {
@@ -263,7 +274,7 @@ https://localhost:{port} {{
 }}
 "
                 );
-                let file = write(place, "Caddyfile", &text)?;
+                let file = front.map_or_else(|| write(place, "Caddyfile", &text), Ok)?;
                 command.args(["run", "--adapter", "caddyfile", "--config"]).arg(file);
                 command.env("HOME", &place.work).env("XDG_DATA_HOME", &place.work);
                 command.env("XDG_CONFIG_HOME", &place.work);
@@ -306,7 +317,13 @@ etag.use-inode = \"disable\"
     }
 }
 
-fn write(place: &Place, name: &str, text: &str) -> Outcome<PathBuf> {
+/// The file with the certificate and its key, as HAProxy wants it.
+pub fn haproxy_pem(place: &Place) -> Outcome<PathBuf> {
+    let both = [fs::read(&place.certificate)?, fs::read(&place.key)?].concat();
+    write(place, "haproxy.pem", &String::from_utf8(both)?)
+}
+
+pub fn write(place: &Place, name: &str, text: &str) -> Outcome<PathBuf> {
     let path = place.work.join(name);
     crate::write_private(&path, text.as_bytes())?;
     Ok(path)
