@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes each target, or those that are named, for FUZZ_SECONDS (300): usage: tests/fuzz/run.sh [TARGET…]
+# Fuzzes each target, or those that are named, for FUZZ_SECONDS (300): usage: tests/fuzz/run.sh [TARGET…], or only builds them all:
+# tests/fuzz/run.sh --build
 # Begins with tests/fuzz/corpus and with what earlier runs have found, which is kept beside what is built.
 # All run under the address sanitizer, so that faults of memory show too, where the toolchain brings its runtime: the usual
 # ones for Linux on x86-64 and ARM64 do. FUZZ_SANITIZER=none leaves it out, and is about twice as fast.
@@ -18,12 +19,15 @@ if [ "$sanitizer" = address ]; then
 fi
 build=${CARGO_TARGET_DIR:-target}/fuzz
 options=(--fuzz-dir tests/fuzz --sanitizer "$sanitizer" --target-dir "$build")
-[ "$#" -gt 0 ] || set -- head response chunked target router range if_none_match accept_encoding json multipart event socket pem certificate post_quantum connection
+part=run
+[ "${1:-}" != --build ] || { part=build; shift; }
+[ "$#" -gt 0 ] || set -- head response chunked target router range if_none_match accept_encoding proxy_header json multipart event socket pem certificate post_quantum connection exchange parked
 
 if ! cargo fuzz build "${options[@]}"; then
     echo 'the fuzz targets do not build (libFuzzer needs a C++ compiler, c++)' >&2
     exit 1
 fi
+[ "$part" = run ] || exit 0
 # Private keys are never kept in a repository, so a good pair for the target pem is made here.
 if command -v openssl >/dev/null; then
     mkdir -p "$build/corpus/pem"
