@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Instant;
 
+use crate::server::built;
 use crate::{Size, Verdict};
 
 pub fn demo(size: Size) -> Verdict {
@@ -80,7 +81,7 @@ fn look(certs: &Path, round: u32, faults: &mut Vec<String>) {
 }
 
 fn start(line: Vec<String>) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_lockgate"))
+    Command::new(built("lockgate"))
         .args(line)
         .args(["-q", "-q", "--https", "127.0.0.1:0", "--http", "off"])
         .stdout(Stdio::piped())

@@ -56,7 +56,7 @@ fn run(kinds: &[Kind], each: usize, size: Size) -> Verdict {
             let plan: Vec<Kind> = kinds
                 .iter()
                 .flat_map(|&kind| {
-                    std::iter::repeat_n(kind, each / THREADS + usize::from(part < each % THREADS))
+                    std::iter::repeat(kind).take(each / THREADS + usize::from(part < each % THREADS))
                 })
                 .collect();
             let (target, stop, opened) = (server.target.clone(), stop.clone(), opened.clone());

@@ -3,13 +3,17 @@
 //!
 //! `drill [--full] [NAME…]`; a name may be a part of one. The soak is left to `make soak`, unless it is named, when full.
 
+mod backend;
 mod client;
 mod crash;
 mod crowd;
+mod fleet;
 mod handlers;
 mod load;
 mod memory;
+mod pairs;
 mod places;
+mod proxy;
 mod reload;
 mod resets;
 mod scarcity;
@@ -17,6 +21,8 @@ mod server;
 mod sockets;
 mod stop;
 mod subscribers;
+#[path = "../support_command/mod.rs"]
+mod support_command;
 
 use std::process::ExitCode;
 
@@ -46,7 +52,7 @@ pub struct Verdict {
 /// A drill by its name.
 type Drill = (&'static str, fn(Size) -> Verdict);
 
-const DRILLS: [Drill; 26] = [
+const DRILLS: [Drill; 41] = [
     ("silent clients", |size| crowd::drill(&[crowd::Kind::Silent], size)),
     ("half a ClientHello", |size| crowd::drill(&[crowd::Kind::HalfHello], size)),
     ("a head in drips", |size| crowd::drill(&[crowd::Kind::DrippingHead], size)),
@@ -71,12 +77,33 @@ const DRILLS: [Drill; 26] = [
     ("memory ceiling, all on one connection", memory::everything_at_once),
     ("kill -9 while the demo writes certificates", crash::demo),
     ("kill -9 while a device writes its state", crash::device),
+    ("proxy: a backend that misbehaves", proxy::misbehaving),
+    ("proxy: a backend that is killed and frozen", proxy::killed_and_frozen),
+    ("proxy: restarts of the backend", proxy::restart),
+    ("proxy: slow clients and slow answers", proxy::slow),
+    ("proxy: clients that wait", proxy::waiting),
+    ("proxy: memory of pairs with every buffer full", pairs::full),
+    ("fleet: a rolling restart", fleet::rolling),
+    ("fleet: kill -9 of a node", fleet::killed),
+    ("fleet: a frozen node", fleet::frozen),
+    ("fleet: restarts with a passed socket", fleet::passed_socket),
+    ("fleet: what all share is exchanged", fleet::exchange),
+    ("fleet: a secret of Kubernetes is exchanged", fleet::secret),
+    ("fleet: nodes that disagree about the time", fleet::time),
+    ("fleet: a node whose disk is full", fleet::disk),
+    ("fleet: a node without a file", fleet::missing_file),
     ("reload", reload::drill),
     ("soak", memory::soak),
 ];
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [first, port] = &arguments[..] {
+        if first == backend::ARGUMENT {
+            backend::run(port.parse().expect("a port"));
+            return ExitCode::SUCCESS;
+        }
+    }
     let size = if arguments.iter().any(|argument| argument == "--full") { Size::Full } else { Size::Short };
     let wanted: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let (mut passed, mut failed) = (0, 0);

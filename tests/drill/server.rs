@@ -13,8 +13,22 @@ use tempfile::TempDir;
 
 use crate::client::Target;
 
-const COMMAND: &str = env!("CARGO_BIN_EXE_lockgate");
 const SERVE: [&str; 7] = ["serve", "-q", "-q", "--https", "127.0.0.1:0", "--http", "off"];
+
+/// A program that was built with this one, or that in the folder `LOCKGATE_BUILT`: so drills that are built in a moment can look at
+/// a release build.
+pub fn built(name: &str) -> PathBuf {
+    let folder = match std::env::var_os("LOCKGATE_BUILT") {
+        Some(folder) => Path::new(env!("CARGO_MANIFEST_DIR")).join(folder),
+        None => {
+            let this = std::env::current_exe().expect("this program has a path");
+            this.ancestors().nth(2).expect("it lies in deps").to_path_buf()
+        }
+    };
+    let program = folder.join(name);
+    assert!(program.exists(), "there is no {}; the drills need: cargo build --release --features cli --bin lockgate --example drill_server", program.display());
+    program
+}
 
 pub struct Server {
     child: Child,
@@ -34,9 +48,7 @@ pub struct Footprint {
 impl Server {
     /// The example whose handlers misbehave as a drill wants it, with some of its limits changed.
     pub fn example(limits: &[&str]) -> Server {
-        let deps = std::env::current_exe().expect("this program has a path");
-        let program = deps.ancestors().nth(2).expect("it lies in deps").join("examples/drill_server");
-        assert!(program.exists(), "build it first: cargo build --release --example drill_server");
+        let program = built("examples/drill_server");
         Server::start_self_signed(&program, |command, certificate, key| {
             // What its handlers say when they fail as they should is not the drill's.
             command.arg(certificate).arg(key).args(limits).stderr(Stdio::null());
@@ -45,14 +57,14 @@ impl Server {
 
     /// The command, as users run it.
     pub fn command(options: &[&str]) -> Server {
-        Server::start_self_signed(Path::new(COMMAND), |command, certificate, key| {
+        Server::start_self_signed(&built("lockgate"), |command, certificate, key| {
             command.args(SERVE).arg("--cert").arg(certificate).arg("--key").arg(key).args(options);
         })
     }
 
     /// The same with the caller's certificate, and the certificate that signs it.
     pub fn command_as(certificate: &Path, key: &Path, root: CertificateDer<'static>) -> Server {
-        let mut command = Command::new(COMMAND);
+        let mut command = Command::new(built("lockgate"));
         command.args(SERVE).arg("--cert").arg(certificate).arg("--key").arg(key);
         Server::start(command, root, None)
     }
