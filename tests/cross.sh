@@ -139,6 +139,8 @@ answers() {
     local state=$builds/$target/state port='' answer='' server
     rm -rf "$state" && mkdir "$state"
     echo "     Running the command on $1"
+    # The shell that starts the command makes its files, and may do so later than they are read here.
+    : >"$state/out"
     "$command" serve --device --state "$state" --https 127.0.0.1:0 --http off >"$state/out" 2>"$state/log" &
     server=$!
     while kill -0 "$server" 2>/dev/null; do

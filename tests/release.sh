@@ -65,6 +65,8 @@ serves() {
     mkdir -p "$root/state"
     chown 65532:65532 "$root/state"
     chmod 700 "$root/state"
+    # The shell that starts the program makes this file, and may do so later than it is read here.
+    : >"$log"
     chroot --userspec=65532:65532 "$root" "$2" serve --device --state /state --https 127.0.0.1:0 --http off >"$log" 2>&1 &
     server=$!
     # The log says the port, once it listens.

@@ -37,6 +37,10 @@ fn each_kind_of_answer_reaches_the_client_whole_and_the_connections_are_kept_whe
         ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", b"a", b"a", true),
         ("HTTP/1.1 204 No Content\r\n\r\n", b"", b"", true),
         ("HTTP/1.1 304 Not Modified\r\nETag: \"1\"\r\n\r\n", b"", b"", true),
+        // Content that the backend adds all the same reaches no client (RFC 9110 §15.3.6).
+        ("HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n", b"", b"", true),
+        ("HTTP/1.1 205 Reset Content\r\nContent-Length: 3\r\n\r\n", b"abc", b"", false),
+        ("HTTP/1.1 205 Reset Content\r\nTransfer-Encoding: chunked\r\n\r\n", b"3\r\nabc\r\n0\r\n\r\n", b"", false),
         ("HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\n", b"abc", b"abc", true),
         ("HTTP/1.1 299 Odd\r\nContent-Length: 3\r\n\r\n", b"abc", b"abc", true),
     ] {

@@ -115,6 +115,10 @@ fn meant(mut rest: &[u8], method: &str) -> (Meant, bool) {
         }
         let (coding, length) = (value("transfer-encoding"), value("content-length"));
         let ends_with_close = coding.is_none() && length.is_none();
+        // Whatever the backend adds to it, the client gets none of it (RFC 9110 §15.3.6).
+        if status == 205 {
+            return (Meant::Whole(status, Vec::new()), ends_with_close);
+        }
         let body = match (coding, length) {
             (Some(_), _) => unchunk(rest),
             (None, Some(length)) => {
@@ -187,8 +191,6 @@ fuzz_target!(|input: &[u8]| {
     let pieces: Vec<Vec<u8>> = script.split(|byte| *byte == 0xfe).map(<[u8]>::to_vec).collect();
     let (expected, ends_with_close) = meant(&whole, method);
     // A backend that keeps the connection and does not end its answer is waited for.
-    let has_length =
-        script.windows(2).any(|two| two.eq_ignore_ascii_case(b"h:") || two.eq_ignore_ascii_case(b"g:"));
     let closes = plan / 3 % 2 == 0 || expected == Meant::Cut || ends_with_close;
     let mut outcomes = Vec::new();
     for pieces in [vec![whole.clone()], pieces] {
