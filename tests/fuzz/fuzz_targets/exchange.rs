@@ -5,7 +5,7 @@
 //! closes the connection at the end. In the bytes that follow, 0xfe ends a piece, which is sent by itself.
 #![no_main]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -58,6 +58,7 @@ fn backend(mut stream: UnixStream, script: &Mutex<Script>, played: &SyncSender<(
             let mut piece = [0; 1024];
             match stream.read(&mut piece) {
                 Ok(read) if read > 0 => come.extend_from_slice(&piece[..read]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 _ => return,
             }
         }

@@ -52,6 +52,8 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 panic!("the server hangs after {}", self.received.escape_ascii())
             }
+            // By a signal, such as the fuzzer's timer.
+            Err(error) if error.kind() == ErrorKind::Interrupted => return true,
             // What was sent to a server that had closed.
             Err(_) => return false,
         }

@@ -254,8 +254,8 @@ impl World {
         }
     }
 
-    /// Another client asks, and has an answer.
-    fn ask_aside(&self) -> Vec<u8> {
+    /// Another client asks. Its answer, unless that was another's and was cut.
+    fn ask_aside(&self) -> Option<Reply> {
         let mut other = lock(&self.other);
         let mut client =
             other.take().unwrap_or_else(|| Client::connect(self.address, &self.client, Ipv4Addr::LOCALHOST));
@@ -265,11 +265,10 @@ impl World {
             let (replies, is_over) = replies(&client.received, &[]);
             if let Some(reply) = replies.into_iter().next() {
                 *other = Some(client).filter(|_| !is_over);
-                return reply.body;
+                return Some(reply);
             }
             if !client.more() {
-                // Its answer was another's, and was cut.
-                return Vec::new();
+                return None;
             }
         }
     }
@@ -289,9 +288,17 @@ impl World {
             drop(self.shared.1.wait_timeout(state, Duration::from_millis(2)));
         }
         let more_follows = lock(&self.shared.0).seen.iter().any(|seen| seen.more_follows);
-        while self.ask_aside() != b"aside" {
+        loop {
+            let answer = self.ask_aside();
+            if answer.as_ref().is_some_and(|answer| answer.body == b"aside") {
+                break;
+            }
             // What follows may have been taken for an answer, and that answer comes now.
-            assert!(more_follows && Instant::now() < until, "another client has not got its own answer");
+            assert!(
+                more_follows && Instant::now() < until,
+                "another client has got {answer:?}, {:?}",
+                self.proxy.health()
+            );
         }
     }
 }
