@@ -44,6 +44,18 @@ pub struct Seen {
     pub more_follows: bool,
 }
 
+/// Whether all answers in these bytes, which were not asked for, end before the connection does.
+fn ends_by_itself(mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        let (meant, ends_with_close, end) = meant(bytes, "GET");
+        if meant == Meant::Cut || ends_with_close {
+            return false;
+        }
+        bytes = &bytes[end..];
+    }
+    true
+}
+
 /// A connection in the middle of a request, until it is dropped.
 struct Busy<'s>(&'s (Mutex<State>, Condvar));
 
@@ -143,7 +155,7 @@ pub fn serve(stream: UnixStream, shared: &(Mutex<State>, Condvar)) -> Result<(),
             follows
         });
         // A backend that keeps the connection and does not end its answer would be waited for.
-        let closes = closes || meant == Meant::Cut || ends_with_close;
+        let closes = closes || meant == Meant::Cut || ends_with_close || !ends_by_itself(&whole[end..]);
         state.seen.push(Seen { method, target, body: Vec::new(), is_whole: false, answer, more_follows });
         drop(state);
         let note = |body: &[u8], is_whole: bool| {
