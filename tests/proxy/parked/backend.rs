@@ -44,9 +44,11 @@ pub struct Seen {
     pub more_follows: bool,
 }
 
-/// Whether all answers in these bytes, which were not asked for, end before the connection does.
+/// Whether all answers in these bytes, which were not asked for, end before the connection does. What begins like no answer is known
+/// to be wrong at once.
 fn ends_by_itself(mut bytes: &[u8]) -> bool {
-    while !bytes.is_empty() {
+    const BEGIN: &[u8] = b"HTTP/";
+    while !bytes.is_empty() && (bytes.starts_with(BEGIN) || BEGIN.starts_with(bytes)) {
         let (meant, ends_with_close, end) = meant(bytes, "GET");
         if meant == Meant::Cut || ends_with_close {
             return false;
@@ -155,7 +157,10 @@ pub fn serve(stream: UnixStream, shared: &(Mutex<State>, Condvar)) -> Result<(),
             follows
         });
         // A backend that keeps the connection and does not end its answer would be waited for.
-        let closes = closes || meant == Meant::Cut || ends_with_close || !ends_by_itself(&whole[end..]);
+        let closes = closes
+            || meant == Meant::Cut
+            || ends_with_close
+            || !ends_by_itself(pieces.concat().get(end..).unwrap_or_default());
         state.seen.push(Seen { method, target, body: Vec::new(), is_whole: false, answer, more_follows });
         drop(state);
         let note = |body: &[u8], is_whole: bool| {
