@@ -5,17 +5,4 @@ set -u
 cd "$(dirname "$0")/.."
 
 tests/install_python.sh websockets websockets==16.1 websocket-client==1.9.2 || true
-
-version=8.23.0
-home=${CARGO_TARGET_DIR:-target}/ws
-[ "$(cat "$home/installed" 2>/dev/null)" = "$version" ] && exit 0
-# Debian's node comes without npm.
-tests/install.sh node=nodejs npm=npm
-echo "installing: ws@$version" >&2
-mkdir -p "$home"
-if npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$home" "ws@$version" >&2; then
-    echo "$version" >"$home/installed"
-else
-    echo "ws@$version could not be installed" >&2
-fi
-exit 0
+tests/install_node.sh ws ws 8.23.0
